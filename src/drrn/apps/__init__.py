@@ -1,0 +1,1 @@
+"""The street side: the only rooms that print, parse or answer."""

@@ -1,0 +1,57 @@
+"""The one way a file is written: whole, or not at all.
+
+A program killed, or a disk that fills up, at any moment leaves the old file or the new one, never a half.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from drrn.errors import DRRNError
+
+
+@contextmanager
+def atomic(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Write to the path that is given; when the block ends without an error, it becomes `path`.
+
+    The temporary file lies in the folder of `path`, has the same suffix, and is gone if the block fails.
+
+    Raises:
+        DRRNError: the folder is missing or read-only, the disk is full, or `path` exists and `overwrite` is off.
+    """
+    temporary = path.with_name(f".drrn-{secrets.token_hex(6)}{path.suffix}")
+    try:
+        yield temporary
+        _sync(temporary)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            os.link(temporary, path)  # unlike a rename, fails where another program was faster
+        _sync(path.parent)
+    except FileExistsError as error:
+        raise DRRNError(f"{path} exists. Give another name, or --overwrite.") from error
+    except OSError as error:
+        raise DRRNError(f"{path} can't be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Make `path` hold `content`, replacing what was there."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Make `path` hold `content` in UTF-8, replacing what was there."""
+    write_bytes(path, content.encode())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,40 @@
+"""BT.601 luma and chroma, as MATLAB's `rgb2ycbcr` has them, and the rounding of planes to levels.
+
+Studio range: for R, G, B in [0, 1] luma lies in [16, 235] / 255, and the two chroma planes in [16, 240] / 255.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.core.resize import Float
+
+FROM_RGB = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
+"""ITU-R BT.601 in levels of 255; rows Y, Cb, Cr."""
+OFFSET = np.array([16.0, 128.0, 128.0])
+TO_RGB = np.linalg.inv(FROM_RGB)
+
+
+def ycbcr(rgb: NDArray[Float]) -> NDArray[Float]:
+    """RGB (3, H, W) in [0, 1] -> Y, Cb, Cr (3, H, W), divided by 255 and not rounded."""
+    return _affine(FROM_RGB / 255, rgb, OFFSET / 255)
+
+
+def rgb(planes: NDArray[Float]) -> NDArray[Float]:
+    """The inverse of `ycbcr`: (3, H, W) -> (3, H, W), not clipped."""
+    return _affine(TO_RGB * 255, planes, -TO_RGB @ OFFSET)
+
+
+def luma(rgb: NDArray[Float]) -> NDArray[Float]:
+    """The Y plane of RGB (3, H, W) in [0, 1]: (H, W), divided by 255 and not rounded."""
+    return _affine(FROM_RGB[:1] / 255, rgb, OFFSET[:1] / 255)[0]
+
+
+def levels(plane: NDArray[Float], top: int = 255) -> NDArray[Float]:
+    """`plane` of [0, 1] in whole levels 0..top: clipped, and halves rounded up, as MATLAB's `uint8` does."""
+    return np.floor(np.clip(plane, 0, 1) * plane.dtype.type(top) + plane.dtype.type(0.5))
+
+
+def _affine(matrix: NDArray[np.float64], planes: NDArray[Float], offset: NDArray[np.float64]) -> NDArray[Float]:
+    matrix, offset = matrix.astype(planes.dtype), offset.astype(planes.dtype)
+    mixed = np.tensordot(matrix, planes, axes=1)
+    return np.asarray(mixed + offset[:, None, None], planes.dtype)

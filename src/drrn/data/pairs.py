@@ -1,0 +1,131 @@
+"""Pairs of an original and its interpolated lr, from a folder of originals or from two folders.
+
+Grey levels stay what they are in the files, 8 bits: hr is exact in them. The ilr is not rounded in the protocol; half
+precision keeps it to 0.06 of a level at most (1/4096 just below white), which is exact enough to learn from.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.core.colour import levels, luma
+from drrn.core.resize import degrade, imresize, modcrop
+from drrn.errors import DataError
+from drrn.media.files import SUFFIXES, read
+
+Levels = NDArray[np.uint8]
+"""(channels, H, W): rounded luma, or RGB."""
+
+
+class Pair(NamedTuple):
+    """What a network is given, and what it should make of it."""
+
+    name: str
+    scale: float
+    lr: NDArray[np.float16]  # (channels, h, w)
+    ilr: NDArray[np.float16]  # (channels, H, W)
+    hr: Levels  # (channels, H, W)
+
+
+def pictures_in(folders: Iterable[Path]) -> list[Path]:
+    """Every picture file of the folders, sorted within each; subfolders are not entered.
+
+    Raises:
+        DataError: a folder is missing or holds no picture.
+    """
+    known = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
+    found = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"No folder {folder}. Give a folder of pictures.")
+        inside = sorted(path for path in folder.iterdir() if path.suffix.lower() in known)
+        if not inside:
+            raise DataError(f"No pictures in {folder}. Known: {', '.join(known)}.")
+        found += inside
+    return found
+
+
+def read_levels(path: Path, channels: Literal[1, 3]) -> Levels:
+    """A picture as a network with `channels` sees it; alpha is left out, a grey file is taken as it is.
+
+    Raises:
+        PictureError: the file is no picture that can be read.
+    """
+    pixels = read(path).pixels.transpose(2, 0, 1).astype(np.float64)
+    if channels == 1 and len(pixels) == 3:
+        pixels = luma(pixels)[None]
+    elif channels == 3 and len(pixels) == 1:
+        pixels = np.repeat(pixels, 3, axis=0)
+    return levels(pixels).astype(np.uint8)
+
+
+def unit(levels: Levels) -> NDArray[np.float32]:
+    """Levels of 8 bits as numbers in [0, 1]."""
+    return np.divide(levels, 255, dtype=np.float32)
+
+
+def split(paths: Sequence[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
+    """Pictures to learn from, and `share` of them (at least one) to validate on.
+
+    Whole pictures are drawn, never patches; copies of one file stay on one side.
+
+    Raises:
+        DataError: there are not enough pictures for both sides.
+    """
+    copies: dict[bytes, list[Path]] = {}
+    for path in paths:
+        copies.setdefault(sha256(path.read_bytes()).digest(), []).append(path)
+    groups = list(copies.values())
+    held_out = max(round(share * len(groups)), 1)
+    if held_out >= len(groups):
+        raise DataError(f"{len(groups)} different pictures can't be split: give more, or a smaller share.")
+    drawn = set(np.random.default_rng(seed).permutation(len(groups))[:held_out].tolist())
+    sides: tuple[list[Path], list[Path]] = ([], [])
+    for index, group in enumerate(groups):
+        sides[index in drawn].extend(group)
+    return sides
+
+
+def make_pairs(paths: Iterable[Path], scales: Sequence[float], channels: Literal[1, 3]) -> Iterator[Pair]:
+    """Each picture at each scale: cropped, made smaller and enlarged again by MATLAB's bicubic."""
+    for path in paths:
+        hr = read_levels(path, channels)
+        for scale in scales:
+            cropped = modcrop(hr, scale)
+            if 0 in cropped.shape:
+                raise DataError(f"{path} is too small for scale {scale:g}.")
+            lr = degrade(unit(cropped), scale)
+            yield pair(path.stem, scale, lr, cropped)
+
+
+def match_pairs(hr_paths: Iterable[Path], lr_folder: Path, channels: Literal[1, 3]) -> Iterator[Pair]:
+    """Each original with the file of its name in `lr_folder`: `a.png` with `a.png`, or `ax2.png`, `a_x2.png`.
+
+    Raises:
+        DataError: an original has no such file, or the sizes are no enlargement.
+    """
+    smaller: dict[str, Path] = {}
+    for path in pictures_in([lr_folder]):
+        smaller[path.stem.rstrip("0123456789.").removesuffix("x").rstrip("_")] = path
+        smaller[path.stem] = path
+    for path in hr_paths:
+        if path.stem not in smaller:
+            raise DataError(f"{path} has no partner in {lr_folder}. Expected {path.stem}.png or {path.stem}x2.png.")
+        hr, lr = read_levels(path, channels), read_levels(smaller[path.stem], channels)
+        scale = hr.shape[1] / lr.shape[1]
+        if scale <= 1 or abs(hr.shape[2] / lr.shape[2] / scale - 1) > 0.02:
+            raise DataError(
+                f"{path} is {hr.shape[2]}x{hr.shape[1]} and its lr {lr.shape[2]}x{lr.shape[1]}: one is no enlargement "
+                "of the other."
+            )
+        yield pair(path.stem, scale, unit(lr), hr)
+
+
+def pair(name: str, scale: float, lr: NDArray[np.float32], hr: Levels) -> Pair:
+    """`lr` (channels, h, w) in [0, 1], enlarged to the size of `hr`."""
+    ilr = imresize(lr, *hr.shape[1:])
+    return Pair(name, scale, lr.astype(np.float16), ilr.astype(np.float16), hr)

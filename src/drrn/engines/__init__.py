@@ -1,0 +1,1 @@
+"""The engine room: whatever turns ilr into sr, on NumPy planes."""

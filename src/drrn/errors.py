@@ -1,0 +1,29 @@
+"""What can go wrong that a user can mend, each in one sentence. Anything else is a bug and keeps its traceback."""
+
+
+class DRRNError(Exception):
+    """The base of them all. An app prints its sentence without a traceback and exits with 2."""
+
+
+class UsageError(DRRNError):
+    """What was asked for can't be done: a scale out of range, a size that fits no scale, a missing extra."""
+
+
+class PictureError(DRRNError):
+    """A picture can't be read or written: it is missing, damaged, too large, or of a kind not supported."""
+
+
+class WeightsError(DRRNError):
+    """A weights file is missing, damaged, hostile, or of another network."""
+
+
+class DataError(DRRNError):
+    """A folder of training or benchmark pictures is missing, empty, or does not fit together."""
+
+
+class TrainingError(DRRNError):
+    """A training can't start, go on or be resumed."""
+
+
+class EngineError(DRRNError):
+    """An engine is not to be had here, ran out of memory, or computed something that is no picture."""

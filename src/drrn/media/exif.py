@@ -1,0 +1,270 @@
+"""EXIF, which is a TIFF without a picture: directories of tags, read, mended and carried over.
+
+A block is mended where it lies, and what it grows by is put behind it: makers' notes count their offsets
+from its start. The same code gives TIFF files the tags that libvips doesn't write.
+"""
+
+import struct
+from collections.abc import Collection, Mapping
+from fractions import Fraction
+from mmap import mmap
+from typing import Final, Literal, NamedTuple, Self
+
+import numpy as np
+
+Order = Literal["<", ">"]
+Block = bytes | bytearray | mmap
+
+SIZES: Final = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | {16: 8, 17: 8, 18: 8}
+"""Bytes of one value, by TIFF's number for its type; the last three are of BigTIFF."""
+BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 3, 4, 5, 7, 10, 13
+
+WIDTH, HEIGHT, ORIENTATION, ACROSS, DOWN, UNIT = 0x100, 0x101, 0x112, 0x11A, 0x11B, 0x128
+EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+PIXELS_ACROSS, PIXELS_DOWN, MAKER_NOTE = 0xA002, 0xA003, 0x927C
+ABOUT: Final = (
+    *(0x10E, 0x10F, 0x110, 0x131, 0x132),  # ImageDescription, Make, Model, Software, DateTime
+    *(0x13B, 0x13C, 0x4746, 0x4749, 0x8298),  # Artist, HostComputer, Rating (2), Copyright
+    *(0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),  # Windows' title, comment, author, keywords, subject
+    *(EXIF, GPS),
+)
+"""Tags of a first directory that tell of the photograph, not of how its samples lie in the file."""
+MOST = 1 << 20
+"""Bytes of values that are carried out of one directory; what is longer stays behind."""
+
+
+class MalformedError(Exception):
+    """There is no TIFF or EXIF here, or its directory lies beyond its end."""
+
+
+class Tag(NamedTuple):
+    """A value as its bytes lie in the file, or a directory of its own."""
+
+    kind: int
+    values: int
+    """How many."""
+    value: bytes
+    directory: Mapping[int, "Tag"] | None = None
+
+
+class Directory(NamedTuple):
+    """Where the tags of a directory lie; their values are not looked at yet."""
+
+    order: Order
+    wide: bool
+    """It is of a BigTIFF."""
+    slots: dict[int, tuple[int, int, int]]
+    """tag -> (type, count, where its value begins); values that would lie beyond the block are left out"""
+    end: int
+    """Where the offset of the next directory lies."""
+
+    @classmethod
+    def first(cls, block: Block) -> Self:
+        """The first directory of an EXIF block, a TIFF or a BigTIFF.
+
+        Raises:
+            MalformedError: there is none.
+        """
+        order: Order = "<" if block[:2] == b"II" else ">"
+        wide = block[2:4] in (b"+\0", b"\0+")
+        if block[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            raise MalformedError("No TIFF header.")
+        try:
+            (at,) = struct.unpack_from(f"{order}Q" if wide else f"{order}L", block, 8 if wide else 4)
+        except struct.error as error:
+            raise MalformedError("The TIFF header is cut short.") from error
+        return cls.at(block, at, order, wide=wide)
+
+    @classmethod
+    def at(cls, block: Block, at: int, order: Order, *, wide: bool = False) -> Self:
+        """The directory that begins at an offset.
+
+        Raises:
+            MalformedError: it would lie beyond the block, or in its header.
+        """
+        if at < 8:
+            raise MalformedError("The directory lies in the header.")
+        number, entry, offset = ("Q", "HHQ", "Q") if wide else ("H", "HHL", "L")
+        inline = struct.calcsize(offset if wide else "<L")
+        slots = {}
+        try:
+            (entries,) = struct.unpack_from(order + number, block, at)
+            begin, step = at + struct.calcsize(order + number), struct.calcsize(order + entry) + inline
+            if begin + entries * step > len(block):
+                raise MalformedError("The directory is cut short.")
+            for place in range(begin, begin + entries * step, step):
+                tag, kind, count = struct.unpack_from(order + entry, block, place)
+                size, value = count * SIZES.get(kind, 0), place + step - inline
+                if size > inline:
+                    (value,) = struct.unpack_from(order + offset, block, value)
+                if size and value + size <= len(block):
+                    slots[tag] = (kind, count, value)
+        except (struct.error, OverflowError) as error:
+            raise MalformedError("The directory lies beyond the end.") from error
+        return cls(order, wide, slots, begin + entries * step)
+
+    def integers(self, block: Block, tag: int) -> tuple[int, ...]:
+        """The values of a tag, at most 16 of them; none where it is missing or holds no whole numbers."""
+        kind, count, at = self.slots.get(tag, (0, 0, 0))
+        code = {BYTE: "B", SHORT: "H", LONG: "L", DIRECTORY: "L", 16: "Q", 18: "Q"}.get(kind)
+        return struct.unpack_from(f"{self.order}{min(count, 16)}{code}", block, at) if code else ()
+
+    def inner(self, block: Block, tag: int) -> "Directory | None":
+        """The directory that a tag points to, if there is one."""
+        for at in self.integers(block, tag)[:1]:
+            try:
+                return Directory.at(block, at, self.order, wide=self.wide)
+            except MalformedError:
+                return None
+        return None
+
+    def tags(self, block: Block, wanted: Collection[int] = (), *, depth: int = 2) -> dict[int, Tag]:
+        """The `wanted` tags, by default all, with their values, directories within it included.
+
+        They are ready for another block. A maker's note stays behind, for it would lose what it points at.
+        """
+        found, left = {}, MOST
+        for tag, (kind, count, at) in self.slots.items():
+            size = count * SIZES[kind]
+            if (wanted and tag not in wanted) or tag == MAKER_NOTE or kind > DIRECTORY or size > left:
+                continue
+            if tag not in (EXIF, GPS, INTEROPERABILITY):
+                found[tag], left = Tag(kind, count, bytes(block[at : at + size])), left - size
+            elif depth and (inner := self.inner(block, tag)):
+                found[tag] = Tag(LONG, 1, b"", inner.tags(block, depth=depth - 1))
+        return found
+
+
+def plain(block: bytes) -> bytes | None:
+    """The block without the prefix that some formats put before it; None where it is no EXIF."""
+    block = block.removeprefix(b"Exif\0\0")
+    try:
+        Directory.first(block)
+    except MalformedError:
+        return None
+    return block if block[2:4] in (b"*\0", b"\0*") else None  # no BigTIFF
+
+
+def orientation(block: Block) -> int:
+    """1 to 8, as EXIF numbers them: how the pixels are to be turned; 1 where it isn't said."""
+    values = Directory.first(block).integers(block, ORIENTATION)
+    return values[0] if values and 1 <= values[0] <= 8 else 1
+
+
+def fitted(block: bytes, width: int, height: int, dpi: tuple[float, float] | None) -> bytes:
+    """The block for an upright picture of this size and `dpi`, without the thumbnail of another.
+
+    What the block states of these is mended where it stands, and all else keeps its bytes and its place; `dpi`
+    None leaves what is there.
+    """
+    fresh = bytearray(block)
+    first = Directory.first(fresh)
+    _mend(fresh, first, {ORIENTATION: 1, WIDTH: width, HEIGHT: height})
+    fresh[first.end : first.end + 4] = bytes(4)  # a next directory would be the thumbnail's
+    if photograph := first.inner(fresh, EXIF):
+        _mend(fresh, photograph, {PIXELS_ACROSS: width, PIXELS_DOWN: height})
+    if dpi and states_dpi(block):
+        for tag, (_, _, value, _) in resolution(dpi, first.order).items():
+            at = first.slots[tag][2]
+            fresh[at : at + len(value)] = value
+    return bytes(fresh)
+
+
+def states_dpi(block: bytes) -> bool:
+    """Whether the block has the three tags of a resolution, each of its right type."""
+    slots = Directory.first(block).slots
+    return all(
+        slots.get(tag, ())[:2] == (kind, 1)
+        for tag, kind in ((ACROSS, RATIONAL), (DOWN, RATIONAL), (UNIT, SHORT))
+    )
+
+
+def resolution(dpi: tuple[float, float], order: Order) -> dict[int, Tag]:
+    """The tags that state `dpi`."""
+    across, down = (Fraction(value).limit_denominator(1000).as_integer_ratio() for value in dpi)
+    return {
+        ACROSS: Tag(RATIONAL, 1, struct.pack(f"{order}LL", *across)),
+        DOWN: Tag(RATIONAL, 1, struct.pack(f"{order}LL", *down)),
+        UNIT: Tag(SHORT, 1, struct.pack(f"{order}H", 2)),  # an inch
+    }
+
+
+def empty(order: Order = "<") -> bytes:
+    """A block that says nothing."""
+    header = b"II*\0" if order == "<" else b"MM\0*"
+    return header + struct.pack(f"{order}LHL", 8, 0, 0)
+
+
+def of_tiff(file: Block) -> bytes | None:
+    """The block that a TIFF's photograph would have in a JPEG; None where nothing of the kind is said."""
+    first = Directory.first(file)
+    tags = first.tags(file, ABOUT)
+    return extended(empty(first.order), tags) if tags else None
+
+
+def for_tiff(block: bytes, order: Order) -> dict[int, Tag]:
+    """What `block` tells of the photograph, as tags for a TIFF in this byte order."""
+    first = Directory.first(block)
+    tags = first.tags(block, ABOUT)
+    return tags if first.order == order else _swapped(tags)
+
+
+def extended(block: Block, tags: Mapping[int, Tag]) -> bytes:
+    """The block with `tags` in its first directory, instead of those of the same numbers."""
+    head, tail = extension(block, tags)
+    return head + bytes(block[len(head) :]) + tail
+
+
+def extension(block: Block, tags: Mapping[int, Tag]) -> tuple[bytes, bytes]:
+    """`extended`, for a TIFF too large to copy: its new first bytes, and those that follow it.
+
+    Where the old directory was stays a gap: the new one lies behind all, and its values where they were.
+    """
+    old = Directory.first(block)
+    (at,) = struct.unpack_from(f"{old.order}L", block, 4)
+    kept = [bytes(block[place : place + 12]) for place in range(at + 2, old.end, 12)]
+    entries = {struct.unpack_from(f"{old.order}H", entry)[0]: entry for entry in kept}
+    padding = bytes(len(block) % 2)
+    begin = len(block) + len(padding)
+    laid = _laid(tags, begin, old.order, entries, bytes(block[old.end : old.end + 4]))
+    return bytes(block[:4]) + struct.pack(f"{old.order}L", begin), padding + laid
+
+
+def _laid(
+    tags: Mapping[int, Tag], at: int, order: Order, kept: Mapping[int, bytes], following: bytes = b""
+) -> bytes:
+    """A directory that begins at `at`: entries of `kept` and of `tags`, then the values of `tags`."""
+    entries = dict(kept)
+    begin = at + 2 + 12 * len(kept.keys() | tags.keys()) + 4
+    values = bytearray()
+    for tag, (kind, count, value, directory) in tags.items():
+        if directory is not None:
+            value = _laid(directory, begin + len(values), order, {})
+        if directory is not None or len(value) > 4:
+            where = struct.pack(f"{order}L", begin + len(values))
+            values += value + bytes(len(value) % 2)
+            value = where
+        entries[tag] = struct.pack(f"{order}HHL", tag, kind, count) + value.ljust(4, b"\0")
+    listed = b"".join(entries[tag] for tag in sorted(entries))
+    return struct.pack(f"{order}H", len(entries)) + listed + following.ljust(4, b"\0") + values
+
+
+def _mend(block: bytearray, directory: Directory, values: Mapping[int, int]) -> None:
+    """Put whole numbers in the place of those that are there; a SHORT that is too short becomes a LONG."""
+    for tag, value in values.items():
+        kind, count, at = directory.slots.get(tag, (0, 0, 0))
+        if count == 1 and kind in (SHORT, LONG):
+            kind, code = (SHORT, "H") if kind == SHORT and value < 1 << 16 else (LONG, "L")
+            block[at - 6 : at + 4] = struct.pack(f"{directory.order}HL{code}", kind, 1, value).ljust(
+                10, b"\0"
+            )
+
+
+def _swapped(tags: Mapping[int, Tag]) -> dict[int, Tag]:
+    """The same tags in the other byte order."""
+    swapped = {}
+    for tag, (kind, count, value, directory) in tags.items():
+        width = 4 if kind in (RATIONAL, SIGNED_RATIONAL) else SIZES[kind]  # a rational is two numbers
+        turned = np.frombuffer(value, f"u{width}").byteswap().tobytes()
+        swapped[tag] = Tag(kind, count, turned, None if directory is None else _swapped(directory))
+    return swapped

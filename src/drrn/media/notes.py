@@ -1,0 +1,182 @@
+"""What a file says beside its pixels: ICC profile, EXIF, XMP and pixels an inch, out of a file and into one.
+
+libvips finds them, but doesn't write them as they were: it composes EXIF anew without the tags it doesn't know,
+claims 25.4 pixels an inch where none are known, and has no EXIF for TIFF. So it writes the pixels alone, and
+here the rest joins them.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from mmap import mmap
+from typing import Any, Literal, NamedTuple
+
+from drrn.errors import PictureError
+from drrn.media import exif as tags
+
+Format = Literal["PNG", "JPEG", "WebP", "TIFF"]
+Piece = bytes | memoryview
+
+INCH = 0.0254
+SEGMENT = 65533
+"""Bytes that a segment of a JPEG holds."""
+EXIF, XMP, ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+"""How such a segment begins."""
+TURNED = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8](?=\s*[\"'<])")
+
+
+class Notes(NamedTuple):
+    """As in `Picture`; `exif` is plain: without a prefix, and with a first directory that can be read."""
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+def noted(image: Any, form: Format, file: mmap) -> Notes:
+    """The notes of a file, of which `image` is what libvips opened. Malformed EXIF counts as none."""
+    fields = image.get_fields()
+    icc, exif, xmp = (
+        bytes(image.get(field)) if field in fields else None
+        for field in ("icc-profile-data", "exif-data", "xmp-data")
+    )
+    if form == "TIFF":
+        exif = tags.of_tiff(file)
+    elif exif is not None:
+        exif = tags.plain(exif)
+    elif form == "PNG":
+        texts = [
+            field for field in fields if field.endswith(("Raw profile type exif", "Raw profile type APP1"))
+        ]
+        exif = next(filter(None, (_of_hexadecimal(str(image.get(text))) for text in texts)), None)
+    return Notes(icc, exif, xmp, _dpi(image, fields, form))
+
+
+def joined(
+    encoded: bytes, form: Format, notes: Notes, width: int, height: int, *, alpha: bool
+) -> Iterator[Piece]:
+    """The file that libvips made of the pixels alone, with `notes` in it, piece by piece.
+
+    EXIF and XMP are those of an upright picture of this size.
+
+    Raises:
+        PictureError: the notes are longer than the format can hold.
+    """
+    exif = tags.plain(notes.exif) if notes.exif else None
+    if exif:
+        exif = tags.fitted(exif, width, height, notes.dpi)
+    xmp = TURNED.sub(rb"\g<1>1", notes.xmp) if notes.xmp else None
+    notes = notes._replace(exif=exif, xmp=xmp)
+    match form:
+        case "PNG":
+            return _png(encoded, notes)
+        case "JPEG":
+            return _jpeg(encoded, notes)
+        case "WebP":
+            return _webp(encoded, notes, width, height, alpha=alpha)
+        case "TIFF":
+            return _tiff(encoded, notes)
+
+
+def _dpi(image: Any, fields: list[str], form: Format) -> tuple[float, float] | None:
+    """Pixels an inch, where the file states them: libvips counts them a millimetre, and says 1 if it doesn't know."""
+    known = "resolution-unit" in fields or (form == "PNG" and (image.xres, image.yres) != (1, 1))
+    across, down = round(1000 * INCH * image.xres, 4), round(1000 * INCH * image.yres, 4)
+    return (across, down) if known and 0 < across < 65536 and 0 < down < 65536 else None
+
+
+def _of_hexadecimal(text: str) -> bytes | None:
+    """EXIF as ImageMagick once put it into a PNG's text: a name, a length, and hexadecimal digits."""
+    try:
+        return tags.plain(bytes.fromhex("".join(text.split()[2:])))
+    except ValueError:
+        return None
+
+
+def _png(encoded: bytes, notes: Notes) -> Iterator[Piece]:
+    yield encoded[:33]  # the signature and IHDR
+    if notes.icc:
+        yield _png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(notes.icc))
+    if notes.dpi:
+        yield _png_chunk(b"pHYs", struct.pack(">LLB", *(round(value / INCH) for value in notes.dpi), 1))
+    if notes.exif:
+        yield _png_chunk(b"eXIf", notes.exif)
+    if notes.xmp:
+        yield _png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + notes.xmp)
+    rest = 33
+    while encoded[rest + 4 : rest + 8] == b"pHYs":  # libvips' own, which is made up
+        rest += 12 + int.from_bytes(encoded[rest : rest + 4])
+    yield memoryview(encoded)[rest:]
+
+
+def _png_chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">L", len(body)) + name + body + struct.pack(">L", zlib.crc32(name + body))
+
+
+def _jpeg(encoded: bytes, notes: Notes) -> Iterator[Piece]:
+    across, down = (min(max(round(value), 1), 65535) for value in notes.dpi or (1, 1))
+    yield encoded[:2]
+    inches = 1 if notes.dpi else 0
+    yield _jpeg_segment(0xE0, b"JFIF\0\1\1" + struct.pack(">BHHH", inches, across, down, 0))
+    if notes.exif:
+        yield _jpeg_segment(0xE1, EXIF + notes.exif)
+    if notes.xmp:
+        yield _jpeg_segment(0xE1, XMP + notes.xmp)
+    if notes.icc:
+        most = SEGMENT - len(ICC) - 2
+        parts = [notes.icc[at : at + most] for at in range(0, len(notes.icc), most)]
+        if len(parts) > 255:
+            raise PictureError(
+                f"A JPEG can't hold an ICC profile of {len(notes.icc):,} bytes; write png, webp or tiff."
+            )
+        for number, part in enumerate(parts, 1):
+            yield _jpeg_segment(0xE2, ICC + bytes([number, len(parts)]) + part)
+    yield memoryview(encoded)[2:]
+
+
+def _jpeg_segment(marker: int, body: bytes) -> bytes:
+    if len(body) > SEGMENT:
+        name = "XMP" if body.startswith(XMP) else "EXIF"
+        raise PictureError(
+            f"A JPEG can't hold {len(body):,} bytes of {name}, only {SEGMENT:,}; write png, webp or tiff."
+        )
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def _webp(encoded: bytes, notes: Notes, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
+    exif = notes.exif
+    if notes.dpi and not (exif and tags.states_dpi(exif)):  # WebP has no other place for it
+        exif = tags.extended(
+            exif or tags.empty(), tags.resolution(notes.dpi, "<" if not exif or exif[:2] == b"II" else ">")
+        )
+    image = memoryview(encoded)[12:]
+    if image[:4] == b"VP8X":
+        image = image[18:]
+    flags = 0x20 * bool(notes.icc) | 0x10 * alpha | 0x08 * bool(exif) | 0x04 * bool(notes.xmp)
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    before = _webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size) + _webp_chunk(b"ICCP", notes.icc)
+    after = _webp_chunk(b"EXIF", exif) + _webp_chunk(b"XMP ", notes.xmp)
+    yield b"RIFF" + struct.pack("<L", 4 + len(before) + len(image) + len(after)) + b"WEBP" + before
+    yield image
+    yield after
+
+
+def _webp_chunk(name: bytes, body: bytes | None) -> bytes:
+    return name + struct.pack("<L", len(body)) + body + bytes(len(body) % 2) if body else b""
+
+
+def _tiff(encoded: bytes, notes: Notes) -> Iterator[Piece]:
+    order = tags.Directory.first(encoded).order
+    added = tags.for_tiff(notes.exif, order) if notes.exif else {}
+    if notes.dpi:
+        added |= tags.resolution(notes.dpi, order)
+    if notes.icc:
+        added[0x8773] = tags.Tag(tags.UNDEFINED, len(notes.icc), notes.icc)
+    if notes.xmp:
+        added[0x02BC] = tags.Tag(tags.BYTE, len(notes.xmp), notes.xmp)
+    head, tail = tags.extension(encoded, added)
+    yield head
+    yield memoryview(encoded)[len(head) :]
+    yield tail

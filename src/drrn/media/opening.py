@@ -1,0 +1,186 @@
+"""A file is opened: what it is, how large, and whether it can be read, before a pixel is decoded.
+
+The format is what the first bytes say, never the suffix. Only libvips' decoders for these four are reached.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Any, Final, Literal, NamedTuple
+
+import pyvips
+
+from drrn.errors import PictureError
+from drrn.media import exif
+from drrn.media.notes import Format, Notes, noted
+
+LOADERS: Final[dict[Format, str]] = {
+    "PNG": "pngload_source",
+    "JPEG": "jpegload_source",
+    "WebP": "webpload_source",
+    "TIFF": "tiffload_source",
+}
+SPACES: Final = {
+    ("b-w", 1): (1, False),
+    ("grey16", 1): (1, False),
+    ("b-w", 2): (1, True),
+    ("grey16", 2): (1, True),
+    ("srgb", 3): (3, False),
+    ("rgb16", 3): (3, False),
+    ("srgb", 4): (3, True),
+    ("rgb16", 4): (3, True),
+    ("cmyk", 4): (3, False),
+}
+"""libvips' (interpretation, bands) -> channels, alpha."""
+COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
+"""Bands of a TIFF's colours, by its PhotometricInterpretation: grey (2), RGB, palette, CMYK, YCbCr."""
+OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw picture", 34892: "a raw picture"}
+PALETTE, CMYK = 3, 5
+
+
+class Header(NamedTuple):
+    """What a file says of itself."""
+
+    format: Format
+    width: int
+    height: int
+    """Upright: after the EXIF orientation."""
+    channels: int
+    """1 grey or 3 colour."""
+    alpha: bool
+    bits: Literal[8, 16]
+    """Of a sample once it is read: 8 where the file has fewer."""
+
+
+class Opened(NamedTuple):
+    """A file that can be read, as far as its beginning tells."""
+
+    image: Any
+    """libvips' image, which decodes when its pixels are asked for, once and from top to bottom."""
+    header: Header
+    notes: Notes
+    orientation: int
+    """1 to 8, as EXIF numbers them."""
+
+
+@contextmanager
+def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
+    """The file, for as long as the block lasts; what its decoder meets in the block becomes a PictureError.
+
+    Raises:
+        PictureError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
+    """
+    name = shown(path)
+    try:
+        status = path.stat()
+        if S_ISDIR(status.st_mode):
+            raise PictureError(f"{name} is a folder; a picture was expected.")
+        if not S_ISREG(status.st_mode):  # to open a pipe would wait for who writes into it
+            raise PictureError(f"{name} is no regular file; a picture was expected.")
+        if not status.st_size:
+            raise PictureError(f"{name} is empty; a picture was expected.")
+        with path.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as file:
+            form = _format(file[:12], name)
+            try:
+                if form == "PNG":
+                    _check_png(file, name, max_pixels)
+                elif form == "TIFF":
+                    _check_tiff(file, name, max_pixels)
+                # By number: libvips would take "[1]" at the end of a name for options.
+                source = pyvips.Source.new_from_descriptor(handle.fileno())
+                image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on="warning")
+                yield _known(image, form, file, name, max_pixels)
+            except (pyvips.Error, exif.MalformedError) as error:
+                raise PictureError(
+                    f"{name} is a {form} that is damaged or cut short{reason(error)}."
+                ) from error
+    except FileNotFoundError as error:
+        raise PictureError(f"There is no file {name}.") from error
+    except OSError as error:
+        raise PictureError(f"{name} can't be read: {error.strerror or error}.") from error
+
+
+def shown(path: Path) -> str:
+    """The path on one line, whatever is in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+
+
+def reason(error: Exception) -> str:
+    """What libvips says, in brackets and on one line; often it says nothing."""
+    said = [line.split(": ", 1)[-1].strip() for line in str(getattr(error, "detail", error)).splitlines()]
+    return next((f" ({line.rstrip('.')})" for line in said if line), "")
+
+
+def _format(head: bytes, name: str) -> Format:
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"RIFF") and head.endswith(b"WEBP"):
+        return "WebP"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    raise PictureError(f"{name} is no PNG, JPEG, WebP or TIFF file, and nothing else can be read.")
+
+
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if not width or not height:
+        raise PictureError(f"{name} is {width} x {height}: it has no pixels.")
+    if width * height > max_pixels:
+        count = f"{width * height:,}"
+        raise PictureError(
+            f"{name} is {width} x {height}, {count} pixels; the limit is {max_pixels:,} (--max-pixels)."
+        )
+
+
+def _check_png(file: mmap, name: str, max_pixels: int) -> None:
+    """Refuse a size that libpng would only call an error, and frames of which libvips sees the first alone."""
+    _check_size(int.from_bytes(file[16:20]), int.from_bytes(file[20:24]), name, max_pixels)
+    at = 8
+    while (chunk := file[at + 4 : at + 8]) not in (b"IDAT", b""):
+        if chunk == b"acTL":
+            raise PictureError(f"{name} is animated; a single picture can be read.")
+        at += 12 + int.from_bytes(file[at : at + 4])
+
+
+def _check_tiff(file: mmap, name: str, max_pixels: int) -> None:
+    """Refuse samples that libvips would take for others, or for damage."""
+    first = exif.Directory.first(file)
+
+    def said(tag: int, default: int) -> tuple[int, ...]:
+        return first.integers(file, tag) or (default,)
+
+    _check_size(said(exif.WIDTH, 0)[0], said(exif.HEIGHT, 0)[0], name, max_pixels)
+    bits, kinds, colour, bands = said(0x102, 1), said(0x153, 1), said(0x106, -1)[0], said(0x115, 1)[0]
+    if set(kinds) != {1}:
+        kind = {2: "signed", 3: "floating point"}.get(kinds[0], "of no known type")
+        raise PictureError(f"{name} has samples that are {kind}; unsigned integers can be read.")
+    if colour not in COLOURS:
+        kind = OTHERS.get(colour, f"of photometric interpretation {colour}")
+        raise PictureError(f"{name} is {kind}; grey, palette, RGB, YCbCr and CMYK can be read.")
+    if len(set(bits)) > 1 or bits[0] not in ((1, 2, 4, 8, 16) if COLOURS[colour] == 1 else (8, 16)):
+        raise PictureError(f"{name} has samples of {bits[0]} bit; 8, 16, and in grey 1, 2 and 4 can be read.")
+    extra = bands - COLOURS[colour]
+    if extra and (extra != 1 or colour in (PALETTE, CMYK) or said(0x152, 0) not in ((1,), (2,))):
+        raise PictureError(f"{name} has {bands} bands; colours and one alpha channel can be read.")
+
+
+def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
+    """What libvips knows of the file, if that can be read."""
+    _check_size(image.width, image.height, name, max_pixels)
+    pages = image.get("n-pages") if "n-pages" in image.get_fields() else 1
+    if pages > 1:
+        raise PictureError(f"{name} has {pages} pages or frames; a single picture can be read.")
+    deep = image.format == "ushort" and form in ("PNG", "TIFF")  # a JPEG of 12 bit fills no 16
+    space = SPACES.get((image.interpretation, image.bands))
+    if space is None or not (deep or image.format == "uchar"):
+        raise PictureError(
+            f"{name} has {image.bands} bands of {image.interpretation}, {image.format}; "
+            f"grey and RGB of 8 and 16 bit can be read."
+        )
+    notes = noted(image, form, file)
+    turn = exif.orientation(file) if form == "TIFF" else exif.orientation(notes.exif) if notes.exif else 1
+    width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
+    return Opened(image, Header(form, width, height, *space, 16 if deep else 8), notes, turn)

@@ -1,0 +1,280 @@
+"""The training loop, all of it in this file.
+
+Lightning Fabric owns devices, precision and processes; the loop owns the order of things. What a step does follows from
+the checkpoint, the configs, the step's number and nothing else, so a training that is killed and run again ends in the
+same bytes as one that never was.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from math import isfinite, log10
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import SGD, Adam, Optimizer
+
+from drrn.core.config import DRRNConfig
+from drrn.data.pairs import Pair, unit
+from drrn.data.patches import Batch, Sampler, cut
+from drrn.errors import TrainingError
+from drrn.network.losses import LOSSES
+from drrn.network.model import DRRN
+from drrn.training import checkpoint
+from drrn.training.config import TrainConfig, learning_rate
+from drrn.training.journal import Epoch, Journal, write_history
+from drrn.weights.store import Weights
+from drrn.weights.store import save as save_weights
+
+SAVE_SECONDS = 60.0
+"""Seconds between two checkpoints within an epoch: what a crash costs at most."""
+
+
+class Watch(Protocol):
+    """Who looks on: called by the first process alone."""
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
+
+    def epoch(self, row: Epoch, best: bool) -> None: ...
+
+    def note(self, sentence: str) -> None: ...
+
+
+def fit(
+    model: DRRNConfig,
+    train: TrainConfig,
+    patches: Sampler,
+    held_out: Sampler,
+    examples: Sequence[Pair],
+    run: Path,
+    *,
+    fabric: Fabric,
+    watch: Watch,
+    card: Mapping[str, Any],
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[Epoch]:
+    """Train a DRRN; leave in `run` its `best.safetensors` to use and its `last.ckpt` to go on from.
+
+    Args:
+        patches, held_out: what to learn from, and what to validate on.
+        examples: a few pairs of the pictures held out, to be shown.
+        run: an existing folder. Where it holds a checkpoint, the training goes on from there.
+        fabric: launched already.
+        card: what the weights file shall say of itself.
+        stopped: asked after each step; once true, the training saves its state and returns.
+
+    Returns:
+        The history, the epochs of an interrupted run included.
+
+    Raises:
+        TrainingError: the loss is not finite, or no checkpoint is good.
+        DRRNError: a file can't be written.
+    """
+    first = fabric.is_global_zero
+    torch.manual_seed(train.seed)
+    net = DRRN(model)
+    net.initialise(train.unit_gain, train.leave_gain)
+    net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = deepcopy(net) if train.ema_decay else net
+    optimiser = make_optimiser(net, train)
+    history: list[Epoch] = []
+    step, sums = 0, torch.zeros(3, dtype=torch.float64)
+
+    state, damaged = checkpoint.load(run)
+    if damaged and first:
+        watch.note(f"{damaged} is damaged: going on from the checkpoint before it.")
+    if state:
+        net.load_state_dict(state["net"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        history = [Epoch(*row) for row in state["history"]]
+        step, sums = state["step"], state["sums"]
+
+    network, optimiser = fabric.setup(net, optimiser)
+    journal = Journal(run) if first else None
+
+    def save() -> None:
+        if first:
+            kept = {
+                "net": net.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": [list(row) for row in history],
+                "step": step,
+                "sums": sums,
+            }
+            checkpoint.save(run, kept)
+
+    loss_of = LOSSES[train.loss]
+    while len(history) < train.epochs and not stale(history, train.patience):
+        epoch, began, saved = len(history), time.monotonic(), time.monotonic()
+        network.train()
+        while step < patches.steps:
+            ilr, hr = to_device(fabric, patches.batch(epoch, step, fabric.global_rank, fabric.world_size))
+            rate = learning_rate(train, epoch * patches.steps + step, patches.steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            sr = network(ilr, units=draw_units(model, train, epoch, step))
+            loss = loss_of(sr, hr)
+            fabric.backward(loss)
+            max_norm = train.clip / rate if train.clip_by_rate else train.clip
+            fabric.clip_gradients(network, optimiser, max_norm=max_norm, error_if_nonfinite=False)
+            seen = together(fabric, [loss.detach(), *compare(sr.detach(), hr), float(stopped())])
+            if not isfinite(seen[0]):
+                raise TrainingError(
+                    f"The loss is not finite at epoch {epoch}, step {step}. Lower --learning-rate or --clip and start "
+                    "in another --run; the checkpoint keeps the last good state."
+                )
+            optimiser.step()
+            optimiser.zero_grad()
+            if average is not net:
+                follow(average, net, train.ema_decay)
+            sums = sums + seen[:3]
+            step += 1
+            if first:
+                watch.step(epoch, step, patches.steps, float(seen[0]))
+            if seen[3] > 0:
+                save()
+                return history
+            if time.monotonic() - saved > SAVE_SECONDS:
+                save()
+                saved = time.monotonic()
+
+        learnt = (sums / patches.steps).tolist()
+        judged = validate(fabric, average, held_out, train)
+        rate = learning_rate(train, epoch * patches.steps, patches.steps)
+        history.append(Epoch(epoch, rate, *score(learnt), *score(judged)))
+        step, sums = 0, torch.zeros_like(sums)
+        is_best = history[-1] is best(history)
+        if first and is_best:
+            save_weights(weights_of(average, train, card, history), run / "best.safetensors")
+        save()
+        if journal:
+            journal.epoch(history, time.monotonic() - began)
+            if train.sheet_every and (epoch % train.sheet_every == 0 or epoch + 1 == train.epochs):
+                journal.sheet(epoch, show(fabric, average, examples))
+            watch.epoch(history[-1], is_best)
+    if journal:
+        write_history(run, history)
+        journal.close()
+    return history
+
+
+def make_optimiser(net: DRRN, train: TrainConfig) -> Optimizer:
+    if train.optimiser == "adam":
+        return Adam(net.parameters(), lr=train.learning_rate)
+    return SGD(net.parameters(), lr=train.learning_rate, momentum=train.momentum, weight_decay=train.weight_decay)
+
+
+def draw_units(model: DRRNConfig, train: TrainConfig, epoch: int, step: int) -> int:
+    """The number of units to run in this step."""
+    if not train.fewest_units:
+        return model.units
+    chance = np.random.default_rng([train.seed, epoch, step, 1])
+    return int(chance.integers(train.fewest_units, model.units + 1))
+
+
+def compare(sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean squared error, and Keras's accuracy: the share of pixels whose largest channel is the same."""
+    return ((sr - hr) ** 2).mean(), (sr.argmax(1) == hr.argmax(1)).float().mean()
+
+
+@torch.no_grad()
+def follow(average: DRRN, net: DRRN, decay: float) -> None:
+    """Move the average of weights and of batch norms' statistics a little towards the network's."""
+    for mean, now in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(now, 1 - decay)
+        else:
+            mean.copy_(now)
+
+
+@torch.no_grad()
+def validate(fabric: Fabric, net: DRRN, held_out: Sampler, train: TrainConfig) -> list[float]:
+    """Mean loss, squared error and accuracy over the patches held out, in their order, as they are."""
+    patches, size = held_out.patches, held_out.size
+    if train.validation_patches and len(patches) > train.validation_patches:
+        patches = patches[np.linspace(0, len(patches) - 1, train.validation_patches).astype(np.int64)]
+    net.eval()
+    sums = torch.zeros(4, dtype=torch.float64)
+    for start in range(0, len(patches), train.batch_size):
+        mine = patches[start : start + train.batch_size][fabric.global_rank :: fabric.world_size]
+        if len(mine):
+            ilr, hr = to_device(fabric, cut(held_out.pool, mine, np.zeros(len(mine), np.int64), size))
+            with fabric.autocast():
+                sr = net(ilr).float()
+            seen = torch.stack([LOSSES[train.loss](sr, hr), *compare(sr, hr), torch.ones((), device=sr.device)])
+            sums += seen.double().cpu() * len(mine)
+    total = reduce(fabric, sums, "sum")
+    return (total[:3] / total[3]).tolist()
+
+
+@torch.no_grad()
+def show(fabric: Fabric, net: DRRN, examples: Iterable[Pair], side: int = 144) -> list[list[NDArray[np.float32]]]:
+    """The middles of the examples: rows of lr, ilr, sr, hr, each (channels, h, w)."""
+    net.eval()
+    rows = []
+    for pair in examples:
+        ilr = middle(pair.ilr.astype(np.float32), side)
+        sr = net(torch.from_numpy(ilr)[None].to(fabric.device))[0].float().cpu().numpy()
+        lr = middle(pair.lr.astype(np.float32), round(side / pair.scale))
+        rows.append([lr, ilr, sr, middle(unit(pair.hr), side)])
+    return rows
+
+
+def middle(planes: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    top, left = (max(length - side, 0) // 2 for length in planes.shape[-2:])
+    return np.ascontiguousarray(planes[..., top : top + side, left : left + side])
+
+
+def weights_of(net: DRRN, train: TrainConfig, card: Mapping[str, Any], history: list[Epoch]) -> Weights:
+    """The weights of `net` as they are stored, with what is known of them."""
+    units = net.config.units
+    tensors = {name: value.cpu().contiguous().numpy() for name, value in net.state_dict().items()}
+    return Weights(
+        config=net.config,
+        scales=train.scales,
+        units=(train.fewest_units or units, units),
+        tensors={name: tensors[name] for name in net.config.tensors()},
+        card={**card, "validation": {"epoch": history[-1].epoch, "psnr": round(history[-1].val_psnr, 4)}},
+    )
+
+
+def to_device(fabric: Fabric, batch: Batch) -> tuple[Tensor, Tensor]:
+    ilr, hr = (torch.from_numpy(part).to(fabric.device, memory_format=torch.channels_last) for part in batch)
+    return ilr, hr
+
+
+def together(fabric: Fabric, values: list[Tensor | float]) -> Tensor:
+    """The means over all processes, so that each of them sees the same and does the same."""
+    mine = torch.stack([torch.as_tensor(value, dtype=torch.float64, device="cpu") for value in values])
+    return reduce(fabric, mine, "mean")
+
+
+def reduce(fabric: Fabric, mine: Tensor, how: str) -> Tensor:
+    if fabric.world_size == 1:
+        return mine
+    all_of_them = fabric.all_reduce(mine.to(fabric.device), reduce_op=how)
+    assert isinstance(all_of_them, Tensor)
+    return all_of_them.cpu()
+
+
+def score(means: list[float]) -> tuple[float, float, float]:
+    """Loss, PSNR in dB and accuracy, from means of loss, squared error and accuracy."""
+    loss, squared, accuracy = means
+    return loss, -10 * log10(max(squared, 1e-12)), accuracy
+
+
+def best(history: list[Epoch]) -> Epoch:
+    """The first of the epochs with the lowest validation loss."""
+    return min(history, key=lambda row: row.val_loss)
+
+
+def stale(history: list[Epoch], patience: int) -> bool:
+    """Whether the best epoch lies `patience` epochs back."""
+    return bool(history and patience) and history[-1].epoch - best(history).epoch >= patience

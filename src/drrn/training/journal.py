@@ -1,0 +1,102 @@
+"""What a training leaves for people: `history.csv`, `times.csv`, TensorBoard events and picture sheets."""
+
+import csv
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from drrn.atomic import write_text
+from drrn.media.files import write
+from drrn.media.picture import Picture
+
+
+class Epoch(NamedTuple):
+    """A row of the history. PSNR is of all pixels together; the benchmark's protocol is `drrn evaluate`'s."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_psnr: float
+    train_accuracy: float
+    """Share of pixels whose largest channel is the original's, which is what Keras calls accuracy here and what the
+    report plots. It says little: a grey picture scores by chance, and a luma model, having one channel, always 1."""
+    val_loss: float
+    val_psnr: float
+    val_accuracy: float
+
+
+class Journal:
+    """Written by one process; all of it can be lost or deleted without harm to the training."""
+
+    def __init__(self, run: Path):
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self.run = run
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.board: Any = SummaryWriter(str(run))
+
+    def epoch(self, history: list[Epoch], seconds: float) -> None:
+        """Note the last epoch of `history`, which took `seconds` of this process's life."""
+        row = history[-1]
+        write_history(self.run, history)
+        with (self.run / "times.csv").open("a") as file:
+            file.write(f"{row.epoch},{seconds:.3f},{os.cpu_count()}\n")
+        for name, value in row._asdict().items():
+            if name != "epoch":
+                self.board.add_scalar(name, value, row.epoch)
+        self.board.flush()
+
+    def sheet(self, epoch: int, rows: list[list[NDArray[np.float32]]]) -> None:
+        """Keep rows of lr, ilr, sr, hr, each (channels, h, w), as a picture: the report's figures 1 to 3."""
+        folder = self.run / "sheets"
+        folder.mkdir(exist_ok=True)
+        picture = Picture(pixels=sheet(rows))
+        write(picture, folder / f"epoch_{epoch:04d}.png", overwrite=True)
+        self.board.add_image("lr | ilr | sr | hr", picture.to_array(), epoch, dataformats="HWC")
+
+    def close(self) -> None:
+        self.board.close()
+
+
+def write_history(run: Path, history: list[Epoch]) -> None:
+    """Make `history.csv` of the whole history; the same history gives the same bytes."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(Epoch._fields)
+    rows.writerows([row.epoch, *(f"{value:.9g}" for value in row[1:])] for row in history)
+    write_text(run / "history.csv", text.getvalue())
+
+
+def sheet(rows: list[list[NDArray[np.float32]]], gap: int = 4) -> NDArray[np.float32]:
+    """Pictures side by side, on white, named above, lr in blocks as large as its pixels are: (H, W, channels)."""
+    lines = [_caption(rows[0][-1].shape[-1], gap, len(rows[0][0]))]
+    for row in rows:
+        height, width = row[-1].shape[-2:]
+        cells = [_blocks(plane, height, width) for plane in row]
+        lines.append(np.concatenate([_framed(cell, gap) for cell in cells], axis=2))
+    widest = max(line.shape[2] for line in lines)
+    lines = [np.pad(line, ((0, 0), (0, 0), (0, widest - line.shape[2])), constant_values=1) for line in lines]
+    return np.clip(np.concatenate(lines, axis=1), 0, 1).transpose(1, 2, 0)
+
+
+def _blocks(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    down, across = plane.shape[-2:]
+    return plane[:, np.arange(height) * down // height][:, :, np.arange(width) * across // width]
+
+
+def _caption(width: int, gap: int, channels: int, height: int = 16) -> NDArray[np.float32]:
+    strip = Image.new("L", (4 * (width + 2 * gap), height), 255)
+    for column, text in enumerate(("lr", "ilr (bicubic)", "sr (drrn)", "hr (original)")):
+        ImageDraw.Draw(strip).text((column * (width + 2 * gap) + gap, 2), text, fill=0)
+    return np.repeat(np.asarray(strip, np.float32)[None] / 255, channels, axis=0)
+
+
+def _framed(plane: NDArray[np.float32], gap: int) -> NDArray[np.float32]:
+    return np.pad(plane, ((0, 0), (gap, gap), (gap, gap)), constant_values=1)

@@ -1,0 +1,1 @@
+"""The workshop: a picture becomes a larger picture."""

@@ -1,0 +1,258 @@
+"""A picture becomes a larger picture.
+
+Luma goes through the network and chroma is enlarged by bicubic; an RGB model takes all three channels. Alpha goes the
+way of luma, the colours having been spread under it first, so that nothing dark shines through at its edges.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.core.colour import rgb, ycbcr
+from drrn.core.resize import imresize
+from drrn.engines.engine import Engine, EngineName, Planes, choose
+from drrn.errors import UsageError
+from drrn.media.files import read
+from drrn.media.picture import Picture
+from drrn.upscaling.tiles import largest_tile, run_tiled
+from drrn.weights.store import DEFAULT, Weights, load
+
+MAX_SCALE = 4.0
+MEMORY = 2 << 30
+"""Bytes that an enlargement may take, where nothing else is said."""
+BYTES_PER_PIXEL = 80
+"""What the planes of a picture take at most, for each pixel of the enlarged one (measured; see `Estimate.memory`)."""
+SAMPLE_MACS = 2e9
+"""The work of the sample that tells an engine's speed: a tenth of a second or so."""
+
+Size = tuple[int | None, int | None]
+"""(width, height) in pixels; a side that is None follows from the other."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an enlargement will cost."""
+
+    width: int
+    height: int
+    seconds: float
+    """From a short run of the engine here and now."""
+    memory: int
+    """Bytes at its peak, above what the process holds before."""
+    tile: int
+    """Side of the tiles in pixels of the enlarged picture; at least its longer side where it goes in one piece."""
+
+
+class Upscaler:
+    """Trained weights, ready to enlarge pictures by any scale above 1 and up to 4."""
+
+    def __init__(
+        self,
+        weights: Weights | str | Path = DEFAULT,
+        *,
+        engine: EngineName = "auto",
+        device: str = "auto",
+        units: int | None = None,
+        threads: int = 0,
+        max_memory: int = MEMORY,
+    ):
+        """Load and make ready.
+
+        Args:
+            weights: as loaded, or their packaged name, or their file.
+            engine, device, units, threads: see `drrn.engines.engine.choose`.
+            max_memory: bytes that an enlargement may take; tiles are made as small as that needs.
+
+        Raises:
+            WeightsError: there are no such weights.
+            EngineError: the engine is not to be had here, or can't run so many units.
+        """
+        self.weights = weights if isinstance(weights, Weights) else load(weights)
+        self.engine: Engine = choose(self.weights, engine=engine, device=device, units=units, threads=threads)
+        self.units = self.weights.config.units if units is None else units
+        self.max_memory = max_memory
+        self._pixels_per_second: float | None = None
+
+    def upscale(
+        self,
+        picture: Picture,
+        scale: float | None = None,
+        *,
+        size: Size | None = None,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> Picture:
+        """A larger picture, with all that the given one carries; its dpi grow with it.
+
+        Args:
+            scale: above 1 and at most 4; each side becomes `side * scale`, rounded. 2 where no size is given either.
+            size: what the result shall measure instead; each side must be 1 to 4 times as long.
+            progress: told the share that is done, in [0, 1].
+
+        Raises:
+            UsageError: scale or size is out of range, or the result does not fit into `max_memory`.
+            EngineError: the network failed. There is no picture then.
+        """
+        width, height = target_size(picture.width, picture.height, scale, size)
+        tile = self._tile(width, height)
+        planes_to_run = (1 if picture.alpha is None else 2) * width * height
+        ran = 0
+
+        def done(pixels: int) -> None:
+            nonlocal ran
+            ran += pixels
+            progress(min(ran / planes_to_run, 1.0))
+
+        def enlarge(planes: Planes) -> Planes:
+            corner = planes[:, :1, :1]
+            if (planes == corner).all():  # nothing to restore, and no border for the network's padding to darken
+                done(width * height)
+                return np.broadcast_to(corner, (len(planes), height, width))
+            ilr = imresize(planes, height, width)
+            return run_tiled(self.engine, ilr, config=self.weights.config, size=tile, done=done).clip(0, 1)
+
+        pixels = picture.pixels if picture.alpha is None else spread(picture.pixels, picture.alpha)
+        colours = self._enlarge_colours(np.ascontiguousarray(pixels.transpose(2, 0, 1)), enlarge, height, width)
+        alpha = None
+        if picture.alpha is not None:
+            alpha = self._enlarge_one(picture.alpha, enlarge)
+            ilr = imresize(picture.alpha, height, width)
+            alpha[ilr >= 1 - 1e-6] = 1  # what bicubic has opaque or transparent is so
+            alpha[ilr <= 1e-6] = 0
+        dpi = picture.dpi
+        return replace(
+            picture,
+            pixels=np.ascontiguousarray(colours.transpose(1, 2, 0)),
+            alpha=alpha,
+            dpi=dpi and (dpi[0] * width / picture.width, dpi[1] * height / picture.height),
+        )
+
+    def estimate(
+        self, width: int, height: int, scale: float | None = None, *, size: Size | None = None, alpha: bool = False
+    ) -> Estimate:
+        """What it will cost to enlarge a picture of width x height pixels.
+
+        Raises:
+            UsageError: as `upscale`.
+        """
+        config = self.weights.config
+        width, height = target_size(width, height, scale, size)
+        tile = self._tile(width, height)
+        down, across = min(tile + 2 * config.halo, height), min(tile + 2 * config.halo, width)
+        # tiles overlap by their halos, but not beyond the picture
+        work = (height + (-(-height // tile) - 1) * 2 * config.halo) * (
+            width + (-(-width // tile) - 1) * 2 * config.halo
+        )
+        return Estimate(
+            width=width,
+            height=height,
+            seconds=work * (2 if alpha else 1) / self._speed(),
+            memory=BYTES_PER_PIXEL * width * height + self.engine.bytes_per_pixel * down * across,
+            tile=tile,
+        )
+
+    def _tile(self, width: int, height: int) -> int:
+        left = self.max_memory - BYTES_PER_PIXEL * width * height
+        if left <= 0:
+            needed = BYTES_PER_PIXEL * width * height / 2**20
+            raise UsageError(
+                f"{width}x{height} pixels need {needed:.0f} MB and more, allowed are {self.max_memory / 2**20:.0f}. "
+                "Give a smaller scale, or a larger --max-memory."
+            )
+        cell = self.weights.config.unshuffle
+        if self.engine.bytes_per_pixel * width * height <= left:
+            return max(width, height) + -max(width, height) % cell
+        return largest_tile(self.weights.config, self.engine.bytes_per_pixel, left)
+
+    def _speed(self) -> float:
+        """Pixels a second of the engine, by a sample."""
+        if self._pixels_per_second is None:
+            config = self.weights.config
+            side = int(np.clip((SAMPLE_MACS / config.macs(self.units)) ** 0.5, 32, 256)) // 4 * 4
+            sample = np.full((config.channels, side, side), 0.5, np.float32)
+            self.engine.run(sample)
+            began = time.perf_counter()
+            self.engine.run(sample)
+            self._pixels_per_second = side * side / (time.perf_counter() - began)
+        return self._pixels_per_second
+
+    def _enlarge_colours(self, planes: Planes, enlarge: Callable[[Planes], Planes], height: int, width: int) -> Planes:
+        if (planes == planes[:1]).all():  # grey stays grey, to the last bit
+            return np.repeat(self._enlarge_one(planes[0], enlarge)[None], len(planes), axis=0)
+        if self.weights.config.channels == 3:
+            return enlarge(planes)
+        y, *chroma = ycbcr(planes)
+        return rgb(np.stack([enlarge(y[None])[0], *imresize(np.stack(chroma), height, width)])).clip(0, 1)
+
+    def _enlarge_one(self, plane: NDArray[np.float32], enlarge: Callable[[Planes], Planes]) -> NDArray[np.float32]:
+        channels = self.weights.config.channels
+        return np.asarray(enlarge(np.repeat(plane[None], channels, axis=0)).mean(axis=0), np.float32)
+
+
+def upscale(path: str | Path, scale: float = 2, *, weights: Weights | str | Path = DEFAULT) -> Picture:
+    """The picture in a file, enlarged: for one picture; for many, keep an `Upscaler`.
+
+    Raises:
+        DRRNError: the file, the scale or the weights are no good.
+    """
+    return Upscaler(weights).upscale(read(Path(path)), scale)
+
+
+def target_size(width: int, height: int, scale: float | None, size: Size | None) -> tuple[int, int]:
+    """(width, height) of the result.
+
+    Raises:
+        UsageError: scale or size is out of range.
+    """
+    if size is None:
+        scale = 2.0 if scale is None else scale
+        if not 1 < scale <= MAX_SCALE:  # NaN is refused here too
+            raise UsageError(f"A scale must be above 1 and at most {MAX_SCALE:g}, got {scale:g}.")
+        return int(width * scale + 0.5), int(height * scale + 0.5)
+    if scale is not None:
+        raise UsageError("A scale and a size can't both be given.")
+    wide, high = size
+    if wide is None:
+        wide = None if high is None else int(width * high / height + 0.5)
+    if high is None and wide is not None:
+        high = int(height * wide / width + 0.5)
+    if wide is None or high is None:
+        raise UsageError("A size needs a width or a height.")
+    inside = all(1 <= new / old <= MAX_SCALE for new, old in ((wide, width), (high, height)))
+    if not inside or (wide, high) == (width, height):
+        raise UsageError(
+            f"{wide}x{high} is no enlargement of {width}x{height} by 1 to {MAX_SCALE:g} a side. Give a size between "
+            f"that and {int(width * MAX_SCALE)}x{int(height * MAX_SCALE)}."
+        )
+    return wide, high
+
+
+def spread(pixels: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Colours (H, W, C) with those of the nearest visible pixels where `alpha` (H, W) is 0.
+
+    What hides under full transparency is often black; enlarged, it would bleed into the visible edge.
+    """
+    if alpha.all() or not alpha.any():
+        return pixels
+    filled = _filled(pixels * alpha[..., None], alpha)
+    return np.where(alpha[..., None] > 0, pixels, filled)
+
+
+def _filled(weighted: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means of `weighted` over cells of 1, 2, 4, ... pixels, each from the smallest cell that has any weight."""
+    known = weight > 0
+    mean = weighted / np.where(known, weight, 1)[..., None]
+    if known.all():
+        return mean
+    coarse = _filled(_pooled(weighted), _pooled(weight[..., None])[..., 0])
+    height, width = weight.shape
+    return np.where(known[..., None], mean, coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
+
+
+def _pooled(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums over cells of 2x2: (H, W, C) -> half of both, rounded up."""
+    x = np.pad(x, ((0, x.shape[0] % 2), (0, x.shape[1] % 2), (0, 0)))
+    return x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]

@@ -1,0 +1,1 @@
+"""The pantry: trained weights, in files that say what they are, and those that come with the package."""

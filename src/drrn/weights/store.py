@@ -1,0 +1,173 @@
+"""Trained weights, with what it takes to use them, in one safetensors file.
+
+The tensors are the network's; the header says which network, for which scales, and where the weights come from. Nothing
+in a file is code, so that one from a stranger is safe to open: it is good, or it is refused before it is believed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse_tensors
+from safetensors.numpy import save as pack_tensors
+
+from drrn.atomic import write_bytes
+from drrn.core.config import DRRNConfig
+from drrn.errors import WeightsError
+
+PACKAGED = Path(__file__).parent / "packaged"
+DEFAULT = "small"
+"""The packaged weights that are used where none are named."""
+
+FORMAT = 1
+MAX_HEADER = 1 << 20
+"""Bytes. Ours have some 5,000; a header of 90 MB keeps the library busy for half a minute (measured)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A trained network, and all that is known about it."""
+
+    config: DRRNConfig
+    scales: tuple[float, ...]
+    """What it was trained for."""
+    units: tuple[int, int]
+    """The fewest and the most residual units that it was trained to run with."""
+    tensors: Mapping[str, NDArray[np.float32]]
+    """By name, as `DRRNConfig.tensors` lists them."""
+    card: Mapping[str, Any] = field(default_factory=dict)
+    """Where it comes from: data, recipe, command, seed, commit, scores, protocol. Plain JSON values."""
+    name: str = ""
+    """What users call it: its packaged name, or its file's."""
+
+    def __post_init__(self) -> None:
+        shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
+        if shapes != self.config.tensors():
+            odd = sorted(set(shapes.items()) ^ set(self.config.tensors().items()))
+            raise ValueError(f"its tensors are not those of its config: {str(odd[:2])[:200]}.")
+        if not all(np.isfinite(tensor).all() for tensor in self.tensors.values()):
+            raise ValueError("it has weights that are not finite.")
+
+
+def names() -> list[str]:
+    """The weights that came with the package."""
+    return sorted(path.stem for path in PACKAGED.glob("*.safetensors"))
+
+
+def save(weights: Weights, path: Path) -> None:
+    """Write `weights` to `path`, whole or not at all.
+
+    Raises:
+        DRRNError: the file can't be written.
+    """
+    about = {
+        "format": FORMAT,
+        "config": weights.config.to_dict(),
+        "scales": list(weights.scales),
+        "units": list(weights.units),
+        "card": dict(weights.card),
+    }
+    tensors = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in weights.tensors.items()}
+    about["sha256"] = _digest(about, tensors)
+    write_bytes(path, pack_tensors(tensors, metadata={"drrn": json.dumps(about)}))
+
+
+def load(name: str | Path) -> Weights:
+    """Weights by their packaged name, or from a file.
+
+    Raises:
+        WeightsError: there is no such name or file; or the file is damaged, hostile or of another kind.
+    """
+    packaged = PACKAGED / f"{name}.safetensors"
+    path = packaged if str(name) in names() else Path(name)
+    if not path.exists():
+        known = ", ".join(names()) or "none"
+        raise WeightsError(f"No weights named {str(name)!r}, and no such file. Packaged: {known}.")
+    if not path.is_file():
+        raise WeightsError(f"{path} is not a file. Give a .safetensors file of drrn, or a packaged name.")
+    try:
+        with path.open("rb") as file:
+            about = _read_about(file)
+            config, size = _believe(about, path.stat().st_size)
+            file.seek(0)
+            tensors = parse_tensors(file.read(size + 1))
+        if about["sha256"] != _digest({k: v for k, v in about.items() if k != "sha256"}, tensors):
+            raise ValueError("its SHA-256 does not match: it is damaged.")
+        low, high = about["units"]
+        return Weights(
+            config=config,
+            scales=tuple(about["scales"]),
+            units=(low, high),
+            tensors=tensors,
+            card=about["card"],
+            name=path.stem,
+        )
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        raise WeightsError(f"{path} is no DRRN weights file: {_sentence(error)}") from error
+
+
+def _read_about(file: BinaryIO) -> dict[str, Any]:
+    """Our part of the header of a safetensors file, read with limits that the library does not have."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= MAX_HEADER:
+        raise ValueError(f"its header claims {length} bytes.")
+    header = file.read(length)
+    if not header.rstrip(b" ").endswith(b"}"):
+        raise ValueError("its header is cut off or padded with something else than spaces.")
+    values = json.loads(header, object_pairs_hook=_unique)
+    about = json.loads(values["__metadata__"]["drrn"], object_pairs_hook=_unique)
+    if about["format"] != FORMAT:
+        raise ValueError(f"its format is {about['format']!r:.20}, this drrn reads {FORMAT}.")
+    if any(entry["dtype"] != "F32" for name, entry in values.items() if name != "__metadata__"):
+        raise ValueError("it has tensors that are not 32-bit floats.")
+    about["length"] = 8 + length
+    return dict(about)
+
+
+def _believe(about: dict[str, Any], size: int) -> tuple[DRRNConfig, int]:
+    """The config, once it is seen that the file is as large as this network needs: nothing is allocated before."""
+    config = DRRNConfig.from_dict(about["config"])
+    needed = about.pop("length") + 4 * sum(prod(shape) for shape in config.tensors().values())
+    if needed != size:
+        raise ValueError(f"its network needs a file of {needed} bytes, it has {size}.")
+    if not all(isinstance(scale, int | float) and 1 < scale <= 16 for scale in about["scales"]):
+        raise ValueError("its scales are no list of numbers above 1.")
+    low, high = about["units"]
+    if not (type(low) is int and type(high) is int and 0 <= low <= high <= 256):
+        raise ValueError("its range of units is not one.")
+    if not isinstance(about["card"], dict):
+        raise ValueError("its card is not one.")
+    return config, needed
+
+
+def _digest(about: Mapping[str, Any], tensors: Mapping[str, NDArray[np.float32]]) -> str:
+    """SHA-256 over all that a file says and all that it holds."""
+    digest = sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].shape}".encode())
+        digest.update(tensors[name].astype("<f4", copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("its header says something twice.")
+    return values
+
+
+def _sentence(error: Exception) -> str:
+    """What is wrong, in one line that ends in a full stop."""
+    if isinstance(error, KeyError):
+        return f"its header lacks {error}."
+    if isinstance(error, UnicodeDecodeError | json.JSONDecodeError | TypeError | RecursionError):
+        return "its header makes no sense."
+    line = " ".join(str(error).split())[:300]
+    return line if line.endswith(".") else f"{line}."

@@ -1,0 +1,27 @@
+"""What all tests share: one torch thread, and the folder of benchmark and training pictures."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """A suite of small networks runs many times faster on one thread, and to the same bits everywhere."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder that holds Set5, Set14, BSDS500, T91, matlab_ref and formats."""
+    folder = Path(os.environ.get("DRRN_DATA", ROOT / "../shared/data")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}; set DRRN_DATA to where the pictures are")
+    return folder
