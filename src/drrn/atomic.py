@@ -6,7 +6,7 @@ A program killed, or a disk that fills up, at any moment leaves the old file or 
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from drrn.errors import DRRNError
@@ -28,14 +28,15 @@ def atomic(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         if overwrite:
             temporary.replace(path)
         else:
-            os.link(temporary, path)  # unlike a rename, fails where another program was faster
+            _claim(temporary, path)
         _sync(path.parent)
     except FileExistsError as error:
         raise DRRNError(f"{path} exists. Give another name, or --overwrite.") from error
     except OSError as error:
         raise DRRNError(f"{path} can't be written: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, it can't be removed either
+            temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -47,6 +48,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Make `path` hold `content` in UTF-8, replacing what was there."""
     write_bytes(path, content.encode())
+
+
+def _claim(temporary: Path, path: Path) -> None:
+    """Give the file its name, unless the name is taken: a link, unlike a rename, sees a program that was faster."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links, as on a memory stick
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        temporary.replace(path)
 
 
 def _sync(path: Path) -> None:

@@ -13,8 +13,33 @@ from typing import Any, NoReturn
 import tyro
 
 from drrn import __version__
+from drrn.apps.evaluate import evaluate
+from drrn.apps.models import import_model, list_models, pack_model, show_model
 from drrn.apps.train import recipe_in, train_with
+from drrn.apps.upscale import upscale
 from drrn.errors import DRRNError
+from drrn.training.config import RECIPES
+
+ABOUT = "Enlarge pictures with the Deep Recursive Residual Network, and train and judge such networks."
+
+
+def models() -> int:
+    """List, show, import and pack models: see `drrn models --help`."""
+    raise AssertionError("parsed as a group of commands")
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "upscale": upscale,
+    "train": train_with(RECIPES["report"]),
+    "evaluate": evaluate,
+    "models": models,
+}
+MODELS: dict[str, Callable[..., Any]] = {
+    "list": list_models,
+    "show": show_model,
+    "import": import_model,
+    "pack": pack_model,
+}
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -24,11 +49,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         print(f"drrn {__version__}")
         sys.exit(0)
     signal.signal(signal.SIGTERM, _terminate)
-    commands: dict[str, Callable[..., Any]] = {
-        "train": train_with(recipe_in(args)),
-    }
+    prog, commands = "drrn", {**COMMANDS, "train": train_with(recipe_in(args))}
+    if args[:1] == ["models"]:
+        prog, commands, args = "drrn models", MODELS, args[1:]
     try:
-        code = tyro.extras.subcommand_cli_from_dict(commands, prog="drrn", args=args, description=__doc__)
+        code = tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, description=ABOUT)
     except DRRNError as error:
         print(f"drrn: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2

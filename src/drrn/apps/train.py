@@ -1,22 +1,18 @@
 """`drrn train`."""
 
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import OmitArgPrefixes
 
 from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
-from drrn.training.config import RECIPES, Recipe, Source, TrainConfig
-
-if TYPE_CHECKING:
-    from drrn.training.journal import Epoch
+from drrn.training.config import RECIPES, SAVE_SECONDS, Recipe, Source, TrainConfig
 
 
 def train_with(defaults: TrainConfig) -> Callable[..., int]:
@@ -30,6 +26,7 @@ def train_with(defaults: TrainConfig) -> Callable[..., int]:
         recipe: Recipe = "report",
         device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
         threads: int = 0,
+        save_seconds: float = SAVE_SECONDS,
     ) -> int:
         """Train a DRRN on folders of pictures. The same command goes on with a training that was stopped.
 
@@ -39,10 +36,12 @@ def train_with(defaults: TrainConfig) -> Callable[..., int]:
             recipe: What the options below start from: report (MSE, Adam), paper (the authors' SGD) or modern (ours).
             device: Where to compute. With torchrun, each process takes one device.
             threads: CPU threads, 0 for all cores. The same number gives the same weights.
+            save_seconds: Seconds between two checkpoints within an epoch: what a crash costs at most.
         """
         try:
             import torch
 
+            from drrn.apps.watch import Show
             from drrn.training import run as room
         except ModuleNotFoundError as error:
             raise UsageError(f"Training needs {error.name}. Install it: pip install 'drrn[train]'.") from error
@@ -50,12 +49,25 @@ def train_with(defaults: TrainConfig) -> Callable[..., int]:
             torch.set_num_threads(threads)
         stop = Stop()
         command = shlex.join(["drrn", *sys.argv[1:]])
-        with Console(stderr=True) as console, Show(console, how) as watch:
-            room.train(model, how, source, run, watch=watch, command=command, device=device, stopped=stop.is_asked)
+        with Show(how) as watch:
+            room.train(
+                model,
+                how,
+                source,
+                run,
+                watch=watch,
+                command=command,
+                device=device,
+                stopped=stop.is_asked,
+                save_seconds=save_seconds,
+            )
+        speaks = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
         if stop.signal:
-            print(f"stopped; the same command goes on from {run / 'last.ckpt'}", file=sys.stderr)
+            if speaks:
+                print(f"stopped; the same command goes on with {run}", file=sys.stderr)
             return 128 + stop.signal
-        print(f"{run / 'best.safetensors'}")
+        if speaks:
+            print(run / "best.safetensors")
         return 0
 
     return train
@@ -85,46 +97,3 @@ class Stop:
 
     def is_asked(self) -> bool:
         return bool(self.signal)
-
-
-class Show:
-    """A line an epoch; on a terminal also a bar with the time left."""
-
-    def __init__(self, console: Console, how: TrainConfig):
-        self.console, self.how = console, how
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[loss]}"),
-        )
-        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
-        self.bar = self.progress.add_task("training", total=None, loss="")
-
-    def __enter__(self) -> "Show":
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        done = epoch * steps + step
-        self.progress.update(
-            self.bar,
-            total=self.how.epochs * steps,
-            completed=done,
-            description=f"epoch {epoch + 1} of {self.how.epochs}",
-            loss=f"loss {loss:.5f}",
-        )
-
-    def epoch(self, row: "Epoch", best: bool) -> None:
-        accuracy = f"  accuracy {row.val_accuracy:.3f}" if row.val_accuracy < 1 else ""
-        self.console.print(
-            f"epoch {row.epoch + 1:3d}  loss {row.train_loss:.6f}  validation {row.val_loss:.6f}  "
-            f"PSNR {row.val_psnr:.3f} dB{accuracy}{'  best' if best else ''}",
-            highlight=False,
-        )
-
-    def note(self, sentence: str) -> None:
-        self.console.print(sentence, highlight=False)

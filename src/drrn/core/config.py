@@ -121,6 +121,8 @@ class DRRNConfig:
         Raises:
             ValueError: a field is missing, unknown, of the wrong type or out of range.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError("its config is not an object.")
         known = {field.name: type(field.default) for field in fields(cls)}
         if values.keys() != known.keys():
             odd = ", ".join(sorted(values.keys() ^ known.keys()))

@@ -48,8 +48,9 @@ def modcrop(planes: NDArray[Scalar], scale: float) -> NDArray[Scalar]:
 
     A fractional scale keeps the largest size that an lr of whole pixels gives back exactly, rounded.
     """
-    height, width = planes.shape[-2:]
-    return planes[..., : round(int(height / scale) * scale), : round(int(width / scale) * scale)]
+    # 33 / 1.1 is a hair less than 30, hence the 1e-9
+    height, width = (round(int(side / scale + 1e-9) * scale) for side in planes.shape[-2:])
+    return planes[..., :height, :width]
 
 
 def _resize_rows(x: NDArray[Float], n: int) -> NDArray[Float]:

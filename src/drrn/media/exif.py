@@ -17,7 +17,7 @@ Block = bytes | bytearray | mmap
 
 SIZES: Final = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | {16: 8, 17: 8, 18: 8}
 """Bytes of one value, by TIFF's number for its type; the last three are of BigTIFF."""
-BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 3, 4, 5, 7, 10, 13
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 2, 3, 4, 5, 7, 10, 13
 
 WIDTH, HEIGHT, ORIENTATION, ACROSS, DOWN, UNIT = 0x100, 0x101, 0x112, 0x11A, 0x11B, 0x128
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
@@ -29,6 +29,7 @@ ABOUT: Final = (
     *(EXIF, GPS),
 )
 """Tags of a first directory that tell of the photograph, not of how its samples lie in the file."""
+RESOLUTION: Final = {ACROSS: RATIONAL, DOWN: RATIONAL, UNIT: SHORT}
 MOST = 1 << 20
 """Bytes of values that are carried out of one directory; what is longer stays behind."""
 
@@ -154,8 +155,8 @@ def orientation(block: Block) -> int:
 def fitted(block: bytes, width: int, height: int, dpi: tuple[float, float] | None) -> bytes:
     """The block for an upright picture of this size and `dpi`, without the thumbnail of another.
 
-    What the block states of these is mended where it stands, and all else keeps its bytes and its place; `dpi`
-    None leaves what is there.
+    What the block states of these is mended where it stands, and all else keeps its bytes and its place;
+    `dpi` None leaves what is there.
     """
     fresh = bytearray(block)
     first = Directory.first(fresh)
@@ -173,10 +174,20 @@ def fitted(block: bytes, width: int, height: int, dpi: tuple[float, float] | Non
 def states_dpi(block: bytes) -> bool:
     """Whether the block has the three tags of a resolution, each of its right type."""
     slots = Directory.first(block).slots
-    return all(
-        slots.get(tag, ())[:2] == (kind, 1)
-        for tag, kind in ((ACROSS, RATIONAL), (DOWN, RATIONAL), (UNIT, SHORT))
-    )
+    return all(tag in slots and slots[tag][:2] == (kind, 1) for tag, kind in RESOLUTION.items())
+
+
+def dpi(block: bytes) -> tuple[float, float] | None:
+    """Pixels an inch; None where the block doesn't say so in full."""
+    if not states_dpi(block):
+        return None
+    first = Directory.first(block)
+    inches = {2: 1.0, 3: 2.54}.get(first.integers(block, UNIT)[0])
+    numbers = [struct.unpack_from(f"{first.order}LL", block, first.slots[tag][2]) for tag in (ACROSS, DOWN)]
+    if inches is None or not all(below for _, below in numbers):
+        return None
+    across, down = (inches * above / below for above, below in numbers)
+    return across, down
 
 
 def resolution(dpi: tuple[float, float], order: Order) -> dict[int, Tag]:
@@ -203,9 +214,16 @@ def of_tiff(file: Block) -> bytes | None:
 
 
 def for_tiff(block: bytes, order: Order) -> dict[int, Tag]:
-    """What `block` tells of the photograph, as tags for a TIFF in this byte order."""
+    """What `block` tells of the photograph, as tags for a TIFF in this byte order.
+
+    A text ends where its first zero is, as libtiff wants it.
+    """
     first = Directory.first(block)
     tags = first.tags(block, ABOUT)
+    for tag, found in tags.items():
+        if found.kind == ASCII:
+            text = found.value.partition(b"\0")[0] + b"\0"
+            tags[tag] = Tag(ASCII, len(text), text)
     return tags if first.order == order else _swapped(tags)
 
 
@@ -215,8 +233,8 @@ def extended(block: Block, tags: Mapping[int, Tag]) -> bytes:
     return head + bytes(block[len(head) :]) + tail
 
 
-def extension(block: Block, tags: Mapping[int, Tag]) -> tuple[bytes, bytes]:
-    """`extended`, for a TIFF too large to copy: its new first bytes, and those that follow it.
+def extension(block: Block, tags: Mapping[int, Tag], without: Collection[int] = ()) -> tuple[bytes, bytes]:
+    """`extended`, for a TIFF too large to copy, and `without` some tags: its new first bytes, and what follows it.
 
     Where the old directory was stays a gap: the new one lies behind all, and its values where they were.
     """
@@ -224,15 +242,14 @@ def extension(block: Block, tags: Mapping[int, Tag]) -> tuple[bytes, bytes]:
     (at,) = struct.unpack_from(f"{old.order}L", block, 4)
     kept = [bytes(block[place : place + 12]) for place in range(at + 2, old.end, 12)]
     entries = {struct.unpack_from(f"{old.order}H", entry)[0]: entry for entry in kept}
+    entries = {tag: entry for tag, entry in entries.items() if tag not in without}
     padding = bytes(len(block) % 2)
     begin = len(block) + len(padding)
     laid = _laid(tags, begin, old.order, entries, bytes(block[old.end : old.end + 4]))
     return bytes(block[:4]) + struct.pack(f"{old.order}L", begin), padding + laid
 
 
-def _laid(
-    tags: Mapping[int, Tag], at: int, order: Order, kept: Mapping[int, bytes], following: bytes = b""
-) -> bytes:
+def _laid(tags: Mapping[int, Tag], at: int, order: Order, kept: Mapping[int, bytes], following: bytes = b"") -> bytes:
     """A directory that begins at `at`: entries of `kept` and of `tags`, then the values of `tags`."""
     entries = dict(kept)
     begin = at + 2 + 12 * len(kept.keys() | tags.keys()) + 4
@@ -255,9 +272,7 @@ def _mend(block: bytearray, directory: Directory, values: Mapping[int, int]) -> 
         kind, count, at = directory.slots.get(tag, (0, 0, 0))
         if count == 1 and kind in (SHORT, LONG):
             kind, code = (SHORT, "H") if kind == SHORT and value < 1 << 16 else (LONG, "L")
-            block[at - 6 : at + 4] = struct.pack(f"{directory.order}HL{code}", kind, 1, value).ljust(
-                10, b"\0"
-            )
+            block[at - 6 : at + 4] = struct.pack(f"{directory.order}HL{code}", kind, 1, value).ljust(10, b"\0")
 
 
 def _swapped(tags: Mapping[int, Tag]) -> dict[int, Tag]:

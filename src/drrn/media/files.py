@@ -79,9 +79,9 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
 def write(picture: Picture, path: Path, *, overwrite: bool = False) -> None:
     """Write the picture in the format of the suffix: whole, or not at all.
 
-    PNG, TIFF and WebP are lossless; JPEG is of quality 95, its chroma not subsampled. JPEG and WebP hold 8 bit,
-    to which 16 are rounded, and WebP holds no grey, which becomes RGB. ICC, EXIF, XMP and dpi go with it; in
-    EXIF and XMP the orientation is 1, in EXIF the size is the picture's, and a thumbnail is dropped.
+    PNG, TIFF and WebP are lossless; JPEG is of quality 95, its chroma not subsampled. JPEG and WebP hold 8
+    bit, to which 16 are rounded, and WebP holds no grey, which becomes RGB. ICC, EXIF, XMP and dpi go with
+    it; in EXIF and XMP the orientation is 1, in EXIF the size is the picture's, and a thumbnail is dropped.
 
     Raises:
         PictureError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.

@@ -1,8 +1,8 @@
 """What a file says beside its pixels: ICC profile, EXIF, XMP and pixels an inch, out of a file and into one.
 
-libvips finds them, but doesn't write them as they were: it composes EXIF anew without the tags it doesn't know,
-claims 25.4 pixels an inch where none are known, and has no EXIF for TIFF. So it writes the pixels alone, and
-here the rest joins them.
+libvips finds them, but doesn't write them as they were: it composes EXIF anew without the tags it doesn't
+know, claims 25.4 pixels an inch where none are known, and has no EXIF for TIFF. So it writes the pixels alone,
+and here the rest joins them.
 """
 
 import re
@@ -19,6 +19,10 @@ Format = Literal["PNG", "JPEG", "WebP", "TIFF"]
 Piece = bytes | memoryview
 
 INCH = 0.0254
+TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+"""Chunks of a PNG whose content may be packed."""
+MOST_CHUNKS = 1 << 18
+"""Chunks of a PNG that are looked at."""
 SEGMENT = 65533
 """Bytes that a segment of a JPEG holds."""
 EXIF, XMP, ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
@@ -36,27 +40,25 @@ class Notes(NamedTuple):
 
 
 def noted(image: Any, form: Format, file: mmap) -> Notes:
-    """The notes of a file, of which `image` is what libvips opened. Malformed EXIF counts as none."""
+    """The notes of a file, of which `image` is what libvips opened. EXIF that is malformed counts as none."""
+    if form == "PNG":
+        return _of_png(file)
     fields = image.get_fields()
     icc, exif, xmp = (
-        bytes(image.get(field)) if field in fields else None
-        for field in ("icc-profile-data", "exif-data", "xmp-data")
+        bytes(image.get(field)) if field in fields else None for field in ("icc-profile-data", "exif-data", "xmp-data")
     )
     if form == "TIFF":
         exif = tags.of_tiff(file)
     elif exif is not None:
         exif = tags.plain(exif)
-    elif form == "PNG":
-        texts = [
-            field for field in fields if field.endswith(("Raw profile type exif", "Raw profile type APP1"))
-        ]
-        exif = next(filter(None, (_of_hexadecimal(str(image.get(text))) for text in texts)), None)
-    return Notes(icc, exif, xmp, _dpi(image, fields, form))
+    if form == "WebP":
+        dpi = tags.dpi(exif) if exif else None
+    else:  # libvips counts pixels a millimetre, and makes a number up where the file has none
+        dpi = (image.xres * 1000 * INCH, image.yres * 1000 * INCH) if "resolution-unit" in fields else None
+    return Notes(icc, exif, xmp, _sensible(dpi))
 
 
-def joined(
-    encoded: bytes, form: Format, notes: Notes, width: int, height: int, *, alpha: bool
-) -> Iterator[Piece]:
+def joined(encoded: bytes, form: Format, notes: Notes, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
     """The file that libvips made of the pixels alone, with `notes` in it, piece by piece.
 
     EXIF and XMP are those of an upright picture of this size.
@@ -80,17 +82,77 @@ def joined(
             return _tiff(encoded, notes)
 
 
-def _dpi(image: Any, fields: list[str], form: Format) -> tuple[float, float] | None:
-    """Pixels an inch, where the file states them: libvips counts them a millimetre, and says 1 if it doesn't know."""
-    known = "resolution-unit" in fields or (form == "PNG" and (image.xres, image.yres) != (1, 1))
-    across, down = round(1000 * INCH * image.xres, 4), round(1000 * INCH * image.yres, 4)
-    return (across, down) if known and 0 < across < 65536 and 0 < down < 65536 else None
+def _sensible(dpi: tuple[float, float] | None) -> tuple[float, float] | None:
+    return (round(dpi[0], 4), round(dpi[1], 4)) if dpi and all(0.001 < value < 65536 for value in dpi) else None
 
 
-def _of_hexadecimal(text: str) -> bytes | None:
+def _of_png(file: mmap) -> Notes:
+    """The notes in the chunks of a PNG. libpng would leave out a profile that it finds fault with."""
+    notes = Notes()
+    for chunk, body in png_chunks(file):
+        name = body.partition(b"\0")[0]
+        if chunk == b"iCCP":
+            notes = notes._replace(icc=_text(chunk, body))
+        elif chunk == b"eXIf":
+            notes = notes._replace(exif=tags.plain(body))
+        elif chunk == b"pHYs" and len(body) == 9 and body[8] == 1:  # in metres, not a mere ratio
+            across, down = struct.unpack_from(">LL", body)
+            notes = notes._replace(dpi=_sensible((across * INCH, down * INCH)))
+        elif chunk == b"iTXt" and name == b"XML:com.adobe.xmp":
+            notes = notes._replace(xmp=_text(chunk, body))
+        elif chunk in TEXTS and name in (b"Raw profile type exif", b"Raw profile type APP1"):
+            notes = notes._replace(exif=notes.exif or _of_hexadecimal(_text(chunk, body) or b""))
+    return notes
+
+
+def png_chunks(file: mmap) -> Iterator[tuple[bytes, bytes]]:
+    """The name and the body of the chunks of a PNG, but for those of the pixels."""
+    at = 8
+    for _ in range(MOST_CHUNKS):
+        length, name = int.from_bytes(file[at : at + 4]), file[at + 4 : at + 8]
+        if name in (b"IEND", b""):
+            return
+        if name != b"IDAT":
+            yield name, file[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def inflated_size(chunk: bytes, body: bytes, most: int) -> int:
+    """Bytes that a text or profile of a PNG takes in memory; where it is more than `most`, some number above it."""
+    packed, content = _content(chunk, body)
+    if not packed:
+        return len(content)
+    inflate, size = zlib.decompressobj(), 0
+    try:
+        while content and size <= most:
+            size += len(inflate.decompress(content, 1 << 16))
+            content = inflate.unconsumed_tail
+    except zlib.error:
+        pass  # what is damaged is not unpacked further
+    return size
+
+
+def _text(chunk: bytes, body: bytes) -> bytes | None:
+    """The text or profile of a chunk; None where it is empty or damaged."""
+    packed, content = _content(chunk, body)
+    try:
+        return (zlib.decompress(content) if packed else content) or None
+    except zlib.error:
+        return None
+
+
+def _content(chunk: bytes, body: bytes) -> tuple[bool, bytes]:
+    """Whether the text or profile of a chunk is packed, and its bytes."""
+    _, _, rest = body.partition(b"\0")
+    if chunk == b"iTXt":  # flag, method, language, translated name, text
+        return rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    return (False, rest) if chunk == b"tEXt" else (True, rest[1:])
+
+
+def _of_hexadecimal(text: bytes) -> bytes | None:
     """EXIF as ImageMagick once put it into a PNG's text: a name, a length, and hexadecimal digits."""
     try:
-        return tags.plain(bytes.fromhex("".join(text.split()[2:])))
+        return tags.plain(bytes.fromhex(b"".join(text.split()[2:]).decode("ascii")))
     except ValueError:
         return None
 
@@ -128,9 +190,7 @@ def _jpeg(encoded: bytes, notes: Notes) -> Iterator[Piece]:
         most = SEGMENT - len(ICC) - 2
         parts = [notes.icc[at : at + most] for at in range(0, len(notes.icc), most)]
         if len(parts) > 255:
-            raise PictureError(
-                f"A JPEG can't hold an ICC profile of {len(notes.icc):,} bytes; write png, webp or tiff."
-            )
+            raise PictureError(f"JPEG can't hold an ICC profile of {len(notes.icc):,} bytes; use png or tiff.")
         for number, part in enumerate(parts, 1):
             yield _jpeg_segment(0xE2, ICC + bytes([number, len(parts)]) + part)
     yield memoryview(encoded)[2:]
@@ -139,21 +199,16 @@ def _jpeg(encoded: bytes, notes: Notes) -> Iterator[Piece]:
 def _jpeg_segment(marker: int, body: bytes) -> bytes:
     if len(body) > SEGMENT:
         name = "XMP" if body.startswith(XMP) else "EXIF"
-        raise PictureError(
-            f"A JPEG can't hold {len(body):,} bytes of {name}, only {SEGMENT:,}; write png, webp or tiff."
-        )
+        raise PictureError(f"JPEG can't hold {len(body):,} bytes of {name}, {SEGMENT:,} at most; use png or tiff.")
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
 def _webp(encoded: bytes, notes: Notes, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
     exif = notes.exif
     if notes.dpi and not (exif and tags.states_dpi(exif)):  # WebP has no other place for it
-        exif = tags.extended(
-            exif or tags.empty(), tags.resolution(notes.dpi, "<" if not exif or exif[:2] == b"II" else ">")
-        )
-    image = memoryview(encoded)[12:]
-    if image[:4] == b"VP8X":
-        image = image[18:]
+        exif = exif or tags.empty()
+        exif = tags.extended(exif, tags.resolution(notes.dpi, tags.Directory.first(exif).order))
+    image = memoryview(encoded)[30 if encoded[12:16] == b"VP8X" else 12 :]
     flags = 0x20 * bool(notes.icc) | 0x10 * alpha | 0x08 * bool(exif) | 0x04 * bool(notes.xmp)
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     before = _webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size) + _webp_chunk(b"ICCP", notes.icc)
@@ -176,7 +231,7 @@ def _tiff(encoded: bytes, notes: Notes) -> Iterator[Piece]:
         added[0x8773] = tags.Tag(tags.UNDEFINED, len(notes.icc), notes.icc)
     if notes.xmp:
         added[0x02BC] = tags.Tag(tags.BYTE, len(notes.xmp), notes.xmp)
-    head, tail = tags.extension(encoded, added)
+    head, tail = tags.extension(encoded, added, without=tags.RESOLUTION)
     yield head
     yield memoryview(encoded)[len(head) :]
     yield tail

@@ -14,7 +14,7 @@ import pyvips
 
 from drrn.errors import PictureError
 from drrn.media import exif
-from drrn.media.notes import Format, Notes, noted
+from drrn.media.notes import TEXTS, Format, Notes, inflated_size, noted, png_chunks
 
 LOADERS: Final[dict[Format, str]] = {
     "PNG": "pngload_source",
@@ -38,6 +38,10 @@ COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 """Bands of a TIFF's colours, by its PhotometricInterpretation: grey (2), RGB, palette, CMYK, YCbCr."""
 OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw picture", 34892: "a raw picture"}
 PALETTE, CMYK = 3, 5
+MOST_TEXT = 1 << 25
+"""Bytes that the texts and the profile of a PNG may have, unpacked."""
+SOUND: Final = (1, 5, 8, 32946)
+"""Compressions of a TIFF (none, LZW, deflate twice) in which damaged pixels are an error: warnings are of tags."""
 
 
 class Header(NamedTuple):
@@ -73,6 +77,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
         PictureError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
     """
     name = shown(path)
+    pyvips.cache_set_max(0)  # or libvips keeps what it computed, and the files of it open
     try:
         status = path.stat()
         if S_ISDIR(status.st_mode):
@@ -90,12 +95,11 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
                     _check_tiff(file, name, max_pixels)
                 # By number: libvips would take "[1]" at the end of a name for options.
                 source = pyvips.Source.new_from_descriptor(handle.fileno())
-                image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on="warning")
+                strict = "error" if form == "TIFF" and _compression(file) in SOUND else "warning"
+                image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=strict)
                 yield _known(image, form, file, name, max_pixels)
             except (pyvips.Error, exif.MalformedError) as error:
-                raise PictureError(
-                    f"{name} is a {form} that is damaged or cut short{reason(error)}."
-                ) from error
+                raise PictureError(f"{name} is a {form} that is damaged or cut short{reason(error)}.") from error
     except FileNotFoundError as error:
         raise PictureError(f"There is no file {name}.") from error
     except OSError as error:
@@ -130,19 +134,20 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
         raise PictureError(f"{name} is {width} x {height}: it has no pixels.")
     if width * height > max_pixels:
         count = f"{width * height:,}"
-        raise PictureError(
-            f"{name} is {width} x {height}, {count} pixels; the limit is {max_pixels:,} (--max-pixels)."
-        )
+        raise PictureError(f"{name} is {width} x {height}, {count} pixels; the limit is {max_pixels:,} (--max-pixels).")
 
 
 def _check_png(file: mmap, name: str, max_pixels: int) -> None:
-    """Refuse a size that libpng would only call an error, and frames of which libvips sees the first alone."""
+    """Refuse a size that libpng calls an error, texts that it unpacks without limit, and frames it doesn't see."""
     _check_size(int.from_bytes(file[16:20]), int.from_bytes(file[20:24]), name, max_pixels)
-    at = 8
-    while (chunk := file[at + 4 : at + 8]) not in (b"IDAT", b""):
-        if chunk == b"acTL":
+    left = MOST_TEXT
+    for chunk, body in png_chunks(file):
+        if chunk == b"acTL" and body[:4] > b"\0\0\0\1":
             raise PictureError(f"{name} is animated; a single picture can be read.")
-        at += 12 + int.from_bytes(file[at : at + 4])
+        if chunk in TEXTS:
+            left -= inflated_size(chunk, body, left)
+        if left < 0:
+            raise PictureError(f"{name} has over {MOST_TEXT:,} bytes of text and profiles; a picture was expected.")
 
 
 def _check_tiff(file: mmap, name: str, max_pixels: int) -> None:
@@ -165,6 +170,10 @@ def _check_tiff(file: mmap, name: str, max_pixels: int) -> None:
     extra = bands - COLOURS[colour]
     if extra and (extra != 1 or colour in (PALETTE, CMYK) or said(0x152, 0) not in ((1,), (2,))):
         raise PictureError(f"{name} has {bands} bands; colours and one alpha channel can be read.")
+
+
+def _compression(file: mmap) -> int:
+    return (exif.Directory.first(file).integers(file, 0x103) or (1,))[0]
 
 
 def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:

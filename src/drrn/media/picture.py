@@ -33,6 +33,8 @@ class Picture:
             raise ValueError(f"`pixels` must be (H, W, 1) or (H, W, 3), got {self.pixels.shape}.")
         if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
             raise ValueError(f"`alpha` must be {self.pixels.shape[:2]} as the pixels, got {self.alpha.shape}.")
+        if self.dpi is not None and not all(0 < value < 1e6 for value in self.dpi):
+            raise ValueError(f"`dpi` must be two numbers above 0 and below a million, got {self.dpi}.")
 
     @property
     def height(self) -> int:
@@ -69,7 +71,11 @@ class Picture:
 
     def to_array(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """(H, W, 1 to 4), uint8 or uint16 by `bits`, alpha last: the one place where pixels are rounded."""
-        values = self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
-        if self.bits == 8:
-            return levels(values).astype(np.uint8)
-        return levels(values, 65535).astype(np.uint16)
+        planes = [self.pixels] if self.alpha is None else [self.pixels, self.alpha[..., None]]
+        top = 255 if self.bits == 8 else 65535
+        bands = sum(plane.shape[2] for plane in planes)
+        array = np.empty((self.height, self.width, bands), np.uint8 if self.bits == 8 else np.uint16)
+        for row in range(0, self.height, 64):  # in floats, a large picture would need its memory several times over
+            band = slice(row, row + 64)
+            array[band] = np.dstack([levels(plane[band], top) for plane in planes])
+        return array

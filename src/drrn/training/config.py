@@ -145,6 +145,9 @@ MODERN = replace(
 Recipe = Literal["report", "paper", "modern"]
 RECIPES: dict[Recipe, TrainConfig] = {"report": REPORT, "paper": PAPER, "modern": MODERN}
 
+SAVE_SECONDS = 60.0
+"""Seconds between two checkpoints within an epoch: what a crash costs at most."""
+
 
 def learning_rate(train: TrainConfig, step: int, epoch_steps: int) -> float:
     """The step size at `step`, counted from 0 over all epochs of `epoch_steps`."""

@@ -26,13 +26,10 @@ from drrn.errors import TrainingError
 from drrn.network.losses import LOSSES
 from drrn.network.model import DRRN
 from drrn.training import checkpoint
-from drrn.training.config import TrainConfig, learning_rate
+from drrn.training.config import SAVE_SECONDS, TrainConfig, learning_rate
 from drrn.training.journal import Epoch, Journal, write_history
 from drrn.weights.store import Weights
 from drrn.weights.store import save as save_weights
-
-SAVE_SECONDS = 60.0
-"""Seconds between two checkpoints within an epoch: what a crash costs at most."""
 
 
 class Watch(Protocol):
@@ -57,6 +54,7 @@ def fit(
     watch: Watch,
     card: Mapping[str, Any],
     stopped: Callable[[], bool] = lambda: False,
+    save_seconds: float = SAVE_SECONDS,
 ) -> list[Epoch]:
     """Train a DRRN; leave in `run` its `best.safetensors` to use and its `last.ckpt` to go on from.
 
@@ -66,7 +64,8 @@ def fit(
         run: an existing folder. Where it holds a checkpoint, the training goes on from there.
         fabric: launched already.
         card: what the weights file shall say of itself.
-        stopped: asked after each step; once true, the training saves its state and returns.
+        stopped: asked after each batch; once true, the training saves its state and returns.
+        save_seconds: between two checkpoints within an epoch.
 
     Returns:
         The history, the epochs of an interrupted run included.
@@ -94,24 +93,32 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         history = [Epoch(*row) for row in state["history"]]
         step, sums = state["step"], state["sums"]
+        if state.get("scaler"):
+            fabric.strategy.precision.load_state_dict(state["scaler"])
 
     network, optimiser = fabric.setup(net, optimiser)
-    journal = Journal(run) if first else None
 
     def save() -> None:
+        if not all(value.isfinite().all() for value in net.state_dict().values()):
+            raise diverged("A weight", epoch, step)
         if first:
             kept = {
                 "net": net.state_dict(),
                 "average": average.state_dict(),
                 "optimiser": optimiser.state_dict(),
+                "scaler": fabric.strategy.precision.state_dict(),
                 "history": [list(row) for row in history],
                 "step": step,
                 "sums": sums,
             }
             checkpoint.save(run, kept)
 
+    def done() -> bool:
+        return len(history) >= train.epochs or stale(history, train.patience)
+
     loss_of = LOSSES[train.loss]
-    while len(history) < train.epochs and not stale(history, train.patience):
+    journal = Journal(run) if first and not done() else None
+    while not done():
         epoch, began, saved = len(history), time.monotonic(), time.monotonic()
         network.train()
         while step < patches.steps:
@@ -123,13 +130,13 @@ def fit(
             loss = loss_of(sr, hr)
             fabric.backward(loss)
             max_norm = train.clip / rate if train.clip_by_rate else train.clip
-            fabric.clip_gradients(network, optimiser, max_norm=max_norm, error_if_nonfinite=False)
-            seen = together(fabric, [loss.detach(), *compare(sr.detach(), hr), float(stopped())])
+            norm = fabric.clip_gradients(network, optimiser, max_norm=max_norm, error_if_nonfinite=False)
+            assert norm is not None
+            seen = together(fabric, [loss.detach(), *compare(sr.detach(), hr), norm, float(stopped())])
             if not isfinite(seen[0]):
-                raise TrainingError(
-                    f"The loss is not finite at epoch {epoch}, step {step}. Lower --learning-rate or --clip and start "
-                    "in another --run; the checkpoint keeps the last good state."
-                )
+                raise diverged("The loss", epoch, step)
+            if not isfinite(seen[3]) and train.precision != "16-mixed":  # which leaves such a step out by itself
+                raise diverged("The gradient", epoch, step)
             optimiser.step()
             optimiser.zero_grad()
             if average is not net:
@@ -138,15 +145,20 @@ def fit(
             step += 1
             if first:
                 watch.step(epoch, step, patches.steps, float(seen[0]))
-            if seen[3] > 0:
+            if seen[4] > 0:
                 save()
                 return history
-            if time.monotonic() - saved > SAVE_SECONDS:
+            if time.monotonic() - saved > save_seconds:
                 save()
                 saved = time.monotonic()
 
         learnt = (sums / patches.steps).tolist()
-        judged = validate(fabric, average, held_out, train)
+        judged = validate(fabric, average, held_out, train, stopped)
+        if judged is None:
+            save()
+            return history
+        if not isfinite(judged[0]):
+            raise diverged("The validation loss", epoch, step)
         rate = learning_rate(train, epoch * patches.steps, patches.steps)
         history.append(Epoch(epoch, rate, *score(learnt), *score(judged)))
         step, sums = 0, torch.zeros_like(sums)
@@ -159,8 +171,9 @@ def fit(
             if train.sheet_every and (epoch % train.sheet_every == 0 or epoch + 1 == train.epochs):
                 journal.sheet(epoch, show(fabric, average, examples))
             watch.epoch(history[-1], is_best)
-    if journal:
+    if first:
         write_history(run, history)
+    if journal:
         journal.close()
     return history
 
@@ -169,6 +182,13 @@ def make_optimiser(net: DRRN, train: TrainConfig) -> Optimizer:
     if train.optimiser == "adam":
         return Adam(net.parameters(), lr=train.learning_rate)
     return SGD(net.parameters(), lr=train.learning_rate, momentum=train.momentum, weight_decay=train.weight_decay)
+
+
+def diverged(what: str, epoch: int, step: int) -> TrainingError:
+    return TrainingError(
+        f"{what} is not finite, in epoch {epoch + 1} after {step} steps. Lower --learning-rate or --clip and start in "
+        "another --run; what is saved is from before."
+    )
 
 
 def draw_units(model: DRRNConfig, train: TrainConfig, epoch: int, step: int) -> int:
@@ -195,12 +215,16 @@ def follow(average: DRRN, net: DRRN, decay: float) -> None:
 
 
 @torch.no_grad()
-def validate(fabric: Fabric, net: DRRN, held_out: Sampler, train: TrainConfig) -> list[float]:
-    """Mean loss, squared error and accuracy over the patches held out, in their order, as they are."""
+def validate(
+    fabric: Fabric, net: DRRN, held_out: Sampler, train: TrainConfig, stopped: Callable[[], bool]
+) -> list[float] | None:
+    """Mean loss, squared error and accuracy over the patches held out, in their order, as they are; None if stopped."""
     patches, size = held_out.patches, held_out.size
     if train.validation_patches and len(patches) > train.validation_patches:
         patches = patches[np.linspace(0, len(patches) - 1, train.validation_patches).astype(np.int64)]
     net.eval()
+    for buffer in net.buffers():  # statistics of batch norms, of which each process has its own
+        buffer.copy_(fabric.broadcast(buffer))
     sums = torch.zeros(4, dtype=torch.float64)
     for start in range(0, len(patches), train.batch_size):
         mine = patches[start : start + train.batch_size][fabric.global_rank :: fabric.world_size]
@@ -209,7 +233,9 @@ def validate(fabric: Fabric, net: DRRN, held_out: Sampler, train: TrainConfig) -
             with fabric.autocast():
                 sr = net(ilr).float()
             seen = torch.stack([LOSSES[train.loss](sr, hr), *compare(sr, hr), torch.ones((), device=sr.device)])
-            sums += seen.double().cpu() * len(mine)
+            sums += seen.cpu().double() * len(mine)  # in this order: not every device has doubles
+        if together(fabric, [float(stopped())]).item():
+            return None
     total = reduce(fabric, sums, "sum")
     return (total[:3] / total[3]).tolist()
 
@@ -252,8 +278,7 @@ def to_device(fabric: Fabric, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def together(fabric: Fabric, values: list[Tensor | float]) -> Tensor:
     """The means over all processes, so that each of them sees the same and does the same."""
-    mine = torch.stack([torch.as_tensor(value, dtype=torch.float64, device="cpu") for value in values])
-    return reduce(fabric, mine, "mean")
+    return reduce(fabric, torch.tensor([float(value) for value in values], dtype=torch.float64), "mean")
 
 
 def reduce(fabric: Fabric, mine: Tensor, how: str) -> Tensor:

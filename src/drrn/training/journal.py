@@ -4,6 +4,8 @@ import csv
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from drrn.atomic import write_text
+from drrn.errors import DRRNError
 from drrn.media.files import write
 from drrn.media.picture import Picture
 
@@ -32,13 +35,17 @@ class Epoch(NamedTuple):
 
 
 class Journal:
-    """Written by one process; all of it can be lost or deleted without harm to the training."""
+    """Written by one process; all of it can be lost or deleted without harm to the training.
+
+    Raises:
+        DRRNError: a file can't be written.
+    """
 
     def __init__(self, run: Path):
         from torch.utils.tensorboard.writer import SummaryWriter
 
         self.run = run
-        with warnings.catch_warnings():
+        with _writing(run), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self.board: Any = SummaryWriter(str(run))
 
@@ -46,20 +53,22 @@ class Journal:
         """Note the last epoch of `history`, which took `seconds` of this process's life."""
         row = history[-1]
         write_history(self.run, history)
-        with (self.run / "times.csv").open("a") as file:
-            file.write(f"{row.epoch},{seconds:.3f},{os.cpu_count()}\n")
-        for name, value in row._asdict().items():
-            if name != "epoch":
-                self.board.add_scalar(name, value, row.epoch)
-        self.board.flush()
+        with _writing(self.run):
+            with (self.run / "times.csv").open("a") as file:
+                file.write(f"{row.epoch},{seconds:.3f},{os.cpu_count()}\n")
+            for name, value in row._asdict().items():
+                if name != "epoch":
+                    self.board.add_scalar(name, value, row.epoch)
+            self.board.flush()
 
     def sheet(self, epoch: int, rows: list[list[NDArray[np.float32]]]) -> None:
         """Keep rows of lr, ilr, sr, hr, each (channels, h, w), as a picture: the report's figures 1 to 3."""
         folder = self.run / "sheets"
-        folder.mkdir(exist_ok=True)
         picture = Picture(pixels=sheet(rows))
-        write(picture, folder / f"epoch_{epoch:04d}.png", overwrite=True)
-        self.board.add_image("lr | ilr | sr | hr", picture.to_array(), epoch, dataformats="HWC")
+        with _writing(self.run):
+            folder.mkdir(exist_ok=True)
+            write(picture, folder / f"epoch_{epoch:04d}.png", overwrite=True)
+            self.board.add_image("lr | ilr | sr | hr", picture.to_array(), epoch, dataformats="HWC")
 
     def close(self) -> None:
         self.board.close()
@@ -72,6 +81,14 @@ def write_history(run: Path, history: list[Epoch]) -> None:
     rows.writerow(Epoch._fields)
     rows.writerows([row.epoch, *(f"{value:.9g}" for value in row[1:])] for row in history)
     write_text(run / "history.csv", text.getvalue())
+
+
+@contextmanager
+def _writing(run: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DRRNError(f"{error.filename or run} can't be written: {error.strerror or error}.") from error
 
 
 def sheet(rows: list[list[NDArray[np.float32]]], gap: int = 4) -> NDArray[np.float32]:

@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
 from drrn.data.pairs import Pair, make_pairs, match_pairs, pictures_in, split
 from drrn.data.patches import Pool, Sampler
-from drrn.errors import TrainingError
-from drrn.training.config import Source, TrainConfig
-from drrn.training.fit import Watch, fit
+from drrn.errors import DataError, TrainingError
+from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
+from drrn.training.fit import Watch, fit, together
 from drrn.training.journal import Epoch
 
 
@@ -33,10 +34,15 @@ def train(
     device: str = "auto",
     devices: int = 1,
     stopped: Callable[[], bool] = lambda: False,
+    save_seconds: float = SAVE_SECONDS,
 ) -> list[Epoch]:
     """Train `model` on the pictures of `source`, in the folder `run`; see `fit` for what it leaves there.
 
-    Where `run` holds this very training already, it goes on; what it left is what it would have left uninterrupted.
+    Where `run` holds this very training already, it goes on; weights, checkpoint and history are in the end what they
+    would be uninterrupted.
+
+    Returns:
+        The history; nothing where it is stopped while the pictures are read.
 
     Raises:
         DataError, PictureError: the pictures are missing, too few, too small or damaged.
@@ -59,35 +65,57 @@ def train(
     validating = pictures_in(source.validation_data) if source.validation_data else []
     if not validating:
         paths, validating = split(paths, how.validation, how.seed)
-    if len(paths) + len(validating) < 2:
-        raise TrainingError("One picture is too few: give at least one to learn from and one to validate on.")
     if fabric.is_global_zero:
-        run.mkdir(parents=True, exist_ok=True)
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"{run} can't be made a folder: {error.strerror or error}.") from error
         about = open_run(run, describe(model, how, source, paths, validating), command)
+        for left in run.rglob(".drrn-????????????.*"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
         watch.note(f"{len(paths)} pictures to learn from, {len(validating)} to validate on, in {run}")
+        if about.get("machine") != machine():
+            watch.note(f"begun with {about.get('machine')}, goes on with {machine()}: the last digits may differ")
     fabric.barrier()
     about = json.loads((run / "config.json").read_text())
 
     def pairs(of: Sequence[Path]) -> list[Pair]:
         if source.lr_data:
-            return list(match_pairs(of, source.lr_data, model.channels))
-        return list(make_pairs(of, how.scales, model.channels))
+            made = match_pairs(of, source.lr_data, model.channels)
+        else:
+            made = make_pairs(of, how.scales, model.channels)
+        return list(takewhile(lambda _: not stopped(), made))
 
-    shown = pairs(validating)
-    held_out = sampler(Pool.of(shown), how, stride=how.patch)
-    examples = shown[:: max(len(shown) // 4, 1)][:4]
+    shown, learnt = pairs(validating), pairs(paths)
+    if together(fabric, [float(stopped())]).item():
+        return []
+    if source.lr_data:
+        how = replace(how, scales=scales_of(shown + learnt))
     return fit(
         model,
         how,
-        sampler(Pool.of(pairs(paths)), how, stride=how.stride),
-        held_out,
-        examples,
+        sampler(Pool.of(learnt), how, stride=how.stride),
+        sampler(Pool.of(shown), how, stride=how.patch),
+        shown[:: max(len(shown) // 4, 1)][:4],
         run,
         fabric=fabric,
         watch=watch,
         card={key: about[key] for key in ("data", "command", "commit")} | {"recipe": asdict(how), "seed": how.seed},
         stopped=stopped,
+        save_seconds=save_seconds,
     )
+
+
+def scales_of(pairs: Sequence[Pair]) -> tuple[float, ...]:
+    """The scales of pairs that were given, to a tenth: sides that are no multiple of it blur them.
+
+    Raises:
+        DataError: they are no scales to train for.
+    """
+    scales = tuple(sorted({round(pair.scale, 1) for pair in pairs}))
+    if not all(1 < scale <= 8 for scale in scales):
+        raise DataError(f"The lr are {', '.join(f'{scale:g}' for scale in scales)} times smaller. Expected 1.1 to 8.")
+    return scales
 
 
 def sampler(pool: Pool, how: TrainConfig, stride: int) -> Sampler:
@@ -116,6 +144,7 @@ def describe(
             "validation_pictures": len(validating),
             "validation_sha256": _digest(validating),
             "lr": _short(source.lr_data) if source.lr_data else "MATLAB's bicubic (drrn.core.resize)",
+            "lr_sha256": _digest(pictures_in([source.lr_data])) if source.lr_data else None,
         },
     }
 
@@ -127,17 +156,16 @@ def open_run(run: Path, wanted: dict[str, Any], command: str) -> dict[str, Any]:
         TrainingError: it is of another one, or no config of ours.
     """
     path = run / "config.json"
-    here = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     if not path.exists():
         if any(run.glob("*.ckpt")):
             raise TrainingError(f"{run} holds a checkpoint but no config.json. Give another --run.")
-        about = json.loads(json.dumps({**wanted, "command": command, "commit": commit(), "machine": here}))
+        about = json.loads(json.dumps({**wanted, "command": command, "commit": commit(), "machine": machine()}))
         write_text(path, json.dumps(about, indent=2) + "\n")
         return dict(about)
     try:
         about = json.loads(path.read_text())
-        was = {key: about[key] for key in wanted}
-    except (ValueError, KeyError, TypeError) as error:
+        was = {key: dict(about[key]) for key in wanted}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is no config of a run. Give another --run.") from error
     for part, values in json.loads(json.dumps(wanted)).items():
         for key, value in values.items():
@@ -147,6 +175,11 @@ def open_run(run: Path, wanted: dict[str, Any], command: str) -> dict[str, Any]:
                     "Give another --run, or the same options to go on."
                 )
     return dict(about)
+
+
+def machine() -> dict[str, Any]:
+    """What else the last digits depend on."""
+    return {"torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def commit() -> str:

@@ -19,13 +19,16 @@ from drrn.errors import UsageError
 from drrn.media.files import read
 from drrn.media.picture import Picture
 from drrn.upscaling.tiles import largest_tile, run_tiled
-from drrn.weights.store import DEFAULT, Weights, load
+from drrn.weights import DEFAULT
+from drrn.weights.store import Weights, load
 
 MAX_SCALE = 4.0
 MEMORY = 2 << 30
 """Bytes that an enlargement may take, where nothing else is said."""
 BYTES_PER_PIXEL = 80
 """What the planes of a picture take at most, for each pixel of the enlarged one (measured; see `Estimate.memory`)."""
+MAX_TILE = 1024
+"""Side of a tile, in pixels: smaller ones overlap more, with larger ones it takes longer to stop."""
 SAMPLE_MACS = 2e9
 """The work of the sample that tells an engine's speed: a tenth of a second or so."""
 
@@ -44,7 +47,7 @@ class Estimate:
     memory: int
     """Bytes at its peak, above what the process holds before."""
     tile: int
-    """Side of the tiles in pixels of the enlarged picture; at least its longer side where it goes in one piece."""
+    """Side of the tiles, in pixels of the enlarged picture."""
 
 
 class Upscaler:
@@ -162,10 +165,9 @@ class Upscaler:
                 f"{width}x{height} pixels need {needed:.0f} MB and more, allowed are {self.max_memory / 2**20:.0f}. "
                 "Give a smaller scale, or a larger --max-memory."
             )
-        cell = self.weights.config.unshuffle
         if self.engine.bytes_per_pixel * width * height <= left:
-            return max(width, height) + -max(width, height) % cell
-        return largest_tile(self.weights.config, self.engine.bytes_per_pixel, left)
+            return MAX_TILE
+        return min(largest_tile(self.weights.config, self.engine.bytes_per_pixel, left), MAX_TILE)
 
     def _speed(self) -> float:
         """Pixels a second of the engine, by a sample."""
@@ -189,7 +191,8 @@ class Upscaler:
 
     def _enlarge_one(self, plane: NDArray[np.float32], enlarge: Callable[[Planes], Planes]) -> NDArray[np.float32]:
         channels = self.weights.config.channels
-        return np.asarray(enlarge(np.repeat(plane[None], channels, axis=0)).mean(axis=0), np.float32)
+        mean: NDArray[np.float32] = enlarge(np.repeat(plane[None], channels, axis=0)).mean(axis=0, dtype=np.float32)
+        return mean
 
 
 def upscale(path: str | Path, scale: float = 2, *, weights: Weights | str | Path = DEFAULT) -> Picture:
@@ -244,7 +247,7 @@ def spread(pixels: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[n
 def _filled(weighted: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Means of `weighted` over cells of 1, 2, 4, ... pixels, each from the smallest cell that has any weight."""
     known = weight > 0
-    mean = weighted / np.where(known, weight, 1)[..., None]
+    mean = np.divide(weighted, np.where(known, weight, 1)[..., None], dtype=np.float32)
     if known.all():
         return mean
     coarse = _filled(_pooled(weighted), _pooled(weight[..., None])[..., 0])

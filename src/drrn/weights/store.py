@@ -23,9 +23,6 @@ from drrn.core.config import DRRNConfig
 from drrn.errors import WeightsError
 
 PACKAGED = Path(__file__).parent / "packaged"
-DEFAULT = "small"
-"""The packaged weights that are used where none are named."""
-
 FORMAT = 1
 MAX_HEADER = 1 << 20
 """Bytes. Ours have some 5,000; a header of 90 MB keeps the library busy for half a minute (measured)."""

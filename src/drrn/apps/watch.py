@@ -1,0 +1,51 @@
+"""What a training shows while it runs."""
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from drrn.training.config import TrainConfig
+from drrn.training.journal import Epoch
+
+
+class Show:
+    """A line an epoch; on a terminal also a bar with the time left."""
+
+    def __init__(self, how: TrainConfig):
+        self.how = how
+        self.console = console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[loss]}"),
+        )
+        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.bar = self.progress.add_task("training", total=None, loss="")
+
+    def __enter__(self) -> "Show":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        done = epoch * steps + step
+        self.progress.update(
+            self.bar,
+            total=self.how.epochs * steps,
+            completed=done,
+            description=f"epoch {epoch + 1} of {self.how.epochs}",
+            loss=f"loss {loss:.5f}",
+        )
+
+    def epoch(self, row: Epoch, best: bool) -> None:
+        accuracy = f"  accuracy {row.val_accuracy:.3f}" if row.val_accuracy < 1 else ""
+        self.console.print(
+            f"epoch {row.epoch + 1:3d}  loss {row.train_loss:.6f}  validation {row.val_loss:.6f}  "
+            f"PSNR {row.val_psnr:.3f} dB{accuracy}{'  best' if best else ''}",
+            highlight=False,
+        )
+
+    def note(self, sentence: str) -> None:
+        self.console.print(sentence, highlight=False)

@@ -1,0 +1,125 @@
+"""Judge the very `Upscaler` that users call, by the protocol of the papers (`drrn.core.metrics`)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.core.colour import luma
+from drrn.core.metrics import judge
+from drrn.core.resize import degrade, imresize, modcrop
+from drrn.data.pairs import pictures_in, read_levels, unit
+from drrn.errors import DataError
+from drrn.evaluation import published
+from drrn.evaluation.timing import measure
+from drrn.media.picture import Picture
+from drrn.upscaling.upscaler import Upscaler
+
+Planes = NDArray[np.float32]
+Enlarge = Callable[[Picture, int, int], Picture]
+"""(lr, width, height) -> sr."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """The score of one picture."""
+
+    name: str
+    psnr: float
+    ssim: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: one model on one set at one scale."""
+
+    model: str
+    """bicubic for MATLAB's, a paper's name for it, or what the user calls the weights."""
+    source: Literal["measured", "published"]
+    data: str
+    scale: float
+    psnr: float
+    """dB, the mean over pictures."""
+    ssim: float
+    seconds: float | None = None
+    """For all pictures together, enlarging alone. None for what is published, as the next."""
+    peak_mb: float | None = None
+    """Of the whole process, the largest over pictures."""
+    images: list[Image] = field(default_factory=list)
+
+
+def evaluate(
+    upscalers: Sequence[Upscaler],
+    folders: Sequence[Path],
+    scales: Sequence[float],
+    *,
+    note: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[Row]:
+    """Bicubic, then what is published where the pictures are a known set, then each of `upscalers`.
+
+    Raises:
+        DataError: a folder is missing or empty, or a picture is too small.
+        DRRNError: a picture can't be read, or a scale is out of range.
+    """
+    for folder in folders:
+        paths = pictures_in([folder])
+        for scale in scales:
+            bicubic = _row("bicubic", _bicubic, 1, paths, scale)
+            known = published.recognise(len(paths), scale, bicubic.psnr)
+            if known is None and published.rows(folder.name, scale):
+                note(
+                    f"{folder} has {len(paths)} pictures and bicubic {bicubic.psnr:.2f} dB at x{scale:g}, which is not "
+                    f"the published {folder.name}: its published rows are left out."
+                )
+            data = known or folder.name
+            yield replace(bicubic, data=data)
+            for model, cell in published.rows(data, scale).items() if known else ():
+                if model != "bicubic":
+                    yield Row(model, "published", data, scale, cell.psnr, cell.ssim)
+            for upscaler in upscalers:
+                channels = upscaler.weights.config.channels
+                yield replace(_row(upscaler.weights.name, _with(upscaler), channels, paths, scale), data=data)
+
+
+def _row(model: str, enlarge: Enlarge, channels: Literal[1, 3], paths: Sequence[Path], scale: float) -> Row:
+    images, peak = [], 0.0
+    for path in paths:
+        hr = modcrop(unit(read_levels(path, channels)), scale)
+        shave = round(scale)
+        if min(hr.shape[1:]) <= 2 * shave:
+            raise DataError(f"{path} is too small to be judged at scale {scale:g}.")
+        height, width = hr.shape[1:]
+        lr = Picture(pixels=degrade(hr, scale).transpose(1, 2, 0))  # not rounded, and not clipped
+        sr, cost = measure(partial(enlarge, lr, width, height))
+        score = judge(_luma(sr.pixels.transpose(2, 0, 1)), _luma(hr), shave)
+        images.append(Image(path.stem, score.psnr, score.ssim, cost.seconds))
+        peak = max(peak, cost.peak_mb)
+    return Row(
+        model,
+        "measured",
+        "",
+        scale,
+        psnr=fmean(image.psnr for image in images),
+        ssim=fmean(image.ssim for image in images),
+        seconds=sum(image.seconds for image in images),
+        peak_mb=peak,
+        images=images,
+    )
+
+
+def _with(upscaler: Upscaler) -> Enlarge:
+    return lambda lr, width, height: upscaler.upscale(lr, size=(width, height))
+
+
+def _bicubic(lr: Picture, width: int, height: int) -> Picture:
+    return replace(lr, pixels=imresize(lr.pixels.transpose(2, 0, 1), height, width).transpose(1, 2, 0))
+
+
+def _luma(planes: Planes) -> Planes:
+    return planes[0] if len(planes) == 1 else luma(planes)

@@ -1,0 +1,143 @@
+"""PSNR and SSIM are scikit-image's by the papers' settings, and bicubic scores what the papers print for it."""
+
+import json
+from functools import cache
+from math import inf, isnan, log10
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from drrn.core.colour import levels, luma
+from drrn.core.metrics import Score, judge, psnr, ssim
+from drrn.core.resize import degrade, imresize, modcrop
+
+seeds = st.integers(0, 2**32 - 1)
+
+PUBLISHED = {  # Bicubic rows of Table 2 of the DRRN paper (DRRN_FACTS.md section 5): PSNR and SSIM at x2, x3, x4
+    "Set5": [(33.66, 0.9299), (30.39, 0.8682), (28.42, 0.8104)],
+    "Set14": [(30.24, 0.8688), (27.55, 0.7742), (26.00, 0.7027)],
+    "BSD100": [(29.56, 0.8431), (27.21, 0.7385), (25.96, 0.6675)],
+}
+
+
+def planes(seed: int, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A picture and a worse one of it, in whole levels: smooth with some noise, so that SSIM has something to see."""
+    chance = np.random.default_rng(seed)
+    smooth = imresize(chance.random((4, 4)), height, width)
+    return levels(smooth) + 0.0, levels(smooth + chance.normal(0, chance.uniform(0.001, 0.3), (height, width)))
+
+
+@given(seeds, st.integers(11, 40), st.integers(11, 40))
+@settings(max_examples=40, deadline=None)
+def test_psnr_and_ssim_are_those_of_scikit_image(seed: int, height: int, width: int) -> None:
+    a, b = planes(seed, height, width)
+    settings_of_the_papers = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    theirs = structural_similarity(a, b, data_range=255, **settings_of_the_papers)  # crops to valid windows itself
+    assert ssim(a, b) == pytest.approx(theirs, abs=1e-10)
+    if not np.array_equal(a, b):
+        assert psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=255), abs=1e-10)
+
+
+def test_ssim_is_that_of_its_one_window_where_there_is_one() -> None:
+    a, b = planes(1, 11, 11)
+    _, everywhere = structural_similarity(
+        a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )
+    assert ssim(a, b) == pytest.approx(everywhere[5, 5], abs=1e-12)
+
+
+def test_one_level_everywhere_is_48_decibels() -> None:
+    a = np.full((16, 16), 100.0)
+    assert psnr(a, a + 1) == pytest.approx(20 * log10(255), abs=1e-12)
+
+
+@given(seeds)
+@settings(max_examples=20, deadline=None)
+def test_equal_planes_score_infinite_and_one(seed: int) -> None:
+    a, _ = planes(seed, 20, 17)
+    score = judge(a / 255, a / 255, 2)
+    assert score.psnr == inf and score.ssim == pytest.approx(1, abs=1e-12)
+
+
+@given(seeds)
+@settings(max_examples=20, deadline=None)
+def test_both_planes_are_rounded_before_they_are_compared(seed: int) -> None:
+    a, b = planes(seed, 20, 20)
+    blurred = np.random.default_rng(seed).uniform(-0.49, 0.49, (2, 20, 20))
+    assert judge((a + blurred[0]) / 255, (b + blurred[1]) / 255, 0) == Score(psnr(a, b), ssim(a, b))
+
+
+def test_what_lies_outside_the_range_is_clipped_first() -> None:
+    assert judge(np.full((12, 12), 1.7), np.ones((12, 12)), 0).psnr == inf
+    assert judge(np.full((12, 12), -0.3), np.zeros((12, 12)), 0).psnr == inf
+
+
+@pytest.mark.parametrize("shave", [0, 1, 4])
+def test_the_shaved_border_does_not_count_and_all_else_does(shave: int) -> None:
+    hr = np.full((20, 20), 0.5)
+    for at in [(shave, 10), (10, shave), (19 - shave, 10), (10, 19 - shave)]:
+        sr = hr.copy()
+        sr[at] = 0.6
+        assert judge(sr, hr, shave).psnr < inf
+        if shave:
+            outside = hr.copy()
+            outside[:shave] = outside[-shave:] = outside[:, :shave] = outside[:, -shave:] = 0.9
+            assert judge(outside, hr, shave) == (inf, 1)
+
+
+def test_ssim_of_less_than_a_window_is_no_number() -> None:
+    a = np.full((18, 14), 0.5, np.float32)
+    assert not isnan(judge(a, a, 1).ssim)
+    assert isnan(judge(a, a, 2).ssim) and judge(a, a, 2).psnr == inf
+
+
+def test_a_plane_that_is_all_border_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"has nothing left without 4 pixels on every side"):
+        judge(np.zeros((8, 9)), np.zeros((8, 9)), 4)
+    judge(np.zeros((9, 9)), np.zeros((9, 9)), 4)
+
+
+@pytest.mark.parametrize("shape", [(12, 13), (1, 12, 12)])
+def test_planes_of_two_sizes_or_more_planes_than_one_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"must be planes of one size, got \(12, 12\)"):
+        judge(np.zeros((12, 12)), np.zeros(shape), 0)
+    with pytest.raises(ValueError, match=r"must be planes of one size"):
+        judge(np.zeros((1, 12, 12)), np.zeros((1, 12, 12)), 0)
+
+
+def test_single_and_double_precision_score_alike() -> None:
+    a, b = planes(3, 30, 30)
+    double = judge(a / 255, b / 255, 2)
+    single = judge((a / 255).astype(np.float32), (b / 255).astype(np.float32), 2)
+    assert single == double
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_bicubic_scores_what_the_papers_print(data: Path, name: str, scale: int) -> None:
+    # golden: every picture as an independent program scored it (data/SOURCES.md), to the 4 decimals of that file
+    theirs = json.loads((data / "bicubic_per_image.json").read_text())[name][f"x{scale}"]
+    folder = data / {"BSD100": "BSDS500/val"}.get(name, name)
+    scores = []
+    for stem in theirs:
+        hr = modcrop(luma_of(next(folder.glob(f"{stem}.*"))), scale)
+        scores.append(judge(imresize(degrade(hr, scale), *hr.shape), hr, scale))
+        assert scores[-1].psnr == pytest.approx(theirs[stem], abs=0.001), stem
+    mean_psnr, mean_ssim = np.mean(scores, axis=0)
+    published_psnr, published_ssim = PUBLISHED[name][scale - 2]
+    assert mean_psnr == pytest.approx(published_psnr, abs=0.01)
+    assert mean_ssim == pytest.approx(published_ssim, abs=0.001)
+
+
+@cache
+def luma_of(path: Path) -> NDArray[np.float64]:
+    """As the papers read a picture: luma rounded to 8 bits, a grey file as it is. By Pillow, not by drrn.media."""
+    image = pytest.importorskip("PIL.Image")
+    with image.open(path) as file:
+        pixels = np.asarray(file).astype(np.float64) / 255
+    return pixels if pixels.ndim == 2 else levels(luma(pixels.transpose(2, 0, 1))) / 255

@@ -1,0 +1,175 @@
+"""What follows from a config without building it agrees with the network that is built, and a wrong one is refused."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from drrn.core.config import DRRNConfig, Skip
+from drrn.network.model import DRRN
+
+B1U9 = DRRNConfig()
+B1U25 = DRRNConfig(units=25)
+
+configs = st.builds(
+    DRRNConfig,
+    blocks=st.integers(1, 3),
+    units=st.integers(0, 4),
+    width=st.integers(1, 6),
+    skip=st.sampled_from(get_args(Skip)),
+    global_residual=st.booleans(),
+    batch_norm=st.booleans(),
+    bias=st.booleans(),
+    share=st.booleans(),
+    channels=st.sampled_from([1, 3]),
+    unshuffle=st.sampled_from([1, 2, 4]),
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "trained", "macs", "depth"),
+    [(B1U9, 302_467, 2_656_512, 20), (B1U25, 310_659, 7_375_104, 52)],
+    ids=["B1U9", "B1U25"],
+)
+def test_the_networks_of_the_paper_have_its_numbers(config: DRRNConfig, trained: int, macs: int, depth: int) -> None:
+    # golden: DRRN_FACTS.md section 1, from the authors' prototxt files; the paper prints 297K, d = 20 and d = 52
+    assert config.convolution_weights == 297_216
+    assert replace(config, batch_norm=True).convolution_weights == 297_216
+    assert replace(config, bias=False).parameters == 297_216
+    assert replace(config, batch_norm=True).parameters == trained
+    assert config.macs() == macs
+    assert config.depth == config.halo == depth
+
+
+def test_blocks_and_unshared_units_have_the_numbers_of_the_paper_too() -> None:
+    assert [DRRNConfig(blocks=b, units=u).depth for b, u in [(2, 3), (3, 2), (3, 8), (17, 1)]] == [15, 16, 52, 52]
+    assert [DRRNConfig(blocks=3, units=u).convolution_weights // 1000 for u in (2, 8)] == [1181, 1181]  # 1182K there
+    unshared = DRRNConfig(share=False).convolution_weights
+    assert unshared == 297_216 + 8 * 2 * 9 * 128 * 128
+
+
+@given(configs)
+@settings(deadline=None)
+def test_the_tensors_are_those_of_the_network(config: DRRNConfig) -> None:
+    network = DRRN(config)
+    built = {name: tuple(t.shape) for name, t in network.state_dict().items() if "num_batches_tracked" not in name}
+    assert list(config.tensors().items()) == list(built.items())  # in the same order, too
+    assert config.parameters == sum(p.numel() for p in network.parameters() if p.requires_grad)
+    assert config.convolution_weights == sum(p.numel() for p in network.parameters() if p.ndim == 4)
+
+
+@given(configs, st.integers(0, 4))
+@settings(max_examples=40, deadline=None)
+def test_the_multiply_adds_are_those_that_run(config: DRRNConfig, units: int) -> None:
+    if config.batch_norm or not config.share or not config.units:
+        units = config.units  # these run the units they have
+    network = DRRN(config).eval()
+    counted = 0
+
+    def count(conv: nn.Module, given: Any, made: torch.Tensor) -> None:
+        nonlocal counted
+        assert isinstance(conv, nn.Conv2d)
+        counted += made.numel() * conv.in_channels * 9
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        network(torch.zeros(1, config.channels, 8, 4), units=units)
+    assert config.macs(units) == counted // 32
+    assert config.macs() == config.macs(config.units)
+
+
+@given(configs)
+@settings(deadline=None)
+def test_depth_and_halo_follow_the_formula_of_the_paper(config: DRRNConfig) -> None:
+    assert config.depth == (1 + 2 * config.units) * config.blocks + 1
+    assert config.halo == config.depth * config.unshuffle
+
+
+@given(configs)
+@settings(deadline=None)
+def test_a_config_goes_through_json_unchanged(config: DRRNConfig) -> None:
+    assert DRRNConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("blocks", 1, 64), ("units", 0, 256), ("width", 1, 1024)])
+def test_numbers_out_of_range_are_refused(name: str, low: int, high: int) -> None:
+    for inside in (low, high):
+        assert getattr(DRRNConfig(**{name: inside}), name) == inside
+    for outside in (low - 1, high + 1, -(10**30), 10**30):
+        with pytest.raises(ValueError, match=rf"^`{name}` must be in {low}\.\.{high}, got {outside}\.$"):
+            DRRNConfig(**{name: outside})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("skip", "sauce", "source, chain, none, rectified"),
+        ("channels", 2, "1, 3"),
+        ("channels", 0, "1, 3"),
+        ("unshuffle", 3, "1, 2, 4"),
+        ("unshuffle", 8, "1, 2, 4"),
+    ],
+)
+def test_choices_that_are_none_are_refused(name: str, value: Any, allowed: str) -> None:
+    with pytest.raises(ValueError, match=rf"^`{name}` must be one of {allowed}, got {re.escape(repr(value))}\.$"):
+        DRRNConfig(**{name: value})
+
+
+def test_a_strangers_config_must_have_every_field_and_no_other() -> None:
+    good = B1U9.to_dict()
+    for name in good:
+        with pytest.raises(ValueError, match=rf"missing or unknown fields: {name}\."):
+            DRRNConfig.from_dict({key: value for key, value in good.items() if key != name})
+    with pytest.raises(ValueError, match=r"missing or unknown fields: dilation\."):
+        DRRNConfig.from_dict({**good, "dilation": 2})
+    with pytest.raises(ValueError, match=r"missing or unknown fields: x{200}\."):
+        DRRNConfig.from_dict({**good, "x" * 10**6: 2})
+
+
+WRONG = [True, False, 1, 1.0, 9.0, "9", "source", None, [], {}, [9], float("nan"), 10**400]
+
+
+@pytest.mark.parametrize("name", B1U9.to_dict())
+def test_a_strangers_values_must_be_of_the_very_type(name: str) -> None:
+    good = B1U9.to_dict()
+    for value in WRONG:
+        if type(value) is not type(good[name]):
+            with pytest.raises(ValueError, match=rf"^`{name}` must be {type(good[name]).__name__}, got .{{1,100}}\.$"):
+                DRRNConfig.from_dict({**good, name: value})
+
+
+def test_a_strangers_values_must_be_in_range_too() -> None:
+    with pytest.raises(ValueError, match="`units` must be in"):
+        DRRNConfig.from_dict({**B1U9.to_dict(), "units": 257})
+
+
+@pytest.mark.parametrize("value", [None, [], "config", 9, [["blocks", 1]]])
+def test_a_strangers_config_must_be_an_object(value: Any) -> None:
+    with pytest.raises(ValueError, match="its config is not an object"):
+        DRRNConfig.from_dict(value)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(list(B1U9.to_dict())), anything) | anything)
+@settings(max_examples=300, deadline=None)
+def test_no_config_of_a_stranger_raises_anything_but_a_value_error(values: Any) -> None:
+    if isinstance(values, dict):
+        values = B1U9.to_dict() | values
+    try:
+        assert DRRNConfig.from_dict(values).to_dict() == values
+    except ValueError as error:
+        assert "\n" not in str(error) and len(str(error)) < 300

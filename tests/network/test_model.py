@@ -1,0 +1,291 @@
+"""The network is the recursion of the paper, written out here once more without modules."""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from drrn.core.config import DRRNConfig, Skip
+from drrn.network.model import DRRN, RecursiveBlock
+
+configs = st.builds(
+    DRRNConfig,
+    blocks=st.sampled_from([1, 2]),
+    units=st.integers(0, 3),
+    width=st.integers(1, 5),
+    skip=st.sampled_from(get_args(Skip)),
+    global_residual=st.booleans(),
+    batch_norm=st.booleans(),
+    bias=st.booleans(),
+    share=st.booleans(),
+    channels=st.sampled_from([1, 3]),
+    unshuffle=st.sampled_from([1, 2, 4]),
+)
+seeds = st.integers(0, 2**31)
+
+
+def network(config: DRRNConfig, seed: int = 0) -> DRRN:
+    """A network whose every tensor is random, batch norms included, in double precision."""
+    chance = torch.Generator().manual_seed(seed)
+    net = DRRN(config).double().eval()
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            if "num_batches" not in name:
+                tensor.copy_(0.3 * torch.randn(tensor.shape, generator=chance, dtype=torch.float64))
+            if "running_var" in name:
+                tensor.abs_().add_(0.5)
+    return net
+
+
+def picture(config: DRRNConfig, height: int, width: int, seed: int = 1) -> Tensor:
+    chance = torch.Generator().manual_seed(seed)
+    return torch.rand(2, config.channels, height, width, generator=chance, dtype=torch.float64)
+
+
+@torch.no_grad()
+def by_hand(config: DRRNConfig, state: dict[str, Tensor], x: Tensor) -> Tensor:
+    """Section 3 of the paper: x (B, channels, H, W) -> sr."""
+
+    def layer(h: Tensor, norm: str, conv: str) -> Tensor:
+        if config.batch_norm:
+            mean, variance = state[f"{norm}.running_mean"], state[f"{norm}.running_var"]
+            scale = state[f"{norm}.weight"] / torch.sqrt(variance + 1e-5)
+            h = (h - mean[:, None, None]) * scale[:, None, None] + state[f"{norm}.bias"][:, None, None]
+        h = torch.where(h > 0, h, 0)
+        return F.conv2d(h, state[f"{conv}.weight"], state.get(f"{conv}.bias"), padding=1)
+
+    n, (height, width) = config.unshuffle, x.shape[-2:]
+    filled = F.pad(x, (0, -width % n, 0, -height % n), mode="replicate")
+    # channel c, row i and column j of each cell of n x n, in this order
+    h = torch.stack([filled[:, c, i::n, j::n] for c in range(config.channels) for i in range(n) for j in range(n)], 1)
+    for b in range(config.blocks):
+        h = h_0 = layer(h, f"blocks.{b}.enter.norm", f"blocks.{b}.enter.conv")
+        for u in range(config.units):
+            which = 0 if config.share else u
+            f = layer(h, f"blocks.{b}.first_norms.{u}", f"blocks.{b}.first.{which}")
+            f = layer(f, f"blocks.{b}.second_norms.{u}", f"blocks.{b}.second.{which}")
+            h = f + {"source": h_0, "chain": h, "none": 0 * h, "rectified": h_0.clamp(min=0)}[config.skip]
+    leaving = layer(h, "leave.norm", "leave.conv")
+    detail = torch.zeros_like(filled)
+    for k in range(leaving.shape[1]):
+        c, i, j = k // n**2, k // n % n, k % n
+        detail[:, c, i::n, j::n] = leaving[:, k]
+    detail = detail[:, :, :height, :width]
+    return x + detail if config.global_residual else detail
+
+
+@given(configs, st.integers(1, 9), st.integers(1, 9), seeds)
+@settings(max_examples=200, deadline=None)
+def test_forward_matches_the_recursion_written_out(config: DRRNConfig, height: int, width: int, seed: int) -> None:
+    net, x = network(config, seed), picture(config, height, width)
+    with torch.inference_mode():
+        sr = net(x)
+    assert sr.shape == x.shape  # though the sides be no multiple of `unshuffle`
+    torch.testing.assert_close(sr, by_hand(config, net.state_dict(), x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("skip", get_args(Skip))
+@pytest.mark.parametrize("share", [True, False])
+def test_the_networks_of_the_paper_match_it_too(skip: Skip, share: bool) -> None:
+    config = DRRNConfig(width=16, skip=skip, share=share, batch_norm=True)
+    net, x = network(config), picture(config, 12, 10)
+    with torch.inference_mode():
+        torch.testing.assert_close(net(x), by_hand(config, net.state_dict(), x), rtol=1e-9, atol=1e-9)
+
+
+def test_training_and_judging_differ_by_the_statistics_of_batch_norm_alone() -> None:
+    config = DRRNConfig(units=2, width=4, batch_norm=True)
+    net, x = network(config), picture(config, 8, 8)
+    assert not torch.allclose(net.train()(x), net.eval()(x))
+    counts = {int(t) for name, t in net.state_dict().items() if "num_batches" in name}
+    assert counts == {1}  # each unit has norms of its own: each saw one batch
+    plain = network(replace(config, batch_norm=False))
+    assert torch.equal(plain.train()(x), plain.eval()(x))
+
+
+@pytest.mark.parametrize("units", [0, 1, 4])
+def test_a_chain_telescopes_to_its_input_and_the_sum_of_what_each_unit_adds(units: int) -> None:
+    block = network(DRRNConfig(units=units, width=6, skip="chain")).blocks[0]
+    assert isinstance(block, RecursiveBlock)
+    added = []
+    for conv in block.second:
+        conv.register_forward_hook(lambda module, given, made: added.append(made))
+    x = picture(DRRNConfig(), 7, 7)
+    with torch.inference_mode():
+        h = block(x, units)
+        assert len(added) == units
+        # the report's equation 3.2: H_U = x + sum F_i
+        torch.testing.assert_close(h, block.enter(x) + sum(added, torch.zeros_like(h)), rtol=1e-12, atol=1e-12)
+
+
+class Port(nn.Module):
+    """A DRRN as the popular ports have it (DRRN_FACTS.md section 6), its ReLUs in place and so on the skip, too."""
+
+    def __init__(self, width: int, units: int):
+        super().__init__()
+        self.units = units
+        self.input = nn.Conv2d(1, width, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.output = nn.Conv2d(width, 1, 3, padding=1, bias=False)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = x
+        inputs = self.input(self.relu(x))
+        out = inputs
+        for _ in range(self.units):
+            out = self.conv2(self.relu(self.conv1(self.relu(out))))
+            out = torch.add(out, inputs)
+        out = self.output(self.relu(out))
+        return torch.add(out, residual)
+
+
+@pytest.mark.parametrize("units", [0, 1, 2, 9])
+def test_rectified_is_what_the_ports_compute_and_the_papers_skip_is_not(units: int) -> None:
+    config = DRRNConfig(units=units, width=8, bias=False, skip="rectified")
+    ours, port = network(config), Port(8, units).double()
+    state = ours.state_dict()
+    names = {"input": "blocks.0.enter.conv", "output": "leave.conv"}
+    if units:
+        names |= {"conv1": "blocks.0.first.0", "conv2": "blocks.0.second.0"}
+    port.load_state_dict({f"{theirs}.weight": state[f"{mine}.weight"] for theirs, mine in names.items()}, strict=False)
+    source = DRRN(replace(config, skip="source")).double()
+    source.load_state_dict(state)
+    x = picture(config, 9, 8)  # not negative, as the ports' pictures of 8 bits are
+    with torch.inference_mode():
+        theirs = port(x.clone())
+        torch.testing.assert_close(ours(x), theirs, rtol=1e-12, atol=1e-12)
+        assert torch.allclose(source(x), theirs) == (units == 0)
+
+
+REACHES = [
+    DRRNConfig(units=0, width=2),
+    DRRNConfig(units=2, width=2),
+    DRRNConfig(units=1, width=2, blocks=2),
+    DRRNConfig(units=1, width=2, skip="none", global_residual=False),
+    DRRNConfig(units=2, width=2, skip="chain", channels=3),
+    DRRNConfig(units=1, width=2, unshuffle=2),
+    DRRNConfig(units=1, width=2, unshuffle=4, skip="rectified"),
+    DRRNConfig(units=9, width=2, bias=False),
+]
+
+
+@pytest.mark.parametrize("config", REACHES, ids=lambda c: f"B{c.blocks}U{c.units}-{c.skip}-{c.unshuffle}")
+def test_a_cell_sees_as_far_as_the_halo_and_no_further(config: DRRNConfig) -> None:
+    net = DRRN(config).double()
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, 0.1)  # all positive: nothing cancels, and no ReLU is shut
+    cell, halo = config.unshuffle, config.halo
+    before = -(-(halo + 3) // cell) * cell  # a multiple of a cell
+    side = 2 * before + cell
+    x = torch.rand(1, config.channels, side, side, dtype=torch.float64).requires_grad_()
+    inside = slice(before, before + cell)
+    for output in (net(x)[..., inside, inside], net(x)[..., before, before]):  # the cell, and one pixel of it
+        (seen,) = torch.autograd.grad(output.sum(), x)
+        far = torch.zeros(side, side, dtype=torch.bool)
+        far[before - halo : before + cell + halo, before - halo : before + cell + halo] = True
+        assert torch.equal((seen != 0).all(dim=(0, 1)), far)
+        assert torch.equal((seen != 0).any(dim=(0, 1)), far)
+
+
+@given(configs, seeds)
+@settings(max_examples=30, deadline=None)
+def test_the_picture_that_is_given_stays_as_it_is(config: DRRNConfig, seed: int) -> None:
+    net, x = network(config, seed), picture(config, 8, 8) - 0.5
+    before = x.clone()
+    with torch.inference_mode():
+        first, second = net(x), net(x)
+    assert torch.equal(x, before)
+    assert torch.equal(first, second)  # to the last bit
+
+
+@given(configs, st.integers(1, 9), st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_a_picture_of_odd_sides_is_as_if_its_last_rows_and_columns_went_on(config: DRRNConfig, h: int, w: int) -> None:
+    net, x = network(config), picture(config, h, w)
+    n = config.unshuffle
+    filled = F.pad(x, (0, -w % n, 0, -h % n), mode="replicate")
+    with torch.inference_mode():
+        assert torch.equal(net(x), net(filled)[..., :h, :w])
+
+
+def test_each_picture_of_a_batch_is_on_its_own() -> None:
+    config = DRRNConfig(units=2, width=4)
+    net, x = network(config), picture(config, 6, 6)
+    with torch.inference_mode():
+        torch.testing.assert_close(net(x)[1:], net(x[1:]), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("skip", get_args(Skip))
+@pytest.mark.parametrize("units", [0, 1, 3, 6])
+def test_other_units_at_run_time_are_those_of_another_config(skip: Skip, units: int) -> None:
+    config = DRRNConfig(units=3, width=4, blocks=2, skip=skip)
+    net, x = network(config), picture(config, 6, 7)
+    other = DRRN(replace(config, units=units)).double()
+    other.load_state_dict(net.state_dict(), strict=units > 0)  # without units there are no convolutions for them
+    with torch.inference_mode():
+        assert torch.equal(net(x, units=units), other(x))
+        assert torch.equal(net(x, units=3), net(x))
+
+
+def test_the_first_of_unshared_units_run_where_fewer_are_asked_for() -> None:
+    config = DRRNConfig(units=3, width=4, share=False, batch_norm=True)
+    net, x = network(config), picture(config, 6, 6)
+    fewer = DRRN(replace(config, units=1)).double().eval()
+    fewer.load_state_dict({name: t for name, t in net.state_dict().items() if name in fewer.state_dict()})
+    with torch.inference_mode():
+        assert torch.equal(net(x, units=1), fewer(x))
+
+
+def conv_statistics(net: DRRN) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of each convolution, in units of sqrt(2 / fan in)."""
+    found = {}
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d):
+            unit = (2 / (9 * module.in_channels)) ** 0.5
+            found[name] = (module.weight.mean().item() / unit, module.weight.std().item() / unit)
+            assert module.bias is not None and not module.bias.any()
+    return found
+
+
+@pytest.mark.parametrize(("unit_gain", "leave_gain"), [(1.0, 1.0), (0.25, 1.0), (1.0, 0.5), (0.1, 0.01)])
+def test_initialise_is_hes_with_gains_on_the_last_of_a_unit_and_of_all(unit_gain: float, leave_gain: float) -> None:
+    torch.manual_seed(0)
+    net = DRRN(DRRNConfig(blocks=2, units=2, width=48, share=False, channels=3))
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, 7.0)
+    net.initialise(unit_gain=unit_gain, leave_gain=leave_gain)
+    statistics = conv_statistics(net)
+    assert len(statistics) == 2 * (1 + 4) + 1
+    for name, (mean, deviation) in statistics.items():
+        gain = unit_gain if ".second." in name else leave_gain if name == "leave.conv" else 1
+        assert abs(mean) < 0.15 * gain, name
+        assert deviation == pytest.approx(gain, rel=0.1), name
+
+
+def test_initialise_without_a_bias_and_with_one_seed_is_the_same_again() -> None:
+    nets = [DRRN(DRRNConfig(units=1, width=4, bias=False)) for _ in range(2)]
+    for net in nets:
+        torch.manual_seed(5)
+        net.initialise()
+    assert all(torch.equal(a, b) for a, b in zip(*(net.parameters() for net in nets), strict=True))
+
+
+def test_a_gain_of_nought_at_the_end_starts_at_the_bicubic_picture() -> None:
+    config = DRRNConfig(units=1, width=4)
+    net, x = DRRN(config).double(), picture(config, 6, 6)
+    net.initialise(leave_gain=0)
+    assert torch.equal(net(x), x)
+
+
+def test_gradients_reach_every_parameter() -> None:
+    config = DRRNConfig(units=2, width=8, blocks=2, batch_norm=True, share=False)
+    net: Any = network(config).train()
+    net(picture(config, 8, 8)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())

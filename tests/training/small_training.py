@@ -1,0 +1,87 @@
+"""What the tests of training share: pictures made here, a tiny network, and someone who looks on."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from drrn.core.config import DRRNConfig
+from drrn.media.files import write
+from drrn.media.picture import Picture
+from drrn.training import run as room
+from drrn.training.config import Source, TrainConfig
+from drrn.training.journal import Epoch
+
+SMALL = DRRNConfig(width=4, units=2)
+QUICK = TrainConfig(scales=(2,), patch=16, stride=8, batch_size=8, epochs=3, ema_decay=0.9, sheet_every=0)
+"""12 steps an epoch on `pictures`."""
+
+LEFT = ("best.safetensors", "history.csv", "last.ckpt")
+"""What must not depend on interruptions, to the byte."""
+
+
+def pictures(folder: Path, count: int = 6, height: int = 40, width: int = 48, seed: int = 0) -> Path:
+    """Waves of smooth colour as `0.png`, `1.png`, ... in `folder`, which is made."""
+    folder.mkdir()
+    chance = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    for number in range(count):
+        waves = [np.sin(x * chance.uniform(0.1, 1) + y * chance.uniform(0.1, 1)) for _ in range(3)]
+        write(Picture.from_array(np.float32(0.5 + 0.4 * np.dstack(waves))), folder / f"{number}.png")
+    return folder
+
+
+@dataclass
+class Onlooker:
+    """Keeps what a training tells, and asks it to stop after `patience` steps."""
+
+    patience: float = float("inf")
+    steps: int = 0
+    losses: list[float] = field(default_factory=list)
+    rows: list[tuple[Epoch, bool]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        self.steps += 1
+        self.losses.append(loss)
+
+    def epoch(self, row: Epoch, best: bool) -> None:
+        self.rows.append((row, best))
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+    def is_impatient(self) -> bool:
+        return self.steps + 1 >= self.patience
+
+
+def train(
+    run: Path,
+    data: Path,
+    how: TrainConfig = QUICK,
+    model: DRRNConfig = SMALL,
+    *,
+    stop_after: float = float("inf"),
+    **source: Any,
+) -> tuple[list[Epoch], Onlooker]:
+    """Train on the CPU until `stop_after` steps are made; with the same command and commit always."""
+    watch = Onlooker(stop_after)
+    with mock.patch.object(room, "commit", lambda: "commit"):
+        history = room.train(
+            model,
+            how,
+            Source(data=(data,), **source),
+            run,
+            watch=watch,
+            command="drrn train",
+            device="cpu",
+            stopped=watch.is_impatient,
+        )
+    return history, watch
+
+
+def left(run: Path) -> dict[str, bytes]:
+    """The bytes of what a training must leave the same."""
+    return {name: (run / name).read_bytes() for name in LEFT}

@@ -1,0 +1,160 @@
+"""`drrn train` killed, stopped and run again: nothing is lost but some steps, and nothing ends otherwise than it would."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_training import left, pictures
+
+from drrn.training import checkpoint
+from drrn.weights.store import load
+
+HERE = Path(__file__).parent
+
+
+def command(epochs: int, **options: Any) -> list[str]:
+    words = (
+        "train --data ../pictures --run run --width 4 --units 2 --scales 2 --patch 16 --stride 8 --batch-size 8 "
+        f"--ema-decay 0.9 --patience 0 --device cpu --threads 1 --sheet-every 4 --epochs {epochs}"
+    )
+    return words.split() + [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+
+
+def lives(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What became of the lives of `plan`, lived one after the other; see lives.py."""
+    plan = [{"signal": 0, "steps": 0, "delay": 0} | life for life in plan]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, HERE / "lives.py"],
+        input=json.dumps(plan),
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("kills", [24, pytest.param(200, marks=pytest.mark.full)])
+def test_a_training_killed_at_random_ends_in_the_bytes_of_one_that_never_was(tmp_path: Path, kills: int) -> None:
+    pictures(tmp_path / "pictures")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    chance, epochs = random.Random(0), 1 + kills // 3
+    plan: list[dict[str, Any]] = []
+    for number in range(kills):
+        save_seconds = (0, 0, 0.05)[number % 3]
+        life = {"folder": str(killed), "args": command(epochs, save_seconds=save_seconds)}
+        if number % 2:
+            plan.append({**life, "call": chance.randint(1, 20)})
+        else:
+            plan.append({**life, "signal": 9, "steps": chance.randint(0, 5), "delay": chance.uniform(0, 0.05)})
+    plan.append({"folder": str(killed), "args": command(epochs)})
+    plan.append({"folder": str(whole), "args": command(epochs)})
+    *deaths, last, uninterrupted = lives(plan)
+
+    assert uninterrupted["code"] == 0, uninterrupted["log"]
+    assert last["code"] == 0, last["log"]
+    assert [death["code"] for death in deaths] == [-signal.SIGKILL] * kills
+    assert not any("Traceback" in death["log"] for death in deaths)
+    assert all(isinstance(death["saved"], list) for death in deaths), [death["saved"] for death in deaths]
+
+    per_epoch = uninterrupted["steps"] // epochs
+    progress = [0] + [per_epoch * done + step for done, step in (death["saved"] for death in deaths)]
+    for life, death, before, after in zip(plan, deaths, progress, progress[1:], strict=False):
+        saves_every_step = "--save-seconds=0" in life["args"]
+        assert after >= before + (death["steps"] - 1 if saves_every_step else 0), "more than a checkpoint's time was lost"
+    assert sum(death["saved"][1] > 0 for death in deaths) > kills // 4, "too few were killed within an epoch"
+    assert progress[-1] < epochs * per_epoch, "it was done before the last kill"
+
+    assert left(killed / "run") == left(whole / "run")
+    assert not [*killed.rglob(".drrn-*")], "a killed write left its temporary file"
+
+
+def test_a_signal_ends_it_within_a_step_with_its_code_and_a_checkpoint(tmp_path: Path) -> None:
+    pictures(tmp_path / "pictures")
+    chance = random.Random(1)
+    plan = []
+    for number in range(10):
+        folder = tmp_path / str(number % 2)
+        folder.mkdir(exist_ok=True)
+        end = (signal.SIGTERM, signal.SIGINT)[number % 2]
+        life = {"folder": str(folder), "args": command(20), "signal": end}
+        plan.append({**life, "steps": chance.randint(1, 13), "delay": chance.uniform(0, 0.02)})
+    plan += [{"folder": str(tmp_path / name), "args": command(20)} for name in "01"]
+    *ended, one, other = lives(plan)
+    before = {0: 0, 1: 0}
+    for number, life in enumerate(ended):
+        assert life["code"] == (143, 130)[number % 2], life["log"]
+        assert life["seconds"] < 5
+        assert "Traceback" not in life["log"]
+        assert "the same command goes on" in life["log"]
+        done, step = life["saved"]
+        after = done * 12 + step
+        assert after == before[number % 2] + life["steps"], "a step that was made was not saved"
+        before[number % 2] = after
+    assert (one["code"], other["code"]) == (0, 0)
+    assert left(tmp_path / "0/run") == left(tmp_path / "1/run")
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    pictures(tmp_path / "pictures")
+    # a step that takes minutes: the first signal alone would have to wait for it
+    slow = command(1, width=256, units=60, patch=40, batch_size=64)
+    life = {"folder": str(tmp_path), "args": [word.replace("../", "") for word in slow], "delay": 1.0}
+    for end in (signal.SIGINT, signal.SIGTERM):
+        (ended,) = lives([{**life, "signal": end, "times": 2}])
+        assert ended["code"] in (-end, 128 + end), ended["log"]
+        assert ended["seconds"] < 5
+        assert "Traceback" not in ended["log"]
+
+
+def test_a_signal_while_pictures_are_read_ends_it_too(tmp_path: Path) -> None:
+    pictures(tmp_path / "pictures", count=60, height=400, width=400)
+    args = [word.replace("../", "") for word in command(1, scales=2)]
+    (ended,) = lives([{"folder": str(tmp_path), "args": args, "signal": signal.SIGTERM, "delay": 0.5}])
+    assert ended["code"] == 143, ended["log"]
+    assert ended["steps"] == 0
+    assert ended["seconds"] < 1, "it went on reading"
+
+
+def test_a_training_that_diverges_says_so_in_a_line(tmp_path: Path) -> None:
+    pictures(tmp_path / "pictures")
+    (tmp_path / "a").mkdir()
+    (ended,) = lives([{"folder": str(tmp_path / "a"), "args": command(3, learning_rate=1e30, save_seconds=0)}])
+    assert ended["code"] == 2
+    assert "Traceback" not in ended["log"]
+    assert "is not finite, in epoch 1" in ended["log"] and "Lower --learning-rate or --clip" in ended["log"]
+
+
+def test_torchrun_with_two_processes_learns_what_one_learns(tmp_path: Path) -> None:
+    pictures(tmp_path / "pictures")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
+    two, one = tmp_path / "two", tmp_path / "one"
+    for folder, launcher in [(two, "torch.distributed.run --standalone --nproc-per-node 2 -m drrn"), (one, "drrn")]:
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-m", *launcher.split(), *command(2)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["run/best.safetensors"], "said by more than the first process"
+    theirs, ours = (load(folder / "run/best.safetensors").tensors for folder in (two, one))
+    for name in ours:
+        assert abs(ours[name] - theirs[name]).max() < 1e-5, name
+    states = [checkpoint.load(folder / "run")[0] for folder in (two, one)]
+    assert states[0] and states[1]
+    for row, same in zip(states[0]["history"], states[1]["history"], strict=True):
+        assert row == pytest.approx(same, rel=1e-4)
