@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# the same examples every time, and no example fails for being slow
+settings.register_profile("drrn", deadline=None, derandomize=True, database=None)
+settings.load_profile("drrn")
 
 ROOT = Path(__file__).parents[1]
 

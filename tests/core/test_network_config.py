@@ -99,13 +99,17 @@ def test_a_config_goes_through_json_unchanged(config: DRRNConfig) -> None:
     assert DRRNConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+def a_config(**fields: Any) -> DRRNConfig:
+    return DRRNConfig(**fields)
+
+
 @pytest.mark.parametrize(("name", "low", "high"), [("blocks", 1, 64), ("units", 0, 256), ("width", 1, 1024)])
 def test_numbers_out_of_range_are_refused(name: str, low: int, high: int) -> None:
     for inside in (low, high):
-        assert getattr(DRRNConfig(**{name: inside}), name) == inside
+        assert getattr(a_config(**{name: inside}), name) == inside
     for outside in (low - 1, high + 1, -(10**30), 10**30):
         with pytest.raises(ValueError, match=rf"^`{name}` must be in {low}\.\.{high}, got {outside}\.$"):
-            DRRNConfig(**{name: outside})
+            a_config(**{name: outside})
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,7 @@ def test_numbers_out_of_range_are_refused(name: str, low: int, high: int) -> Non
 )
 def test_choices_that_are_none_are_refused(name: str, value: Any, allowed: str) -> None:
     with pytest.raises(ValueError, match=rf"^`{name}` must be one of {allowed}, got {re.escape(repr(value))}\.$"):
-        DRRNConfig(**{name: value})
+        a_config(**{name: value})
 
 
 def test_a_strangers_config_must_have_every_field_and_no_other() -> None:

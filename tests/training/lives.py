@@ -4,7 +4,7 @@ Reads a JSON list of lives from stdin and writes what became of them to stdout. 
 
     folder, args    where to run, and `drrn`'s command line
     signal, steps,  what to send after that many steps of training and then so many seconds; 0 sends nothing
-    delay, times    how often to send it
+    delay, again    to send it once more after so many seconds
     call            kill itself at this call of a write, an fsync or a rename; of what is written, half is there by then
 """
 
@@ -38,7 +38,9 @@ def live(life: dict[str, Any], log: Path) -> dict[str, Any]:
     if life["signal"]:
         time.sleep(life["delay"])
         sent = time.monotonic()
-        for _ in range(life.get("times", 1)):
+        os.kill(child, life["signal"])
+        if life.get("again"):
+            time.sleep(life["again"])  # two that are sent at once arrive as one
             os.kill(child, life["signal"])
     _, status = os.waitpid(child, 0)
     ended = time.monotonic()
@@ -56,9 +58,8 @@ def live(life: dict[str, Any], log: Path) -> dict[str, Any]:
 
 def saved(folder: Path) -> list[int] | str:
     """The finished epochs of the newest checkpoint, and the steps of the one begun."""
-    (run,) = (path.parent for path in folder.glob("*/config.json")) if [*folder.glob("*/config.json")] else (folder,)
     try:
-        state, damaged = checkpoint.load(run)
+        state, damaged = checkpoint.load(folder / "run")
     except DRRNError as error:
         return str(error)
     if damaged:

@@ -12,6 +12,7 @@ from drrn.media.files import write
 from drrn.media.picture import Picture
 from drrn.training import run as room
 from drrn.training.config import Source, TrainConfig
+from drrn.training.fit import fit
 from drrn.training.journal import Epoch
 
 SMALL = DRRNConfig(width=4, units=2)
@@ -35,9 +36,10 @@ def pictures(folder: Path, count: int = 6, height: int = 40, width: int = 48, se
 
 @dataclass
 class Onlooker:
-    """Keeps what a training tells, and asks it to stop after `patience` steps."""
+    """Keeps what a training tells, and asks it to stop after `patience` steps, or in the validation after one less."""
 
     patience: float = float("inf")
+    begun: bool = False
     steps: int = 0
     losses: list[float] = field(default_factory=list)
     rows: list[tuple[Epoch, bool]] = field(default_factory=list)
@@ -54,7 +56,11 @@ class Onlooker:
         self.notes.append(sentence)
 
     def is_impatient(self) -> bool:
-        return self.steps + 1 >= self.patience
+        return self.begun and self.steps + 1 >= self.patience
+
+    def fit(self, *args: Any, **options: Any) -> list[Epoch]:
+        self.begun = True
+        return fit(*args, **options)
 
 
 def train(
@@ -68,7 +74,7 @@ def train(
 ) -> tuple[list[Epoch], Onlooker]:
     """Train on the CPU until `stop_after` steps are made; with the same command and commit always."""
     watch = Onlooker(stop_after)
-    with mock.patch.object(room, "commit", lambda: "commit"):
+    with mock.patch.object(room, "commit", lambda: "commit"), mock.patch.object(room, "fit", watch.fit):
         history = room.train(
             model,
             how,

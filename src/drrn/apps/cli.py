@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import tyro
 
 from drrn import __version__
+from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.models import import_model, list_models, pack_model, show_model
 from drrn.apps.train import recipe_in, train_with
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "upscale": upscale,
     "train": train_with(RECIPES["report"]),
     "evaluate": evaluate,
+    "compare": compare,
     "models": models,
 }
 MODELS: dict[str, Callable[..., Any]] = {
@@ -48,7 +50,13 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     if args == ["--version"]:
         print(f"drrn {__version__}")
         sys.exit(0)
-    signal.signal(signal.SIGTERM, _terminate)
+    asked: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        asked.append(number)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
     prog, commands = "drrn", {**COMMANDS, "train": train_with(recipe_in(args))}
     if args[:1] == ["models"]:
         prog, commands, args = "drrn models", MODELS, args[1:]
@@ -59,8 +67,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = 130
+    except Exception:
+        if not asked:
+            raise
+        code = 128 + asked[0]  # some library, while it was imported, made an error of its own of our exit
     sys.exit(code)
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(143)

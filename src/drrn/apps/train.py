@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,9 +76,9 @@ def train_with(defaults: TrainConfig) -> Callable[..., int]:
 
 def recipe_in(args: list[str]) -> TrainConfig:
     """The recipe that a command line names, the report's where it names none (or none that is known)."""
-    for word, value in zip(args, [*args[1:], ""], strict=True):
-        name = value if word == "--recipe" else word.removeprefix("--recipe=")
-        if name in RECIPES and name != word:
+    for word, following in pairwise([*args, ""]):
+        name = following if word == "--recipe" else word.partition("--recipe=")[2]
+        if name in RECIPES:
             return RECIPES[name]
     return RECIPES["report"]
 

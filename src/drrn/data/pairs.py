@@ -1,9 +1,11 @@
 """Pairs of an original and its interpolated lr, from a folder of originals or from two folders.
 
 Grey levels stay what they are in the files, 8 bits: hr is exact in them. The ilr is not rounded in the protocol; half
-precision keeps it to 0.06 of a level at most (1/4096 just below white), which is exact enough to learn from.
+precision keeps it to 0.06 of a level at most (1/4096 just below white), and to twice that where it overshoots white,
+which is exact enough to learn from.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +18,9 @@ from drrn.core.colour import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.errors import DataError
 from drrn.media.files import SUFFIXES, read
+
+SCALED = re.compile(r"_?x\d+(\.\d+)?$")
+"""What the name of an lr has more than that of its hr."""
 
 Levels = NDArray[np.uint8]
 """(channels, H, W): rounded luma, or RGB."""
@@ -49,8 +54,10 @@ def pictures_in(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
-def read_levels(path: Path, channels: Literal[1, 3]) -> Levels:
-    """A picture as a network with `channels` sees it; alpha is left out, a grey file is taken as it is.
+def read_levels(path: Path, channels: Literal[1, 3] | None) -> Levels:
+    """A picture as a network with `channels` sees it, or with the file's own; alpha is left out.
+
+    Luma of a grey file is what it holds, in the full range, as in the papers' protocol.
 
     Raises:
         PictureError: the file is no picture that can be read.
@@ -108,10 +115,9 @@ def match_pairs(hr_paths: Iterable[Path], lr_folder: Path, channels: Literal[1, 
     Raises:
         DataError: an original has no such file, or the sizes are no enlargement.
     """
-    smaller: dict[str, Path] = {}
-    for path in pictures_in([lr_folder]):
-        smaller[path.stem.rstrip("0123456789.").removesuffix("x").rstrip("_")] = path
-        smaller[path.stem] = path
+    found = pictures_in([lr_folder])
+    smaller = {SCALED.sub("", path.stem): path for path in found}
+    smaller |= {path.stem: path for path in found}  # the very name goes before: ax2.png may be an original, too
     for path in hr_paths:
         if path.stem not in smaller:
             raise DataError(f"{path} has no partner in {lr_folder}. Expected {path.stem}.png or {path.stem}x2.png.")

@@ -64,7 +64,7 @@ def grid(pool: Pool, size: int, stride: int) -> Index:
         patches.append(np.stack([corners.ravel(), np.full(corners.size, width)], axis=1))
     found = np.concatenate(patches)
     if not len(found):
-        raise DataError(f"No picture is as large as a patch of {size}x{size}. Give larger ones, or a smaller --patch.")
+        raise _too_small(size)
     return found
 
 
@@ -121,14 +121,24 @@ class Sampler:
 
 
 def anywhere(pool: Pool, size: int, count: int, chance: np.random.Generator) -> Index:
-    """`count` patches, every place of every picture being as likely as any other: (count, 2), as `grid`."""
+    """`count` patches, every place of every picture being as likely as any other: (count, 2), as `grid`.
+
+    Raises:
+        DataError: as `grid`.
+    """
     across = np.maximum(pool.width - size + 1, 0)
     ends = np.cumsum(np.maximum(pool.height - size + 1, 0) * across)
+    if not ends[-1]:
+        raise _too_small(size)
     place = chance.integers(0, ends[-1], count)
     picture = np.searchsorted(ends, place, side="right")
     row, column = np.divmod(place - ends[picture], across[picture])
     row += np.maximum(pool.height - size + 1, 0)[picture]  # places were counted back from the picture's end
     return np.stack([pool.start[picture] + row * pool.width[picture] + column, pool.width[picture]], axis=1)
+
+
+def _too_small(size: int) -> DataError:
+    return DataError(f"No picture is as large as a patch of {size}x{size}. Give larger ones, or a smaller --patch.")
 
 
 @lru_cache(maxsize=1)

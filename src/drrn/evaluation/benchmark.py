@@ -83,11 +83,11 @@ def evaluate(
                 if model != "bicubic":
                     yield Row(model, "published", data, scale, cell.psnr, cell.ssim)
             for upscaler in upscalers:
-                channels = upscaler.weights.config.channels
+                channels: Literal[1] | None = 1 if upscaler.weights.config.channels == 1 else None
                 yield replace(_row(upscaler.weights.name, _with(upscaler), channels, paths, scale), data=data)
 
 
-def _row(model: str, enlarge: Enlarge, channels: Literal[1, 3], paths: Sequence[Path], scale: float) -> Row:
+def _row(model: str, enlarge: Enlarge, channels: Literal[1] | None, paths: Sequence[Path], scale: float) -> Row:
     images, peak = [], 0.0
     for path in paths:
         hr = modcrop(unit(read_levels(path, channels)), scale)

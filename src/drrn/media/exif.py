@@ -17,7 +17,7 @@ Block = bytes | bytearray | mmap
 
 SIZES: Final = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | {16: 8, 17: 8, 18: 8}
 """Bytes of one value, by TIFF's number for its type; the last three are of BigTIFF."""
-BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 2, 3, 4, 5, 7, 10, 13
+BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 3, 4, 5, 7, 10, 13
 
 WIDTH, HEIGHT, ORIENTATION, ACROSS, DOWN, UNIT = 0x100, 0x101, 0x112, 0x11A, 0x11B, 0x128
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
@@ -214,16 +214,9 @@ def of_tiff(file: Block) -> bytes | None:
 
 
 def for_tiff(block: bytes, order: Order) -> dict[int, Tag]:
-    """What `block` tells of the photograph, as tags for a TIFF in this byte order.
-
-    A text ends where its first zero is, as libtiff wants it.
-    """
+    """What `block` tells of the photograph, as tags for a TIFF in this byte order."""
     first = Directory.first(block)
     tags = first.tags(block, ABOUT)
-    for tag, found in tags.items():
-        if found.kind == ASCII:
-            text = found.value.partition(b"\0")[0] + b"\0"
-            tags[tag] = Tag(ASCII, len(text), text)
     return tags if first.order == order else _swapped(tags)
 
 

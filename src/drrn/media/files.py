@@ -88,7 +88,7 @@ def write(picture: Picture, path: Path, *, overwrite: bool = False) -> None:
         DRRNError: as `atomic`.
     """
     alpha = picture.alpha is not None
-    form = writable(path, picture.width, picture.height, alpha=alpha, overwrite=overwrite)
+    form = writable(path, picture.width, picture.height, alpha=alpha, icc=picture.icc, overwrite=overwrite)
     if not all(np.isfinite(plane).all() for plane in (picture.pixels, picture.alpha) if plane is not None):
         raise PictureError(f"{shown(path)} is not written: some pixels are NaN or infinite.")
     try:
@@ -101,12 +101,14 @@ def write(picture: Picture, path: Path, *, overwrite: bool = False) -> None:
             file.write(piece)
 
 
-def writable(path: Path, width: int, height: int, *, alpha: bool, overwrite: bool = False) -> Format:
+def writable(
+    path: Path, width: int, height: int, *, alpha: bool, icc: bytes | None = None, overwrite: bool = False
+) -> Format:
     """The format that `path` asks for, if such a picture can be written so: long work asks before it begins.
 
     Raises:
-        PictureError: the suffix is unknown, the format holds no alpha or not so many pixels a side, or `path`
-            exists and `overwrite` is off.
+        PictureError: the suffix is unknown, the format holds no alpha, not so many pixels a side, or no grey to
+            which `icc` belongs, or `path` exists and `overwrite` is off.
     """
     form = next((form for form, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
     if form is None:
@@ -114,6 +116,8 @@ def writable(path: Path, width: int, height: int, *, alpha: bool, overwrite: boo
         raise PictureError(f"{shown(path)} can't be written: its suffix must be one of {known}.")
     if alpha and form == "JPEG":
         raise PictureError(f"{shown(path)} can't be written: JPEG holds no alpha; use png, webp or tiff.")
+    if form == "WebP" and icc and icc[16:20] == b"GRAY":  # with RGB it would show wrong tones
+        raise PictureError(f"{shown(path)} can't be written: WebP holds no grey ICC profile; use png or tiff.")
     if form in LONGEST and max(width, height) > LONGEST[form]:
         raise PictureError(
             f"{shown(path)} can't be written: {form} holds {LONGEST[form]} pixels a side, and the picture is "

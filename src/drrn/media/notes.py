@@ -102,7 +102,7 @@ def _of_png(file: mmap) -> Notes:
             notes = notes._replace(xmp=_text(chunk, body))
         elif chunk in TEXTS and name in (b"Raw profile type exif", b"Raw profile type APP1"):
             notes = notes._replace(exif=notes.exif or _of_hexadecimal(_text(chunk, body) or b""))
-    return notes
+    return notes._replace(dpi=notes.dpi or _sensible(tags.dpi(notes.exif) if notes.exif else None))
 
 
 def png_chunks(file: mmap) -> Iterator[tuple[bytes, bytes]]:

@@ -51,6 +51,9 @@ class Weights:
             raise ValueError(f"its tensors are not those of its config: {str(odd[:2])[:200]}.")
         if not all(np.isfinite(tensor).all() for tensor in self.tensors.values()):
             raise ValueError("it has weights that are not finite.")
+        low, high = self.units
+        if not 0 <= low <= high <= self.config.units:
+            raise ValueError("its range of units is not one of its config.")
 
 
 def names() -> list[str]:
@@ -84,11 +87,11 @@ def load(name: str | Path) -> Weights:
     """
     packaged = PACKAGED / f"{name}.safetensors"
     path = packaged if str(name) in names() else Path(name)
-    if not path.exists():
+    if not _exists(path):
         known = ", ".join(names()) or "none"
         raise WeightsError(f"No weights named {str(name)!r}, and no such file. Packaged: {known}.")
     if not path.is_file():
-        raise WeightsError(f"{path} is not a file. Give a .safetensors file of drrn, or a packaged name.")
+        raise WeightsError(f"{_line(str(path))} is not a file. Give a .safetensors file of drrn, or a packaged name.")
     try:
         with path.open("rb") as file:
             about = _read_about(file)
@@ -107,7 +110,14 @@ def load(name: str | Path) -> Weights:
             name=path.stem,
         )
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
-        raise WeightsError(f"{path} is no DRRN weights file: {_sentence(error)}") from error
+        raise WeightsError(f"{_line(str(path))} is no DRRN weights file: {_sentence(error)}") from error
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than any file's
+        return False
 
 
 def _read_about(file: BinaryIO) -> dict[str, Any]:
@@ -119,7 +129,10 @@ def _read_about(file: BinaryIO) -> dict[str, Any]:
     if not header.rstrip(b" ").endswith(b"}"):
         raise ValueError("its header is cut off or padded with something else than spaces.")
     values = json.loads(header, object_pairs_hook=_unique)
-    about = json.loads(values["__metadata__"]["drrn"], object_pairs_hook=_unique)
+    text = values["__metadata__"]["drrn"]
+    about = json.loads(text, object_pairs_hook=_unique)
+    if json.dumps(about) != text:  # the hash is of values, and 1e-05 and 1E-05 are one
+        raise ValueError("its header is spelt as drrn spells none: it is damaged.")
     if about["format"] != FORMAT:
         raise ValueError(f"its format is {about['format']!r:.20}, this drrn reads {FORMAT}.")
     if any(entry["dtype"] != "F32" for name, entry in values.items() if name != "__metadata__"):
@@ -134,10 +147,11 @@ def _believe(about: dict[str, Any], size: int) -> tuple[DRRNConfig, int]:
     needed = about.pop("length") + 4 * sum(prod(shape) for shape in config.tensors().values())
     if needed != size:
         raise ValueError(f"its network needs a file of {needed} bytes, it has {size}.")
-    if not all(isinstance(scale, int | float) and 1 < scale <= 16 for scale in about["scales"]):
+    scales = about["scales"]
+    if not (scales and type(scales) is list and all(type(s) in (int, float) and 1 < s <= 16 for s in scales)):
         raise ValueError("its scales are no list of numbers above 1.")
     low, high = about["units"]
-    if not (type(low) is int and type(high) is int and 0 <= low <= high <= 256):
+    if not (type(low) is int and type(high) is int):
         raise ValueError("its range of units is not one.")
     if not isinstance(about["card"], dict):
         raise ValueError("its card is not one.")
@@ -166,5 +180,10 @@ def _sentence(error: Exception) -> str:
         return f"its header lacks {error}."
     if isinstance(error, UnicodeDecodeError | json.JSONDecodeError | TypeError | RecursionError):
         return "its header makes no sense."
-    line = " ".join(str(error).split())[:300]
+    line = _line(" ".join(str(error).split())[:300])
     return line if line.endswith(".") else f"{line}."
+
+
+def _line(text: str) -> str:
+    """The text on one line, whatever is in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,38 @@
+# make demo, make test: nothing else is needed than Python 3.11 or newer.
+# VENV, PYTHON and DRRN_DATA can be given: make test DRRN_DATA=~/pictures
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check bench soak clean
+
+demo: $(READY)  ## enlarge the samples with the packaged model
+	$(BIN)/drrn upscale samples/*.png --scale 3 --output demo --overwrite
+	$(BIN)/drrn compare samples/chelsea.png --scale 3 --output demo/chelsea_compared.png --overwrite
+	@echo "Look at demo/."
+
+test: $(READY)  ## all tests but the long ones
+	$(BIN)/python -m pytest -q -m "not full"
+
+check: $(READY)  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
+
+bench: $(READY)  ## seconds a megapixel, side by side
+	$(BIN)/python benchmarks/speed.py
+
+soak: $(READY)  ## the long tests too
+	$(BIN)/python -m pytest -q
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist

@@ -1,0 +1,264 @@
+"""Journeys on the command line: what a user types, what comes back, and with which exit code."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drrn.apps import cli
+from drrn.media.files import probe, read, write
+from drrn.media.picture import Picture
+from drrn.weights import store
+from tests.small_weights import small_weights
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a picture and a model, where the command runs."""
+    monkeypatch.chdir(tmp_path)
+    chance = np.random.default_rng(0)
+    write(Picture(pixels=chance.random((12, 16, 3), np.float32)), tmp_path / "photo.png")
+    deep = Picture(
+        pixels=chance.random((10, 10, 3), np.float32),
+        alpha=chance.random((10, 10), np.float32),
+        bits=16,
+        icc=b"profile",
+    )
+    write(deep, tmp_path / "deep.tif")
+    store.save(small_weights(), tmp_path / "tiny.safetensors")
+    return tmp_path
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(args)
+    return int(ended.value.code or 0)
+
+
+def upscale(*args: str) -> int:
+    return run("upscale", *args, "--model", "tiny.safetensors", "--device", "cpu")
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    said = capsys.readouterr()
+    lines = said.err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("drrn: ") and said.out == "", said
+    return lines[0]
+
+
+def test_a_photo_becomes_photo_x2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert upscale("photo.png") == 0
+    assert capsys.readouterr().out.startswith("photo.png 16x12 -> photo_x2.png 32x24 · torch (cpu) · ")
+    assert probe(here / "photo_x2.png")[:3] == ("PNG", 32, 24)
+
+
+def test_depth_alpha_and_profile_survive(here: Path) -> None:
+    assert upscale("deep.tif", "-s", "3") == 0
+    result = read(here / "deep_x3.tif")
+    assert (result.width, result.height, result.bits, result.icc) == (30, 30, 16, b"profile")
+    assert result.alpha is not None and len(np.unique(result.to_array())) > 256
+
+
+@pytest.mark.parametrize(
+    ("args", "name", "size"),
+    [
+        (["-s", "1.5"], "photo_x1.5.png", (24, 18)),
+        (["--size", "40x30"], "photo_40x30.png", (40, 30)),
+        (["--size", "40x"], "photo_40x30.png", (40, 30)),
+        (["-o", "large.webp"], "large.webp", (32, 24)),
+        (["-o", "folder", "-s", "4"], "folder/photo_x4.png", (64, 48)),
+    ],
+)
+def test_sizes_and_names(here: Path, args: list[str], name: str, size: tuple[int, int]) -> None:
+    assert upscale("photo.png", *args) == 0
+    assert probe(here / name)[1:3] == size
+
+
+def test_nothing_is_overwritten_without_being_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "photo_x2.png").write_bytes(b"mine")
+    assert upscale("photo.png") == 2
+    assert "photo_x2.png exists. Give another name, or --overwrite." in one_line(capsys)
+    assert (here / "photo_x2.png").read_bytes() == b"mine"
+    assert upscale("photo.png", "--overwrite") == 0
+    assert probe(here / "photo_x2.png").width == 32
+
+
+def test_a_picture_is_never_its_own_enlargement(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (here / "photo.png").read_bytes()
+    assert upscale("photo.png", "-o", "photo.png", "--overwrite") == 2
+    assert "overwritten by its own enlargement" in one_line(capsys)
+    assert (here / "photo.png").read_bytes() == before
+
+
+def test_one_bad_file_of_many_does_not_stop_the_others(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "text.png").write_text("no picture")
+    assert upscale("photo.png", "text.png", "absent.png", "deep.tif", "-o", "out") == 3
+    assert sorted(path.name for path in (here / "out").iterdir()) == ["deep_x2.tif", "photo_x2.png"]
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 3 and said[-1] == "2 of 4 pictures failed."
+    assert "text.png" in said[0] and "absent.png" in said[1]
+
+
+def test_two_pictures_for_one_name_are_not_lost(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "other").mkdir()
+    shutil.copy("photo.png", "other/photo.png")
+    assert upscale("photo.png", "other/photo.png", "-o", "out") == 3
+    assert "as another picture does" in capsys.readouterr().err
+
+
+def test_an_estimate_stops_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(here.iterdir())
+    assert upscale("photo.png", "--estimate", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["target"], told["width"], told["height"]) == ("photo_x2.png", 32, 24)
+    assert told["estimated_seconds"] > 0 and "estimated_mb" in told
+    assert sorted(here.iterdir()) == before
+
+
+def test_json_tells_what_was_done(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert upscale("photo.png", "deep.tif", "--json") == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["target"] for line in told] == ["photo_x2.png", "deep_x2.tif"]
+    assert all(line["seconds"] > 0 and line["model"] == "tiny" for line in told)
+
+
+BAD = [
+    (["text.png"], "text.png"),
+    (["cut.jpg"], "cut.jpg"),
+    (["absent.png"], "There is no file absent.png"),
+    (["folder"], "folder is a folder"),
+    (["photo.png", "-s", "0"], "A scale must be above 1 and at most 4, got 0."),
+    (["photo.png", "-s", "nan"], "got nan"),
+    (["photo.png", "-s", "9"], "got 9"),
+    (["photo.png", "-s", "2", "--size", "40x30"], "can't both be given"),
+    (["photo.png", "--size", "40"], "A size is written 1920x1080, 1920x or x1080, got '40'"),
+    (["photo.png", "--size", "10x10"], "is no enlargement of 16x12"),
+    (["photo.png", "-o", "x.gif"], "x.gif"),
+    (["photo.png", "-o", "absent/x.png"], "absent"),
+    (["deep.tif", "-o", "x.jpg"], "JPEG holds no alpha"),
+    (["photo.png", "--units", "7"], "trained for 2 units"),
+    (["photo.png", "--max-pixels", "100"], "--max-pixels"),
+    (["photo.png", "--max-memory", "0"], "--max-memory"),
+    (["photo.png", "--device", "warp"], "There is no device 'warp'"),
+    ([], "No pictures given"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_bad_input_is_one_line_exit_2_and_nothing_written(
+    here: Path, capsys: pytest.CaptureFixture[str], args: list[str], message: str
+) -> None:
+    (here / "text.png").write_text("no picture")
+    write(Picture(pixels=np.random.default_rng(0).random((64, 64, 3), np.float32)), here / "whole.jpg")
+    (here / "cut.jpg").write_bytes((here / "whole.jpg").read_bytes()[:2000])
+    (here / "folder").mkdir()
+    before = sorted(here.rglob("*"))
+    device = [] if "--device" in args else ["--device", "cpu"]
+    assert run("upscale", *args, "--model", "tiny.safetensors", *device) == 2
+    assert message in one_line(capsys)
+    assert sorted(here.rglob("*")) == before
+
+
+def test_an_unknown_model_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("upscale", "photo.png", "-m", "x5") == 2
+    assert "No weights named 'x5', and no such file. Packaged: " in one_line(capsys)
+
+
+def test_every_corrupt_file_of_pngsuite_is_one_line(data: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corrupt = sorted((data / "formats" / "PngSuite").glob("x*.png"))
+    assert len(corrupt) == 14
+    for path in corrupt:
+        assert upscale(str(path), "-o", str(here / "out.png")) == 2
+        assert path.name in one_line(capsys)
+        assert not (here / "out.png").exists()
+
+
+def test_wrong_usage_exits_2(here: Path) -> None:
+    assert run("upscale", "photo.png", "--scale", "two") == 2
+    assert run("enlarge") == 2
+    assert run() == 2
+    assert run("models", "burn") == 2
+
+
+def test_models_are_imported_shown_and_packed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    shapes = [(4, 1, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)]
+    torch.save({f"{i}": torch.randn(shape) / 9 for i, shape in enumerate(shapes)}, "port.pth")
+    assert run("models", "import", "port.pth", "--units", "3", "-o", "port.safetensors") == 0
+    assert store.load("port.safetensors").config.skip == "rectified"
+    (here / "set").mkdir()
+    shutil.copy("photo.png", "set/photo.png")
+    arguments = ["evaluate", "port.safetensors", "--data", "set", "--scales", "2", "--device", "cpu"]
+    assert run(*arguments, "--json", "scores.json", "--markdown", "table.md") == 0
+    assert "| port | " in (here / "table.md").read_text()
+    capsys.readouterr()
+    assert run("models", "pack", "port.safetensors", "--scores", "scores.json", "-o", "packed.safetensors") == 0
+    assert run("models", "show", "packed.safetensors") == 0
+    shown = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert shown["card"]["scores"][0]["data"] == "set" and shown["config"]["units"] == 3
+    assert run("models", "show", "packed.safetensors", "--markdown") == 0
+    assert "# packed" in capsys.readouterr().out
+    assert run("models", "pack", "tiny.safetensors", "--scores", "scores.json", "-o", "x.safetensors") == 2
+    assert "has no row of 'tiny'" in capsys.readouterr().err
+
+
+def test_a_comparison_is_a_picture(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(Picture(pixels=np.random.default_rng(1).random((60, 80, 3), np.float32)), here / "large.png")
+    assert run("compare", "large.png", "-m", "tiny.safetensors", "-s", "2", "--crop", "40x30+10+6", "-o", "c.png") == 0
+    assert "bicubic " in capsys.readouterr().out
+    assert probe(here / "c.png").width == 4 * (40 + 8)
+    assert run("compare", "large.png", "-m", "tiny.safetensors", "--crop", "90x30+0+0", "-o", "d.png") == 2
+    assert "lies outside of the 80x60 picture" in one_line(capsys)
+
+
+def command(*args: str, code: str = "") -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, *(["-c", code] if code else ["-X", "importtime", "-m", "drrn", *args])]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+
+def test_help_is_instant_because_it_imports_no_torch() -> None:
+    """The time itself is measured by `make bench`; here, what would make it long must not be imported."""
+    for args in (["--help"], ["upscale", "--help"], ["train", "--help"], ["--version"]):
+        ended = command(*args)
+        assert ended.returncode == 0 and ended.stdout
+        imported = {line.rsplit("|", 1)[-1].strip() for line in ended.stderr.splitlines()}
+        assert "tyro" in imported
+        assert not imported & {"torch", "numpy", "pyvips", "lightning_fabric", "PIL", "tensorboard", "matplotlib"}
+
+
+def test_the_package_is_lazy_and_complete() -> None:
+    code = "import sys, drrn; assert not {'torch', 'numpy'} & set(sys.modules); print([getattr(drrn, n) for n in drrn.__all__])"
+    ended = command(code=code)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_terminated_upscale_leaves_no_file(here: Path) -> None:
+    store.save(small_weights(width=64, units=9), here / "slow.safetensors")
+    write(Picture(pixels=np.random.default_rng(0).random((500, 500, 3), np.float32)), here / "large.png")
+    before = sorted(here.iterdir())
+    words = [
+        sys.executable,
+        "-m",
+        "drrn",
+        "upscale",
+        "large.png",
+        "-s",
+        "4",
+        "-m",
+        "slow.safetensors",
+        "--threads",
+        "1",
+    ]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}, text=True)
+    time.sleep(3)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in said
+    assert sorted(here.iterdir()) == before

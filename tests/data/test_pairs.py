@@ -1,0 +1,273 @@
+"""Folders of pictures become pairs: read as the papers read them, split by picture, matched by name."""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from drrn.core.colour import levels, luma
+from drrn.core.resize import degrade, imresize, modcrop
+from drrn.data.pairs import make_pairs, match_pairs, pictures_in, read_levels, split, unit
+from drrn.errors import DataError, PictureError
+from drrn.media.files import write
+from drrn.media.picture import Picture
+
+Array = NDArray[np.uint8]
+
+
+def noise(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def smooth(height: int, width: int, channels: int = 3) -> Array:
+    coarse = np.random.default_rng(1).random((channels, 4, 4))
+    return levels(imresize(coarse, height, width)).transpose(1, 2, 0).astype(np.uint8)
+
+
+def put(array: NDArray[Any], path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(Picture.from_array(array), path)
+    return path
+
+
+def near(half: NDArray[np.float16], exact: NDArray[Any]) -> None:
+    """As near as half precision comes: 1/4096 up to white, and twice that where the kernel overshoots it."""
+    assert half.shape == exact.shape
+    assert (np.abs(half - exact.astype(np.float64)) <= np.where(exact > 1, 2**-11, 2**-12) + 1e-6).all()
+
+
+# --- reading ---
+
+
+def test_a_colour_file_is_rounded_luma_or_all_its_levels(tmp_path: Path) -> None:
+    array = noise(9, 7, 3)
+    path = put(array, tmp_path / "a.png")
+    ours = read_levels(path, 1)
+    assert ours.dtype == np.uint8 and ours.shape == (1, 9, 7)
+    assert np.array_equal(ours[0], levels(luma(array.transpose(2, 0, 1) / 255)))
+    assert np.array_equal(read_levels(path, 3), array.transpose(2, 0, 1))
+
+
+def test_a_grey_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    array = noise(9, 7)
+    path = put(array, tmp_path / "a.png")
+    assert np.array_equal(read_levels(path, 1), array[None])  # not squeezed into 16..235
+    assert np.array_equal(read_levels(path, 3), np.stack([array] * 3))
+
+
+def test_alpha_is_left_out(tmp_path: Path) -> None:
+    array = noise(9, 7, 4)
+    path = put(array, tmp_path / "a.png")
+    assert np.array_equal(read_levels(path, 3), array[..., :3].transpose(2, 0, 1))
+    assert read_levels(put(noise(9, 7, 2), tmp_path / "b.png"), 1).shape == (1, 9, 7)
+
+
+def test_sixteen_bits_become_the_nearest_eight(tmp_path: Path) -> None:
+    deep = np.arange(0, 65536, 16).astype(np.uint16).reshape(64, 64)
+    found = read_levels(put(deep, tmp_path / "a.png"), 1)[0]
+    assert np.array_equal(found, np.floor(deep / 257 + 0.5))
+
+
+def test_the_luma_of_every_file_is_matlabs_to_the_level(data: Path) -> None:
+    # single precision in between could move a level by one: it moves none
+    image = pytest.importorskip("PIL.Image")
+    for path in pictures_in([data / "Set5"]):
+        with image.open(path) as file:
+            exact = np.asarray(file).astype(np.int64) @ np.array([65481, 128553, 24966])
+        assert np.array_equal(read_levels(path, 1)[0], (exact + 16 * 255000 + 127500) // 255000), path
+
+
+def test_unit_divides_by_255_in_single_precision() -> None:
+    every = np.arange(256, dtype=np.uint8)
+    assert unit(every).dtype == np.float32
+    assert np.array_equal(unit(every), (every / 255).astype(np.float32))
+    assert np.array_equal(levels(unit(every)), every)
+
+
+def test_pictures_are_found_by_suffix_and_in_order(tmp_path: Path) -> None:
+    for name in ["b/2.PNG", "b/10.jpg", "b/1.jpeg", "b/notes.txt", "b/deep/3.png", "a/x.tif", "a/y.TIFF", "a/z.webp"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = pictures_in([tmp_path / "b", tmp_path / "a"])
+    assert [path.name for path in found] == ["1.jpeg", "10.jpg", "2.PNG", "x.tif", "y.TIFF", "z.webp"]
+
+
+def test_a_folder_that_is_missing_or_empty_says_so(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    with pytest.raises(DataError, match=rf"^No folder {re.escape(str(missing))}\. Give a folder of pictures\.$"):
+        pictures_in([missing])
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=rf"^No pictures in {re.escape(str(tmp_path))}\. Known: \.png, \.jpg"):
+        pictures_in([tmp_path])
+    with pytest.raises(DataError, match=r"^No folder .*notes\.txt\."):
+        pictures_in([tmp_path / "notes.txt"])
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(PictureError, match=r"a\.png"):
+        list(make_pairs(pictures_in([tmp_path]), [2], 1))
+
+
+# --- the split ---
+
+
+def files(folder: Path, contents: list[int]) -> list[Path]:
+    paths = [folder / f"{i}.png" for i in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(bytes([content]))
+    return paths
+
+
+@given(st.lists(st.integers(0, 7), min_size=2, max_size=12), st.floats(0, 0.6), st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_a_split_keeps_copies_together_and_loses_none(contents: list[int], share: float, seed: int) -> None:
+    different = len(set(contents))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = files(Path(folder), contents)
+        if different < 2 or round(share * different) >= different:
+            with pytest.raises(DataError, match=rf"^{different} different pictures can't be split"):
+                split(paths, share, seed)
+            return
+        learn, validate = split(paths, share, seed)
+        assert split(paths, share, seed) == (learn, validate)
+        sides = [{path.read_bytes() for path in side} for side in (learn, validate)]
+    assert sorted(learn + validate) == sorted(paths)
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == max(round(share * different), 1)
+
+
+def test_another_seed_is_another_split(tmp_path: Path) -> None:
+    paths = files(tmp_path, list(range(20)))
+    found = [split(paths, 0.2, seed)[1] for seed in range(20)]
+    assert len({tuple(side) for side in found}) > 15
+    assert {path for side in found for path in side} == set(paths)  # in the long run each is held out once
+
+
+def test_the_two_copies_in_t91_are_never_on_two_sides(data: Path) -> None:
+    paths = pictures_in([data / "T91"])
+    twins = [data / "T91/t36.png", data / "T91/t65.png"]  # the same picture (data/SOURCES.md)
+    image = pytest.importorskip("PIL.Image")
+    first, second = (np.asarray(image.open(path)) for path in twins)
+    assert np.array_equal(first, second)
+    for seed in range(40):
+        learn, validate = split(paths, 0.2, seed)
+        assert sum(twin in validate for twin in twins) in (0, 2), seed
+        assert len(learn) + len(validate) == 91
+
+
+# --- pairs that are made ---
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [2, 3, 4, 1.5, 2.7])
+def test_a_pair_is_the_picture_and_what_bicubic_makes_of_it(
+    tmp_path: Path, channels: Literal[1, 3], scale: float
+) -> None:
+    path = put(smooth(45, 38), tmp_path / "a.png")
+    (made,) = make_pairs([path], [scale], channels)
+    hr = modcrop(read_levels(path, channels), scale)
+    lr = degrade(hr / 255.0, scale)
+    assert (made.name, made.scale) == ("a", scale)
+    assert [str(plane.dtype) for plane in (made.lr, made.ilr, made.hr)] == ["float16", "float16", "uint8"]
+    assert np.array_equal(made.hr, hr)
+    near(made.lr, lr)  # and so not rounded to 8 bits
+    near(made.ilr, imresize(lr, *hr.shape[1:]))
+
+
+def test_half_precision_errs_as_little_as_it_is_said_to(tmp_path: Path) -> None:
+    blocks = np.random.default_rng(0).choice([0, 40, 215, 255], (10, 10, 3)).astype(np.uint8)
+    path = put(np.kron(blocks, np.ones((6, 6, 1), np.uint8)), tmp_path / "a.png")  # edges: the kernel overshoots
+    (made,) = make_pairs([path], [2], 3)
+    exact = imresize(degrade(made.hr / 255.0, 2), 60, 60)
+    error = np.abs(made.ilr - exact)
+    assert exact.max() > 1 and exact.min() < 0
+    assert 255 * error[exact <= 1].max() < 0.0625
+    assert 255 * error.max() < 0.125
+
+
+def test_every_picture_comes_at_every_scale(tmp_path: Path) -> None:
+    paths = [put(noise(13, 17, seed=i), tmp_path / f"{i}.png") for i in range(3)]
+    made = [(pair.name, pair.scale, pair.hr.shape) for pair in make_pairs(paths, [2, 3], 1)]
+    sizes = {2: (1, 12, 16), 3: (1, 12, 15)}
+    assert made == [(name, scale, sizes[scale]) for name in "012" for scale in (2, 3)]
+
+
+def test_a_picture_smaller_than_the_scale_is_refused(tmp_path: Path) -> None:
+    path = put(noise(3, 9), tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png is too small for scale 4\.$"):
+        list(make_pairs([path], [4], 1))
+    assert len(list(make_pairs([path], [3], 1))) == 1
+
+
+# --- pairs that are matched ---
+
+
+@pytest.mark.parametrize("partner", ["a.png", "ax2.png", "a_x2.png", "a.jpg", "ax2.0.png", "a_x2.tif"])
+def test_an_lr_is_found_by_the_name_of_its_hr(tmp_path: Path, partner: str) -> None:
+    original = put(smooth(12, 16), tmp_path / "hr/a.png")
+    small = put(smooth(6, 8), tmp_path / "lr" / partner)
+    (found,) = match_pairs([original], tmp_path / "lr", 3)
+    assert (found.name, found.scale) == ("a", 2)
+    assert np.array_equal(found.hr, read_levels(original, 3))
+    near(found.lr, unit(read_levels(small, 3)))
+    near(found.ilr, imresize(unit(read_levels(small, 3)), 12, 16))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a", "a1", "a2"],
+        ["ma", "max"],
+        ["0801", "0802", "08"],
+        ["x2", "2", "x"],
+        ["v1.5", "v", "v1"],
+        ["t1", "t10", "t"],
+        ["ax2", "a"],
+    ],
+)
+@pytest.mark.parametrize("suffix", ["", "x2", "_x2"])
+def test_no_lr_is_taken_for_anothers(tmp_path: Path, names: list[str], suffix: str) -> None:
+    if suffix and names == ["ax2", "a"]:
+        names = ["ax2", "b"]  # ax2x2 is an lr of ax2
+    for value, name in enumerate(names):
+        put(np.full((8, 8), 20 * value, np.uint8), tmp_path / f"hr/{name}.png")
+        put(np.full((4, 4), 20 * value, np.uint8), tmp_path / f"lr/{name}{suffix}.png")
+    for pair in match_pairs(pictures_in([tmp_path / "hr"]), tmp_path / "lr", 1):
+        value = 20 * names.index(pair.name)
+        assert pair.hr.max() == value and np.allclose(pair.ilr, value / 255, atol=1e-3), pair.name
+
+
+def test_a_grey_lr_goes_with_a_colour_hr(tmp_path: Path) -> None:
+    original = put(smooth(12, 12), tmp_path / "hr/a.png")
+    put(smooth(6, 6, 1)[..., 0], tmp_path / "lr/a.png")
+    (found,) = match_pairs([original], tmp_path / "lr", 3)
+    assert found.hr.shape == (3, 12, 12) and found.lr.shape == (3, 6, 6)
+
+
+def test_a_picture_without_a_partner_says_what_was_expected(tmp_path: Path) -> None:
+    put(noise(4, 4), tmp_path / "lr/b.png")
+    original = put(noise(8, 8), tmp_path / "hr/a.png")
+    with pytest.raises(DataError, match=r"hr/a\.png has no partner in .*lr\. Expected a\.png or ax2\.png\.$"):
+        list(match_pairs([original], tmp_path / "lr", 1))
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 8), (16, 16), (4, 8), (4, 5), (8, 4)])
+def test_sizes_that_are_no_enlargement_are_refused(tmp_path: Path, height: int, width: int) -> None:
+    original = put(noise(8, 8), tmp_path / "hr/a.png")
+    put(noise(height, width), tmp_path / "lr/a.png")
+    with pytest.raises(DataError, match=rf"a\.png is 8x8 and its lr {width}x{height}: one is no enlargement"):
+        list(match_pairs([original], tmp_path / "lr", 1))
+
+
+def test_sides_that_were_rounded_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    original = put(noise(101, 203), tmp_path / "hr/a.png")
+    put(noise(51, 101), tmp_path / "lr/a.png")
+    (found,) = match_pairs([original], tmp_path / "lr", 1)
+    assert found.ilr.shape == (1, 101, 203) and found.scale == pytest.approx(101 / 51)

@@ -1,0 +1,132 @@
+"""The court judges by the protocol, and says what is published where the pictures are the published ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drrn.core.colour import levels
+from drrn.errors import DataError
+from drrn.evaluation import published
+from drrn.evaluation.benchmark import evaluate
+from drrn.evaluation.compare import compare
+from drrn.evaluation.table import legend, to_json, to_markdown
+from drrn.evaluation.timing import measure
+from drrn.media.files import read, write
+from drrn.media.picture import Picture
+from drrn.upscaling.upscaler import Upscaler
+from tests.small_weights import small_weights
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    chance = np.random.default_rng(0)
+    for name, channels in [("grey", 1), ("colour", 3)]:
+        coarse = 0.3 + 0.4 * chance.random((6, 7, channels), np.float32)  # far from where RGB is clipped
+        pixels = coarse.repeat(8, axis=0).repeat(8, axis=1)
+        write(Picture(pixels=pixels), tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def nothing(channels: int = 1) -> Upscaler:
+    """A network that adds nothing to the bicubic picture."""
+    return Upscaler(small_weights(gain=0.0, bias=False, channels=channels), device="cpu")
+
+
+def test_a_network_that_adds_nothing_scores_as_bicubic(folder: Path) -> None:
+    rows = list(evaluate([nothing()], [folder], [2, 2.5]))
+    assert [(row.model, row.scale) for row in rows] == [
+        ("bicubic", 2),
+        ("random", 2),
+        ("bicubic", 2.5),
+        ("random", 2.5),
+    ]
+    for bicubic, ours in zip(rows[::2], rows[1::2], strict=True):
+        assert ours.psnr == pytest.approx(bicubic.psnr, abs=1e-3)
+        assert ours.ssim == pytest.approx(bicubic.ssim, abs=1e-5)
+        assert [image.name for image in ours.images] == ["colour", "grey"]
+        assert ours.psnr == pytest.approx(np.mean([image.psnr for image in ours.images]))
+        assert ours.seconds is not None and ours.seconds > 0 and ours.peak_mb is not None and ours.peak_mb > 10
+
+
+def test_an_rgb_model_is_judged_on_its_luma(folder: Path) -> None:
+    bicubic, ours = evaluate([nothing(3)], [folder], [2])
+    # luma of bicubic RGB against bicubic of rounded luma: a level's rounding apart
+    assert ours.psnr == pytest.approx(bicubic.psnr, abs=0.05)
+
+
+def test_a_network_that_does_something_scores_otherwise(folder: Path) -> None:
+    bicubic, ours = evaluate([Upscaler(small_weights(), device="cpu")], [folder], [2])
+    assert abs(bicubic.psnr - ours.psnr) > 0.5
+
+
+def test_json_has_the_promised_fields(folder: Path) -> None:
+    rows = json.loads(to_json(list(evaluate([nothing()], [folder], [3]))))
+    assert [row["model"] for row in rows] == ["bicubic", "random"]
+    for row in rows:
+        assert set(row) == {"model", "source", "data", "scale", "psnr", "ssim", "seconds", "peak_mb", "images"}
+        assert (row["source"], row["data"], row["scale"]) == ("measured", folder.name, 3)
+        assert set(row["images"][0]) == {"name", "psnr", "ssim", "seconds"}
+
+
+def test_set5_is_recognised_by_its_pictures_and_not_by_its_folder(data: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "some pictures"
+    elsewhere.symlink_to(data / "Set5")
+    rows = list(evaluate([], [elsewhere], [2, 3]))
+    assert [row.model for row in rows] == ["bicubic", "SRCNN", "VDSR", "DRCN", "DRRN_B1U9", "DRRN_B1U25"] * 2
+    assert {row.data for row in rows} == {"Set5"}
+    assert (rows[1].psnr, rows[1].ssim, rows[1].source) == (36.66, 0.9542, "published")
+    table = to_markdown(rows)
+    assert "| bicubic | 33.66 / 0.9299 | 30.39 / 0.8682 |" in table
+    assert "| DRRN_B1U25 † | 37.74 / 0.9591 | 34.03 / 0.9244 |" in table
+    assert table.splitlines()[0].startswith("PSNR (dB) / SSIM. BT.601 luma")
+
+
+def test_other_pictures_in_a_folder_called_set5_get_no_published_rows(folder: Path) -> None:
+    other = folder.rename(folder.with_name("Set5"))
+    said: list[str] = []
+    rows = list(evaluate([], [other], [2], note=said.append))
+    assert [row.model for row in rows] == ["bicubic"]
+    assert len(said) == 1 and "which is not the published Set5" in said[0]
+
+
+def test_what_was_not_confirmed_is_marked() -> None:
+    rows = published.rows("Set14", 2)
+    assert not rows["DRRN_B1U9"].confirmed and rows["DRRN_B1U25"].confirmed
+    assert published.rows("Set14", 5) == {} and published.rows("mine", 2) == {}
+
+
+def test_a_table_of_measured_rows_needs_no_legend(folder: Path) -> None:
+    assert legend(list(evaluate([], [folder], [2]))) == ""
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No pictures in"):
+        list(evaluate([], [tmp_path], [2]))
+    with pytest.raises(DataError, match="No folder"):
+        list(evaluate([], [tmp_path / "absent"], [2]))
+
+
+def test_a_picture_too_small_to_be_judged_is_named(tmp_path: Path) -> None:
+    write(Picture(pixels=np.zeros((6, 6, 1), np.float32)), tmp_path / "tiny.png")
+    with pytest.raises(DataError, match=r"tiny.png is too small to be judged at scale 3"):
+        list(evaluate([], [tmp_path], [3]))
+
+
+def test_measure_sees_the_peak_of_the_work_alone() -> None:
+    _, before = measure(lambda: None)
+    size, cost = measure(lambda: np.ones(64 << 20, np.uint8).nbytes)
+    _, after = measure(lambda: None)
+    assert size == 64 << 20 and cost.peak_mb > before.peak_mb + 50
+    assert after.peak_mb < cost.peak_mb - 50  # an earlier peak is forgotten
+
+
+def test_compare_shows_four_versions_of_one_window(data: Path) -> None:
+    original = read(data / "Set5" / "butterfly_GT.png")
+    lr, bicubic, sr, hr = compare(original, nothing(), 3, (60, 30, 90, 120))
+    assert lr.planes.shape == (3, 40, 30)
+    assert bicubic.planes.shape == sr.planes.shape == hr.planes.shape == (3, 120, 90)
+    assert np.array_equal(hr.planes, original.pixels[30:150, 60:150].transpose(2, 0, 1))
+    assert bicubic.caption.startswith("bicubic 24.0")  # DRRN_FACTS: 24.04 with luma rounded first
+    assert np.abs(levels(bicubic.planes) - levels(sr.planes)).max() <= 3  # chroma is bicubic, luma nearly

@@ -1,0 +1,28 @@
+"""Small networks with random weights, for tests that need an engine and no quality."""
+
+import numpy as np
+
+from drrn.core.config import DRRNConfig
+from drrn.weights.store import Weights
+
+
+def small_weights(
+    seed: int = 0, *, gain: float = 0.5, trained_units: tuple[int, int] | None = None, **fields: object
+) -> Weights:
+    """Weights of `DRRNConfig(**fields)`, drawn so that the network changes a picture visibly and stays finite."""
+    config = DRRNConfig.from_dict({**DRRNConfig(units=2, width=8).to_dict(), **fields})
+    chance = np.random.default_rng(seed)
+    tensors = {}
+    for name, shape in config.tensors().items():
+        if "running_var" in name:
+            tensors[name] = chance.uniform(0.5, 2, shape).astype(np.float32)
+        else:
+            spread = gain * (2 / np.prod(shape[1:])) ** 0.5 if len(shape) == 4 else 0.05
+            tensors[name] = chance.normal(0, spread, shape).astype(np.float32)
+    return Weights(
+        config=config,
+        scales=(2, 3, 4),
+        units=trained_units or (config.units, config.units),
+        tensors=tensors,
+        name="random",
+    )

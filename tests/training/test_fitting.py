@@ -1,0 +1,287 @@
+"""The loop: it learns, judges by pictures it has not seen, stops when it should, and never saves what is not finite."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from drrn.data.pairs import make_pairs, pictures_in, split, unit
+from drrn.data.patches import Pool, Sampler, cut
+from drrn.errors import TrainingError
+from drrn.network.losses import LOSSES
+from drrn.network.model import DRRN
+from drrn.training import checkpoint, fit
+from drrn.training.config import MODERN, TrainConfig
+from drrn.training.fit import best, compare, draw_units, follow, score, stale
+from drrn.training.journal import Epoch
+from drrn.weights.store import load
+from tests.training.small_training import QUICK, SMALL, pictures, train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+def epochs(losses: Sequence[float]) -> list[Epoch]:
+    return [Epoch(number, 0.1, 1, 1, 1, loss, 1, 1) for number, loss in enumerate(losses)]
+
+
+def all_finite(value: Any) -> bool:
+    match value:
+        case Tensor():
+            return bool(value.isfinite().all())
+        case dict():
+            return all(map(all_finite, value.values()))
+        case list() | tuple():
+            return all(map(all_finite, value))
+        case float():
+            return bool(np.isfinite(value))
+    return True
+
+
+def test_it_learns_more_than_bicubic_knows(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "pictures", count=40)
+    how = replace(
+        MODERN, scales=(2,), patch=24, epoch_steps=60, epochs=3, warm_up=10, learning_rate=5e-3, ema_decay=0.9
+    )
+    history, _ = train(tmp_path / "run", data, how, replace(SMALL, width=8))
+    _, held_out = split(pictures_in([data]), how.validation, how.seed)
+    pool = Pool.of(make_pairs(held_out, how.scales, 1))
+    validation = Sampler(pool=pool, size=24, stride=24, batch_size=4, epoch_steps=1, augment=False, seed=0)
+    ilr, hr = cut(pool, validation.patches, np.zeros(len(validation.patches), np.int64), 24)
+    bicubic = score([0, float(np.mean((ilr - hr) ** 2)), 0])[1]
+    assert history[-1].val_psnr > bicubic + 2
+
+
+def test_the_weights_are_those_that_were_judged(tmp_path: Path, data: Path) -> None:
+    """The validation loss in the history is that of best.safetensors on the pictures held out, and of no others."""
+    history, _ = train(tmp_path / "run", data)
+    weights = load(tmp_path / "run/best.safetensors")
+    net = DRRN(weights.config)
+    net.load_state_dict({name: torch.from_numpy(array) for name, array in weights.tensors.items()})
+    _, held_out = split(pictures_in([data]), QUICK.validation, QUICK.seed)
+    pool = Pool.of(make_pairs(held_out, QUICK.scales, 1))
+    corners = Sampler(pool=pool, size=16, stride=16, batch_size=8, epoch_steps=1, augment=False, seed=0).patches
+    ilr, hr = cut(pool, corners, np.zeros(len(corners), np.int64), 16)
+    with torch.no_grad():
+        loss = float(LOSSES["mse"](net(torch.from_numpy(ilr)), torch.from_numpy(hr)))
+    assert best(history).val_loss == pytest.approx(loss, rel=1e-5)
+    assert weights.card["validation"] == {"epoch": best(history).epoch, "psnr": round(best(history).val_psnr, 4)}
+    assert weights.card["command"] == "drrn train" and weights.card["commit"] == "commit"
+    assert weights.scales == (2,) and weights.units == (2, 2)
+
+
+def test_no_picture_is_on_both_sides(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[Sampler] = []
+
+    def seen(_model: Any, _how: Any, patches: Sampler, held_out: Sampler, *_: Any, **__: Any) -> list[Epoch]:
+        sides.extend([patches, held_out])
+        return []
+
+    monkeypatch.setattr("tests.training.small_training.fit", seen)
+    for seed in range(3):
+        train(tmp_path / f"run{seed}", data, replace(QUICK, seed=seed, validation=0.4))
+    for learning, judging in zip(sides[::2], sides[1::2], strict=True):
+        views = [
+            {
+                side.pool.hr[:, start : start + size].tobytes()
+                for start, size in zip(side.pool.start, sizes, strict=True)
+            }
+            for side in (learning, judging)
+            for sizes in [side.pool.height * side.pool.width]
+        ]
+        assert (len(views[0]), len(views[1])) == (4, 2)
+        assert not views[0] & views[1]
+
+
+def test_a_validation_folder_takes_the_place_of_a_share(tmp_path: Path, data: Path) -> None:
+    other = pictures(tmp_path / "other", count=2, seed=9)
+    _, watch = train(tmp_path / "run", data, validation_data=(other,), stop_after=1)
+    assert watch.notes[0].startswith("6 pictures to learn from, 2 to validate on")
+
+
+def test_given_pairs_train_and_the_weights_know_their_scale(tmp_path: Path, data: Path) -> None:
+    lr = tmp_path / "lr"
+    pictures(lr, height=10, width=12)
+    for path in lr.iterdir():
+        path.rename(lr / f"{path.stem}x4.png")
+    history, _ = train(tmp_path / "run", data, replace(QUICK, scales=(2, 3)), lr_data=lr)
+    assert len(history) == 3
+    assert load(tmp_path / "run/best.safetensors").scales == (4,), "and not those that were asked for"
+
+
+@pytest.mark.parametrize("how", [QUICK, replace(QUICK, optimiser="sgd", ema_decay=0), replace(QUICK, epoch_steps=1)])
+def test_a_rate_too_high_stops_with_advice_and_spoils_nothing(tmp_path: Path, data: Path, how: TrainConfig) -> None:
+    run = tmp_path / "run"
+    train(run, data, replace(how, learning_rate=1e30), stop_after=1)
+    with pytest.raises(TrainingError, match=r"is not finite, in epoch \d+ after \d+ steps\. Lower --learning-rate or"):
+        train(run, data, replace(how, learning_rate=1e30))
+    state, damaged = checkpoint.load(run)
+    assert state and not damaged
+    assert all_finite(state)
+    if (run / "best.safetensors").exists():
+        load(run / "best.safetensors")  # which refuses what is not finite
+
+
+@pytest.mark.parametrize("at", range(1, 15))
+def test_an_infinite_loss_at_any_step_is_never_saved(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    calls = 0
+
+    def loss(sr: Tensor, hr: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return ((sr - hr) ** 2).mean() * (float("nan") if calls == at else 1)
+
+    monkeypatch.setitem(LOSSES, "mse", loss)
+    with pytest.raises(TrainingError, match="is not finite"):
+        train(tmp_path / "run", data, replace(QUICK, ema_decay=0.5, epoch_steps=5, validation_patches=4))
+    state, _ = checkpoint.load(tmp_path / "run")
+    assert all_finite(state)
+    assert (tmp_path / "run/best.safetensors").exists() == (state is not None)
+
+
+def test_an_infinite_gradient_of_a_finite_loss_is_not_followed(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LOSSES, "mse", lambda sr, hr: torch.sqrt(((sr - sr.detach()) ** 2).sum()))  # 0, slope 0/0
+    with pytest.raises(TrainingError, match=r"The gradient is not finite, in epoch 1 after 0 steps"):
+        train(tmp_path / "run", data)
+    assert checkpoint.load(tmp_path / "run") == (None, None)
+
+
+def test_weights_that_are_not_finite_are_not_saved_on_a_signal(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fit.follow
+
+    def spoil(average: DRRN, net: DRRN, decay: float) -> None:
+        real(average, net, decay)
+        next(net.parameters()).data[0] = float("inf")
+
+    monkeypatch.setattr(fit, "follow", spoil)
+    with pytest.raises(TrainingError, match="A weight is not finite"):
+        train(tmp_path / "run", data, stop_after=1)
+    assert checkpoint.load(tmp_path / "run") == (None, None)
+
+
+@pytest.mark.parametrize("patience", [0, 1, 2])
+def test_it_stops_after_so_many_epochs_without_a_better_one_and_not_before(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, patience: int
+) -> None:
+    losses = [5.0, 4.0, 4.5, 3.0, 3.0, 3.5, 9.0, 1.0]
+    ends = {0: 8, 1: 3, 2: 6}[patience]
+    told = iter(losses)
+    monkeypatch.setattr(fit, "validate", lambda *_: [next(told), 0.1, 1.0])
+    how = replace(QUICK, epochs=8, patience=patience, epoch_steps=1)
+    history, watch = train(tmp_path / "run", data, how)
+    assert [row.val_loss for row in history] == losses[:ends]
+    assert [is_best for _, is_best in watch.rows] == [True, True, False, True, False, False, False, True][:ends]
+    saved = load(tmp_path / "run/best.safetensors").card["validation"]["epoch"]
+    assert saved == int(np.argmin(losses[:ends]))
+
+
+def test_stale_counts_epochs_since_the_best() -> None:
+    assert not stale([], 5)
+    assert not stale(epochs([1, 2, 2, 2, 2]), 5)
+    assert stale(epochs([1, 2, 2, 2, 2, 2]), 5)
+    assert stale(epochs([1, 1, 1, 1, 1, 1]), 5), "as good is not better"
+    assert not stale(epochs([1] + [2] * 100), 0)
+    assert best(epochs([3, 1, 2, 1])).epoch == 1
+
+
+@pytest.mark.parametrize(("how", "norm"), [({"clip": 0.5}, 0.5), ({"clip": 0.01, "clip_by_rate": True}, 0.1)])
+def test_gradients_are_clipped_to_the_norm_or_to_it_over_the_rate(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], norm: float
+) -> None:
+    """The paper's 0.01 / 0.1. A step of plain SGD then is rate x norm long."""
+    mse = LOSSES["mse"]
+    monkeypatch.setitem(LOSSES, "mse", lambda sr, hr: 1e4 * mse(sr, hr))
+    plain = replace(QUICK, optimiser="sgd", momentum=0, weight_decay=0, learning_rate=0.1, ema_decay=0, **how)
+    nets: list[dict[str, Tensor]] = []
+    for steps in (1, 2):
+        train(tmp_path / str(steps), data, plain, stop_after=steps)
+        state, _ = checkpoint.load(tmp_path / str(steps))
+        assert state
+        nets.append(state["net"])
+    moved = sum(float(((nets[1][name] - nets[0][name]) ** 2).sum()) for name in nets[0]) ** 0.5
+    assert moved == pytest.approx(0.1 * norm, rel=1e-3)
+
+
+def test_weight_decay_is_added_after_clipping(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES, "mse", lambda sr, hr: 0 * sr.sum())
+    how = replace(QUICK, optimiser="sgd", momentum=0, weight_decay=0.5, learning_rate=0.1, ema_decay=0, clip=1e-9)
+    nets: list[dict[str, Tensor]] = []
+    for steps in (1, 2):
+        train(tmp_path / str(steps), data, how, stop_after=steps)
+        state, _ = checkpoint.load(tmp_path / str(steps))
+        assert state
+        nets.append(state["net"])
+    for name in nets[0]:
+        torch.testing.assert_close(nets[1][name], nets[0][name] * (1 - 0.1 * 0.5))
+
+
+def test_the_average_follows_weights_and_statistics() -> None:
+    torch.manual_seed(0)
+    config = replace(SMALL, batch_norm=True)
+    average, net = DRRN(config), DRRN(config)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None and module.num_batches_tracked is not None
+            module.running_mean += 2
+            module.num_batches_tracked += 7
+    before = {name: value.clone() for name, value in average.state_dict().items()}
+    follow(average, net, 0.75)
+    for name, value in average.state_dict().items():
+        now = net.state_dict()[name]
+        expected = 0.75 * before[name] + 0.25 * now if value.is_floating_point() else now
+        torch.testing.assert_close(value, expected)
+
+
+def test_units_are_drawn_evenly_and_by_the_step_alone() -> None:
+    model, how = replace(SMALL, units=5), replace(QUICK, fewest_units=2)
+    drawn = [draw_units(model, how, 0, step) for step in range(400)]
+    assert drawn == [draw_units(model, how, 0, step) for step in range(400)]
+    assert drawn != [draw_units(model, how, 1, step) for step in range(400)]
+    assert all(70 < drawn.count(units) < 130 for units in (2, 3, 4, 5))
+    assert {draw_units(model, QUICK, 0, step) for step in range(9)} == {5}
+
+
+def test_accuracy_is_the_share_of_pixels_whose_largest_channel_agrees() -> None:
+    """Keras's, as the report plots it: red, green and blue against red, red and blue."""
+    sr = torch.tensor([[0.9, 0.1, 0.2], [0.1, 0.8, 0.1], [0.0, 0.2, 0.7]])[None, :, None]  # (1, 3, 1, 3)
+    hr = torch.tensor([[0.5, 0.9, 0.2], [0.4, 0.8, 0.1], [0.0, 0.2, 0.3]])[None, :, None]
+    squared, accuracy = compare(sr, hr)
+    assert float(accuracy) == pytest.approx(2 / 3)
+    assert float(squared) == pytest.approx((0.4**2 + 0.8**2 + 0.3**2 + 0.4**2) / 9)
+
+
+def test_scores_are_of_all_pixels_together() -> None:
+    assert score([3.0, 0.01, 0.5]) == pytest.approx((3.0, 20.0, 0.5))
+    assert score([0, 0, 1])[1] == 120, "no infinity in a table"
+
+
+def test_validation_takes_patches_of_all_pictures_when_it_takes_few(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+
+    def seen(pool: Pool, patches: Any, turns: Any, size: int) -> Any:
+        taken.append((pool, patches, turns))
+        return cut(pool, patches, turns, size)
+
+    monkeypatch.setattr(fit, "cut", seen)
+    how = replace(QUICK, epochs=1, epoch_steps=1, validation=0.5, validation_patches=5, batch_size=2)
+    train(tmp_path / "run", data, how)
+    pool, corners = taken[0][0], np.concatenate([patches for _, patches, _ in taken])[:, 0]
+    assert len(corners) == 5
+    assert set(np.searchsorted(pool.start, corners, side="right")) == {1, 2, 3}
+    assert not np.concatenate([turns for _, _, turns in taken]).any(), "as they are"
+    assert float(unit(pool.hr).max()) <= 1

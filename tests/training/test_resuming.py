@@ -1,0 +1,182 @@
+"""A training that is stopped and run again is the training that never was: the same bytes, or it is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from drrn.core.config import DRRNConfig
+from drrn.errors import DataError, TrainingError
+from drrn.training import checkpoint
+from drrn.training.config import MODERN, PAPER, REPORT, TrainConfig
+from tests.training.small_training import QUICK, SMALL, left, pictures, train
+
+SIZES: dict[str, Any] = {
+    "scales": (2, 1.5),
+    "patch": 16,
+    "batch_size": 8,
+    "validation_patches": 12,
+    "epochs": 2,
+    "sheet_every": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+@pytest.mark.parametrize(
+    ("how", "model"),
+    [
+        (replace(REPORT, **SIZES, stride=12), SMALL),
+        (replace(PAPER, **SIZES, stride=12), SMALL),
+        (replace(MODERN, **SIZES, epoch_steps=9, warm_up=5), SMALL),
+        (replace(PAPER, **SIZES, stride=12), replace(SMALL, batch_norm=True)),
+        (replace(MODERN, **SIZES, epoch_steps=9, ema_decay=0.9), replace(SMALL, batch_norm=True)),
+        (replace(REPORT, **SIZES, stride=12, fewest_units=1), replace(SMALL, units=4)),
+        (replace(REPORT, **SIZES, stride=12), replace(SMALL, channels=3, blocks=2, skip="chain")),
+        (replace(MODERN, **SIZES, epoch_steps=9, precision="bf16-mixed"), replace(SMALL, unshuffle=2)),
+    ],
+    ids=["report", "paper", "modern", "batch norm", "batch norm averaged", "fewest units", "rgb", "bfloat16"],
+)
+def test_interrupted_equals_uninterrupted(tmp_path: Path, data: Path, how: TrainConfig, model: DRRNConfig) -> None:
+    whole, watched = train(tmp_path / "whole", data, how, model)
+    steps = 0
+    for life in (1, 4, 5, 3):  # of 9 steps an epoch; the third ends while it validates
+        _, watch = train(tmp_path / "parts", data, how, model, stop_after=life)
+        steps += watch.steps
+    assert steps == 1 + 4 + 4 + 3
+    parts, watch = train(tmp_path / "parts", data, how, model)
+    assert steps + watch.steps == watched.steps
+    assert parts == whole
+    assert left(tmp_path / "parts") == left(tmp_path / "whole")
+
+
+def test_a_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: Path, data: Path) -> None:
+    for seed in (0, 1, 2):
+        for run in ("a", "b"):
+            train(tmp_path / f"{run}{seed}", data, replace(QUICK, seed=seed, epochs=1))
+        assert left(tmp_path / f"a{seed}") == left(tmp_path / f"b{seed}")
+    assert len({left(tmp_path / f"a{seed}")["history.csv"] for seed in (0, 1, 2)}) == 3
+
+
+def test_what_is_not_of_the_training_may_change(tmp_path: Path, data: Path) -> None:
+    train(tmp_path / "run", data, stop_after=3)
+    torch.set_num_threads(2)
+    try:
+        _, watch = train(tmp_path / "run", data, stop_after=1)
+    finally:
+        torch.set_num_threads(1)
+    assert "the last digits may differ" in watch.notes[-1]
+    assert "'threads': 2" in watch.notes[-1]
+
+
+def test_a_finished_training_does_nothing_more(tmp_path: Path, data: Path) -> None:
+    run = tmp_path / "run"
+    history, _ = train(run, data)
+    before = {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir() if path.name != "history.csv"
+    }
+    (run / "history.csv").unlink()
+    again, watch = train(run, data)
+    assert again == history
+    assert watch.steps == 0 and not watch.rows
+    assert (run / "history.csv").exists(), "a lost table comes back"
+    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir() if path.name != "history.csv"}
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (replace(QUICK, learning_rate=0.01), r"train.learning_rate = 0.001, now it is 0.01\. Give another --run, or"),
+        (replace(QUICK, seed=3), "train.seed = 0, now it is 3"),
+        (replace(QUICK, epochs=4), "train.epochs = 3, now it is 4"),
+        (replace(QUICK, scales=(2, 3)), r"train.scales = \[2\], now it is \[2, 3\]"),
+    ],
+)
+def test_the_folder_of_another_training_is_refused(tmp_path: Path, data: Path, other: TrainConfig, named: str) -> None:
+    train(tmp_path / "run", data, stop_after=2)
+    with pytest.raises(TrainingError, match=named):
+        train(tmp_path / "run", data, other)
+
+
+def test_another_network_and_other_pictures_are_refused(tmp_path: Path, data: Path) -> None:
+    run = tmp_path / "run"
+    train(run, data, stop_after=2)
+    with pytest.raises(TrainingError, match=r"model.width = 4, now it is 5"):
+        train(run, data, model=replace(SMALL, width=5))
+    with pytest.raises(TrainingError, match=r"data.folders = "):
+        train(run, pictures(tmp_path / "others", seed=1))
+    copies = tmp_path / "data"
+    copies.mkdir()
+    changed = pictures(copies / data.name)
+    (changed / "2.png").write_bytes((changed / "3.png").read_bytes())
+    with pytest.raises(TrainingError, match=r"data\.\w+ = "):
+        train(run, changed)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, data: Path) -> None:
+    for number, content in enumerate(["{", "[]", "{}", '{"model": 1, "train": 2, "data": 3}']):
+        run = tmp_path / str(number)
+        run.mkdir()
+        (run / "config.json").write_text(content)
+        with pytest.raises(TrainingError, match="is no config of a run"):
+            train(run, data)
+    train(tmp_path / "run", data, stop_after=2)
+    (tmp_path / "run/config.json").unlink()
+    with pytest.raises(TrainingError, match=r"holds a checkpoint but no config\.json"):
+        train(tmp_path / "run", data)
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="can't be made a folder: File exists"):
+        train(tmp_path / "file", data)
+
+
+def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(tmp_path: Path, data: Path) -> None:
+    train(tmp_path / "whole", data)
+    run = tmp_path / "run"
+    train(run, data, stop_after=5)
+    train(run, data, stop_after=5)
+    content = bytearray((run / "last.ckpt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / "last.ckpt").write_bytes(content)
+    _, watch = train(run, data, stop_after=2)
+    assert "last.ckpt is damaged: going on from the checkpoint before it." in watch.notes[-1]
+    state, damaged = checkpoint.load(run)
+    assert state and not damaged
+    assert state["step"] == 7, "5 steps of the first life, none of the second, 2 of the third"
+    train(run, data)
+    assert left(run) == left(tmp_path / "whole")
+
+
+def test_lr_pictures_that_change_are_another_training(tmp_path: Path, data: Path) -> None:
+    lr = pictures(tmp_path / "lr", height=20, width=24)
+    train(tmp_path / "run", data, lr_data=lr, stop_after=2)
+    (lr / "0.png").write_bytes((lr / "1.png").read_bytes())
+    with pytest.raises(TrainingError, match=r"data\.lr_sha256"):
+        train(tmp_path / "run", data, lr_data=lr)
+
+
+def test_one_picture_is_too_few(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="1 different pictures can't be split"):
+        train(tmp_path / "run", pictures(tmp_path / "one", count=1))
+
+
+def test_units_that_cant_be_drawn_are_refused(tmp_path: Path, data: Path) -> None:
+    for model in (SMALL, replace(SMALL, units=5, batch_norm=True), replace(SMALL, units=5, share=False)):
+        with pytest.raises(TrainingError, match="units can't be drawn"):
+            train(tmp_path / "run", data, replace(QUICK, fewest_units=3), model)
+
+
+def test_a_step_follows_from_its_number_alone(tmp_path: Path, data: Path) -> None:
+    """The global generators of NumPy and torch, whatever their state, play no part after the first weights."""
+    train(tmp_path / "a", data, stop_after=3)
+    np.random.seed(5)
+    torch.manual_seed(5)
+    train(tmp_path / "a", data)
+    train(tmp_path / "b", data)
+    assert left(tmp_path / "a") == left(tmp_path / "b")

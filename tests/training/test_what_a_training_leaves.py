@@ -1,0 +1,112 @@
+"""For people: the table, the events of TensorBoard, the picture sheets."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drrn.errors import DRRNError
+from drrn.media.files import read
+from drrn.training.journal import Epoch, Journal, sheet
+from tests.training.small_training import QUICK, SMALL, pictures, train
+
+COLUMNS = [
+    "epoch",
+    "learning_rate",
+    "train_loss",
+    "train_psnr",
+    "train_accuracy",
+    "val_loss",
+    "val_psnr",
+    "val_accuracy",
+]
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Epoch]]:
+    """A run of an RGB model over 5 epochs, with a sheet every second."""
+    folder = tmp_path_factory.mktemp("left")
+    how = replace(QUICK, epochs=5, sheet_every=2, scales=(2, 3), patience=0, validation=0.4, epoch_steps=4)
+    history, _ = train(folder / "run", pictures(folder / "pictures"), how, replace(SMALL, channels=3))
+    return folder / "run", history
+
+
+def test_the_table_has_a_row_an_epoch(left: tuple[Path, list[Epoch]]) -> None:
+    run, history = left
+    with (run / "history.csv").open() as file:
+        head, *rows = csv.reader(file)
+    assert head == COLUMNS == list(Epoch._fields)
+    assert len(rows) == len(history) == 5
+    for row, epoch in zip(rows, history, strict=True):
+        assert [float(value) for value in row] == pytest.approx(list(epoch), rel=1e-8)
+    assert [epoch.epoch for epoch in history] == [0, 1, 2, 3, 4]
+    assert all(0 < epoch.val_accuracy < 1 for epoch in history), "of three channels it says something"
+
+
+def test_times_are_kept_apart_from_what_can_be_repeated(left: tuple[Path, list[Epoch]]) -> None:
+    run, _ = left
+    rows = [line.split(",") for line in (run / "times.csv").read_text().splitlines()]
+    assert [int(epoch) for epoch, _, _ in rows] == [0, 1, 2, 3, 4]
+    assert all(0 < float(seconds) < 60 for _, seconds, _ in rows)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
+def test_tensorboard_reads_every_scalar_and_sheet(left: tuple[Path, list[Epoch]]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, history = left
+    events = EventAccumulator(str(run))  # type: ignore[no-untyped-call]
+    events.Reload()  # type: ignore[no-untyped-call]
+    assert sorted(events.Tags()["scalars"]) == sorted(COLUMNS[1:])  # type: ignore[no-untyped-call]
+    for name in COLUMNS[1:]:
+        told = [(event.step, event.value) for event in events.Scalars(name)]  # type: ignore[no-untyped-call]
+        assert told == [(row.epoch, pytest.approx(getattr(row, name), rel=1e-6)) for row in history]
+    images = events.Images("lr | ilr | sr | hr")  # type: ignore[no-untyped-call]
+    assert [image.step for image in images] == [0, 2, 4]
+
+
+def test_a_sheet_shows_lr_ilr_sr_and_hr_under_their_names(left: tuple[Path, list[Epoch]]) -> None:
+    run, _ = left
+    assert sorted(path.name for path in (run / "sheets").iterdir()) == [f"epoch_000{n}.png" for n in (0, 2, 4)]
+    pixels = read(run / "sheets/epoch_0004.png").pixels
+    # 2 pictures at 2 scales: 48x40, and cropped for scale 3 48x39; 4 of white around each, 16 of caption above
+    assert pixels.shape == (16 + 2 * (48 + 47), 4 * (48 + 8), 3)
+    cells = [pixels[16 + 4 : 16 + 44, 4 + 56 * column : 52 + 56 * column] for column in range(4)]
+    lr, ilr, sr, hr = cells
+    assert np.array_equal(lr, np.repeat(np.repeat(lr[::2, ::2], 2, axis=0), 2, axis=1)), "blocks as large as its pixels"
+    errors = [float(np.mean((cell - hr) ** 2)) for cell in (lr, ilr, sr)]
+    assert 0 < errors[1] < errors[0], "bicubic is nearer than blocks"
+    assert errors[2] > 0
+    for column in range(4):
+        caption = pixels[:16, 56 * column : 56 * (column + 1)]
+        assert 0.01 < float(np.mean(caption < 0.5)) < 0.5, "each column has its name"
+
+
+def test_a_last_epoch_that_comes_early_has_no_sheet_but_a_last_one_has(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "pictures")
+    train(tmp_path / "run", data, replace(QUICK, epochs=2, epoch_steps=1, sheet_every=5))
+    assert sorted(path.name for path in (tmp_path / "run/sheets").iterdir()) == ["epoch_0000.png", "epoch_0001.png"]
+    train(tmp_path / "none", data, replace(QUICK, epochs=2, epoch_steps=1, sheet_every=0))
+    assert not (tmp_path / "none/sheets").exists()
+
+
+def test_a_sheet_holds_pictures_of_any_size() -> None:
+    rows = [
+        [np.full((1, h, w), 0.5, np.float32) for h, w in sizes]
+        for sizes in ([(4, 5)] + [(8, 10)] * 3, [(30, 20)] + [(60, 40)] * 3)
+    ]
+    assert sheet(rows).shape == (16 + (8 + 8) + (60 + 8), 4 * (40 + 8), 1)
+
+
+def test_a_journal_that_cant_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DRRNError, match="can't be written"):
+        Journal(tmp_path / "file")
+    (tmp_path / "run").mkdir()
+    journal = Journal(tmp_path / "run")
+    (tmp_path / "run/times.csv").mkdir()
+    with pytest.raises(DRRNError, match=r"times\.csv can't be written: Is a directory"):
+        journal.epoch([Epoch(0, 1, 1, 1, 1, 1, 1, 1)], 1.0)
+    journal.close()

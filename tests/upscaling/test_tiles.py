@@ -1,0 +1,130 @@
+"""Tiles equal the whole picture, or there is no picture."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drrn.core.config import DRRNConfig
+from drrn.engines.engine import OutOfMemoryError, Planes
+from drrn.engines.pytorch import TorchEngine
+from drrn.errors import EngineError
+from drrn.upscaling.tiles import largest_tile, pieces, run_tiled
+from tests.small_weights import small_weights
+
+
+class Stub:
+    """An engine that does what it is told."""
+
+    name, bytes_per_pixel = "stub", 100
+
+    def __init__(self, run: Callable[[Planes], Planes]):
+        self.run = run
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 70))
+def test_pieces_cover_each_pixel_once(height: int, width: int, size: int) -> None:
+    seen = np.zeros((height, width), int)
+    for place in pieces(slice(0, height), slice(0, width), size):
+        assert seen[place].shape[0] <= size and seen[place].shape[1] <= size
+        seen[place] += 1
+    assert (seen == 1).all()
+
+
+CONFIGS = [
+    {"units": 2},
+    {"units": 1, "blocks": 2, "skip": "chain"},
+    {"units": 3, "unshuffle": 2},
+    {"units": 1, "unshuffle": 4, "batch_norm": True},
+    {"units": 2, "channels": 3, "unshuffle": 2, "global_residual": False},
+]
+
+
+@pytest.mark.parametrize("fields", CONFIGS, ids=str)
+@settings(max_examples=25)
+@given(st.integers(1, 97), st.integers(1, 97), st.integers(1, 5), st.integers(0, 2**31))
+def test_tiled_equals_whole(fields: dict[str, object], height: int, width: int, parts: int, seed: int) -> None:
+    weights = small_weights(**fields)
+    engine = TorchEngine(weights, device="cpu")
+    config = weights.config
+    ilr = np.random.default_rng(seed).random((config.channels, height, width), np.float32)
+    whole = engine.run(ilr)
+    cells = -(-max(height, width) // (parts * config.unshuffle))
+    tiled = run_tiled(engine, ilr, config=config, size=cells * config.unshuffle)
+    assert np.abs(tiled - whole).max() <= 1e-5
+    assert np.abs(whole - ilr).max() > 1e-3  # the network does something
+
+
+def test_a_halo_one_cell_short_shows_seams() -> None:
+    """What the law above would miss if the network did not use its whole halo."""
+    weights = small_weights(gain=1.0)
+    engine = TorchEngine(weights, device="cpu")
+    ilr = np.random.default_rng(0).random((1, 64, 64), np.float32)
+    shorter = DRRNConfig(units=weights.config.units, width=8, skip="none")
+    object.__setattr__(shorter, "units", 1)  # one unit less: its halo lacks two pixels
+    seams = run_tiled(engine, ilr, config=shorter, size=16)
+    assert np.abs(seams - engine.run(ilr)).max() > 1e-5
+
+
+def test_a_tile_that_does_not_fit_is_halved_and_the_result_is_the_same() -> None:
+    weights = small_weights(unshuffle=2)
+    engine = TorchEngine(weights, device="cpu")
+    ilr = np.random.default_rng(1).random((1, 90, 70), np.float32)
+    for fails_at in range(6):
+        calls = 0
+
+        def run(piece: Planes, fails_at: int = fails_at) -> Planes:
+            nonlocal calls
+            calls += 1
+            if calls == fails_at + 1 or piece.shape[1] * piece.shape[2] > 80 * 80:
+                raise OutOfMemoryError("no memory")
+            return engine.run(piece)
+
+        done: list[int] = []
+        tiled = run_tiled(Stub(run), ilr, config=weights.config, size=64, done=done.append)
+        assert np.abs(tiled - engine.run(ilr)).max() <= 1e-5
+        assert sum(done) == 90 * 70
+
+
+def test_no_memory_at_all_is_an_error_and_no_picture() -> None:
+    def run(piece: Planes) -> Planes:
+        raise OutOfMemoryError("no memory")
+
+    with pytest.raises(EngineError, match="Not enough memory even for a tile of 2 pixels"):
+        run_tiled(Stub(run), np.zeros((1, 40, 40), np.float32), config=DRRNConfig(unshuffle=2), size=16)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_an_error_and_no_picture(poison: float) -> None:
+    calls = 0
+
+    def run(piece: Planes) -> Planes:
+        nonlocal calls
+        calls += 1
+        sr = piece.copy()
+        if calls == 3:
+            sr[0, sr.shape[1] // 2, sr.shape[2] // 2] = poison
+        return sr
+
+    with pytest.raises(EngineError, match="not finite"):
+        run_tiled(Stub(run), np.zeros((1, 60, 60), np.float32), config=DRRNConfig(units=0), size=20)
+
+
+@given(st.integers(10**6, 10**10), st.sampled_from([1, 2, 4]), st.integers(1, 25))
+def test_the_largest_tile_fits_and_the_next_does_not(memory: int, unshuffle: int, units: int) -> None:
+    config = DRRNConfig.from_dict({**DRRNConfig().to_dict(), "unshuffle": unshuffle, "units": units})
+    side = 2 * config.halo
+    if memory < (unshuffle + side) ** 2 * 600:
+        with pytest.raises(EngineError, match="too little for a tile"):
+            largest_tile(config, 600, memory)
+        return
+    size = largest_tile(config, 600, memory)
+    assert size % unshuffle == 0
+    assert (size + side) ** 2 * 600 <= memory < (size + unshuffle + 1 + side) ** 2 * 600
+
+
+def test_a_tile_that_splits_a_cell_is_refused() -> None:
+    with pytest.raises(ValueError, match="`size` must be a multiple of 4, got 10"):
+        run_tiled(Stub(lambda x: x), np.zeros((1, 8, 8), np.float32), config=DRRNConfig(unshuffle=4), size=10)

@@ -1,0 +1,197 @@
+"""A picture becomes a larger picture, and what it carries goes with it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drrn.core.colour import rgb, ycbcr
+from drrn.core.resize import imresize
+from drrn.engines.engine import OutOfMemoryError
+from drrn.engines.pytorch import TorchEngine
+from drrn.errors import EngineError, UsageError
+from drrn.media.picture import Picture
+from drrn.upscaling import upscaler as room
+from drrn.upscaling.upscaler import Upscaler, spread, target_size
+from tests.small_weights import small_weights
+
+
+def picture(height: int = 20, width: int = 30, channels: int = 3, *, alpha: bool = False, seed: int = 0) -> Picture:
+    chance = np.random.default_rng(seed)
+    return Picture(
+        pixels=chance.random((height, width, channels), np.float32),
+        alpha=chance.random((height, width), np.float32) if alpha else None,
+        bits=16,
+        icc=b"profile",
+        exif=b"exif",
+        dpi=(72.0, 36.0),
+    )
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["luma model", "RGB model"])
+def upscaler(request: pytest.FixtureRequest) -> Upscaler:
+    return Upscaler(small_weights(channels=request.param, unshuffle=2), device="cpu")
+
+
+def test_luma_goes_through_the_network_and_chroma_by_bicubic() -> None:
+    weights = small_weights()
+    given_ = picture()
+    planes = ycbcr(np.ascontiguousarray(given_.pixels.transpose(2, 0, 1)))
+    ilr = imresize(planes, 40, 60)
+    ilr[:1] = TorchEngine(weights, device="cpu").run(ilr[:1]).clip(0, 1)
+    expected = rgb(ilr).clip(0, 1).transpose(1, 2, 0)
+    assert np.abs(Upscaler(weights, device="cpu").upscale(given_, 2).pixels - expected).max() < 1e-5
+
+
+def test_an_rgb_model_takes_all_three_channels() -> None:
+    weights = small_weights(channels=3)
+    given_ = picture()
+    ilr = imresize(np.ascontiguousarray(given_.pixels.transpose(2, 0, 1)), 40, 60)
+    expected = TorchEngine(weights, device="cpu").run(ilr).clip(0, 1).transpose(1, 2, 0)
+    assert np.abs(Upscaler(weights, device="cpu").upscale(given_, 2).pixels - expected).max() < 1e-5
+
+
+def test_what_a_picture_carries_goes_with_it_and_dpi_grow(upscaler: Upscaler) -> None:
+    result = upscaler.upscale(picture(alpha=True), size=(60, 60))
+    assert (result.bits, result.icc, result.exif) == (16, b"profile", b"exif")
+    assert result.dpi == (144.0, 108.0)
+    assert result.alpha is not None and result.alpha.shape == (60, 60)
+    assert result.pixels.dtype == np.float32 and result.pixels.min() >= 0 and result.pixels.max() <= 1
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(1.01, 4))
+def test_any_scale_gives_the_exact_size(height: int, width: int, scale: float) -> None:
+    result = Upscaler(small_weights(units=1), device="cpu").upscale(picture(height, width), scale)
+    assert (result.width, result.height) == (int(width * scale + 0.5), int(height * scale + 0.5))
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255), st.sampled_from([1, 3]), st.floats(1.1, 4))
+def test_constant_pictures_stay_constant(red: int, green: int, blue: int, channels: int, scale: float) -> None:
+    array = np.full((9, 11, 3), (red, green, blue), np.uint8)
+    result = Upscaler(small_weights(channels=channels), device="cpu").upscale(Picture.from_array(array), scale)
+    assert (result.to_array() == np.array([red, green, blue])).all()
+
+
+def test_grey_stays_grey_in_a_file_with_three_channels(upscaler: Upscaler) -> None:
+    grey = np.repeat(picture(channels=1).pixels, 3, axis=2)
+    result = upscaler.upscale(Picture(pixels=grey, bits=16), 2.5).to_array()
+    assert (result == result[..., :1]).all()
+    assert len(np.unique(result)) > 256  # and 16 bits stay 16 bits
+
+
+def test_a_grey_picture_stays_one_channel(upscaler: Upscaler) -> None:
+    assert upscaler.upscale(picture(channels=1), 3).pixels.shape == (60, 90, 1)
+
+
+def test_opaque_stays_opaque_and_transparent_transparent(upscaler: Upscaler) -> None:
+    alpha = np.zeros((24, 32), np.float32)
+    alpha[6:18, 8:24] = 1
+    result = upscaler.upscale(Picture(pixels=picture(24, 32).pixels, alpha=alpha), 2)
+    assert result.alpha is not None
+    assert (result.alpha[16:32, 20:44] == 1).all()
+    assert (result.alpha[:8] == 0).all() and (result.alpha[:, -12:] == 0).all()
+    opaque = upscaler.upscale(Picture(pixels=picture().pixels, alpha=np.ones((20, 30), np.float32)), 2)
+    assert (opaque.to_array()[..., 3] == 255).all()
+
+
+def test_what_hides_under_transparency_does_not_shine_through() -> None:
+    """A red disc on transparent black: a fringe would be a visible pixel that is darker red."""
+    y, x = np.mgrid[:40, :40]
+    inside = (y - 20) ** 2 + (x - 20) ** 2 < 150
+    pixels = np.where(inside[..., None], np.float32([0.9, 0.1, 0.1]), 0).astype(np.float32)
+    upscaler = Upscaler(small_weights(gain=0.01), device="cpu")
+    result = upscaler.upscale(Picture(pixels=pixels, alpha=inside.astype(np.float32)), 3)
+    assert result.alpha is not None
+    visible = result.pixels[result.alpha > 0.02]
+    assert np.abs(visible - [0.9, 0.1, 0.1]).max() < 0.02
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31))
+def test_spread_keeps_visible_colours_and_invents_none(height: int, width: int, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    pixels = chance.random((height, width, 3), np.float32)
+    alpha = chance.random((height, width), np.float32) * (chance.random((height, width)) < 0.3)
+    filled = spread(pixels, alpha)
+    visible = alpha > 0
+    assert (filled[visible] == pixels[visible]).all()
+    if visible.any():
+        assert (filled >= pixels[visible].min(axis=0) - 1e-5).all()
+        assert (filled <= pixels[visible].max(axis=0) + 1e-5).all()
+
+
+def test_little_memory_gives_the_same_picture_in_tiles() -> None:
+    weights, given_ = small_weights(unshuffle=2), picture(60, 80, alpha=True)
+    whole = Upscaler(weights, device="cpu").upscale(given_, 3)
+    little = Upscaler(weights, device="cpu", max_memory=180 * 240 * room.BYTES_PER_PIXEL + 400_000)
+    assert little.estimate(80, 60, 3).tile < 100
+    tiled = little.upscale(given_, 3)
+    assert np.abs(tiled.pixels - whole.pixels).max() <= 1e-5
+    assert whole.alpha is not None and tiled.alpha is not None
+    assert np.abs(tiled.alpha - whole.alpha).max() <= 1e-5
+    # in 8 bits they differ at most where a value lies on the edge between two levels
+    off = Picture(pixels=tiled.pixels).to_array() != Picture(pixels=whole.pixels).to_array()
+    edge = np.abs((whole.pixels * 255) % 1 - 0.5) < 1e-3
+    assert not (off & ~edge).any()
+
+
+def test_a_picture_that_can_not_fit_is_refused_before_anything_is_computed() -> None:
+    upscaler = Upscaler(small_weights(), device="cpu", max_memory=1 << 20)
+    with pytest.raises(UsageError, match=r"2000x2000 pixels need \d+ MB and more, allowed are 1. .*--max-memory"):
+        upscaler.upscale(picture(1000, 1000, 1))
+
+
+def test_progress_goes_up_to_one(upscaler: Upscaler) -> None:
+    told: list[float] = []
+    upscaler.upscale(picture(alpha=True), 3, progress=told.append)
+    assert told == sorted(told) and told[-1] == 1
+
+
+def test_an_engine_without_memory_ends_in_an_error(monkeypatch: pytest.MonkeyPatch, upscaler: Upscaler) -> None:
+    def fail(ilr: object) -> None:
+        raise OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(upscaler.engine, "run", fail)
+    with pytest.raises(EngineError, match="Not enough memory"):
+        upscaler.upscale(picture(), 2)
+
+
+@pytest.mark.parametrize("scale", [0, 1, -2, 4.01, 9, float("nan"), float("inf")])
+def test_a_scale_out_of_range_is_refused(scale: float) -> None:
+    with pytest.raises(UsageError, match="A scale must be above 1 and at most 4, got"):
+        target_size(10, 10, scale, None)
+
+
+def test_sizes() -> None:
+    assert target_size(640, 480, None, None) == (1280, 960)
+    assert target_size(640, 480, 1.5, None) == (960, 720)
+    assert target_size(3, 5, 1.5, None) == (5, 8)  # halves go up, as nobody expects them to go to even
+    assert target_size(640, 480, None, (1920, None)) == (1920, 1440)
+    assert target_size(640, 480, None, (None, 1080)) == (1440, 1080)
+    assert target_size(640, 480, None, (1000, 1000)) == (1000, 1000)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (639, 960), (2561, 480), (None, 2000)])
+def test_a_size_that_is_no_enlargement_is_refused(size: tuple[int | None, int | None]) -> None:
+    with pytest.raises(UsageError, match="is no enlargement of 640x480"):
+        target_size(640, 480, None, size)
+
+
+def test_units_out_of_the_trained_range_are_refused() -> None:
+    weights = small_weights(trained_units=(1, 2))
+    assert Upscaler(weights, units=1, device="cpu").units == 1
+    with pytest.raises(EngineError, match="random can't run 3 units: trained for 1 to 2 units"):
+        Upscaler(weights, units=3, device="cpu")
+
+
+def test_fewer_units_are_another_network() -> None:
+    weights, given_ = small_weights(trained_units=(1, 2)), picture()
+    one, two = (Upscaler(weights, units=units, device="cpu").upscale(given_, 2).pixels for units in (1, 2))
+    assert np.abs(one - two).max() > 1e-3
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(EngineError, match="There is no device 'quantum' here"):
+        Upscaler(small_weights(), device="quantum")

@@ -1,0 +1,602 @@
+"""A weights file is good, or it is refused in one line, at once and with little memory."""
+
+import errno
+import io
+import json
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from math import inf, nan
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from drrn.core.config import DRRNConfig, Skip
+from drrn.errors import DRRNError, WeightsError
+from drrn.weights import store
+from drrn.weights.store import Weights, load, names, save
+
+Tensors = Mapping[str, NDArray[np.float32]]
+
+CONFIG = DRRNConfig(units=2, width=3, bias=False, global_residual=False)
+# a card with all that two spellings of one JSON value can differ in
+CARD = {"data": 'Bücher ☕ \\ "T91"\n', "psnr": 0.1 + 0.2, "rate": 1e-05, "none": None, "steps": [1, -0.0, 1e300]}
+
+configs = st.builds(
+    DRRNConfig,
+    blocks=st.integers(1, 3),
+    units=st.integers(0, 3),
+    width=st.integers(1, 5),
+    skip=st.sampled_from(get_args(Skip)),
+    global_residual=st.booleans(),
+    batch_norm=st.booleans(),
+    bias=st.booleans(),
+    share=st.booleans(),
+    channels=st.sampled_from([1, 3]),
+    unshuffle=st.sampled_from([1, 2, 4]),
+)
+cards = st.dictionaries(
+    st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.integers()),
+    max_size=5,
+)
+
+
+def tensors_of(config: DRRNConfig, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    chance = np.random.default_rng(seed)
+    return {name: chance.normal(size=shape).astype(np.float32) for name, shape in config.tensors().items()}
+
+
+def weights_of(config: DRRNConfig, seed: int = 0, card: Mapping[str, Any] = CARD) -> Weights:
+    units = (config.units, config.units)
+    return Weights(config=config, scales=(1.5, 2, 4), units=units, tensors=tensors_of(config, seed), card=card)
+
+
+# --- round trip ---
+
+
+@given(configs, cards, st.integers(0, 99))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path, config: DRRNConfig, card: dict[str, Any], seed: int) -> None:
+    given = weights_of(config, seed, card)
+    save(given, tmp_path / "mine.safetensors")
+    found = load(tmp_path / "mine.safetensors")
+    assert (found.config, found.scales, found.units, found.card) == (config, given.scales, given.units, card)
+    assert found.name == "mine"
+    assert found.tensors.keys() == given.tensors.keys()
+    assert all(found.tensors[name].tobytes() == given.tensors[name].tobytes() for name in given.tensors)
+
+
+def test_the_same_weights_are_the_same_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(weights_of(CONFIG), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_saved_file_is_an_ordinary_safetensors_file(tmp_path: Path) -> None:
+    save(weights_of(CONFIG), tmp_path / "w")
+    found = safetensors.numpy.load_file(tmp_path / "w")
+    assert {name: tensor.shape for name, tensor in found.items()} == CONFIG.tensors()
+
+
+def test_tensors_laid_out_otherwise_are_saved_as_what_they_mean(tmp_path: Path) -> None:
+    plain = tensors_of(CONFIG)
+    odd: dict[str, Any] = {name: np.asfortranarray(tensor).astype(">f4") for name, tensor in plain.items()}
+    save(replace(weights_of(CONFIG), tensors=odd), tmp_path / "w")
+    found = load(tmp_path / "w")
+    assert all(np.array_equal(found.tensors[name], plain[name]) for name in plain)
+
+
+def test_a_file_written_by_the_book_is_read(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(by_the_book())
+    assert load(tmp_path / "w").config == CONFIG  # or every hostile file below is refused for another reason
+
+
+# --- names ---
+
+
+@pytest.fixture
+def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "packaged"
+    folder.mkdir()
+    monkeypatch.setattr(store, "PACKAGED", folder)
+    return folder
+
+
+def test_packaged_weights_are_loaded_by_their_names(packaged: Path) -> None:
+    for name in ("small", "large"):
+        save(weights_of(CONFIG), packaged / f"{name}.safetensors")
+    assert names() == ["large", "small"]
+    assert load("small").name == "small"
+
+
+def test_a_name_that_is_none_says_which_there_are(packaged: Path) -> None:
+    with pytest.raises(WeightsError, match=r"^No weights named 'x5', and no such file\. Packaged: none\.$"):
+        load("x5")
+    for name in ("small", "large"):
+        save(weights_of(CONFIG), packaged / f"{name}.safetensors")
+    with pytest.raises(WeightsError, match=r"^No weights named 'x5', and no such file\. Packaged: large, small\.$"):
+        load("x5")
+
+
+@pytest.mark.parametrize("name", ["", "a" * 300, "a/" * 3000, "a\0b", "../small", "no\nsuch", "\udcff"])
+def test_a_name_that_can_be_no_file_is_no_file(packaged: Path, name: str) -> None:
+    refused(name)
+
+
+def test_what_came_with_the_package_can_be_loaded() -> None:
+    for name in names():
+        assert load(name).name == name
+
+
+# --- files that are refused ---
+
+
+def about_of(**changes: Any) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "config": CONFIG.to_dict(),
+        "scales": [2, 3.5],
+        "units": [2, 2],
+        "card": {},
+    } | changes
+
+
+def signed(about: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
+    """A hostile file has the right hash, of course."""
+    digest = sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].shape}".encode() + tensors[name].tobytes())
+    return dict(about) | {"sha256": digest.hexdigest()}
+
+
+def by_the_book(tensors: Tensors | None = None, **changes: Any) -> bytes:
+    """A file put together here, with what is asked for in our part of the header."""
+    tensors = tensors_of(CONFIG) if tensors is None else tensors
+    about = json.dumps(signed(about_of(**changes), tensors))
+    return safetensors.numpy.save(dict(tensors), metadata={"drrn": about})
+
+
+def raw(header: bytes | str, body: bytes = b"") -> bytes:
+    header = header.encode() if isinstance(header, str) else header
+    return struct.pack("<Q", len(header)) + header + body
+
+
+def header_of(content: bytes) -> tuple[dict[str, Any], bytes]:
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def reheaded(change: Callable[[dict[str, Any]], None], **changes: Any) -> bytes:
+    """A good file whose header is changed after the signing."""
+    header, body = header_of(by_the_book(**changes))
+    change(header)
+    return raw(json.dumps(header), body)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Fails when the block hangs, computes for a second, or takes 64 MB."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again from here
+    base, begin = memory("VmRSS"), time.process_time()  # the tests may share their cores
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it hangs"))
+    signal.alarm(10)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+    assert time.process_time() - begin < 1
+    assert memory("VmHWM") - base < 64
+
+
+def memory(key: str) -> float:
+    """MB of this process."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) / 1024
+
+
+def refused(path: Path | str, match: str | None = None) -> str:
+    with at_once(), pytest.raises(WeightsError, match=match) as caught:
+        load(path)
+    said = str(caught.value)
+    assert said.isprintable() and len(said) < 500 + 6 * len(str(path)) and said.endswith(".")
+    return said
+
+
+def refused_content(tmp_path: Path, content: bytes, match: str = "is no DRRN weights file: ") -> str:
+    path = tmp_path / "hostile.safetensors"
+    path.write_bytes(content)
+    try:
+        said = refused(path, match)
+    finally:
+        path.unlink()
+    assert said.startswith(f"{path} ")
+    return said
+
+
+def crowd(count: int) -> str:
+    """The entries of so many empty tensors."""
+    return ",".join(f'"{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for i in range(count))
+
+
+def test_any_flipped_byte_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save(weights_of(CONFIG), path)
+    content, chance = path.read_bytes(), random.Random(0)
+    length = 8 + int.from_bytes(content[:8], "little")
+    anywhere = [(chance.randrange(len(content)), chance.randrange(1, 256)) for _ in range(1000)]
+    in_header = [(at, bits) for at in range(length) for bits in (1, 32)]  # a digit, and a letter's case
+    accepted = []
+    with path.open("r+b", buffering=0) as file:
+        for at, bits in anywhere + in_header:
+            os.pwrite(file.fileno(), bytes([content[at] ^ bits]), at)
+            try:
+                load(path)
+                accepted.append((at, content[max(at - 20, 0) : at + 20], bits))
+            except WeightsError as error:
+                assert str(error).startswith(f"{path} is no DRRN weights file: ") and str(error).isprintable()
+            os.pwrite(file.fileno(), content[at : at + 1], at)
+    assert not accepted
+    load(path)  # it is whole again
+
+
+def test_padding_is_spaces_and_nothing_else(tmp_path: Path) -> None:
+    header, body = header_of(by_the_book())
+    text = json.dumps(header)
+    path = tmp_path / "w"
+    path.write_bytes(raw(text + 7 * " ", body))
+    load(path)
+    for odd in ["\t", "\n", "\0", "x", "}", "{", "\xa0"]:
+        refused_content(tmp_path, raw(text + "   " + odd + "  ", body))
+
+
+def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w"
+    path.write_bytes(by_the_book())
+    for length in reversed(range(path.stat().st_size)):
+        os.truncate(path, length)
+        with pytest.raises(WeightsError, match="is no DRRN weights file"):
+            load(path)
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\n", bytes(4), bytes(4096)])
+def test_bytes_after_the_end_are_refused(tmp_path: Path, tail: bytes) -> None:
+    refused_content(tmp_path, by_the_book() + tail, "its network needs a file of")
+
+
+@pytest.mark.parametrize("length", [0, 1, 5000, 100_000_001, 2**20 + 1, 2**31, 2**63, 2**64 - 1])
+def test_a_header_of_a_wrong_length_is_refused(tmp_path: Path, length: int) -> None:
+    refused_content(tmp_path, struct.pack("<Q", length) + by_the_book()[8:])
+
+
+def saying(**changes: Any) -> Callable[[], bytes]:
+    """The file with these values in our part."""
+    return lambda: by_the_book(**changes)
+
+
+def with_tensors(change: Callable[[dict[str, Any]], None]) -> Callable[[], bytes]:
+    def make() -> bytes:
+        tensors: dict[str, Any] = tensors_of(CONFIG)
+        change(tensors)
+        return by_the_book(tensors)
+
+    return make
+
+
+def with_header(change: Callable[[dict[str, Any]], None]) -> Callable[[], bytes]:
+    return lambda: reheaded(change)
+
+
+def respelled(text: Callable[[str], str]) -> Callable[[], bytes]:
+    """Our part of the header, spelt otherwise."""
+
+    def change(header: dict[str, Any]) -> None:
+        header["__metadata__"]["drrn"] = text(header["__metadata__"]["drrn"])
+
+    return with_header(change)
+
+
+def poisoned(value: float) -> Callable[[dict[str, Any]], None]:
+    return lambda tensors: tensors["blocks.0.first.0.weight"].__setitem__((0, 0, 1, 1), value)
+
+
+def pickled() -> bytes:
+    torch = pytest.importorskip("torch")
+    file = io.BytesIO()
+    torch.save({"state_dict": {"a": torch.ones(3)}}, file)
+    return file.getvalue()
+
+
+def zipped() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("data.pkl", b"cos\nsystem\n(S'true'\ntR.")
+    return file.getvalue()
+
+
+FIRST = "blocks.0.enter.conv.weight"
+BIG = CONFIG.to_dict() | {"blocks": 64, "units": 256, "width": 1024, "share": False, "batch_norm": True}
+A_TENSOR = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    # no safetensors at all
+    "nothing": lambda: b"",
+    "seven bytes": lambda: b"\x02\0\0\0\0\0\0",
+    "text": lambda: b"To whom it may concern, these are weights.\n" * 50,
+    "zeros": lambda: bytes(100_000),
+    "a zip": zipped,
+    "torch's zip of pickles": pickled,
+    "a pickle": lambda: b"\x80\x02cposix\nsystem\nq\x00X\x04\x00\x00\x00trueq\x01\x85q\x02Rq\x03." + bytes(500),
+    # safetensors, but not ours
+    "another project's": lambda: safetensors.numpy.save({"conv.weight": np.zeros((2, 2), np.float32)}),
+    "another project's, with metadata": lambda: safetensors.numpy.save(tensors_of(CONFIG), metadata={"format": "pt"}),
+    "no tensors": lambda: raw("{}"),
+    # headers that are no header
+    "not JSON": lambda: raw("{weights}"),
+    "not UTF-8": lambda: raw(b'{"\xff\xfe":1}'),
+    "UTF-16": lambda: raw(json.dumps(header_of(by_the_book())[0]).encode("utf-16"), header_of(by_the_book())[1]),
+    "a byte order mark": lambda: raw(b"\xef\xbb\xbf" + by_the_book()[8:]),
+    "a list": lambda: raw("[1]"),
+    "a number": lambda: raw("12"),
+    "a list in braces": lambda: raw('{"__metadata__":[]}'),
+    "metadata of numbers": lambda: raw('{"__metadata__":{"drrn":1}}'),
+    "metadata of null": lambda: raw('{"__metadata__":null}'),
+    "deep lists": lambda: raw('{"a":' + "[" * 500_000 + "]" * 500_000 + "}"),
+    "deep objects": lambda: raw('{"a":' * 200_000 + "1" + "}" * 200_000),
+    "deep lists in our part": respelled(lambda text: "[" * 200_000 + "]" * 200_000),
+    "a number of a million digits": respelled(lambda text: '{"format":' + "9" * 900_000 + "}"),
+    "many small objects": lambda: raw('{"a":[' + '{"":1},' * 140_000 + "1]}"),
+    "many small objects in our part": respelled(lambda text: "[" + "[]," * 300_000 + "1]"),
+    "99 MB of metadata": lambda: raw(b'{"__metadata__":{"drrn":"' + b"x" * 99_000_000 + b'"}}'),
+    "350,000 empty tensors": lambda: raw("{" + crowd(350_000) + "}"),
+    "15,000 empty tensors more": with_header(lambda header: header.update(json.loads("{" + crowd(15_000) + "}"))),
+    # said twice: which one is believed?
+    "a tensor twice": lambda: raw(f'{{"a":{A_TENSOR},"a":{A_TENSOR}}}', bytes(4)),
+    "metadata twice": lambda: raw(
+        *(part.replace(b'{"__metadata__"', b'{"__metadata__":{},"__metadata__"') for part in split_header())
+    ),
+    "a shape twice": lambda: raw(*(part.replace(b'"shape"', b'"shape":[1],"shape"', 1) for part in split_header())),
+    "a scale twice": respelled(lambda text: text.replace('"scales"', '"scales": [2], "scales"')),
+    "a width twice": respelled(lambda text: text.replace('"width"', '"width": 3, "width"')),
+    # tensors
+    "a weight that is NaN": with_tensors(poisoned(nan)),
+    "a weight that is infinite": with_tensors(poisoned(inf)),
+    "a weight that is minus infinite": with_tensors(poisoned(-inf)),
+    "a tensor too few": with_tensors(lambda tensors: tensors.pop(FIRST)),
+    "a tensor too many": with_tensors(lambda tensors: tensors.update(more=np.zeros(1, np.float32))),
+    "an empty tensor too many": with_tensors(lambda tensors: tensors.update(more=np.zeros(0, np.float32))),
+    "a tensor renamed": with_tensors(lambda tensors: tensors.update({"other": tensors.pop(FIRST)})),
+    "a tensor reshaped": with_tensors(lambda tensors: tensors.update({FIRST: tensors[FIRST].reshape(1, 3, 3, 3)})),
+    "a tensor flattened": with_tensors(lambda tensors: tensors.update({FIRST: tensors[FIRST].ravel()})),
+    "a tensor of doubles": with_tensors(lambda tensors: tensors.update({FIRST: tensors[FIRST].astype(np.float64)})),
+    "a tensor of halves": with_tensors(lambda tensors: tensors.update({FIRST: tensors[FIRST].astype(np.float16)})),
+    "a tensor of integers": with_tensors(lambda tensors: tensors.update({FIRST: tensors[FIRST].astype(np.int32)})),
+    "floats said to be integers": with_header(lambda header: header[FIRST].update(dtype="I32")),
+    "a dtype that is none": with_header(lambda header: header[FIRST].update(dtype="F33")),
+    "a dtype that is a list": with_header(lambda header: header[FIRST].update(dtype=["F32"])),
+    "no dtype": with_header(lambda header: header[FIRST].pop("dtype")),
+    "a tensor that is a number": with_header(lambda header: header.update({FIRST: 1})),
+    "a shape of 5000 sides": with_header(lambda header: header[FIRST].update(shape=[1] * 4997 + [3, 3, 3])),
+    "an empty shape of 2**40": with_header(lambda header: header[FIRST].update(shape=[0, 2**40])),
+    "a shape that overflows": with_header(lambda header: header[FIRST].update(shape=[4194305, 4194305, 2**47])),
+    "a negative shape": with_header(lambda header: header[FIRST].update(shape=[-3, -1, 3, 3])),
+    "offsets outside": with_header(lambda header: header[FIRST].update(data_offsets=[2**40, 2**40 + 108])),
+    "offsets back to front": with_header(lambda header: header[FIRST]["data_offsets"].reverse()),
+    "two tensors in one place": with_header(
+        lambda header: header["blocks.0.first.0.weight"].update(
+            data_offsets=header["blocks.0.second.0.weight"]["data_offsets"]
+        )
+    ),
+    "two tensors exchanged": with_header(
+        lambda header: header.update(
+            {
+                "blocks.0.first.0.weight": header["blocks.0.second.0.weight"],
+                "blocks.0.second.0.weight": header["blocks.0.first.0.weight"],
+            }
+        )
+    ),
+    # our part
+    "no hash": respelled(lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "sha256"})),
+    "another's hash": respelled(lambda text: json.dumps(json.loads(text) | {"sha256": "0" * 64})),
+    "our part spelt otherwise": respelled(lambda text: text.replace(": ", ":")),
+    "a format to come": saying(format=2),
+    "a format that is text": saying(format="1" * 9999),
+    "no config": saying(config=None),
+    "a config that is a list": saying(config=[]),
+    "a config that is text": saying(config="B1U9"),
+    "a config with a field more": saying(config=CONFIG.to_dict() | {"evil\x1b[2J\r\n": 1}),
+    "a config with a field less": saying(config={"blocks": 1}),
+    "a config with a true number": saying(config=CONFIG.to_dict() | {"blocks": True}),
+    "a config out of range": saying(config=CONFIG.to_dict() | {"width": 2**40}),
+    "a config of another network": saying(config=CONFIG.to_dict() | {"width": 4}),
+    "a config of a gigantic network": saying(config=BIG),
+    "a scale that is NaN": saying(scales=[2, nan]),
+    "a scale that is infinite": saying(scales=[inf]),
+    "a scale of one": saying(scales=[1]),
+    "a scale that is true": saying(scales=[True]),
+    "a scale of a hundred": saying(scales=[100]),
+    "scales that are text": saying(scales="23"),
+    "scales that are empty text": saying(scales=""),
+    "scales that are an object": saying(scales={}),
+    "no scales": saying(scales=[]),
+    "scales that are a number": saying(scales=2),
+    "units back to front": saying(units=[2, 1]),
+    "units below nought": saying(units=[-1, 2]),
+    "more units than the network has": saying(units=[2, 3]),
+    "three units": saying(units=[2, 2, 2]),
+    "units that are text": saying(units="22"),
+    "units that are fractions": saying(units=[2.0, 2.0]),
+    "units that are true": saying(units=[True, True]),
+    "no units": saying(units=None),
+    "a card that is text": saying(card="x"),
+    "a card that is null": saying(card=None),
+}
+
+
+def split_header() -> tuple[bytes, bytes]:
+    content = by_the_book()
+    length = 8 + int.from_bytes(content[:8], "little")
+    return content[8:length], content[length:]
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
+    refused_content(tmp_path, HOSTILE[kind]())
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("another project's", "its header lacks '__metadata__'"),
+        ("another project's, with metadata", "its header lacks 'drrn'"),
+        ("not JSON", "its header makes no sense"),
+        ("350,000 empty tensors", r"its header claims \d+ bytes"),
+        ("a tensor twice", "its header says something twice"),
+        ("a weight that is NaN", "it has weights that are not finite"),
+        ("a tensor of halves", "it has tensors that are not 32-bit floats"),
+        ("a tensor renamed", r"its tensors are not those of its config: \[\('blocks\.0\.enter\.conv\.weight', "),
+        ("another's hash", "its SHA-256 does not match: it is damaged"),
+        ("two tensors exchanged", "its SHA-256 does not match: it is damaged"),
+        ("a format to come", "its format is 2, this drrn reads 1"),
+        ("a config with a field less", "its config has missing or unknown fields: batch_norm, "),
+        ("a config of a gigantic network", r"its network needs a file of \d+ bytes, it has \d+"),
+        ("no scales", "its scales are no list of numbers above 1"),
+        ("more units than the network has", "its range of units is not one of its config"),
+        ("a card that is text", "its card is not one"),
+    ],
+)
+def test_a_refusal_says_why(tmp_path: Path, kind: str, said: str) -> None:
+    refused_content(tmp_path, HOSTILE[kind](), rf"is no DRRN weights file: {said}.*\.$")
+
+
+def test_a_file_that_claims_to_be_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    path.write_bytes(by_the_book())
+    os.truncate(path, 1 << 40)  # a hole, no bytes
+    refused(path, "its network needs a file of")
+
+
+def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null")):
+        assert refused(path) == f"{path} is not a file. Give a .safetensors file of drrn, or a packaged name."
+    for path in (tmp_path / "loop", tmp_path / "missing", Path("/dev/null/x")):
+        refused(path, "and no such file")
+
+
+def test_a_file_of_an_odd_name_is_named_on_one_line(tmp_path: Path) -> None:
+    for name in ("a\nb", "\x1b[2J", "\u202egnp"):
+        (tmp_path / name).write_bytes(b"")
+        refused(tmp_path / name, "is no DRRN weights file")
+
+
+@given(st.binary(max_size=300), st.integers(0, 10**6))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_noise_written_over_a_good_file_is_refused(tmp_path: Path, noise: bytes, place: int) -> None:
+    content = by_the_book()
+    at = place % len(content)
+    spoilt = content[:at] + noise + content[at + len(noise) :]
+    path = tmp_path / f"{sha256(spoilt).hexdigest()}"
+    path.write_bytes(spoilt)
+    if spoilt == content:
+        load(path)
+    else:
+        with pytest.raises(WeightsError, match="is no DRRN weights file"):
+            load(path)
+
+
+# --- a save that fails ---
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "w.safetensors"
+    save(weights_of(CONFIG, seed=1), path)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DRRNError, match=r"w\.safetensors can't be written: No space left on device\.$"):
+        save(weights_of(CONFIG, seed=2), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_may_grow_no_more_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save(weights_of(CONFIG), path)
+    before = path.read_bytes()
+    program = (
+        "import resource, sys; from dataclasses import replace; from pathlib import Path\n"
+        "from drrn.errors import DRRNError; from drrn.weights.store import load, save\n"
+        "path = Path(sys.argv[1]); weights = replace(load(path), card={'more': 'x' * 9999})\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before)}, {len(before)}))\n"
+        "try: save(weights, path)\n"
+        "except DRRNError as error: print(error); sys.exit(7)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (7, "")
+    assert ended.stdout == f"{path} can't be written: File too large.\n"
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_missing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DRRNError, match=r"w can't be written: No such file or directory\.$"):
+        save(weights_of(CONFIG), tmp_path / "missing" / "w")
+
+
+# --- weights in memory ---
+
+
+def without(name: str) -> dict[str, NDArray[np.float32]]:
+    return {key: value for key, value in tensors_of(CONFIG).items() if key != name}
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {},
+        without(FIRST),
+        tensors_of(CONFIG) | {"more": np.zeros(1, np.float32)},
+        tensors_of(CONFIG) | {FIRST: np.zeros((3, 1, 3, 2), np.float32)},
+        tensors_of(replace(CONFIG, width=4)),
+        tensors_of(replace(CONFIG, batch_norm=True)),
+    ],
+    ids=["none", "one less", "one more", "another shape", "another width", "batch norm"],
+)
+def test_tensors_of_another_network_are_refused(tensors: Tensors) -> None:
+    with pytest.raises(ValueError, match=r"its tensors are not those of its config: \[") as caught:
+        replace(weights_of(CONFIG), tensors=tensors)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("value", [nan, inf, -inf])
+@pytest.mark.parametrize("name", CONFIG.tensors())
+def test_weights_that_are_not_finite_are_refused(name: str, value: float) -> None:
+    tensors = tensors_of(CONFIG)
+    tensors[name].flat[-1] = value
+    with pytest.raises(ValueError, match="it has weights that are not finite"):
+        replace(weights_of(CONFIG), tensors=tensors)
+
+
+@pytest.mark.parametrize("units", [(0, 3), (2, 1), (-1, 2), (3, 3)])
+def test_units_that_the_network_does_not_have_are_refused(units: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="its range of units is not one of its config"):
+        replace(weights_of(CONFIG), units=units)
