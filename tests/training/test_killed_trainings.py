@@ -1,4 +1,4 @@
-"""`drrn train` killed, stopped and run again: nothing is lost but some steps, and nothing ends otherwise than it would."""
+"""`drrn train` killed, stopped and run again: some steps are lost, and all ends as it would have ended."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def test_a_training_killed_at_random_ends_in_the_bytes_of_one_that_never_was(tmp
 def test_a_signal_ends_it_within_a_step_with_its_code_and_a_checkpoint(tmp_path: Path) -> None:
     pictures(tmp_path / "pictures")
     chance = random.Random(1)
-    plan = []
+    plan: list[dict[str, Any]] = []
     for number in range(10):
         folder = tmp_path / str(number % 2)
         folder.mkdir(exist_ok=True)

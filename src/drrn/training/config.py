@@ -108,6 +108,8 @@ class Source:
     """A folder of lr to go with the originals, by name (a.png or ax2.png), instead of made ones."""
     validation_data: tuple[Path, ...] = ()
     """Folders of originals to validate on, instead of a share of `data`."""
+    start: str | None = None
+    """A packaged model or a weights file to start from, instead of random weights: fine-tuning."""
 
 
 REPORT = TrainConfig()
@@ -132,6 +134,7 @@ MODERN = replace(
     epochs=100,
     epoch_steps=1000,
     batch_size=16,
+    clip=0.03,
     loss="l1",
     schedule="cosine",
     warm_up=500,

@@ -22,6 +22,7 @@ from torch.optim import SGD, Adam, Optimizer
 from drrn.core.config import DRRNConfig
 from drrn.data.pairs import Pair, unit
 from drrn.data.patches import Batch, Sampler, cut
+from drrn.engines.pytorch import build
 from drrn.errors import TrainingError
 from drrn.network.losses import LOSSES
 from drrn.network.model import DRRN
@@ -53,6 +54,7 @@ def fit(
     fabric: Fabric,
     watch: Watch,
     card: Mapping[str, Any],
+    start: Weights | None = None,
     stopped: Callable[[], bool] = lambda: False,
     save_seconds: float = SAVE_SECONDS,
 ) -> list[Epoch]:
@@ -64,6 +66,7 @@ def fit(
         run: an existing folder. Where it holds a checkpoint, the training goes on from there.
         fabric: launched already.
         card: what the weights file shall say of itself.
+        start: weights of this very model to start from, instead of random ones.
         stopped: asked after each batch; once true, the training saves its state and returns.
         save_seconds: between two checkpoints within an epoch.
 
@@ -78,6 +81,8 @@ def fit(
     torch.manual_seed(train.seed)
     net = DRRN(model)
     net.initialise(train.unit_gain, train.leave_gain)
+    if start:
+        net.load_state_dict(build(start).state_dict())
     net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = deepcopy(net) if train.ema_decay else net
     optimiser = make_optimiser(net, train)

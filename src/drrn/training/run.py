@@ -21,6 +21,7 @@ from drrn.errors import DataError, TrainingError
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import Watch, fit, together
 from drrn.training.journal import Epoch
+from drrn.weights.store import Weights, load
 
 
 def train(
@@ -46,8 +47,11 @@ def train(
 
     Raises:
         DataError, PictureError: the pictures are missing, too few, too small or damaged.
-        TrainingError: `run` holds another training, or the loss is not finite.
+        WeightsError: there are no weights to start from.
+        TrainingError: `run` holds another training, the weights to start from are of another model, or the loss is
+            not finite.
     """
+    model, start = start_of(model, source)
     if how.fewest_units > model.units or (how.fewest_units and (not model.share or model.batch_norm)):
         raise TrainingError(
             f"Between {how.fewest_units} and {model.units} units can't be drawn. Give --fewest-units at most the "
@@ -70,7 +74,7 @@ def train(
             run.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(f"{run} can't be made a folder: {error.strerror or error}.") from error
-        about = open_run(run, describe(model, how, source, paths, validating), command)
+        about = open_run(run, describe(model, how, source, start, paths, validating), command)
         for left in run.rglob(".drrn-????????????.*"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         watch.note(f"{len(paths)} pictures to learn from, {len(validating)} to validate on, in {run}")
@@ -100,7 +104,10 @@ def train(
         run,
         fabric=fabric,
         watch=watch,
-        card={key: about[key] for key in ("data", "command", "commit")} | {"recipe": asdict(how), "seed": how.seed},
+        card={key: about[key] for key in ("data", "command", "commit")}
+        | {"recipe": asdict(how), "seed": how.seed}
+        | ({"start": dict(start.card)} if start else {}),
+        start=start,
         stopped=stopped,
         save_seconds=save_seconds,
     )
@@ -130,10 +137,33 @@ def sampler(pool: Pool, how: TrainConfig, stride: int) -> Sampler:
     )
 
 
+def start_of(model: DRRNConfig, source: Source) -> tuple[DRRNConfig, Weights | None]:
+    """The model to train, which is that of the weights to start from where none else was asked for, and these.
+
+    Raises:
+        WeightsError: there are no such weights.
+        TrainingError: they are of another model.
+    """
+    if source.start is None:
+        return model, None
+    start = load(source.start)
+    if model not in (DRRNConfig(), start.config):
+        ours, theirs = model.to_dict(), start.config.to_dict()
+        odd = ", ".join(f"{key} = {theirs[key]}" for key in ours if ours[key] != theirs[key])
+        raise TrainingError(f"{source.start} is of another model, with {odd}. Leave out the options of the model.")
+    return start.config, start
+
+
 def describe(
-    model: DRRNConfig, how: TrainConfig, source: Source, paths: Sequence[Path], validating: Sequence[Path]
+    model: DRRNConfig,
+    how: TrainConfig,
+    source: Source,
+    start: Weights | None,
+    paths: Sequence[Path],
+    validating: Sequence[Path],
 ) -> dict[str, Any]:
     """All that the result depends on, the machine and the versions left out."""
+    tensors = b"".join(tensor.tobytes() for tensor in start.tensors.values()) if start else b""
     return {
         "model": model.to_dict(),
         "train": asdict(how),
@@ -144,6 +174,7 @@ def describe(
             "validation_pictures": len(validating),
             "validation_sha256": _digest(validating),
             "lr": _short(source.lr_data) if source.lr_data else "MATLAB's bicubic (drrn.core.resize)",
+            "start_sha256": sha256(tensors).hexdigest() if start else None,
             "lr_sha256": _digest(pictures_in([source.lr_data])) if source.lr_data else None,
         },
     }
