@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_photo_becomes_photo_x2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png") == 0
-    assert capsys.readouterr().out.startswith("photo.png 16x12 -> photo_x2.png 32x24 · torch (cpu) · ")
+    said = capsys.readouterr()
+    assert said.err.startswith("photo.png 16x12 -> photo_x2.png 32x24 · torch (cpu) · about ")
+    assert said.out.startswith("photo_x2.png · ")
     assert probe(here / "photo_x2.png")[:3] == ("PNG", 32, 24)
 
 
@@ -100,9 +103,9 @@ def test_one_bad_file_of_many_does_not_stop_the_others(here: Path, capsys: pytes
     (here / "text.png").write_text("no picture")
     assert upscale("photo.png", "text.png", "absent.png", "deep.tif", "-o", "out") == 3
     assert sorted(path.name for path in (here / "out").iterdir()) == ["deep_x2.tif", "photo_x2.png"]
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 3 and said[-1] == "2 of 4 pictures failed."
-    assert "text.png" in said[0] and "absent.png" in said[1]
+    *expected, first, second, last = capsys.readouterr().err.strip().splitlines()
+    assert len(expected) == 2 and "text.png" in first and "absent.png" in second
+    assert last == "2 of 4 pictures failed."
 
 
 def test_two_pictures_for_one_name_are_not_lost(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +143,7 @@ BAD = [
     (["photo.png", "--size", "40"], "A size is written 1920x1080, 1920x or x1080, got '40'"),
     (["photo.png", "--size", "10x10"], "is no enlargement of 16x12"),
     (["photo.png", "-o", "x.gif"], "x.gif"),
-    (["photo.png", "-o", "absent/x.png"], "absent"),
+    (["photo.png", "-o", "absent/x.png"], "there is no folder absent"),
     (["deep.tif", "-o", "x.jpg"], "JPEG holds no alpha"),
     (["photo.png", "--units", "7"], "trained for 2 units"),
     (["photo.png", "--max-pixels", "100"], "--max-pixels"),
@@ -163,6 +166,28 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     assert run("upscale", *args, "--model", "tiny.safetensors", *device) == 2
     assert message in one_line(capsys)
     assert sorted(here.rglob("*")) == before
+
+
+def test_an_output_that_is_no_folder_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "file").write_bytes(b"mine")
+    assert upscale("photo.png", "deep.tif", "-o", "file") == 2
+    assert "file can't be made a folder" in one_line(capsys)
+    assert (here / "file").read_bytes() == b"mine"
+
+
+def test_a_bomb_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """20000x20000 pixels of one bit in 50 KB."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4) + name + content + zlib.crc32(name + content).to_bytes(4)
+
+    side = 20_000
+    header = side.to_bytes(4) * 2 + bytes([1, 0, 0, 0, 0])
+    pixels = zlib.compress(bytes((1 + side // 8) * side))
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    (here / "bomb.png").write_bytes(png)
+    assert upscale("bomb.png") == 2
+    assert "--max-pixels" in one_line(capsys)
 
 
 def test_an_unknown_model_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,8 +259,8 @@ def test_help_is_instant_because_it_imports_no_torch() -> None:
 
 
 def test_the_package_is_lazy_and_complete() -> None:
-    code = "import sys, drrn; assert not {'torch', 'numpy'} & set(sys.modules); print([getattr(drrn, n) for n in drrn.__all__])"
-    ended = command(code=code)
+    lazy = "import sys, drrn; assert not {'torch', 'numpy'} & set(sys.modules)"
+    ended = command(code=f"{lazy}; print([getattr(drrn, name) for name in drrn.__all__])")
     assert ended.returncode == 0, ended.stderr
 
 

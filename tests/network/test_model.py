@@ -1,7 +1,8 @@
 """The network is the recursion of the paper, written out here once more without modules."""
 
 from dataclasses import replace
-from typing import Any, get_args
+from itertools import product
+from typing import Any, Literal, get_args
 
 import pytest
 import torch
@@ -79,14 +80,29 @@ def by_hand(config: DRRNConfig, state: dict[str, Tensor], x: Tensor) -> Tensor:
     return x + detail if config.global_residual else detail
 
 
+@pytest.mark.parametrize("unshuffle", [1, 2, 4])
+@pytest.mark.parametrize("skip", get_args(Skip))
+def test_forward_matches_the_recursion_written_out(skip: Skip, unshuffle: Literal[1, 2, 4]) -> None:
+    switches = ("batch_norm", "bias", "share", "global_residual")
+    for blocks, channels, *on in product((1, 2), (1, 3), *[(False, True)] * len(switches)):
+        fields: dict[str, Any] = dict(zip(switches, on, strict=True), channels=channels)
+        config = DRRNConfig(blocks=blocks, units=2, width=3, skip=skip, unshuffle=unshuffle, **fields)
+        forward_is_the_recursion(config, 5, 6)
+
+
 @given(configs, st.integers(1, 9), st.integers(1, 9), seeds)
-@settings(max_examples=200, deadline=None)
-def test_forward_matches_the_recursion_written_out(config: DRRNConfig, height: int, width: int, seed: int) -> None:
+@settings(max_examples=60, deadline=None)
+def test_forward_matches_the_recursion_at_any_size(config: DRRNConfig, height: int, width: int, seed: int) -> None:
+    forward_is_the_recursion(config, height, width, seed)
+
+
+def forward_is_the_recursion(config: DRRNConfig, height: int, width: int, seed: int = 0) -> None:
     net, x = network(config, seed), picture(config, height, width)
     with torch.inference_mode():
         sr = net(x)
     assert sr.shape == x.shape  # though the sides be no multiple of `unshuffle`
-    torch.testing.assert_close(sr, by_hand(config, net.state_dict(), x), rtol=1e-10, atol=1e-10)
+    expected = by_hand(config, net.state_dict(), x)
+    torch.testing.assert_close(sr, expected, rtol=1e-10, atol=1e-10, msg=lambda said: f"{config}: {said}")
 
 
 @pytest.mark.parametrize("skip", get_args(Skip))
@@ -243,13 +259,14 @@ def test_the_first_of_unshared_units_run_where_fewer_are_asked_for() -> None:
         assert torch.equal(net(x, units=1), fewer(x))
 
 
-def conv_statistics(net: DRRN) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of each convolution, in units of sqrt(2 / fan in)."""
+def conv_statistics(net: DRRN) -> dict[str, tuple[float, float, float]]:
+    """Mean, standard deviation and largest weight of each convolution, in units of sqrt(2 / fan in)."""
     found = {}
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d):
             unit = (2 / (9 * module.in_channels)) ** 0.5
-            found[name] = (module.weight.mean().item() / unit, module.weight.std().item() / unit)
+            weight = module.weight / unit
+            found[name] = (weight.mean().item(), weight.std().item(), weight.abs().max().item())
             assert module.bias is not None and not module.bias.any()
     return found
 
@@ -263,10 +280,11 @@ def test_initialise_is_hes_with_gains_on_the_last_of_a_unit_and_of_all(unit_gain
     net.initialise(unit_gain=unit_gain, leave_gain=leave_gain)
     statistics = conv_statistics(net)
     assert len(statistics) == 2 * (1 + 4) + 1
-    for name, (mean, deviation) in statistics.items():
+    for name, (mean, deviation, largest) in statistics.items():
         gain = unit_gain if ".second." in name else leave_gain if name == "leave.conv" else 1
         assert abs(mean) < 0.15 * gain, name
         assert deviation == pytest.approx(gain, rel=0.1), name
+        assert largest > 2.5 * gain, name  # normal: of a uniform one no weight is beyond 1.8 deviations
 
 
 def test_initialise_without_a_bias_and_with_one_seed_is_the_same_again() -> None:

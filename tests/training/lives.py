@@ -1,6 +1,6 @@
 """Lives of `drrn train`, each in a process forked from this one, which has imported torch: a start costs no seconds.
 
-Reads a JSON list of lives from stdin and writes what became of them to stdout. A life:
+Reads a JSON list of lives a line from stdin and writes a line of what became of them to stdout. A life:
 
     folder, args    where to run, and `drrn`'s command line
     signal, steps,  what to send after that many steps of training and then so many seconds; 0 sends nothing
@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+import torch.utils.tensorboard.writer  # here, before the forks, for speed; as drrn.apps.watch
 
+import drrn.apps.watch  # noqa: F401
 from drrn.apps.cli import main
 from drrn.errors import DRRNError
 from drrn.training import checkpoint
@@ -85,7 +87,7 @@ def be(life: dict[str, Any], log: Path, tell: int) -> NoReturn:
         watch.step = tell_step
         return fit(*args, watch=watch, **options)
 
-    room.fit = telling  # type: ignore[assignment]
+    vars(room)["fit"] = telling
     if life.get("call"):
         die_at(life["call"])
     code: Any = 1
@@ -94,7 +96,7 @@ def be(life: dict[str, Any], log: Path, tell: int) -> NoReturn:
     except SystemExit as end:
         code = end.code
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -124,4 +126,7 @@ def die_at(call: int) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     room.commit = lambda: "commit"
-    json.dump([live(life, Path(life["folder"]) / "log") for life in json.load(sys.stdin)], sys.stdout)
+    for line in sys.stdin:
+        lived = [live(life, Path(life["folder"]) / "log") for life in json.loads(line)]
+        sys.stdout.write(json.dumps(lived) + "\n")
+        sys.stdout.flush()

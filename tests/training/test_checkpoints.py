@@ -48,6 +48,7 @@ def test_a_fault_at_any_call_of_a_save_is_told_and_leaves_a_good_checkpoint(tmp_
     checkpoint.save(tmp_path, state(1))
     checkpoint.save(tmp_path, state(2))
     newest, faults_met = 2, 0
+    loaded: dict[str, Any] | None = None
     with pytest.MonkeyPatch.context() as patch:
         faults = Faults(patch, number)
         for at in range(1, 30):
@@ -70,7 +71,7 @@ def test_a_fault_at_any_call_of_a_save_is_told_and_leaves_a_good_checkpoint(tmp_
             if faults.calls < at:
                 break
     assert faults_met >= 7, "write; open and fsync of file and folder; two renames"
-    assert loaded["step"] == 2 + at, "once nothing fails, it is saved"
+    assert loaded and loaded["step"] == 2 + at, "once nothing fails, it is saved"
 
 
 def test_every_flipped_bit_is_noticed_and_the_one_before_is_used(tmp_path: Path) -> None:

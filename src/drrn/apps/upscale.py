@@ -86,7 +86,10 @@ def upscale(
 
     upscaler = Upscaler(model, engine=engine, device=device, units=units, threads=threads, max_memory=max_memory << 20)
     if not estimate and output is not None and (len(pictures) > 1 or not output.suffix):
-        output.mkdir(parents=True, exist_ok=True)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{output} can't be made a folder: {error.strerror or error}.") from error
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -138,18 +141,18 @@ def _do(
     if stop_at_estimate:
         print(json_lines.dumps(about) if as_json else f"{line} · {upscaler.engine.name} · {expected}")
         return
-    bar = progress.add_task(f"{job.source.name}, {expected}", total=1.0)
     began = time.perf_counter()
-    picture = read(job.source, max_pixels=job.header.width * job.header.height)
+    picture = read(job.source, max_pixels=job.header.width * job.header.height)  # a damaged file ends here
+    if not as_json:
+        progress.console.print(f"{line} · {upscaler.engine.name} · {expected}", markup=False)
+    bar = progress.add_task(job.source.name, total=1.0)
     size = (job.width, job.height)
     result = upscaler.upscale(picture, size=size, progress=lambda share: progress.update(bar, completed=share))
     write(result, job.target, overwrite=overwrite)
     seconds = time.perf_counter() - began
     progress.remove_task(bar)
     print(
-        json_lines.dumps({**about, "seconds": round(seconds, 3)})
-        if as_json
-        else f"{line} · {upscaler.engine.name} · {_time(seconds)}",
+        json_lines.dumps({**about, "seconds": round(seconds, 3)}) if as_json else f"{job.target} · {_time(seconds)}",
         flush=True,
     )
 

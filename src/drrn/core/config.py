@@ -126,7 +126,7 @@ class DRRNConfig:
         known = {field.name: type(field.default) for field in fields(cls)}
         if values.keys() != known.keys():
             odd = ", ".join(sorted(values.keys() ^ known.keys()))
-            raise ValueError(f"its config has missing or unknown fields: {odd[:200]}.")
+            raise ValueError(f"its config has missing or unknown fields: {odd[:200]!r}.")
         for name, kind in known.items():
             if type(values[name]) is not kind:  # not isinstance: True is no number of blocks
                 raise ValueError(f"`{name}` must be {kind.__name__}, got {values[name]!r:.100}.")

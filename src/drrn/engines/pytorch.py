@@ -8,8 +8,8 @@ from drrn.errors import EngineError
 from drrn.network.model import DRRN
 from drrn.weights.store import Weights
 
-LIVE_TENSORS = 6
-"""Feature maps that exist at once while a unit runs: h, h0, two activations, and what the convolution packs."""
+LIVE_TENSORS = 4.5
+"""Feature maps that exist at once while a unit runs: h, h0, an activation, its convolution, and some change."""
 
 
 class TorchEngine:

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from drrn.atomic import write_text
 from drrn.errors import DRRNError
 from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.media.sheet import sheet
+
+NAMES = ("lr", "ilr (bicubic)", "sr (drrn)", "hr (original)")
 
 
 class Epoch(NamedTuple):
@@ -64,7 +65,7 @@ class Journal:
     def sheet(self, epoch: int, rows: list[list[NDArray[np.float32]]]) -> None:
         """Keep rows of lr, ilr, sr, hr, each (channels, h, w), as a picture: the report's figures 1 to 3."""
         folder = self.run / "sheets"
-        picture = Picture(pixels=sheet(rows))
+        picture = sheet(rows, [NAMES])
         with _writing(self.run):
             folder.mkdir(exist_ok=True)
             write(picture, folder / f"epoch_{epoch:04d}.png", overwrite=True)
@@ -89,31 +90,3 @@ def _writing(run: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DRRNError(f"{error.filename or run} can't be written: {error.strerror or error}.") from error
-
-
-def sheet(rows: list[list[NDArray[np.float32]]], gap: int = 4) -> NDArray[np.float32]:
-    """Pictures side by side, on white, named above, lr in blocks as large as its pixels are: (H, W, channels)."""
-    lines = [_caption(rows[0][-1].shape[-1], gap, len(rows[0][0]))]
-    for row in rows:
-        height, width = row[-1].shape[-2:]
-        cells = [_blocks(plane, height, width) for plane in row]
-        lines.append(np.concatenate([_framed(cell, gap) for cell in cells], axis=2))
-    widest = max(line.shape[2] for line in lines)
-    lines = [np.pad(line, ((0, 0), (0, 0), (0, widest - line.shape[2])), constant_values=1) for line in lines]
-    return np.clip(np.concatenate(lines, axis=1), 0, 1).transpose(1, 2, 0)
-
-
-def _blocks(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    down, across = plane.shape[-2:]
-    return plane[:, np.arange(height) * down // height][:, :, np.arange(width) * across // width]
-
-
-def _caption(width: int, gap: int, channels: int, height: int = 16) -> NDArray[np.float32]:
-    strip = Image.new("L", (4 * (width + 2 * gap), height), 255)
-    for column, text in enumerate(("lr", "ilr (bicubic)", "sr (drrn)", "hr (original)")):
-        ImageDraw.Draw(strip).text((column * (width + 2 * gap) + gap, 2), text, fill=0)
-    return np.repeat(np.asarray(strip, np.float32)[None] / 255, channels, axis=0)
-
-
-def _framed(plane: NDArray[np.float32], gap: int) -> NDArray[np.float32]:
-    return np.pad(plane, ((0, 0), (gap, gap), (gap, gap)), constant_values=1)

@@ -163,7 +163,8 @@ def describe(
     validating: Sequence[Path],
 ) -> dict[str, Any]:
     """All that the result depends on, the machine and the versions left out."""
-    tensors = b"".join(tensor.tobytes() for tensor in start.tensors.values()) if start else b""
+    # by the config's names: a file gives its tensors in any order
+    tensors = b"".join(start.tensors[name].tobytes() for name in start.config.tensors()) if start else b""
     return {
         "model": model.to_dict(),
         "train": asdict(how),

@@ -56,6 +56,8 @@ def plan(
         )
     if output is not None and output.suffix and not many and not output.is_dir():
         target = output
+        if not target.parent.is_dir():  # found out now, and not after the work
+            raise UsageError(f"{target} can't be written: there is no folder {target.parent}.")
     else:
         mark = f"{width}x{height}" if size is not None else f"x{scale or 2:g}"
         target = (output or source.parent) / f"{source.stem}_{mark}{source.suffix}"

@@ -25,8 +25,10 @@ from drrn.weights.store import Weights, load
 MAX_SCALE = 4.0
 MEMORY = 2 << 30
 """Bytes that an enlargement may take, where nothing else is said."""
-BYTES_PER_PIXEL = 80
-"""What the planes of a picture take at most, for each pixel of the enlarged one (measured; see `Estimate.memory`)."""
+BYTES_PER_PIXEL = 48
+"""What the planes of a picture take at most for each pixel of the enlarged one, when colours are put together again."""
+BYTES_WHILE_RUNNING = 20
+"""What they take while the engine runs, beside what it takes itself."""
 MAX_TILE = 1024
 """Side of a tile, in pixels: smaller ones overlap more, with larger ones it takes longer to stop."""
 SAMPLE_MACS = 2e9
@@ -153,18 +155,21 @@ class Upscaler:
             width=width,
             height=height,
             seconds=work * (2 if alpha else 1) / self._speed(),
-            memory=BYTES_PER_PIXEL * width * height + self.engine.bytes_per_pixel * down * across,
+            memory=max(
+                BYTES_PER_PIXEL * width * height,
+                BYTES_WHILE_RUNNING * width * height + self.engine.bytes_per_pixel * down * across,
+            ),
             tile=tile,
         )
 
     def _tile(self, width: int, height: int) -> int:
-        left = self.max_memory - BYTES_PER_PIXEL * width * height
-        if left <= 0:
-            needed = BYTES_PER_PIXEL * width * height / 2**20
+        needed = BYTES_PER_PIXEL * width * height / 2**20
+        if needed > self.max_memory / 2**20:
             raise UsageError(
                 f"{width}x{height} pixels need {needed:.0f} MB and more, allowed are {self.max_memory / 2**20:.0f}. "
                 "Give a smaller scale, or a larger --max-memory."
             )
+        left = self.max_memory - BYTES_WHILE_RUNNING * width * height
         if self.engine.bytes_per_pixel * width * height <= left:
             return MAX_TILE
         return min(largest_tile(self.weights.config, self.engine.bytes_per_pixel, left), MAX_TILE)

@@ -130,8 +130,8 @@ def _read_about(file: BinaryIO) -> dict[str, Any]:
         raise ValueError("its header is cut off or padded with something else than spaces.")
     values = json.loads(header, object_pairs_hook=_unique)
     text = values["__metadata__"]["drrn"]
-    about = json.loads(text, object_pairs_hook=_unique)
-    if json.dumps(about) != text:  # the hash is of values, and 1e-05 and 1E-05 are one
+    about = json.loads(text)
+    if json.dumps(about) != text:  # said twice, or otherwise: the hash is of values, and 1e-05 and 1E-05 are one
         raise ValueError("its header is spelt as drrn spells none: it is damaged.")
     if about["format"] != FORMAT:
         raise ValueError(f"its format is {about['format']!r:.20}, this drrn reads {FORMAT}.")

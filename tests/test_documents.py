@@ -1,0 +1,124 @@
+"""What the documents say is so: their commands run, and their figures stand in the files that commands wrote."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drrn.evaluation.table import to_markdown
+from drrn.media.files import write
+from drrn.media.picture import Picture
+from drrn.weights import DEFAULT, store
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+CHEAPER = shlex.split("--epochs 1 --epoch-steps 2 --batch-size 4 --sheet-every 0 --validation-patches 8")
+
+
+def commands(language: str) -> list[str]:
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.startswith("drrn ")]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README's user has it."""
+    folder = tmp_path_factory.mktemp("desk")
+    chance = np.random.default_rng(0)
+    for name in ("photo.png", "scan.tif"):
+        write(Picture(pixels=chance.random((600, 800, 1), np.float32)[::8, ::8]), folder / name)
+    write(Picture(pixels=chance.random((20, 500, 3), np.float32)), folder / "photo.png", overwrite=True)
+    (folder / "photos").mkdir()
+    for number in range(3):
+        write(Picture(pixels=chance.random((64, 64, 3), np.float32)), folder / "photos" / f"{number}.png")
+    (folder / "runs" / "modern").mkdir(parents=True)
+    shutil.copy(store.PACKAGED / f"{DEFAULT}.safetensors", folder / "runs" / "modern" / "best.safetensors")
+    import torch
+
+    shapes = [(4, 1, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)]
+    torch.save({f"{i}": torch.zeros(shape) for i, shape in enumerate(shapes)}, folder / "port.pth")
+    return folder
+
+
+@pytest.mark.parametrize("line", [line for line in commands("sh") if "evaluate" not in line])
+def test_a_command_of_the_readme_runs(desk: Path, line: str) -> None:
+    words = shlex.split(line)[1:]
+    if words[0] == "train":
+        words[words.index("--run") + 1] += "_short"
+        words += CHEAPER
+        if "--start" not in words and "--width" not in words:
+            words += ["--width", "4", "--units", "1"]
+    for made in desk.glob("photo_*"):
+        made.unlink()
+    ended = subprocess.run(
+        [sys.executable, "-m", "drrn", *words], cwd=desk, capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_judging_of_the_readme_runs(desk: Path, data: Path) -> None:
+    (desk / "data").symlink_to(data)
+    lines = [line for line in commands("sh") if "evaluate" in line]
+    assert len(lines) == 2
+    words = [sys.executable, "-m", "drrn", *shlex.split(lines[1])[1:], "--scales", "2"]
+    ended = subprocess.run(words, cwd=desk, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0 and "SRCNN" in ended.stdout, ended.stderr
+    assert (desk / "table.md").exists() and (desk / "scores.json").exists()
+
+
+def test_the_python_of_the_readme_runs(desk: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=desk, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert (desk / "photo_large.png").exists()
+
+
+def test_the_readmes_table_is_the_one_that_the_command_wrote() -> None:
+    written = (ROOT / "docs" / "results.md").read_text()
+    (shown,) = re.findall(r"<!-- results -->\n(.*)<!-- /results -->", README, re.DOTALL)
+    assert shown.strip() == written.strip()
+
+
+def test_the_table_is_made_of_the_json_beside_it() -> None:
+    import json
+
+    from drrn.evaluation.benchmark import Image, Row
+
+    rows = [
+        Row(**{**row, "images": [Image(**image) for image in row["images"]]})
+        for row in json.loads((ROOT / "docs" / "results.json").read_text())
+    ]
+    assert to_markdown(rows) == (ROOT / "docs" / "results.md").read_text()
+    ours = {(row.data, row.scale): row for row in rows if row.model == DEFAULT}
+    assert set(ours) == {(data, scale) for data in ("Set5", "Set14", "BSD100") for scale in (2, 3, 4)}
+
+
+def test_every_packaged_model_has_its_card() -> None:
+    from drrn.apps.models import card
+
+    assert DEFAULT in store.names()
+    for name in store.names():
+        weights = store.load(name)
+        assert {"data", "recipe", "command", "seed", "commit", "scores", "protocol"} <= set(weights.card)
+        assert (ROOT / "models" / f"{name}.md").read_text() == card(weights) + "\n"
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_help_names_no_command_that_the_readme_lacks() -> None:
+    from drrn.apps.cli import COMMANDS, MODELS
+
+    for name in COMMANDS:
+        assert f"drrn {name}" in README
+    for name in set(MODELS) - {"pack"}:  # for maintainers: CONTRIBUTING has it
+        assert f"drrn models {name}" in README
