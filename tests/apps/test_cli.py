@@ -1,7 +1,6 @@
 """Journeys on the command line: what a user types, what comes back, and with which exit code."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -281,8 +280,9 @@ def test_a_terminated_upscale_leaves_no_file(here: Path) -> None:
         "--threads",
         "1",
     ]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}, text=True)
-    time.sleep(3)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None and "large_x4.png" in process.stderr.readline()  # it has begun
+    time.sleep(0.2)
     process.terminate()
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in said

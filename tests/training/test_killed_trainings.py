@@ -86,6 +86,25 @@ def test_killed_at_random_it_ends_in_the_bytes_of_one_that_never_was(tmp_path: P
     assert not [*killed.rglob(".drrn-*")], "a killed write left its temporary file"
 
 
+def test_killed_at_every_call_of_its_saves_it_ends_in_the_same_bytes(tmp_path: Path, lives: Lives) -> None:
+    """The writes, fsyncs and renames of config.json, a checkpoint a step, the weights and the table, in their order."""
+    pictures(tmp_path / "pictures")
+    args = command(1, epoch_steps=2, save_seconds=0)
+    plan: list[dict[str, Any]] = [{"folder": str(tmp_path / "whole"), "args": args}]
+    for call in range(1, 31):
+        folder = {"folder": str(tmp_path / str(call)), "args": args}
+        plan += [{**folder, "call": call}, folder]
+    for life in plan:
+        Path(life["folder"]).mkdir(exist_ok=True)
+    whole, *parts = lives(plan)
+    assert whole["code"] == 0, whole["log"]
+    for call, (killed, ended) in enumerate(zip(parts[::2], parts[1::2], strict=True), 1):
+        assert killed["code"] == -signal.SIGKILL, f"it makes fewer than {call} calls"
+        assert isinstance(killed["saved"], list), killed["saved"]
+        assert ended["code"] == 0, ended["log"]
+        assert left(tmp_path / str(call) / "run") == left(tmp_path / "whole/run"), f"killed at call {call}"
+
+
 def test_a_signal_ends_it_within_a_step_with_its_code_and_a_checkpoint(tmp_path: Path, lives: Lives) -> None:
     pictures(tmp_path / "pictures")
     chance = random.Random(1)
@@ -122,15 +141,6 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path, lives: Lives) -> None:
         assert ended["code"] in (-signal.SIGINT, -signal.SIGTERM), ended["log"]
         assert ended["steps"] == 1
         assert "Traceback" not in ended["log"]
-
-
-def test_a_signal_while_pictures_are_read_ends_it_too(tmp_path: Path, lives: Lives) -> None:
-    pictures(tmp_path / "pictures", count=60, height=400, width=400)
-    args = [word.replace("../", "") for word in command(1, scales=2)]
-    (ended,) = lives([{"folder": str(tmp_path), "args": args, "signal": signal.SIGTERM, "delay": 0.5}])
-    assert ended["code"] == 143, ended["log"]
-    assert ended["steps"] == 0, "it went on reading"
-    assert ended["seconds"] < 5
 
 
 def test_a_training_that_diverges_says_so_in_a_line(tmp_path: Path, lives: Lives) -> None:

@@ -1,5 +1,6 @@
 """A training that is stopped and run again is the training that never was: the same bytes, or it is refused."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 import torch
 
 from drrn.core.config import DRRNConfig
+from drrn.data.pairs import Pair, make_pairs
 from drrn.errors import DataError, TrainingError
 from drrn.training import checkpoint
+from drrn.training import run as room
 from drrn.training.config import MODERN, PAPER, REPORT, TrainConfig
-from tests.training.small_training import QUICK, SMALL, left, pictures, train
+from tests.training.small_training import QUICK, SMALL, Onlooker, left, pictures, train
 
 SIZES: dict[str, Any] = {
     "scales": (2, 1.5),
@@ -159,6 +162,24 @@ def test_lr_pictures_that_change_are_another_training(tmp_path: Path, data: Path
     (lr / "0.png").write_bytes((lr / "1.png").read_bytes())
     with pytest.raises(TrainingError, match=r"data\.lr_sha256"):
         train(tmp_path / "run", data, lr_data=lr)
+
+
+def test_a_stop_while_pictures_are_read_reads_no_more(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Pair] = []
+
+    def reading(*args: Any) -> Iterator[Pair]:
+        for pair in make_pairs(*args):
+            read.append(pair)
+            yield pair
+
+    monkeypatch.setattr(room, "make_pairs", reading)
+    monkeypatch.setattr(Onlooker, "is_impatient", lambda _: len(read) >= 3)
+    history, watch = train(tmp_path / "run", data)
+    assert (len(read), history, watch.steps) == (3, [], 0)
+    monkeypatch.undo()
+    assert len(train(tmp_path / "run", data)[0]) == QUICK.epochs
 
 
 def test_one_picture_is_too_few(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tiles equal the whole picture, or there is no picture."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ CONFIGS = [
 @pytest.mark.parametrize("fields", CONFIGS, ids=str)
 @settings(max_examples=25)
 @given(st.integers(1, 97), st.integers(1, 97), st.integers(1, 5), st.integers(0, 2**31))
-def test_tiled_equals_whole(fields: dict[str, object], height: int, width: int, parts: int, seed: int) -> None:
+def test_tiled_equals_whole(fields: dict[str, Any], height: int, width: int, parts: int, seed: int) -> None:
     weights = small_weights(**fields)
     engine = TorchEngine(weights, device="cpu")
     config = weights.config

@@ -100,7 +100,7 @@ def test_what_hides_under_transparency_does_not_shine_through() -> None:
     """A red disc on transparent black: a fringe would be a visible pixel that is darker red."""
     y, x = np.mgrid[:40, :40]
     inside = (y - 20) ** 2 + (x - 20) ** 2 < 150
-    pixels = np.where(inside[..., None], np.float32([0.9, 0.1, 0.1]), 0).astype(np.float32)
+    pixels = np.where(inside[..., None], [0.9, 0.1, 0.1], 0).astype(np.float32)
     upscaler = Upscaler(small_weights(gain=0.01), device="cpu")
     result = upscaler.upscale(Picture(pixels=pixels, alpha=inside.astype(np.float32)), 3)
     assert result.alpha is not None

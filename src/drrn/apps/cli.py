@@ -50,13 +50,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     if args == ["--version"]:
         print(f"drrn {__version__}")
         sys.exit(0)
-    asked: list[int] = []
-
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        asked.append(number)
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, _end)
     prog, commands = "drrn", {**COMMANDS, "train": train_with(recipe_in(args))}
     if args[:1] == ["models"]:
         prog, commands, args = "drrn models", MODELS, args[1:]
@@ -67,8 +61,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = 130
-    except Exception:
-        if not asked:
-            raise
-        code = 128 + asked[0]  # some library, while it was imported, made an error of its own of our exit
     sys.exit(code)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)

@@ -77,7 +77,7 @@ class DRRN(nn.Module):
         self.leave = PreActivation(config.width, outside, config)
 
     def forward(self, ilr: Tensor, units: int | None = None) -> Tensor:
-        """`units`: residual units to run in each block instead of the config's; see `check_units`."""
+        """`units`: residual units to run in each block instead of the config's."""
         units = self.config.units if units is None else units
         height, width = ilr.shape[-2:]
         h = F.pixel_unshuffle(_fill(ilr, self.config.unshuffle), self.config.unshuffle)
