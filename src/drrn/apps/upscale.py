@@ -134,7 +134,7 @@ def _do(
         "height": job.height,
         "model": upscaler.weights.name,
         "engine": upscaler.engine.name,
-        "estimated_seconds": round(cost.seconds, 3),
+        "estimated_seconds": float(f"{cost.seconds:.3g}"),
         "estimated_mb": cost.memory >> 20,
     }
     expected = f"about {_time(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
