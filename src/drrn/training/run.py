@@ -92,10 +92,11 @@ def train(
 
     shown, learnt = pairs(validating), pairs(paths)
     if together(fabric, [float(stopped())]).item():
+        part(fabric)
         return []
     if source.lr_data:
         how = replace(how, scales=scales_of(shown + learnt))
-    return fit(
+    history = fit(
         model,
         how,
         sampler(Pool.of(learnt), how, stride=how.stride),
@@ -111,6 +112,15 @@ def train(
         stopped=stopped,
         save_seconds=save_seconds,
     )
+    part(fabric)
+    return history
+
+
+def part(fabric: Fabric) -> None:
+    """End as many processes together: the first is the last to write, and who leaves it early may crash and end it."""
+    if fabric.world_size > 1:
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def scales_of(pairs: Sequence[Pair]) -> tuple[float, ...]:
