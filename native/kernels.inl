@@ -1,0 +1,181 @@
+// The kernels, over vectors of LANES floats as GCC and Clang have them. A file that includes this says, before it does:
+//   ISA      the namespace, and the name that is shown
+//   LANES    floats in a vector
+//   PANEL    vectors in the widest panel of output channels
+//   SUMS     vectors of sums that fit into the registers beside a panel's row and a broadcast
+//   RUNS     an expression: whether this CPU can
+// Nothing of the standard library may be used here: its inline functions would be compiled for a CPU that may not be
+// the one that runs, and the linker keeps any one copy.
+
+#include "kernels.h"
+
+namespace drrn::ISA {
+namespace {
+
+typedef float Vector __attribute__((vector_size(LANES * 4)));
+using Size = std::size_t;
+
+inline __attribute__((always_inline)) Vector load(const float* from) {
+    return *reinterpret_cast<const Vector*>(from);
+}
+inline __attribute__((always_inline)) void store(float* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
+// What is not a number stays so, to be found out at the end.
+inline __attribute__((always_inline)) Vector relu(Vector x) { return Vector{} > x ? Vector{} : x; }
+
+// B^T of the points 0, 1, -1, 2, -2 and infinity, in place.
+inline __attribute__((always_inline)) void spread(Vector& a, Vector& b, Vector& c, Vector& d, Vector& e, Vector& f) {
+    const Vector ec = e - 4 * c, db = d - 4 * b, e_c = e - c, d_b = 2 * (d - b);
+    const Vector first = 4 * a + (e - 5 * c), last = 4 * b + (f - 5 * d);
+    a = first, b = ec + db, c = ec - db, d = e_c + d_b, e = e_c - d_b, f = last;
+}
+
+// A^T of the same points.
+inline __attribute__((always_inline)) void gather(Vector a, Vector b, Vector c, Vector d, Vector e, Vector f,
+                                                  Vector (&o)[4]) {
+    const Vector bc = b + c, b_c = b - c, de = d + e, d_e = d - e;
+    o[0] = a + bc + de, o[1] = b_c + 2 * d_e, o[2] = bc + 4 * de, o[3] = b_c + 8 * d_e + f;
+}
+
+// A tile's 6x6 pixels of all channels become row `tile` of the 36 matrices.
+void transform_tile(const Job& job, Size down, Size across, Size tile, float* spreads, Size plane) {
+    const Size full = job.layer->in_full;
+    const float* rows[6];
+    for (Size i = 0; i < 6; ++i) rows[i] = job.in[4 * down + i] + 4 * across * full;
+    for (Size c = 0; c < full; c += LANES) {
+        Vector d[6][6];
+        for (Size i = 0; i < 6; ++i) {
+            for (Size j = 0; j < 6; ++j) d[i][j] = load(rows[i] + j * full + c);
+            spread(d[i][0], d[i][1], d[i][2], d[i][3], d[i][4], d[i][5]);
+        }
+        float* to = spreads + tile * full + c;
+        for (Size j = 0; j < 6; ++j) {
+            spread(d[0][j], d[1][j], d[2][j], d[3][j], d[4][j], d[5][j]);
+            for (Size i = 0; i < 6; ++i) store(to + (6 * i + j) * plane, d[i][j]);
+        }
+    }
+}
+
+// ROWS rows of a (rows, depth) times a panel (depth, COLUMNS vectors). Each sum runs over `depth` in order, whatever
+// ROWS is: a tile's result does not depend on how tiles are shared out.
+template <Size ROWS, Size COLUMNS>
+void multiply(const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride) {
+    Vector sums[ROWS][COLUMNS] = {};
+    for (Size k = 0; k < depth; ++k, panel += COLUMNS * LANES) {
+        Vector row[COLUMNS];
+        for (Size j = 0; j < COLUMNS; ++j) row[j] = load(panel + j * LANES);
+        for (Size i = 0; i < ROWS; ++i) {
+            const float x = a[i * stride + k];
+            for (Size j = 0; j < COLUMNS; ++j) sums[i][j] += x * row[j];
+        }
+    }
+    for (Size i = 0; i < ROWS; ++i)
+        for (Size j = 0; j < COLUMNS; ++j) store(to + i * to_stride + j * LANES, sums[i][j]);
+}
+
+template <Size ROWS, Size COLUMNS>
+void multiply_rest(Size rows, const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride) {
+    if constexpr (ROWS > 0) {
+        if (rows == ROWS)
+            multiply<ROWS, COLUMNS>(a, stride, panel, depth, to, to_stride);
+        else
+            multiply_rest<ROWS - 1, COLUMNS>(rows, a, stride, panel, depth, to, to_stride);
+    }
+}
+
+template <Size COLUMNS>
+void multiply_all(Size rows, const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride) {
+    constexpr Size ROWS = SUMS / COLUMNS < 12 ? SUMS / COLUMNS : 12;
+    Size i = 0;
+    for (; i + ROWS <= rows; i += ROWS)
+        multiply<ROWS, COLUMNS>(a + i * stride, stride, panel, depth, to + i * to_stride, to_stride);
+    multiply_rest<ROWS - 1, COLUMNS>(rows - i, a + i * stride, stride, panel, depth, to + i * to_stride, to_stride);
+}
+
+// What a result becomes on its way out.
+template <bool ADDS, bool KEEPS, bool LAST>
+inline __attribute__((always_inline)) void put(Vector x, const Layer& layer, Size c, float* kept, float* out) {
+    x += load(layer.bias + c);
+    if constexpr (ADDS) x += load(kept);
+    if constexpr (KEEPS) store(kept, layer.keeps == Keeps::rectified ? relu(x) : x);
+    if constexpr (!LAST) x = relu(load(layer.scale + c) * x + load(layer.shift + c));
+    store(out, x);
+}
+
+// Row `tile` of the 36 products becomes 4x4 pixels of `channels` channels from `from` on.
+template <bool ADDS, bool KEEPS, bool LAST>
+void finish_tile(const Job& job, Size down, Size across, const float* products, Size plane, Size from, Size channels) {
+    const Layer& layer = *job.layer;
+    const Size columns = job.width - 4 * across < 4 ? job.width - 4 * across : 4;
+    for (Size c = 0; c < channels; c += LANES) {
+        Vector m[4][6];
+        for (Size j = 0; j < 6; ++j) {
+            Vector o[4];
+            const float* p = products + c + j * plane;
+            gather(load(p), load(p + 6 * plane), load(p + 12 * plane), load(p + 18 * plane), load(p + 24 * plane),
+                   load(p + 30 * plane), o);
+            for (Size i = 0; i < 4; ++i) m[i][j] = o[i];
+        }
+        for (Size i = 0; i < 4; ++i) {
+            const std::ptrdiff_t row = 4 * down + i;
+            if (row < job.first || row >= job.last) continue;
+            Vector o[4];
+            gather(m[i][0], m[i][1], m[i][2], m[i][3], m[i][4], m[i][5], o);
+            const Size at = (4 * across + 1) * layer.out_full + from + c;  // a column of zeros comes first
+            float* kept = ADDS || KEEPS ? job.kept[row] + at : nullptr;
+            float* out = job.out[row] + at;
+            for (Size j = 0; j < columns; ++j)
+                put<ADDS, KEEPS, LAST>(o[j], layer, from + c, kept + j * layer.out_full, out + j * layer.out_full);
+        }
+    }
+}
+
+using Finish = void (*)(const Job&, Size, Size, const float*, Size, Size, Size);
+
+Finish finish_of(const Layer& layer) {
+    const bool keeps = layer.keeps != Keeps::nothing;
+    if (!layer.scale) return layer.adds ? finish_tile<true, false, true> : finish_tile<false, false, true>;
+    if (layer.adds) return keeps ? finish_tile<true, true, false> : finish_tile<true, false, false>;
+    return keeps ? finish_tile<false, true, false> : finish_tile<false, false, false>;
+}
+
+void tiles(const Job& job, Size first, Size last, float* scratch) {
+    const Layer& layer = *job.layer;
+    const Size top = static_cast<Size>(job.first) / 4;
+    const Size in_plane = kTiles * layer.in_full + kGap;
+    float* const products = scratch + 36 * in_plane;
+    const Finish finish = finish_of(layer);
+    for (; first < last; first += kTiles) {
+        const Size count = last - first < kTiles ? last - first : kTiles;
+        for (Size t = 0; t < count; ++t)
+            transform_tile(job, top + (first + t) / job.across, (first + t) % job.across, t, scratch, in_plane);
+        const float* panel = layer.kernel;
+        for (Size from = 0; from < layer.out_full;) {
+            const Size left = (layer.out_full - from) / LANES, vectors = left < PANEL ? left : PANEL;
+            const Size columns = vectors * LANES, plane = kTiles * columns + kGap;
+            for (Size p = 0; p < 36; ++p, panel += layer.in * columns) {
+                const float* a = scratch + p * in_plane;
+                float* to = products + p * plane;
+                switch (vectors) {
+                    case 1: multiply_all<1>(count, a, layer.in_full, panel, layer.in, to, columns); break;
+                    case 2: multiply_all<2>(count, a, layer.in_full, panel, layer.in, to, columns); break;
+#if PANEL > 2
+                    case 3: multiply_all<3>(count, a, layer.in_full, panel, layer.in, to, columns); break;
+                    case 4: multiply_all<4>(count, a, layer.in_full, panel, layer.in, to, columns); break;
+#endif
+                }
+            }
+            for (Size t = 0; t < count; ++t)
+                finish(job, top + (first + t) / job.across, (first + t) % job.across, products + t * columns, plane,
+                       from, columns);
+            from += columns;
+        }
+    }
+}
+
+bool runs_here() { return RUNS; }
+
+}  // namespace
+}  // namespace drrn::ISA
+
+#define DRRN_STRING(x) #x
+#define DRRN_NAME(x) DRRN_STRING(x)

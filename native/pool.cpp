@@ -1,0 +1,80 @@
+#include "pool.h"
+
+#include <system_error>
+
+namespace drrn {
+namespace {
+
+// Looks at the round before a thread goes to sleep: some microseconds. Layers follow each other faster than a sleeping
+// thread wakes; a thread that spun for long would take the CPU from others on a busy machine.
+constexpr int kLooks = 2000;
+
+inline void breathe() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+Pool::Pool(std::size_t threads) {
+    try {
+        for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
+    } catch (const std::system_error&) {
+        // fewer threads than asked for compute the same
+    }
+}
+
+Pool::~Pool() {
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        closing_ = true;
+        ++round_;
+    }
+    begun_.notify_all();
+    for (auto& worker : workers_) worker.join();
+}
+
+void Pool::run(std::size_t parts, const std::function<void(std::size_t, std::size_t)>& work) {
+    if (!parts) return;
+    std::lock_guard<std::mutex> mine(turn_);
+    std::unique_lock<std::mutex> lock(mutex_);
+    work_ = &work, parts_ = parts, next_ = 0, done_ = 0;
+    if (parts > 1 && !workers_.empty()) {
+        ++round_;
+        begun_.notify_all();
+    }
+    share(0, lock);
+    lock.unlock();
+    for (int look = 0; look < kLooks && done_ != parts; ++look) breathe();
+    lock.lock();
+    ended_.wait(lock, [this] { return done_ == parts_; });
+    work_ = nullptr;
+}
+
+void Pool::serve(std::size_t thread) {
+    std::size_t seen = 0;
+    for (;;) {
+        for (int look = 0; look < kLooks && round_ == seen; ++look) breathe();
+        std::unique_lock<std::mutex> lock(mutex_);
+        begun_.wait(lock, [&] { return round_ != seen; });
+        seen = round_;
+        if (closing_) return;
+        share(thread, lock);
+    }
+}
+
+void Pool::share(std::size_t thread, std::unique_lock<std::mutex>& lock) {
+    while (work_ && next_ < parts_) {
+        const std::size_t part = next_++;
+        const auto* work = work_;
+        lock.unlock();
+        (*work)(part, thread);
+        lock.lock();
+        if (++done_ == parts_) ended_.notify_all();
+    }
+}
+
+}  // namespace drrn

@@ -1,0 +1,82 @@
+"""A network as a plain row of layers: what the native, the NumPy and the ONNX engine run.
+
+Sharing, batch norms and the four kinds of skip are resolved here, once, in float64. What is left is the same step over
+and over:
+
+    x = convolution(relu(scale * x + shift)) + bias
+    x = x + kept                                        where the layer `adds`
+    kept = x, or relu(x)                                where the layer `keeps`
+
+The paper's skip keeps H_0 at the entrance of a block and adds it in every unit; the report's chain keeps the result of
+each unit. One picture of kept features is enough for all blocks, since a block begins where the one before it ends.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.weights.store import Weights
+
+Array = NDArray[np.float32]
+
+EPSILON = 1e-5
+"""What batch norm adds to a variance (Caffe's and torch's default)."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A pre-activated 3x3 convolution, zero-padded, and what happens to its result."""
+
+    scale: Array  # (channels in,), as the next: the batch norm before the ReLU
+    shift: Array
+    kernel: Array  # (channels out, channels in, 3, 3); one array wherever units share it
+    bias: Array  # (channels out,)
+    adds: bool = False
+    keeps: Literal["", "result", "rectified"] = ""
+
+
+def layers(weights: Weights, units: int | None = None) -> list[Layer]:
+    """The layers of `weights` in their order, with `units` residual units in each block instead of the config's.
+
+    The first takes the (pixel-unshuffled) ilr; the last gives what is (pixel-shuffled and) added to it.
+    """
+    config = weights.config
+    units = config.units if units is None else units
+    tensors = weights.tensors
+    first_kept = {"source": "result", "chain": "result", "rectified": "rectified", "none": ""}[config.skip]
+    found: list[Layer] = []
+
+    def add(norm: str, convolution: str, adds: bool = False, keeps: str = "") -> None:
+        kernel = tensors[f"{convolution}.weight"]
+        bias = tensors.get(f"{convolution}.bias", np.zeros(len(kernel), np.float32))
+        scale, shift = _affine(weights, norm, kernel.shape[1])
+        found.append(Layer(scale, shift, kernel, bias, adds, keeps))  # type: ignore[arg-type]
+
+    for block in range(config.blocks):
+        here = f"blocks.{block}"
+        add(f"{here}.enter.norm", f"{here}.enter.conv", keeps=first_kept if units else "")
+        for unit in range(units):
+            index = 0 if config.share else unit
+            add(f"{here}.first_norms.{unit}", f"{here}.first.{index}")
+            add(
+                f"{here}.second_norms.{unit}",
+                f"{here}.second.{index}",
+                adds=config.skip != "none",
+                keeps="result" if config.skip == "chain" and unit + 1 < units else "",
+            )
+    add("leave.norm", "leave.conv")
+    return found
+
+
+def _affine(weights: Weights, norm: str, channels: int) -> tuple[Array, Array]:
+    """Batch norm as it is at inference: scale * x + shift; 1 and 0 where there is none."""
+    if not weights.config.batch_norm:
+        return np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    gamma, beta, mean, variance = (
+        weights.tensors[f"{norm}.{part}"].astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gamma / np.sqrt(variance + EPSILON)
+    return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
