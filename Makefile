@@ -1,4 +1,4 @@
-# make demo, make test: nothing else is needed than Python 3.11 or newer.
+# make demo, make test: nothing else is needed than Python 3.11 or newer and a C++ compiler (without one, it is slower).
 # VENV, PYTHON and DRRN_DATA can be given: make test DRRN_DATA=~/pictures
 
 PYTHON ?= python3
@@ -22,13 +22,14 @@ check: $(READY)  ## format, lint, types, layers
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
 
-bench: $(READY)  ## seconds a megapixel, side by side
-	$(BIN)/python benchmarks/speed.py
+bench: $(READY)  ## seconds a megapixel, side by side: docs/performance.md
+	$(BIN)/drrn bench --long
 
-soak: $(READY)  ## the long tests too
+soak: $(READY)  ## the long tests too, and the native engine under sanitizers, fuzzed, and on another CPU
 	$(BIN)/python -m pytest -q
+	native/check.sh
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(wildcard native/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'

@@ -34,7 +34,7 @@ struct Job {
     const Layer* layer;
     const float* const* in;  // rows of input, two more than of the result
     float* const* out;       // rows of the result
-    float* const* kept;      // rows of kept features, or null
+    float* const* kept;      // rows of kept features
     std::ptrdiff_t first, last;  // rows that lie in the picture; the others are left alone
     std::size_t width;           // of the picture
     std::size_t across;          // tiles in a row

@@ -121,7 +121,7 @@ void finish_tile(const Job& job, Size down, Size across, const float* products, 
             Vector o[4];
             gather(m[i][0], m[i][1], m[i][2], m[i][3], m[i][4], m[i][5], o);
             const Size at = (4 * across + 1) * layer.out_full + from + c;  // a column of zeros comes first
-            float* kept = ADDS || KEEPS ? job.kept[row] + at : nullptr;
+            float* kept = job.kept[row] + at;
             float* out = job.out[row] + at;
             for (Size j = 0; j < columns; ++j)
                 put<ADDS, KEEPS, LAST>(o[j], layer, from + c, kept + j * layer.out_full, out + j * layer.out_full);

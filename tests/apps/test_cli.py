@@ -55,9 +55,26 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_photo_becomes_photo_x2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png") == 0
     said = capsys.readouterr()
-    assert said.err.startswith("photo.png 16x12 -> photo_x2.png 32x24 · torch (cpu) · about ")
+    assert said.err.startswith("photo.png 16x12 -> photo_x2.png 32x24 · native (")
     assert said.out.startswith("photo_x2.png · ")
     assert probe(here / "photo_x2.png")[:3] == ("PNG", 32, 24)
+
+
+@pytest.mark.parametrize("engine", ["reference", "torch", "onnx"])
+def test_every_engine_makes_the_same_picture(here: Path, capsys: pytest.CaptureFixture[str], engine: str) -> None:
+    assert run("upscale", "photo.png", "--size", "61x43", "-o", "native.png", "--engine", "native") == 0
+    assert run("upscale", "photo.png", "--size", "61x43", "-o", "other.png", "--engine", engine) == 0
+    assert f" · {engine} (" in capsys.readouterr().err
+    assert (read(here / "native.png").to_array() == read(here / "other.png").to_array()).mean() > 0.999
+
+
+def test_what_was_not_compiled_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drrn.engines.engine.is_compiled", lambda: False)
+    assert upscale("photo.png") == 0
+    said = capsys.readouterr().err
+    assert "the native engine was not compiled here" in said and "· reference (NumPy) ·" in said
 
 
 def test_depth_alpha_and_profile_survive(here: Path) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drrn.core.config import DRRNConfig
-from drrn.engines.engine import OutOfMemoryError, Planes
+from drrn.engines import EngineName
+from drrn.engines.engine import OutOfMemoryError, Planes, choose
 from drrn.engines.pytorch import TorchEngine
 from drrn.errors import EngineError
 from drrn.upscaling.tiles import largest_tile, pieces, run_tiled
@@ -19,17 +20,26 @@ from tests.small_weights import small_weights
 class Stub:
     """An engine that does what it is told."""
 
-    name, bytes_per_pixel = "stub", 100
+    name = "stub"
 
-    def __init__(self, run: Callable[[Planes], Planes]):
-        self.run = run
+    def __init__(self, run: Callable[[Planes], Planes], *, streams: bool = False, bytes_per_pixel: int = 100):
+        self.do, self.streams, self.bytes_per_pixel = run, streams, bytes_per_pixel
+
+    def memory(self, height: int, width: int) -> int:
+        return self.bytes_per_pixel * width * (1 if self.streams else height)
+
+    def run(self, ilr: Planes, done: Callable[[int], None] = lambda rows: None) -> Planes:
+        sr = self.do(ilr)
+        for _ in range(ilr.shape[1]):
+            done(1)
+        return sr
 
 
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 70))
-def test_pieces_cover_each_pixel_once(height: int, width: int, size: int) -> None:
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 70), st.integers(1, 70))
+def test_pieces_cover_each_pixel_once(height: int, width: int, down: int, across: int) -> None:
     seen = np.zeros((height, width), int)
-    for place in pieces(slice(0, height), slice(0, width), size):
-        assert seen[place].shape[0] <= size and seen[place].shape[1] <= size
+    for place in pieces(slice(0, height), slice(0, width), (down, across)):
+        assert seen[place].shape[0] <= down and seen[place].shape[1] <= across
         seen[place] += 1
     assert (seen == 1).all()
 
@@ -43,17 +53,23 @@ CONFIGS = [
 ]
 
 
+@pytest.mark.parametrize("name", ["torch", "native"])
 @pytest.mark.parametrize("fields", CONFIGS, ids=str)
 @settings(max_examples=25)
 @given(st.integers(1, 97), st.integers(1, 97), st.integers(1, 5), st.integers(0, 2**31))
-def test_tiled_equals_whole(fields: dict[str, Any], height: int, width: int, parts: int, seed: int) -> None:
+def test_tiled_equals_whole(
+    name: EngineName, fields: dict[str, Any], height: int, width: int, parts: int, seed: int
+) -> None:
     weights = small_weights(**fields)
-    engine = TorchEngine(weights, device="cpu")
+    engine = choose(weights, engine=name, threads=1)
     config = weights.config
     ilr = np.random.default_rng(seed).random((config.channels, height, width), np.float32)
     whole = engine.run(ilr)
-    cells = -(-max(height, width) // (parts * config.unshuffle))
-    tiled = run_tiled(engine, ilr, config=config, size=cells * config.unshuffle)
+    side = -(-max(height, width) // (parts * config.unshuffle)) * config.unshuffle
+    done: list[int] = []
+    sides = (height if engine.streams else side, side)
+    tiled = run_tiled(engine, ilr, config=config, sides=sides, done=done.append)
+    assert sum(done) == height * width
     assert np.abs(tiled - whole).max() <= 1e-5
     assert np.abs(whole - ilr).max() > 1e-3  # the network does something
 
@@ -65,7 +81,7 @@ def test_a_halo_one_cell_short_shows_seams() -> None:
     ilr = np.random.default_rng(0).random((1, 64, 64), np.float32)
     shorter = DRRNConfig(units=weights.config.units, width=8, skip="none")
     object.__setattr__(shorter, "units", 1)  # one unit less: its halo lacks two pixels
-    seams = run_tiled(engine, ilr, config=shorter, size=16)
+    seams = run_tiled(engine, ilr, config=shorter, sides=(16, 16))
     assert np.abs(seams - engine.run(ilr)).max() > 1e-5
 
 
@@ -84,7 +100,7 @@ def test_a_tile_that_does_not_fit_is_halved_and_the_result_is_the_same() -> None
             return engine.run(piece)
 
         done: list[int] = []
-        tiled = run_tiled(Stub(run), ilr, config=weights.config, size=64, done=done.append)
+        tiled = run_tiled(Stub(run), ilr, config=weights.config, sides=(64, 64), done=done.append)
         assert np.abs(tiled - engine.run(ilr)).max() <= 1e-5
         assert sum(done) == 90 * 70
 
@@ -94,7 +110,7 @@ def test_no_memory_at_all_is_an_error_and_no_picture() -> None:
         raise OutOfMemoryError("no memory")
 
     with pytest.raises(EngineError, match="Not enough memory even for a tile of 2 pixels"):
-        run_tiled(Stub(run), np.zeros((1, 40, 40), np.float32), config=DRRNConfig(unshuffle=2), size=16)
+        run_tiled(Stub(run), np.zeros((1, 40, 40), np.float32), config=DRRNConfig(unshuffle=2), sides=(16, 16))
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
@@ -110,22 +126,47 @@ def test_a_value_that_is_not_finite_is_an_error_and_no_picture(poison: float) ->
         return sr
 
     with pytest.raises(EngineError, match="not finite"):
-        run_tiled(Stub(run), np.zeros((1, 60, 60), np.float32), config=DRRNConfig(units=0), size=20)
+        run_tiled(Stub(run), np.zeros((1, 60, 60), np.float32), config=DRRNConfig(units=0), sides=(20, 20))
 
 
-@given(st.integers(10**6, 10**10), st.sampled_from([1, 2, 4]), st.integers(1, 25))
-def test_the_largest_tile_fits_and_the_next_does_not(memory: int, unshuffle: int, units: int) -> None:
+def test_a_strip_that_does_not_fit_is_halved_and_the_result_is_the_same() -> None:
+    weights = small_weights(unshuffle=2)
+    engine = TorchEngine(weights, device="cpu")
+    ilr = np.random.default_rng(1).random((1, 90, 70), np.float32)
+    seen: list[tuple[int, ...]] = []
+
+    def run(piece: Planes) -> Planes:
+        seen.append(piece.shape)
+        if piece.shape[2] > 40 + 2 * weights.config.halo:
+            raise OutOfMemoryError("no memory")
+        return engine.run(piece)
+
+    tiled = run_tiled(Stub(run, streams=True), ilr, config=weights.config, sides=(90, 70))
+    assert np.abs(tiled - engine.run(ilr)).max() <= 1e-5
+    assert len(seen) > 2 and {shape[1] for shape in seen} == {90}  # strips, of full height
+
+
+@given(st.integers(10**6, 10**10), st.sampled_from([1, 2, 4]), st.integers(1, 25), st.booleans(), st.integers(1, 20000))
+def test_the_largest_tile_fits_and_the_next_does_not(
+    memory: int, unshuffle: int, units: int, streams: bool, side: int
+) -> None:
     config = DRRNConfig.from_dict({**DRRNConfig().to_dict(), "unshuffle": unshuffle, "units": units})
-    side = 2 * config.halo
-    if memory < (unshuffle + side) ** 2 * 600:
-        with pytest.raises(EngineError, match="too little for a tile"):
-            largest_tile(config, 600, memory)
+    engine = Stub(lambda x: x, streams=streams, bytes_per_pixel=600)
+    halo = 2 * config.halo
+    if engine.memory(side, side) <= memory:
+        assert largest_tile(engine, config, memory, side, side) == (side, side)
         return
-    size = largest_tile(config, 600, memory)
-    assert size % unshuffle == 0
-    assert (size + side) ** 2 * 600 <= memory < (size + unshuffle + 1 + side) ** 2 * 600
+    if engine.memory(unshuffle + halo, unshuffle + halo) > memory:
+        with pytest.raises(EngineError, match="too little for a tile"):
+            largest_tile(engine, config, memory, side, side)
+        return
+    down, across = largest_tile(engine, config, memory, side, side)
+    assert down == (side if streams else across) and across % unshuffle == 0
+    assert engine.memory(across + halo, across + halo) <= memory
+    larger = across + unshuffle
+    assert engine.memory(larger + halo, larger + halo) > memory or larger >= side
 
 
 def test_a_tile_that_splits_a_cell_is_refused() -> None:
-    with pytest.raises(ValueError, match="`size` must be a multiple of 4, got 10"):
-        run_tiled(Stub(lambda x: x), np.zeros((1, 8, 8), np.float32), config=DRRNConfig(unshuffle=4), size=10)
+    with pytest.raises(ValueError, match=r"`sides` must be multiples of 4, got \(4, 6\)"):
+        run_tiled(Stub(lambda x: x), np.zeros((1, 8, 8), np.float32), config=DRRNConfig(unshuffle=4), sides=(4, 6))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from drrn.core.colour import rgb, ycbcr
 from drrn.core.resize import imresize
+from drrn.engines import EngineName
 from drrn.engines.engine import OutOfMemoryError
 from drrn.engines.pytorch import TorchEngine
 from drrn.errors import EngineError, UsageError
@@ -122,11 +123,12 @@ def test_spread_keeps_visible_colours_and_invents_none(height: int, width: int, 
         assert (filled <= pixels[visible].max(axis=0) + 1e-5).all()
 
 
-def test_little_memory_gives_the_same_picture_in_tiles() -> None:
+@pytest.mark.parametrize("engine", ["torch", "native"])
+def test_little_memory_gives_the_same_picture_in_tiles(engine: EngineName) -> None:
     weights, given_ = small_weights(unshuffle=2), picture(60, 80, alpha=True)
     whole = Upscaler(weights, device="cpu").upscale(given_, 3)
-    little = Upscaler(weights, device="cpu", max_memory=180 * 240 * room.BYTES_PER_PIXEL)
-    assert little.estimate(80, 60, 3).tile < 180
+    little = Upscaler(weights, engine=engine, threads=1, max_memory=180 * 240 * room.BYTES_PER_PIXEL)
+    assert little.estimate(80, 60, 3).tile[1] < 240
     tiled = little.upscale(given_, 3)
     assert np.abs(tiled.pixels - whole.pixels).max() <= 1e-5
     assert whole.alpha is not None and tiled.alpha is not None
@@ -150,7 +152,7 @@ def test_progress_goes_up_to_one(upscaler: Upscaler) -> None:
 
 
 def test_an_engine_without_memory_ends_in_an_error(monkeypatch: pytest.MonkeyPatch, upscaler: Upscaler) -> None:
-    def fail(ilr: object) -> None:
+    def fail(ilr: object, done: object) -> None:
         raise OutOfMemoryError("no memory")
 
     monkeypatch.setattr(upscaler.engine, "run", fail)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from drrn.engines import EngineName
 from drrn.weights import DEFAULT
 
 
@@ -17,6 +18,7 @@ def evaluate(
     json: Path | None = None,
     units: int | None = None,
     device: str = "auto",
+    engine: EngineName = "auto",
     threads: int = 0,
 ) -> int:
     """Judge models by the protocol of the papers: bicubic first, then what is published, then the models.
@@ -29,6 +31,7 @@ def evaluate(
         json: Write every score of every picture here.
         units: Residual units to run, for models trained with several.
         device: Where to compute: auto, cpu, cuda, mps.
+        engine: What computes, as in `drrn upscale`.
         threads: CPU threads, 0 for all cores.
     """
     from rich.console import Console
@@ -41,7 +44,7 @@ def evaluate(
     from drrn.upscaling.upscaler import Upscaler
 
     console, aside = Console(soft_wrap=True), Console(stderr=True, highlight=False)
-    upscalers = [Upscaler(model, units=units, device=device, threads=threads) for model in models]
+    upscalers = [Upscaler(model, engine=engine, units=units, device=device, threads=threads) for model in models]
     rows = []
     with aside.status("evaluating") as status:
         for row in judge(upscalers, data, scales, note=lambda sentence: aside.print(sentence)):

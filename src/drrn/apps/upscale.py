@@ -4,10 +4,11 @@ import json as json_lines
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from drrn.engines import EngineName, Precision
 from drrn.errors import DRRNError, UsageError
 from drrn.weights import DEFAULT
 
@@ -33,8 +34,10 @@ def upscale(
     max_memory: int = 2048,
     max_pixels: int = 100_000_000,
     device: str = "auto",
-    engine: Literal["auto", "torch"] = "auto",
+    engine: EngineName = "auto",
     threads: int = 0,
+    precision: Precision = "float32",
+    compile: bool = False,
     json: bool = False,
 ) -> int:
     """Enlarge pictures: photo.png becomes photo_x2.png.
@@ -53,8 +56,11 @@ def upscale(
         max_memory: MB that an enlargement may take; it goes in smaller tiles, to the same result.
         max_pixels: Largest picture to read or to make.
         device: auto, cpu, cuda, cuda:1, mps.
-        engine: What computes.
+        engine: What computes. auto is torch where --device names an accelerator, else native, the compiled engine;
+            where that was not compiled, reference, the same in NumPy.
         threads: CPU threads, 0 for all cores.
+        precision: Arithmetic of the torch engine.
+        compile: Let torch compile the network first: for many pictures.
         json: Print a line of JSON for each picture.
     """
     from rich.console import Console
@@ -84,7 +90,18 @@ def upscale(
     if not jobs:
         return _tell(failed, len(pictures), aside)
 
-    upscaler = Upscaler(model, engine=engine, device=device, units=units, threads=threads, max_memory=max_memory << 20)
+    upscaler = Upscaler(
+        model,
+        engine=engine,
+        device=device,
+        units=units,
+        threads=threads,
+        precision=precision,
+        compiled=compile,
+        max_memory=max_memory << 20,
+    )
+    if engine == "auto" and upscaler.engine.name.startswith("reference"):
+        aside.print("drrn: the native engine was not compiled here; its NumPy counterpart is some times slower.")
     if not estimate and output is not None and (len(pictures) > 1 or not output.suffix):
         try:
             output.mkdir(parents=True, exist_ok=True)

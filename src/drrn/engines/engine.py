@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drrn.engines import EngineName, Precision
 from drrn.errors import EngineError
 from drrn.weights.store import Weights
 
 Planes = NDArray[np.float32]
-
-EngineName = Literal["auto", "native", "reference", "torch", "onnx"]
-Precision = Literal["float32", "bfloat16", "float16"]
 
 BAND = 64
 """Rows of ilr that a streaming engine is given at once: between two bands it can be stopped."""
@@ -121,8 +119,10 @@ def choose(
                 return OnnxEngine(weights, units=units, threads=threads)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("drrn"):
-            raise EngineError("The native engine was not compiled here. Take --engine reference, or install again "
-                              "where there is a C++ compiler.") from error
+            raise EngineError(
+                "The native engine was not compiled here. Take --engine reference, or install again "
+                "where there is a C++ compiler."
+            ) from error
         extra = "onnx" if engine == "onnx" else "torch"
         raise EngineError(
             f"The {engine} engine needs {error.name}. Install it: pip install 'drrn[{extra}]'."

@@ -1,4 +1,4 @@
-"""The compiled engine (`native/`): streaming Winograd as in `drrn.engines.reference`, with this CPU's vectors and cores.
+"""The compiled engine (`native/`): the streaming Winograd of `drrn.engines.reference`, on this CPU's vectors and cores.
 
 It imports only where drrn was installed with a C++ compiler, or from a wheel.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from drrn.engines import _native
+import drrn.engines._native as _native  # which says, unlike `from`, that there is no such module
 from drrn.engines.engine import OutOfMemoryError, Planes, run_streaming
 from drrn.engines.layers import layers
 from drrn.weights.store import Weights

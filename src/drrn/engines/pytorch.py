@@ -1,8 +1,12 @@
 """The network in torch, on whatever device torch knows."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from drrn.engines import Precision
 from drrn.engines.engine import OutOfMemoryError, Planes
 from drrn.errors import EngineError
 from drrn.network.model import DRRN
@@ -13,30 +17,68 @@ LIVE_TENSORS = 4.5
 
 
 class TorchEngine:
-    """Runs `weights` in float32, channels last. See `drrn.engines.engine.Engine`."""
+    """Runs `weights` on any device of torch. See `drrn.engines.engine.Engine`."""
 
-    def __init__(self, weights: Weights, *, device: str = "auto", units: int | None = None, threads: int = 0):
+    streams = False
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        device: str = "auto",
+        units: int | None = None,
+        threads: int = 0,
+        precision: Precision = "float32",
+        compiled: bool = False,
+        channels_last: bool = True,
+    ):
+        """Move the network to the device.
+
+        Args:
+            precision: of the network; what it finds is added to ilr in float32 all the same.
+            compiled: let torch.compile make the network faster, which takes a while for the first picture.
+            channels_last: how feature maps lie in memory; off is how the popular ports have them.
+
+        Raises:
+            EngineError: there is no such device.
+        """
         self.device = _device(device)
-        self.name = f"torch ({self.device})"
-        self.units = units
+        self.dtype: torch.dtype = getattr(torch, precision)
+        odd = [precision] if precision != "float32" else []
+        self.name = f"torch ({', '.join([str(self.device), *odd, *(['compiled'] if compiled else [])])})"
+        self.units = weights.config.units if units is None else units
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
         if threads:
             torch.set_num_threads(threads)
-        self.network = build(weights).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # ilr stays out of it: 16 bits would round it to far fewer levels than a picture has
+        self.global_residual = weights.config.global_residual
+        inner = replace(weights, config=replace(weights.config, global_residual=False))
+        network = build(inner).to(self.device, self.dtype, memory_format=self.layout)  # type: ignore[call-overload]
+        self.network: Callable[..., torch.Tensor] = torch.compile(network, dynamic=True) if compiled else network
         features = LIVE_TENSORS * weights.config.width / weights.config.unshuffle**2
         self.bytes_per_pixel = round(4 * (features + 4 * weights.config.channels))
 
+    def memory(self, height: int, width: int) -> int:
+        return self.bytes_per_pixel * height * width
+
     @torch.inference_mode()
-    def run(self, ilr: Planes) -> Planes:
+    def run(self, ilr: Planes, done: Callable[[int], None] = lambda rows: None) -> Planes:
         try:
-            given = torch.from_numpy(np.ascontiguousarray(ilr))[None].to(self.device)
-            sr = self.network(given, units=self.units)[0]
-            planes: Planes = sr.cpu().contiguous().numpy()
+            given = torch.from_numpy(np.ascontiguousarray(ilr))[None].to(self.device)  # (1, channels, H, W)
+            sr = self.network(given.to(self.dtype), units=self.units).float()
+            if self.global_residual:
+                sr = given + sr
+            planes: Planes = sr[0].cpu().contiguous().numpy()
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemoryError(_too_large(ilr)) from error
         except RuntimeError as error:
             if "memory" in str(error).lower():  # the CPU allocator has no exception of its own
                 raise OutOfMemoryError(_too_large(ilr)) from error
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                reason = str(error).splitlines()[0]
+                raise EngineError(f"torch can't compile the network here ({reason}). Leave out --compile.") from error
             raise
+        done(ilr.shape[1])
         return planes
 
 

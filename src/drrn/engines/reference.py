@@ -26,8 +26,8 @@ INPUT = np.array(
      [0, 4, 0, -5, 0, 1]], np.float32
 )  # fmt: skip
 KERNEL = np.array(
-    [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6],
-     [0, 0, 1]]
+    [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6],
+     [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
 )  # fmt: skip
 OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float32)
 """Winograd's matrices B^T, G and A^T for the points 0, 1, -1, 2, -2 and infinity."""
@@ -74,7 +74,7 @@ class ReferenceEngine:
                 sr, waiting = self._finish(detail, waiting)
                 fed -= sr.shape[1]
                 yield sr
-        if flow is None or waiting is None:
+        if flow is None or waiting is None or not waiting.shape[1]:
             return
         last = to_cells(waiting[:, fed:], cell)
         flow.height = flow.pushed + len(last)
@@ -102,6 +102,7 @@ class Flow:
         self.carried = [np.zeros((2, padded, layer.kernel.shape[1]), np.float32) for layer in layers]
         self.kept = np.zeros((ROWS + lag(layers), width, len(layers[0].kernel)), np.float32)
 
+    @np.errstate(over="ignore", invalid="ignore")  # who takes the result looks whether it is finite
     def push(self, x: Planes) -> Planes:
         """The next ROWS rows go in; the rows (rows, width, channels) that are finished come out, 0 to ROWS of them."""
         first = self.pushed  # the picture's row that x begins with

@@ -7,6 +7,7 @@ way of luma, the colours having been spread under it first, so that nothing dark
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 
 from drrn.core.colour import rgb, ycbcr
 from drrn.core.resize import imresize
-from drrn.engines.engine import Engine, EngineName, Planes, choose
+from drrn.engines import EngineName, Precision
+from drrn.engines.engine import Engine, Planes, choose
 from drrn.errors import UsageError
 from drrn.media.files import read
 from drrn.media.picture import Picture
-from drrn.upscaling.tiles import largest_tile, run_tiled
+from drrn.upscaling.tiles import Sides, largest_tile, run_tiled
 from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
 
@@ -30,9 +32,9 @@ BYTES_PER_PIXEL = 48
 BYTES_WHILE_RUNNING = 20
 """What they take while the engine runs, beside what it takes itself."""
 MAX_TILE = 1024
-"""Side of a tile, in pixels: smaller ones overlap more, with larger ones it takes longer to stop."""
-SAMPLE_MACS = 2e9
-"""The work of the sample that tells an engine's speed: a tenth of a second or so."""
+"""Side of a square tile, in pixels: smaller ones overlap more, with larger ones it takes longer to stop."""
+SAMPLE_MACS = 1e10
+"""The work of the sample that tells an engine's speed: a tenth of a second or less."""
 
 Size = tuple[int | None, int | None]
 """(width, height) in pixels; a side that is None follows from the other."""
@@ -48,8 +50,8 @@ class Estimate:
     """From a short run of the engine here and now."""
     memory: int
     """Bytes at its peak, above what the process holds before."""
-    tile: int
-    """Side of the tiles, in pixels of the enlarged picture."""
+    tile: Sides
+    """Height and width of the tiles, in pixels of the enlarged picture."""
 
 
 class Upscaler:
@@ -63,13 +65,15 @@ class Upscaler:
         device: str = "auto",
         units: int | None = None,
         threads: int = 0,
+        precision: Precision = "float32",
+        compiled: bool = False,
         max_memory: int = MEMORY,
     ):
         """Load and make ready.
 
         Args:
             weights: as loaded, or their packaged name, or their file.
-            engine, device, units, threads: see `drrn.engines.engine.choose`.
+            engine, device, units, threads, precision, compiled: see `drrn.engines.engine.choose`.
             max_memory: bytes that an enlargement may take; tiles are made as small as that needs.
 
         Raises:
@@ -77,7 +81,15 @@ class Upscaler:
             EngineError: the engine is not to be had here, or can't run so many units.
         """
         self.weights = weights if isinstance(weights, Weights) else load(weights)
-        self.engine: Engine = choose(self.weights, engine=engine, device=device, units=units, threads=threads)
+        self.engine: Engine = choose(
+            self.weights,
+            engine=engine,
+            device=device,
+            units=units,
+            threads=threads,
+            precision=precision,
+            compiled=compiled,
+        )
         self.units = self.weights.config.units if units is None else units
         self.max_memory = max_memory
         self._pixels_per_second: float | None = None
@@ -117,7 +129,7 @@ class Upscaler:
                 done(width * height)
                 return np.broadcast_to(corner, (len(planes), height, width))
             ilr = imresize(planes, height, width)
-            return run_tiled(self.engine, ilr, config=self.weights.config, size=tile, done=done).clip(0, 1)
+            return run_tiled(self.engine, ilr, config=self.weights.config, sides=tile, done=done).clip(0, 1)
 
         pixels = picture.pixels if picture.alpha is None else spread(picture.pixels, picture.alpha)
         colours = self._enlarge_colours(np.ascontiguousarray(pixels.transpose(2, 0, 1)), enlarge, height, width)
@@ -146,10 +158,10 @@ class Upscaler:
         config = self.weights.config
         width, height = target_size(width, height, scale, size)
         tile = self._tile(width, height)
-        down, across = min(tile + 2 * config.halo, height), min(tile + 2 * config.halo, width)
+        down, across = (min(side + 2 * config.halo, whole) for side, whole in zip(tile, (height, width), strict=True))
         # tiles overlap by their halos, but not beyond the picture
-        work = (height + (-(-height // tile) - 1) * 2 * config.halo) * (
-            width + (-(-width // tile) - 1) * 2 * config.halo
+        work = prod(
+            whole + (-(-whole // side) - 1) * 2 * config.halo for side, whole in zip(tile, (height, width), strict=True)
         )
         return Estimate(
             width=width,
@@ -157,12 +169,12 @@ class Upscaler:
             seconds=work * (2 if alpha else 1) / self._speed(),
             memory=max(
                 BYTES_PER_PIXEL * width * height,
-                BYTES_WHILE_RUNNING * width * height + self.engine.bytes_per_pixel * down * across,
+                BYTES_WHILE_RUNNING * width * height + self.engine.memory(down, across),
             ),
             tile=tile,
         )
 
-    def _tile(self, width: int, height: int) -> int:
+    def _tile(self, width: int, height: int) -> Sides:
         needed = BYTES_PER_PIXEL * width * height / 2**20
         if needed > self.max_memory / 2**20:
             raise UsageError(
@@ -170,15 +182,14 @@ class Upscaler:
                 "Give a smaller scale, or a larger --max-memory."
             )
         left = self.max_memory - BYTES_WHILE_RUNNING * width * height
-        if self.engine.bytes_per_pixel * width * height <= left:
-            return MAX_TILE
-        return min(largest_tile(self.weights.config, self.engine.bytes_per_pixel, left), MAX_TILE)
+        down, across = largest_tile(self.engine, self.weights.config, left, height, width)
+        return (down, across) if self.engine.streams else (min(down, MAX_TILE), min(across, MAX_TILE))
 
     def _speed(self) -> float:
         """Pixels a second of the engine, by a sample."""
         if self._pixels_per_second is None:
             config = self.weights.config
-            side = int(np.clip((SAMPLE_MACS / config.macs(self.units)) ** 0.5, 32, 256)) // 4 * 4
+            side = int(np.clip((SAMPLE_MACS / config.macs(self.units)) ** 0.5, 32, 512)) // 4 * 4
             sample = np.full((config.channels, side, side), 0.5, np.float32)
             self.engine.run(sample)
             began = time.perf_counter()

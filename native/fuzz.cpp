@@ -1,0 +1,21 @@
+// libFuzzer's target: any network, any size, rows in any bands; the result depends on none of it, and nothing is read or
+// written beyond its place (built with AddressSanitizer).
+#include <algorithm>
+#include <cstdlib>
+
+#include "sample.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+    std::size_t at = 0;
+    const auto pick = [&](std::size_t high) { return at < size ? bytes[at++] % (high + 1) : 0; };
+    drrn::Sample sample(1, pick(1) ? 3 : 1, std::size_t{1} << pick(2), 1 + pick(23), 1 + static_cast<int>(pick(2)),
+                        static_cast<int>(pick(3)), static_cast<int>(pick(3)), pick(1));
+    const std::size_t height = 1 + pick(60), columns = 1 + pick(60), band = 1 + pick(60), threads = 1 + pick(2);
+    const auto kernels = drrn::kernels_here();
+    const std::string name = kernels[pick(kernels.size() - 1)]->name;
+    const auto ilr = sample.noise(sample.channels * height * columns);
+    if (sample.streamed(ilr, height, columns, threads, name, band) !=
+        sample.streamed(ilr, height, columns, 1, name, height))
+        std::abort();
+    return 0;
+}

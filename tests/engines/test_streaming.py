@@ -1,0 +1,293 @@
+"""The streaming engines, native and NumPy, are the network: every config, size, thread count and band."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import drrn.engines
+from drrn.core.config import DRRNConfig
+from drrn.engines import EngineName
+from drrn.engines import engine as room
+from drrn.engines.engine import Planes, StreamingEngine, choose
+from drrn.engines.layers import layers
+from drrn.engines.native import NativeEngine, kernels_here
+from drrn.engines.pytorch import build
+from drrn.engines.reference import ReferenceEngine, transform
+from drrn.errors import EngineError
+from drrn.network.importing import import_pth
+from drrn.weights.store import Weights, load
+from tests.small_weights import small_weights
+
+ENGINES = ["reference", *kernels_here()]
+
+CONFIGS: list[dict[str, Any]] = [
+    {"units": 0},
+    {"units": 3},
+    {"units": 2, "blocks": 3},
+    {"units": 3, "blocks": 2, "skip": "chain"},
+    {"units": 2, "blocks": 2, "skip": "rectified", "bias": False},
+    {"units": 2, "skip": "none"},
+    {"units": 2, "batch_norm": True, "blocks": 2},
+    {"units": 3, "share": False},
+    {"units": 1, "global_residual": False},
+    {"units": 1, "channels": 3, "unshuffle": 2},
+    {"units": 1, "channels": 3, "unshuffle": 4, "width": 16},
+    {"units": 1, "width": 20},
+    {"units": 1, "width": 72},
+]
+
+
+def engine_of(name: str, weights: Weights, threads: int = 1) -> StreamingEngine:
+    if name == "reference":
+        return ReferenceEngine(weights)
+    return NativeEngine(weights, threads=threads, kernels=name)
+
+
+def exactly(weights: Weights, ilr: Planes) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """What torch computes in float64."""
+    with torch.no_grad():
+        sr: np.ndarray[Any, np.dtype[np.float64]] = (
+            build(weights).double()(torch.from_numpy(ilr)[None].double())[0].numpy()
+        )
+    return sr
+
+
+def assert_close(sr: Planes, expected: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+    """At least 100 dB, and 1e-4 at most in every pixel."""
+    off = sr - expected
+    place = np.unravel_index(np.abs(off).argmax(), off.shape)
+    assert np.abs(off).max() <= 1e-4, f"off by {off[place]:.2e} at {place} of {off.shape}"
+    assert (off**2).mean() <= 1e-10
+
+
+def noise(config: DRRNConfig, height: int, width: int, seed: int = 0) -> Planes:
+    return np.random.default_rng(seed).random((config.channels, height, width), np.float32)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("fields", CONFIGS, ids=str)
+@settings(max_examples=12)
+@given(st.integers(1, 80), st.integers(1, 80), st.integers(0, 2**31))
+def test_a_streamed_picture_is_the_networks(
+    name: str, fields: dict[str, Any], height: int, width: int, seed: int
+) -> None:
+    weights = small_weights(seed, **fields)
+    ilr = noise(weights.config, height, width, seed)
+    assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize(("height", "width"), [(1, 2000), (2000, 1), (2, 1999), (997, 3), (211, 223)])
+def test_long_and_prime_sides(name: str, height: int, width: int) -> None:
+    weights = small_weights(units=3, unshuffle=2)
+    ilr = noise(weights.config, height, width)
+    assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ENGINES)
+@settings(max_examples=150)
+@given(st.data())
+def test_any_config_and_size_at_length(name: str, data: st.DataObject) -> None:
+    pick = data.draw
+    fields: dict[str, Any] = {
+        "blocks": pick(st.integers(1, 4)),
+        "units": pick(st.integers(0, 12)),
+        "width": pick(st.sampled_from([8, 16, 24, 32, 40, 64])),
+        "skip": pick(st.sampled_from(["source", "chain", "none", "rectified"])),
+        "global_residual": pick(st.booleans()),
+        "batch_norm": pick(st.booleans()),
+        "bias": pick(st.booleans()),
+        "share": pick(st.booleans()),
+        "channels": pick(st.sampled_from([1, 3])),
+        "unshuffle": pick(st.sampled_from([1, 2, 4])),
+    }
+    weights = small_weights(pick(st.integers(0, 2**31)), **fields)
+    ilr = noise(weights.config, pick(st.integers(1, 400)), pick(st.integers(1, 400)))
+    assert_close(engine_of(name, weights, pick(st.integers(1, 4))).run(ilr), exactly(weights, ilr))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_packaged_weights_are_exact(name: str) -> None:
+    weights = load("small")
+    ilr = np.kron(noise(weights.config, 24, 30), np.ones((1, 8, 8), np.float32))  # edges, which ring the most
+    assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_fifty_two_trained_layers_are_exact(name: str, data: Path) -> None:
+    """The longest way for errors to grow: another project's B1U25 of width 128."""
+    weights = import_pth(data.parent / "weights/drrn_B1U25_noBN_muneebaadil.pt", units=25, skip="rectified")
+    ilr = np.kron(noise(weights.config, 8, 9), np.ones((1, 8, 8), np.float32))
+    assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
+
+
+@pytest.mark.parametrize("kernels", kernels_here())
+@pytest.mark.parametrize("fields", [{}, {"width": 72, "units": 1}, {"unshuffle": 2, "channels": 3}], ids=str)
+def test_any_number_of_threads_gives_the_same_bytes(kernels: str, fields: dict[str, Any]) -> None:
+    weights = small_weights(**fields)
+    ilr = noise(weights.config, 121, 143)
+    alone = NativeEngine(weights, threads=1, kernels=kernels).run(ilr)
+    for threads in (2, 3, 7):
+        assert (NativeEngine(weights, threads=threads, kernels=kernels).run(ilr) == alone).all()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@settings(max_examples=25)
+@given(st.lists(st.integers(0, 70), max_size=8), st.sampled_from([1, 2, 4]))
+def test_bands_of_any_height_give_the_same_picture(name: str, heights: list[int], unshuffle: int) -> None:
+    weights = small_weights(unshuffle=unshuffle)
+    ilr = noise(weights.config, sum(heights), 37)
+    engine = engine_of(name, weights)
+
+    def bands() -> Iterator[Planes]:
+        top = 0
+        for height in heights:
+            yield ilr[:, top : top + height]
+            top += height
+
+    streamed = np.concatenate([ilr[:, :0], *engine.stream(bands())], axis=1)
+    assert streamed.shape == ilr.shape
+    assert (streamed == engine.run(ilr)).all()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_rows_come_out_while_others_still_go_in(name: str) -> None:
+    weights = small_weights()
+    given_: list[int] = []
+
+    def bands() -> Iterator[Planes]:
+        for _ in range(20):
+            given_.append(16)
+            yield np.zeros((1, 16, 40), np.float32)
+
+    rows = 0
+    for band in engine_of(name, weights).stream(bands()):
+        rows += band.shape[1]
+        assert sum(given_) - rows <= 16 + 32 + weights.config.halo  # a band given, one at work, and the layers' lag
+    assert rows == 320
+
+
+def test_memory_grows_with_the_width_and_not_with_the_height() -> None:
+    for name in ("reference", "native"):
+        engine = choose(small_weights(), engine=name)
+        assert engine.memory(10**6, 500) == engine.memory(100, 500)
+        assert 1.5 < engine.memory(100, 40000) / engine.memory(100, 20000) < 2.5
+
+
+@pytest.mark.parametrize("name", ["reference", "native"])
+def test_progress_is_told_by_rows(name: EngineName) -> None:
+    told: list[int] = []
+    choose(small_weights(), engine=name).run(np.zeros((1, 300, 20), np.float32), told.append)
+    assert sum(told) == 300 and len(told) > 3
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_what_is_no_number_stays_none(name: str, poison: float) -> None:
+    """A ReLU that turned NaN into 0 would hide it, and a wrong picture would be written."""
+    weights = small_weights()
+    ilr = noise(weights.config, 40, 40)
+    ilr[0, 20, 20] = poison
+    assert not np.isfinite(engine_of(name, weights).run(ilr)[0, 20, 20])
+
+
+class StoppedError(Exception):
+    """What a signal's handler raises."""
+
+
+def test_a_signal_ends_a_band_at_its_next_layer() -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise StoppedError
+
+    weights = small_weights(units=50, width=64)
+    engine = NativeEngine(weights, threads=1)
+    wide = np.zeros((1, 64, 6000), np.float32)
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        began = time.perf_counter()
+        with pytest.raises(StoppedError):
+            engine.run(np.concatenate([wide] * 20, axis=1))
+        assert time.perf_counter() - began < 5  # the whole takes some minutes
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    ilr = noise(weights.config, 20, 20)
+    assert_close(engine.run(ilr), exactly(weights, ilr))  # and it goes on
+
+
+def test_the_fastest_kernels_that_the_cpu_has_are_taken() -> None:
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    expected = "avx512" if " avx512f" in flags else "avx2" if " avx2" in flags else kernels_here()[-1]
+    assert NativeEngine(small_weights(), threads=2).name == f"native ({expected}, 2 threads)"
+
+
+def test_misuse_is_a_value_error() -> None:
+    engine = NativeEngine(small_weights(), threads=1)
+    with pytest.raises(ValueError, match="no such kernels"):
+        NativeEngine(small_weights(), kernels="mmx")
+    with pytest.raises(ValueError, match="rows of another picture"):
+        list(engine.stream(iter([np.zeros((1, 8, 8), np.float32), np.zeros((1, 8, 9), np.float32)])))
+    with pytest.raises(ValueError, match="rows of another picture"):
+        engine.run(np.zeros((3, 8, 8), np.float32))
+
+
+def test_a_picture_too_wide_for_the_memory_says_so() -> None:
+    def bands() -> Iterator[Planes]:
+        yield np.broadcast_to(np.float32(0), (1, 0, 2**30))
+
+    with pytest.raises(room.OutOfMemoryError, match="Not enough memory for a picture of this width"):
+        list(NativeEngine(small_weights(width=1024, units=100, share=True), threads=1).stream(bands()))
+
+
+def test_units_share_one_transformed_kernel() -> None:
+    shared = NativeEngine(small_weights(units=9), threads=1)
+    plan = layers(small_weights(units=9))
+    assert len({id(layer.kernel) for layer in plan}) == 4
+    assert len({id(kernel) for kernel in ReferenceEngine(small_weights(units=9)).kernels}) == 4
+    assert shared.network.memory(100) > 0
+
+
+def test_winograds_transform_of_a_delta_is_its_matrix() -> None:
+    """F(4, 3) of the kernel that copies a pixel copies it: G's and A's constants belong together."""
+    kernel = np.zeros((1, 1, 3, 3), np.float32)
+    kernel[0, 0, 1, 1] = 1
+    assert transform(kernel).shape == (36, 1, 1)
+    weights = small_weights(units=0, width=8, bias=False)
+    assert_close(
+        ReferenceEngine(weights).run(noise(weights.config, 9, 9)), exactly(weights, noise(weights.config, 9, 9))
+    )
+
+
+def test_without_a_compiler_the_reference_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "drrn.engines._native", None)
+    monkeypatch.delattr(drrn.engines, "_native")
+    monkeypatch.delitem(sys.modules, "drrn.engines.native")
+    monkeypatch.setattr(room, "is_compiled", lambda: False)
+    assert choose(small_weights()).name == "reference (NumPy)"
+    with pytest.raises(EngineError, match=r"The native engine was not compiled here\. Take --engine reference"):
+        choose(small_weights(), engine="native")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "native", "device": "cuda"}, "The native engine computes in float32 on the CPU. --device needs"),
+        ({"precision": "float16"}, "--precision needs --engine torch"),
+        ({"engine": "reference", "compiled": True}, "--compile needs --engine torch"),
+    ],
+)
+def test_options_of_torch_are_refused_elsewhere(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(EngineError, match=message):
+        choose(small_weights(), **options)
