@@ -13,8 +13,10 @@ from typing import Any, NoReturn
 import tyro
 
 from drrn import __version__
+from drrn.apps.bench import bench
 from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
+from drrn.apps.export import export
 from drrn.apps.models import import_model, list_models, pack_model, show_model
 from drrn.apps.train import recipe_in, train_with
 from drrn.apps.upscale import upscale
@@ -34,6 +36,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train_with(RECIPES["report"]),
     "evaluate": evaluate,
     "compare": compare,
+    "bench": bench,
+    "export": export,
     "models": models,
 }
 MODELS: dict[str, Callable[..., Any]] = {

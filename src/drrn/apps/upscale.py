@@ -66,6 +66,7 @@ def upscale(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from drrn.engines.engine import pick
     from drrn.upscaling.jobs import plan
     from drrn.upscaling.upscaler import Upscaler
 
@@ -100,8 +101,7 @@ def upscale(
         compiled=compile,
         max_memory=max_memory << 20,
     )
-    if engine == "auto" and upscaler.engine.name.startswith("reference"):
-        aside.print("drrn: the native engine was not compiled here; its NumPy counterpart is some times slower.")
+    computing = f"{upscaler.engine.name}: {pick(device)[1]}" if engine == "auto" else upscaler.engine.name
     if not estimate and output is not None and (len(pictures) > 1 or not output.suffix):
         try:
             output.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def upscale(
     with Progress(*columns, console=aside, disable=not aside.is_terminal, transient=True) as progress:
         for job in jobs:
             try:
-                _do(job, upscaler, progress, stop_at_estimate=estimate, overwrite=overwrite, as_json=json)
+                _do(job, upscaler, computing, progress, stop_at_estimate=estimate, overwrite=overwrite, as_json=json)
             except DRRNError as error:
                 if len(pictures) == 1:
                     raise
@@ -138,7 +138,14 @@ def parse_size(text: str) -> "Size":
 
 
 def _do(
-    job: "Job", upscaler: "Upscaler", progress: "Progress", *, stop_at_estimate: bool, overwrite: bool, as_json: bool
+    job: "Job",
+    upscaler: "Upscaler",
+    computing: str,
+    progress: "Progress",
+    *,
+    stop_at_estimate: bool,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     from drrn.media.files import read, write
 
@@ -156,12 +163,12 @@ def _do(
     }
     expected = f"about {_time(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
     if stop_at_estimate:
-        print(json_lines.dumps(about) if as_json else f"{line} · {upscaler.engine.name} · {expected}")
+        print(json_lines.dumps(about) if as_json else f"{line} · {computing} · {expected}")
         return
     began = time.perf_counter()
     picture = read(job.source, max_pixels=job.header.width * job.header.height)  # a damaged file ends here
     if not as_json:
-        progress.console.print(f"{line} · {upscaler.engine.name} · {expected}", markup=False)
+        progress.console.print(f"{line} · {computing} · {expected}", markup=False)
     bar = progress.add_task(job.source.name, total=1.0)
     size = (job.width, job.height)
     result = upscaler.upscale(picture, size=size, progress=lambda share: progress.update(bar, completed=share))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +72,8 @@ def choose(
 ) -> Engine:
     """The engine that runs `weights` here.
 
-    auto is torch where `device` names an accelerator, else the native engine, and where that was not compiled the same
-    algorithm in NumPy.
-
     Args:
+        engine: auto is the first that `pick` gives.
         device: auto, cpu, cuda, cuda:1, mps; all but the first two are torch's.
         units: residual units to run in each block; None for what the weights were trained for at most.
         threads: CPU threads, 0 for all cores.
@@ -90,7 +88,7 @@ def choose(
         trained = f"{high} units" if low == high else f"{low} to {high} units"
         raise EngineError(f"{weights.name or 'These weights'} can't run {units} units: trained for {trained}.")
     if engine == "auto":
-        engine = "torch" if device not in ("auto", "cpu") else "native" if is_compiled() else "reference"
+        engine, _ = pick(device)
     if engine != "torch":
         for option, given in [("--device", device not in ("auto", "cpu")), ("--precision", precision != "float32")]:
             if given:
@@ -127,6 +125,15 @@ def choose(
         raise EngineError(
             f"The {engine} engine needs {error.name}. Install it: pip install 'drrn[{extra}]'."
         ) from error
+
+
+def pick(device: str = "auto") -> tuple[Literal["torch", "native", "reference"], str]:
+    """The engine that auto is here, and why."""
+    if device not in ("auto", "cpu"):
+        return "torch", f"the one that runs on {device}"
+    if is_compiled():
+        return "native", "the fastest on a CPU"
+    return "reference", "the native engine was not compiled here, and its NumPy counterpart is many times slower"
 
 
 def is_compiled() -> bool:

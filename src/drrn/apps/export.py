@@ -1,0 +1,52 @@
+"""`drrn export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from drrn.errors import UsageError
+from drrn.weights import DEFAULT
+
+
+def export(
+    output: Positional[Path],
+    /,
+    *,
+    model: Annotated[str, arg(aliases=["-m"])] = DEFAULT,
+    scale: Annotated[float | None, arg(aliases=["-s"])] = None,
+    units: int | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Write a model as ONNX, for programs without drrn, once ONNX Runtime has computed the same from it.
+
+    The file takes planes that were enlarged by bicubic (ilr) and gives them sharpened (sr): float32, any size. With a
+    scale it takes an RGB picture of 8 bits and gives the larger one, with all that `drrn upscale` does inside.
+
+    Args:
+        output: The file to write, ending in .onnx.
+        model: A packaged model (`drrn models list`) or a weights file.
+        scale: How many times larger, above 1 and at most 4, to have the enlargement inside.
+        units: Residual units to run, for models trained with several: fewer are faster.
+        overwrite: Replace the output where it exists.
+    """
+    if output.suffix != ".onnx":
+        raise UsageError(f"{output} must end in .onnx.")
+    try:
+        from drrn.engines import onnx
+    except ModuleNotFoundError as error:
+        raise UsageError(f"Exporting needs {error.name}. Install it: pip install 'drrn[onnx]'.") from error
+    from drrn.upscaling.upscaler import target_size
+    from drrn.weights import store
+
+    if scale is not None:
+        target_size(1, 1, scale, None)  # refuses what `drrn upscale` does
+    checked = onnx.export(store.load(model), output, units=units, scale=scale, overwrite=overwrite)
+    found = (
+        f"at most {checked.difference:.1g} off"
+        if scale is None
+        else f"at most {checked.difference:.0f} of 255 off, in {checked.differing:.2%} of the samples"
+    )
+    sizes = ", ".join(f"{width}x{height}" for height, width in onnx.SIZES)
+    print(f"{output} · ONNX Runtime and {checked.engine} agree on {sizes}: {found}")
+    return 0

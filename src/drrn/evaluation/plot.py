@@ -1,0 +1,117 @@
+"""A report of speed and memory as one picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from drrn.atomic import atomic
+from drrn.evaluation.performance import Growth, Report, Row, number
+
+OURS, OTHERS, INK = "#c1440e", "#9aa9b5", "#333333"
+WIDTH = 11.0
+BAR = 0.24
+"""Inches, as the next: a bar with the gap to the one below it."""
+FRAME = 0.9
+"""What a panel has above and below its bars."""
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+"""0.01 where a logarithmic axis would write a power of ten."""
+
+
+def plot(report: Report, path: Path, *, overwrite: bool = True) -> None:
+    """Write it as a picture of the kind that the suffix of `path` says.
+
+    Raises:
+        DRRNError: the file can't be written.
+    """
+    with atomic(path, overwrite=overwrite) as temporary:
+        draw(report).savefig(temporary, dpi=110, metadata={"Software": None} if path.suffix == ".png" else None)
+
+
+def draw(report: Report) -> Figure:
+    """Bars for each network, bars for its peers, and lines for what grows."""
+    panels = [report.of("runners", name) for name in report.networks]
+    pairs = [panels[index : index + 2] for index in range(0, len(panels), 2)]
+    peers = fastest(report.of("networks"))
+    heights = [BAR * max(map(len, pair)) + FRAME for pair in pairs]
+    heights += [BAR * len(peers) + FRAME] * bool(peers) + [2.8] * bool(report.growth)
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
+    for line, pair in enumerate(pairs):
+        for column, rows in enumerate(pair):
+            labels = [row.runner for row in rows]
+            title = f"{rows[0].network}: {rows[0].macs / 1000:,.0f}k multiply-adds a pixel"
+            bars(figure.add_subplot(grid[line, column]), rows, labels, title)
+    if peers:
+        labels = [f"{row.network} ({row.runner})" for row in peers]
+        title = "Networks, each by the fastest that ran it (threads: " + f"{report.threads})"
+        bars(figure.add_subplot(grid[len(pairs), :]), peers, labels, title)
+    if report.growth:
+        time, memory = (figure.add_subplot(grid[-1, column]) for column in (0, 1))
+        name = report.growth[0].network
+        grown(time, report.growth, [each.seconds for each in report.growth], f"{name}: seconds")
+        time.set_yscale("log")
+        time.yaxis.set_major_formatter(PLAIN)
+        grown(memory, report.growth, [each.peak_mb for each in report.growth], f"{name}: MB at the peak")
+        memory.set_ylim(bottom=0)
+    return figure
+
+
+def fastest(rows: Sequence[Row]) -> list[Row]:
+    """The fastest row of each network, in their order."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        known = best.get(row.network)
+        if known is None or row.seconds_per_megapixel < known.seconds_per_megapixel:
+            best[row.network] = row
+    return list(best.values())
+
+
+def bars(axes: Axes, rows: Sequence[Row], labels: Sequence[str], title: str) -> None:
+    """Seconds a megapixel, the first row on top, on a logarithmic axis."""
+    values = [row.seconds_per_megapixel for row in rows]
+    colours = [OURS if row.runner == "native" else OTHERS for row in rows]
+    axes.barh(range(len(rows)), values, color=colours, height=0.72)
+    axes.set_yticks(range(len(rows)), labels)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xscale("log")
+    axes.set_xlim(min(values) / 3, max(values) * 3)
+    for place, value in enumerate(values):
+        ratio = f"   {number(value / values[0])}x" if place else ""
+        axes.annotate(
+            f"{number(value)}{ratio}",
+            (value, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=INK,
+        )
+    axes.set_xlabel("seconds a megapixel", fontsize=8)
+    _clean(axes, title)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def grown(axes: Axes, growth: Sequence[Growth], values: Sequence[float], what: str) -> None:
+    """A line for each runner over megapixels."""
+    for runner in dict.fromkeys(each.runner for each in growth):
+        points = [(each.megapixels, value) for each, value in zip(growth, values, strict=True) if each.runner == runner]
+        colour = OURS if runner == "native" else OTHERS
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colour, label=runner)
+    axes.set_xscale("log")
+    axes.set_xlabel("megapixels", fontsize=8)
+    axes.grid(color="#e6e9ec", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False, fontsize=8)
+    _clean(axes, what)
+
+
+def _clean(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=10, loc="left", color=INK)
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.minorticks_off()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_formatter(PLAIN)

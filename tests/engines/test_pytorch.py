@@ -1,0 +1,110 @@
+"""The torch engine computes one network, however it is told to."""
+
+import re
+
+import numpy as np
+import pytest
+
+from drrn.core.metrics import psnr
+from drrn.engines import Precision
+from drrn.engines.pytorch import TorchEngine, build
+from drrn.errors import EngineError
+from drrn.weights.store import Weights
+from tests.small_weights import small_weights
+
+COMPILING = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+"""What torch's own compiler warns of when it is imported."""
+
+ILR = np.random.default_rng(0).random((1, 24, 30), np.float32)
+
+
+@pytest.fixture
+def weights() -> Weights:
+    return small_weights(unshuffle=2, batch_norm=True)
+
+
+def test_the_layout_in_memory_changes_nothing(weights: Weights) -> None:
+    last, first = (TorchEngine(weights, device="cpu", channels_last=on).run(ILR) for on in (True, False))
+    assert np.abs(last - first).max() <= 1e-5
+    assert np.abs(last - ILR).max() > 1e-2  # the network does something
+
+
+@pytest.mark.parametrize("global_residual", [True, False])
+def test_it_is_the_network_itself(global_residual: bool) -> None:
+    import torch
+
+    weights = small_weights(global_residual=global_residual)
+    with torch.inference_mode():
+        expected = build(weights)(torch.from_numpy(ILR)[None])[0].numpy()
+    assert np.abs(TorchEngine(weights, device="cpu").run(ILR) - expected).max() <= 1e-6
+
+
+@pytest.mark.parametrize(("precision", "least"), [("bfloat16", 40), ("float16", 58)])
+def test_16_bits_compute_nearly_the_same_and_give_float32(weights: Weights, precision: Precision, least: float) -> None:
+    exact = TorchEngine(weights, device="cpu").run(ILR)
+    rounded = TorchEngine(weights, device="cpu", precision=precision).run(ILR)
+    assert rounded.dtype == np.float32 and rounded.shape == ILR.shape
+    assert least < psnr(rounded, exact, peak=1) < 100
+
+
+def test_16_bits_do_not_round_ilr() -> None:
+    """A network that adds nothing gives ilr to the last bit: bfloat16 would leave it 256 levels below 1."""
+    nothing = small_weights(gain=0.0, bias=False)
+    assert (TorchEngine(nothing, device="cpu", precision="bfloat16").run(ILR) == ILR).all()
+
+
+@COMPILING
+def test_a_compiled_network_computes_the_same_at_every_size() -> None:
+    weights = small_weights(units=1, width=4)
+    plain, compiled = (TorchEngine(weights, device="cpu", compiled=on) for on in (False, True))
+    for ilr in (ILR, ILR[:, :17, :9]):
+        assert np.abs(compiled.run(ilr) - plain.run(ilr)).max() <= 1e-5
+
+
+@COMPILING
+def test_what_can_not_be_compiled_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def fail(*_: object) -> None:
+        raise InvalidCxxCompiler
+
+    engine = TorchEngine(small_weights(), device="cpu")
+    monkeypatch.setattr(engine, "network", torch.compile(engine.network, backend=fail))
+    with pytest.raises(EngineError, match=r"^torch can't compile the network here \(.*\)\. Leave out --compile\.$"):
+        engine.run(ILR)
+
+
+@COMPILING
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "torch (cpu)"),
+        ({"precision": "bfloat16", "compiled": True}, "torch (cpu, bfloat16, compiled)"),
+        ({"channels_last": False}, "torch (cpu)"),
+    ],
+)
+def test_its_name_says_what_it_is(options: dict[str, object], name: str) -> None:
+    assert TorchEngine(small_weights(), device="cpu", **options).name == name  # type: ignore[arg-type]
+
+
+def test_fewer_units_are_fewer(weights: Weights) -> None:
+    few, all_of_them = (TorchEngine(weights, device="cpu", units=units).run(ILR) for units in (1, None))
+    assert np.abs(few - all_of_them).max() > 1e-4
+
+
+def test_the_end_is_told(weights: Weights) -> None:
+    told: list[int] = []
+    TorchEngine(weights, device="cpu").run(ILR, told.append)
+    assert told == [24]
+
+
+def test_memory_grows_with_the_pixels(weights: Weights) -> None:
+    engine = TorchEngine(weights, device="cpu")
+    assert not engine.streams
+    assert engine.memory(200, 300) == 2 * engine.memory(100, 300) > 4 * 200 * 300 * weights.config.width // 4
+
+
+def test_an_unknown_device_is_one_sentence() -> None:
+    with pytest.raises(EngineError, match=re.escape("There is no device 'warp' here. Give auto or cpu.")):
+        TorchEngine(small_weights(), device="warp")
