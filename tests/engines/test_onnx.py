@@ -16,11 +16,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from drrn.core.config import Skip
 from drrn.engines import onnx as room
-from drrn.engines.engine import OutOfMemoryError, choose
+from drrn.engines.engine import choose
 from drrn.engines.onnx import OnnxEngine, export, model, picture_model
 from drrn.engines.pytorch import build
 from drrn.errors import DRRNError, EngineError
@@ -284,10 +286,13 @@ print(np.isfinite(engine.run(ilr[:, :200, :200])).all())
     assert said == "Not enough memory for a piece of 1500x1500.\nTrue\n"
 
 
-def test_another_failure_of_the_runtime_keeps_its_traceback() -> None:
-    with pytest.raises(Exception, match="Got: 2 Expected: 1") as met:
-        OnnxEngine(small_weights(), threads=1).run(np.zeros((2, 8, 8), np.float32))
-    assert not isinstance(met.value, OutOfMemoryError)
+def test_another_failure_of_the_runtime_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object) -> None:
+        raise Fail("a node is broken")
+
+    monkeypatch.setattr(room, "_run", fail)
+    with pytest.raises(Fail, match="a node is broken"):
+        OnnxEngine(small_weights(), threads=1).run(np.zeros((1, 8, 8), np.float32))
 
 
 # --- export ---
@@ -330,6 +335,29 @@ def test_another_bicubic_in_the_graph_is_not_written(tmp_path: Path, monkeypatch
     theirs = [[0, 1, 0, 0], [a, 0, -a, 0], [-2 * a, -a - 3, 2 * a + 3, a], [a, a + 2, -a - 2, -a]]
     monkeypatch.setattr(room, "KEYS", np.array(theirs, np.float32))
     with pytest.raises(EngineError, match=r"\(allowed is 1\), and in .*% of the samples \(allowed is 1%\)"):
+        export(small_weights(), tmp_path / "tiny.onnx", scale=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_levels_that_are_cut_off_and_not_rounded_are_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No sample is off by more than one level, but half of them are."""
+
+    def cut_off(*given: Any) -> onnx.ModelProto:
+        proto = picture_model(*given)
+        (half,) = [
+            t
+            for t in proto.graph.initializer
+            if t.data_type == onnx.TensorProto.FLOAT and not t.dims and numpy_helper.to_array(t) == 0.5
+        ]
+        half.CopyFrom(numpy_helper.from_array(np.zeros((), np.float32), half.name))
+        return proto
+
+    monkeypatch.setattr(room, "picture_model", cut_off)
+    with pytest.raises(
+        EngineError, match=r"by 1 \(allowed is 1\), and in \d\d\.\d\d% of the samples \(allowed is 1%\)"
+    ):
         export(small_weights(), tmp_path / "tiny.onnx", scale=2)
     assert not list(tmp_path.iterdir())
 

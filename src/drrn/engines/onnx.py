@@ -81,7 +81,7 @@ class OnnxEngine:
 
     def run(self, ilr: Planes, done: Callable[[int], None] = lambda rows: None) -> Planes:
         try:
-            sr: Planes = _run(self.session, np.ascontiguousarray(ilr[None], np.float32))[0]
+            sr: Planes = _run(self.session, ilr[None])[0]
         except (Fail, RuntimeException, MemoryError) as error:
             if "alloc" not in str(error):  # ONNX Runtime has no exception of its own for it
                 raise
@@ -325,14 +325,13 @@ def _session(proto: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSessi
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # it would hold the memory of a run twice where the next has the same size
+    options.enable_mem_pattern = False  # with it, the second run of a size took up to a half more memory
     options.log_severity_level = 4  # what fails is raised; who catches it decides what is printed
     return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _run(session: onnxruntime.InferenceSession, given: NDArray[Any]) -> NDArray[Any]:
     options = onnxruntime.RunOptions()
-    options.log_severity_level = 4
     # else it keeps the memory of a run, which is of no use to the next where that is larger
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     (made,) = session.run(None, {session.get_inputs()[0].name: given}, options)

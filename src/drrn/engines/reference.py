@@ -170,11 +170,18 @@ def to_planes(cells: Planes, cell: int) -> Planes:
 
 def _both_ways(matrix: Planes, tiles: Planes) -> Planes:
     """matrix @ tile @ matrix.T for every tile: (6, 6, ...) -> (n, n, ...)."""
-    down = np.stack([_combine(row, tiles) for row in matrix])
-    return np.stack([_combine(row, down.swapaxes(0, 1)) for row in matrix], axis=1)
+    half = np.empty((len(matrix), *tiles.shape[1:]), np.float32)
+    whole = np.empty((len(matrix), *half.shape[:1], *tiles.shape[2:]), np.float32)
+    for index, row in enumerate(matrix):
+        _combine(row, tiles, half[index])
+    for index, row in enumerate(matrix):
+        _combine(row, half.swapaxes(0, 1), whole[:, index])
+    return whole
 
 
-def _combine(row: Planes, parts: Planes) -> Planes:
-    """The sum of `parts`, each times its number in `row`: most are 0."""
-    used = [float(factor) * parts[index] for index, factor in enumerate(row) if factor]
-    return np.add.reduce(used) if len(used) > 1 else used[0]
+def _combine(row: Planes, parts: Planes, to: Planes) -> None:
+    """The sum of `parts`, each times its number in `row`: most are 0, and a product by BLAS would be slower."""
+    first, *others = np.flatnonzero(row)
+    np.multiply(parts[first], row[first], out=to)
+    for index in others:
+        to += row[index] * parts[index]
