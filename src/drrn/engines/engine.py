@@ -1,5 +1,6 @@
 """What an engine is, and which one runs."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Literal, Protocol
@@ -139,6 +140,13 @@ def pick(device: str = "auto") -> tuple[Literal["torch", "native", "reference"],
 def is_compiled() -> bool:
     """Whether the native engine was compiled when drrn was installed."""
     return find_spec("drrn.engines._native") is not None
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # which macOS and Windows lack
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_streaming(engine: StreamingEngine, ilr: Planes, done: Callable[[int], None]) -> Planes:

@@ -3,13 +3,12 @@
 It imports only where drrn was installed with a C++ compiler, or from a wheel.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 import drrn.engines._native as _native  # which says, unlike `from`, that there is no such module
-from drrn.engines.engine import OutOfMemoryError, Planes, run_streaming
+from drrn.engines.engine import OutOfMemoryError, Planes, cores, run_streaming
 from drrn.engines.layers import layers
 from drrn.weights.store import Weights
 
@@ -62,10 +61,3 @@ class NativeEngine:
 def kernels_here() -> list[str]:
     """What this CPU can run, the fastest first: avx512, avx2, neon, baseline."""
     return _native.kernels()
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # which macOS and Windows lack
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

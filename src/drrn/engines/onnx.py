@@ -5,7 +5,6 @@ runtime has are used, and doubles only where the size of a picture is computed.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -22,7 +21,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 from drrn.atomic import atomic
 from drrn.core.colour import FROM_RGB, OFFSET, TO_RGB, levels, rgb, ycbcr
 from drrn.core.resize import imresize
-from drrn.engines.engine import Engine, OutOfMemoryError, Planes, choose
+from drrn.engines.engine import Engine, OutOfMemoryError, Planes, choose, cores
 from drrn.engines.layers import layers
 from drrn.errors import EngineError
 from drrn.weights.store import Weights
@@ -69,7 +68,7 @@ class OnnxEngine:
     streams = False
 
     def __init__(self, weights: Weights, *, units: int | None = None, threads: int = 0):
-        threads = threads or os.cpu_count() or 1
+        threads = threads or cores()
         plural = "s" if threads > 1 else ""
         self.name = f"onnx (ONNX Runtime {onnxruntime.__version__}, cpu, {threads} thread{plural})"
         self.session = _session(model(weights, units), threads)

@@ -15,7 +15,7 @@ from time import perf_counter
 
 from drrn.core.metrics import psnr
 from drrn.data.pairs import pictures_in
-from drrn.engines.engine import BAND
+from drrn.engines.engine import BAND, cores
 from drrn.errors import EngineError, UsageError
 from drrn.evaluation.contenders import (
     BICUBIC,
@@ -252,11 +252,6 @@ def machine() -> dict[str, str]:
         lines = [line.partition(":")[2].strip() for line in about.read_text().splitlines() if "model name" in line]
         cpu = lines[0] if lines else cpu
     return {"cpu": cpu, "cores": str(os.cpu_count()), "system": f"{platform.system()} {platform.machine()}"}
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:
