@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from drrn.core.config import DRRNConfig
-from drrn.core.resize import degrade, imresize, modcrop
-from drrn.data.pairs import pictures_in, read_levels, unit
+from drrn.core.resize import imresize
+from drrn.data.pairs import make_pairs, pictures_in
 from drrn.engines.engine import Planes
 from drrn.engines.layers import EPSILON
 from drrn.weights import store
@@ -141,11 +141,10 @@ def example(network: Network, height: int, width: int) -> Planes:
 def calibration(folder: Path, channels: Literal[1, 3]) -> list[Planes]:
     """Crops of ilr at x2, from the middle of pictures."""
     crops = []
-    for path in pictures_in([folder])[:CALIBRATION_CROPS]:
-        hr = modcrop(unit(read_levels(path, channels)), 2)
-        ilr = imresize(degrade(hr, 2), *hr.shape[1:])
-        top, left = ((side - min(side, CALIBRATION_SIDE)) // 2 for side in ilr.shape[1:])
-        crops.append(ilr[:, top : top + CALIBRATION_SIDE, left : left + CALIBRATION_SIDE])
+    for pair in make_pairs(pictures_in([folder])[:CALIBRATION_CROPS], [2], channels):
+        top, left = ((side - min(side, CALIBRATION_SIDE)) // 2 for side in pair.ilr.shape[1:])
+        crop = pair.ilr[:, top : top + CALIBRATION_SIDE, left : left + CALIBRATION_SIDE]
+        crops.append(crop.astype(np.float32))
     return crops
 
 

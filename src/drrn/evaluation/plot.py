@@ -46,7 +46,7 @@ def draw(report: Report) -> Figure:
             bars(figure.add_subplot(grid[line, column]), rows, labels, title)
     if peers:
         labels = [f"{row.network} ({row.runner})" for row in peers]
-        title = "Networks, each by the fastest that ran it (threads: " + f"{report.threads})"
+        title = "Networks, each by the fastest that ran it"
         bars(figure.add_subplot(grid[len(pairs), :]), peers, labels, title)
     if report.growth:
         time, memory = (figure.add_subplot(grid[-1, column]) for column in (0, 1))
@@ -54,6 +54,7 @@ def draw(report: Report) -> Figure:
         grown(time, report.growth, [each.seconds for each in report.growth], f"{name}: seconds")
         time.set_yscale("log")
         time.yaxis.set_major_formatter(PLAIN)
+        time.minorticks_off()
         grown(memory, report.growth, [each.peak_mb for each in report.growth], f"{name}: MB at the peak")
         memory.set_ylim(bottom=0)
     return figure

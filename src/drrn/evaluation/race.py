@@ -101,7 +101,8 @@ def race(
     pictures_in([folder for folder in (data, calibration) if folder])
     ours = DEFAULT if DEFAULT in models else models[0]
 
-    rows = course.peak(sorted({1, threads}))
+    counts = sorted({1, threads})
+    rows = course.peak(counts)
     for name in models:
         rows += course.race("runners", [(name, runner, threads) for runner in runners])
     if with_peers:
@@ -110,10 +111,11 @@ def race(
         contenders += [(BICUBIC, "bicubic", 1), *((peer, runner, threads) for peer in peers() for runner in graphs)]
         rows += course.race("networks", contenders)
     if threads > 1:
-        counts = [*(2**power for power in range(10) if 2**power < threads), threads]
+        doubled = [*(2**power for power in range(10) if 2**power < threads), threads]
         rows += course.race(
-            "threads", [(ours, runner, count) for runner in THREADED if runner in runners for count in counts]
+            "threads", [(ours, runner, count) for runner in THREADED if runner in runners for count in doubled]
         )
+    rows += course.peak(counts)  # again: one short while, in which something else ran, would make it too low
     growth = list(course.grow(ours, runners, threads)) if with_growth else []
     return Report(
         machine=machine(),
