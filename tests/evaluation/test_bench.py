@@ -109,7 +109,8 @@ def test_a_median_is_not_moved_by_one_slow_lap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(123.4, "123"), (1234, "1234"), (12.34, "12.3"), (0.001234, "0.00123"), (1, "1.00"), (0, "0")]
+    ("value", "text"),
+    [(123.4, "123"), (1230, "1230"), (12.34, "12.3"), (9.999, "10.0"), (0.001234, "0.00123"), (1, "1.00"), (0, "0")],
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text

@@ -217,7 +217,8 @@ def _growth(growth: list[Growth]) -> tuple[list[str], Lines]:
 
 def number(value: float) -> str:
     """Three digits that count."""
-    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if value > 0 else "0"
+    rounded = float(f"{value:.3g}")  # first: 9.999 has one digit before the point, and 10.0 two
+    return f"{rounded:.{max(0, 2 - math.floor(math.log10(rounded)))}f}" if rounded > 0 else "0"
 
 
 def _cost(row: Row, first: Row) -> list[str]:
