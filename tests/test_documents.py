@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drrn.evaluation import performance
 from drrn.evaluation.table import to_markdown
 from drrn.media.files import write
 from drrn.media.picture import Picture
@@ -96,6 +97,11 @@ def test_the_table_is_made_of_the_json_beside_it() -> None:
     assert to_markdown(rows) == (ROOT / "docs" / "results.md").read_text()
     ours = {(row.data, row.scale): row for row in rows if row.model == DEFAULT}
     assert set(ours) == {(data, scale) for data in ("Set5", "Set14", "BSD100") for scale in (2, 3, 4)}
+
+
+def test_the_page_on_speed_is_made_of_the_json_beside_it() -> None:
+    report = performance.Report.from_json((ROOT / "docs/performance.json").read_text())
+    assert (ROOT / "docs/performance.md").read_text() == performance.to_markdown(report, "performance.png")
 
 
 def test_every_packaged_model_has_its_card() -> None:
