@@ -16,6 +16,7 @@ from drrn.media.files import write
 from drrn.media.picture import Picture
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
+from tests.small_vgg import small_vgg
 
 README = (ROOT / "README.md").read_text()
 CHEAPER = shlex.split("--epochs 1 --epoch-steps 2 --batch-size 4 --sheet-every 0 --validation-patches 8")
@@ -43,6 +44,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     shapes = [(4, 1, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)]
     torch.save({f"{i}": torch.zeros(shape) for i, shape in enumerate(shapes)}, folder / "port.pth")
+    for name in ("vgg16.pth", "lpips.pth"):
+        torch.save(small_vgg(linear=name == "lpips.pth"), folder / name)
     return folder
 
 

@@ -25,5 +25,13 @@ class TrainingError(DRRNError):
     """A training can't start, go on or be resumed."""
 
 
+class DivergedError(TrainingError):
+    """What a training computes is not finite any more: a result of its recipe, not of its surroundings."""
+
+
 class EngineError(DRRNError):
     """An engine is not to be had here, ran out of memory, or computed something that is no picture."""
+
+
+class StudyError(DRRNError):
+    """A study names experiments that are not there, or its folder holds something else."""

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drrn.core.colour import levels, luma
-from drrn.core.metrics import Score, judge, psnr, ssim
+from drrn.core.metrics import Score, judge, ms_ssim, psnr, ssim
 from drrn.core.resize import degrade, imresize, modcrop
 
 theirs: Any = pytest.importorskip("skimage.metrics")
+ndimage: Any = pytest.importorskip("scipy.ndimage")
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -43,6 +44,35 @@ def test_psnr_and_ssim_are_those_of_scikit_image(seed: int, height: int, width: 
     assert ssim(a, b) == pytest.approx(theirs.structural_similarity(a, b, **AS_THE_PAPERS), abs=1e-10)
     if not np.array_equal(a, b):
         assert psnr(a, b) == pytest.approx(theirs.peak_signal_noise_ratio(a, b, data_range=255), abs=1e-10)
+
+
+@pytest.mark.parametrize(("height", "width"), [(176, 176), (203, 191)])
+def test_ms_ssim_is_its_formula_with_the_filters_of_scipy(height: int, width: int) -> None:
+    a, b = planes(2, height, width)
+    expected, x, y = 1.0, a, b
+    for scale, weight in enumerate([0.0448, 0.2856, 0.3001, 0.2363, 0.1333]):
+
+        def mean(plane: NDArray[np.float64]) -> Any:
+            return ndimage.gaussian_filter(plane, 1.5, radius=5)[5:-5, 5:-5]
+
+        contrast = (2 * (mean(x * y) - mean(x) * mean(y)) + (0.03 * 255) ** 2) / (
+            mean(x * x) - mean(x) ** 2 + mean(y * y) - mean(y) ** 2 + (0.03 * 255) ** 2
+        )
+        whole = theirs.structural_similarity(x, y, **AS_THE_PAPERS)
+        expected *= (whole if scale == 4 else contrast.mean()) ** weight
+        # as in the authors' msssim.m: the mean with the next pixel, mirrored at the end, of every other one
+        x, y = (ndimage.uniform_filter(plane, 2, origin=-1, mode="reflect")[::2, ::2] for plane in (x, y))
+    assert 0.1 < ms_ssim(a, b) < 0.99
+    assert ms_ssim(a, b) == pytest.approx(expected, abs=1e-10)
+    assert ms_ssim(a / 255, b / 255, peak=1) == pytest.approx(expected, abs=1e-10)
+
+
+def test_ms_ssim_of_equal_planes_is_one_of_a_negative_0_and_of_a_small_plane_no_number() -> None:
+    a, _ = planes(4, 180, 176)
+    assert ms_ssim(a, a) == pytest.approx(1, abs=1e-12)
+    noise = levels(np.random.default_rng(0).random((176, 176))) + 0.0
+    assert ssim(noise, 255 - noise) < 0 and ms_ssim(noise, 255 - noise) == 0
+    assert isnan(ms_ssim(a[:175], a[:175]))
 
 
 def test_ssim_is_that_of_its_one_window_where_there_is_one() -> None:

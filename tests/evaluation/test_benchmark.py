@@ -67,7 +67,7 @@ def test_json_has_the_promised_fields(folder: Path) -> None:
     for row in rows:
         assert set(row) == {"model", "source", "data", "scale", "psnr", "ssim", "seconds", "peak_mb", "images"}
         assert (row["source"], row["data"], row["scale"]) == ("measured", folder.name, 3)
-        assert set(row["images"][0]) == {"name", "psnr", "ssim", "seconds"}
+        assert set(row["images"][0]) == {"name", "psnr", "ssim", "seconds", "ms_ssim", "flip"}
 
 
 def test_set5_is_recognised_by_its_pictures_and_not_by_its_folder(data: Path, tmp_path: Path) -> None:

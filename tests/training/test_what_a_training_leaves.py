@@ -48,8 +48,8 @@ def test_the_table_has_a_row_an_epoch(left: tuple[Path, list[Epoch]]) -> None:
 def test_times_are_kept_apart_from_what_can_be_repeated(left: tuple[Path, list[Epoch]]) -> None:
     run, _ = left
     rows = [line.split(",") for line in (run / "times.csv").read_text().splitlines()]
-    assert [int(epoch) for epoch, _, _ in rows] == [0, 1, 2, 3, 4]
-    assert all(0 < float(seconds) < 60 for _, seconds, _ in rows)
+    assert [int(epoch) for epoch, *_ in rows] == [0, 1, 2, 3, 4]
+    assert all(0 < float(seconds) < 60 and float(cpu_seconds) > 0 for _, seconds, cpu_seconds, _ in rows)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
@@ -100,5 +100,5 @@ def test_a_journal_that_cant_be_written_says_so(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run")
     (tmp_path / "run/times.csv").mkdir()
     with pytest.raises(DRRNError, match=r"times\.csv can't be written: Is a directory"):
-        journal.epoch([Epoch(0, 1, 1, 1, 1, 1, 1, 1)], 1.0)
+        journal.epoch([Epoch(0, 1, 1, 1, 1, 1, 1, 1)], 1.0, 1.0)
     journal.close()

@@ -18,10 +18,11 @@ from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
 from drrn.apps.models import import_model, list_models, pack_model, show_model
-from drrn.apps.train import recipe_in, train_with
+from drrn.apps.study import list_studies, report_study, run_study
+from drrn.apps.train import defaults_in, train_with
+from drrn.apps.tune import tune_with
 from drrn.apps.upscale import upscale
 from drrn.errors import DRRNError
-from drrn.training.config import RECIPES
 
 ABOUT = "Enlarge pictures with the Deep Recursive Residual Network, and train and judge such networks."
 
@@ -31,14 +32,21 @@ def models() -> int:
     raise AssertionError("parsed as a group of commands")
 
 
+def study() -> int:
+    """Run experiments, and report what they show: see `drrn study --help`."""
+    raise AssertionError("parsed as a group of commands")
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "upscale": upscale,
-    "train": train_with(RECIPES["report"]),
+    "train": train_with(*defaults_in([])),
+    "tune": tune_with(*defaults_in([])),
     "evaluate": evaluate,
     "compare": compare,
     "bench": bench,
     "export": export,
     "models": models,
+    "study": study,
 }
 MODELS: dict[str, Callable[..., Any]] = {
     "list": list_models,
@@ -46,6 +54,14 @@ MODELS: dict[str, Callable[..., Any]] = {
     "import": import_model,
     "pack": pack_model,
 }
+STUDY: dict[str, Callable[..., Any]] = {
+    "run": run_study,
+    "report": report_study,
+    "list": list_studies,
+}
+GROUPS = {"models": MODELS, "study": STUDY}
+STARTING = {"train": train_with, "tune": tune_with}
+"""Commands whose options start from a recipe or a file that the command line names."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -55,10 +71,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         print(f"drrn {__version__}")
         sys.exit(0)
     signal.signal(signal.SIGTERM, _end)
-    prog, commands = "drrn", {**COMMANDS, "train": train_with(recipe_in(args))}
-    if args[:1] == ["models"]:
-        prog, commands, args = "drrn models", MODELS, args[1:]
+    prog, commands = "drrn", COMMANDS
     try:
+        if args and args[0] in GROUPS:
+            prog, commands, args = f"drrn {args[0]}", GROUPS[args[0]], args[1:]
+        elif args and args[0] in STARTING:
+            commands = {**COMMANDS, args[0]: STARTING[args[0]](*defaults_in(args))}
         code = tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, description=ABOUT)
     except DRRNError as error:
         print(f"drrn: {' '.join(str(error).split())}", file=sys.stderr)

@@ -13,18 +13,19 @@ from tyro.conf import OmitArgPrefixes
 
 from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
-from drrn.training.config import RECIPES, SAVE_SECONDS, Recipe, Source, TrainConfig
+from drrn.training.config import RECIPES, SAVE_SECONDS, Recipe, Source, TrainConfig, read_config
 
 
-def train_with(defaults: TrainConfig) -> Callable[..., int]:
-    """The command, its options for training being those of a recipe unless given."""
+def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
+    """The command, its options being those of `network` and `training` unless given."""
 
     def train(
         source: Annotated[Source, OmitArgPrefixes],
         run: Path,
-        model: Annotated[DRRNConfig, OmitArgPrefixes] = DRRNConfig(),
-        how: Annotated[TrainConfig, OmitArgPrefixes] = defaults,
+        model: Annotated[DRRNConfig, OmitArgPrefixes] = network,
+        how: Annotated[TrainConfig, OmitArgPrefixes] = training,
         recipe: Recipe = "report",
+        config: Path | None = None,
         device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
         threads: int = 0,
         save_seconds: float = SAVE_SECONDS,
@@ -35,19 +36,17 @@ def train_with(defaults: TrainConfig) -> Callable[..., int]:
             run: Folder for all that the training leaves: config.json, history.csv, TensorBoard events, picture
                 sheets, last.ckpt to go on from and best.safetensors to use.
             recipe: What the options below start from: report (MSE, Adam), paper (the authors' SGD) or modern (ours).
+            config: A file that they start from instead, with the network too: the config.json of a run, or the
+                best.json of `drrn tune`.
             device: Where to compute. With torchrun, each process takes one device.
             threads: CPU threads, 0 for all cores. The same number gives the same weights.
             save_seconds: Seconds between two checkpoints within an epoch: what a crash costs at most.
         """
         try:
-            import torch
-
             from drrn.apps.watch import Show
             from drrn.training import run as room
         except ModuleNotFoundError as error:
             raise UsageError(f"Training needs {error.name}. Install it: pip install 'drrn[train]'.") from error
-        if threads:
-            torch.set_num_threads(threads)
         stop = Stop()
         command = shlex.join(["drrn", *sys.argv[1:]])
         with Show(how) as watch:
@@ -59,6 +58,7 @@ def train_with(defaults: TrainConfig) -> Callable[..., int]:
                 watch=watch,
                 command=command,
                 device=device,
+                threads=threads,
                 stopped=stop.is_asked,
                 save_seconds=save_seconds,
             )
@@ -74,13 +74,29 @@ def train_with(defaults: TrainConfig) -> Callable[..., int]:
     return train
 
 
-def recipe_in(args: list[str]) -> TrainConfig:
-    """The recipe that a command line names, the report's where it names none (or none that is known)."""
-    for word, following in pairwise([*args, ""]):
-        name = following if word == "--recipe" else word.partition("--recipe=")[2]
-        if name in RECIPES:
-            return RECIPES[name]
-    return RECIPES["report"]
+def defaults_in(args: list[str]) -> tuple[DRRNConfig, TrainConfig]:
+    """What a command line starts from: the file or the recipe that it names, or the report's (also for unknown ones).
+
+    Raises:
+        UsageError: it names both.
+        TrainingError: the file is missing, or is no config.
+    """
+    recipe, config = (_last(option, args) for option in ("--recipe", "--config"))
+    if recipe and config:
+        raise UsageError("--recipe and --config can't both be given: either is what all other options start from.")
+    if config:
+        return read_config(Path(config))
+    return DRRNConfig(), {str(name): how for name, how in RECIPES.items()}.get(recipe, RECIPES["report"])
+
+
+def _last(option: str, args: list[str]) -> str:
+    """The last value that is given to `option`, or nothing."""
+    given = [
+        following if word == option else word.removeprefix(f"{option}=")
+        for word, following in pairwise([*args, ""])
+        if word == option or word.startswith(f"{option}=")
+    ]
+    return given[-1] if given else ""
 
 
 class Stop:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from drrn.apps.words import duration
 from drrn.engines import EngineName, Precision
 from drrn.errors import DRRNError, UsageError
 from drrn.weights import DEFAULT
@@ -161,7 +162,7 @@ def _do(
         "estimated_seconds": float(f"{cost.seconds:.3g}"),
         "estimated_mb": cost.memory >> 20,
     }
-    expected = f"about {_time(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
+    expected = f"about {duration(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
     if stop_at_estimate:
         print(json_lines.dumps(about) if as_json else f"{line} · {computing} · {expected}")
         return
@@ -176,7 +177,7 @@ def _do(
     seconds = time.perf_counter() - began
     progress.remove_task(bar)
     print(
-        json_lines.dumps({**about, "seconds": round(seconds, 3)}) if as_json else f"{job.target} · {_time(seconds)}",
+        json_lines.dumps({**about, "seconds": round(seconds, 3)}) if as_json else f"{job.target} · {duration(seconds)}",
         flush=True,
     )
 
@@ -188,9 +189,3 @@ def _tell(failed: list[tuple[Path, DRRNError]], pictures: int, aside: "Console")
     if failed:
         print(f"{len(failed)} of {pictures} pictures failed.", file=sys.stderr)
     return (2 if len(failed) == pictures else 3) if failed else 0
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

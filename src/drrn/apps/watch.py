@@ -1,8 +1,10 @@
-"""What a training shows while it runs."""
+"""What a training and a study show while they run."""
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from drrn.apps.words import duration
+from drrn.study.run import End
 from drrn.training.config import TrainConfig
 from drrn.training.journal import Epoch
 
@@ -49,3 +51,30 @@ class Show:
 
     def note(self, sentence: str) -> None:
         self.console.print(sentence, highlight=False)
+
+
+class ShowStudy:
+    """A line an experiment; on a terminal also a bar with the time left for all."""
+
+    def __init__(self, experiments: int):
+        self.experiments, self.over = experiments, 0
+        self.console = console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+        self.bars = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.bar = self.bars.add_task("study", total=1.0, left="")
+        self.left = ""
+
+    def __enter__(self) -> "ShowStudy":
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def progress(self, share: float, seconds_left: float | None) -> None:
+        self.left = f"{100 * share:.0f} %" + (f", {duration(seconds_left)} left" if seconds_left is not None else "")
+        self.bars.update(self.bar, completed=share, left=self.left)
+
+    def end(self, end: End) -> None:
+        name = f"{end.task.experiment.name}, seed {end.task.experiment.seed}"
+        self.console.print(f"{name}: {end.outcome}, {end.about}  ({self.left})", highlight=False, soft_wrap=True)

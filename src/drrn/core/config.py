@@ -10,9 +10,6 @@ from typing import Any, Literal, get_args
 
 Skip = Literal["source", "chain", "none", "rectified"]
 
-LossName = Literal["mse", "l1", "charbonnier", "euclidean"]
-"""What a training can minimise. The functions are `drrn.network.losses.LOSSES`."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class DRRNConfig:

@@ -17,6 +17,9 @@ PROTOCOL = (
     "1.5, valid windows; means over pictures"
 )
 
+MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Of the scales of `ms_ssim`, the finest first, as its authors found them."""
+
 Plane = NDArray[np.float32] | NDArray[np.float64]
 
 
@@ -51,14 +54,36 @@ def ssim(a: Plane, b: Plane, peak: float = 255) -> float:
     """Structural similarity (Wang et al. 2004, eq. 13), as in the authors' `ssim_index.m` without its downsampling."""
     if min(a.shape) < 11:
         return float("nan")
+    return _similarity(a.astype(np.float64), b.astype(np.float64), peak)[0]
+
+
+def ms_ssim(a: Plane, b: Plane, peak: float = 255) -> float:
+    """Structural similarity over five scales (Wang et al., "Multiscale structural similarity for image quality
+    assessment", 2003, eq. 7), each the means of 2x2 pixels of the one before; an odd side ends in its last pixel twice.
+
+    At each scale the mean of contrast and structure, at the last that of SSIM, to the power of its weight; one below 0
+    counts as 0. NaN where a side has less than 176 pixels, of which the last scale has 11.
+    """
+    if min(a.shape) < 176:
+        return float("nan")
     x, y = a.astype(np.float64), b.astype(np.float64)
+    product = 1.0
+    for scale, weight in enumerate(MS_WEIGHTS, start=1):
+        whole, contrast = _similarity(x, y, peak)
+        product *= max(whole if scale == len(MS_WEIGHTS) else contrast, 0.0) ** weight
+        x, y = _halve(x), _halve(y)
+    return product
+
+
+def _similarity(x: NDArray[np.float64], y: NDArray[np.float64], peak: float) -> tuple[float, float]:
+    """The means of SSIM, and of its contrast and structure alone."""
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     mean_x, mean_y = _blur(x), _blur(y)
     var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
     above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     below = (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    return float(np.mean(above / below))
+    return float(np.mean(above / below)), float(np.mean((2 * covariance + c2) / (var_x + var_y + c2)))
 
 
 def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -67,3 +92,10 @@ def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     weight /= weight.sum()
     rows = sum(w * plane[i : plane.shape[0] - 10 + i] for i, w in enumerate(weight))
     return np.asarray(sum(w * rows[:, i : plane.shape[1] - 10 + i] for i, w in enumerate(weight)))
+
+
+def _halve(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The means of 2x2 pixels."""
+    plane = np.pad(plane, [(0, side % 2) for side in plane.shape], mode="edge")
+    height, width = plane.shape
+    return np.asarray(plane.reshape(height // 2, 2, width // 2, 2).mean((1, 3)))

@@ -54,6 +54,18 @@ def pictures_in(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
+def spread(paths: Sequence[Path], count: int) -> list[Path]:
+    """`count` of the paths, at most, evenly from the first to the last; all for 0."""
+    if not count or len(paths) <= count:
+        return list(paths)
+    return [paths[place * len(paths) // count] for place in range(count)]
+
+
+def label(folder: Path) -> str:
+    """A folder by its last two names: enough to know the set, and nothing of the machine."""
+    return "/".join(folder.parts[-2:]) if folder.parts[-1:] != ("..",) else folder.name
+
+
 def read_levels(path: Path, channels: Literal[1, 3] | None) -> Levels:
     """A picture as a network with `channels` sees it, or with the file's own; alpha is left out.
 

@@ -10,12 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.core.colour import luma
-from drrn.core.metrics import judge
+from drrn.core.colour import levels, luma
+from drrn.core.metrics import judge, ms_ssim
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import pictures_in, read_levels, unit
 from drrn.errors import DataError
 from drrn.evaluation import published
+from drrn.evaluation.perceptual import flip
 from drrn.evaluation.timing import measure
 from drrn.media.picture import Picture
 from drrn.upscaling.upscaler import Upscaler
@@ -33,6 +34,10 @@ class Image:
     psnr: float
     ssim: float
     seconds: float
+    ms_ssim: float | None = None
+    """Of luma rounded to 8 bits, the whole picture; None where it was not asked for or the picture is too small."""
+    flip: float | None = None
+    """Of the colours, the whole picture, lower being better; None where it was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def evaluate(
     for folder in folders:
         paths = pictures_in([folder])
         for scale in scales:
-            bicubic = _row("bicubic", _bicubic, 1, paths, scale)
+            bicubic = score_bicubic(paths, scale, channels=1)
             known = published.recognise(len(paths), scale, bicubic.psnr)
             if known is None and published.rows(folder.name, scale):
                 note(
@@ -83,11 +88,34 @@ def evaluate(
                 if model != "bicubic":
                     yield Row(model, "published", data, scale, cell.psnr, cell.ssim)
             for upscaler in upscalers:
-                channels: Literal[1] | None = 1 if upscaler.weights.config.channels == 1 else None
-                yield replace(_row(upscaler.weights.name, _with(upscaler), channels, paths, scale), data=data)
+                yield replace(score(upscaler, paths, scale), data=data)
 
 
-def _row(model: str, enlarge: Enlarge, channels: Literal[1] | None, paths: Sequence[Path], scale: float) -> Row:
+def score(upscaler: Upscaler, paths: Sequence[Path], scale: float, *, perceptual: bool = False) -> Row:
+    """A row for `upscaler`, its `data` left empty. A model of luma is given luma, one of RGB the picture.
+
+    Args:
+        perceptual: MS-SSIM and FLIP, too.
+
+    Raises:
+        DataError, DRRNError: as `evaluate`.
+    """
+
+    def enlarge(lr: Picture, width: int, height: int) -> Picture:
+        return upscaler.upscale(lr, size=(width, height))
+
+    channels: Literal[1] | None = 1 if upscaler.weights.config.channels == 1 else None
+    return _row(upscaler.weights.name, enlarge, channels, paths, scale, perceptual)
+
+
+def score_bicubic(paths: Sequence[Path], scale: float, channels: Literal[1] | None, *, perceptual: bool = False) -> Row:
+    """The same for MATLAB's bicubic, on luma (1) or on the picture as it is (None)."""
+    return _row("bicubic", _bicubic, channels, paths, scale, perceptual)
+
+
+def _row(
+    model: str, enlarge: Enlarge, channels: Literal[1] | None, paths: Sequence[Path], scale: float, perceptual: bool
+) -> Row:
     images, peak = [], 0.0
     for path in paths:
         hr = modcrop(unit(read_levels(path, channels)), scale)
@@ -98,7 +126,8 @@ def _row(model: str, enlarge: Enlarge, channels: Literal[1] | None, paths: Seque
         lr = Picture(pixels=degrade(hr, scale).transpose(1, 2, 0))  # not rounded, and not clipped
         sr, cost = measure(partial(enlarge, lr, width, height))
         score = judge(_luma(sr.pixels.transpose(2, 0, 1)), _luma(hr), shave)
-        images.append(Image(path.stem, score.psnr, score.ssim, cost.seconds))
+        image = Image(path.stem, score.psnr, score.ssim, cost.seconds)
+        images.append(_looked_at(image, sr.pixels, hr.transpose(1, 2, 0)) if perceptual else image)
         peak = max(peak, cost.peak_mb)
     return Row(
         model,
@@ -113,8 +142,13 @@ def _row(model: str, enlarge: Enlarge, channels: Literal[1] | None, paths: Seque
     )
 
 
-def _with(upscaler: Upscaler) -> Enlarge:
-    return lambda lr, width, height: upscaler.upscale(lr, size=(width, height))
+def _looked_at(image: Image, sr: Planes, hr: Planes) -> Image:
+    """With MS-SSIM and FLIP of two pictures (H, W, 1) or (H, W, 3)."""
+    ours, theirs = (levels(_luma(each.transpose(2, 0, 1))) for each in (sr, hr))
+    similarity = ms_ssim(ours, theirs)
+    if sr.shape[2] == 1:
+        sr, hr = (np.repeat(each, 3, axis=2) for each in (sr, hr))
+    return replace(image, ms_ssim=None if np.isnan(similarity) else similarity, flip=flip(sr, hr))
 
 
 def _bicubic(lr: Picture, width: int, height: int) -> Picture:

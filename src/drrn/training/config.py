@@ -1,11 +1,15 @@
 """How a network is trained. What it is stands in `drrn.core.config`."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import cos, pi
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from drrn.core.config import LossName
+from drrn.core.config import DRRNConfig
+from drrn.core.loss import terms
+from drrn.errors import TrainingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +36,10 @@ class TrainConfig:
     """Steps that are called an epoch; 0 for as many as the patches fill."""
     patience: int = 5
     """Epochs without a better validation loss after which training stops; 0 never stops."""
-    loss: LossName = "mse"
-    """What is minimised between sr and hr. euclidean is Caffe's: half the sum of squares of a patch."""
+    loss: str = "mse"
+    """What is minimised between sr and hr: mse, l1, charbonnier, euclidean (Caffe's: half the sum of squares of a
+    patch), msssim, focal_frequency, vgg, lpips, or a weighted sum, 0.84*msssim+0.16*l1. vgg and lpips need a
+    backbone."""
     optimiser: Literal["adam", "sgd"] = "adam"
     """sgd takes `momentum` and `weight_decay`, adam takes neither."""
     learning_rate: float = 1e-3
@@ -96,6 +102,21 @@ class TrainConfig:
             raise ValueError(f"`scales` must be in (1, 8], got {self.scales}.")
         if not self.stride and not self.epoch_steps:
             raise ValueError("`epoch_steps` must be at least 1 where patches are drawn anywhere (`stride` 0).")
+        terms(self.loss)  # which refuses what is none
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
+        """A config from a stranger's JSON; fields that are missing are the report's.
+
+        Raises:
+            ValueError: a field is unknown, of the wrong type or out of range.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError("its training is not an object.")
+        kinds = get_type_hints(cls)
+        if unknown := ", ".join(sorted(values.keys() - kinds.keys())):
+            raise ValueError(f"its training has unknown fields: {unknown[:200]!r}.")
+        return cls(**{name: _value(name, kinds[name], value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +129,13 @@ class Source:
     """A folder of lr to go with the originals, by name (a.png or ax2.png), instead of made ones."""
     validation_data: tuple[Path, ...] = ()
     """Folders of originals to validate on, instead of a share of `data`."""
+    pictures: int = 0
+    """Pictures to use of `data`, spread evenly over those that are there; 0 for all."""
     start: str | None = None
     """A packaged model or a weights file to start from, instead of random weights: fine-tuning."""
+    backbone: tuple[Path, ...] = ()
+    """A VGG that the losses vgg and lpips see through, as torchvision's .pth or in .safetensors; LPIPS's linear
+    weights may follow."""
 
 
 REPORT = TrainConfig()
@@ -150,6 +176,38 @@ RECIPES: dict[Recipe, TrainConfig] = {"report": REPORT, "paper": PAPER, "modern"
 
 SAVE_SECONDS = 60.0
 """Seconds between two checkpoints within an epoch: what a crash costs at most."""
+
+
+def read_config(path: Path) -> tuple[DRRNConfig, TrainConfig]:
+    """The `model` and the `train` of a JSON file, as of the `config.json` of a run; what else it holds is passed over.
+
+    Raises:
+        TrainingError: there is no such file, or it is no such config.
+    """
+    try:
+        about = json.loads(path.read_text())
+        return DRRNConfig.from_dict(about["model"]), TrainConfig.from_dict(about["train"])
+    except OSError as error:
+        raise TrainingError(f"{path} can't be read: {error.strerror or error}.") from error
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is no config: it must be an object with `model` and `train`.") from error
+    except ValueError as error:
+        raise TrainingError(f"{path} is no config to train by: {error}") from error
+
+
+def _value(name: str, kind: Any, value: Any) -> Any:
+    """`value`, of JSON, as a field of `kind`: one of a Literal, a tuple of numbers, or a number, a word or a truth."""
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"`{name}` must be one of {', '.join(get_args(kind))}, got {value!r:.100}.")
+        return value
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"`{name}` must be a list, got {value!r:.100}.")
+        return tuple(_value(name, get_args(kind)[0], each) for each in value)
+    if type(value) is not kind and (kind, type(value)) != (float, int):  # not isinstance: True is no number of epochs
+        raise ValueError(f"`{name}` must be {kind.__name__}, got {value!r:.100}.")
+    return value
 
 
 def learning_rate(train: TrainConfig, step: int, epoch_steps: int) -> float:

@@ -23,8 +23,9 @@ from drrn.core.config import DRRNConfig
 from drrn.data.pairs import Pair, unit
 from drrn.data.patches import Batch, Sampler, cut
 from drrn.engines.pytorch import build
-from drrn.errors import TrainingError
-from drrn.network.losses import LOSSES
+from drrn.errors import DivergedError
+from drrn.network.backbone import Backbone
+from drrn.network.losses import Loss, make_loss
 from drrn.network.model import DRRN
 from drrn.training import checkpoint
 from drrn.training.config import SAVE_SECONDS, TrainConfig, learning_rate
@@ -55,6 +56,7 @@ def fit(
     watch: Watch,
     card: Mapping[str, Any],
     start: Weights | None = None,
+    backbone: Backbone | None = None,
     stopped: Callable[[], bool] = lambda: False,
     save_seconds: float = SAVE_SECONDS,
 ) -> list[Epoch]:
@@ -67,6 +69,7 @@ def fit(
         fabric: launched already.
         card: what the weights file shall say of itself.
         start: weights of this very model to start from, instead of random ones.
+        backbone: what the loss sees through, if it does.
         stopped: asked after each batch; once true, the training saves its state and returns.
         save_seconds: between two checkpoints within an epoch.
 
@@ -74,13 +77,12 @@ def fit(
         The history, the epochs of an interrupted run included.
 
     Raises:
-        TrainingError: the loss is not finite, or no checkpoint is good.
+        DivergedError: the loss, the gradient or a weight is not finite.
+        TrainingError: no checkpoint is good.
         DRRNError: a file can't be written.
     """
     first = fabric.is_global_zero
-    torch.manual_seed(train.seed)
-    net = DRRN(model)
-    net.initialise(train.unit_gain, train.leave_gain)
+    net = fresh(model, train)
     if start:
         net.load_state_dict(build(start).state_dict())
     net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -121,10 +123,11 @@ def fit(
     def done() -> bool:
         return len(history) >= train.epochs or stale(history, train.patience)
 
-    loss_of = LOSSES[train.loss]
+    loss_of = make_loss(train.loss, backbone.to(fabric.device) if backbone else None)
     journal = Journal(run) if first and not done() else None
     while not done():
-        epoch, began, saved = len(history), time.monotonic(), time.monotonic()
+        epoch, saved = len(history), time.monotonic()
+        began = (saved, time.process_time())
         network.train()
         while step < patches.steps:
             ilr, hr = to_device(fabric, patches.batch(epoch, step, fabric.global_rank, fabric.world_size))
@@ -158,7 +161,7 @@ def fit(
                 saved = time.monotonic()
 
         learnt = (sums / patches.steps).tolist()
-        judged = validate(fabric, average, held_out, train, stopped)
+        judged = validate(fabric, average, held_out, train, loss_of, stopped)
         if judged is None:
             save()
             return history
@@ -172,7 +175,7 @@ def fit(
             save_weights(weights_of(average, train, card, history), run / "best.safetensors")
         save()
         if journal:
-            journal.epoch(history, time.monotonic() - began)
+            journal.epoch(history, time.monotonic() - began[0], time.process_time() - began[1])
             if train.sheet_every and (epoch % train.sheet_every == 0 or epoch + 1 == train.epochs):
                 journal.sheet(epoch, show(fabric, average, examples))
             watch.epoch(history[-1], is_best)
@@ -183,14 +186,22 @@ def fit(
     return history
 
 
+def fresh(model: DRRNConfig, train: TrainConfig) -> DRRN:
+    """The network as a training begins with it."""
+    torch.manual_seed(train.seed)
+    net = DRRN(model)
+    net.initialise(train.unit_gain, train.leave_gain)
+    return net
+
+
 def make_optimiser(net: DRRN, train: TrainConfig) -> Optimizer:
     if train.optimiser == "adam":
         return Adam(net.parameters(), lr=train.learning_rate)
     return SGD(net.parameters(), lr=train.learning_rate, momentum=train.momentum, weight_decay=train.weight_decay)
 
 
-def diverged(what: str, epoch: int, step: int) -> TrainingError:
-    return TrainingError(
+def diverged(what: str, epoch: int, step: int) -> DivergedError:
+    return DivergedError(
         f"{what} is not finite, in epoch {epoch + 1} after {step} steps. Lower --learning-rate or --clip and start in "
         "another --run; what is saved is from before."
     )
@@ -221,7 +232,7 @@ def follow(average: DRRN, net: DRRN, decay: float) -> None:
 
 @torch.no_grad()
 def validate(
-    fabric: Fabric, net: DRRN, held_out: Sampler, train: TrainConfig, stopped: Callable[[], bool]
+    fabric: Fabric, net: DRRN, held_out: Sampler, train: TrainConfig, loss_of: Loss, stopped: Callable[[], bool]
 ) -> list[float] | None:
     """Mean loss, squared error and accuracy over the patches held out, in their order, as they are; None if stopped."""
     patches, size = held_out.patches, held_out.size
@@ -237,7 +248,7 @@ def validate(
             ilr, hr = to_device(fabric, cut(held_out.pool, mine, np.zeros(len(mine), np.int64), size))
             with fabric.autocast():
                 sr = net(ilr).float()
-            seen = torch.stack([LOSSES[train.loss](sr, hr), *compare(sr, hr), torch.ones((), device=sr.device)])
+            seen = torch.stack([loss_of(sr, hr), *compare(sr, hr), torch.ones((), device=sr.device)])
             sums += seen.cpu().double() * len(mine)  # in this order: not every device has doubles
         if together(fabric, [float(stopped())]).item():
             return None

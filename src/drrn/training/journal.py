@@ -50,13 +50,13 @@ class Journal:
             warnings.simplefilter("ignore", DeprecationWarning)
             self.board: Any = SummaryWriter(str(run))
 
-    def epoch(self, history: list[Epoch], seconds: float) -> None:
-        """Note the last epoch of `history`, which took `seconds` of this process's life."""
+    def epoch(self, history: list[Epoch], seconds: float, cpu_seconds: float) -> None:
+        """Note the last epoch of `history`, which took `seconds` of this process's life, and as many of its cores."""
         row = history[-1]
         write_history(self.run, history)
         with _writing(self.run):
             with (self.run / "times.csv").open("a") as file:
-                file.write(f"{row.epoch},{seconds:.3f},{os.cpu_count()}\n")
+                file.write(f"{row.epoch},{seconds:.3f},{cpu_seconds:.3f},{os.cpu_count()}\n")
             for name, value in row._asdict().items():
                 if name != "epoch":
                     self.board.add_scalar(name, value, row.epoch)
@@ -82,6 +82,30 @@ def write_history(run: Path, history: list[Epoch]) -> None:
     rows.writerow(Epoch._fields)
     rows.writerows([row.epoch, *(f"{value:.9g}" for value in row[1:])] for row in history)
     write_text(run / "history.csv", text.getvalue())
+
+
+def read_history(run: Path) -> list[Epoch]:
+    """What `write_history` wrote, to its nine digits; nothing where no epoch is over."""
+    path = run / "history.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            Epoch(int(row["epoch"]), *(float(row[name]) for name in Epoch._fields[1:])) for row in csv.DictReader(file)
+        ]
+
+
+def read_times(run: Path, epochs: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Seconds and CPU seconds of the first epochs; of one that was interrupted, only what came after."""
+    path = run / "times.csv"
+    if not path.exists():
+        return (), ()
+    noted = {}
+    for line in path.read_text().splitlines():
+        epoch, seconds, cpu_seconds, _ = line.split(",")
+        noted[int(epoch)] = float(seconds), float(cpu_seconds)
+    kept = [noted[epoch] for epoch in range(epochs) if epoch in noted]
+    return tuple(seconds for seconds, _ in kept), tuple(cpu for _, cpu in kept)
 
 
 @contextmanager

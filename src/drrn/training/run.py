@@ -15,13 +15,19 @@ from lightning_fabric import Fabric
 
 from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
-from drrn.data.pairs import Pair, make_pairs, match_pairs, pictures_in, split
+from drrn.core.loss import terms
+from drrn.data.pairs import Pair, label, make_pairs, match_pairs, pictures_in, split, spread
 from drrn.data.patches import Pool, Sampler
 from drrn.errors import DataError, TrainingError
+from drrn.network.backbone import SMALLEST, Backbone, read_backbone
+from drrn.network.losses import SEEING
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import Watch, fit, together
 from drrn.training.journal import Epoch
 from drrn.weights.store import Weights, load
+
+OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+"""What a training that is too large for its device ends in."""
 
 
 def train(
@@ -34,6 +40,7 @@ def train(
     command: str,
     device: str = "auto",
     devices: int = 1,
+    threads: int = 0,
     stopped: Callable[[], bool] = lambda: False,
     save_seconds: float = SAVE_SECONDS,
 ) -> list[Epoch]:
@@ -47,11 +54,15 @@ def train(
 
     Raises:
         DataError, PictureError: the pictures are missing, too few, too small or damaged.
-        WeightsError: there are no weights to start from.
-        TrainingError: `run` holds another training, the weights to start from are of another model, or the loss is
-            not finite.
+        WeightsError: there are no weights to start from, or no backbone in its files.
+        TrainingError: `run` holds another training, the weights to start from are of another model, or the backbone is
+            none that the loss needs.
+        DivergedError: what is computed is not finite any more.
     """
+    if threads:
+        torch.set_num_threads(threads)
     model, start = start_of(model, source)
+    backbone = backbone_of(how, source)
     if how.fewest_units > model.units or (how.fewest_units and (not model.share or model.batch_norm)):
         raise TrainingError(
             f"Between {how.fewest_units} and {model.units} units can't be drawn. Give --fewest-units at most the "
@@ -64,24 +75,22 @@ def train(
     if how.batch_size % fabric.world_size:
         raise TrainingError(f"A batch of {how.batch_size} can't be shared by {fabric.world_size} processes.")
     torch.use_deterministic_algorithms(True)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, matrix products on CUDA are refused
 
-    paths = pictures_in(source.data)
-    validating = pictures_in(source.validation_data) if source.validation_data else []
-    if not validating:
-        paths, validating = split(paths, how.validation, how.seed)
+    paths, validating = pictures_of(how, source)
     if fabric.is_global_zero:
         try:
             run.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(f"{run} can't be made a folder: {error.strerror or error}.") from error
-        about = open_run(run, describe(model, how, source, start, paths, validating), command)
+        about = open_run(run, describe(model, how, source, start, backbone, paths, validating), command)
         for left in run.rglob(".drrn-????????????.*"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         watch.note(f"{len(paths)} pictures to learn from, {len(validating)} to validate on, in {run}")
         if about.get("machine") != machine():
             watch.note(f"begun with {about.get('machine')}, goes on with {machine()}: the last digits may differ")
     fabric.barrier()
-    about = json.loads((run / "config.json").read_text())
+    about = about_run(run)
 
     def pairs(of: Sequence[Path]) -> list[Pair]:
         if source.lr_data:
@@ -109,6 +118,7 @@ def train(
         | {"recipe": asdict(how), "seed": how.seed}
         | ({"start": dict(start.card)} if start else {}),
         start=start,
+        backbone=backbone,
         stopped=stopped,
         save_seconds=save_seconds,
     )
@@ -121,6 +131,18 @@ def part(fabric: Fabric) -> None:
     if fabric.world_size > 1:
         fabric.barrier()
         torch.distributed.destroy_process_group()
+
+
+def pictures_of(how: TrainConfig, source: Source) -> tuple[list[Path], list[Path]]:
+    """The pictures to learn from and those to validate on.
+
+    Raises:
+        DataError: a folder is missing or empty, or there are too few to split.
+    """
+    paths = spread(pictures_in(source.data), source.pictures)
+    if source.validation_data:
+        return paths, pictures_in(source.validation_data)
+    return split(paths, how.validation, how.seed)
 
 
 def scales_of(pairs: Sequence[Pair]) -> tuple[float, ...]:
@@ -164,11 +186,33 @@ def start_of(model: DRRNConfig, source: Source) -> tuple[DRRNConfig, Weights | N
     return start.config, start
 
 
+def backbone_of(how: TrainConfig, source: Source) -> Backbone | None:
+    """What the loss sees through.
+
+    Raises:
+        WeightsError: a file is missing, or is no backbone.
+        TrainingError: there is one and the loss needs none, or the other way round; or the patches are too small.
+    """
+    needing = [name for _, name in terms(how.loss) if name in SEEING]
+    if not needing and not source.backbone:
+        return None
+    if not needing:
+        raise TrainingError(
+            f"--loss {how.loss} needs no backbone. Leave out --backbone, or give {' or '.join(SEEING)}."
+        )
+    if not source.backbone:
+        raise TrainingError(f"--loss {how.loss} needs a backbone. Give a VGG: --backbone vgg16.pth.")
+    if how.patch < SMALLEST:
+        raise TrainingError(f"--loss {how.loss} needs patches of at least {SMALLEST} pixels. Give a larger --patch.")
+    return read_backbone(source.backbone)
+
+
 def describe(
     model: DRRNConfig,
     how: TrainConfig,
     source: Source,
     start: Weights | None,
+    backbone: Backbone | None,
     paths: Sequence[Path],
     validating: Sequence[Path],
 ) -> dict[str, Any]:
@@ -179,13 +223,14 @@ def describe(
         "model": model.to_dict(),
         "train": asdict(how),
         "data": {
-            "folders": [_short(folder) for folder in source.data],
+            "folders": [label(folder) for folder in source.data],
             "pictures": len(paths),
             "sha256": _digest(paths),
             "validation_pictures": len(validating),
             "validation_sha256": _digest(validating),
-            "lr": _short(source.lr_data) if source.lr_data else "MATLAB's bicubic (drrn.core.resize)",
+            "lr": label(source.lr_data) if source.lr_data else "MATLAB's bicubic (drrn.core.resize)",
             "start_sha256": sha256(tensors).hexdigest() if start else None,
+            "backbone_sha256": backbone.digest if backbone else None,
             "lr_sha256": _digest(pictures_in([source.lr_data])) if source.lr_data else None,
         },
     }
@@ -204,10 +249,10 @@ def open_run(run: Path, wanted: dict[str, Any], command: str) -> dict[str, Any]:
         about = json.loads(json.dumps({**wanted, "command": command, "commit": commit(), "machine": machine()}))
         write_text(path, json.dumps(about, indent=2) + "\n")
         return dict(about)
+    about = about_run(run)
     try:
-        about = json.loads(path.read_text())
         was = {key: dict(about[key]) for key in wanted}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is no config of a run. Give another --run.") from error
     for part, values in json.loads(json.dumps(wanted)).items():
         for key, value in values.items():
@@ -216,7 +261,20 @@ def open_run(run: Path, wanted: dict[str, Any], command: str) -> dict[str, Any]:
                     f"{run} holds a training with {part}.{key} = {was[part].get(key)}, now it is {value}. "
                     "Give another --run, or the same options to go on."
                 )
-    return dict(about)
+    return about
+
+
+def about_run(run: Path) -> dict[str, Any]:
+    """The run's `config.json`: what is trained, on what, by which command, commit and machine.
+
+    Raises:
+        TrainingError: there is none, or it is damaged.
+    """
+    path = run / "config.json"
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(f"{path} is no config of a run. Give another --run.") from error
 
 
 def machine() -> dict[str, Any]:
@@ -240,8 +298,3 @@ def _digest(paths: Sequence[Path]) -> str:
     for path in paths:
         digest.update(path.name.encode() + sha256(path.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def _short(folder: Path) -> str:
-    """A folder by its last two names: enough to know the set, and nothing of the machine."""
-    return "/".join(folder.parts[-2:]) if folder.parts[-1:] != ("..",) else folder.name

@@ -1,0 +1,180 @@
+"""`drrn tune`."""
+
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from tyro.conf import Fixed, OmitArgPrefixes, SuppressFixed
+
+from drrn.apps.train import Stop
+from drrn.apps.words import duration
+from drrn.core.config import DRRNConfig
+from drrn.errors import UsageError
+from drrn.study.space import Objective, Space
+from drrn.training.config import SAVE_SECONDS, Recipe, Source, TrainConfig
+
+if TYPE_CHECKING:
+    from drrn.study.tuned import Tried
+
+
+@dataclass(frozen=True, kw_only=True)
+class Originals(Source):
+    """Where the pictures are."""
+
+    start: Fixed[str | None] = None  # weights to start from are of one network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(DRRNConfig):
+    """What all trials share of the network."""
+
+    blocks: Fixed[int] = 1
+    units: Fixed[int] = 9
+    width: Fixed[int] = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(TrainConfig):
+    """What all trials share of the recipe. The sampler's seed is `seed`, too."""
+
+    learning_rate: Fixed[float] = 1e-3
+    loss: Fixed[str] = "mse"
+    clip: Fixed[float] = 1.0
+
+
+def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
+    """The command, its options being those of `network` and `training` unless given."""
+    same_network = Network(**{each.name: getattr(network, each.name) for each in fields(network)})
+    same_training = Training(**{each.name: getattr(training, each.name) for each in fields(training)})
+
+    def tune(
+        source: Annotated[Originals, OmitArgPrefixes, SuppressFixed],
+        run: Path,
+        space: Annotated[Space, OmitArgPrefixes] = Space(),
+        model: Annotated[Network, OmitArgPrefixes, SuppressFixed] = same_network,
+        how: Annotated[Training, OmitArgPrefixes, SuppressFixed] = same_training,
+        trials: int = 30,
+        objective: Objective = "psnr",
+        storage: str = "",
+        recipe: Recipe = "report",
+        config: Path | None = None,
+        device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+        threads: int = 0,
+        save_seconds: float = SAVE_SECONDS,
+    ) -> int:
+        """Search for the network and the recipe that suit folders of pictures. The same command goes on with a search.
+
+        Args:
+            run: Folder for all that the search leaves: best.json for `drrn train --config`, trials.csv, pictures of
+                history and importance, and a folder for each trial.
+            trials: Trials to finish in all, those of earlier runs and of other machines included; pruned ones count,
+                diverged ones do not.
+            objective: psnr: the highest validation PSNR, trials below the median being pruned. psnr-macs: PSNR against
+                multiply-adds a pixel, which gives a front of trials instead of one; none is pruned.
+            storage: Where trials are kept, as a URL of SQLAlchemy; a file in `run` if not given. Several machines work
+                on one search when each has the same --storage and a --run of its own.
+            recipe: What the options below start from: report (MSE, Adam), paper (the authors' SGD) or modern (ours).
+            config: A file that they start from instead: the config.json of a run, or the best.json of a search.
+            device: Where to compute.
+            threads: CPU threads, 0 for all cores. The same number gives the same trials.
+            save_seconds: Seconds between two checkpoints within an epoch: what a crash costs at most.
+        """
+        try:
+            from drrn.study import tuned, tuning
+        except ModuleNotFoundError as error:
+            raise UsageError(f"Tuning needs {error.name}. Install it: pip install 'drrn[tune]'.") from error
+        stop = Stop()
+        # a URL may hold a password, and the command is kept with the weights
+        command = shlex.join(["drrn", *(re.sub(r"\w+(\+\w+)?://.*", "URL", word) for word in sys.argv[1:])])
+        with Show(how, trials) as watch:
+            found = tuning.tune(
+                DRRNConfig(**{each.name: getattr(model, each.name) for each in fields(DRRNConfig)}),
+                TrainConfig(**{each.name: getattr(how, each.name) for each in fields(TrainConfig)}),
+                source,
+                run,
+                space=space,
+                objective=objective,
+                trials=trials,
+                storage=storage,
+                watch=watch,
+                command=command,
+                device=device,
+                threads=threads,
+                stopped=stop.is_asked,
+                save_seconds=save_seconds,
+            )
+        if stop.signal:
+            print(f"stopped; the same command goes on with {run}", file=sys.stderr)
+            return 128 + stop.signal
+        if len(found.finished) < trials:
+            print(
+                f"{len(found.finished)} of {trials} trials are finished; the others are unfinished elsewhere. The same "
+                f"command there goes on with them; --trials {trials + len(found.unfinished)} here does without.",
+                file=sys.stderr,
+            )
+        if found.best is None:
+            return 0
+        for each in found.front if found.both else [found.best]:
+            print(told(each))
+        if not tuned.importances(found):
+            print(f"importances are told from {tuned.ENOUGH} finished trials on", file=sys.stderr)
+        print(run / "best.json")
+        return 0
+
+    return tune
+
+
+def told(tried: "Tried") -> str:
+    """A trial in a line."""
+    values = tried.values
+    score = "" if tried.psnr is None else f"  PSNR {tried.psnr:.3f} dB"
+    return (
+        f"trial {tried.number}  B{values['blocks']}U{values['units']} width {values['width']}  "
+        f"rate {values['learning_rate']:.2g}  {values['loss']}  clip {values['clip']:.2g}{score}  "
+        f"{(tried.macs or 0) / 1000:.1f}k multiply-adds a pixel"
+    )
+
+
+class Show:
+    """A line a trial; on a terminal also a bar with the time left for all."""
+
+    def __init__(self, how: TrainConfig, trials: int):
+        self.how, self.trials = how, trials
+        self.number = self.begun_with = self.finished = 0
+        self.began: float | None = None
+        self.console = console = Console(stderr=True, highlight=False, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        self.bars = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.bar = self.bars.add_task("tuning", total=float(trials))
+
+    def __enter__(self) -> "Show":
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def trial(self, number: int, finished: int) -> None:
+        if self.began is None:
+            self.began, self.begun_with = time.monotonic(), finished
+        self.number, self.finished = number, finished
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        share = (epoch * steps + step) / (steps * self.how.epochs)
+        about = f"trial {self.number}, {self.finished} of {self.trials} finished, loss {loss:.5f}"
+        self.bars.update(self.bar, completed=self.finished + share, description=about)
+
+    def tried(self, tried: "Tried", finished: int, best: bool) -> None:
+        here = finished - self.begun_with
+        seconds = (time.monotonic() - (self.began or 0)) / max(here, 1) * (self.trials - finished)
+        about = tried.state + f" ({tried.reason.partition('. ')[0]})" * bool(tried.reason) + ", best so far" * best
+        left = f"; about {duration(seconds)} left" if here and seconds else ""
+        self.bars.update(self.bar, completed=finished)
+        self.console.print(f"{told(tried)}: {about}  ({finished} of {self.trials} finished{left})", markup=False)

@@ -1,0 +1,1 @@
+"""The library: experiments as values, run, kept, and asked what they show; and the search for better ones."""

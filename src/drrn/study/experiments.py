@@ -1,0 +1,196 @@
+"""Experiments as values: the report's, the paper's, and those that a file of a user's adds.
+
+An experiment states the network and the recipe at the report's full size. A `Budget` makes it smaller: what a figure
+shows was trained at the size of its budget, and says so.
+"""
+
+import runpy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from drrn.core.config import DRRNConfig
+from drrn.errors import StudyError
+from drrn.training.config import REPORT, TrainConfig
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network, how it is trained, and from which seed."""
+
+    name: str
+    """Also the name of its folder. Equal experiments of several lists have one name, and are trained once."""
+    model: DRRNConfig
+    train: TrainConfig = REPORT
+    seed: int = 0
+    """Of the weights, the split into pictures to learn from and held out, and the order of the patches."""
+
+    def __post_init__(self) -> None:
+        if (
+            not self.name
+            or self.name != self.name.strip()
+            or set(self.name) & set('/\\:*?"<>|\0\n')
+            or "." in self.name
+        ):
+            raise ValueError(f"`name` must be fit for a folder, without dots, got {self.name!r}.")
+        if self.seed < 0:
+            raise ValueError(f"`seed` must be at least 0, got {self.seed}.")
+
+
+BASE = Experiment("B2U4", DRRNConfig(blocks=2, units=4, channels=3), replace(REPORT, scales=(3,), sheet_every=0))
+"""What the others vary: the sizes of the report's conclusion (section 5), RGB as in its runs, and x3, where the paper
+compares structures (section 5)."""
+
+
+def vary(name: str, experiment: Experiment = BASE, **changes: Any) -> Experiment:
+    """`experiment` with other fields of its model or its recipe.
+
+    Raises:
+        ValueError: neither has such a field, or a value is out of range.
+    """
+    of_model = {key: changes.pop(key) for key in [*changes] if key in {each.name for each in fields(DRRNConfig)}}
+    unknown = changes.keys() - {each.name for each in fields(TrainConfig)}
+    if unknown:
+        raise ValueError(f"no field of a model or a training is called {', '.join(sorted(unknown))}.")
+    return replace(
+        experiment, name=name, model=replace(experiment.model, **of_model), train=replace(experiment.train, **changes)
+    )
+
+
+def sized(blocks: int, units: int) -> Experiment:
+    """The base with other numbers of blocks and units, named as in the paper."""
+    return vary(f"B{blocks}U{units}", blocks=blocks, units=units)
+
+
+NO_LOCAL = vary("no local residual", skip="none")
+NO_GLOBAL = vary("no global residual", global_residual=False)
+NO_RESIDUAL = vary("no residual", skip="none", global_residual=False)
+CHAIN = vary("chain", skip="chain")
+NOT_SHARED = vary("not shared", share=False)
+
+RESIDUAL = (BASE, NO_LOCAL, NO_GLOBAL, NO_RESIDUAL)
+SKIP = (BASE, CHAIN, NO_LOCAL)
+UNITS = tuple(sized(1, units) for units in (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 25))
+BLOCKS = tuple(sized(blocks, 3) for blocks in (1, 2, 3, 4, 5, 6))
+GRID = tuple(sized(blocks, units) for blocks in (1, 2, 3) for units in (2, 4, 6))
+SHARING = (BASE, NOT_SHARED)
+NORM = (BASE, vary("batch norm", batch_norm=True))
+LOSS = (
+    BASE,
+    vary("L1", loss="l1"),
+    vary("Charbonnier", loss="charbonnier"),
+    vary("MS-SSIM and L1", loss="0.84*msssim+0.16*l1"),
+    vary("MSE and focal frequency", loss="mse+focal_frequency"),
+)
+UNSHUFFLE = (BASE, vary("unshuffle 2", unshuffle=2), vary("unshuffle 4", unshuffle=4))
+COLOUR = (BASE, vary("luma", channels=1))
+
+LISTS: dict[str, tuple[Experiment, ...]] = {
+    "residual": RESIDUAL,
+    "skip": SKIP,
+    "units": UNITS,
+    "blocks": BLOCKS,
+    "grid": GRID,
+    "sharing": SHARING,
+    "norm": NORM,
+    "loss": LOSS,
+    "unshuffle": UNSHUFFLE,
+    "colour": COLOUR,
+}
+
+
+BudgetName = Literal["quick", "standard", "full"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How large a study is: what makes its experiments smaller than the report's."""
+
+    name: BudgetName
+    narrower: int = 1
+    """What the width of every network is divided by; 8 features at least are left."""
+    pictures: int = 0
+    """To learn from and hold out, spread over those there are; 0 for all."""
+    test_pictures: int = 0
+    """The same for each folder of pictures to judge by."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `TrainConfig` that replace the report's, where the experiment itself does not vary them."""
+
+    def shrink(self, experiment: Experiment) -> Experiment:
+        """The experiment as it is trained at this budget, its seed being the training's, too."""
+        width = max(experiment.model.width // self.narrower, min(experiment.model.width, 8))
+        smaller = {
+            key: value for key, value in self.recipe.items() if getattr(experiment.train, key) == getattr(REPORT, key)
+        }
+        return replace(
+            experiment,
+            model=replace(experiment.model, width=width),
+            train=replace(experiment.train, **smaller, seed=experiment.seed),
+        )
+
+
+BUDGETS: dict[BudgetName, Budget] = {
+    "quick": Budget(
+        name="quick",
+        narrower=16,
+        pictures=24,
+        test_pictures=5,
+        recipe={"epochs": 8, "epoch_steps": 25, "batch_size": 32, "validation_patches": 256},
+    ),
+    "standard": Budget(
+        name="standard",
+        narrower=8,
+        test_pictures=20,
+        recipe={"epochs": 25, "epoch_steps": 80, "batch_size": 16, "validation_patches": 1024},
+    ),
+    "full": Budget(name="full"),
+}
+
+
+def find(names: Sequence[str]) -> list[Experiment]:
+    """The experiments of lists, by their own names, or of files of Python; all lists where nothing is named.
+
+    A file, as `mine.py`, gives its experiments in a variable `EXPERIMENTS`. It is run: name no stranger's.
+
+    Raises:
+        StudyError: a name is unknown, a file holds no experiments, or two that differ have one name.
+    """
+    known = {experiment.name: experiment for experiments in LISTS.values() for experiment in experiments}
+    found: dict[str, Experiment] = {}
+    for name in names or LISTS:
+        if name in LISTS:
+            chosen: Iterable[Experiment] = LISTS[name]
+        elif name.endswith(".py"):
+            chosen = read(Path(name))
+        elif name in known:
+            chosen = [known[name]]
+        else:
+            raise StudyError(f"No experiment {name!r}. Known lists: {', '.join(LISTS)}; one of theirs, or a file .py.")
+        for experiment in chosen:
+            if found.setdefault(experiment.name, experiment) != experiment or (
+                known.get(experiment.name, experiment) != experiment
+            ):
+                raise StudyError(f"Two different experiments are called {experiment.name!r}. Rename the one in {name}.")
+    return list(found.values())
+
+
+def read(path: Path) -> Sequence[Experiment]:
+    """The experiments of a file of Python, which is run.
+
+    Raises:
+        StudyError: there is no such file, it can't be run, or its `EXPERIMENTS` are none.
+    """
+    if not path.is_file():
+        raise StudyError(f"No file {path}. Give a file of Python with a list EXPERIMENTS.")
+    try:
+        experiments = runpy.run_path(str(path)).get("EXPERIMENTS")
+    except Exception as error:
+        raise StudyError(f"{path} can't be run: {type(error).__name__}: {error}") from error
+    if (
+        not isinstance(experiments, Sequence)
+        or not experiments
+        or not all(isinstance(each, Experiment) for each in experiments)
+    ):
+        raise StudyError(f"{path} has no list EXPERIMENTS of drrn.study.experiments.Experiment.")
+    return experiments

@@ -1,0 +1,290 @@
+"""A search, by Optuna, for the network and the recipe that suit some pictures; what it leaves: `drrn.study.tuned`.
+
+Trials are kept in a database, which several machines may share. A trial belongs to the folder that runs it: who was
+killed finds his own unfinished trial again and goes on with it, and never takes one that another machine is busy with.
+What a trial tries follows from the seed, its number and the trials finished before it, so a search that is killed and
+run again ends as one that never was.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+from filelock import FileLock, Timeout
+from optuna.samplers import TPESampler
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from drrn.atomic import write_text
+from drrn.core.config import DRRNConfig
+from drrn.core.loss import terms
+from drrn.errors import DivergedError, StudyError
+from drrn.network.losses import SEEING
+from drrn.study.space import VARIED, Objective, Space, chosen, suggest
+from drrn.study.tuned import Found, Tried, leave
+from drrn.training import run as room
+from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
+from drrn.training.fit import best
+from drrn.training.journal import Epoch
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "unfinished",
+}
+
+
+class Watch(Protocol):
+    """Who looks on."""
+
+    def trial(self, number: int, finished: int) -> None: ...
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
+
+    def tried(self, tried: Tried, finished: int, best: bool) -> None: ...
+
+
+def tune(
+    model: DRRNConfig,
+    how: TrainConfig,
+    source: Source,
+    run: Path,
+    *,
+    space: Space,
+    objective: Objective,
+    trials: int,
+    watch: Watch,
+    command: str,
+    storage: str = "",
+    device: str = "auto",
+    threads: int = 0,
+    stopped: Callable[[], bool] = lambda: False,
+    save_seconds: float = SAVE_SECONDS,
+) -> Found:
+    """Search `space` until `trials` are finished, in all lives of this search and on all machines that share `storage`.
+
+    Args:
+        model, how: what all trials share. The seed of `how` is the search's, too.
+        run: the folder of this machine; a process at a time.
+        storage: a URL of SQLAlchemy, by default a file in `run`.
+        stopped: asked after each batch; once true, the trial saves its state and the search returns.
+
+    Returns:
+        What was found, which is also written to `run`.
+
+    Raises:
+        StudyError: the search of `storage` is another one, the storage or the folder can't be used, or as many trials
+            failed as were wanted.
+        DataError, PictureError, TrainingError, WeightsError: as `drrn.training.run.train`.
+    """
+    if trials < 1:
+        raise StudyError(f"A search needs at least 1 trial, got --trials {trials}.")
+    if how.fewest_units > space.units[0]:
+        raise StudyError(f"--fewest-units {how.fewest_units} is more than the least of --units, {space.units[0]}.")
+    search = {"search": {"objective": objective, **asdict(space)}, **shared(model, how, source, space)}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with owned(run) as owner, opened(storage or str(URL.create("sqlite", database=f"{run / 'tuning.db'}"))) as kept:
+        study = study_of(kept, objective)
+        agree(study, search)
+
+        def found() -> Found:
+            tried = [seen(trial, model) for trial in study.get_trials(deepcopy=False)]
+            return Found(tried=tried, space=space, model=model, train=how, both=objective == "psnr-macs")
+
+        while not stopped() and (trial := take(study, owner, trials, how.seed)):
+            watch.trial(trial.number, len(found().finished))
+            values = suggest(trial, space)
+            network, recipe = chosen(values, model, how)
+            look = Look(trial, watch, prunes=objective == "psnr", epochs=how.epochs)
+            try:
+                history = room.train(
+                    network,
+                    recipe,
+                    seen_through(source, recipe.loss),
+                    run / "trials" / f"{trial.number:04d}",
+                    watch=look,
+                    command=command,
+                    device=device,
+                    threads=threads,
+                    stopped=lambda look=look: stopped() or look.prunes_now,  # type: ignore[misc]
+                    save_seconds=save_seconds,
+                )
+            except (DivergedError, *room.OUT_OF_MEMORY) as error:
+                trial.set_user_attr("reason", f"{error}" if isinstance(error, DivergedError) else "out of memory")
+                study.tell(trial, state=TrialState.FAIL)
+            else:
+                if stopped():
+                    break
+                if look.prunes_now:
+                    study.tell(trial, state=TrialState.PRUNED)
+                else:
+                    psnr = best(history).val_psnr
+                    study.tell(trial, [psnr, network.macs()] if objective == "psnr-macs" else psnr)
+            now = found()
+            this = now.tried[trial.number]
+            watch.tried(this, len(now.finished), this is now.best)
+            leave(now, run)
+        now = found()
+        leave(now, run, drawn=not stopped())
+        return now
+
+
+class Look:
+    """Looks on for a trial: tells its steps, and asks after each epoch whether it is worth another."""
+
+    def __init__(self, trial: Trial, watch: Watch, *, prunes: bool, epochs: int):
+        self.trial, self.watch, self.prunes, self.epochs = trial, watch, prunes, epochs
+        self.prunes_now = False
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        self.watch.step(epoch, step, steps, loss)
+
+    def epoch(self, row: Epoch, best: bool) -> None:
+        if self.prunes:
+            self.trial.report(row.val_psnr, row.epoch)
+            self.prunes_now = row.epoch + 1 < self.epochs and self.trial.should_prune()
+
+    def note(self, sentence: str) -> None:
+        """Not shown: it would be the same for every trial."""
+
+
+def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) -> dict[str, Any]:
+    """All that the results of the trials depend on beside what is varied.
+
+    Raises:
+        DataError: pictures are missing or too few.
+        WeightsError, TrainingError: a backbone is missing, or none that a loss needs.
+    """
+    backbone = None
+    for loss in space.losses:
+        backbone = room.backbone_of(replace(how, loss=loss), seen_through(source, loss)) or backbone
+    about = room.describe(model, how, source, None, backbone, *room.pictures_of(how, source))
+    data = {name: digest for name, digest in about["data"].items() if name.endswith("sha256")}  # folders have any name
+    return {
+        "model": {name: value for name, value in about["model"].items() if name not in VARIED},
+        "train": {name: value for name, value in about["train"].items() if name not in VARIED},
+        "data": data,
+    }
+
+
+def seen_through(source: Source, loss: str) -> Source:
+    """`source` without the backbone that `loss` does not need."""
+    return source if any(name in SEEING for _, name in terms(loss)) else replace(source, backbone=())
+
+
+@contextmanager
+def owned(run: Path) -> Iterator[str]:
+    """The name under which the trials of `run` are known in the storage, which is this process's as long as it lives.
+
+    Raises:
+        StudyError: another process has it, or it is no folder.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run / ".lock", blocking=False).acquire()
+    except Timeout as error:
+        raise StudyError(f"Another process searches in {run}. Give another --run.") from error
+    except OSError as error:
+        raise StudyError(f"{run} can't be made a folder: {error.strerror or error}.") from error
+    with lock:
+        name = run / "owner"
+        if not name.exists():
+            write_text(name, secrets.token_hex(8))
+        yield name.read_text()
+
+
+@contextmanager
+def opened(url: str) -> Iterator[RDBStorage]:
+    """The storage of trials at `url`.
+
+    Raises:
+        StudyError: there is none, it is of another kind or another Optuna, or it fails.
+    """
+    try:
+        try:
+            storage = RDBStorage(url)
+        except (ImportError, RuntimeError) as error:
+            raise StudyError(f"The --storage of trials can't be opened: {error}") from error
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = f"{error.__cause__ or error}".partition("\n")[0]
+        raise StudyError(f"The --storage of trials can't be used: {cause}") from error
+
+
+def study_of(storage: RDBStorage, objective: Objective) -> Study:
+    return optuna.create_study(
+        study_name="drrn",
+        storage=storage,
+        directions=["maximize", "minimize"] if objective == "psnr-macs" else ["maximize"],
+        pruner=optuna.pruners.MedianPruner(),
+        load_if_exists=True,
+    )
+
+
+def agree(study: Study, search: dict[str, Any]) -> None:
+    """Make the study's description, or see that it is of the same search.
+
+    Raises:
+        StudyError: it is of another one.
+    """
+    wanted = json.loads(json.dumps(search))
+    if "search" not in study.user_attrs:
+        study.set_user_attr("search", wanted)
+    known = study.user_attrs["search"]
+    for part, values in wanted.items():
+        for key, value in values.items():
+            if known[part].get(key) != value:
+                raise StudyError(
+                    f"The search has {part}.{key} = {known[part].get(key)}, now it is {value}. Give another --run (and "
+                    "another --storage, if any), or the same options to go on."
+                )
+
+
+def take(study: Study, owner: str, wanted: int, seed: int) -> Trial | None:
+    """The trial that `owner` left unfinished, or else a new one; none where `wanted` are finished or under way.
+
+    Raises:
+        StudyError: as many failed as are wanted.
+    """
+    every = study.get_trials(deepcopy=False)
+    alive = [trial for trial in every if trial.state is not TrialState.FAIL]
+    mine = next((t for t in alive if t.state is TrialState.RUNNING and t.user_attrs["owner"] == owner), None)
+    if mine is None and len(alive) < wanted:
+        if len(every) - len(alive) >= wanted:
+            reason = next(trial.user_attrs["reason"] for trial in reversed(every) if trial.state is TrialState.FAIL)
+            raise StudyError(f"{len(every) - len(alive)} trials failed, as many as were wanted. The last: {reason}")
+        # in one transaction with its owner: a trial that was killed before it had one would be nobody's
+        study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={"owner": owner}))
+        return take(study, owner, wanted, seed)
+    if mine is None or sum(trial.number < mine.number for trial in alive) >= wanted:  # another machine was faster
+        return None
+    study.sampler = TPESampler(seed=int(np.random.default_rng([seed, mine.number]).integers(2**32)))
+    return Trial(study, mine._trial_id)
+
+
+def seen(trial: FrozenTrial, model: DRRNConfig) -> Tried:
+    """A trial of the storage as a value."""
+    values = {name: trial.params[name] for name in VARIED if name in trial.params}
+    whole = len(values) == len(VARIED)
+    return Tried(
+        number=trial.number,
+        state=STATES[trial.state],
+        values=values,
+        psnr=trial.values[0] if trial.values else None,
+        macs=chosen(values, model, TrainConfig())[0].macs() if whole else None,
+        reason=trial.user_attrs.get("reason", ""),
+    )

@@ -1,0 +1,54 @@
+"""On the command line, a loss that can't be is one sentence and exit code 2."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from drrn.apps import cli
+from tests.small_vgg import small_vgg
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """What a training does with signals is undone."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def train(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "--data", "photos", "--run", "run", "--device", "cpu", *args])
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--loss", "l1+0.01*vgg", "--backbone", "absent.pth"], "drrn: No file absent.pth. Give the backbone's"),
+        (["--loss", "lpips", "--backbone", "text.pth"], "drrn: text.pth can't be read as plain tensors"),
+        (["--loss", "lpips"], "drrn: --loss lpips needs a backbone. Give a VGG: --backbone vgg16.pth."),
+        (["--loss", "msssim+l1", "--backbone", "vgg.pth"], "drrn: --loss msssim+l1 needs no backbone."),
+        (["--loss", "lpips", "--patch", "8", "--backbone", "vgg.pth"], "drrn: --loss lpips needs patches of at"),
+    ],
+)
+def test_a_backbone_that_is_not_what_is_needed_is_one_line_and_exit_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.pth").write_text("no weights")
+    torch.save(small_vgg(), "vgg.pth")
+    assert train(*args) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == 1 and said.err.startswith(message)
+    assert not Path("run").exists()
+
+
+def test_an_unknown_loss_is_told_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--loss", "0.5*l2") == 2
+    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "of mse, l1, charbonnier, euclidean, msssim, focal_frequency, vgg, lpips; got '0.5*l2'" in said
