@@ -267,12 +267,21 @@ def command(*args: str, code: str = "") -> subprocess.CompletedProcess[str]:
 
 def test_help_is_instant_because_it_imports_no_torch() -> None:
     """The time itself is measured by `make bench`; here, what would make it long must not be imported."""
-    for args in (["--help"], ["upscale", "--help"], ["train", "--help"], ["--version"]):
+    for args in (["--help"], ["upscale", "--help"], ["train", "--help"], ["tune", "--help"], ["--version"]):
         ended = command(*args)
         assert ended.returncode == 0 and ended.stdout
         imported = {line.rsplit("|", 1)[-1].strip() for line in ended.stderr.splitlines()}
         assert "tyro" in imported
-        assert not imported & {"torch", "numpy", "pyvips", "lightning_fabric", "PIL", "tensorboard", "matplotlib"}
+        assert not imported & {
+            "torch",
+            "numpy",
+            "pyvips",
+            "lightning_fabric",
+            "PIL",
+            "tensorboard",
+            "matplotlib",
+            "optuna",
+        }
 
 
 def test_the_package_is_lazy_and_complete() -> None:

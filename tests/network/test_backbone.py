@@ -79,7 +79,6 @@ def test_slopes_reach_sr_alone_and_are_finite(tmp_path: Path, loss: str) -> None
         make_loss(loss, backbone)(sr, HR).backward()
         assert sr.grad is not None and sr.grad.isfinite().all()
         assert sr.grad.any() != torch.equal(picture, HR)
-    assert not any(part.requires_grad for stage in backbone.stages for pair in stage for part in pair)
 
 
 def test_the_smallest_patch_reaches_the_last_stage(tmp_path: Path) -> None:
@@ -99,6 +98,24 @@ def test_every_way_to_store_it_is_the_same_backbone(tmp_path: Path) -> None:
     old = read_backbone([tmp_path / "old.pth"])
     assert whole.digest == parts.digest == old.digest
     assert len({whole.digest, read(tmp_path).digest, read(tmp_path, seed=1).digest}) == 3
+
+
+def test_it_computes_in_single_precision_and_learns_nothing(tmp_path: Path) -> None:
+    half = {name: torch.nn.Parameter(value.half()) for name, value in small_vgg(linear=True).items()}
+    backbone = read_backbone([stored(tmp_path, half)])
+    parts = [*(part for stage in backbone.stages for pair in stage for part in pair), *backbone.scores]
+    assert {(part.dtype, part.requires_grad) for part in parts} == {(torch.float32, False)}
+    torch.testing.assert_close(backbone.features(SR), read(tmp_path).features(SR), rtol=0.01, atol=0.01)
+
+
+class Code:
+    """Pickles as a call that makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
 
 
 def changed(**tensors: Tensor | None) -> dict[str, Tensor]:
@@ -130,8 +147,9 @@ def test_a_file_that_cant_be_read_says_so(tmp_path: Path) -> None:
         read_backbone([tmp_path / "absent.pth"])
     (tmp_path / "text.pth").write_text("no weights")
     (tmp_path / "text.safetensors").write_text("no weights")
-    stored(tmp_path, torch.nn.ReLU(), "code.pth")
+    stored(tmp_path, Code(tmp_path / "made"), "code.pth")
     stored(tmp_path, [1, 2], "list.pth")
     for name in ("text.pth", "text.safetensors", "code.pth", "list.pth"):
         with pytest.raises(WeightsError, match=f"{name} can't be read as plain tensors"):
             read_backbone([tmp_path / name])
+    assert not (tmp_path / "made").exists()

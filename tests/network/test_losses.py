@@ -108,6 +108,15 @@ def test_no_patch_gives_a_slope_that_is_not_finite(name: LossName) -> None:
         assert slope(name, a, b).isfinite().all()
 
 
+@pytest.mark.parametrize("level", [10, 1e3, 1e4, 1e6])
+def test_msssim_stays_in_its_range_whatever_is_rounded(level: float) -> None:
+    """A network that diverges must not have the best validation loss."""
+    sr, hr = (patch.float() for patch in patches(1, 1, 31, 31))
+    assert 0 <= msssim(level + sr, level + hr) <= 2
+    assert 0.5 < msssim(level + sr, hr) < 1.5
+    assert slope("msssim", level + sr, hr).isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["msssim", "focal_frequency"])
 def test_a_step_against_the_slope_comes_nearer(name: LossName) -> None:
     sr, hr = patches(2, 1, 31, 31)

@@ -287,6 +287,18 @@ def test_initialise_is_hes_with_gains_on_the_last_of_a_unit_and_of_all(unit_gain
         assert largest > 2.5 * gain, name  # normal: of a uniform one no weight is beyond 1.8 deviations
 
 
+def test_initialise_can_be_glorots_which_is_uniform() -> None:
+    torch.manual_seed(0)
+    net = DRRN(DRRNConfig(width=48, units=2, channels=3))
+    net.initialise("glorot", unit_gain=0.25)
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d):
+            ends = (6 / (9 * (module.in_channels + module.out_channels))) ** 0.5 * (0.25 if ".second." in name else 1)
+            assert 0.98 * ends < module.weight.abs().max().item() <= ends * 1.0001, name
+            assert module.weight.std().item() == pytest.approx(ends / 3**0.5, rel=0.05), name
+            assert module.bias is not None and not module.bias.any()
+
+
 def test_initialise_without_a_bias_and_with_one_seed_is_the_same_again() -> None:
     nets = [DRRN(DRRNConfig(units=1, width=4, bias=False)) for _ in range(2)]
     for net in nets:

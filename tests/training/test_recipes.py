@@ -15,6 +15,7 @@ def test_the_report_is_section_2_3() -> None:
     assert (REPORT.schedule, REPORT.warm_up, REPORT.clip_by_rate) == ("constant", 0, False)
     assert (REPORT.epochs, REPORT.patience) == (50, 5)
     assert REPORT.ema_decay == 0 and REPORT.precision == "32-true"
+    assert (REPORT.initial, REPORT.unit_gain, REPORT.leave_gain) == ("glorot", 1, 1), "Keras's default"
 
 
 def test_the_paper_is_the_authors_solver() -> None:
@@ -26,7 +27,7 @@ def test_the_paper_is_the_authors_solver() -> None:
     assert (PAPER.batch_size, PAPER.patch, PAPER.stride, PAPER.scales) == (128, 31, 21, (2, 3, 4))
     assert PAPER.augment, "the authors' files are turned and mirrored, eight of each"
     assert PAPER.patience == 0
-    assert (PAPER.unit_gain, PAPER.leave_gain) == (1, 1), "msra"
+    assert (PAPER.initial, PAPER.unit_gain, PAPER.leave_gain) == ("he", 1, 1), "msra"
 
 
 def test_every_recipe_has_its_name() -> None:

@@ -174,7 +174,7 @@ class Show:
     def tried(self, tried: "Tried", finished: int, best: bool) -> None:
         here = finished - self.begun_with
         seconds = (time.monotonic() - (self.began or 0)) / max(here, 1) * (self.trials - finished)
-        about = tried.state + f" ({tried.reason.partition('. ')[0]})" * bool(tried.reason) + ", best so far" * best
+        about = tried.state + f" ({tried.reason})" * bool(tried.reason) + ", best so far" * best
         left = f"; about {duration(seconds)} left" if here and seconds else ""
         self.bars.update(self.bar, completed=finished)
         self.console.print(f"{told(tried)}: {about}  ({finished} of {self.trials} finished{left})", markup=False)

@@ -10,6 +10,9 @@ from typing import Any, Literal, get_args
 
 Skip = Literal["source", "chain", "none", "rectified"]
 
+Initial = Literal["glorot", "he"]
+"""How random weights are drawn: `drrn.network.model.DRRN.initialise`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DRRNConfig:

@@ -55,8 +55,8 @@ def msssim(sr: Tensor, hr: Tensor) -> Tensor:
         apart = (mean_sr - mean_hr) ** 2
         middle = mean_sr**2 + mean_hr**2
         # SSIM's formulas, by 2ab = a^2 + b^2 - (a - b)^2: equal patches are equal to the last bit, with a slope of 0
-        variances = (power - middle).clamp_min(0)  # rounding can make it negative
-        similarity = similarity * (1 - (error - apart) / (variances + 0.03**2))
+        cs = 1 - (error - apart) / (power - middle + 0.03**2)
+        similarity = similarity * cs.clamp(-1, 1)  # which rounding leaves where values are far outside of [0, 1]
         luminance = 1 - apart / (middle + 0.01**2)
     return 1 - (luminance * similarity).mean()
 

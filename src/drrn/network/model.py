@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from drrn.core.config import DRRNConfig
+from drrn.core.config import DRRNConfig, Initial
 
 
 class PreActivation(nn.Module):
@@ -87,17 +87,22 @@ class DRRN(nn.Module):
         return ilr + detail if self.config.global_residual else detail
 
     @torch.no_grad()
-    def initialise(self, unit_gain: float = 1.0, leave_gain: float = 1.0) -> None:
-        """He's initialisation (fan in, the paper's "msra"), biases 0, with gains on the last convolutions.
+    def initialise(self, how: Initial = "he", unit_gain: float = 1.0, leave_gain: float = 1.0) -> None:
+        """Random convolutions with gains on the last ones, biases 0.
 
         Args:
+            how: he: normal, of variance 2 / fan in (the paper's "msra"), which keeps what passes a ReLU as large as it
+                was. glorot: uniform, of variance 2 / (fan in + fan out), half of that where the width stays.
             unit_gain: what the second convolution of a unit is multiplied by. Without batch norm the features of a
                 deep recursion grow with every unit; less than 1 starts them near H_0.
             leave_gain: the same for the last convolution; less than 1 starts near the bicubic picture.
         """
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if how == "he":
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                else:
+                    nn.init.xavier_uniform_(module.weight)
                 module.weight *= unit_gain if ".second." in name else 1.0
                 module.weight *= leave_gain if name == "leave.conv" else 1.0
                 if module.bias is not None:

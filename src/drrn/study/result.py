@@ -169,6 +169,11 @@ class Results:
     def seeds(self) -> list[int]:
         return sorted({seed for seeds in self.by_name.values() for seed in seeds})
 
+    @property
+    def same_pictures(self) -> bool:
+        """Whether all were judged by the same pictures: each seed holds out others, where no set was named."""
+        return len({tuple(result.psnrs) for result in self.all if result.psnrs}) == 1
+
     def of(self, name: str) -> list[Result]:
         """The results of an experiment, a seed each; none where it was not run."""
         return list(self.by_name.get(name, {}).values())

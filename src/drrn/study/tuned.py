@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +13,13 @@ import optuna
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FixedTrial, create_trial
 
 from drrn.atomic import atomic, write_text
 from drrn.core.config import DRRNConfig
-from drrn.evaluation.plot import INK, OTHERS, OURS
+from drrn.evaluation.plot import INK, OTHERS, OURS, PLAIN
 from drrn.study.space import VARIED, Space, chosen, suggest
 from drrn.training.config import TrainConfig
 
@@ -140,32 +141,34 @@ def importances(found: Found) -> dict[str, float]:
 
 
 def draw_history(found: Found) -> Figure:
-    """PSNR of each trial, and of the best one so far."""
+    """PSNR of each trial, and of the best one so far; what is far below the complete ones lies on the axis."""
     figure, axes = _figure("Validation PSNR of each trial", "trial", "PSNR (dB)")
-    best: list[float] = []
-    for each in found.complete:
-        best.append(max([each.psnr or 0, *best[-1:]]))
-    axes.step([each.number for each in found.complete], best, where="post", color=OURS, linewidth=1.2, label="best")
-    _points(axes, found, lambda each: each.number)
-    failed = [each.number for each in found.tried if each.state == "failed"]
-    if failed:
-        axes.plot(failed, [axes.get_ylim()[0]] * len(failed), "x", color=INK, label="failed", clip_on=False)
+    scores = [each.psnr or 0 for each in found.complete]
+    floor = min(scores) - max(0.2 * (max(scores) - min(scores)), 0.05)
+    ends = [each.number for each in found.complete] + [found.tried[-1].number]
+    axes.step(
+        ends, [*accumulate(scores, max), max(scores)], where="post", color=OURS, linewidth=1.2, label="best so far"
+    )
+    _points(axes, found, lambda each: (each.number, max(each.psnr or 0, floor)))
+    axes.set_ylim(bottom=floor)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=8)
+    _legend(axes)
     return figure
 
 
 def draw_front(found: Found) -> Figure:
-    """PSNR against multiply-adds, and the line of those that none surpasses."""
-    figure, axes = _figure("PSNR against cost", "multiply-adds a pixel", "validation PSNR (dB)")
-    front = found.front
-    line = ([each.macs or 0 for each in front], [each.psnr or 0 for each in front])
-    axes.step(*line, where="post", color=OURS, linewidth=1.2, label="front")
-    _points(axes, found, lambda each: each.macs or 0)
-    for each, x, y in zip(front, *line, strict=True):
-        axes.annotate(f"{each.number}", (x, y), xytext=(-4, 4), textcoords="offset points", ha="right", fontsize=8)
+    """PSNR against multiply-adds, and the line of those that none surpasses, with the numbers of their trials."""
+    figure, axes = _figure("PSNR against cost", "thousands of multiply-adds a pixel", "validation PSNR (dB)")
+    line = [((each.macs or 0) / 1000, each.psnr or 0) for each in found.front]
+    axes.step(*zip(*line, strict=True), where="post", color=OURS, linewidth=1.2, label="front")
+    _points(axes, found, lambda each: ((each.macs or 0) / 1000, each.psnr or 0))
+    for each, place in zip(found.front, line, strict=True):
+        axes.annotate(f"{each.number}", place, xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8)
     axes.set_xscale("log")
-    axes.legend(frameon=False, fontsize=8)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(PLAIN)
+    axes.minorticks_off()
+    _legend(axes)
     return figure
 
 
@@ -180,13 +183,17 @@ def draw_importance(found: Found) -> Figure:
     return figure
 
 
-def _points(axes: Axes, found: Found, x: Callable[[Tried], int]) -> None:
-    """Complete trials as discs, pruned ones as circles."""
-    for state, face in (("complete", OTHERS), ("pruned", "none")):
-        trials = [each for each in found.tried if each.state == state and each.psnr is not None]
+def _points(axes: Axes, found: Found, place: Callable[[Tried], tuple[float, float]]) -> None:
+    """Complete trials as discs, pruned ones as circles, failed ones as crosses."""
+    for state, marker, face in (("complete", "o", OTHERS), ("pruned", "o", "none"), ("failed", "x", OTHERS)):
+        trials = [each for each in found.tried if each.state == state and (each.psnr is not None or not found.both)]
         if trials:
-            places = ([x(each) for each in trials], [each.psnr or 0 for each in trials])
-            axes.scatter(*places, s=26, facecolors=face, edgecolors=OTHERS, zorder=2, label=state)
+            x, y = zip(*map(place, trials), strict=True)
+            axes.plot(x, y, marker, color=OTHERS, markerfacecolor=face, markersize=5, clip_on=False, label=state)
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import optuna
 from filelock import FileLock, Timeout
+from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.study import Study
@@ -42,6 +43,9 @@ STATES = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "unfinished",
 }
+
+PATIENCE = 10
+"""Trials that may fail in any search; in a long one, as many as are wanted."""
 
 
 class Watch(Protocol):
@@ -83,8 +87,8 @@ def tune(
         What was found, which is also written to `run`.
 
     Raises:
-        StudyError: the search of `storage` is another one, the storage or the folder can't be used, or as many trials
-            failed as were wanted.
+        StudyError: the search of `storage` is another one, the storage or the folder can't be used, or too many trials
+            failed.
         DataError, PictureError, TrainingError, WeightsError: as `drrn.training.run.train`.
     """
     if trials < 1:
@@ -93,8 +97,9 @@ def tune(
         raise StudyError(f"--fewest-units {how.fewest_units} is more than the least of --units, {space.units[0]}.")
     search = {"search": {"objective": objective, **asdict(space)}, **shared(model, how, source, space)}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner = MedianPruner(n_warmup_steps=how.epochs // 4)  # the first epochs tell little of the last
     with owned(run) as owner, opened(storage or str(URL.create("sqlite", database=f"{run / 'tuning.db'}"))) as kept:
-        study = study_of(kept, objective)
+        study = study_of(kept, objective, pruner)
         agree(study, search)
 
         def found() -> Found:
@@ -120,7 +125,8 @@ def tune(
                     save_seconds=save_seconds,
                 )
             except (DivergedError, *room.OUT_OF_MEMORY) as error:
-                trial.set_user_attr("reason", f"{error}" if isinstance(error, DivergedError) else "out of memory")
+                reason = str(error).partition(". ")[0] if isinstance(error, DivergedError) else "Out of memory"
+                trial.set_user_attr("reason", reason)
                 study.tell(trial, state=TrialState.FAIL)
             else:
                 if stopped():
@@ -225,12 +231,12 @@ def opened(url: str) -> Iterator[RDBStorage]:
         raise StudyError(f"The --storage of trials can't be used: {cause}") from error
 
 
-def study_of(storage: RDBStorage, objective: Objective) -> Study:
+def study_of(storage: RDBStorage, objective: Objective, pruner: MedianPruner) -> Study:
     return optuna.create_study(
         study_name="drrn",
         storage=storage,
         directions=["maximize", "minimize"] if objective == "psnr-macs" else ["maximize"],
-        pruner=optuna.pruners.MedianPruner(),
+        pruner=pruner,
         load_if_exists=True,
     )
 
@@ -258,15 +264,18 @@ def take(study: Study, owner: str, wanted: int, seed: int) -> Trial | None:
     """The trial that `owner` left unfinished, or else a new one; none where `wanted` are finished or under way.
 
     Raises:
-        StudyError: as many failed as are wanted.
+        StudyError: as many failed as are wanted, and `PATIENCE` at least.
     """
     every = study.get_trials(deepcopy=False)
     alive = [trial for trial in every if trial.state is not TrialState.FAIL]
     mine = next((t for t in alive if t.state is TrialState.RUNNING and t.user_attrs["owner"] == owner), None)
     if mine is None and len(alive) < wanted:
-        if len(every) - len(alive) >= wanted:
+        if len(every) - len(alive) >= max(wanted, PATIENCE):
             reason = next(trial.user_attrs["reason"] for trial in reversed(every) if trial.state is TrialState.FAIL)
-            raise StudyError(f"{len(every) - len(alive)} trials failed, as many as were wanted. The last: {reason}")
+            raise StudyError(
+                f"{len(every) - len(alive)} trials failed, the last for: {reason}. Give another --run, and lower "
+                "--learning-rates, --clips or --widths."
+            )
         # in one transaction with its owner: a trial that was killed before it had one would be nobody's
         study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={"owner": owner}))
         return take(study, owner, wanted, seed)

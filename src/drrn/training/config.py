@@ -7,7 +7,7 @@ from math import cos, pi
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from drrn.core.config import DRRNConfig
+from drrn.core.config import DRRNConfig, Initial
 from drrn.core.loss import terms
 from drrn.errors import TrainingError
 
@@ -58,8 +58,11 @@ class TrainConfig:
     """Norm that the gradient of all weights together is clipped to."""
     clip_by_rate: bool = False
     """Clip to `clip` / step size instead, as the paper does."""
+    initial: Initial = "glorot"
+    """How random the weights of convolutions are at first: Glorot's uniform, Keras's default and so the report's, or
+    He's normal, the paper's. Biases start at 0."""
     unit_gain: float = 1.0
-    """Where the second convolution of a unit starts, against He's initialisation."""
+    """What the second convolution of a unit starts at, against that."""
     leave_gain: float = 1.0
     """The same for the last convolution."""
     fewest_units: int = 0
@@ -143,6 +146,7 @@ REPORT = TrainConfig()
 
 PAPER = replace(
     REPORT,
+    initial="he",
     loss="euclidean",
     optimiser="sgd",
     learning_rate=0.1,
@@ -155,6 +159,7 @@ PAPER = replace(
 
 MODERN = replace(
     REPORT,
+    initial="he",
     patch=48,
     stride=0,
     epochs=100,

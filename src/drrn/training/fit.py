@@ -190,7 +190,7 @@ def fresh(model: DRRNConfig, train: TrainConfig) -> DRRN:
     """The network as a training begins with it."""
     torch.manual_seed(train.seed)
     net = DRRN(model)
-    net.initialise(train.unit_gain, train.leave_gain)
+    net.initialise(train.initial, train.unit_gain, train.leave_gain)
     return net
 
 

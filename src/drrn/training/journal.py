@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,7 @@ class Journal:
         with _writing(run), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self.board: Any = SummaryWriter(str(run))
+        weakref.finalize(self, self.board.close)  # it has a thread and a file, also where a training ends early
 
     def epoch(self, history: list[Epoch], seconds: float, cpu_seconds: float) -> None:
         """Note the last epoch of `history`, which took `seconds` of this process's life, and as many of its cores."""

@@ -1,0 +1,319 @@
+"""`drrn tune`: what it leaves, and that however it is ended it ends as a search that never was."""
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from drrn.apps import cli, tune
+from drrn.apps.train import Stop
+from drrn.core.config import DRRNConfig
+from drrn.study.space import Space
+from drrn.study.tuned import Found, Tried, importances, leave
+from drrn.training import checkpoint
+from drrn.training.config import REPORT
+from tests.training.small_training import pictures
+
+SMALL = shlex.split(
+    "--widths 4 8 --blocks 1 2 --units 1 2 --scales 2 --patch 16 --stride 8 --batch-size 8 --epochs 1 --sheet-every 0 "
+    "--device cpu --threads 1"
+)
+INFINITE = "1e39*mse"
+"""A loss that is not finite in single precision."""
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three pictures in `photos`, where the command runs."""
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "photos", count=3)
+    return tmp_path
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(args)
+    return int(ended.value.code or 0)
+
+
+def search(folder: str, *args: str, trials: int = 3) -> int:
+    return run("tune", "--data", "photos", "--run", folder, "--trials", str(trials), *SMALL, *args)
+
+
+def table(folder: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(Path(folder, "trials.csv").read_text().splitlines()))
+
+
+def states(folder: str) -> list[str]:
+    return [row["state"] for row in table(folder)]
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_search_ends_in_a_preset_that_training_takes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("run") == 0
+    said = capsys.readouterr()
+    assert [line.split()[1] for line in said.err.splitlines()[:3]] == ["0", "1", "2"]
+    assert "(3 of 3 finished)" in said.err and "importances are told from 10 finished trials on" in said.err
+    rows = table("run")
+    best = json.loads(Path("run/best.json").read_text())
+    assert best["psnr"] == max(float(row["psnr"]) for row in rows)
+    assert said.out.splitlines()[-1] == "run/best.json" and f"trial {best['trial']} " in said.out
+    assert {"history.png", "history.svg"} <= {path.name for path in Path("run").iterdir()}
+    assert not Path("run/front.json").exists() and not Path("run/importance.png").exists()
+
+    assert run("train", "--data", "photos", "--run", "mine", "--config", "run/best.json", "--device", "cpu") == 0
+    config, tried = (
+        json.loads(Path(f).read_text()) for f in ("mine/config.json", f"run/trials/{best['trial']:04d}/config.json")
+    )
+    assert config["model"] == best["model"] == tried["model"]
+    assert config["train"] == best["train"] == tried["train"]
+    assert Path("mine/history.csv").read_bytes() == Path(f"run/trials/{best['trial']:04d}/history.csv").read_bytes()
+
+
+def test_a_finished_search_only_tells_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("run") == 0
+    first = capsys.readouterr().out
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.*") if path.is_file()}
+    Path("run/best.json").unlink()
+    Path("run/history.svg").unlink()
+    assert search("run") == 0
+    assert capsys.readouterr().out == first
+    assert {path: path.read_bytes() for path in Path("run").rglob("*.*") if path.is_file()} == before
+    assert search("run", trials=4) == 0
+    assert len(table("run")) == 4, "--trials counts those of earlier runs"
+
+
+def test_a_search_that_is_stopped_and_killed_ends_as_one_that_never_was(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = ["--save-seconds", "0"]  # a checkpoint a step
+    assert search("whole", *slow) == 0
+    for number, end, code in ((0, signal.SIGTERM, 143), (1, signal.SIGKILL, -9)):
+        words = ["-m", "drrn", "tune", "--data", "photos", "--run", "run", "--trials", "3", *SMALL, *slow]
+        with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as life:
+            while not Path(f"run/trials/{number:04d}/last.ckpt").exists():
+                assert life.poll() is None, life.stderr and life.stderr.read()
+                time.sleep(0.001)
+            life.send_signal(end)
+            _, said = life.communicate(timeout=60)
+        assert life.returncode == code, said
+        assert "Traceback" not in said and ("the same command goes on with run" in said) == (code == 143)
+        state, _ = checkpoint.load(Path(f"run/trials/{number:04d}"))
+        assert state and 0 < state["step"] < 5 and not state["history"], "it was killed within the trial"
+
+    steps: list[tuple[int, int]] = []
+
+    def step(show: tune.Show, epoch: int, step: int, steps_: int, loss: float) -> None:
+        steps.append((show.number, step))
+
+    monkeypatch.setattr(tune.Show, "step", step)
+    assert search("run", *slow) == 0
+    assert state and steps[0] == (1, state["step"] + 1), "the killed trial goes on from its checkpoint"
+    assert states("run") == ["complete"] * 3
+    assert Path("run/trials.csv").read_bytes() == Path("whole/trials.csv").read_bytes()
+
+
+def test_two_objectives_give_a_front(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("run", "--objective", "psnr-macs", "--learning-rates", "5e-3", "5e-3", trials=5) == 0
+    rows = [(float(row["psnr"]), int(row["macs"])) for row in table("run")]
+    assert len(rows) == 5
+    front = [(each["psnr"], each["macs"]) for each in json.loads(Path("run/front.json").read_text())]
+    kept = optuna.load_study(study_name="drrn", storage="sqlite:///run/tuning.db")
+    assert {trial.number for trial in kept.best_trials} == {
+        each["trial"] for each in json.loads(Path("run/front.json").read_text())
+    }, "Optuna's own front"
+    for psnr, macs in front:
+        assert not any(p >= psnr and m <= macs and (p, m) != (psnr, macs) for p, m in rows)
+    best = json.loads(Path("run/best.json").read_text())
+    assert best["macs"] == DRRNConfig.from_dict(best["model"]).macs()
+    assert best["psnr"] == max(psnr for psnr, _ in rows)
+    assert len(capsys.readouterr().out.splitlines()) == len(front) + 1
+    assert Path("run/front.png").exists() and Path("run/front.svg").exists()
+
+
+def test_bad_trials_are_pruned_and_count(here: Path) -> None:
+    threads = threading.active_count()
+    assert search("run", "--epochs", "3", "--epoch-steps", "3", trials=10) == 0
+    assert threading.active_count() == threads, "a trial that ends early lets go of what it holds"
+    rows = table("run")
+    assert len(rows) == 10 and {row["state"] for row in rows} == {"complete", "pruned"}
+    epochs = [len(Path(f"run/trials/{n:04d}/history.csv").read_text().splitlines()) - 1 for n in range(10)]
+    assert all((epochs[int(row["trial"])] < 3) == (row["state"] == "pruned") for row in rows)
+    assert Path("run/importance.png").exists() and Path("run/importance.svg").exists()
+
+
+def test_a_diverging_trial_does_not_end_the_search(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("run", "--losses", "l1", INFINITE, trials=4) == 0
+    rows = table("run")
+    failed = [row for row in rows if row["state"] == "failed"]
+    assert failed and all(row["loss"] == INFINITE for row in failed)
+    assert {row["reason"] for row in failed} == {"The loss is not finite, in epoch 1 after 0 steps"}
+    assert [row["loss"] for row in rows if row["state"] == "complete"] == ["l1"] * 4
+    assert "failed (The loss is not finite, in epoch 1 after" in capsys.readouterr().err
+
+
+def test_a_search_in_which_all_diverges_ends(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert search("run", "--losses", INFINITE, trials=2) == 2
+        assert "drrn: 10 trials failed, the last for: The loss is not finite" in last_line(capsys)
+    assert states("run") == ["failed"] * 10
+
+
+def test_two_machines_share_a_search_and_leave_each_other_their_trials(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = ["--storage", "sqlite:///shared.db"]
+    asked = Stop.is_asked
+
+    def ends(stop: Stop) -> bool:
+        stop.signal = signal.SIGTERM * Path("one/trials/0000").exists()
+        return asked(stop)
+
+    monkeypatch.setattr(Stop, "is_asked", ends)
+    assert search("one", *storage) == 143
+    monkeypatch.setattr(Stop, "is_asked", asked)
+    assert search("two", *storage) == 0
+    said = capsys.readouterr().err
+    assert "2 of 3 trials are finished; the others are unfinished elsewhere." in said
+    assert "--trials 4 here does without" in said
+    assert states("two") == ["unfinished", "complete", "complete"]
+    assert search("one", *storage) == 0
+    assert states("one") == ["complete"] * 3
+    assert [path.name for path in Path("one/trials").iterdir()] == ["0000"]
+    assert sorted(path.name for path in Path("two/trials").iterdir()) == ["0001", "0002"]
+
+
+def test_a_folder_is_one_processs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from drrn.study.tuning import owned
+
+    with owned(Path("run")):
+        assert search("run") == 2
+    assert last_line(capsys) == "drrn: Another process searches in run. Give another --run."
+    assert search("run", trials=1) == 0
+
+
+def test_another_search_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("run", trials=1) == 0
+    for words, named in [
+        (["--epochs", "2"], "train.epochs = 1, now it is 2."),
+        (["--objective", "psnr-macs"], "search.objective = psnr, now it is psnr-macs."),
+        (["--units", "1", "3"], "search.units = [1, 2], now it is [1, 3]."),
+        (["--channels", "3"], "model.channels = 1, now it is 3."),
+        (["--validation-data", "photos"], "data.sha256 = "),
+    ]:
+        assert search("run", *words) == 2
+        assert f"drrn: The search has {named}" in last_line(capsys)
+    assert len(table("run")) == 1
+
+
+BAD = [
+    (["--data", "empty"], "No pictures in empty"),
+    (["--trials", "0"], "A search needs at least 1 trial, got --trials 0."),
+    (["--fewest-units", "2"], "--fewest-units 2 is more than the least of --units, 1."),
+    (["--losses", "l1", "vgg"], "--loss vgg needs a backbone."),
+    (["--storage", "warp://x"], "The --storage of trials can't be used: "),
+    (["--storage", "sqlite:///photos/0.png"], "The --storage of trials can't be used: "),
+    (["--run", "photos/0.png"], "photos/0.png can't be made a folder"),
+    (["--config", "absent.json"], "absent.json can't be read: No such file"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_bad_input_is_one_line_and_exit_2(
+    here: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    Path("empty").mkdir()
+    assert search("run", *words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.strip().splitlines()) == 1
+    assert said.err.startswith("drrn: ") and message in said.err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"blocks": (2, 1)}, "`blocks` must be the lower end and the higher one, got 2 1"),
+        ({"units": (-1, 1)}, r"`units` must be in 0\.\.256, got -1"),
+        ({"widths": ()}, "`widths` must be at least one value"),
+        ({"widths": (0, 8)}, r"`width` must be in 1\.\.1024, got 0"),
+        ({"losses": ("l1", "l1")}, "none of them twice"),
+        ({"losses": ("l3",)}, "'l3'"),
+        ({"learning_rates": (0, 1)}, "`learning_rate` must be above 0, got 0"),
+        ({"clips": (float("nan"), 1)}, "`clips` must be the lower end"),
+    ],
+)
+def test_a_space_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Space(**wrong)
+
+
+@pytest.mark.parametrize("words", [["--blocks", "3", "1"], ["--widths"], ["--width", "8"], ["--start", "small"]])
+def test_wrong_ranges_and_options_that_it_has_not_exit_2(here: Path, words: list[str]) -> None:
+    assert search("run", *words) == 2
+    assert not Path("run").exists()
+
+
+def test_a_password_stays_out_of_what_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "sqlite:///shared.db?password=secret"
+    monkeypatch.setattr(sys, "argv", ["drrn", "tune", "--storage", url, f"--storage={url}"])
+    assert search("run", trials=1) == 0
+    assert (
+        json.loads(Path("run/trials/0000/config.json").read_text())["command"]
+        == "drrn tune --storage URL --storage=URL"
+    )
+
+
+def made(*trials: tuple[float, int, float], both: bool = False) -> Found:
+    """A search of trials with a PSNR, a number of units and a learning rate."""
+    values = {"blocks": 1, "width": 16, "loss": "mse", "clip": 1.0}
+    tried = [
+        Tried(number, "complete", {**values, "units": units, "learning_rate": rate}, psnr, 1000 * units)
+        for number, (psnr, units, rate) in enumerate(trials)
+    ]
+    return Found(tried=tried, space=Space(), model=DRRNConfig(), train=REPORT, both=both)
+
+
+def test_what_decides_is_the_most_important(here: Path) -> None:
+    found = made(
+        *(
+            (30 + units, units, 10 ** -(2 + 2 * (index * 7 % 18) / 18))
+            for index, units in enumerate([*range(1, 10)] * 2)
+        )
+    )
+    shares = importances(found)
+    assert next(iter(shares)) == "units" and sum(shares.values()) == pytest.approx(1)
+    assert importances(made(*[(30.0, 1, 1e-3)] * 9)) == {}
+
+
+def test_the_same_trials_give_the_same_bytes(here: Path) -> None:
+    found = made(*((30 + units * rate, units, rate) for units in range(1, 7) for rate in (1e-4, 1e-3)), both=True)
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        leave(found, Path(folder), drawn=True)
+    names = {path.name for path in Path("a").iterdir()}
+    pictured = {f"{name}.{suffix}" for name in ("history", "front", "importance") for suffix in ("png", "svg")}
+    assert names == {"best.json", "front.json", "trials.csv"} | pictured
+    assert all((Path("a") / name).read_bytes() == (Path("b") / name).read_bytes() for name in names)
+
+
+def test_a_trial_that_another_equals_for_less_is_not_on_the_front() -> None:
+    found = made((30, 1, 1e-3), (30, 2, 1e-3), (31, 3, 1e-3), (30.5, 4, 1e-3), (32, 3, 1e-3))
+    assert [each.number for each in found.front] == [0, 4]
+    assert found.preset(found.front[1])["train"] == {**asdict(REPORT), "learning_rate": 1e-3}
