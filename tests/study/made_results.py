@@ -100,7 +100,7 @@ def _result(
             for name in (("3063", "69000", "302022") if seed == 0 and not diverged else ())
         },
         data={"folders": ["data/T91", "BSDS500/train"], "pictures": 262, "validation_pictures": 29},
-        machine={"cpu": "none", "jobs": 1, "threads": 1, "engine": "native"},
+        machine={"cpu": "made", "cores": "2", "jobs": 2, "threads": 1, "torch": "2.13.0", "engine": "native"},
         commit="0123456789abcdef0123456789abcdef01234567",
     )
 

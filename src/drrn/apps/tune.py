@@ -115,8 +115,9 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
             return 128 + stop.signal
         if len(found.finished) < trials:
             print(
-                f"{len(found.finished)} of {trials} trials are finished; the others are unfinished elsewhere. The same "
-                f"command there goes on with them; --trials {trials + len(found.unfinished)} here does without.",
+                f"{len(found.finished)} of {trials} trials are finished, the others under way elsewhere. The same "
+                "command there goes on with what was killed; "
+                f"--trials {trials + len(found.unfinished)} here does without.",
                 file=sys.stderr,
             )
         if found.best is None:

@@ -75,6 +75,7 @@ UNITS = tuple(sized(1, units) for units in (1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 25))
 BLOCKS = tuple(sized(blocks, 3) for blocks in (1, 2, 3, 4, 5, 6))
 GRID = tuple(sized(blocks, units) for blocks in (1, 2, 3) for units in (2, 4, 6))
 SHARING = (BASE, NOT_SHARED)
+INITIAL = (BASE, vary("He", initial="he"))
 NORM = (BASE, vary("batch norm", batch_norm=True))
 LOSS = (
     BASE,
@@ -93,6 +94,7 @@ LISTS: dict[str, tuple[Experiment, ...]] = {
     "blocks": BLOCKS,
     "grid": GRID,
     "sharing": SHARING,
+    "initial": INITIAL,
     "norm": NORM,
     "loss": LOSS,
     "unshuffle": UNSHUFFLE,

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from math import inf
 from pathlib import Path
 from statistics import fmean
+from textwrap import fill
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -70,6 +71,8 @@ TITLES: dict[Name, str] = {
     "train_accuracy": "training accuracy",
     "val_accuracy": "validation accuracy",
 }
+STEPS = [1, 2, 5, 10]
+"""Of ticks."""
 MEASURES = {"PSNR in dB": "more", "SSIM": "more", "MS-SSIM": "more", "FLIP": "less"}
 """What pictures are judged by, and whether more or less of it is better."""
 
@@ -91,18 +94,19 @@ class Drawing(NamedTuple):
 
 
 def caption(results: Results) -> str:
-    """How the numbers came about: budget, width, seeds, data, scale and commit."""
+    """How the numbers came about: budget, width, seeds, data, scale and what bicubic gets there, and commit."""
     runs, bicubic = results.all, results.all[0].bicubic()
-    counts = sorted({len(of_seed) for of_seed in results.by_name.values()})
+    widths = ", ".join(str(width) for width in sorted({run.experiment.model.width for run in runs}))
+    counts = sorted({len(of_seed) for of_seed in results.by_name.values()} - {0})
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    commits = sorted({run.commit[:7] for run in runs} - {""})
+    commits = ", ".join(sorted({run.commit[:7] for run in runs} - {""}))
     return " · ".join(
         [
-            f"{results.budget} budget",
-            f"width {_series(sorted({run.experiment.model.width for run in runs}))}",
+            results.budget,
+            f"width {widths}",
             f"{seeds} seed{'s' * (counts[-1] > 1)}",
-            f"{bicubic.data} x{bicubic.scale:g}",
-            *([f"commit {_series(commits)}"] if commits else []),
+            f"{bicubic.data} x{bicubic.scale:g}, bicubic {bicubic.psnr:.2f} dB",
+            *([f"commit {commits}"] if commits else []),
         ]
     )
 
@@ -132,6 +136,7 @@ def residual_curves(results: Results) -> Figure | None:
             _curve(axes, runs, name, experiment + psnr, **STYLES[experiment])
         if "loss" in name:
             _level(axes, constant, "what one constant colour gets")
+        axes.label_outer()
     # the first epoch of a training may be far above, which would flatten all the others
     _logarithmic(figure.axes[0], most=2 * constant)
     _names(figure)
@@ -176,11 +181,7 @@ def grid(results: Results) -> Figure | None:
             text += f"\n{min(cell):.2f} to {max(cell):.2f}" if len(cell) > 1 else ""
             colour = "white" if cell and 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else INK
             axes.text(column, row, text, ha="center", va="center", color=colour)
-    axes.set(
-        xlabel="units in a block",
-        ylabel="blocks",
-        title=f"PSNR in dB, the mean of the seeds and their range; bicubic has {chosen.all[0].bicubic().psnr:.2f}",
-    )
+    axes.set(xlabel="units in a block", ylabel="blocks", title="PSNR in dB, the mean of the seeds and their range")
     axes.set_xticks(range(len(units)), [str(each) for each in units])
     axes.set_yticks(range(len(blocks)), [str(each) for each in blocks])
     axes.tick_params(length=0)
@@ -202,15 +203,14 @@ def trade_off(results: Results) -> Figure | None:
         return None
     figure = _figure(chosen, 7.4)
     for axes, (what, cost) in zip(figure.subplots(3, sharey=True), costs.items(), strict=True):
-        points = [Point(fmean(map(cost, runs)), fmean(_psnrs(runs)), runs[0].name) for runs in trained]
+        found = [Point(fmean(map(cost, runs)), fmean(_psnrs(runs)), runs[0].name) for runs in trained]
+        points = [each for each in found if each.cost]  # times may have been lost
         best = front(points)
-        axes.plot([each.cost for each in points], [each.psnr for each in points], "o", color=OTHERS, label="all")
+        axes.plot([each.cost for each in points], [each.psnr for each in points], "o", color=OTHERS)
         axes.plot([each.cost for each in best], [each.psnr for each in best], "o-", color=OURS, drawstyle="steps-post")
-        for each in best:
-            where: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "va": "bottom"}
-            axes.annotate(each.name, each[:2], **where, rotation=90, fontsize=8)
         axes.set(xlabel=what, ylabel="PSNR in dB")
         _logarithmic(axes, "x")
+        _named(axes, best)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.3 * (high - low))  # room for the names
     figure.axes[0].set_title("On the line: those that no cheaper one equals")
@@ -234,9 +234,9 @@ def gradients(results: Results) -> Figure | None:
     when = {"start": "before the training", "end": "after it"}
     for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), when.items(), strict=True):
         for name in chosen.by_name:
-            _line(axes, [run.gradients.get(key, ()) for run in chosen.of(name)], name, "o", **STYLES[name])
+            _line(axes, [run.gradients.get(key, ()) for run in chosen.of(name)], name, **STYLES[name])
         axes.set(title=f"norm of the gradient {title}", xlabel="layer, from the first to the last")
-        _logarithmic(axes)
+    _logarithmic(figure.axes[0])
     _names(figure)
     return figure
 
@@ -246,22 +246,22 @@ def losses(results: Results) -> Figure | None:
     chosen = _compared(results, LOSS)
     if not chosen or BASE.name not in chosen.by_name:
         return None
-    base = {seed: _measures(row) for seed, run in chosen.by_name[BASE.name].items() if (row := run.row())}
+    mse = {seed: _measures(row) for seed, run in chosen.by_name[BASE.name].items() if (row := run.row())}
     names = [name for name in chosen.by_name if name != BASE.name]
     figure = _figure(chosen, 1.6 + 0.5 * len(names))
     for axes, measure in zip(figure.subplots(2, 2, sharey=True).flat, MEASURES, strict=True):
         for place, name in enumerate(names):
-            rows = {seed: row for seed, run in chosen.by_name[name].items() if (row := run.row()) and seed in base}
-            gained = [_measures(row)[measure] - base[seed][measure] for seed, row in rows.items()]
+            rows = {seed: row for seed, run in chosen.by_name[name].items() if (row := run.row()) and seed in mse}
+            gained = [_measures(row)[measure] - mse[seed][measure] for seed, row in rows.items()]
             axes.plot(gained, [place] * len(gained), "o", color=OURS, alpha=0.6, markeredgewidth=0)
-            if gained:
+            if len(gained) > 1:
                 axes.plot(fmean(gained), place, "|", color=INK, markersize=14, markeredgewidth=1.5)
         axes.axvline(0, **DOTTED)
         axes.set_title(f"{measure}, {MEASURES[measure]} is better")
         axes.set_yticks(range(len(names)), names)
         axes.margins(y=0.15)
         axes.grid(visible=False, axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     figure.axes[0].invert_yaxis()
     figure.suptitle(
         "Each loss less MSE, which is the dotted line; a dot a seed, a bar their mean", x=0.01, ha="left", fontsize=9
@@ -312,8 +312,8 @@ FIGURES: dict[str, Drawing] = {
     ),
     "gradients": Drawing(
         "How much of the gradient reaches each layer",
-        "The norm of the gradient at each layer, at the start of the training and at its end, with all residuals, "
-        "without the local ones, without the global one and with none.",
+        "The norm of the gradient at each layer, before and after the training, with all residuals, without the "
+        "local ones, without the global one and with none. A line that falls to the foot is a gradient of 0.",
         gradients,
     ),
     "losses": Drawing(
@@ -350,10 +350,6 @@ def _measures(row: Row) -> dict[str, float]:
     return dict(zip(MEASURES, (row.psnr, row.ssim, *means), strict=True))
 
 
-def _series(values: Iterable[object]) -> str:
-    return ", ".join(map(str, values))
-
-
 def _chosen(results: Results, experiments: Iterable[Experiment]) -> Results:
     """Those of `experiments` that were run, in that order."""
     names = dict.fromkeys(each.name for each in experiments)
@@ -377,7 +373,7 @@ def _has_accuracy(results: Results) -> bool:
 
 def _figure(results: Results, height: float) -> Figure:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.supxlabel(caption(results), x=0.01, ha="left", fontsize=8, color="#666666")
+    figure.supxlabel(fill(caption(results), 105), x=0.01, ha="left", fontsize=8, color="#666666")
     return figure
 
 
@@ -388,8 +384,9 @@ def _sizes(results: Results, experiments: Sequence[Experiment], what: Literal["u
     above: list[Name] = ["val_accuracy", "val_loss"] if _has_accuracy(chosen) else ["val_loss"]
     figure = _figure(chosen, 5.6)
     panels = figure.subplot_mosaic([[*above], ["psnr"] * len(above)])
-    numbers = {each.name: int(getattr(each.model, what)) for each in experiments if each.name in chosen.by_name}
+    numbers = {each.name: int(getattr(each.model, what)) for each in experiments}
     colours = dict(zip(numbers, colormaps["viridis"](np.linspace(0, 0.85, len(numbers))).tolist(), strict=True))
+    numbers = {name: numbers[name] for name in chosen.by_name}
     for experiment, number in numbers.items():
         for name in above:
             _curve(panels[name], chosen.of(experiment), name, str(number), color=colours[experiment])
@@ -418,7 +415,7 @@ def _curve(axes: Axes, runs: Sequence[Result], name: Name, label: str, **style: 
     axes.set(title=TITLES[name], xlabel="epoch")
 
 
-def _line(axes: Axes, runs: Iterable[Sequence[float]], label: str, end: str, **style: Any) -> None:
+def _line(axes: Axes, runs: Iterable[Sequence[float]], label: str, end: str = "", **style: Any) -> None:
     """The mean of `runs` at 1, 2, ..., of those that are that long, in a band from the least to the greatest."""
     columns = [[value for value in column if value is not None] for column in zip_longest(*runs)]
     x, means = range(1, len(columns) + 1), [*map(fmean, columns)]
@@ -426,13 +423,14 @@ def _line(axes: Axes, runs: Iterable[Sequence[float]], label: str, end: str, **s
     axes.plot(x[-1:], means[-1:], end, color=style["color"])
     axes.fill_between(x, [*map(min, columns)], [*map(max, columns)], color=style["color"], alpha=0.15, linewidth=0)
     axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=STEPS))
 
 
 def _level(axes: Axes, value: float, text: str) -> None:
     """A dotted line across, with what it is."""
     axes.axhline(value, **DOTTED)
-    axes.text(1, value, text, transform=axes.get_yaxis_transform(), ha="right", va="top", fontsize=8)
+    below: dict[str, Any] = {"xytext": (0, -3), "textcoords": "offset points", "ha": "right", "va": "top"}
+    axes.annotate(text, (1, value), xycoords=axes.get_yaxis_transform(), **below, fontsize=8)
 
 
 def _logarithmic(axes: Axes, which: Literal["x", "y"] = "y", most: float = inf) -> None:
@@ -441,10 +439,27 @@ def _logarithmic(axes: Axes, which: Literal["x", "y"] = "y", most: float = inf) 
     axes.minorticks_off()
     axis = axes.yaxis if which == "y" else axes.xaxis
     low, high = axis.get_view_interval()
-    axes.set(**{f"{which}lim": (low, high := min(high, most))})
+    if high > most:
+        axes.set(**{f"{which}lim": (low, high := most)})
     if high < 1000 * low:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(5))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(5, steps=STEPS))
         axis.set_major_formatter(StrMethodFormatter("{x:,.9g}"))
+
+
+def _named(axes: Axes, points: Iterable[Point]) -> None:
+    """Names above points from left to right, those of near ones beside each other."""
+    low, high = np.log(axes.get_xlim())
+    last = -inf
+    for point in points:
+        at = (np.log(point.cost) - low) / (high - low) * 0.9 * WIDTH * 72  # the axes being so wide, in points
+        last = max(at, last + 10)
+        above: dict[str, Any] = {
+            "xytext": (last - at, 5),
+            "textcoords": "offset points",
+            "ha": "center",
+            "va": "bottom",
+        }
+        axes.annotate(point.name, point[:2], **above, rotation=90, fontsize=8)
 
 
 def _names(figure: Figure) -> None:

@@ -138,12 +138,13 @@ def run(tasks: Sequence[Task], jobs: int, watch: Watch, stopped: Callable[[], bo
         wait([each.told for each in running], timeout=TELL_SECONDS)
         for each in running:
             _listen(each)
+        over = [each for each in running if each.ended]
+        running = [each for each in running if not each.ended]
+        clock.done += sum(each.task.cost for each in over)
         watch.progress(*clock.left(running))
-        for each in [each for each in running if each.ended]:
+        for each in over:
             assert each.ended
-            running.remove(each)
             each.process.join()
-            clock.done += each.task.cost
             ends.append(End(each.task, *each.ended))
             watch.end(ends[-1])
     return ends

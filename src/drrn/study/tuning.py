@@ -174,6 +174,8 @@ def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) ->
     backbone = None
     for loss in space.losses:
         backbone = room.backbone_of(replace(how, loss=loss), seen_through(source, loss)) or backbone
+    if backbone is None:
+        room.backbone_of(replace(how, loss=space.losses[0]), source)  # which refuses one that no loss needs
     about = room.describe(model, how, source, None, backbone, *room.pictures_of(how, source))
     data = {name: digest for name, digest in about["data"].items() if name.endswith("sha256")}  # folders have any name
     return {

@@ -1,0 +1,327 @@
+"""The results of a study as a page: what was asked, how, what came out, and what it says about each claim.
+
+The page is written in Markdown, and made HTML with its figures inside. Both follow from the results alone.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from drrn.atomic import write_text
+from drrn.core.metrics import PROTOCOL
+from drrn.errors import StudyError
+from drrn.evaluation.benchmark import Row
+from drrn.study.claims import MARGIN, Finding, Interval, Part, judge, missing
+from drrn.study.experiments import BUDGETS, LISTS, Budget
+from drrn.study.figures import FIGURES, draw, save
+from drrn.study.page import to_html
+from drrn.study.result import Results
+from drrn.training.config import REPORT
+
+
+class Section(NamedTuple):
+    """What is said about a list of experiments, and the figures beside it."""
+
+    title: str
+    question: str
+    figures: tuple[str, ...] = ()
+
+
+SECTIONS: dict[str, Section] = {
+    "residual": Section(
+        "Residual connections",
+        "The report (4.1) took the residual connections away, and its network learnt nothing any more. There are two "
+        "kinds: local ones, around each unit, and the global one, from the interpolated picture to the result. Here "
+        "each is taken away alone, and both together. The report explains its finding by vanishing gradients; the "
+        "norms of the gradient at each layer show whether they do.",
+        ("residual_curves", "residual_pictures", "gradients"),
+    ),
+    "skip": Section(
+        "What a unit's output is added to",
+        "In the paper each unit adds the block's first features (*source*); the report's equations 3.1 and 3.2 add the "
+        "unit's own input (*chain*).",
+    ),
+    "units": Section(
+        "Residual units in a block",
+        "The report (4.2) found 4 to 6 units best, ever less gained beyond, and overfitting at 10 to 12. One block "
+        "here.",
+        ("units_curves",),
+    ),
+    "blocks": Section(
+        "Recursive blocks",
+        "The report (4.3) found that more blocks help at first, and no more after 3 or 4. Three units a block here.",
+        ("blocks_curves",),
+    ),
+    "grid": Section(
+        "Blocks and units together",
+        "The report (4.4 and 5) found 2 or 3 blocks of 4 to 6 units to be a good balance of quality and time.",
+        ("grid", "trade_off"),
+    ),
+    "sharing": Section("Shared weights", "The units of a block share their weights. What if each has its own?"),
+    "initial": Section(
+        "First weights",
+        "Glorot's uniform (Keras's default, taken here for the report) keeps half of the variance in each layer of a "
+        "constant width; He's (the paper's) keeps all of it, and the sum of a unit and a skip is then larger than "
+        "either.",
+    ),
+    "norm": Section("Batch norm", "The paper normalises before every ReLU; the report does not mention it."),
+    "loss": Section(
+        "Losses",
+        "The report minimises the mean squared error (MSE), and leaves perceptual losses to the future. PSNR measures "
+        "just the MSE; MS-SSIM and FLIP are nearer to what is seen. FLIP is an error: less is better.",
+        ("losses",),
+    ),
+    "unshuffle": Section(
+        "Working on fewer pixels",
+        "Not the paper's: the same network between a pixel-unshuffle and a pixel-shuffle, on 4 or 16 times fewer "
+        "pixels.",
+    ),
+    "colour": Section("Colour", "The report's runs were of RGB, the paper's of luma alone."),
+}
+
+
+def about(budget: Budget) -> str:
+    """A budget in a sentence."""
+    how = {field: budget.recipe.get(field, getattr(REPORT, field)) for field in ("epochs", "epoch_steps", "batch_size")}
+    steps = f"{how['epoch_steps']} steps" if how["epoch_steps"] else "all patches"
+    return (
+        f"networks of width {128 // budget.narrower}, {how['epochs']} epochs at most of {steps} in batches of "
+        f"{how['batch_size']}, {budget.pictures or 'all'} pictures to learn from and hold out, "
+        f"{budget.test_pictures or 'all'} of each folder to judge by"
+    )
+
+
+def write(results: Results, folder: Path) -> Path:
+    """Make `index.html`, `study.md` and `figures/` in `folder`; the same results give the same bytes.
+
+    Returns:
+        The page.
+
+    Raises:
+        DRRNError: a file can't be written.
+    """
+    figures = folder / "figures"
+    try:
+        figures.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"{figures} can't be made a folder: {error.strerror or error}.") from error
+    drawn = draw(results)
+    for name, figure in drawn.items():
+        for suffix in (".png", ".svg"):
+            save(figure, figures / f"{name}{suffix}")
+    text = to_markdown(results, list(drawn))
+    write_text(folder / "study.md", text)
+    page = folder / "index.html"
+    write_text(page, to_html(text, folder))
+    return page
+
+
+def to_markdown(results: Results, drawn: Sequence[str]) -> str:
+    """The whole page, with the figures of the names `drawn` as `figures/NAME.svg` beside it."""
+    findings = judge(results)
+    parts = [
+        "# What makes a DRRN work",
+        f"**{banner(results)}**",
+        "The report on *Deep Recurrent Residual Networks* draws its conclusions from single runs. Here its experiments "
+        f"are run again, from {len(results.seeds)} seeds each, and each of its claims is put to a test that it could "
+        "fail.",
+        "## The claims",
+        verdicts(findings),
+        "## Method",
+        method(results),
+        *([figure("sheets")] if "sheets" in drawn else []),
+    ]
+    for name, section in SECTIONS.items():
+        names = [experiment.name for experiment in LISTS[name] if results.of(experiment.name)]
+        if len(names) > 1:
+            parts += [f"## {section.title}", section.question, table(results, names, perceptual=name == "loss")]
+            parts += [figure(each) for each in section.figures if each in drawn]
+    others = sorted(results.by_name.keys() - {each.name for experiments in LISTS.values() for each in experiments})
+    if others:
+        parts += ["## Other experiments", table(results, others, perceptual=False)]
+    parts += ["## How each claim was decided", *details(results, findings)]
+    parts += ["## What differs from the report", differences(results), "## How to repeat it", repeat(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def banner(results: Results) -> str:
+    """What nobody should take for anything else."""
+    budget = BUDGETS[results.budget]
+    return f"Budget *{budget.name}*: {about(budget)}. Results at another size may be others."
+
+
+def verdicts(findings: Sequence[Finding]) -> str:
+    """The claims and their verdicts as a table."""
+    head = ["claim", "where", "verdict", "measured"]
+    lines = []
+    for finding in findings:
+        measured = [
+            told(part, found) for part, found in zip(finding.claim.parts, finding.intervals, strict=True) if found
+        ]
+        lines.append([finding.claim.says, finding.claim.source, f"**{finding.verdict}**", "; ".join(measured)])
+    return grid_of(head, lines, numbers=False)
+
+
+def told(part: Part, found: Interval) -> str:
+    """A mean with its interval, in the part's unit."""
+    match part.unit:
+        case "doublings":
+            mean, low, high = (f"{2**value:.2f}" for value in found[:3])
+            return f"{mean} times ({low} to {high})"
+        case "of it":
+            mean, low, high = (f"{100 * value:.0f}" for value in found[:3])
+            return f"{mean} % ({low} to {high})"
+        case unit:
+            mean, low, high = (f"{value:+.3f}" for value in found[:3])
+            return f"{mean} {unit} ({low} to {high})".replace("  ", " ")
+
+
+def method(results: Results) -> str:
+    """How the numbers came about."""
+    first = results.all[0]
+    model, how = first.experiment.model, first.experiment.train
+    sets = ", ".join(f"{name} ({len(first.bicubic(name).images)})" for name in first.sets)
+    learnt, held = first.data["pictures"], first.data["validation_pictures"]
+    machine = first.machine
+    return (
+        f"Networks have {model.width} features; the base is *B2U4*, 2 blocks of 4 units, and takes RGB. "
+        f"They learn from {learnt} pictures of {' and '.join(first.data['folders'])}, and {held} are held out, other "
+        f"ones for each seed: patches of {how.patch}x{how.patch} pixels at a stride of {how.stride}, made "
+        f"{how.scales[0]:g} times smaller by MATLAB's bicubic and enlarged again. Adam at {how.learning_rate:g}, "
+        f"gradients clipped to a norm of {how.clip:g}, the mean squared error unless a loss is named, weights drawn "
+        f"by Glorot; {how.epochs} epochs of {how.epoch_steps or 'all'} steps of {how.batch_size} patches, ended after "
+        f"{how.patience} without a better validation loss, whose best epoch is kept.\n\n"
+        f"Judged are whole pictures that no training saw (pictures): {sets}; claims are decided on the first set. "
+        f"{PROTOCOL}. In tables, ± is half of the distance between the best and the worst seed.\n\n"
+        "An interval after a number is the middle 95 % of a bootstrap over seeds and pictures. Experiments are "
+        "compared seed by seed and picture by picture. A claim *holds* where the intervals of all its parts are on "
+        "its side, *does not hold* where one is on the other, and *cannot be told* else. With so few seeds the "
+        "intervals are too narrow rather than too wide, and nothing is corrected for the number of claims.\n\n"
+        f"Training times are CPU seconds, on {machine['cpu']}, {machine['jobs']} experiments at a time with "
+        f"{machine['threads']} thread each; seconds a megapixel are those of the {machine['engine']} engine on one. "
+        f"torch {machine['torch']}, commit {first.commit or 'unknown'}."
+    )
+
+
+def table(results: Results, names: Sequence[str], *, perceptual: bool) -> str:
+    """A line an experiment, bicubic first."""
+    sets = results.all[0].sets
+    head = ["experiment", "parameters", "kMAC a pixel", *(f"PSNR {name}" for name in sets)]
+    head += ["SSIM", "MS-SSIM", "FLIP"] if perceptual else ["SSIM"]
+    head += ["epochs", "training, CPU s", "s a megapixel"]
+    bicubic = results.of(names[0])[0]
+    lines = [
+        [
+            "bicubic",
+            "",
+            "",
+            *(f"{bicubic.bicubic(name).psnr:.2f}" for name in sets),
+            *looks([bicubic.bicubic()], perceptual),
+            "",
+            "",
+            "",
+        ]
+    ]
+    for name in names:
+        runs = results.of(name)
+        model = runs[0].experiment.model
+        scores = [spread_of([row.psnr for run in runs if (row := run.row(data))], 2) for data in sets]
+        diverged = sum(run.outcome == "diverged" for run in runs)
+        speeds = [run.seconds_per_megapixel for run in runs if run.seconds_per_megapixel is not None]
+        lines.append(
+            [
+                f"{name} (diverged in {diverged} of {len(runs)})" if diverged else name,
+                f"{model.parameters:,}",
+                f"{model.macs() / 1000:.1f}",
+                *scores,
+                *looks([row for run in runs if (row := run.row())], perceptual),
+                f"{fmean(len(run.history) for run in runs):.0f}",
+                f"{fmean(run.training_seconds for run in runs):.0f}",
+                f"{min(speeds):.3f}" if speeds else "",
+            ]
+        )
+    return grid_of(head, lines)
+
+
+def looks(rows: Sequence[Row], perceptual: bool) -> list[str]:
+    """Means of SSIM, and of MS-SSIM and FLIP where these are asked for."""
+    images = [image for row in rows for image in row.images]
+    columns: list[list[float]] = [[image.ssim for image in images]]
+    if perceptual:
+        columns += [
+            [value for image in images if (value := getattr(image, name)) is not None] for name in ("ms_ssim", "flip")
+        ]
+    return [f"{fmean(column):.4f}" if column else "" for column in columns]
+
+
+def spread_of(values: Sequence[float], digits: int) -> str:
+    """A mean, and half of the distance between the least and the greatest."""
+    if not values:
+        return ""
+    apart = f" ± {(max(values) - min(values)) / 2:.{digits}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{digits}f}{apart}"
+
+
+def details(results: Results, findings: Sequence[Finding]) -> list[str]:
+    """For each claim its parts, their bounds, and what was found."""
+    parts = []
+    for finding in findings:
+        claim = finding.claim
+        lines = []
+        for part, found, verdict in zip(claim.parts, finding.intervals, finding.verdicts, strict=True):
+            said = f"{told(part, found)}, from {found.seeds} seeds" if found else "too few results"
+            lines.append(f"* {part.says}: {said}: {verdict}")
+        absent = missing(results, claim)
+        note = f"\n\nNot run: {', '.join(absent)}." if absent else ""
+        parts.append(f"### {claim.says} ({claim.source}): {finding.verdict}\n\n" + "\n".join(lines) + note)
+    return parts
+
+
+def differences(results: Results) -> str:
+    """What the report did otherwise, or does not say."""
+    first = results.all[0]
+    how = first.experiment.train
+    constant = fmean(result.constant_loss for result in results.all)
+    seen = how.epochs * (how.epoch_steps or 0) * how.batch_size
+    amount = f"{seen:,} patches at most here" if seen else "as many here"
+    return "\n".join(
+        [
+            f"* **Size.** The report trained on 103,455 patches of 601 pictures for up to 50 epochs; {amount}. It does "
+            "not say how wide its network was; the paper's has 128 features.",
+            "* **Scale, smaller pictures.** The report says neither by what factor nor how its pictures were made "
+            "smaller.",
+            "* **First weights.** The report does not say how they were drawn. Its output is that of Keras, whose "
+            "default is Glorot's uniform, taken here. The paper's are He's, under batch norms that the report lacks.",
+            "* **Skips.** The report cites the paper, but its equations are those of a chain. The base is the paper's.",
+            "* **What is judged.** The report gives the loss and the accuracy of patches held out. Its accuracy is "
+            "Keras's for three channels: whether the same channel is the largest. A grey picture scores by chance. "
+            "Claims are decided here by PSNR on whole pictures, unless they speak of loss or accuracy.",
+            f"* **0.0755.** One colour for all pictures held out has a mean squared error of {constant:.4f} here: a "
+            "loss near that is what a network gets that has learnt nothing at all.",
+            f"* **Marginal.** A gain under {MARGIN:g} dB counts as none; the report gives no number.",
+        ]
+    )
+
+
+def repeat(results: Results) -> str:
+    """The commands."""
+    first = results.all[0]
+    test = "" if first.sets == ["held out"] else f" --test {' '.join(first.sets)}"
+    return (
+        "```bash\npip install 'drrn[study]'\n"
+        f"drrn study run --data {' '.join(first.data['folders'])}{test} --budget {results.budget} --seeds "
+        f"{len(results.seeds)}\n"
+        f"drrn study report --budget {results.budget}\n```\n\n"
+        "The run can be stopped at any moment; the same command goes on."
+    )
+
+
+def figure(name: str) -> str:
+    return f"![{FIGURES[name].alt}](figures/{name}.svg)\n\n*{FIGURES[name].title}.*"
+
+
+def grid_of(head: Sequence[str], lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
+    """A table of Markdown, all columns but the first being numbers, or none."""
+    rule = ["---", *(["---:" if numbers else "---"] * (len(head) - 1))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])

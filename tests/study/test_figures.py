@@ -1,0 +1,258 @@
+"""Figures of a study: that they show the results, as far as there are any, and are the same bytes every time."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+
+from drrn.study import figures
+from drrn.study.experiments import BASE, BLOCKS, COLOUR, GRID, LOSS, NO_RESIDUAL, RESIDUAL, UNITS, Experiment, vary
+from drrn.study.figures import FIGURES, Point, caption, draw, front, save
+from drrn.study.result import Result, Results
+from tests.study.made_results import made_results
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return made_results()
+
+
+def drawn(figure: Figure | None) -> Figure:
+    assert figure
+    return figure
+
+
+def panel(figure: Figure | None, title: str) -> Axes:
+    """The panel whose title begins so."""
+    (found,) = (axes for axes in drawn(figure).axes if axes.get_title("left").startswith(title))
+    return found
+
+
+def line(axes: Axes, label: str) -> Line2D:
+    """The line whose label begins so."""
+    (found,) = (each for each in axes.lines if re.match(rf"{label}\b", str(each.get_label())))
+    return found
+
+
+def values(each: Line2D, axis: int = 1) -> list[float]:
+    """What it is drawn at: along y, or along x where `axis` is 0."""
+    return [float(value) for value in np.asarray(each.get_xydata())[:, axis]]
+
+
+def size(box: Bbox) -> tuple[float, float]:
+    return round(box.width, 3), round(box.height, 3)
+
+
+def changed(results: Results, name: str, change: Callable[[Result], Result]) -> Results:
+    """With every result of one experiment changed."""
+    of_name = {seed: change(result) for seed, result in results.by_name[name].items()}
+    return Results({**results.by_name, name: of_name})
+
+
+def test_all_results_give_all_figures_in_their_order(results: Results) -> None:
+    assert [*draw(results)] == [*FIGURES]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+@pytest.mark.parametrize("name", ["sheets", "residual_curves"])
+def test_the_same_results_give_the_same_bytes(name: str, suffix: str, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}{suffix}" for number in range(2)]
+    for path in paths:
+        save(drawn(FIGURES[name].draw(made_results(RESIDUAL))), path)
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+    assert len(first) > 10_000
+    assert sorted(tmp_path.iterdir()) == paths
+
+
+def test_only_png_and_svg_are_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must end in \.png or \.svg"):
+        save(Figure(), tmp_path / "a.pdf")
+
+
+def test_the_foot_says_how_the_numbers_came_about(results: Results) -> None:
+    about = "standard · width 16 · 3 seeds · BSDS500/test x3, bicubic 24.60 dB · commit 0123456"
+    assert caption(results) == about
+    for name, figure in draw(results).items():
+        assert figure.get_supxlabel() == about, name
+    assert "quick · width 8 · 1 seed · " in caption(made_results([BASE], 1, budget="quick"))
+
+
+def test_the_foot_counts_the_seeds_of_what_is_shown(results: Results) -> None:
+    fewer = Results({**results.by_name, "B1U1": {0: results.by_name["B1U1"][0]}})
+    assert " · 1 to 3 seeds · " in drawn(figures.units_curves(fewer)).get_supxlabel()
+    assert " · 3 seeds · " in drawn(figures.blocks_curves(Results({**results.by_name, "L1": {}}))).get_supxlabel()
+
+
+def test_a_curve_is_the_mean_of_the_seeds_that_still_run(results: Results) -> None:
+    histories = [run.history for run in results.of("B1U4")]
+    assert [len(each) for each in histories] == [6, 5, 4]
+    expected = [fmean(each[epoch].val_loss for each in histories if len(each) > epoch) for epoch in range(6)]
+    mean = line(panel(figures.units_curves(results), "validation loss"), "4")
+    assert values(mean) == pytest.approx(expected)
+    assert values(mean, 0) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("name", ["train_loss", "val_loss", "train_accuracy", "val_accuracy"])
+def test_each_panel_of_residuals_shows_its_column(results: Results, name: Any) -> None:
+    axes = panel(figures.residual_curves(results), figures.TITLES[name])
+    last = [getattr(results.of(each.name)[0].history[-1], name) for each in RESIDUAL]
+    assert [values(line(axes, each.name))[-1] for each in RESIDUAL] == last
+
+
+def test_what_one_colour_gets_is_marked(results: Results) -> None:
+    axes = panel(figures.residual_curves(results), "validation loss")
+    assert 0.06 in [values(each)[0] for each in axes.lines if each.get_linestyle() == ":"]
+    assert [text.get_text() for text in axes.texts] == ["what one constant colour gets"]
+
+
+def test_a_first_epoch_far_above_does_not_flatten_the_others(results: Results) -> None:
+    high = changed(
+        results, "B2U4", lambda run: replace(run, history=(run.history[0]._replace(train_loss=1e3), *run.history[1:]))
+    )
+    axes = panel(figures.residual_curves(high), "training loss")
+    assert axes.get_ylim()[1] == pytest.approx(0.12)
+    assert values(line(axes, "B2U4"))[0] == 1e3
+
+
+def test_psnr_is_shown_of_each_seed(results: Results) -> None:
+    axes = panel(figures.blocks_curves(results), "PSNR")
+    for experiment in BLOCKS:
+        (dots,) = (each for each in axes.lines if {*values(each, 0)} == {experiment.model.blocks})
+        assert values(dots) == [run.psnr for run in results.of(experiment.name)]
+    assert values(line(axes, "mean"))[1] == pytest.approx(fmean(run.psnr or 0 for run in results.of("B2U3")))
+
+
+def test_a_diverged_run_is_drawn_as_far_as_it_went() -> None:
+    results = made_results(RESIDUAL, diverged=["no residual"])
+    axes = panel(figures.residual_curves(results), "training loss")
+    assert len(values(line(axes, "no residual"))) == len(results.of("no residual")[0].history) == 3
+    assert "no residual (3 of 3 diverged)" in [each.get_label() for each in axes.lines]
+    before, after = drawn(figures.gradients(results)).axes
+    assert len(values(line(before, "no residual"))) == BASE.model.depth
+    assert values(line(after, "no residual")) == []
+
+
+def test_what_diverged_at_once_and_has_no_scores_breaks_no_figure(results: Results) -> None:
+    for each in [*UNITS[:3], *BLOCKS[2:], GRID[0], *LOSS[:2], NO_RESIDUAL]:
+        results = changed(
+            results,
+            each.name,
+            lambda run: replace(
+                made_results([run.experiment], 1, epochs=1, diverged=[run.name]).of(run.name)[0], gradients={}
+            ),
+        )
+    assert not results.of("B1U1")[0].history
+    for figure in draw(results).values():
+        figure.draw_without_rendering()
+    assert values(line(panel(figures.units_curves(results), "validation loss"), "1")) == []
+
+
+def test_gradients_that_vanished_altogether_are_drawn(results: Results) -> None:
+    none = changed(results, "no residual", lambda run: replace(run, gradients={"start": (0.0,) * 19, "end": ()}))
+    figure = drawn(figures.gradients(none))
+    assert values(line(figure.axes[0], "no residual")) == [0] * 19
+    figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize(
+    ("experiments", "names"),
+    [
+        (COLOUR[1:], []),
+        ([BASE], ["sheets"]),
+        (RESIDUAL, ["sheets", "residual_curves", "residual_pictures", "gradients"]),
+        (UNITS, ["units_curves", "grid", "trade_off"]),
+        (LOSS, ["sheets", "losses"]),
+        (LOSS[1:], []),
+    ],
+)
+def test_a_figure_of_what_was_not_run_is_left_out(experiments: list[Experiment], names: list[str]) -> None:
+    assert [*draw(made_results(experiments, 1))] == names
+
+
+def test_experiments_that_were_not_run_have_no_line() -> None:
+    axes = panel(figures.units_curves(made_results([UNITS[0], UNITS[4]])), "validation accuracy")
+    assert [label for each in axes.lines if not (label := str(each.get_label())).startswith("_")] == ["1", "5"]
+
+
+def test_accuracy_is_left_out_where_there_is_one_channel() -> None:
+    results = made_results([vary(each.name, each, channels=1) for each in (*RESIDUAL, *UNITS)], 1)
+    titles = {axes.get_title("left") for figure in draw(results).values() for axes in figure.axes}
+    assert "validation loss" in titles
+    assert not any("accuracy" in title for title in titles)
+
+
+def test_the_grid_says_each_psnr(results: Results) -> None:
+    (axes,) = drawn(figures.grid(results)).axes
+    psnrs = [run.psnr or 0 for run in results.of("B2U4")]
+    place = [text for text in axes.texts if text.get_position() == (1, 1)]
+    assert [text.get_text() for text in place] == [f"{fmean(psnrs):.2f}\n{min(psnrs):.2f} to {max(psnrs):.2f}"]
+    assert [text.get_text() for text in drawn(figures.grid(made_results(UNITS))).axes[0].texts][-1] == "none"
+
+
+def test_a_loss_is_compared_with_mse_seed_by_seed(results: Results) -> None:
+    axes = panel(figures.losses(results), "FLIP, less is better")
+    rows = [(run.row(), base.row()) for run, base in zip(results.of("L1"), results.of("B2U4"), strict=True)]
+    expected = [
+        fmean(image.flip or 0 for image in ours.images) - fmean(image.flip or 0 for image in theirs.images)
+        for ours, theirs in rows
+        if ours and theirs
+    ]
+    assert values(axes.lines[0], 0) == pytest.approx(expected)
+
+
+def test_the_cheapest_and_the_best_are_named(results: Results) -> None:
+    for axes in drawn(figures.trade_off(results)).axes:
+        names = [text.get_text() for text in axes.texts]
+        assert names[-1] == "B1U25"
+    assert drawn(figures.trade_off(results)).axes[0].texts[0].get_text() == "B1U1"
+
+
+def test_lost_times_leave_an_experiment_out(results: Results) -> None:
+    lost = changed(results, "B1U1", lambda run: replace(run, cpu_seconds=()))
+    figure = drawn(figures.trade_off(lost))
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["B1U2", "B1U1", "B1U25"]
+    none = Results({name: {0: replace(runs[0], cpu_seconds=())} for name, runs in results.by_name.items()})
+    drawn(figures.trade_off(none)).draw_without_rendering()
+
+
+def test_names_of_near_points_do_not_overlap(results: Results) -> None:
+    figure = drawn(figures.trade_off(results))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert not any(a.overlaps(b) for place, a in enumerate(boxes) for b in boxes[:place])
+
+
+def test_pictures_are_all_shown_equally_large(results: Results) -> None:
+    for figure in (drawn(figures.sheets(results)), drawn(figures.residual_pictures(results))):
+        figure.draw_without_rendering()
+        extents = [*(axes.get_window_extent() for axes in figure.axes)]
+        extents += [axes.images[0].get_window_extent() for axes in figure.axes]
+        assert len({size(extent) for extent in extents}) == 1
+    titles = [axes.get_title("left") for axes in drawn(figures.sheets(results)).axes[:4]]
+    assert titles == [version.caption for version in results.of("B2U4")[0].examples["3063"]]
+
+
+points = st.lists(st.builds(Point, st.integers(1, 6).map(float), st.integers(1, 6).map(float), st.text("ab")))
+
+
+@given(points)
+def test_the_front_is_what_nothing_beats(points: list[Point]) -> None:
+    def beaten(point: Point) -> bool:
+        return any(each.cost <= point.cost and each.psnr >= point.psnr and each[:2] != point[:2] for each in points)
+
+    best = front(points)
+    assert sorted(best) == sorted(point for point in points if not beaten(point))
+    assert [each.cost for each in best] == sorted(each.cost for each in best)

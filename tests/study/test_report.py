@@ -1,0 +1,170 @@
+"""The page: what it says follows from the results, and from nothing else."""
+
+import base64
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drrn.apps import cli
+from drrn.study.experiments import BUDGETS, LISTS, find, vary
+from drrn.study.page import to_html
+from drrn.study.report import SECTIONS, about, to_markdown, write
+from drrn.study.result import Results, to_json
+from tests.study.made_results import made_results
+
+FEW = (*LISTS["sharing"], *LISTS["loss"][:2])
+
+
+def lines_of(text: str, start: str) -> list[list[str]]:
+    """The cells of the lines of all tables whose first cell is `start`."""
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith(f"| {start} |")
+    ]
+
+
+def test_every_list_has_a_section_and_every_figure_a_place() -> None:
+    assert SECTIONS.keys() == LISTS.keys()
+    text = to_markdown(made_results(), [figure for section in SECTIONS.values() for figure in section.figures])
+    for section in SECTIONS.values():
+        assert f"## {section.title}\n" in text
+        assert all(f"(figures/{name}.svg)" in text for name in section.figures)
+
+
+def test_a_line_of_a_table_is_the_mean_over_seeds() -> None:
+    results = made_results(FEW)
+    line = lines_of(to_markdown(results, []), "not shared")[0]
+    runs = results.of("not shared")
+    rows = [row for run in runs if (row := run.row())]
+    apart = (max(row.psnr for row in rows) - min(row.psnr for row in rows)) / 2
+    assert line[1] == f"{runs[0].experiment.model.parameters:,}"
+    assert line[3] == f"{sum(row.psnr for row in rows) / 3:.2f} ± {apart:.2f}"
+    assert line[5] == f"{sum(row.ssim for row in rows) / 3:.4f}"
+
+
+def test_losses_are_also_judged_by_how_pictures_look() -> None:
+    text = to_markdown(made_results(FEW), [])
+    head = next(line for line in text.splitlines() if "MS-SSIM" in line and line.startswith("| experiment"))
+    assert head.count("|") == len(lines_of(text, "L1")[0]) + 1
+    assert text.count("| FLIP |") == 1
+
+
+def test_every_claim_is_in_the_first_table_with_its_verdict() -> None:
+    text = to_markdown(made_results(), [])
+    table = text.partition("## The claims")[2].partition("## Method")[0]
+    assert table.count("**holds**") + table.count("**does not hold**") + table.count("**cannot be told**") == 12
+    assert "near 0.0755" in table
+    assert text.count("\n### ") == 12
+
+
+def test_the_budget_stands_at_the_top() -> None:
+    for name, budget in BUDGETS.items():
+        text = to_markdown(made_results(FEW, budget=name), [])
+        assert text.splitlines()[2].startswith(f"**Budget *{name}*: {about(budget)}")
+    assert "all patches in batches of 128" in about(BUDGETS["full"])
+
+
+def test_what_was_not_run_is_not_spoken_of() -> None:
+    text = to_markdown(made_results(FEW), [])
+    assert "## Residual units" not in text and "## Shared weights" in text and "## Other experiments" not in text
+    assert "Not run: B1U25, B1U9." in text
+
+
+def test_experiments_of_ones_own_have_a_table() -> None:
+    text = to_markdown(made_results((*FEW, vary("mine", units=7))), [])
+    assert lines_of(text.partition("## Other experiments")[2], "mine")
+
+
+def test_a_diverged_experiment_is_told_with_its_number_of_seeds() -> None:
+    text = to_markdown(made_results(FEW, diverged=["L1"]), [])
+    assert lines_of(text, "L1 (diverged in 3 of 3)")
+
+
+def test_how_to_repeat_it_names_folders_budget_and_seeds() -> None:
+    text = to_markdown(made_results(FEW, seeds=2), [])
+    assert re.search(r"drrn study run --data .+ --test BSDS500/test data/Set5 --budget standard --seeds 2", text)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
+    """A study as it lies on the disk, with its page."""
+    folder, results = tmp_path_factory.mktemp("study"), made_results(FEW, seeds=2)
+    for result in results.all:
+        run = folder / result.name / f"seed-{result.experiment.seed}"
+        run.mkdir(parents=True)
+        (run / "result.json").write_text(to_json(result))
+    cli_says(["study", "report", str(folder)])
+    return results, folder
+
+
+def cli_says(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_the_page_is_made_of_the_files_alone_and_the_same_again(written: tuple[Results, Path], tmp_path: Path) -> None:
+    _, folder = written
+    assert cli_says(["study", "report", str(folder), "--page", str(tmp_path / "again")]) == 0
+    files = sorted(path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file())
+    assert {path.suffix for path in files} == {".html", ".md", ".png", ".svg"}
+    for path in files:
+        assert (tmp_path / "again" / path).read_bytes() == (folder / path).read_bytes(), path
+
+
+def test_the_page_needs_no_other_file(written: tuple[Results, Path]) -> None:
+    page = (written[1] / "index.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert len(pictures) == len(list((written[1] / "figures").glob("*.svg"))) > 1
+    assert all(base64.b64decode(each).startswith(b"<?xml") for each in pictures)
+    assert 'name="viewport"' in page and "@media print" in page
+
+
+def test_markup_in_a_name_stays_text(tmp_path: Path) -> None:
+    assert "<script>" not in to_html("# a\n\n<script>alert(1)</script>\n", tmp_path)
+
+
+def test_a_folder_that_cant_be_made_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = made_results(FEW, seeds=1).all[0]
+    (tmp_path / "result.json").write_text(to_json(result))
+    (tmp_path / "figures").touch()
+    assert cli_says(["study", "report", str(tmp_path)]) == 2
+    assert "can't be made a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("run nonsense --data .", "No experiment 'nonsense'"),
+        ("run nowhere.py --data .", "No file nowhere.py"),
+        ("run units --data .", "No pictures in ."),
+        ("run units --data nowhere", "No folder nowhere"),
+        ("run units --data . --seeds 0", "must be at least 1"),
+        ("report nowhere", "No results in nowhere"),
+        ("report", "No results in study/standard"),
+    ],
+)
+def test_what_cant_be_done_is_a_line(
+    words: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli_says(["study", *words.split()]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("drrn: ") and reason in said and said.count("\n") == 1
+
+
+def test_the_lists_and_budgets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_says(["study", "list"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in (*LISTS, *BUDGETS)) and all(each.name in said for each in find(()))
+
+
+def test_results_of_unknown_commits_and_one_seed_make_a_page(tmp_path: Path) -> None:
+    results = made_results(FEW, seeds=1)
+    plain = Results({name: {0: replace(seeds[0], commit="")} for name, seeds in results.by_name.items()})
+    assert "commit unknown" in write(plain, tmp_path).read_text()

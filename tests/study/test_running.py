@@ -1,0 +1,226 @@
+"""`drrn study run`: killed, stopped, with experiments that diverge or fail, and run again."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drrn.errors import DataError, StudyError
+from drrn.study.experiments import BASE, Budget, Experiment, vary
+from drrn.study.result import Result, from_json, load, to_json
+from drrn.study.run import End, plan, run
+from drrn.study.work import Task, is_done, perform
+from drrn.training import run as room
+from tests.training.small_training import Onlooker, pictures
+
+TINY = Budget(
+    name="quick",
+    narrower=16,
+    recipe={"patch": 16, "stride": 8, "epochs": 2, "epoch_steps": 3, "batch_size": 4},
+)
+ONE = vary("one", blocks=1, units=1)
+WILD = vary("wild", blocks=1, units=2, learning_rate=1e30, clip=1e30)
+FILE = """
+from drrn.study.experiments import vary
+TINY = {"patch": 16, "stride": 8, "epochs": 3, "epoch_steps": 10, "batch_size": 4, "width": 8}
+EXPERIMENTS = [vary(f"B1U{units} tiny", blocks=1, units=units, **TINY) for units in (1, 2)]
+"""
+
+
+class Looks:
+    """Keeps what a study tells."""
+
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+        self.ends: list[End] = []
+
+    def progress(self, share: float, seconds_left: float | None) -> None:
+        self.shares.append(share)
+
+    def end(self, end: End) -> None:
+        self.ends.append(end)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pictures(tmp_path_factory.mktemp("study") / "pictures", count=5, height=60, width=48)
+
+
+def tasks(folder: Path, output: Path, experiments: Sequence[Experiment] = (ONE,), seeds: int = 1) -> list[Task]:
+    return plan(experiments, TINY, seeds, data=(folder,), test=(), output=output)
+
+
+def without_times(result: Result) -> Result:
+    rows = tuple(
+        replace(row, seconds=None, peak_mb=None, images=[replace(image, seconds=0) for image in row.images])
+        for row in result.scores
+    )
+    return replace(
+        result, scores=rows, seconds=(), cpu_seconds=(), seconds_per_megapixel=None, peak_mb=None, machine={}
+    )
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[End], Looks]:
+    """A study of one that trains and one that diverges, from two seeds, two at a time."""
+    output, looks = tmp_path_factory.mktemp("done"), Looks()
+    return output, run(tasks(folder, output, [ONE, WILD], seeds=2), 2, looks), looks
+
+
+def test_every_experiment_leaves_its_result_and_a_diverging_one_stops_no_other(
+    done: tuple[Path, list[End], Looks],
+) -> None:
+    output, ends, looks = done
+    assert sorted((end.task.experiment.name, end.task.experiment.seed, end.outcome) for end in ends) == [
+        ("one", 0, "trained"),
+        ("one", 1, "trained"),
+        ("wild", 0, "diverged"),
+        ("wild", 1, "diverged"),
+    ]
+    assert looks.ends == ends and looks.shares[-1] == pytest.approx(1)
+    results = load(output)
+    assert {name: list(seeds) for name, seeds in results.by_name.items()} == {"one": [0, 1], "wild": [0, 1]}
+    assert all("not finite" in result.reason for result in results.of("wild"))
+
+
+def test_a_result_says_all_that_was_measured(done: tuple[Path, list[End], Looks]) -> None:
+    first, second = load(done[0]).of("one")
+    assert first.experiment.model == replace(BASE.model, blocks=1, units=1, width=8)
+    assert (len(first.history), len(first.seconds), len(first.cpu_seconds)) == (2, 2, 2)
+    assert [row.model for row in first.scores] == ["bicubic", "one"] and first.sets == ["held out"]
+    assert [image.flip is not None for image in first.bicubic().images] == [True]
+    assert len(first.gradients["start"]) == len(first.gradients["end"]) == first.experiment.model.depth
+    assert 0 < first.constant_loss < 1 and first.seconds_per_megapixel and first.machine["jobs"] == 1
+    assert first.data["pictures"] == 4 and len(first.data["sha256"]) == 64
+    assert first.examples and not second.examples, "only the first seed shows pictures"
+    assert first.history != second.history
+    about = json.loads((done[0] / "one/seed-0/result.json").read_text())
+    assert about["parameters"] == first.experiment.model.parameters and about["macs_per_pixel"] == first.macs
+
+
+def test_a_result_survives_its_file(done: tuple[Path, list[End], Looks]) -> None:
+    text = (done[0] / "one/seed-0/result.json").read_text()
+    assert to_json(from_json(text)) == text
+
+
+def test_what_is_finished_is_not_run_again(done: tuple[Path, list[End], Looks], folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
+    assert run(tasks(folder, done[0], [ONE, WILD], seeds=2), 1, Looks()) == []
+    assert before == {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
+
+
+def test_a_folder_with_another_experiment_of_that_name_is_left_alone(
+    done: tuple[Path, list[End], Looks], folder: Path
+) -> None:
+    with pytest.raises(StudyError, match=r"of another experiment of that name\. Give another --output"):
+        is_done(tasks(folder, done[0], [vary("one", blocks=1, units=3)])[0])
+
+
+def test_a_damaged_result_says_so(folder: Path, tmp_path: Path) -> None:
+    task = tasks(folder, tmp_path)[0]
+    task.run.mkdir(parents=True)
+    (task.run / "result.json").write_text('{"experiment": ')
+    for look in (lambda: is_done(task), lambda: load(tmp_path)):
+        with pytest.raises(StudyError, match="is no result of a study"):
+            look()
+
+
+def test_results_of_two_budgets_are_not_mixed(done: tuple[Path, list[End], Looks], tmp_path: Path) -> None:
+    for number, budget in enumerate(["quick", "full"]):
+        (tmp_path / str(number)).mkdir()
+        text = (done[0] / f"one/seed-{number}/result.json").read_text()
+        (tmp_path / str(number) / "result.json").write_text(text.replace('"budget": "quick"', f'"budget": "{budget}"'))
+    with pytest.raises(StudyError, match="of several budgets: full, quick"):
+        load(tmp_path)
+
+
+def test_one_that_fails_stops_no_other_and_is_run_again(folder: Path, tmp_path: Path) -> None:
+    first, second = tasks(folder, tmp_path, [ONE, vary("two", blocks=1, units=2)])
+    first.run.parent.mkdir()
+    first.run.write_text("a file where a folder should be")
+    ends = run([first, second], 1, Looks())
+    assert [(end.task.experiment.name, end.outcome) for end in ends] == [("one", "failed"), ("two", "trained")]
+    assert "can't be made a folder" in ends[0].about
+    first.run.unlink()
+    assert [end.outcome for end in run([first, second], 1, Looks())] == ["trained"]
+
+
+def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
+    task = tasks(folder, tmp_path)[0]
+    task.run.mkdir(parents=True)
+    os.mkfifo(task.run / "config.json")  # reading waits for ever: the process is caught there
+
+    class Kills(Looks):
+        def progress(self, share: float, seconds_left: float | None) -> None:
+            for process in multiprocessing.active_children():
+                process.kill()
+
+    ends = run([task], 1, Kills())
+    assert [end.outcome for end in ends] == ["failed"] and "its process ended with" in ends[0].about
+
+
+def test_stopped_it_trains_no_further_and_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
+    whole, stopped = tasks(folder, tmp_path / "whole")[0], tasks(folder, tmp_path / "stopped")[0]
+    expected = perform(whole, Onlooker(), lambda: False)
+    assert expected
+    watch = Onlooker()
+    assert perform(stopped, watch, lambda: watch.steps >= 4) is None
+    assert watch.steps == 4 and not is_done(stopped)
+    found = perform(stopped, Onlooker(), lambda: False)
+    assert found and without_times(found) == without_times(expected)
+
+
+def test_planned_is_the_first_seed_of_all_before_the_second_of_any(folder: Path, tmp_path: Path) -> None:
+    planned = tasks(folder, tmp_path, [ONE, WILD], seeds=3)
+    assert [(task.experiment.seed, task.experiment.name) for task in planned] == [
+        (seed, name) for seed in range(3) for name in ("one", "wild")
+    ]
+    assert [task.experiment.train.seed for task in planned] == [0, 0, 1, 1, 2, 2]
+
+
+def test_pictures_that_are_missing_or_too_few_are_told_before_anything_runs(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No folder"):
+        tasks(tmp_path / "none", tmp_path)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/0.png").write_bytes((folder / "0.png").read_bytes())
+    with pytest.raises(DataError, match="can't be split"):
+        tasks(tmp_path / "one", tmp_path)
+    with pytest.raises(DataError, match="No folder"):
+        plan([ONE], TINY, 1, data=(folder,), test=(tmp_path / "none",), output=tmp_path)
+
+
+def command(folder: Path) -> list[str]:
+    (folder / "mine.py").write_text(FILE)
+    words = "study run mine.py --data pictures --budget quick --seeds 1 --jobs 2 --output out"
+    return [sys.executable, "-m", "drrn", *words.split()]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_at_any_moment_it_goes_on_and_ends_as_it_would_have(tmp_path: Path, how: signal.Signals) -> None:
+    pictures(tmp_path / "pictures", count=5, height=60, width=48)
+    words, environment = command(tmp_path), {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
+        while not list(tmp_path.glob("out/*/*/times.csv")) and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(how)
+        process.communicate(timeout=60)
+    assert process.returncode == (-how if how == signal.SIGKILL else 130)
+    ended = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "out\n"), ended.stderr
+    assert not list(tmp_path.rglob(".drrn-*")), "no half-written file is left"
+    again = load(tmp_path / "out")
+    words[-1] = "whole"
+    subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
+    assert [without_times(each) for each in again.all] == [without_times(each) for each in load(tmp_path / "whole").all]
+
+
+def test_the_commit_is_the_runs_own(done: tuple[Path, list[End], Looks]) -> None:
+    assert load(done[0]).all[0].commit == room.commit()
