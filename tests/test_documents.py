@@ -14,17 +14,25 @@ from drrn.evaluation import performance
 from drrn.evaluation.table import to_markdown
 from drrn.media.files import write
 from drrn.media.picture import Picture
+from drrn.study.experiments import LISTS
+from drrn.study.result import to_json
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
 from tests.small_vgg import small_vgg
+from tests.study.made_results import made_results
 
 README = (ROOT / "README.md").read_text()
 CHEAPER = shlex.split("--epochs 1 --epoch-steps 2 --batch-size 4 --sheet-every 0 --validation-patches 8")
 
 
+def blocks(language: str) -> list[str]:
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return found
+
+
 def commands(language: str) -> list[str]:
-    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.startswith("drrn ")]
+    lines = [line for block in blocks(language) for line in block.splitlines() if line.startswith("drrn ")]
+    return [line.split("  #")[0].strip() for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +52,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     shapes = [(4, 1, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)]
     torch.save({f"{i}": torch.zeros(shape) for i, shape in enumerate(shapes)}, folder / "port.pth")
+    (folder / "mine.py").write_text(next(block for block in blocks("python") if "EXPERIMENTS" in block))
+    for result in made_results(LISTS["sharing"], seeds=1, budget="quick").all:
+        run = folder / "study/quick" / result.name / "seed-0"
+        run.mkdir(parents=True)
+        (run / "result.json").write_text(to_json(result))
     for name in ("vgg16.pth", "lpips.pth"):
         torch.save(small_vgg(linear=name == "lpips.pth"), folder / name)
     return folder
@@ -54,6 +67,9 @@ def test_a_command_of_the_readme_runs(desk: Path, line: str) -> None:
     words = shlex.split(line)[1:]
     if words[0] == "tune":
         words += [*CHEAPER, "--trials", "2", "--widths", "4", "--units", "0", "1"]
+    if words[:2] == ["study", "run"]:
+        named = [word for word in words[2 : words.index("--data")] if word.endswith(".py")]
+        words = ["study", "run", *(named or ["B1U1"]), *words[words.index("--data") :], "--seeds", "1"]
     if words[0] == "train":
         words[words.index("--run") + 1] += "_short"
         words += CHEAPER

@@ -132,6 +132,7 @@ def changed(**tensors: Tensor | None) -> dict[str, Tensor]:
         ({"0": torch.zeros(4, 1, 3, 3)}, "it has 1 stages, a VGG 5"),
         (changed(features_18_weight=None, features_18_bias=None), "it has 4 stages, a VGG 5"),
         (changed(features_1_weight=torch.ones(4), features_1_running_mean=torch.ones(4)), r"numbered \[0, 1, 2, 5"),
+        ({f"features.{n}.weight": torch.ones(1) for n in (1, 4, 7, 10)}, r"numbered \[1, 4, 7, 10\]"),
         (changed(features_2_bias=None), r"layer 2 has shapes \(4, 4, 3, 3\) and \(0,\)"),
         (changed(features_5_weight=torch.zeros(5, 4, 1, 1)), r"layer 5 has shapes \(5, 4, 1, 1\)"),
         (changed(lin4_model_1_weight=None), r"linear weights have shapes \[\(1, 4, 1, 1\), "),

@@ -173,7 +173,7 @@ def test_stopped_it_trains_no_further_and_goes_on_where_it_was(folder: Path, tmp
     assert expected
     watch = Onlooker()
     assert perform(stopped, watch, lambda: watch.steps >= 4) is None
-    assert watch.steps == 4 and not is_done(stopped)
+    assert watch.steps == 5 and not is_done(stopped), "it is asked after each step"
     found = perform(stopped, Onlooker(), lambda: False)
     assert found and without_times(found) == without_times(expected)
 
@@ -211,16 +211,22 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_it_would_have(tmp_path: Pat
         while not list(tmp_path.glob("out/*/*/times.csv")) and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(how)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert process.returncode == (-how if how == signal.SIGKILL else 130)
-    ended = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "out\n"), ended.stderr
     assert not list(tmp_path.rglob(".drrn-*")), "no half-written file is left"
     again = load(tmp_path / "out")
     words[-1] = "whole"
-    subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
+    subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
     assert [without_times(each) for each in again.all] == [without_times(each) for each in load(tmp_path / "whole").all]
 
 
 def test_the_commit_is_the_runs_own(done: tuple[Path, list[End], Looks]) -> None:
     assert load(done[0]).all[0].commit == room.commit()
+
+
+def test_a_backbone_goes_to_the_experiments_that_see_through_it_alone(folder: Path, tmp_path: Path) -> None:
+    experiments = [ONE, vary("seen", blocks=1, units=1, loss="l1+0.01*vgg")]
+    planned = plan(experiments, TINY, 1, data=(folder,), test=(), output=tmp_path, backbone=(Path("vgg.pth"),))
+    assert [task.source.backbone for task in planned] == [(), (Path("vgg.pth"),)]

@@ -12,17 +12,22 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import optuna
 import pytest
+import torch
 
 from drrn.apps import cli, tune
 from drrn.apps.train import Stop
 from drrn.core.config import DRRNConfig
-from drrn.study.space import Space
+from drrn.study import tuning
+from drrn.study.space import Space, suggest
 from drrn.study.tuned import Found, Tried, importances, leave
 from drrn.training import checkpoint
+from drrn.training import run as room
 from drrn.training.config import REPORT
+from drrn.training.journal import Epoch
 from tests.training.small_training import pictures
 
 SMALL = shlex.split(
@@ -175,6 +180,107 @@ def test_a_search_in_which_all_diverges_ends(here: Path, capsys: pytest.CaptureF
         assert search("run", "--losses", INFINITE, trials=2) == 2
         assert "drrn: 10 trials failed, the last for: The loss is not finite" in last_line(capsys)
     assert states("run") == ["failed"] * 10
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), torch.OutOfMemoryError("CUDA")]
+)
+def test_a_trial_that_finds_too_little_memory_has_failed(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    monkeypatch.setattr(room, "train", Mock(side_effect=error))
+    assert search("run") == 2
+    assert "drrn: 10 trials failed, the last for: Out of memory. " in last_line(capsys)
+
+
+def test_a_bug_is_no_result_of_a_trial(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "train", Mock(side_effect=RuntimeError("a bug")))
+    for _ in range(tuning.LIVES + 1):
+        with pytest.raises(RuntimeError, match="a bug"):
+            search("run")
+
+
+def begun(kept: optuna.Study, trials: int = 1) -> optuna.Trial:
+    """A life that goes on with the trial of another, or takes a new one."""
+    trial = tuning.take(kept, "me", trials, seed=3)
+    assert trial
+    return trial
+
+
+def test_a_trial_over_which_process_after_process_is_killed_is_given_up(here: Path) -> None:
+    kept, saved, killed = optuna.create_study(), here / "last.ckpt", []
+
+    def live() -> None:
+        killed.append(tuning.counted(begun(kept), saved))
+        killed[-1].__enter__()
+
+    for place in (1, 2):
+        for _ in range(tuning.LIVES):
+            live()
+        saved.touch()
+        os.utime(saved, ns=(place, place))  # it went further
+    live()
+    with tuning.counted(begun(kept), saved):
+        pass  # it is stopped, and not killed
+    for _ in range(tuning.LIVES):
+        live()
+    with pytest.raises(tuning.KilledError):
+        live()
+
+
+def test_a_trial_that_is_given_up_has_failed(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tuning, "LIVES", 0)
+    assert search("run") == 2
+    assert "10 trials failed, the last for: Killed 0 times at one place, as where memory is" in last_line(capsys)
+
+
+@pytest.mark.parametrize("space", [Space(), Space(blocks=(1, 1), widths=(8,))])
+def test_what_is_drawn_does_not_depend_on_when_a_life_ends(space: Space) -> None:
+    tried = []
+    for lives in (1, 3):
+        kept = optuna.create_study()
+        for _ in range(12):
+            for fields in range(2, 2 * lives, 2):
+                trial = begun(kept, trials=12)
+                with pytest.raises(StopIteration):
+                    suggest(Impatient(trial, fields), space)  # type: ignore[arg-type]
+            trial = begun(kept, trials=12)
+            values = suggest(trial, space)
+            kept.tell(trial, values["units"] + values["clip"])
+        tried.append([trial.params for trial in kept.trials])
+    assert tried[0] == tried[1]
+
+
+class Impatient:
+    """A trial whose process is killed after so many fields."""
+
+    def __init__(self, trial: optuna.Trial, fields: int):
+        self.trial, self.fields = trial, fields
+
+    def __getattr__(self, name: str) -> Any:
+        if not self.fields:
+            raise StopIteration
+        self.fields -= 1
+        return getattr(self.trial, name)
+
+
+def test_what_was_to_be_pruned_is_pruned_by_the_next_life() -> None:
+    kept = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=1))
+    kept.add_trial(optuna.trial.create_trial(value=31, intermediate_values={0: 30.0, 1: 31.0}))
+    trial = begun(kept, trials=2)
+    watch = Mock()
+    assert not tuning.Look(trial, watch, prunes=True, epochs=2).prunes_now, "nothing is known of it"
+    look = tuning.Look(trial, watch, prunes=True, epochs=3)
+    look.epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1), best=True)
+    assert look.prunes_now
+    assert tuning.Look(begun(kept, trials=2), watch, prunes=True, epochs=3).prunes_now
+    assert not tuning.Look(begun(kept, trials=2), watch, prunes=True, epochs=1).prunes_now, "no epoch is left to spare"
+    assert not tuning.Look(begun(kept, trials=2), watch, prunes=False, epochs=3).prunes_now
+    again = tuning.Look(begun(kept, trials=2), watch, prunes=True, epochs=3)
+    again.epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1), best=True)  # told twice, without a warning
+    assert again.prunes_now
 
 
 def test_two_machines_share_a_search_and_leave_each_other_their_trials(

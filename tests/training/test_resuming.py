@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from drrn.errors import DataError, TrainingError
 from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import MODERN, PAPER, REPORT, TrainConfig
+from drrn.training.journal import Epoch
 from tests.training.small_training import QUICK, SMALL, Onlooker, left, pictures, train
 
 SIZES: dict[str, Any] = {
@@ -201,3 +203,16 @@ def test_a_step_follows_from_its_number_alone(tmp_path: Path, data: Path) -> Non
     train(tmp_path / "a", data)
     train(tmp_path / "b", data)
     assert left(tmp_path / "a") == left(tmp_path / "b")
+
+
+def test_an_epoch_is_told_again_rather_than_never_where_a_training_is_killed_before_it_is_saved(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[Epoch, bool]] = []
+    monkeypatch.setattr(Onlooker, "epoch", lambda _self, row, best: told.append((row, best)))
+    with monkeypatch.context() as first:
+        first.setattr(checkpoint, "save", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "run", data)
+    history, _ = train(tmp_path / "run", data)
+    assert told[0] == told[1] and [row for row, _ in told[1:]] == history

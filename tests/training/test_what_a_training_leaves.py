@@ -9,7 +9,7 @@ import pytest
 
 from drrn.errors import DRRNError
 from drrn.media.files import read
-from drrn.training.journal import Epoch, Journal
+from drrn.training.journal import Epoch, Journal, read_times
 from tests.training.small_training import QUICK, SMALL, pictures, train
 
 COLUMNS = [
@@ -90,6 +90,12 @@ def test_a_last_epoch_that_comes_early_has_no_sheet_but_a_last_one_has(tmp_path:
     assert sorted(path.name for path in (tmp_path / "run/sheets").iterdir()) == ["epoch_0000.png", "epoch_0001.png"]
     train(tmp_path / "none", data, replace(QUICK, epochs=2, epoch_steps=1, sheet_every=0))
     assert not (tmp_path / "none/sheets").exists()
+
+
+def test_times_that_a_power_cut_left_are_read_as_far_as_they_are_whole(tmp_path: Path) -> None:
+    lines = ["0,1.5,2.5,2", "1,7.0,8.0,2", "1,3.0", "2,4.0,5.0,2", "\0\0\0", "3,9.03,1.0,2.0,2", "4,1.0,1.0,2"]
+    (tmp_path / "times.csv").write_text("\n".join(lines))
+    assert read_times(tmp_path, 4) == ((1.5, 7.0, 4.0), (2.5, 8.0, 5.0))
 
 
 def test_a_journal_that_cant_be_written_says_so(tmp_path: Path) -> None:

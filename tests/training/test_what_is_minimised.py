@@ -100,6 +100,18 @@ def test_a_run_from_before_there_were_backbones_goes_on(tmp_path: Path, data: Pa
     assert len(train(tmp_path / "run", data)[0]) == QUICK.epochs
 
 
+def test_a_run_from_before_weights_could_be_drawn_otherwise_was_hes(tmp_path: Path, data: Path) -> None:
+    how = replace(QUICK, initial="he")
+    train(tmp_path / "run", data, how, stop_after=2)
+    config = tmp_path / "run/config.json"
+    about = json.loads(config.read_text())
+    assert about["train"].pop("initial") == "he"
+    config.write_text(json.dumps(about))
+    with pytest.raises(TrainingError, match=r"train\.initial = he, now it is glorot\."):
+        train(tmp_path / "run", data, replace(QUICK, initial="glorot"))
+    assert len(train(tmp_path / "run", data, how)[0]) == QUICK.epochs
+
+
 def test_a_loss_and_a_backbone_that_do_not_fit_are_refused(tmp_path: Path, data: Path, vgg: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(TrainingError, match=r"--loss l1\+vgg needs a backbone\. Give a VGG: --backbone vgg16\.pth\."):

@@ -20,6 +20,7 @@ def run_study(
     seeds: int = 3,
     jobs: int = 0,
     output: Path | None = None,
+    backbone: tuple[Path, ...] = (),
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
     threads: int = 1,
 ) -> int:
@@ -33,9 +34,11 @@ def run_study(
             is named.
         budget: How large: quick (half an hour on two cores), standard (hours on a CPU) or full (the report's sizes,
             for a GPU).
-        seeds: How often each experiment is run, each time with other weights and another split.
-        jobs: Experiments at the same time; 0 for as many as there are cores and their threads.
+        seeds: How often each experiment is run, each time with other first weights and another split.
+        jobs: Experiments at the same time; 0 for as many as the cores have room for, each with its `threads`, and
+            for one on an accelerator.
         output: Folder for runs and results; study/quick, study/standard or study/full where none is named.
+        backbone: A VGG, for experiments of your own with the losses vgg or lpips, as in `drrn train`.
         device: Where to compute.
         threads: CPU threads of one experiment. The same number gives the same weights.
     """
@@ -51,7 +54,7 @@ def run_study(
     from drrn.engines.engine import cores
 
     output = output or Path("study") / budget
-    jobs = jobs or max(cores() // threads, 1)
+    jobs = jobs or (max(cores() // threads, 1) if device == "cpu" else 1)
     tasks = room.plan(
         experiments,
         BUDGETS[budget],
@@ -59,12 +62,13 @@ def run_study(
         data=data,
         test=test,
         output=output,
+        backbone=backbone,
         device=device,
         threads=threads,
         jobs=jobs,
     )
     stop = Stop()
-    with ShowStudy(len(tasks)) as watch:
+    with ShowStudy() as watch:
         ends = room.run(tasks, jobs, watch, stop.is_asked)
     if stop.signal:
         print(f"stopped; the same command goes on with {output}", file=sys.stderr)
@@ -99,7 +103,7 @@ def report_study(output: Path | None = None, /, *, budget: BudgetName = "standar
 
     Args:
         output: Folder of the study; study/ and the budget's name where none is named.
-        budget: See there.
+        budget: Which folder that is, where none is named.
         page: Folder for index.html, study.md and figures/; the study's own where none is named.
     """
     try:

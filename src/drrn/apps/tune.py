@@ -75,7 +75,7 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
             run: Folder for all that the search leaves: best.json for `drrn train --config`, trials.csv, pictures of
                 history and importance, and a folder for each trial.
             trials: Trials to finish in all, those of earlier runs and of other machines included; pruned ones count,
-                diverged ones do not.
+                failed ones do not.
             objective: psnr: the highest validation PSNR, trials below the median being pruned. psnr-macs: PSNR against
                 multiply-adds a pixel, which gives a front of trials instead of one; none is pruned.
             storage: Where trials are kept, as a URL of SQLAlchemy; a file in `run` if not given. Several machines work

@@ -1,12 +1,16 @@
 """What a training and a study show while they run."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from drrn.apps.words import duration
-from drrn.study.run import End
 from drrn.training.config import TrainConfig
 from drrn.training.journal import Epoch
+
+if TYPE_CHECKING:
+    from drrn.study.run import End
 
 
 class Show:
@@ -14,7 +18,7 @@ class Show:
 
     def __init__(self, how: TrainConfig):
         self.how = how
-        self.console = console = Console(stderr=True)
+        self.console = console = Console(stderr=True, markup=False)  # a path may have brackets
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -56,9 +60,8 @@ class Show:
 class ShowStudy:
     """A line an experiment; on a terminal also a bar with the time left for all."""
 
-    def __init__(self, experiments: int):
-        self.experiments, self.over = experiments, 0
-        self.console = console = Console(stderr=True)
+    def __init__(self) -> None:
+        self.console = console = Console(stderr=True, markup=False)  # a name or a path may have brackets
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
         self.bars = Progress(*columns, console=console, disable=not console.is_terminal)
         self.bar = self.bars.add_task("study", total=1.0, left="")
@@ -75,6 +78,6 @@ class ShowStudy:
         self.left = f"{100 * share:.0f} %" + (f", {duration(seconds_left)} left" if seconds_left is not None else "")
         self.bars.update(self.bar, completed=share, left=self.left)
 
-    def end(self, end: End) -> None:
+    def end(self, end: "End") -> None:
         name = f"{end.task.experiment.name}, seed {end.task.experiment.seed}"
         self.console.print(f"{name}: {end.outcome}, {end.about}  ({self.left})", highlight=False, soft_wrap=True)

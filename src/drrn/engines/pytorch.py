@@ -69,11 +69,9 @@ class TorchEngine:
             if self.global_residual:
                 sr = given + sr
             planes: Planes = sr[0].cpu().contiguous().numpy()
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemoryError(_too_large(ilr)) from error
-        except RuntimeError as error:
-            if "memory" in str(error).lower():  # the CPU allocator has no exception of its own
-                raise OutOfMemoryError(_too_large(ilr)) from error
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise OutOfMemoryError(f"Not enough memory for a piece of {ilr.shape[2]}x{ilr.shape[1]}.") from error
             if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 reason = str(error).splitlines()[0]
                 raise EngineError(f"torch can't compile the network here ({reason}). Leave out --compile.") from error
@@ -91,6 +89,12 @@ def build(weights: Weights) -> DRRN:
     return network.eval()
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch failed for want of memory, of which the CPU's allocator tells in words alone."""
+    named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return named or (isinstance(error, RuntimeError) and "memory" in str(error).lower())
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
@@ -102,7 +106,3 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise EngineError(f"There is no device {name!r} here. Give auto or cpu.") from error
     return device
-
-
-def _too_large(ilr: Planes) -> str:
-    return f"Not enough memory for a piece of {ilr.shape[2]}x{ilr.shape[1]}."

@@ -107,7 +107,7 @@ def _stages(tensors: Mapping[str, Tensor]) -> list[list[tuple[Tensor, Tensor]]]:
     stages: list[list[tuple[Tensor, Tensor]]] = [[]]
     channels = 3
     for before, number in pairwise([-2, *numbers]):
-        if number - before == 3:
+        if number - before == 3 and stages[-1]:
             stages.append([])
         elif number - before != 2:
             raise ValueError(f"its layers are numbered {numbers}.")

@@ -138,7 +138,7 @@ BUDGETS: dict[BudgetName, Budget] = {
         narrower=16,
         pictures=24,
         test_pictures=5,
-        recipe={"epochs": 8, "epoch_steps": 25, "batch_size": 32, "validation_patches": 256},
+        recipe={"epochs": 10, "epoch_steps": 50, "batch_size": 16, "validation_patches": 256},
     ),
     "standard": Budget(
         name="standard",

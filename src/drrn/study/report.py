@@ -16,7 +16,7 @@ from drrn.study.claims import MARGIN, Finding, Interval, Part, judge, missing
 from drrn.study.experiments import BUDGETS, LISTS, Budget
 from drrn.study.figures import FIGURES, draw, save
 from drrn.study.page import to_html
-from drrn.study.result import Results
+from drrn.study.result import Result, Results
 from drrn.training.config import REPORT
 
 
@@ -227,11 +227,10 @@ def table(results: Results, names: Sequence[str], *, perceptual: bool) -> str:
         runs = results.of(name)
         model = runs[0].experiment.model
         scores = [spread_of([row.psnr for run in runs if (row := run.row(data))], 2) for data in sets]
-        diverged = sum(run.outcome == "diverged" for run in runs)
         speeds = [run.seconds_per_megapixel for run in runs if run.seconds_per_megapixel is not None]
         lines.append(
             [
-                f"{name} (diverged in {diverged} of {len(runs)})" if diverged else name,
+                noted(name, runs),
                 f"{model.parameters:,}",
                 f"{model.macs() / 1000:.1f}",
                 *scores,
@@ -242,6 +241,15 @@ def table(results: Results, names: Sequence[str], *, perceptual: bool) -> str:
             ]
         )
     return grid_of(head, lines)
+
+
+def noted(name: str, runs: Sequence[Result]) -> str:
+    """The name of an experiment, and how many of its seeds came to nothing."""
+    diverged = sum(run.outcome == "diverged" for run in runs)
+    idle = sum(run.psnr is not None and run.psnr < run.bicubic().psnr + 0.01 for run in runs)
+    notes = {"diverged": diverged, "no better than bicubic": idle}
+    said = ", ".join(f"{note} in {count} of {len(runs)}" for note, count in notes.items() if count)
+    return f"{name} ({said})" if said else name
 
 
 def looks(rows: Sequence[Row], perceptual: bool) -> list[str]:

@@ -54,7 +54,7 @@ class Space:
 
 
 def suggest(trial: "BaseTrial", space: Space) -> dict[str, Any]:
-    """A value for each of `VARIED`: those that the trial has already, or new ones."""
+    """A value for each of `VARIED`, in their order: those that the trial has already, or new ones."""
     return {
         "blocks": trial.suggest_int("blocks", *space.blocks),
         "units": trial.suggest_int("units", *space.units),

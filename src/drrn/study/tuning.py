@@ -27,11 +27,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
-from drrn.core.loss import terms
+from drrn.engines.pytorch import is_out_of_memory
 from drrn.errors import DivergedError, StudyError
-from drrn.network.losses import SEEING
 from drrn.study.space import VARIED, Objective, Space, chosen, suggest
 from drrn.study.tuned import Found, Tried, leave
+from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import best
@@ -46,6 +46,9 @@ STATES = {
 
 PATIENCE = 10
 """Trials that may fail in any search; in a long one, as many as are wanted."""
+
+LIVES = 3
+"""Processes that may be killed over a trial at one place, as the kernel does where memory is short."""
 
 
 class Watch(Protocol):
@@ -111,22 +114,23 @@ def tune(
             values = suggest(trial, space)
             network, recipe = chosen(values, model, how)
             look = Look(trial, watch, prunes=objective == "psnr", epochs=how.epochs)
+            folder = run / "trials" / f"{trial.number:04d}"
             try:
-                history = room.train(
-                    network,
-                    recipe,
-                    seen_through(source, recipe.loss),
-                    run / "trials" / f"{trial.number:04d}",
-                    watch=look,
-                    command=command,
-                    device=device,
-                    threads=threads,
-                    stopped=lambda look=look: stopped() or look.prunes_now,  # type: ignore[misc]
-                    save_seconds=save_seconds,
-                )
-            except (DivergedError, *room.OUT_OF_MEMORY) as error:
-                reason = str(error).partition(". ")[0] if isinstance(error, DivergedError) else "Out of memory"
-                trial.set_user_attr("reason", reason)
+                with counted(trial, folder / checkpoint.LAST):
+                    history = room.train(
+                        network,
+                        recipe,
+                        room.seen_through(source, recipe.loss),
+                        folder,
+                        watch=look,
+                        command=command,
+                        device=device,
+                        threads=threads,
+                        stopped=lambda look=look: stopped() or look.prunes_now,  # type: ignore[misc]
+                        save_seconds=save_seconds,
+                    )
+            except (DivergedError, KilledError, RuntimeError, MemoryError) as error:
+                trial.set_user_attr("reason", reason_of(error))
                 study.tell(trial, state=TrialState.FAIL)
             else:
                 if stopped():
@@ -145,23 +149,68 @@ def tune(
         return now
 
 
+class KilledError(Exception):
+    """A trial is given up: it was killed too often."""
+
+
 class Look:
     """Looks on for a trial: tells its steps, and asks after each epoch whether it is worth another."""
 
     def __init__(self, trial: Trial, watch: Watch, *, prunes: bool, epochs: int):
         self.trial, self.watch, self.prunes, self.epochs = trial, watch, prunes, epochs
-        self.prunes_now = False
+        last = trial.study.get_trials(deepcopy=False)[trial.number].last_step
+        self.told = 0 if last is None else last + 1
+        """Epochs that the storage knows of."""
+        self.prunes_now = self.is_poor()  # as a life before this one may have found, and ended
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         self.watch.step(epoch, step, steps, loss)
 
     def epoch(self, row: Epoch, best: bool) -> None:
-        if self.prunes:
+        if self.prunes and row.epoch >= self.told:
             self.trial.report(row.val_psnr, row.epoch)
-            self.prunes_now = row.epoch + 1 < self.epochs and self.trial.should_prune()
+            self.told = row.epoch + 1
+            self.prunes_now = self.is_poor()
+
+    def is_poor(self) -> bool:
+        """Whether the trial is not worth another epoch, by what the storage knows."""
+        return self.prunes and self.told < self.epochs and self.trial.should_prune()
 
     def note(self, sentence: str) -> None:
         """Not shown: it would be the same for every trial."""
+
+
+@contextmanager
+def counted(trial: Trial, saved: Path) -> Iterator[None]:
+    """Count this process among those that were killed over `trial`, unless it lives to leave this.
+
+    Args:
+        saved: where the checkpoint of the trial is: killed where it was killed before is who has not written another.
+
+    Raises:
+        KilledError: `LIVES` were killed at this place.
+    """
+    place = saved.stat().st_mtime_ns if saved.exists() else 0
+    begun_at, lives = trial.user_attrs.get("lives") or (place, 0)
+    lives = lives if begun_at == place else 0
+    if lives >= LIVES:
+        raise KilledError
+    trial.set_user_attr("lives", [place, lives + 1])
+    try:
+        yield
+    finally:
+        trial.set_user_attr("lives", None)
+
+
+def reason_of(error: Exception) -> str:
+    """What ended a trial, in a few words; raises again what is no result of what it tried."""
+    if isinstance(error, KilledError):
+        return f"Killed {LIVES} times at one place, as where memory is short"
+    if isinstance(error, DivergedError):
+        return str(error).partition(". ")[0]
+    if is_out_of_memory(error):
+        return "Out of memory"
+    raise error
 
 
 def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) -> dict[str, Any]:
@@ -173,7 +222,7 @@ def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) ->
     """
     backbone = None
     for loss in space.losses:
-        backbone = room.backbone_of(replace(how, loss=loss), seen_through(source, loss)) or backbone
+        backbone = room.backbone_of(replace(how, loss=loss), room.seen_through(source, loss)) or backbone
     if backbone is None:
         room.backbone_of(replace(how, loss=space.losses[0]), source)  # which refuses one that no loss needs
     about = room.describe(model, how, source, None, backbone, *room.pictures_of(how, source))
@@ -183,11 +232,6 @@ def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) ->
         "train": {name: value for name, value in about["train"].items() if name not in VARIED},
         "data": data,
     }
-
-
-def seen_through(source: Source, loss: str) -> Source:
-    """`source` without the backbone that `loss` does not need."""
-    return source if any(name in SEEING for _, name in terms(loss)) else replace(source, backbone=())
 
 
 @contextmanager
@@ -284,7 +328,12 @@ def take(study: Study, owner: str, wanted: int, seed: int) -> Trial | None:
     if mine is None or sum(trial.number < mine.number for trial in alive) >= wanted:  # another machine was faster
         return None
     study.sampler = TPESampler(seed=int(np.random.default_rng([seed, mine.number]).integers(2**32)))
-    return Trial(study, mine._trial_id)
+    trial = Trial(study, mine._trial_id)
+    for name in VARIED:  # draw again what a life before this one drew, so that what follows is what would have followed
+        kind = mine.distributions.get(name)
+        if kind and not kind.single() and name not in trial.relative_params:
+            study.sampler.sample_independent(study, mine, name, kind)
+    return trial
 
 
 def seen(trial: FrozenTrial, model: DRRNConfig) -> Tried:

@@ -23,7 +23,7 @@ from drrn.training.config import Source
 from drrn.training.fit import Watch
 from drrn.training.gradients import gradients_at_end, gradients_at_start
 from drrn.training.journal import read_history, read_times
-from drrn.training.run import about_run, train
+from drrn.training.run import about_run, seen_through, train
 from drrn.upscaling.upscaler import Upscaler
 
 EXAMPLES = 3
@@ -44,6 +44,8 @@ class Task:
     """Folders to learn from and hold out."""
     test: tuple[Path, ...]
     """Folders to judge by; where there are none, the pictures held out."""
+    backbone: tuple[Path, ...]
+    """What the losses vgg and lpips see through, for the experiments that have them."""
     run: Path
     device: str
     threads: int
@@ -53,7 +55,8 @@ class Task:
 
     @property
     def source(self) -> Source:
-        return Source(data=self.data, pictures=self.budget.pictures)
+        source = Source(data=self.data, pictures=self.budget.pictures, backbone=self.backbone)
+        return seen_through(source, self.experiment.train.loss)
 
     @property
     def cost(self) -> float:

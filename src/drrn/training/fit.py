@@ -35,7 +35,10 @@ from drrn.weights.store import save as save_weights
 
 
 class Watch(Protocol):
-    """Who looks on: called by the first process alone."""
+    """Who looks on: called by the first process alone.
+
+    No epoch goes untold; one is told twice where a training was killed before it was saved.
+    """
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
 
@@ -173,12 +176,13 @@ def fit(
         is_best = history[-1] is best(history)
         if first and is_best:
             save_weights(weights_of(average, train, card, history), run / "best.safetensors")
+        if first:
+            watch.epoch(history[-1], is_best)  # before it is saved: whoever is killed here is told of it again
         save()
         if journal:
             journal.epoch(history, time.monotonic() - began[0], time.process_time() - began[1])
             if train.sheet_every and (epoch % train.sheet_every == 0 or epoch + 1 == train.epochs):
                 journal.sheet(epoch, show(fabric, average, examples))
-            watch.epoch(history[-1], is_best)
     if first:
         write_history(run, history)
     if journal:

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from drrn.errors import DRRNError
 from drrn.media.files import write
 from drrn.media.sheet import sheet
 
+TIMES = re.compile(r"(\d+),(\d+\.\d+),(\d+\.\d+),\w+")
+"""A line of `times.csv`: an epoch, its seconds and CPU seconds, and the cores of the machine."""
 NAMES = ("lr", "ilr (bicubic)", "sr (drrn)", "hr (original)")
 
 
@@ -53,7 +56,7 @@ class Journal:
         weakref.finalize(self, self.board.close)  # it has a thread and a file, also where a training ends early
 
     def epoch(self, history: list[Epoch], seconds: float, cpu_seconds: float) -> None:
-        """Note the last epoch of `history`, which took `seconds` of this process's life, and as many of its cores."""
+        """Note the last epoch of `history`, which took this process `seconds`, its cores together `cpu_seconds`."""
         row = history[-1]
         write_history(self.run, history)
         with _writing(self.run):
@@ -104,8 +107,8 @@ def read_times(run: Path, epochs: int) -> tuple[tuple[float, ...], tuple[float, 
         return (), ()
     noted = {}
     for line in path.read_text().splitlines():
-        epoch, seconds, cpu_seconds, _ = line.split(",")
-        noted[int(epoch)] = float(seconds), float(cpu_seconds)
+        if whole := TIMES.fullmatch(line):  # a power cut may leave less
+            noted[int(whole[1])] = float(whole[2]), float(whole[3])
     kept = [noted[epoch] for epoch in range(epochs) if epoch in noted]
     return tuple(seconds for seconds, _ in kept), tuple(cpu for _, cpu in kept)
 

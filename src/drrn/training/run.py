@@ -26,9 +26,6 @@ from drrn.training.fit import Watch, fit, together
 from drrn.training.journal import Epoch
 from drrn.weights.store import Weights, load
 
-OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
-"""What a training that is too large for its device ends in."""
-
 
 def train(
     model: DRRNConfig,
@@ -186,6 +183,11 @@ def start_of(model: DRRNConfig, source: Source) -> tuple[DRRNConfig, Weights | N
     return start.config, start
 
 
+def seen_through(source: Source, loss: str) -> Source:
+    """`source` without the backbone that `loss` does not need."""
+    return source if any(name in SEEING for _, name in terms(loss)) else replace(source, backbone=())
+
+
 def backbone_of(how: TrainConfig, source: Source) -> Backbone | None:
     """What the loss sees through.
 
@@ -252,6 +254,7 @@ def open_run(run: Path, wanted: dict[str, Any], command: str) -> dict[str, Any]:
     about = about_run(run)
     try:
         was = {key: dict(about[key]) for key in wanted}
+        was["train"].setdefault("initial", "he")  # the only one, in runs from before there was a choice
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is no config of a run. Give another --run.") from error
     for part, values in json.loads(json.dumps(wanted)).items():
