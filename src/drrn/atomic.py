@@ -11,6 +11,9 @@ from pathlib import Path
 
 from drrn.errors import DRRNError
 
+TEMPORARY = f".drrn-{'[0-9a-f]' * 12}*"
+"""What temporary files are called, as a pattern: of programs that are at work, or were killed."""
+
 
 @contextmanager
 def atomic(path: Path, *, overwrite: bool = True) -> Iterator[Path]:

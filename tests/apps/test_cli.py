@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -314,3 +315,15 @@ def test_a_terminated_upscale_leaves_no_file(here: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in said
     assert sorted(here.iterdir()) == before
+
+
+def test_a_second_signal_ends_at_once(here: Path) -> None:
+    first = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        assert run("models", "list") == 0  # which takes the signals
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} == {signal.SIG_DFL}
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), first, strict=True):
+            signal.signal(number, handler)

@@ -12,7 +12,6 @@ from drrn.engines.engine import OutOfMemoryError
 from drrn.engines.pytorch import TorchEngine
 from drrn.errors import EngineError, UsageError
 from drrn.media.picture import Picture
-from drrn.upscaling import upscaler as room
 from drrn.upscaling.upscaler import Upscaler, spread, target_size
 from tests.small_weights import small_weights
 
@@ -127,7 +126,7 @@ def test_spread_keeps_visible_colours_and_invents_none(height: int, width: int, 
 def test_little_memory_gives_the_same_picture_in_tiles(engine: EngineName) -> None:
     weights, given_ = small_weights(unshuffle=2), picture(60, 80, alpha=True)
     whole = Upscaler(weights, device="cpu").upscale(given_, 3)
-    little = Upscaler(weights, engine=engine, threads=1, max_memory=180 * 240 * room.BYTES_PER_PIXEL)
+    little = Upscaler(weights, engine=engine, threads=1, max_memory=180 * 240 * 48)
     assert little.estimate(80, 60, 3).tile[1] < 240
     tiled = little.upscale(given_, 3)
     assert np.abs(tiled.pixels - whole.pixels).max() <= 1e-5

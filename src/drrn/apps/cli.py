@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a bug (with its traceback), 2 bad input or usage (one line
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -70,7 +71,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     if args == ["--version"]:
         print(f"drrn {__version__}")
         sys.exit(0)
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every name can be written in every encoding
     prog, commands = "drrn", COMMANDS
     try:
         if args and args[0] in GROUPS:
@@ -87,4 +91,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    for either in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(either, signal.SIG_DFL)  # a second one ends at once
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)

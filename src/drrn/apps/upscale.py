@@ -1,10 +1,16 @@
 """`drrn upscale`."""
 
 import json as json_lines
+import os
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -14,11 +20,12 @@ from drrn.errors import DRRNError, UsageError
 from drrn.weights import DEFAULT
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import TaskID
 
+    from drrn.upscaling.consistency import Found
+    from drrn.upscaling.folders import Source
     from drrn.upscaling.jobs import Job
-    from drrn.upscaling.upscaler import Size, Upscaler
+    from drrn.upscaling.upscaler import Estimate, Size, Upscaler
 
 
 def upscale(
@@ -40,14 +47,22 @@ def upscale(
     precision: Precision = "float32",
     compile: bool = False,
     json: bool = False,
+    recursive: Annotated[bool, arg(aliases=["-r"])] = False,
+    watch: bool = False,
+    jobs: Annotated[int, arg(aliases=["-j"])] = 1,
+    ensemble: bool = False,
+    disagreement: bool = False,
+    check: bool = False,
+    check_map: bool = False,
 ) -> int:
     """Enlarge pictures: photo.png becomes photo_x2.png.
 
     PNG, JPEG, WebP and TIFF, of 8 or 16 bit, with alpha, colour profile and EXIF, stay what they are.
 
     Args:
-        pictures: Picture files.
-        output: A file, or for several pictures a folder. Beside each picture where none is given.
+        pictures: Picture files, or folders of them; - is stdin.
+        output: A file, or for several pictures a folder; - is stdout. Beside each picture where none is given. For
+            folders it must be another folder, where a second run does only what is missing or stale.
         scale: How many times larger, above 1 and at most 4. 2 where no size is given either.
         size: How large instead, in pixels: 1920x1080, 1920x or x1080.
         model: A packaged model (`drrn models list`) or a weights file.
@@ -62,67 +77,89 @@ def upscale(
         threads: CPU threads, 0 for all cores.
         precision: Arithmetic of the torch engine.
         compile: Let torch compile the network first: for many pictures.
-        json: Print a line of JSON for each picture.
+        json: Print a line of JSON for each picture, and for folders a last one with totals.
+        recursive: Take the pictures in a folder's folders too.
+        watch: Stay, and enlarge what arrives in the folders, until a signal ends it.
+        jobs: Pictures that are enlarged at the same time, as far as --max-memory is enough for all of them.
+        ensemble: Average what the network makes of the picture in its eight flips and turns: a little better, in eight
+            times the time.
+        disagreement: Write how far these eight are apart, as photo_x2_disagreement.png: their standard deviation, black
+            where there is none, white from 5 levels of 255. Not how far from the truth; and without --ensemble the
+            result stays as it is, in eight times the time.
+        check: Make the result smaller again, by bicubic, and say how far it is from the picture; beside it, how far a
+            bicubic enlargement is.
+        check_map: Write that as photo_x2_check.png too: the largest difference of a channel, black where there is none,
+            white from 5 levels of 255.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from drrn.engines.engine import pick
-    from drrn.upscaling.jobs import plan
+    from drrn.engines.engine import cores, pick
+    from drrn.media.opening import shown
+    from drrn.upscaling.consistency import Asked
+    from drrn.upscaling.folders import arrivals, gather, is_folder
+    from drrn.upscaling.jobs import make_folder, plan, work_through
+    from drrn.upscaling.manifest import manifest
+    from drrn.upscaling.pipes import PIPE, piped
     from drrn.upscaling.upscaler import Upscaler
+    from drrn.weights.store import load
 
+    folders = any(map(is_folder, pictures))
+    many = folders or len(pictures) > 1
     if not pictures:
         raise UsageError("No pictures given. Try: drrn upscale photo.png")
+    if many and PIPE in (*pictures, output):
+        raise UsageError("- stands for one picture. For several, name files or folders, and a folder as --output.")
+    if many and output is not None and os.path.lexists(output) and not is_folder(output):
+        raise UsageError(f"{shown(output)} can't be made a folder: there is a file of that name.")
+    if json and output == PIPE:
+        raise UsageError("--json and a picture can't both go to stdout. Leave out one of them.")
+    if output == PIPE and (disagreement or check_map):
+        raise UsageError("A map is written beside the picture, and stdout has no place for it. Give --output a file.")
+    if watch and (estimate or not folders):
+        raise UsageError("--watch waits for what arrives in a folder. Name one, and leave out --estimate.")
+    if jobs < 1:
+        raise UsageError(f"At least 1 picture must be enlarged at a time, got --jobs {jobs}.")
+    look = partial(gather, pictures, output, recursive=recursive)
+    found = look()
+    if not watch and not found.sources and len(pictures) == 1:
+        raise found.failed[0][1]
     wanted = parse_size(size) if size is not None else None
-    aside = Console(stderr=True, highlight=False, soft_wrap=True)
-    failed: list[tuple[Path, DRRNError]] = []
-    jobs: list[Job] = []
-    for source in pictures:
-        try:
-            job = plan(
-                source, output, scale, wanted, many=len(pictures) > 1, max_pixels=max_pixels, overwrite=overwrite
-            )
-            if job.target in [other.target for other in jobs]:
-                raise UsageError(f"{source} would become {job.target}, as another picture does. Rename one.")
-            jobs.append(job)
-        except DRRNError as error:
-            if len(pictures) == 1:
-                raise
-            failed.append((source, error))
-    if not jobs:
-        return _tell(failed, len(pictures), aside)
-
-    upscaler = Upscaler(
-        model,
+    asked = Asked(disagreement, check or check_map, check_map)
+    one = partial(plan, scale=scale, size=wanted, many=many, max_pixels=max_pixels, asked=asked)
+    make = partial(
+        Upscaler,
+        load(model),
         engine=engine,
         device=device,
         units=units,
-        threads=threads,
+        threads=threads or (max(cores() // jobs, 1) if jobs > 1 else 0),
         precision=precision,
         compiled=compile,
         max_memory=max_memory << 20,
+        ensemble=ensemble,
     )
-    computing = f"{upscaler.engine.name}: {pick(device)[1]}" if engine == "auto" else upscaler.engine.name
-    if not estimate and output is not None and (len(pictures) > 1 or not output.suffix):
+    with ExitStack() as stack:
+        kept, names = None, {}
+        batches: Iterable[list[Source]] = [found.sources]
+        if folders and output is not None:
+            if not estimate:
+                make_folder(output)
+            kept = stack.enter_context(manifest(output, writes=not estimate))
+        elif PIPE in (*pictures, output):
+            ends = stack.enter_context(piped(found.sources[0], max_pixels))
+            names = {at: at.stem for at, given in zip(ends, found.sources[0], strict=True) if at and given == PIPE}
+            batches = [[ends]]
+        if watch:
+            batches = arrivals(lambda: look().sources)
+        why = pick(device)[1] if engine == "auto" else ""
+        show = stack.enter_context(Show(why, names, many=many, endless=watch, as_json=json))
+        for path, error in [] if watch else found.failed:
+            show.failed(path, error)
         try:
-            output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{output} can't be made a folder: {error.strerror or error}.") from error
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=aside, disable=not aside.is_terminal, transient=True) as progress:
-        for job in jobs:
-            try:
-                _do(job, upscaler, computing, progress, stop_at_estimate=estimate, overwrite=overwrite, as_json=json)
-            except DRRNError as error:
-                if len(pictures) == 1:
-                    raise
-                failed.append((job.source, error))
-    return _tell(failed, len(pictures), aside)
+            work_through(batches, one, make, show, overwrite=overwrite, at_once=jobs, manifest=kept, estimate=estimate)
+        except (KeyboardInterrupt, SystemExit):
+            if folders and not watch:
+                print("stopped; the same command goes on", file=sys.stderr)
+            raise
+        return show.end(found.skipped, totals=folders, estimate=estimate)
 
 
 def parse_size(text: str) -> "Size":
@@ -138,54 +175,185 @@ def parse_size(text: str) -> "Size":
     return int(width) if width else None, int(height) if height else None
 
 
-def _do(
-    job: "Job",
-    upscaler: "Upscaler",
-    computing: str,
-    progress: "Progress",
-    *,
-    stop_at_estimate: bool,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    from drrn.media.files import read, write
+class Show:
+    """A line a picture, and a list of what failed; on a terminal also bars, with the time left.
 
-    cost = job.estimate(upscaler)
-    line = f"{job.source} {job.header.width}x{job.header.height} -> {job.target} {job.width}x{job.height}"
-    about = {
-        "source": str(job.source),
-        "target": str(job.target),
-        "width": job.width,
-        "height": job.height,
-        "model": upscaler.weights.name,
-        "engine": upscaler.engine.name,
-        "estimated_seconds": float(f"{cost.seconds:.3g}"),
-        "estimated_mb": cost.memory >> 20,
-    }
-    expected = f"about {duration(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
-    if stop_at_estimate:
-        print(json_lines.dumps(about) if as_json else f"{line} · {computing} · {expected}")
-        return
-    began = time.perf_counter()
-    picture = read(job.source, max_pixels=job.header.width * job.header.height)  # a damaged file ends here
-    if not as_json:
-        progress.console.print(f"{line} · {computing} · {expected}", markup=False)
-    bar = progress.add_task(job.source.name, total=1.0)
-    size = (job.width, job.height)
-    result = upscaler.upscale(picture, size=size, progress=lambda share: progress.update(bar, completed=share))
-    write(result, job.target, overwrite=overwrite)
-    seconds = time.perf_counter() - began
-    progress.remove_task(bar)
-    print(
-        json_lines.dumps({**about, "seconds": round(seconds, 3)}) if as_json else f"{job.target} · {duration(seconds)}",
-        flush=True,
-    )
+    See `drrn.upscaling.jobs.Watch`.
+    """
+
+    def __init__(self, why: str, names: dict[Path, str], *, many: bool, endless: bool, as_json: bool):
+        """Say nothing yet.
+
+        Args:
+            why: it is that engine.
+            names: what files are called that stand for something else.
+            many: off, a failure is raised, in place of a list of one.
+            endless: there will be no end with a list.
+        """
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.why, self.names, self.many, self.endless, self.as_json = why, names, many, endless, as_json
+        self.began = time.perf_counter()
+        self.failures: list[DRRNError] = []
+        self.told = Counter[str]()
+        self.expected = 0.0  # seconds
+        self.aside = Console(stderr=True, highlight=False, soft_wrap=True)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeRemainingColumn(),
+        )
+        self.bars = Progress(*columns, console=self.aside, disable=not self.aside.is_terminal, transient=True)
+        self.whole: TaskID | None = None
+        self.bar_of: dict[Path, TaskID] = {}  # by source
+        self.work_of: dict[Path, int] = {}
+        self.share_of: dict[Path, float] = {}
+
+    def __enter__(self) -> "Show":
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def begin(self, jobs: "Sequence[Job]", upscaler: "Upscaler") -> None:
+        self.model, self.engine, self.ensemble = upscaler.weights.name, upscaler.engine.name, upscaler.ensemble
+        self.work_of = {job.source: job.width * job.height * (2 if job.header.alpha else 1) for job in jobs}
+        if self.whole is not None:
+            self.bars.remove_task(self.whole)
+        what = f"{len(jobs)} pictures" if len(jobs) > 1 else ""
+        self.whole = self.bars.add_task(what, total=sum(self.work_of.values()), visible=bool(what))
+
+    def unchanged(self, job: "Job") -> None:
+        self.told["unchanged"] += 1
+        if self.as_json:
+            self._json(source=self._name(job.source), target=self._name(job.target), unchanged=True)
+
+    def start(self, job: "Job", cost: "Estimate") -> None:
+        if not self.as_json:
+            self.aside.print(self._line(job, cost), markup=False)
+        self.bar_of[job.source] = self.bars.add_task(self._name(job.source), total=1)
+
+    def progress(self, job: "Job", share: float) -> None:
+        self.bars.update(self.bar_of[job.source], completed=share)
+        self._reach(job.source, share)
+
+    def done(self, job: "Job", cost: "Estimate", seconds: float | None, found: "Found") -> None:
+        self._over(job.source)
+        self.told["done"] += 1
+        self.expected += cost.seconds
+        if self.as_json:
+            self._json(
+                source=self._name(job.source),
+                target=self._name(job.target),
+                width=job.width,
+                height=job.height,
+                model=self.model,
+                engine=self.engine,
+                ensemble=self.ensemble,
+                estimated_seconds=float(f"{cost.seconds:.3g}"),
+                estimated_mb=cost.memory >> 20,
+                **({} if seconds is None else {"seconds": round(seconds, 3)}),
+                **_found(job, found),
+            )
+        elif seconds is None:
+            print(self._line(job, cost), flush=True)
+        else:
+            line = " · ".join([self._name(job.target), duration(seconds), *self._told(job, found)])
+            print(line, file=sys.stderr if job.target in self.names else sys.stdout, flush=True)
+
+    def failed(self, source: Path, error: DRRNError) -> None:
+        if not self.many:
+            raise error
+        self._over(source)
+        if self.endless:
+            self.aside.print(f"drrn: {_sentence(error)}", markup=False)
+        else:
+            self.failures.append(error)
+        if self.as_json:
+            self._json(source=self._name(source), error=_sentence(error))
+
+    def end(self, skipped: int, *, totals: bool, estimate: bool) -> int:
+        """The totals and the list; 0 where nothing failed, 3 where some of many did, 2 where all did."""
+        done, unchanged, failed = self.told["done"], self.told["unchanged"], len(self.failures)
+        seconds = self.expected if estimate else time.perf_counter() - self.began
+        if totals and not self.as_json:
+            did, about = ("to enlarge", "about ") if estimate else ("enlarged", "")
+            counts = f"{done} {did}, {unchanged} unchanged, {skipped} skipped, {failed} failed"
+            self.aside.print(f"{counts} · {about}{duration(seconds)}", markup=False)
+        elif totals:
+            name = "estimated_seconds" if estimate else "seconds"
+            self._json(done=done, skipped=skipped, unchanged=unchanged, failed=failed, **{name: round(seconds, 3)})
+        for error in self.failures:
+            self.aside.print(f"drrn: {_sentence(error)}", markup=False)
+        if not failed:
+            return 0
+        print(f"{failed} of {done + unchanged + failed} pictures failed.", file=sys.stderr)
+        return 3 if done or unchanged else 2
+
+    def _told(self, job: "Job", found: "Found") -> list[str]:
+        from drrn.upscaling.consistency import WHITE
+
+        told = []
+        if found.check and found.bicubic:
+            check, bicubic = ((f"{each.psnr:.2f} dB", each.largest) for each in (found.check, found.bicubic))
+            told.append(
+                f"made smaller again, {check[0]} from {self._name(job.source)}, at most {check[1]} of 255 levels "
+                f"(bicubic {bicubic[0]}, {bicubic[1]})"
+            )
+        if found.disagreement is not None:
+            mean, most = found.disagreement.mean(), found.disagreement.max()
+            told.append(f"disagreement {mean:.2f} of 255 levels on average, at most {most:.1f}")
+        if job.files[1:]:
+            told.append(f"{', '.join(map(self._name, job.files[1:]))}: black 0, white {WHITE} levels or more")
+        return told
+
+    def _reach(self, source: Path, share: float) -> None:
+        if self.whole is not None:
+            self.bars.advance(self.whole, (share - self.share_of.get(source, 0)) * self.work_of.get(source, 0))
+        self.share_of[source] = share
+
+    def _over(self, source: Path) -> None:
+        self._reach(source, 1)
+        self.share_of.pop(source)
+        if source in self.bar_of:
+            self.bars.remove_task(self.bar_of.pop(source))
+
+    def _line(self, job: "Job", cost: "Estimate") -> str:
+        source, target = self._name(job.source), self._name(job.target)
+        sizes = f"{source} {job.header.width}x{job.header.height} -> {target} {job.width}x{job.height}"
+        how = f"{self.engine}: {self.why}" if self.why else self.engine
+        return f"{sizes} · {how} · about {duration(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
+
+    def _name(self, path: Path) -> str:
+        from drrn.media.opening import shown
+
+        return self.names.get(path) or (str(path) if self.as_json else shown(path))
+
+    def _json(self, **about: Any) -> None:
+        print(json_lines.dumps(about), flush=True)
 
 
-def _tell(failed: list[tuple[Path, DRRNError]], pictures: int, aside: "Console") -> int:
-    """List what failed; 0 where nothing did, 3 where some of many did, 2 where all did."""
-    for _, error in failed:
-        aside.print(f"drrn: {' '.join(str(error).split())}", markup=False)
-    if failed:
-        print(f"{len(failed)} of {pictures} pictures failed.", file=sys.stderr)
-    return (2 if len(failed) == pictures else 3) if failed else 0
+def _found(job: "Job", found: "Found") -> dict[str, Any]:
+    """What was found, for JSON, which has no infinity: null is the PSNR of what is the same."""
+    from drrn.upscaling.consistency import WHITE
+
+    told: dict[str, Any] = {}
+    for name, each in [("check", found.check), ("bicubic_check", found.bicubic)]:
+        if each:
+            psnr = round(each.psnr, 4) if isfinite(each.psnr) else None
+            told[name] = {"psnr": psnr, "largest": each.largest}
+    if found.disagreement is not None:
+        mean, largest = (round(float(value), 4) for value in (found.disagreement.mean(), found.disagreement.max()))
+        told["disagreement"] = {"mean": mean, "largest": largest}
+    if told and job.files[1:]:
+        told["maps"] = {"files": [str(path) for path in job.files[1:]], "white": WHITE}
+    return told
+
+
+def _sentence(error: DRRNError) -> str:
+    from drrn.media.opening import shown
+
+    return shown(" ".join(str(error).split()))

@@ -13,6 +13,7 @@ Reading is strict: the least warning of a decoder is an error. What can't be kep
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -76,12 +77,21 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     )
 
 
-def write(picture: Picture, path: Path, *, overwrite: bool = False) -> None:
+def write(
+    picture: Picture,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    made: Callable[[Path], None] = lambda temporary: None,
+) -> None:
     """Write the picture in the format of the suffix: whole, or not at all.
 
     PNG, TIFF and WebP are lossless; JPEG is of quality 95, its chroma not subsampled. JPEG and WebP hold 8
     bit, to which 16 are rounded, and WebP holds no grey, which becomes RGB. ICC, EXIF, XMP and dpi go with
     it; in EXIF and XMP the orientation is 1, in EXIF the size is the picture's, and a thumbnail is dropped.
+
+    Args:
+        made: called with the file, when all is in it and before it becomes `path`.
 
     Raises:
         PictureError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
@@ -96,9 +106,11 @@ def write(picture: Picture, path: Path, *, overwrite: bool = False) -> None:
     except pyvips.Error as error:
         raise PictureError(f"{shown(path)} can't be encoded as {form}{reason(error)}.") from error
     notes = Notes(picture.icc, picture.exif, picture.xmp, picture.dpi)
-    with atomic(path, overwrite=overwrite) as temporary, temporary.open("xb") as file:
-        for piece in joined(encoded, form, notes, picture.width, picture.height, alpha=alpha):
-            file.write(piece)
+    with atomic(path, overwrite=overwrite) as temporary:
+        with temporary.open("xb") as file:
+            for piece in joined(encoded, form, notes, picture.width, picture.height, alpha=alpha):
+                file.write(piece)
+        made(temporary)
 
 
 def writable(

@@ -106,8 +106,8 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
         raise PictureError(f"{name} can't be read: {error.strerror or error}.") from error
 
 
-def shown(path: Path) -> str:
-    """The path on one line, whatever is in it."""
+def shown(path: Path | str) -> str:
+    """The path, or what is said of it, on one line, whatever is in it."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
 
 

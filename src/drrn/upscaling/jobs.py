@@ -1,12 +1,31 @@
 """Files in, larger files out: what is to be done is checked before anything is begun."""
 
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from threading import Event
+from time import perf_counter
+from typing import Protocol
 
-from drrn.errors import UsageError
-from drrn.media.files import MAX_PIXELS, probe, writable
-from drrn.media.opening import Header
+from drrn.atomic import TEMPORARY
+from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.media.files import MAX_PIXELS, probe, read, writable, write
+from drrn.media.opening import Header, shown
+from drrn.media.picture import Picture
+from drrn.upscaling.consistency import Asked, Found, enlarge
+from drrn.upscaling.folders import Source, is_folder
+from drrn.upscaling.manifest import Manifest, Seen, mark
 from drrn.upscaling.upscaler import Estimate, Size, Upscaler, target_size
+
+LONGEST_NAME = 255
+"""Bytes of a file's name, on all common file systems."""
+WAIT_SECONDS = 0.5
+"""Who waits for others looks so often for a signal, where that does not end the waiting: on Windows."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +38,63 @@ class Job:
     width: int
     """Of the result, in pixels, as the next."""
     height: int
+    overwrite: bool = False
+    """Whether the target and the maps may be there."""
+    asked: Asked = Asked()
+
+    @property
+    def files(self) -> list[Path]:
+        """The target, and the maps that were asked for."""
+        return [self.target, *self.asked.maps(self.target)]
 
     def estimate(self, upscaler: Upscaler) -> Estimate:
         """What it will cost. Raises UsageError where it does not fit into the upscaler's memory."""
-        size = (self.width, self.height)
-        return upscaler.estimate(self.header.width, self.header.height, size=size, alpha=self.header.alpha)
+        return upscaler.estimate(
+            self.header.width,
+            self.header.height,
+            size=(self.width, self.height),
+            alpha=self.header.alpha,
+            disagreement=self.asked.disagreement,
+        )
+
+    def writable(self, path: Path, *, overwrite: bool) -> None:
+        """Raises PictureError: this one of `files` can't be written."""
+        writable(path, self.width, self.height, alpha=self.header.alpha, overwrite=overwrite)
+
+    def recipe(self, upscaler: Upscaler) -> str:
+        """All that decides the result beside the source."""
+        return json.dumps(
+            {
+                "model": upscaler.weights.digest(),
+                "units": upscaler.units,
+                "engine": upscaler.engine.name.partition(" ")[0],
+                "precision": upscaler.precision,
+                "ensemble": upscaler.ensemble,
+                "size": [self.width, self.height],
+                "asked": asdict(self.asked),
+            }
+        )
+
+
+class Watch(Protocol):
+    """Who looks on. `start` and `progress` come from several threads where several pictures are enlarged at once."""
+
+    def begin(self, jobs: Sequence[Job], upscaler: Upscaler) -> None:
+        """These will be done, and so."""
+
+    def unchanged(self, job: Job) -> None:
+        """It was done before, and nothing has changed since."""
+
+    def start(self, job: Job, cost: Estimate) -> None:
+        """It is read, and will be enlarged."""
+
+    def progress(self, job: Job, share: float) -> None:
+        """How much of it is done, in [0, 1]."""
+
+    def done(self, job: Job, cost: Estimate, seconds: float | None, found: Found) -> None:
+        """It is done, and this was found; or, where there are no seconds, its cost alone was asked for."""
+
+    def failed(self, source: Path, error: DRRNError) -> None: ...
 
 
 def plan(
@@ -35,33 +106,238 @@ def plan(
     many: bool,
     max_pixels: int = MAX_PIXELS,
     overwrite: bool = False,
+    asked: Asked = Asked(),
 ) -> Job:
     """What is to be done with one file.
 
     Args:
         output: the file to write where it has a picture's suffix and there are not `many`, else the folder to write to.
-            None writes beside the source, `photo.png` to `photo_x2.png` or `photo_1920x1080.png`.
+            None writes beside the source, `photo.png` to `photo_x2.png` or `photo_1920x1080.png`; of a name that would
+            be too long for a file, the end of `photo` is left out.
         max_pixels: of the source and of the result.
 
     Raises:
-        PictureError: the source can't be read, or the target can't be written.
+        PictureError: the source can't be read, or the target or a map can't be written.
         UsageError: scale or size is out of range, or the source would overwrite itself.
     """
     header = probe(source, max_pixels=max_pixels)
     width, height = target_size(header.width, header.height, scale, size)
     if width * height > max_pixels:
         raise UsageError(
-            f"{source} would become {width}x{height}, more than {max_pixels} pixels. Give a smaller scale, or a larger "
-            "--max-pixels."
+            f"{shown(source)} would become {width}x{height}, more than {max_pixels} pixels. Give a smaller scale, or a "
+            "larger --max-pixels."
         )
-    if output is not None and output.suffix and not many and not output.is_dir():
+    if output is not None and output.suffix and not many and not is_folder(output):
         target = output
-        if not target.parent.is_dir():  # found out now, and not after the work
-            raise UsageError(f"{target} can't be written: there is no folder {target.parent}.")
+        if not is_folder(target.parent):  # found out now, and not after the work
+            raise UsageError(f"{shown(target)} can't be written: there is no folder {shown(target.parent)}.")
     else:
-        mark = f"{width}x{height}" if size is not None else f"x{scale or 2:g}"
-        target = (output or source.parent) / f"{source.stem}_{mark}{source.suffix}"
-    if target.exists() and target.samefile(source):
-        raise UsageError(f"{source} would be overwritten by its own enlargement. Give another --output.")
-    writable(target, width, height, alpha=header.alpha, overwrite=overwrite)
-    return Job(source, target, header, width, height)
+        how = f"{width}x{height}" if size is not None else f"x{scale or 2:g}"
+        target = (output or source.parent) / _name(source.stem, f"_{how}{source.suffix}", asked)
+    job = Job(source, target, header, width, height, overwrite, asked)
+    for path in job.files:
+        with suppress(OSError):  # most are not there
+            if path.samefile(source):
+                raise UsageError(f"{shown(source)} would be overwritten by its own enlargement. Give another --output.")
+        job.writable(path, overwrite=overwrite)
+    return job
+
+
+def work_through(
+    batches: Iterable[Iterable[Source]],
+    one: Callable[..., Job],
+    make: Callable[[], Upscaler],
+    watch: Watch,
+    *,
+    overwrite: bool = False,
+    at_once: int = 1,
+    manifest: Manifest | None = None,
+    estimate: bool = False,
+) -> None:
+    """Enlarge them, batch by batch; one that fails stops no other.
+
+    Whatever ends this, a signal's exception too, does so within a band or a tile, and leaves no part of a file.
+
+    Args:
+        one: `plan`, with all else that is the same for every picture.
+        make: gives an upscaler; one is asked for for each picture that is enlarged at the same time.
+        overwrite: whether targets may be replaced that are there, and not known to `manifest`.
+        at_once: how many these are, as far as the memory of an upscaler is enough for all of them.
+        manifest: of the folder that they go to; what is in it already, and not stale, is left as it is.
+        estimate: tell the cost, and stop there.
+    """
+    upscalers: list[Upscaler] = []
+    for sources in batches:
+        jobs = _plan_all(sources, partial(one, overwrite=overwrite or manifest is not None), watch)
+        if not jobs:
+            continue
+        upscalers += [make() for _ in range(min(at_once, len(jobs)) - len(upscalers))]
+        if manifest:
+            if not estimate:
+                _sweep(jobs)
+            jobs = _stale(jobs, upscalers[0], manifest, watch, overwrite=overwrite)
+        watch.begin(jobs, upscalers[0])
+        if estimate:
+            for job, cost in _costs(jobs, upscalers[0], watch):
+                watch.done(job, cost, None, Found())
+        else:
+            _run(jobs, upscalers, watch, manifest)
+
+
+def make_folder(path: Path) -> None:
+    """Make it, with those above it, unless it is there. Raises UsageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{shown(path)} can't be made a folder: {error.strerror or error}.") from error
+
+
+def _plan_all(sources: Iterable[Source], one: Callable[..., Job], watch: Watch) -> list[Job]:
+    """The jobs of those that can be done."""
+    jobs: list[Job] = []
+    taken: set[Path] = set()
+    for source in sources:
+        try:
+            job = one(source.path, source.output)
+            for path in taken.intersection(job.files):
+                raise UsageError(
+                    f"{shown(source.path)} would write {shown(path)}, as another picture does. Rename one."
+                )
+            taken.update(job.files)
+            jobs.append(job)
+        except DRRNError as error:
+            watch.failed(source.path, error)
+    return jobs
+
+
+def _sweep(jobs: Iterable[Job]) -> None:
+    """Remove what killed runs left half-written where `jobs` will write. Nobody else may be writing there."""
+    for folder in {job.target.parent for job in jobs}:
+        for left in folder.glob(TEMPORARY):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _stale(jobs: Iterable[Job], upscaler: Upscaler, manifest: Manifest, watch: Watch, *, overwrite: bool) -> list[Job]:
+    """Those whose target is missing, or was made of something else or in another way.
+
+    Targets are overwritten that are as drrn left them; others, where that is asked for.
+    """
+    left = []
+    for job in jobs:
+        made = [manifest.made(path) for path in job.files]
+        if made[0] and all(made) and manifest.is_fresh(job.target, made[0], job.source, job.recipe(upscaler)):
+            watch.unchanged(job)
+            continue
+        try:
+            for path, before in zip(job.files, made, strict=True):
+                job.writable(path, overwrite=overwrite or before is not None)
+            left.append(replace(job, overwrite=overwrite or any(made)))
+        except DRRNError as error:
+            watch.failed(job.source, error)
+    return left
+
+
+def _run(jobs: Sequence[Job], upscalers: Sequence[Upscaler], watch: Watch, manifest: Manifest | None) -> None:
+    """Do them, as many at a time as there are upscalers and as the memory of one allows."""
+    first, free, stop = upscalers[0], list(upscalers), Event()
+    running: dict[Future[tuple[float, Found]], tuple[Job, Estimate, Upscaler]] = {}
+
+    def one(job: Job, cost: Estimate, upscaler: Upscaler) -> tuple[float, Found]:
+        def progress(share: float) -> None:
+            if stop.is_set():
+                raise CancelledError
+            watch.progress(job, share)
+
+        return _enlarge(job, upscaler, partial(watch.start, job, cost), progress, manifest)
+
+    def finish(job: Job, cost: Estimate, result: Callable[[], tuple[float, Found]]) -> None:
+        try:
+            watch.done(job, cost, *result())
+        except DRRNError as error:
+            watch.failed(job.source, error)
+
+    def wait_for_one() -> None:
+        for future in wait(running, timeout=WAIT_SECONDS, return_when=FIRST_COMPLETED).done:
+            job, cost, upscaler = running.pop(future)
+            free.append(upscaler)
+            finish(job, cost, future.result)
+
+    costs = _costs(jobs, first, watch)
+    if len(upscalers) == 1:  # in this thread, where a signal's exception is raised between two layers
+        for job, cost in costs:
+            finish(job, cost, partial(one, job, cost, first))
+        return
+    with ThreadPoolExecutor(len(upscalers)) as threads:
+        try:
+            for job, cost in costs:
+                while running and (not free or _memory(running) + cost.memory > first.max_memory):
+                    wait_for_one()
+                upscaler = free.pop()
+                running[threads.submit(one, job, cost, upscaler)] = (job, cost, upscaler)
+            while running:
+                wait_for_one()
+        finally:
+            stop.set()
+
+
+def _name(stem: str, end: str, asked: Asked) -> str:
+    """With room for the names of the maps."""
+    name = f"{stem}{end}"
+    longest = max(len(os.fsencode(path.name)) for path in [Path(name), *asked.maps(Path(name))])
+    return _name(stem[:-1], end, asked) if longest > LONGEST_NAME and stem else name
+
+
+def _costs(jobs: Iterable[Job], upscaler: Upscaler, watch: Watch) -> Iterator[tuple[Job, Estimate]]:
+    for job in jobs:
+        try:
+            cost = job.estimate(upscaler)
+        except DRRNError as error:
+            watch.failed(job.source, error)
+        else:
+            yield job, cost
+
+
+def _memory(running: dict[Future[tuple[float, Found]], tuple[Job, Estimate, Upscaler]]) -> int:
+    return sum(cost.memory for _, cost, _ in running.values())
+
+
+def _enlarge(
+    job: Job,
+    upscaler: Upscaler,
+    start: Callable[[], None],
+    progress: Callable[[float], None],
+    manifest: Manifest | None,
+) -> tuple[float, Found]:
+    """Do one, and return the seconds it took and what was found."""
+    began = perf_counter()
+    seen = Seen.of(job.source) if manifest else None
+    picture = read(job.source, max_pixels=job.header.width * job.header.height)  # a damaged file ends here
+    if seen and mark(job.source) != seen.mark:
+        raise PictureError(f"{shown(job.source)} has changed while it was read. Run it again.")
+    start()
+    result, found = enlarge(upscaler, picture, (job.width, job.height), job.asked, progress)
+    make_folder(job.target.parent)
+
+    def made(path: Path, temporary: Path) -> None:
+        if manifest and seen:
+            manifest.add(path, temporary, source=job.source, seen=seen, recipe=job.recipe(upscaler))
+
+    pictures = [result, *found.maps(job.asked)]
+    _write(list(zip(pictures, job.files, strict=True)), made, overwrite=job.overwrite)
+    if manifest:
+        for path in job.files:
+            manifest.forget_others(path)
+    return perf_counter() - began, found
+
+
+def _write(pictures: Sequence[tuple[Picture, Path]], made: Callable[[Path, Path], None], *, overwrite: bool) -> None:
+    """Write what belongs together: all have been encoded and lie on the disk before the first gets its name."""
+    (picture, path), *others = pictures
+
+    def go_on(temporary: Path) -> None:
+        made(path, temporary)
+        if others:
+            _write(others, made, overwrite=overwrite)
+
+    write(picture, path, overwrite=overwrite, made=go_on)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from drrn.engines.engine import Engine, Planes, choose
 from drrn.errors import UsageError
 from drrn.media.files import read
 from drrn.media.picture import Picture
+from drrn.upscaling.ensemble import TURNS, run_eight
 from drrn.upscaling.tiles import Sides, largest_tile, run_tiled
 from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
@@ -27,10 +29,10 @@ from drrn.weights.store import Weights, load
 MAX_SCALE = 4.0
 MEMORY = 2 << 30
 """Bytes that an enlargement may take, where nothing else is said."""
-BYTES_PER_PIXEL = 48
-"""What the planes of a picture take at most for each pixel of the enlarged one, when colours are put together again."""
-BYTES_WHILE_RUNNING = 20
-"""What they take while the engine runs, beside what it takes itself."""
+BYTES_PER_PIXEL = 42
+"""What planes take for each pixel of the enlarged picture, when colours are put together again; measured."""
+BYTES_PER_SOURCE_PIXEL = 28
+"""What they take for each pixel of the picture that is enlarged, all the time; measured."""
 MAX_TILE = 1024
 """Side of a square tile, in pixels: smaller ones overlap more, with larger ones it takes longer to stop."""
 SAMPLE_MACS = 1e10
@@ -38,6 +40,10 @@ SAMPLE_MACS = 1e10
 
 Size = tuple[int | None, int | None]
 """(width, height) in pixels; a side that is None follows from the other."""
+Plane = NDArray[np.float32]
+"""(H, W)."""
+Enlarge = Callable[[Planes], tuple[Planes, Plane]]
+"""(channels, h, w) -> (channels, H, W) in [0, 1], and their disagreement."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,14 @@ class Estimate:
     """Height and width of the tiles, in pixels of the enlarged picture."""
 
 
+class Bytes(NamedTuple):
+    """What an enlargement takes beside the engine's own memory."""
+
+    peak: int
+    running: int
+    """While the engine runs."""
+
+
 class Upscaler:
     """Trained weights, ready to enlarge pictures by any scale above 1 and up to 4."""
 
@@ -68,6 +82,7 @@ class Upscaler:
         precision: Precision = "float32",
         compiled: bool = False,
         max_memory: int = MEMORY,
+        ensemble: bool = False,
     ):
         """Load and make ready.
 
@@ -75,6 +90,8 @@ class Upscaler:
             weights: as loaded, or their packaged name, or their file.
             engine, device, units, threads, precision, compiled: see `drrn.engines.engine.choose`.
             max_memory: bytes that an enlargement may take; tiles are made as small as that needs.
+            ensemble: give the mean of what the network makes of ilr in its eight flips and turns, in eight times the
+                time. A picture that is flipped or turned then becomes the same result, flipped or turned.
 
         Raises:
             WeightsError: there are no such weights.
@@ -91,7 +108,9 @@ class Upscaler:
             compiled=compiled,
         )
         self.units = self.weights.config.units if units is None else units
+        self.precision = precision
         self.max_memory = max_memory
+        self.ensemble = ensemble
         self._pixels_per_second: float | None = None
 
     def upscale(
@@ -113,76 +132,136 @@ class Upscaler:
             UsageError: scale or size is out of range, or the result does not fit into `max_memory`.
             EngineError: the network failed. There is no picture then.
         """
-        width, height = target_size(picture.width, picture.height, scale, size)
-        tile = self._tile(width, height)
-        planes_to_run = (1 if picture.alpha is None else 2) * width * height
-        ran = 0
+        return self._upscale(picture, scale, size, progress, self._turns())[0]
 
-        def done(pixels: int) -> None:
-            nonlocal ran
-            ran += pixels
-            progress(min(ran / planes_to_run, 1.0))
+    def upscale_with_disagreement(
+        self,
+        picture: Picture,
+        scale: float | None = None,
+        *,
+        size: Size | None = None,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> tuple[Picture, Plane]:
+        """What `upscale` gives, and how far the network is from agreeing with itself, pixel by pixel.
 
-        def enlarge(planes: Planes) -> Planes:
-            corner = planes[:, :1, :1]
-            if (planes == corner).all():  # nothing to restore, and no border for the network's padding to darken
-                done(width * height)
-                return np.broadcast_to(corner, (len(planes), height, width))
-            ilr = imresize(planes, height, width)
-            return run_tiled(self.engine, ilr, config=self.weights.config, sides=tile, done=done).clip(0, 1)
+        That is the standard deviation, (H, W), over what it makes of the eight flips and turns of ilr, before they are
+        clipped to [0, 1]: of luma, or the largest of the three channels where it is an RGB model; or that of alpha,
+        where this is larger. 0 where nothing is seen of the picture. It is no probability, and no error: what the eight
+        agree on may be wrong.
 
-        pixels = picture.pixels if picture.alpha is None else spread(picture.pixels, picture.alpha)
-        colours = self._enlarge_colours(np.ascontiguousarray(pixels.transpose(2, 0, 1)), enlarge, height, width)
-        alpha = None
-        if picture.alpha is not None:
-            alpha = self._enlarge_one(picture.alpha, enlarge)
-            ilr = imresize(picture.alpha, height, width)
-            alpha[ilr >= 1 - 1e-6] = 1  # what bicubic has opaque or transparent is so
-            alpha[ilr <= 1e-6] = 0
-        dpi = picture.dpi
-        return replace(
-            picture,
-            pixels=np.ascontiguousarray(colours.transpose(1, 2, 0)),
-            alpha=alpha,
-            dpi=dpi and (dpi[0] * width / picture.width, dpi[1] * height / picture.height),
-        )
+        Raises:
+            DRRNError: as `upscale`.
+        """
+        return self._upscale(picture, scale, size, progress, self._turns(disagreement=True))
 
     def estimate(
-        self, width: int, height: int, scale: float | None = None, *, size: Size | None = None, alpha: bool = False
+        self,
+        width: int,
+        height: int,
+        scale: float | None = None,
+        *,
+        size: Size | None = None,
+        alpha: bool = False,
+        disagreement: bool = False,
     ) -> Estimate:
         """What it will cost to enlarge a picture of width x height pixels.
 
         Raises:
             UsageError: as `upscale`.
         """
-        config = self.weights.config
+        halo, source = 2 * self.weights.config.halo, width * height
         width, height = target_size(width, height, scale, size)
-        tile = self._tile(width, height)
-        down, across = (min(side + 2 * config.halo, whole) for side, whole in zip(tile, (height, width), strict=True))
-        # tiles overlap by their halos, but not beyond the picture
-        work = prod(
-            whole + (-(-whole // side) - 1) * 2 * config.halo for side, whole in zip(tile, (height, width), strict=True)
-        )
+        turns = self._turns(disagreement)
+        planes = self._planes(source, width * height, turns)
+        work, needed = [], []  # of a run: its pixels, and what the engine needs
+        for whole in [(height, width), (width, height)][:turns]:  # half of eight turns lie on their side
+            cut = list(zip(self._tile(*whole, planes), whole, strict=True))
+            # tiles overlap by their halos, but not beyond the picture
+            work.append(prod(end + (-(-end // side) - 1) * halo for side, end in cut))
+            needed.append(self.engine.memory(*(min(side + halo, end) for side, end in cut)))
         return Estimate(
             width=width,
             height=height,
-            seconds=work * (2 if alpha else 1) / self._speed(),
-            memory=max(
-                BYTES_PER_PIXEL * width * height,
-                BYTES_WHILE_RUNNING * width * height + self.engine.memory(down, across),
-            ),
-            tile=tile,
+            seconds=sum(work) / len(work) * turns * (2 if alpha else 1) / self._speed(),
+            memory=max(planes.peak, planes.running + max(needed)),
+            tile=self._tile(height, width, planes),
         )
 
-    def _tile(self, width: int, height: int) -> Sides:
-        needed = BYTES_PER_PIXEL * width * height / 2**20
-        if needed > self.max_memory / 2**20:
+    def _upscale(
+        self,
+        picture: Picture,
+        scale: float | None,
+        size: Size | None,
+        progress: Callable[[float], None],
+        turns: int,
+    ) -> tuple[Picture, Plane]:
+        width, height = target_size(picture.width, picture.height, scale, size)
+        memory = self._planes(picture.width * picture.height, width * height, turns)
+        self._tile(height, width, memory)  # what does not fit is refused before anything is computed
+        pixels_to_run = (1 if picture.alpha is None else 2) * turns * width * height
+        ran = 0
+
+        def done(pixels: int) -> None:
+            nonlocal ran
+            ran += pixels
+            progress(min(ran / pixels_to_run, 1.0))
+
+        def run(ilr: Planes) -> Planes:
+            tile = self._tile(ilr.shape[1], ilr.shape[2], memory)
+            return run_tiled(self.engine, ilr, config=self.weights.config, sides=tile, done=done)
+
+        def enlarge(planes: Planes) -> tuple[Planes, Plane]:
+            corner = planes[:, :1, :1]
+            agreed = np.broadcast_to(np.float32(0), (height, width))
+            if (planes == corner).all():  # nothing to restore, and no border for the network's padding to darken
+                done(turns * width * height)
+                return np.broadcast_to(corner, (len(planes), height, width)), agreed
+            ilr = imresize(planes, height, width)
+            if turns == 1:
+                return run(ilr).clip(0, 1), agreed
+            eight = run_eight(run, ilr)
+            return (eight.mean if self.ensemble else eight.plain).clip(0, 1), eight.deviation.max(axis=0)
+
+        pixels = picture.pixels if picture.alpha is None else spread(picture.pixels, picture.alpha)
+        colours, disagreement = self._enlarge_colours(
+            np.ascontiguousarray(pixels.transpose(2, 0, 1)), enlarge, height, width
+        )
+        alpha = None
+        if picture.alpha is not None:
+            alpha, of_alpha = self._enlarge_one(picture.alpha, enlarge)
+            ilr = imresize(picture.alpha, height, width)
+            alpha[ilr >= 1 - 1e-6] = 1  # what bicubic has opaque or transparent is so
+            alpha[ilr <= 1e-6] = 0
+            disagreement = np.where(alpha > 0, np.maximum(disagreement, of_alpha), 0)
+        dpi = picture.dpi
+        larger = replace(
+            picture,
+            pixels=np.ascontiguousarray(colours.transpose(1, 2, 0)),
+            alpha=alpha,
+            dpi=dpi and (dpi[0] * width / picture.width, dpi[1] * height / picture.height),
+        )
+        return larger, disagreement
+
+    def _turns(self, disagreement: bool = False) -> int:
+        """How often ilr is run."""
+        return len(TURNS) if self.ensemble or disagreement else 1
+
+    def _planes(self, source: int, result: int, turns: int) -> Bytes:
+        """What planes take, for so many pixels of the picture and of its enlargement."""
+        # while alpha runs, finished colours and their disagreement are kept; a run takes ilr, sr, the tile that was
+        # computed and where it is finite, the ensemble also the plain result, the mean and the squares
+        kept, planes = (12, 3) if turns == 1 else (16, 6)
+        running = kept + (4 * planes + 1) * self.weights.config.channels
+        peak = max(BYTES_PER_PIXEL + kept - 12, running)
+        return Bytes(*(each * result + BYTES_PER_SOURCE_PIXEL * source for each in (peak, running)))
+
+    def _tile(self, height: int, width: int, planes: Bytes) -> Sides:
+        if planes.peak > self.max_memory:
             raise UsageError(
-                f"{width}x{height} pixels need {needed:.0f} MB and more, allowed are {self.max_memory / 2**20:.0f}. "
-                "Give a smaller scale, or a larger --max-memory."
+                f"{width}x{height} pixels need {planes.peak / 2**20:.0f} MB and more, allowed are "
+                f"{self.max_memory / 2**20:.0f}. Give a smaller scale, or a larger --max-memory."
             )
-        left = self.max_memory - BYTES_WHILE_RUNNING * width * height
-        down, across = largest_tile(self.engine, self.weights.config, left, height, width)
+        down, across = largest_tile(self.engine, self.weights.config, self.max_memory - planes.running, height, width)
         return (down, across) if self.engine.streams else (min(down, MAX_TILE), min(across, MAX_TILE))
 
     def _speed(self) -> float:
@@ -197,18 +276,19 @@ class Upscaler:
             self._pixels_per_second = side * side / (time.perf_counter() - began)
         return self._pixels_per_second
 
-    def _enlarge_colours(self, planes: Planes, enlarge: Callable[[Planes], Planes], height: int, width: int) -> Planes:
+    def _enlarge_colours(self, planes: Planes, enlarge: Enlarge, height: int, width: int) -> tuple[Planes, Plane]:
         if (planes == planes[:1]).all():  # grey stays grey, to the last bit
-            return np.repeat(self._enlarge_one(planes[0], enlarge)[None], len(planes), axis=0)
+            grey, disagreement = self._enlarge_one(planes[0], enlarge)
+            return np.repeat(grey[None], len(planes), axis=0), disagreement
         if self.weights.config.channels == 3:
             return enlarge(planes)
         y, *chroma = ycbcr(planes)
-        return rgb(np.stack([enlarge(y[None])[0], *imresize(np.stack(chroma), height, width)])).clip(0, 1)
+        luma, disagreement = enlarge(y[None])
+        return rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)])).clip(0, 1), disagreement
 
-    def _enlarge_one(self, plane: NDArray[np.float32], enlarge: Callable[[Planes], Planes]) -> NDArray[np.float32]:
-        channels = self.weights.config.channels
-        mean: NDArray[np.float32] = enlarge(np.repeat(plane[None], channels, axis=0)).mean(axis=0, dtype=np.float32)
-        return mean
+    def _enlarge_one(self, plane: Plane, enlarge: Enlarge) -> tuple[Plane, Plane]:
+        planes, disagreement = enlarge(np.repeat(plane[None], self.weights.config.channels, axis=0))
+        return planes.mean(axis=0, dtype=np.float32), disagreement
 
 
 def upscale(path: str | Path, scale: float = 2, *, weights: Weights | str | Path = DEFAULT) -> Picture:

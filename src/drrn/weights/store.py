@@ -55,6 +55,10 @@ class Weights:
         if not 0 <= low <= high <= self.config.units:
             raise ValueError("its range of units is not one of its config.")
 
+    def digest(self) -> str:
+        """SHA-256 of the network: of all that decides pixels, and nothing of where it comes from."""
+        return _digest({"config": self.config.to_dict()}, self.tensors)
+
 
 def names() -> list[str]:
     """The weights that came with the package."""

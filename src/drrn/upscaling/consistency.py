@@ -1,0 +1,143 @@
+"""Is a result true to the picture it came from, and the network to itself? In numbers, and in maps to look at.
+
+Neither needs the original, and so neither knows it. A result that is made smaller again should be the picture that was
+enlarged; texture that was invented, and is finer than its pixels, goes unseen in that. And what a network makes of a
+picture in all its eight positions alike may be wrong alike.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.core.colour import levels, luma
+from drrn.core.metrics import psnr
+from drrn.core.resize import imresize
+from drrn.media.picture import Picture
+from drrn.upscaling.upscaler import Plane, Size, Upscaler, spread
+
+WHITE = 5
+"""What is white in a map, in levels of 255; 0 is black, and what is between lies between."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be found out about a result."""
+
+    disagreement: bool = False
+    check: bool = False
+    check_map: bool = False
+    """Needs `check`."""
+
+    def maps(self, target: Path) -> list[Path]:
+        """The files beside `target`: photo_x2.png has photo_x2_check.png and photo_x2_disagreement.png."""
+        kinds = [("check", self.check_map), ("disagreement", self.disagreement)]
+        return [target.with_name(f"{target.stem}_{kind}.png") for kind, asked in kinds if asked]
+
+
+class Check(NamedTuple):
+    """How far a result that was made smaller again is from the picture it came from, borders and all.
+
+    Both are rounded to 8 bits. Colours that nobody sees, under full transparency, count as given back.
+    """
+
+    psnr: float
+    """Of luma, in dB; infinite where it is the same."""
+    differences: Plane
+    """(h, w), the largest of the channels and alpha, in levels of 255."""
+
+    @property
+    def largest(self) -> int:
+        return int(self.differences.max())
+
+
+class Found(NamedTuple):
+    """What was asked about a result."""
+
+    check: Check | None = None
+    bicubic: Check | None = None
+    """That of a bicubic enlargement to the same size."""
+    disagreement: Plane | None = None
+    """(H, W), in levels of 255."""
+
+    def maps(self, asked: Asked) -> list[Picture]:
+        """Those of `asked.maps`."""
+        planes = [self.check.differences if self.check and asked.check_map else None, self.disagreement]
+        return [heat(plane) for plane in planes if plane is not None]
+
+
+def enlarge(
+    upscaler: Upscaler,
+    picture: Picture,
+    size: Size,
+    asked: Asked,
+    progress: Callable[[float], None] = lambda share: None,
+) -> tuple[Picture, Found]:
+    """The result of `upscaler`, and all that is `asked` about it.
+
+    Raises:
+        DRRNError: as `Upscaler.upscale`.
+    """
+    found = Found()
+    if asked.disagreement:
+        result, apart = upscaler.upscale_with_disagreement(picture, size=size, progress=progress)
+        found = found._replace(disagreement=apart * 255)
+    else:
+        result = upscaler.upscale(picture, size=size, progress=progress)
+    if asked.check:
+        bicubic = check_bicubic(picture, result.width, result.height)
+        found = found._replace(check=check(picture, result), bicubic=bicubic)
+    return result, found
+
+
+def check(source: Picture, result: Picture) -> Check:
+    """Make `result` as small as `source` by MATLAB's bicubic, and compare.
+
+    Raises:
+        ValueError: one has colours or alpha that the other lacks.
+    """
+    if (source.pixels.shape[2], source.alpha is None) != (result.pixels.shape[2], result.alpha is None):
+        raise ValueError("`source` and `result` must both be grey or RGB, and both have alpha or none.")
+    return _compared(source, _planes(result.pixels, result.alpha))
+
+
+def check_bicubic(source: Picture, width: int, height: int) -> Check:
+    """`check` of the bicubic enlargement to that size: what a result's own may be held against."""
+    pixels = source.pixels if source.alpha is None else spread(source.pixels, source.alpha)  # as an `Upscaler` does
+    planes = _planes(pixels, source.alpha)
+    return _compared(source, (imresize(plane, height, width).clip(0, 1) for plane in planes))
+
+
+def heat(apart: Plane) -> Picture:
+    """Levels, (H, W), as grey: 0 is black, and `WHITE` or more is white."""
+    return Picture(pixels=(apart[..., None] / WHITE).clip(0, 1))
+
+
+def _compared(source: Picture, larger: Iterable[Plane]) -> Check:
+    theirs = list(_planes(source.pixels, source.alpha))
+    hidden = np.zeros(theirs[0].shape, bool) if source.alpha is None else source.alpha == 0
+    colours = source.pixels.shape[2]
+    ours = []
+    for index, plane in enumerate(larger):  # one after another: all at once, they would take more than the enlargement
+        back = imresize(plane, *hidden.shape)
+        ours.append(np.where(hidden, theirs[index], back) if index < colours else back)
+    return Check(
+        psnr(_luma(ours[:colours]), _luma(theirs[:colours])),
+        np.abs(levels(np.stack(ours)) - levels(np.stack(theirs))).max(axis=0),
+    )
+
+
+def _planes(pixels: NDArray[np.float32], alpha: Plane | None) -> Iterator[Plane]:
+    """(H, W, C) and alpha -> (H, W) each."""
+    yield from pixels.transpose(2, 0, 1)
+    if alpha is not None:
+        yield alpha
+
+
+def _luma(colours: list[Plane]) -> NDArray[np.float64]:
+    """In whole levels of 8 bits."""
+    planes = np.stack(colours).astype(np.float64)
+    return levels(planes[0] if len(planes) == 1 else luma(planes))

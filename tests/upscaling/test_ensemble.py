@@ -1,0 +1,186 @@
+"""Eight turns of a picture, and what they have in common."""
+
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drrn.core.colour import rgb, ycbcr
+from drrn.core.resize import imresize
+from drrn.engines import EngineName
+from drrn.engines.engine import Planes, choose
+from drrn.media.files import read
+from drrn.media.picture import Picture
+from drrn.upscaling.ensemble import TURNS, run_eight, turned, upright
+from drrn.upscaling.upscaler import Upscaler
+from tests.conftest import ROOT
+from tests.small_weights import small_weights
+from tests.upscaling.test_upscaler import picture
+
+MODELS = [{}, {"unshuffle": 2}, {"channels": 3, "unshuffle": 2}]
+
+
+def eight_by_hand(run: Callable[[Planes], Planes], ilr: Planes) -> Planes:
+    """(8, channels, H, W): every turn as one reads it in a book."""
+    results = []
+    for quarters in range(4):
+        results.append(np.rot90(run(np.rot90(ilr, quarters, (1, 2)).copy()), -quarters, (1, 2)))
+        mirrored = np.flip(ilr, 2)
+        back = np.rot90(run(np.rot90(mirrored, quarters, (1, 2)).copy()), -quarters, (1, 2))
+        results.append(np.flip(back, 2))
+    return np.stack(results)
+
+
+def test_the_eight_turns_are_all_different_and_are_undone() -> None:
+    planes = np.random.default_rng(0).random((2, 5, 7), np.float32)
+    seen = {(turned(planes, *turn).shape, turned(planes, *turn).tobytes()) for turn in TURNS}
+    assert len(seen) == 8
+    assert all((upright(turned(planes, *turn), *turn) == planes).all() for turn in TURNS)
+    assert (turned(planes, *TURNS[0]) == planes).all()
+
+
+@pytest.mark.parametrize("fields", MODELS, ids=str)
+@pytest.mark.parametrize("engine", ["native", "reference", "torch", "onnx"])
+def test_mean_and_deviation_are_those_written_out_by_hand(engine: EngineName, fields: dict[str, Any]) -> None:
+    weights = small_weights(**fields)
+    ran = choose(weights, engine=engine, device="cpu", threads=1)
+    ilr = np.random.default_rng(1).random((weights.config.channels, 21, 34), np.float32)
+    eight, expected = run_eight(ran.run, ilr), eight_by_hand(ran.run, ilr)
+    assert (eight.plain == ran.run(ilr)).all()
+    assert np.abs(eight.mean - expected.mean(axis=0)).max() < 1e-6
+    assert np.abs(eight.deviation - expected.std(axis=0)).max() < 1e-6
+    assert eight.deviation.mean() > 1e-3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_upscaler_with_the_ensemble_gives_the_mean_and_without_it_the_plain_result(channels: int) -> None:
+    weights, given = small_weights(channels=channels), picture()
+    run = choose(weights, engine="native", threads=1).run
+    planes = np.ascontiguousarray(given.pixels.transpose(2, 0, 1))
+    ilr = imresize(planes if channels == 3 else ycbcr(planes), 40, 60)
+    results = eight_by_hand(run, ilr[:channels])
+    ilr[:channels] = results.mean(axis=0).clip(0, 1)
+    expected = (ilr if channels == 3 else rgb(ilr).clip(0, 1)).transpose(1, 2, 0)
+    careful, plain = (Upscaler(weights, engine="native", threads=1, ensemble=on) for on in (True, False))
+    mean, apart = careful.upscale_with_disagreement(given, 2)
+    assert np.abs(mean.pixels - expected).max() < 1e-5
+    assert (careful.upscale(given, 2).pixels == mean.pixels).all()
+    result, same = plain.upscale_with_disagreement(given, 2)
+    assert (result.pixels == plain.upscale(given, 2).pixels).all()
+    assert np.abs(result.pixels - mean.pixels).max() > 1e-3
+    assert (same == apart).all() and np.abs(apart - results.std(axis=0).max(axis=0)).max() < 1e-6
+
+
+def test_alpha_goes_the_same_way() -> None:
+    weights, given = small_weights(), picture()
+    alpha = 0.4 + 0.2 * given.pixels[..., 0]  # neither opaque nor transparent
+    results = eight_by_hand(choose(weights, engine="native", threads=1).run, imresize(alpha, 40, 60)[None])
+    upscaler = Upscaler(weights, engine="native", threads=1, ensemble=True)
+    result, apart = upscaler.upscale_with_disagreement(Picture(pixels=given.pixels, alpha=alpha), 2)
+    _, of_colours = upscaler.upscale_with_disagreement(Picture(pixels=given.pixels), 2)
+    assert result.alpha is not None
+    assert np.abs(result.alpha - results.mean(axis=0)[0].clip(0, 1)).max() < 1e-5
+    assert np.abs(apart - np.maximum(of_colours, results.std(axis=0)[0])).max() < 1e-6
+
+
+@pytest.mark.parametrize("fields", MODELS, ids=str)
+@pytest.mark.parametrize("sides", [(13, 22), (1, 9), (9, 1), (16, 16)])
+def test_a_flipped_or_turned_picture_becomes_the_flipped_or_turned_result(
+    fields: dict[str, Any], sides: tuple[int, int]
+) -> None:
+    upscaler = Upscaler(small_weights(**fields), engine="native", threads=1, ensemble=True)
+    given = picture(*sides)
+    straight, apart = upscaler.upscale_with_disagreement(given, 2.5)
+    for turn in TURNS[1:]:
+        other = Picture(pixels=np.ascontiguousarray(turned(given.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)))
+        result, its = upscaler.upscale_with_disagreement(other, 2.5)
+        back = upright(result.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)
+        assert np.abs(back - straight.pixels).max() < 1e-6
+        assert np.abs(upright(its, *turn) - apart).max() < 1e-6
+
+
+@pytest.mark.parametrize("engine", ["native", "torch"])
+def test_little_memory_gives_the_same_mean_and_disagreement(engine: EngineName) -> None:
+    weights, given = small_weights(unshuffle=2), picture(50, 90, alpha=True)
+    large = Upscaler(weights, engine=engine, device="cpu", threads=1, ensemble=True)
+    least = large.estimate(90, 50, 3, alpha=True)
+    little = Upscaler(weights, engine=engine, device="cpu", threads=1, ensemble=True, max_memory=270 * 150 * 60)
+    assert least.tile == (150, 270) and least.tile != little.estimate(90, 50, 3).tile
+    (whole, apart), (tiled, in_tiles) = (each.upscale_with_disagreement(given, 3) for each in (large, little))
+    assert np.abs(tiled.pixels - whole.pixels).max() <= 1e-5
+    assert tiled.alpha is not None and whole.alpha is not None
+    assert np.abs(tiled.alpha - whole.alpha).max() <= 1e-5
+    assert np.abs(in_tiles - apart).max() <= 1e-5
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_that_does_nothing_agrees_with_itself(channels: int) -> None:
+    upscaler = Upscaler(small_weights(gain=0.0, bias=False, channels=channels), engine="native", threads=1)
+    for given in (picture(), picture(alpha=True), picture(channels=1), picture(1, 7)):
+        _, apart = upscaler.upscale_with_disagreement(given, 2)
+        assert apart.shape == (2 * given.height, 2 * given.width) and (apart == 0).all()
+
+
+def test_a_constant_picture_stays_constant_and_nothing_disagrees() -> None:
+    upscaler = Upscaler(small_weights(), engine="native", threads=1, ensemble=True)
+    result, apart = upscaler.upscale_with_disagreement(Picture.from_array(np.full((9, 11, 3), 77, np.uint8)), 3)
+    assert (result.to_array() == 77).all() and (apart == 0).all()
+
+
+def test_the_packaged_model_disagrees_with_itself_at_edges_and_in_no_flat_place() -> None:
+    sample = read(ROOT / "samples" / "chelsea.png").pixels[100:164, 60:140]
+    flat = np.full_like(sample, 0.5)
+    _, apart = Upscaler(threads=1).upscale_with_disagreement(Picture(pixels=np.concatenate([sample, flat], axis=1)), 2)
+    assert apart[:, :160].mean() * 255 > 0.1
+    assert apart[:, 200:].max() * 255 < 0.1
+
+
+def test_nothing_disagrees_where_nothing_is_seen() -> None:
+    given = picture(24, 32)
+    alpha = np.zeros((24, 32), np.float32)
+    alpha[6:18, 8:24] = 1
+    upscaler = Upscaler(small_weights(), engine="native", threads=1)
+    result, apart = upscaler.upscale_with_disagreement(Picture(pixels=given.pixels, alpha=alpha), 2)
+    assert (apart[result.alpha == 0] == 0).all() and (apart[16:32, 20:44] > 0).any()
+
+
+def test_progress_goes_up_to_one_in_all_eight() -> None:
+    told: list[float] = []
+    upscaler = Upscaler(small_weights(), engine="native", threads=1, ensemble=True)
+    upscaler.upscale(picture(90, 70, alpha=True), 3, progress=told.append)
+    assert told == sorted(told) and told[-1] == 1 and told[0] <= 1 / 16
+    upscaler.upscale(Picture.from_array(np.full((9, 11), 77, np.uint8)), 3, progress=told.append)
+    assert told[-1] == 1
+
+
+def test_an_estimate_knows_of_the_eight() -> None:
+    weights = small_weights(unshuffle=2)
+    plain, careful = (Upscaler(weights, engine="native", threads=1, ensemble=on) for on in (False, True))
+    careful._pixels_per_second = plain._pixels_per_second = 1e6  # one speed for both
+    one = plain.estimate(300, 100)
+    for eight in (careful.estimate(300, 100), plain.estimate(300, 100, disagreement=True)):
+        assert eight.seconds == pytest.approx(8 * one.seconds) and eight.memory > one.memory
+    # half of the turns lie on their side, and the engine needs more where a picture is wide
+    assert careful.estimate(100, 300).memory == careful.estimate(300, 100).memory
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("eight", [False, True])
+@pytest.mark.parametrize("scale", [1.1, 2, 4])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_an_enlargement_takes_no_more_memory_than_was_said(
+    channels: int, eight: bool, scale: float, alpha: bool
+) -> None:
+    side = round(400 / scale)
+    given = picture(side, side, alpha=alpha)
+    upscaler = Upscaler(small_weights(channels=channels, unshuffle=4, units=0), engine="native", threads=1)
+    said = upscaler.estimate(side, side, scale, alpha=alpha, disagreement=eight)
+    tracemalloc.start()
+    (upscaler.upscale_with_disagreement if eight else upscaler.upscale)(given, scale)
+    taken = tracemalloc.get_traced_memory()[1]  # of arrays; what the engine holds is not among them
+    tracemalloc.stop()
+    width, height = said.width, said.height
+    assert taken <= upscaler._planes(side * side, width * height, 8 if eight else 1).peak <= 1.5 * taken
+    assert said.memory >= taken

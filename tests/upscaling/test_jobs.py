@@ -1,0 +1,48 @@
+"""Pictures on their way: who looks on can end it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drrn.engines import EngineName
+from drrn.media.picture import Picture
+from drrn.upscaling.upscaler import Upscaler
+from tests.small_weights import small_weights
+
+
+class EnoughError(Exception):
+    """Not one that drrn knows."""
+
+
+@pytest.mark.parametrize("engine", ["native", "reference", "torch", "onnx"])
+def test_what_progress_raises_ends_an_engine_within_a_band_or_a_tile(
+    engine: EngineName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drrn.upscaling.upscaler.MAX_TILE", 64)
+    picture = Picture(pixels=np.random.default_rng(0).random((128, 96, 3), np.float32))
+    upscaler = Upscaler(small_weights(), engine=engine, threads=1)
+    shares: list[float] = []
+
+    def enough(share: float) -> None:
+        shares.append(share)
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        upscaler.upscale(picture, 2, progress=enough)
+    assert len(shares) == 1 and shares[0] <= 0.25
+    whole: list[float] = []
+    again = upscaler.upscale(picture, 2, progress=whole.append)  # the next one does not suffer
+    assert len(whole) >= 4 and whole[-1] == 1
+    assert (again.pixels == Upscaler(small_weights(), engine=engine, threads=1).upscale(picture, 2).pixels).all()
+
+
+def test_a_name_that_grows_too_long_loses_the_end_of_its_stem(tmp_path: Path) -> None:
+    from drrn.media.files import write
+    from drrn.upscaling.jobs import plan
+
+    source = tmp_path / f"{'a' * 251}.png"
+    write(Picture(pixels=np.zeros((2, 2, 1), np.float32)), tmp_path / "x.png")
+    (tmp_path / "x.png").rename(source)
+    job = plan(source, None, 2, None, many=False)
+    assert job.target.name == f"{'a' * 248}_x2.png"
