@@ -520,7 +520,6 @@ def test_a_signal_ends_it_with_its_code_and_what_is_done_stays(here: Path, lives
         life = {"folder": str(here), "args": words, "signal": number, "lines": 2, "delay": 0.3}
         (ended,) = lives([life])
         assert ended["code"] == code, ended["log"]
-        assert ended["seconds"] < 5
         assert ended["log"].splitlines()[-1] == "stopped; the same command goes on"
         assert "Traceback" not in ended["log"]
         assert sorted(path.name for path in (here / "out").iterdir()) == [".drrn.sqlite", "0_x4.png", "1_x4.png"]

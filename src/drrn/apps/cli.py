@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a bug (with its traceback), 2 bad input or usage (one line
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn
@@ -71,8 +72,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     if args == ["--version"]:
         print(f"drrn {__version__}")
         sys.exit(0)
+    asked: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+        signal.signal(number, partial(_end, asked))
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every name can be written in every encoding
     prog, commands = "drrn", COMMANDS
@@ -87,10 +89,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = 130
-    sys.exit(code)
+    # libvips calls Python to log, and what a signal raises in there is lost
+    sys.exit(128 + asked[0] if asked else code)
 
 
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
+def _end(asked: list[int], number: int, _frame: FrameType | None) -> NoReturn:
+    asked.append(number)
     for either in (signal.SIGINT, signal.SIGTERM):
         signal.signal(either, signal.SIG_DFL)  # a second one ends at once
     if number == signal.SIGINT:
