@@ -9,10 +9,8 @@ import pytest
 from drrn.study.claims import (
     CLAIMS,
     MARGIN,
-    Interval,
     Part,
     accuracy_gained,
-    bootstrap,
     contrast,
     doublings,
     error_left,
@@ -24,6 +22,7 @@ from drrn.study.claims import (
     units,
 )
 from drrn.study.experiments import LISTS, Experiment, find
+from drrn.study.intervals import Interval
 from drrn.study.result import Result, Results
 from drrn.training.journal import Epoch
 from tests.study.made_results import made_results
@@ -66,7 +65,7 @@ def test_a_part_is_decided_by_the_side_of_its_whole_interval(
     low: float, high: float, above: float | None, below: float | None, expected: str
 ) -> None:
     part = Part(says="", weights={}, measure=psnr, above=above, below=below)
-    assert part.verdict(Interval((low + high) / 2, low, high, 3)) == expected
+    assert part.verdict(Interval((low + high) / 2, low, high, 3, (low, high))) == expected
     assert part.verdict(None) == "cannot be told"
 
 
@@ -129,24 +128,7 @@ def test_a_contrast_is_the_weighted_sum_over_common_seeds_and_pictures() -> None
         for seed in results.seeds
     ]
     assert found.mean == pytest.approx(np.mean(by_hand))
-    assert (found.low, found.seeds) < (found.mean, 4) and found.high > found.mean
-
-
-def test_a_bootstrap_covers_as_often_as_it_says() -> None:
-    chance = np.random.default_rng(1)
-    inside = 0
-    for _ in range(200):
-        truth = chance.normal()
-        values = truth + chance.normal(size=(12, 1)) * 0.3 + chance.normal(size=(1, 20)) * 0.3
-        found = bootstrap(values)
-        inside += found.low < truth < found.high
-    assert 0.86 < inside / 200 < 0.99
-
-
-def test_a_bootstrap_of_equal_values_is_a_point_and_the_same_again() -> None:
-    assert bootstrap(np.full((3, 5), 2.0)) == Interval(2, 2, 2, 3)
-    values = np.random.default_rng(0).normal(size=(3, 5))
-    assert bootstrap(values) == bootstrap(values)
+    assert found.low < found.mean < found.high and found.seeds == 3
 
 
 def with_history(rows: Sequence[tuple[float, float, float]]) -> Result:
@@ -162,7 +144,9 @@ def test_measures_are_what_they_say() -> None:
     assert gap(result) == pytest.approx([5])
     assert error_left(result) == pytest.approx([10**-2.5 / 0.1])
     assert accuracy_gained(result) == pytest.approx([0.3])
-    assert accuracy_gained(with_history([(30, 20, 0.1)] * 9)) is None, "too few epochs"
+    ended_early = with_history([(30, 20, 0.4)] * 3 + [(30, 20, 0.1)] * 3)
+    assert accuracy_gained(ended_early) == pytest.approx([-0.3]), "what learns nothing is ended early"
+    assert accuracy_gained(with_history([(30, 20, 0.1)])) is None
     assert doublings(replace(result, cpu_seconds=(1.0, 8.0, 4.0))) == pytest.approx([2])
     empty = replace(result, history=(), cpu_seconds=(), scores=())
     assert [measure(empty) for measure in (gap, error_left, accuracy_gained, doublings, psnr)] == [None] * 5

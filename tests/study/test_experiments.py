@@ -49,6 +49,7 @@ def test_varying_changes_model_or_recipe_and_nothing_else() -> None:
     assert vary("other", units=7, loss="l1") == Experiment(
         "other", replace(BASE.model, units=7), replace(BASE.train, loss="l1")
     )
+    assert BUDGETS["quick"].shrink(vary("other", seed=7)).train.seed == vary("other", seed=7).seed == 7
     with pytest.raises(ValueError, match="no field of a model or a training is called unit"):
         vary("other", unit=7)
 

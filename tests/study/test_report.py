@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from drrn.apps import cli
-from drrn.study.experiments import BUDGETS, LISTS, find, vary
+from drrn.study.experiments import BASE, BUDGETS, LISTS, Experiment, find, vary
 from drrn.study.page import to_html
 from drrn.study.report import SECTIONS, about, to_markdown, write
-from drrn.study.result import Results, to_json
-from tests.study.made_results import made_results
+from drrn.study.result import Result, Results, to_json
+from tests.study.made_results import EVERYTHING, made_results
 
 FEW = (*LISTS["sharing"], *LISTS["loss"][:2])
 
@@ -52,6 +52,53 @@ def test_losses_are_also_judged_by_how_pictures_look() -> None:
     assert text.count("| FLIP |") == 1
 
 
+def test_the_command_to_repeat_it_names_what_was_run() -> None:
+    def command(names: tuple[Experiment, ...]) -> str:
+        return next(line for line in to_markdown(made_results(names), []).splitlines() if line.startswith("drrn study"))
+
+    folders = "--data data/T91 BSDS500/train --test BSDS500/test data/Set5"
+    assert command(EVERYTHING) == f"drrn study run {folders} --budget standard --seeds 3"
+    assert command((*LISTS["sharing"], LISTS["residual"][1])).startswith(
+        "drrn study run sharing 'no local residual' --data"
+    )
+    assert command((*LISTS["sharing"], vary("mine", units=7))).startswith("drrn study run sharing FILE.py --data")
+
+
+def test_experiments_of_other_scales_have_their_own_bicubic() -> None:
+    results = made_results((BASE, vary("mine", units=7), vary("small", units=7)))
+    rows = [replace(row, scale=2, psnr=33.0) for row in results.of("small")[0].scores]
+    small = {seed: replace(run, scores=tuple(rows)) for seed, run in results.by_name["small"].items()}
+    text = to_markdown(Results({**results.by_name, "small": small}), [])
+    assert [lines_of(text, name)[0][3] for name in ("bicubic x3", "bicubic x2")] == ["24.60", "33.00"]
+    assert "\n| small x2 " in text and "\n| mine x3 " in text
+
+
+def test_a_claim_warns_of_seeds_that_came_to_nothing() -> None:
+    results = made_results(LISTS["skip"], gain=lambda each: 0.5 if each.name == "B2U4" else 0.0, noise=0)
+    part = to_markdown(results, []).partition("### Skips from the block's first features")[2].partition("###")[0]
+    assert "Mind: chain (no better than bicubic in 3 of 3)." in part
+
+
+def test_pictures_held_out_are_said_to_have_chosen_the_epoch() -> None:
+    results = made_results(FEW, seeds=2)
+    text = to_markdown(results, [])
+    assert "whole pictures that no training saw" in text and "from 2 seeds each" in text
+
+    def held_out(run: Result) -> Result:
+        return replace(run, scores=tuple(replace(row, data="held out") for row in run.scores[:2]))
+
+    by_name = {name: {seed: held_out(run) for seed, run in runs.items()} for name, runs in results.by_name.items()}
+    text = to_markdown(Results(by_name), [])
+    assert "by which also the best epoch was chosen" in text and " --test " not in text
+
+
+def test_one_colours_error_is_that_of_colour_pictures() -> None:
+    results = made_results(LISTS["colour"])
+    luma = {seed: replace(run, constant_loss=0.02) for seed, run in results.by_name["luma"].items()}
+    text = to_markdown(Results({**results.by_name, "luma": luma}), [])
+    assert "has a mean squared error of 0.0600 here" in text
+
+
 def test_every_claim_is_in_the_first_table_with_its_verdict() -> None:
     text = to_markdown(made_results(), [])
     table = text.partition("## The claims")[2].partition("## Method")[0]
@@ -85,7 +132,9 @@ def test_a_diverged_experiment_is_told_with_its_number_of_seeds() -> None:
 
 def test_how_to_repeat_it_names_folders_budget_and_seeds() -> None:
     text = to_markdown(made_results(FEW, seeds=2), [])
-    assert re.search(r"drrn study run --data .+ --test BSDS500/test data/Set5 --budget standard --seeds 2", text)
+    assert re.search(
+        r"drrn study run sharing L1 --data .+ --test BSDS500/test data/Set5 --budget standard --seeds 2", text
+    )
 
 
 @pytest.fixture(scope="module")

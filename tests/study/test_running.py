@@ -10,13 +10,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from drrn.errors import DataError, StudyError
+from drrn.evaluation.benchmark import Row, score_bicubic
+from drrn.study import work
 from drrn.study.experiments import BASE, Budget, Experiment, vary
 from drrn.study.result import Result, from_json, load, to_json
-from drrn.study.run import End, plan, run
+from drrn.study.run import End, _Clock, _leave, _Running, plan, run
 from drrn.study.work import Task, is_done, perform
 from drrn.training import run as room
 from tests.training.small_training import Onlooker, pictures
@@ -124,6 +127,13 @@ def test_a_folder_with_another_experiment_of_that_name_is_left_alone(
         is_done(tasks(folder, done[0], [vary("one", blocks=1, units=3)])[0])
 
 
+def test_a_result_of_other_pictures_is_left_alone(done: tuple[Path, list[End], Looks], folder: Path) -> None:
+    for data, test in [((folder,), (folder,)), ((folder, folder), ())]:
+        others = plan([ONE], TINY, 1, data=data, test=test, output=done[0])
+        with pytest.raises(StudyError, match=r"judged by held out\. Give these, or another --output"):
+            is_done(others[0])
+
+
 def test_a_damaged_result_says_so(folder: Path, tmp_path: Path) -> None:
     task = tasks(folder, tmp_path)[0]
     task.run.mkdir(parents=True)
@@ -140,6 +150,29 @@ def test_results_of_two_budgets_are_not_mixed(done: tuple[Path, list[End], Looks
         (tmp_path / str(number) / "result.json").write_text(text.replace('"budget": "quick"', f'"budget": "{budget}"'))
     with pytest.raises(StudyError, match="of several budgets: full, quick"):
         load(tmp_path)
+
+
+def test_results_of_two_studies_are_not_mixed(done: tuple[Path, list[End], Looks], tmp_path: Path) -> None:
+    for number, data in enumerate(["held out", "Set5"]):
+        (tmp_path / str(number)).mkdir()
+        text = (done[0] / f"one/seed-{number}/result.json").read_text()
+        (tmp_path / str(number) / "result.json").write_text(text.replace('"data": "held out"', f'"data": "{data}"'))
+    with pytest.raises(StudyError, match=r"of several sets of pictures: .*judged by, Set5; .*judged by, held out"):
+        load(tmp_path)
+    (tmp_path / "1/result.json").write_text((tmp_path / "0/result.json").read_text())
+    with pytest.raises(StudyError, match="holds one of seed 0 twice"):
+        load(tmp_path)
+
+
+def test_the_time_left_counts_what_was_done_before_a_stop_as_no_haste(folder: Path, tmp_path: Path) -> None:
+    planned = tasks(folder, tmp_path, [ONE], seeds=2)
+    cost, none = planned[0].cost, cast(Any, None)
+    clock = _Clock(total=2 * cost, done=0, began=time.monotonic() - 10)
+    resumed = _Running(planned[0], none, none, begun_at=0.8, share=0.9)  # a tenth of one in 10 s, and 1.1 to do
+    assert clock.left([resumed]) == pytest.approx((0.45, 110), rel=0.01)
+    resumed.ended = "trained", ""
+    clock.end(resumed)
+    assert clock.left([]) == pytest.approx((0.5, 50), rel=0.01)
 
 
 def test_one_that_fails_stops_no_other_and_is_run_again(folder: Path, tmp_path: Path) -> None:
@@ -165,6 +198,20 @@ def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
 
     ends = run([task], 1, Kills())
     assert [end.outcome for end in ends] == ["failed"] and "its process ended with" in ends[0].about
+    asked = iter([False])
+    ends = run([task], 1, Kills(), lambda: next(asked, True))
+    assert [end.outcome for end in ends] == ["stopped"], "one that dies as it is asked to stop is no failure"
+
+
+def test_a_process_that_does_not_end_after_its_experiment_is_killed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drrn.study.run.LINGER_SECONDS", 0.1)
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=time.sleep, args=(600,), daemon=True)
+    process.start()
+    _leave(_Running(tasks(folder, tmp_path)[0], process, context.Pipe()[0]))
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_stopped_it_trains_no_further_and_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
@@ -176,6 +223,20 @@ def test_stopped_it_trains_no_further_and_goes_on_where_it_was(folder: Path, tmp
     assert watch.steps == 5 and not is_done(stopped), "it is asked after each step"
     found = perform(stopped, Onlooker(), lambda: False)
     assert found and without_times(found) == without_times(expected)
+
+
+def test_stopped_while_it_judges_it_leaves_no_result(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, judged = tasks(folder, tmp_path)[0], list[Row]()
+
+    def judge(*args: Any, **options: Any) -> Row:
+        judged.append(score_bicubic(*args, **options))
+        return judged[-1]
+
+    monkeypatch.setattr(work, "score_bicubic", judge)
+    assert perform(task, Onlooker(), lambda: bool(judged)) is None and not is_done(task)
+    assert perform(task, Onlooker(), lambda: False), "it goes on with what is trained"
 
 
 def test_planned_is_the_first_seed_of_all_before_the_second_of_any(folder: Path, tmp_path: Path) -> None:

@@ -40,21 +40,26 @@ class Experiment:
 
 BASE = Experiment("B2U4", DRRNConfig(blocks=2, units=4, channels=3), replace(REPORT, scales=(3,), sheet_every=0))
 """What the others vary: the sizes of the report's conclusion (section 5), RGB as in its runs, and x3, where the paper
-compares structures (section 5)."""
+compares structures."""
 
 
 def vary(name: str, experiment: Experiment = BASE, **changes: Any) -> Experiment:
-    """`experiment` with other fields of its model or its recipe.
+    """`experiment` with other fields of its model or its recipe, or another `seed`.
 
     Raises:
         ValueError: neither has such a field, or a value is out of range.
     """
+    seed = changes.pop("seed", experiment.seed)  # the recipe's own seed follows it
     of_model = {key: changes.pop(key) for key in [*changes] if key in {each.name for each in fields(DRRNConfig)}}
     unknown = changes.keys() - {each.name for each in fields(TrainConfig)}
     if unknown:
         raise ValueError(f"no field of a model or a training is called {', '.join(sorted(unknown))}.")
     return replace(
-        experiment, name=name, model=replace(experiment.model, **of_model), train=replace(experiment.train, **changes)
+        experiment,
+        name=name,
+        model=replace(experiment.model, **of_model),
+        train=replace(experiment.train, **changes),
+        seed=seed,
     )
 
 
@@ -138,7 +143,7 @@ BUDGETS: dict[BudgetName, Budget] = {
         narrower=16,
         pictures=24,
         test_pictures=5,
-        recipe={"epochs": 10, "epoch_steps": 50, "batch_size": 16, "validation_patches": 256},
+        recipe={"epochs": 8, "epoch_steps": 50, "batch_size": 16, "validation_patches": 256},
     ),
     "standard": Budget(
         name="standard",

@@ -97,14 +97,12 @@ def caption(results: Results) -> str:
     """How the numbers came about: budget, width, seeds, data, scale and what bicubic gets there, and commit."""
     runs, bicubic = results.all, results.all[0].bicubic()
     widths = ", ".join(str(width) for width in sorted({run.experiment.model.width for run in runs}))
-    counts = sorted({len(of_seed) for of_seed in results.by_name.values()} - {0})
-    seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     commits = ", ".join(sorted({run.commit[:7] for run in runs} - {""}))
     return " · ".join(
         [
             results.budget,
             f"width {widths}",
-            f"{seeds} seed{'s' * (counts[-1] > 1)}",
+            results.counted,
             f"{bicubic.data} x{bicubic.scale:g}, bicubic {bicubic.psnr:.2f} dB",
             *([f"commit {commits}"] if commits else []),
         ]

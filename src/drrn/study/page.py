@@ -59,7 +59,7 @@ pre { background: #f5f5f3; padding: .8rem; overflow-x: auto; font-size: .85rem; 
 @media print {
   body { font-size: 10pt; } main { max-width: none; padding: 0; }
   h2, h3 { break-after: avoid; } img, tr, pre { break-inside: avoid; }
-  .table { overflow: visible; } table { font-size: 8pt; }
+  .table { overflow: visible; } table { font-size: 8pt; } th, td { padding: .15rem .3rem; }
   pre { white-space: pre-wrap; }
 }
 """

@@ -3,6 +3,7 @@
 The page is written in Markdown, and made HTML with its figures inside. Both follow from the results alone.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -12,11 +13,12 @@ from drrn.atomic import write_text
 from drrn.core.metrics import PROTOCOL
 from drrn.errors import StudyError
 from drrn.evaluation.benchmark import Row
-from drrn.study.claims import MARGIN, Finding, Interval, Part, judge, missing
-from drrn.study.experiments import BUDGETS, LISTS, Budget
+from drrn.study.claims import MARGIN, Finding, Part, judge, missing
+from drrn.study.experiments import BASE, BUDGETS, LISTS, Budget
 from drrn.study.figures import FIGURES, draw, save
+from drrn.study.intervals import Interval
 from drrn.study.page import to_html
-from drrn.study.result import Result, Results
+from drrn.study.result import HELD_OUT, Result, Results
 from drrn.training.config import REPORT
 
 
@@ -33,8 +35,9 @@ SECTIONS: dict[str, Section] = {
         "Residual connections",
         "The report (4.1) took the residual connections away, and its network learnt nothing any more. There are two "
         "kinds: local ones, around each unit, and the global one, from the interpolated picture to the result. Here "
-        "each is taken away alone, and both together. The report explains its finding by vanishing gradients; the "
-        "norms of the gradient at each layer show whether they do.",
+        "each is taken away alone, and both together. The report explains its finding by gradients that vanish on "
+        "their way back through the layers; the norms of the error's gradient with respect to what each layer puts out "
+        "show whether they do.",
         ("residual_curves", "residual_pictures", "gradients"),
     ),
     "skip": Section(
@@ -88,7 +91,7 @@ def about(budget: Budget) -> str:
     return (
         f"networks of width {128 // budget.narrower}, {how['epochs']} epochs at most of {steps} in batches of "
         f"{how['batch_size']}, {budget.pictures or 'all'} pictures to learn from and hold out, "
-        f"{budget.test_pictures or 'all'} of each folder to judge by"
+        f"{f'{budget.test_pictures} at most' if budget.test_pictures else 'all'} of each folder to judge by"
     )
 
 
@@ -123,11 +126,12 @@ def to_markdown(results: Results, drawn: Sequence[str]) -> str:
     parts = [
         "# What makes a DRRN work",
         f"**{banner(results)}**",
-        "The report on *Deep Recurrent Residual Networks* draws its conclusions from single runs. Here its experiments "
-        f"are run again, from {len(results.seeds)} seeds each, and each of its claims is put to a test that it could "
-        "fail.",
+        "The report on *Deep Recurrent Residual Networks* draws its conclusions from single runs, as far as it says. "
+        f"Here its experiments are run again, from {results.counted} each, and each of its claims, and of some of the "
+        "paper's, is put to a test that it could fail.",
         "## The claims",
         verdicts(findings),
+        "Measured is each part of a claim in turn; *How each claim was decided*, below, says what it is and its bound.",
         "## Method",
         method(results),
         *([figure("sheets")] if "sheets" in drawn else []),
@@ -165,72 +169,95 @@ def verdicts(findings: Sequence[Finding]) -> str:
 
 def told(part: Part, found: Interval) -> str:
     """A mean with its interval, in the part's unit."""
+    unit = {"doublings": "times", "of it": "%"}.get(part.unit, part.unit)
+    mean = " ".join(filter(None, [number(part, found.mean), unit]))
+    return f"{mean} ({number(part, found.low)} to {number(part, found.high)})"
+
+
+def number(part: Part, value: float) -> str:
+    """A number as the part's unit is written."""
     match part.unit:
         case "doublings":
-            mean, low, high = (f"{2**value:.2f}" for value in found[:3])
-            return f"{mean} times ({low} to {high})"
+            return f"{2**value:.2f}"
         case "of it":
-            mean, low, high = (f"{100 * value:.0f}" for value in found[:3])
-            return f"{mean} % ({low} to {high})"
-        case unit:
-            mean, low, high = (f"{value:+.3f}" for value in found[:3])
-            return f"{mean} {unit} ({low} to {high})".replace("  ", " ")
+            return f"{100 * value:.0f}"
+        case _:
+            return f"{value:+.3f}"
 
 
 def method(results: Results) -> str:
     """How the numbers came about."""
-    first = results.all[0]
+    first = results.usual
     model, how = first.experiment.model, first.experiment.train
-    sets = ", ".join(f"{name} ({len(first.bicubic(name).images)})" for name in first.sets)
+    sets = ", ".join(f"{name} ({len(first.bicubic(name).images)} pictures)" for name in first.sets)
     learnt, held = first.data["pictures"], first.data["validation_pictures"]
     machine = first.machine
+    commits = ", ".join(sorted({result.commit for result in results.all if result.commit})) or "unknown"
+    unseen = (
+        "the pictures held out, by which also the best epoch was chosen, so that all numbers are a little too good"
+        if first.sets == [HELD_OUT]
+        else "whole pictures that no training saw"
+    )
     return (
-        f"Networks have {model.width} features; the base is *B2U4*, 2 blocks of 4 units, and takes RGB. "
+        f"Networks have {model.width} features unless their name says otherwise; the base is *{BASE.name}*, 2 blocks "
+        "of 4 units, and takes RGB. "
         f"They learn from {learnt} pictures of {' and '.join(first.data['folders'])}, and {held} are held out, other "
         f"ones for each seed: patches of {how.patch}x{how.patch} pixels at a stride of {how.stride}, made "
         f"{how.scales[0]:g} times smaller by MATLAB's bicubic and enlarged again. Adam at {how.learning_rate:g}, "
         f"gradients clipped to a norm of {how.clip:g}, the mean squared error unless a loss is named, weights drawn "
         f"by Glorot; {how.epochs} epochs of {how.epoch_steps or 'all'} steps of {how.batch_size} patches, ended after "
         f"{how.patience} without a better validation loss, whose best epoch is kept.\n\n"
-        f"Judged are whole pictures that no training saw (pictures): {sets}; claims are decided on the first set. "
-        f"{PROTOCOL}. In tables, ± is half of the distance between the best and the worst seed.\n\n"
-        "An interval after a number is the middle 95 % of a bootstrap over seeds and pictures. Experiments are "
-        "compared seed by seed and picture by picture. A claim *holds* where the intervals of all its parts are on "
-        "its side, *does not hold* where one is on the other, and *cannot be told* else. With so few seeds the "
-        "intervals are too narrow rather than too wide, and nothing is corrected for the number of claims.\n\n"
-        f"Training times are CPU seconds, on {machine['cpu']}, {machine['jobs']} experiments at a time with "
-        f"{machine['threads']} thread each; seconds a megapixel are those of the {machine['engine']} engine on one. "
-        f"torch {machine['torch']}, commit {first.commit or 'unknown'}."
+        f"They are judged by {unseen}: {sets}. Claims are decided on the first set; SSIM, MS-SSIM and FLIP are of that "
+        f"set, too. {PROTOCOL}. A training that diverges has the scores of its best "
+        "epoch, or none where its first was not over. In tables, ± is half of the distance between the best and the "
+        "worst seed. Curves are means over the seeds that still run at an epoch, in a band from the least to the "
+        "greatest; they end in a dot, or in a cross where a seed diverged.\n\n"
+        "Experiments are compared seed by seed and picture by picture; a seed of which one of them has no scores is "
+        "left out. An interval in brackets is of 95 % confidence, for other seeds and other pictures of the kind: an "
+        "analysis of variance with both at random, and Student's t. It is wide where there are few seeds; "
+        "a bootstrap's, given below for comparison, is too narrow then. A claim "
+        "*holds* where the intervals of all its parts are on its side of a bound, *does not hold* where one is on the "
+        "other, and else *cannot be told*, which is no verdict against it. Each interval has its own 5 % of chance: of "
+        "so many, one may well be wrong.\n\n"
+        f"Training times are CPU seconds, on {machine['cpu']}, {machine['jobs']} experiments at a time, each with "
+        f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}: an epoch's median, as often as there were "
+        f"epochs. Seconds a megapixel are of the enlarged picture, the best of three times and of all seeds by the "
+        f"{machine['engine']} engine, while other experiments were running: take them as rough. "
+        f"torch {machine['torch']}, commit {commits}."
     )
 
 
 def table(results: Results, names: Sequence[str], *, perceptual: bool) -> str:
-    """A line an experiment, bicubic first."""
-    sets = results.all[0].sets
+    """A line an experiment, bicubic first, at each scale."""
+    sets = results.usual.sets
     head = ["experiment", "parameters", "kMAC a pixel", *(f"PSNR {name}" for name in sets)]
     head += ["SSIM", "MS-SSIM", "FLIP"] if perceptual else ["SSIM"]
     head += ["epochs", "training, CPU s", "s a megapixel"]
-    bicubic = results.of(names[0])[0]
+    scales: dict[str, Result] = {}
+    for name in names:
+        scales.setdefault(f" x{results.of(name)[0].bicubic().scale:g}", results.of(name)[0])
     lines = [
         [
-            "bicubic",
+            "bicubic" + scale * (len(scales) > 1),
             "",
             "",
-            *(f"{bicubic.bicubic(name).psnr:.2f}" for name in sets),
-            *looks([bicubic.bicubic()], perceptual),
+            *(f"{one.bicubic(name).psnr:.2f}" for name in sets),
+            *looks([one.bicubic()], perceptual),
             "",
             "",
             "",
         ]
+        for scale, one in scales.items()
     ]
     for name in names:
         runs = results.of(name)
+        scale = f" x{runs[0].bicubic().scale:g}" * (len(scales) > 1)
         model = runs[0].experiment.model
         scores = [spread_of([row.psnr for run in runs if (row := run.row(data))], 2) for data in sets]
         speeds = [run.seconds_per_megapixel for run in runs if run.seconds_per_megapixel is not None]
         lines.append(
             [
-                noted(name, runs),
+                noted(name + scale, runs),
                 f"{model.parameters:,}",
                 f"{model.macs() / 1000:.1f}",
                 *scores,
@@ -278,25 +305,34 @@ def details(results: Results, findings: Sequence[Finding]) -> list[str]:
         claim = finding.claim
         lines = []
         for part, found, verdict in zip(claim.parts, finding.intervals, finding.verdicts, strict=True):
-            said = f"{told(part, found)}, from {found.seeds} seeds" if found else "too few results"
-            lines.append(f"* {part.says}: {said}: {verdict}")
+            said = "too few results"
+            if found:
+                low, high = (number(part, value) for value in found.bootstrap)
+                said = f"{told(part, found)}, bootstrap {low} to {high}, from {found.seeds} seeds"
+            lines.append(f"* {part.says}: {said}: *{verdict}*")
         absent = missing(results, claim)
         note = f"\n\nNot run: {', '.join(absent)}." if absent else ""
+        names = dict.fromkeys(name for part in claim.parts for name in part.weights)
+        idle = [said for name in names if (runs := results.of(name)) and (said := noted(name, runs)) != name]
+        note += f"\n\nMind: {', '.join(idle)}." if idle else ""
         parts.append(f"### {claim.says} ({claim.source}): {finding.verdict}\n\n" + "\n".join(lines) + note)
     return parts
 
 
 def differences(results: Results) -> str:
     """What the report did otherwise, or does not say."""
-    first = results.all[0]
-    how = first.experiment.train
-    constant = fmean(result.constant_loss for result in results.all)
+    how, channels = results.usual.experiment.train, results.usual.experiment.model.channels
+    alike = [result for result in results.all if result.experiment.model.channels == channels]
+    constant = fmean(result.constant_loss for result in alike)
     seen = how.epochs * (how.epoch_steps or 0) * how.batch_size
-    amount = f"{seen:,} patches at most here" if seen else "as many here"
+    amount = f"here a network sees {seen:,} at most" if seen else "as often here"
     return "\n".join(
         [
-            f"* **Size.** The report trained on 103,455 patches of 601 pictures for up to 50 epochs; {amount}. It does "
-            "not say how wide its network was; the paper's has 128 features.",
+            "* **Size.** The report has 103,455 patches of 601 pictures, and learns from 728 batches of them an epoch "
+            "(nine tenths, if a batch has 128), for up to 50 epochs: up to 4.7 million patches seen; "
+            f"{amount}. It does not say how wide its network was; the paper's has 128 features.",
+            "* **Which residual.** The report changed one line, *x + input* to *x*, and does not say whether that is "
+            "the local residual or the global one. Its claims about none are decided by the network without both.",
             "* **Scale, smaller pictures.** The report says neither by what factor nor how its pictures were made "
             "smaller.",
             "* **First weights.** The report does not say how they were drawn. Its output is that of Keras, whose "
@@ -304,9 +340,10 @@ def differences(results: Results) -> str:
             "* **Skips.** The report cites the paper, but its equations are those of a chain. The base is the paper's.",
             "* **What is judged.** The report gives the loss and the accuracy of patches held out. Its accuracy is "
             "Keras's for three channels: whether the same channel is the largest. A grey picture scores by chance. "
-            "Claims are decided here by PSNR on whole pictures, unless they speak of loss or accuracy.",
-            f"* **0.0755.** One colour for all pictures held out has a mean squared error of {constant:.4f} here: a "
-            "loss near that is what a network gets that has learnt nothing at all.",
+            "Claims are decided here by PSNR on whole pictures, but for those that the loss stays flat, that accuracy "
+            "falls and that networks overfit.",
+            f"* **0.0755.** One colour for all pictures held out has a mean squared error of {constant:.4f} here. The "
+            "report's loss without residuals is of that size: its network seems to have learnt nothing at all.",
             f"* **Marginal.** A gain under {MARGIN:g} dB counts as none; the report gives no number.",
         ]
     )
@@ -314,14 +351,21 @@ def differences(results: Results) -> str:
 
 def repeat(results: Results) -> str:
     """The commands."""
-    first = results.all[0]
-    test = "" if first.sets == ["held out"] else f" --test {' '.join(first.sets)}"
+    first = results.usual
+    test = "" if first.sets == [HELD_OUT] else f" --test {shlex.join(first.sets)}"
+    whole = [name for name, experiments in LISTS.items() if all(results.of(each.name) for each in experiments)]
+    listed = {each.name for name in whole for each in LISTS[name]}
+    known = {each.name for experiments in LISTS.values() for each in experiments}
+    single = [name for name in results.by_name if name in known - listed]
+    own = ["FILE.py"] if results.by_name.keys() - known else []
+    names = "".join(f" {shlex.quote(name)}" for name in [*whole, *single, *own] if own or len(whole) < len(LISTS))
     return (
         "```bash\npip install 'drrn[study]'\n"
-        f"drrn study run --data {' '.join(first.data['folders'])}{test} --budget {results.budget} --seeds "
+        f"drrn study run{names} --data {shlex.join(first.data['folders'])}{test} --budget {results.budget} --seeds "
         f"{len(results.seeds)}\n"
         f"drrn study report --budget {results.budget}\n```\n\n"
-        "The run can be stopped at any moment; the same command goes on."
+        + ("FILE.py is the file of Python that the other experiments come from. " if own else "")
+        + "Folders are named by their last two parts. The run can be stopped at any moment; the same command goes on."
     )
 
 

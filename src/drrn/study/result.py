@@ -17,11 +17,13 @@ from drrn.core.colour import levels
 from drrn.core.config import DRRNConfig
 from drrn.errors import StudyError
 from drrn.evaluation.benchmark import Image, Row
-from drrn.study.experiments import BUDGETS, BudgetName, Experiment
+from drrn.study.experiments import BASE, BUDGETS, BudgetName, Experiment
 from drrn.training.config import TrainConfig
 from drrn.training.journal import Epoch
 
 NAME = "result.json"
+HELD_OUT = "held out"
+"""What the set is called whose pictures were held out from learning, where no other was named."""
 
 
 class Version(NamedTuple):
@@ -170,6 +172,18 @@ class Results:
         return sorted({seed for seeds in self.by_name.values() for seed in seeds})
 
     @property
+    def counted(self) -> str:
+        """How many seeds: 3 seeds, or 1 to 3 where not all experiments have as many."""
+        counts = sorted({len(seeds) for seeds in self.by_name.values()} - {0})
+        return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seed{'s' * (counts[-1] > 1)}"
+
+    @property
+    def usual(self) -> Result:
+        """One that shows what all have in common: of the base where it was run, trained if any was."""
+        candidates = [*self.of(BASE.name), *self.all]
+        return next((result for result in candidates if result.outcome == "trained"), candidates[0])
+
+    @property
     def same_pictures(self) -> bool:
         """Whether all were judged by the same pictures: each seed holds out others, where no set was named."""
         return len({tuple(result.psnrs) for result in self.all if result.psnrs}) == 1
@@ -183,24 +197,30 @@ def load(folder: Path) -> Results:
     """Every `result.json` under `folder`.
 
     Raises:
-        StudyError: there are none, one is damaged, or they are of several budgets.
+        StudyError: there are none, one is damaged, or they are of several studies.
     """
     found: dict[str, dict[int, Result]] = {}
-    paths = sorted(folder.rglob(NAME))
-    for path in paths:
+    for path in sorted(folder.rglob(NAME)):
         try:
             result = from_json(path.read_text())
         except (OSError, ValueError) as error:
             raise StudyError(f"{path} is no result of a study ({error}). Delete it and run the study again.") from error
-        found.setdefault(result.name, {})[result.experiment.seed] = result
+        if found.setdefault(result.name, {}).setdefault(result.experiment.seed, result) is not result:
+            raise StudyError(
+                f"{folder} holds {result.name} of seed {result.experiment.seed} twice, also as {path}. Name the folder "
+                "of one study."
+            )
     if not found:
-        raise StudyError(f"No results in {folder}. Run `drrn study run` first, or name its folder with --output.")
+        raise StudyError(f"No results in {folder}. Run `drrn study run` first, or name its folder.")
     results = Results({name: dict(sorted(found[name].items())) for name in sorted(found)})
     budgets = {result.budget for result in results.all}
     if len(budgets) > 1 or not budgets <= BUDGETS.keys():
         raise StudyError(
             f"The results in {folder} are of several budgets: {', '.join(sorted(budgets))}. Name one's folder."
         )
+    if len(pictures := {(*result.data["folders"], "judged by", *result.sets) for result in results.all}) > 1:
+        several = "; ".join(sorted(map(", ".join, pictures)))
+        raise StudyError(f"The results in {folder} are of several sets of pictures: {several}. Name one's folder.")
     return results
 
 

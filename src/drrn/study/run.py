@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -23,6 +24,9 @@ Outcome = Literal["trained", "diverged", "failed", "stopped"]
 
 TELL_SECONDS = 0.5
 """Between two words of an experiment on how far it is."""
+LINGER_SECONDS = 30.0
+"""For a process to end once its experiment is over; then it is killed."""
+STOPPED: tuple[Outcome, str] = "stopped", "the same command goes on with it"
 
 
 class End(NamedTuple):
@@ -87,7 +91,10 @@ class _Running:
 
     task: Task
     process: BaseProcess
-    told: Connection
+    pipe: Connection
+    """It tells by this how far it is; anything that is sent to it asks it to stop."""
+    begun_at: float | None = None
+    """How much of its training was done already, by a process before it; None until it tells."""
     share: float = 0.0
     """How much of its training is done."""
     ended: tuple[Outcome, str] | None = None
@@ -104,10 +111,14 @@ class _Clock:
     def __post_init__(self) -> None:
         self.before = self.done
 
+    def end(self, one: _Running) -> None:
+        self.done += one.task.cost * (one.share if one.ended == STOPPED else 1)
+        self.before += (one.begun_at or 0) * one.task.cost
+
     def left(self, running: Sequence[_Running]) -> tuple[float, float | None]:
         """The share that is done, and the seconds left."""
         done = self.done + sum(each.share * each.task.cost for each in running)
-        seen = done - self.before
+        seen = done - self.before - sum((each.begun_at or 0) * each.task.cost for each in running)
         seconds = (self.total - done) * (time.monotonic() - self.began) / seen if seen > 0 else None
         return done / self.total, seconds
 
@@ -124,46 +135,62 @@ def run(tasks: Sequence[Task], jobs: int, watch: Watch, stopped: Callable[[], bo
     context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     if sys.platform != "win32":  # what takes longest to import, once for all; nothing that starts threads
         context.set_forkserver_preload(["torch", "lightning_fabric", "torch.utils.tensorboard.writer"])
-    stop = context.Event()
     running: list[_Running] = []
     ends = []
-    while running or (pending and not stop.is_set()):
-        if stopped():
-            stop.set()
-        while pending and len(running) < jobs and not stop.is_set():
+    stopping = False
+    while running or (pending and not stopping):
+        if stopped() and not stopping:
+            stopping = True
+            for each in running:
+                with suppress(OSError):  # it is dead
+                    each.pipe.send("stop")
+        while pending and len(running) < jobs and not stopping:
             task = pending.pop(0)
-            told, tell = context.Pipe(duplex=False)
-            process = context.Process(target=_live, args=(task, tell, stop), daemon=True)
+            # one of its own for each, not an Event of all: whoever is killed within that locks out the others
+            pipe, its_pipe = context.Pipe()
+            process = context.Process(target=_live, args=(task, its_pipe), daemon=True)
             process.start()
-            tell.close()
-            running.append(_Running(task, process, told))
-        wait([each.told for each in running], timeout=TELL_SECONDS)
+            its_pipe.close()
+            running.append(_Running(task, process, pipe))
+        wait([each.pipe for each in running], timeout=TELL_SECONDS)
         for each in running:
-            _listen(each)
+            _listen(each, stopping)
         over = [each for each in running if each.ended]
         running = [each for each in running if not each.ended]
-        clock.done += sum(each.task.cost for each in over)
+        for each in over:
+            clock.end(each)
         watch.progress(*clock.left(running))
         for each in over:
             assert each.ended
-            each.process.join()
+            _leave(each)
             ends.append(End(each.task, *each.ended))
             watch.end(ends[-1])
     return ends
 
 
-def _listen(running: _Running) -> None:
+def _listen(running: _Running, stopping: bool) -> None:
     """Take what an experiment told; its end, where it is over or its process died."""
     try:
-        while running.ended is None and running.told.poll():
-            word = running.told.recv()
+        while running.ended is None and running.pipe.poll():
+            word = running.pipe.recv()
             if isinstance(word, float):
                 running.share = word
+                running.begun_at = word if running.begun_at is None else running.begun_at
             else:
                 running.ended = word
-    except EOFError:
+    except (EOFError, OSError):
+        _leave(running)
+        died = f"its process ended with {running.process.exitcode}, short of memory perhaps"
+        running.ended = STOPPED if stopping else ("failed", died)
+
+
+def _leave(running: _Running) -> None:
+    """See the process end, which has no more to say."""
+    running.process.join(LINGER_SECONDS)
+    if running.process.is_alive():
+        running.process.kill()
         running.process.join()
-        running.ended = "failed", f"its process ended with {running.process.exitcode}, short of memory perhaps"
+    running.pipe.close()
 
 
 def _outlive(parent: BaseProcess) -> None:
@@ -175,20 +202,20 @@ def _outlive(parent: BaseProcess) -> None:
 class _Tell:
     """Tells the parent how far a training is."""
 
-    def __init__(self, tell: Connection, epochs: int):
-        self.tell, self.epochs, self.last = tell, epochs, 0.0
+    def __init__(self, pipe: Connection, epochs: int):
+        self.pipe, self.epochs, self.last = pipe, epochs, 0.0
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         if time.monotonic() - self.last > TELL_SECONDS:
             self.last = time.monotonic()
-            self.tell.send((epoch + step / steps) / self.epochs)
+            self.pipe.send((epoch + step / steps) / self.epochs)
 
     def epoch(self, row: Epoch, best: bool) -> None: ...
 
     def note(self, sentence: str) -> None: ...
 
 
-def _live(task: Task, tell: Connection, stop: threading.Event) -> None:
+def _live(task: Task, pipe: Connection) -> None:
     """What a process does: perform an experiment, and tell of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, who gets it too, asks to stop
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -197,9 +224,9 @@ def _live(task: Task, tell: Connection, stop: threading.Event) -> None:
     threading.Thread(target=_outlive, args=(parent,), daemon=True).start()
     ended: tuple[Outcome, str]
     try:
-        result = perform(task, _Tell(tell, task.experiment.train.epochs), stop.is_set)
+        result = perform(task, _Tell(pipe, task.experiment.train.epochs), pipe.poll)
         if result is None:
-            ended = "stopped", "the same command goes on with it"
+            ended = STOPPED
         elif result.psnr is None:
             ended = result.outcome, result.reason
         else:
@@ -209,4 +236,4 @@ def _live(task: Task, tell: Connection, stop: threading.Event) -> None:
     except Exception as error:
         traceback.print_exc()
         ended = "failed", f"{type(error).__name__}: {error}"
-    tell.send(ended)
+    pipe.send(ended)

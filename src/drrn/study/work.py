@@ -1,8 +1,10 @@
 """One experiment, from pictures to its `result.json`: what a process of its own does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from drrn.evaluation.timing import Cost, measure
 from drrn.media.files import read
 from drrn.media.picture import Picture
 from drrn.study.experiments import Budget, Experiment
-from drrn.study.result import NAME, Result, Version, from_json, to_json, to_text
+from drrn.study.result import HELD_OUT, NAME, Result, Version, from_json, to_json, to_text
 from drrn.training.config import Source
 from drrn.training.fit import Watch
 from drrn.training.gradients import gradients_at_end, gradients_at_start
@@ -75,7 +77,7 @@ class Task:
     def judged(self) -> dict[str, list[Path]]:
         """The pictures to judge by, by the name of their set."""
         if not self.test:
-            return {"held out": spread(self.learnt_and_held_out()[1], self.budget.test_pictures)}
+            return {HELD_OUT: spread(self.learnt_and_held_out()[1], self.budget.test_pictures)}
         return {label(folder): spread(pictures_in([folder]), self.budget.test_pictures) for folder in self.test}
 
 
@@ -83,7 +85,7 @@ def is_done(task: Task) -> bool:
     """Whether the experiment has its result.
 
     Raises:
-        StudyError: there is one, of something else.
+        StudyError: there is one, of something else or of other pictures.
     """
     path = task.run / NAME
     if not path.exists():
@@ -94,6 +96,10 @@ def is_done(task: Task) -> bool:
         raise StudyError(f"{path} is no result of a study ({error}). Delete it and run the study again.") from error
     if (result.experiment, result.budget) != (task.experiment, task.budget.name):
         raise StudyError(f"{path} is of another experiment of that name. Give another --output.")
+    pictures = [label(folder) for folder in task.data], [label(folder) for folder in task.test] or [HELD_OUT]
+    if (result.data["folders"], result.sets) != pictures:
+        learnt, judged = ", ".join(result.data["folders"]), ", ".join(result.sets)
+        raise StudyError(f"{path} is of pictures of {learnt}, judged by {judged}. Give these, or another --output.")
     return True
 
 
@@ -126,6 +132,9 @@ def perform(task: Task, watch: Watch, stopped: Callable[[], bool]) -> Result | N
     upscaler = Upscaler(best, device=task.device, threads=task.threads) if best.exists() else None
     pool, batch = held_out(task)
     scale = experiment.train.scales[0]
+    rows = tuple(takewhile(lambda _: not stopped(), scores(task, upscaler, scale)))
+    if stopped():
+        return None
     cost = time_of(upscaler, task.judged(), scale) if upscaler else None
     result = Result(
         experiment=experiment,
@@ -138,7 +147,7 @@ def perform(task: Task, watch: Watch, stopped: Callable[[], bool]) -> Result | N
         constant_loss=float(unit(pool.hr).var(axis=1).mean()),
         gradients={"start": tuple(gradients_at_start(experiment.model, experiment.train, batch))}
         | ({"end": tuple(gradients_at_end(upscaler.weights, batch))} if upscaler else {}),
-        scores=tuple(scores(task, upscaler, scale)),
+        scores=rows,
         seconds_per_megapixel=cost.seconds if cost else None,
         peak_mb=cost.peak_mb if cost else None,
         examples=examples(task.judged(), upscaler, scale) if upscaler and task.with_examples else {},
@@ -160,19 +169,13 @@ def held_out(task: Task) -> tuple[Pool, Batch]:
     return pool, cut(pool, patches, np.zeros(PATCHES, np.int64), how.patch)
 
 
-def scores(task: Task, upscaler: Upscaler | None, scale: float) -> list[Row]:
+def scores(task: Task, upscaler: Upscaler | None, scale: float) -> Iterator[Row]:
     """Bicubic and, where there is one, the network, on each set."""
-    rows = []
+    channels: Literal[1] | None = 1 if task.experiment.model.channels == 1 else None
     for name, paths in task.judged().items():
-        rows.append(
-            replace(
-                score_bicubic(paths, scale, 1 if task.experiment.model.channels == 1 else None, perceptual=True),
-                data=name,
-            )
-        )
+        yield replace(score_bicubic(paths, scale, channels, perceptual=True), data=name)
         if upscaler:
-            rows.append(replace(score(upscaler, paths, scale, perceptual=True), data=name, model=task.experiment.name))
-    return rows
+            yield replace(score(upscaler, paths, scale, perceptual=True), data=name, model=task.experiment.name)
 
 
 def time_of(upscaler: Upscaler, judged: dict[str, list[Path]], scale: float) -> Cost:
