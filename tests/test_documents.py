@@ -15,8 +15,13 @@ from drrn.evaluation import performance
 from drrn.evaluation.table import to_markdown
 from drrn.media.files import write
 from drrn.media.picture import Picture
+from drrn.study.claims import judge
 from drrn.study.experiments import LISTS
-from drrn.study.result import to_json
+from drrn.study.figures import FIGURES
+from drrn.study.page import to_html
+from drrn.study.report import to_markdown as to_page
+from drrn.study.report import verdicts
+from drrn.study.result import load, to_json
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
 from tests.small_vgg import small_vgg
@@ -126,6 +131,16 @@ def test_the_table_is_made_of_the_json_beside_it() -> None:
 def test_the_page_on_speed_is_made_of_the_json_beside_it() -> None:
     report = performance.Report.from_json((ROOT / "docs/performance.json").read_text())
     assert (ROOT / "docs/performance.md").read_text() == performance.to_markdown(report, "performance.png")
+
+
+def test_the_study_is_made_of_the_results_beside_it() -> None:
+    folder = ROOT / "docs/study"
+    results = load(folder / "results")
+    drawn = [name for name in FIGURES if (folder / f"figures/{name}.svg").exists()]
+    text = (folder / "study.md").read_text()
+    assert text == to_page(results, drawn)
+    assert (folder / "index.html").read_text() == to_html(text, folder)
+    assert README.partition("<!-- study -->")[2].partition("<!-- /study -->")[0].strip() == verdicts(judge(results))
 
 
 def test_every_packaged_model_has_its_card() -> None:
