@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from drrn.apps import cli
 from drrn.media.files import probe, read, write
@@ -147,6 +148,17 @@ def test_json_tells_what_was_done(here: Path, capsys: pytest.CaptureFixture[str]
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["target"] for line in told] == ["photo_x2.png", "deep_x2.tif"]
     assert all(line["seconds"] > 0 and line["model"] == "tiny" for line in told)
+
+
+def test_what_is_converted_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Image.open(here / "photo.png") as photo:
+        photo.quantize(8).save(here / "few.gif")
+    assert upscale("few.gif") == 0
+    assert "few.gif 16x12 -> few_x2.png 32x24 · palette to RGB · native (" in capsys.readouterr().err
+    assert probe(here / "few_x2.png")[:3] == ("PNG", 32, 24)
+    assert upscale("few.gif", "photo.png", "deep.tif", "-o", "out", "--json", "--estimate") == 0
+    told = [json.loads(line)["converted"] for line in capsys.readouterr().out.splitlines()]
+    assert told == [["palette to RGB"], [], []]
 
 
 BAD = [

@@ -57,7 +57,9 @@ def upscale(
 ) -> int:
     """Enlarge pictures: photo.png becomes photo_x2.png.
 
-    PNG, JPEG, WebP and TIFF, of 8 or 16 bit, with alpha, colour profile and EXIF, stay what they are.
+    PNG, JPEG, WebP and TIFF, of 8 or 16 bit, with alpha, colour profile and EXIF, stay what they are. BMP and PNM are
+    read and written, GIF and AVIF read. What is converted is said, animations are refused (docs/formats.md). DICOM
+    becomes DICOM, by drrn[dicom], and not for diagnosis.
 
     Args:
         pictures: Picture files, or folders of them; - is stdin.
@@ -232,6 +234,9 @@ class Show:
             self._json(source=self._name(job.source), target=self._name(job.target), unchanged=True)
 
     def start(self, job: "Job", cost: "Estimate") -> None:
+        if job.medical and not self.told["medical"]:
+            self.told["medical"] += 1
+            self.aside.print("Enlarged DICOM files are not for diagnosis.", markup=False)
         if not self.as_json:
             self.aside.print(self._line(job, cost), markup=False)
         self.bar_of[job.source] = self.bars.add_task(self._name(job.source), total=1)
@@ -241,6 +246,8 @@ class Show:
         self._reach(job.source, share)
 
     def done(self, job: "Job", cost: "Estimate", seconds: float | None, found: "Found") -> None:
+        from drrn.media.files import changes
+
         self._over(job.source)
         self.told["done"] += 1
         self.expected += cost.seconds
@@ -255,6 +262,7 @@ class Show:
                 ensemble=self.ensemble,
                 estimated_seconds=float(f"{cost.seconds:.3g}"),
                 estimated_mb=cost.memory >> 20,
+                converted=changes(job.header, job.target),
                 **({} if seconds is None else {"seconds": round(seconds, 3)}),
                 **_found(job, found),
             )
@@ -322,10 +330,13 @@ class Show:
             self.bars.remove_task(self.bar_of.pop(source))
 
     def _line(self, job: "Job", cost: "Estimate") -> str:
+        from drrn.media.files import changes
+
         source, target = self._name(job.source), self._name(job.target)
         sizes = f"{source} {job.header.width}x{job.header.height} -> {target} {job.width}x{job.height}"
         how = f"{self.engine}: {self.why}" if self.why else self.engine
-        return f"{sizes} · {how} · about {duration(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
+        about = f"about {duration(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
+        return " · ".join([sizes, *changes(job.header, job.target), how, about])
 
     def _name(self, path: Path) -> str:
         from drrn.media.opening import shown

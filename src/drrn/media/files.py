@@ -1,6 +1,7 @@
-"""A file becomes a `Picture`, and a `Picture` a file: PNG, JPEG, WebP and TIFF, 8 and 16 bit.
+"""A file becomes a `Picture`, and a `Picture` a file: PNG, JPEG, WebP, TIFF, BMP and PNM; GIF and AVIF are read only.
 
-Reading is strict: the least warning of a decoder is an error. What can't be kept is converted or refused:
+Reading is strict: the least warning of a decoder is an error. What can't be kept is converted, which
+`Header.converted` and `changes` say, or refused; docs/formats.md has the table:
 
     kept       grey and RGB, each with or without alpha, of 8 and 16 bit; ICC, EXIF, XMP and dpi
     converted  palettes to RGB, grey of 1, 2 and 4 bit to 8, a transparent colour to alpha, YCbCr to RGB;
@@ -13,8 +14,9 @@ Reading is strict: the least warning of a decoder is an error. What can't be kep
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +26,8 @@ from numpy.typing import NDArray
 
 from drrn.atomic import atomic
 from drrn.errors import PictureError
-from drrn.media.notes import Format, Notes, joined
+from drrn.media.bitmaps import to_bmp, to_pnm
+from drrn.media.notes import Format, Notes, Piece, joined
 from drrn.media.opening import Header, opened, reason, shown
 from drrn.media.picture import Picture
 
@@ -34,10 +37,16 @@ SUFFIXES: Final[dict[Format, tuple[str, ...]]] = {
     "JPEG": (".jpg", ".jpeg"),
     "WebP": (".webp",),
     "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "PNM": (".pnm", ".pgm", ".ppm", ".pam"),
 }
 """The suffixes that can be written; in reading, a suffix means nothing."""
 LONGEST: Final[dict[Format, int]] = {"JPEG": 65500, "WebP": 16383}
 """Pixels a side: WebP's limit, and libjpeg's, a little below the format's own."""
+EIGHT_BIT: Final = ("JPEG", "WebP", "BMP")
+"""Formats that hold no more."""
+LEFT_BEHIND: Final[dict[Format, tuple[str, ...]]] = {"BMP": ("EXIF", "XMP"), "PNM": ("ICC", "EXIF", "XMP", "dpi")}
+"""What a format has no place for, of `Header.holds`."""
 
 
 def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
@@ -59,11 +68,8 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         PictureError: as `probe`, or the file is damaged or cut short.
     """
-    with opened(path, max_pixels) as (image, header, notes, orientation):
-        if image.interpretation == "cmyk":
-            image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=header.bits)
-            notes = notes._replace(icc=None)
-        array = image.numpy().reshape(image.height, image.width, image.bands)
+    with opened(path, max_pixels) as (decode, header, notes, orientation):
+        array = decode()
     array = _upright(array, orientation)
     top = np.float32(255 if header.bits == 8 else 65535)
     return Picture(
@@ -86,9 +92,9 @@ def write(
 ) -> None:
     """Write the picture in the format of the suffix: whole, or not at all.
 
-    PNG, TIFF and WebP are lossless; JPEG is of quality 95, its chroma not subsampled. JPEG and WebP hold 8
-    bit, to which 16 are rounded, and WebP holds no grey, which becomes RGB. ICC, EXIF, XMP and dpi go with
-    it; in EXIF and XMP the orientation is 1, in EXIF the size is the picture's, and a thumbnail is dropped.
+    All but JPEG are lossless; that is of quality 95, its chroma not subsampled. What a format doesn't hold is
+    converted or left behind, as `changes` says. ICC, EXIF, XMP and dpi go with it; in EXIF and XMP the
+    orientation is 1, in EXIF the size is the picture's, and a thumbnail is dropped.
 
     Args:
         made: called with the file, when all is in it and before it becomes `path`.
@@ -97,39 +103,67 @@ def write(
         PictureError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
         DRRNError: as `atomic`.
     """
-    alpha = picture.alpha is not None
-    form = writable(path, picture.width, picture.height, alpha=alpha, icc=picture.icc, overwrite=overwrite)
+    alpha, channels = picture.alpha is not None, picture.pixels.shape[2]
+    form = writable(
+        path, picture.width, picture.height, alpha=alpha, channels=channels, icc=picture.icc, overwrite=overwrite
+    )
     if not all(np.isfinite(plane).all() for plane in (picture.pixels, picture.alpha) if plane is not None):
         raise PictureError(f"{shown(path)} is not written: some pixels are NaN or infinite.")
+    notes = Notes(picture.icc, picture.exif, picture.xmp, picture.dpi)
     try:
-        encoded = _encoded(picture, form)
+        pieces = _pieces(picture, form, notes, pam=path.suffix.lower() == ".pam")
     except pyvips.Error as error:
         raise PictureError(f"{shown(path)} can't be encoded as {form}{reason(error)}.") from error
-    notes = Notes(picture.icc, picture.exif, picture.xmp, picture.dpi)
     with atomic(path, overwrite=overwrite) as temporary:
         with temporary.open("xb") as file:
-            for piece in joined(encoded, form, notes, picture.width, picture.height, alpha=alpha):
+            for piece in pieces():
                 file.write(piece)
         made(temporary)
 
 
+def changes(header: Header, path: Path) -> tuple[str, ...]:
+    """What becomes something else on the way from a file to `path`, each as `CMYK to sRGB` or `without EXIF`."""
+    form = _format(path)
+    told = list(header.converted)
+    if header.bits == 16 and form in EIGHT_BIT:
+        told.append("16 bit to 8")
+    if header.channels == 1 and (form == "WebP" or (form == "BMP" and header.alpha)):
+        told.append("grey to RGB")
+    told += [f"without {name}" for name in header.holds if form and name in LEFT_BEHIND.get(form, ())]
+    return tuple(told)
+
+
 def writable(
-    path: Path, width: int, height: int, *, alpha: bool, icc: bytes | None = None, overwrite: bool = False
+    path: Path,
+    width: int,
+    height: int,
+    *,
+    alpha: bool,
+    channels: int | None = None,
+    icc: bytes | None = None,
+    overwrite: bool = False,
 ) -> Format:
     """The format that `path` asks for, if such a picture can be written so: long work asks before it begins.
 
+    Args:
+        channels: 1 grey or 3 colour, where that is known.
+
     Raises:
-        PictureError: the suffix is unknown, the format holds no alpha, not so many pixels a side, or no grey to
-            which `icc` belongs, or `path` exists and `overwrite` is off.
+        PictureError: the suffix is unknown, the format holds no alpha, not so many pixels a side, no such colours,
+            or no grey to which `icc` belongs, or `path` exists and `overwrite` is off.
     """
-    form = next((form for form, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
+    form = _format(path)
     if form is None:
         known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
         raise PictureError(f"{shown(path)} can't be written: its suffix must be one of {known}.")
     if alpha and form == "JPEG":
         raise PictureError(f"{shown(path)} can't be written: JPEG holds no alpha; use png, webp or tiff.")
-    if form == "WebP" and icc and icc[16:20] == b"GRAY":  # with RGB it would show wrong tones
-        raise PictureError(f"{shown(path)} can't be written: WebP holds no grey ICC profile; use png or tiff.")
+    if form in ("WebP", "BMP") and icc and icc[16:20] == b"GRAY":  # with RGB it would show wrong tones
+        raise PictureError(f"{shown(path)} can't be written: {form} holds no grey ICC profile; use png or tiff.")
+    kind = path.suffix.lower()
+    if (kind == ".pgm" and channels == 3) or (kind == ".ppm" and channels == 1) or (kind in (".pgm", ".ppm") and alpha):
+        held = "grey" if kind == ".pgm" else "RGB"
+        raise PictureError(f"{shown(path)} can't be written: {kind} holds {held} alone; use pam, png or tiff.")
     if form in LONGEST and max(width, height) > LONGEST[form]:
         raise PictureError(
             f"{shown(path)} can't be written: {form} holds {LONGEST[form]} pixels a side, and the picture is "
@@ -149,9 +183,24 @@ def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     return array[:, ::-1] if orientation in (2, 3, 6, 7) else array
 
 
-def _encoded(picture: Picture, form: Format) -> bytes:
+def _format(path: Path) -> Format | None:
+    return next((form for form, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
+
+
+def _pieces(picture: Picture, form: Format, notes: Notes, *, pam: bool) -> Callable[[], Iterator[Piece]]:
+    """What gives the file, piece by piece, of pixels that are encoded now."""
+    array = (replace(picture, bits=8) if form in EIGHT_BIT else picture).to_array()
+    match form:
+        case "PNM":
+            return partial(to_pnm, array, pam=pam)
+        case "BMP":
+            return partial(to_bmp, array[..., [0, 0, 0, 1]] if array.shape[2] == 2 else array, notes)
+    alpha = picture.alpha is not None
+    return partial(joined, _encoded(array, form), form, notes, picture.width, picture.height, alpha=alpha)
+
+
+def _encoded(array: NDArray[Any], form: Format) -> bytes:
     """The pixels alone, as a file of this format."""
-    array = (replace(picture, bits=8) if form in ("JPEG", "WebP") else picture).to_array()
     height, width, bands = array.shape
     deep = array.dtype == np.uint16
     image = pyvips.Image.new_from_memory(array, width, height, bands, "ushort" if deep else "uchar")
@@ -166,4 +215,6 @@ def _encoded(picture: Picture, form: Format) -> bytes:
             encoded = image.webpsave_buffer(keep="none", lossless=True, exact=True)
         case "TIFF":
             encoded = image.tiffsave_buffer(keep="none", compression="deflate", predictor="horizontal")
+        case _:
+            raise ValueError(f"{form} is not written by libvips.")
     return bytes(encoded)

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from drrn.errors import PictureError
 from drrn.media import exif as tags
 
-Format = Literal["PNG", "JPEG", "WebP", "TIFF"]
+Format = Literal["PNG", "JPEG", "WebP", "TIFF", "BMP", "PNM", "GIF", "AVIF", "DICOM"]
 Piece = bytes | memoryview
 
 INCH = 0.0254
@@ -47,11 +47,13 @@ def noted(image: Any, form: Format, file: mmap) -> Notes:
     icc, exif, xmp = (
         bytes(image.get(field)) if field in fields else None for field in ("icc-profile-data", "exif-data", "xmp-data")
     )
+    if form == "GIF":
+        return Notes(icc, xmp=xmp)
     if form == "TIFF":
         exif = tags.of_tiff(file)
     elif exif is not None:
         exif = tags.plain(exif)
-    if form == "WebP":
+    if form in ("WebP", "AVIF"):
         dpi = tags.dpi(exif) if exif else None
     else:  # libvips counts pixels a millimetre, and makes a number up where the file has none
         dpi = (image.xres * 1000 * INCH, image.yres * 1000 * INCH) if "resolution-unit" in fields else None
@@ -80,6 +82,8 @@ def joined(encoded: bytes, form: Format, notes: Notes, width: int, height: int, 
             return _webp(encoded, notes, width, height, alpha=alpha)
         case "TIFF":
             return _tiff(encoded, notes)
+        case _:
+            raise ValueError(f"{form} is not written with notes.")
 
 
 def _sensible(dpi: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -1,19 +1,23 @@
 """A file is opened: what it is, how large, and whether it can be read, before a pixel is decoded.
 
-The format is what the first bytes say, never the suffix. Only libvips' decoders for these four are reached.
+The format is what the first bytes say, never the suffix. Only libvips' decoders for these six are reached.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, Final, Literal, NamedTuple
 
+import numpy as np
 import pyvips
+from numpy.typing import NDArray
 
 from drrn.errors import PictureError
-from drrn.media import exif
+from drrn.media import bitmaps, exif
 from drrn.media.notes import TEXTS, Format, Notes, inflated_size, noted, png_chunks
 
 LOADERS: Final[dict[Format, str]] = {
@@ -21,7 +25,10 @@ LOADERS: Final[dict[Format, str]] = {
     "JPEG": "jpegload_source",
     "WebP": "webpload_source",
     "TIFF": "tiffload_source",
+    "GIF": "gifload_source",
+    "AVIF": "heifload_source",
 }
+BITMAPS: Final = {"BMP": bitmaps.bmp, "PNM": bitmaps.pnm}
 SPACES: Final = {
     ("b-w", 1): (1, False),
     ("grey16", 1): (1, False),
@@ -40,6 +47,8 @@ OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw pictur
 PALETTE, CMYK = 3, 5
 MOST_TEXT = 1 << 25
 """Bytes that the texts and the profile of a PNG may have, unpacked."""
+MOST_BOXES = 1 << 16
+"""Bytes of an AVIF in which its description is looked for."""
 SOUND: Final = (1, 5, 8, 32946)
 """Compressions of a TIFF (none, LZW, deflate twice) in which damaged pixels are an error: warnings are of tags."""
 
@@ -56,13 +65,18 @@ class Header(NamedTuple):
     alpha: bool
     bits: Literal[8, 16]
     """Of a sample once it is read: 8 where the file has fewer."""
+    converted: tuple[str, ...] = ()
+    """What reading changes, each as `CMYK to sRGB`."""
+    holds: tuple[str, ...] = ()
+    """What is there beside the pixels, of `ICC`, `EXIF`, `XMP` and `dpi`."""
+    frames: int = 1
 
 
 class Opened(NamedTuple):
     """A file that can be read, as far as its beginning tells."""
 
-    image: Any
-    """libvips' image, which decodes when its pixels are asked for, once and from top to bottom."""
+    decode: Callable[[], NDArray[Any]]
+    """(H, W, channels and alpha), uint8 or uint16, as it lies in the file: to be called once."""
     header: Header
     notes: Notes
     orientation: int
@@ -87,7 +101,10 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
         if not status.st_size:
             raise PictureError(f"{name} is empty; a picture was expected.")
         with path.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as file:
-            form = _format(file[:12], name)
+            form = _format(file[:64], name)
+            if form in BITMAPS:
+                yield _plain(BITMAPS[form](file, name), form, name, max_pixels)
+                return
             try:
                 if form == "PNG":
                     _check_png(file, name, max_pixels)
@@ -99,7 +116,8 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
                 image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=strict)
                 yield _known(image, form, file, name, max_pixels)
             except (pyvips.Error, exif.MalformedError) as error:
-                raise PictureError(f"{name} is a {form} that is damaged or cut short{reason(error)}.") from error
+                kind = "an AVIF" if form == "AVIF" else f"a {form}"
+                raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
     except FileNotFoundError as error:
         raise PictureError(f"There is no file {name}.") from error
     except OSError as error:
@@ -122,11 +140,25 @@ def _format(head: bytes, name: str) -> Format:
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
-    if head.startswith(b"RIFF") and head.endswith(b"WEBP"):
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WebP"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "TIFF"
-    raise PictureError(f"{name} is no PNG, JPEG, WebP or TIFF file, and nothing else can be read.")
+    if head.startswith(b"BM") and len(head) > 26 and int.from_bytes(head[14:18], "little") < 256:
+        return "BMP"
+    if re.match(rb"P[1-7Ff][\s#]", head):
+        return "PNM"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head[4:8] == b"ftyp":
+        brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
+        if b"avis" in brands:  # of which libvips sees one frame
+            raise PictureError(f"{name} is animated; a single picture can be read.")
+        if b"avif" in brands:
+            return "AVIF"
+        if brands & {b"heic", b"heix", b"hevc", b"hevx", b"mif1"}:
+            raise PictureError(f"{name} is a HEIC, which needs a decoder of HEVC; AVIF can be read.")
+    raise PictureError(f"{name} is no PNG, JPEG, WebP, TIFF, BMP, PNM, GIF or AVIF file, and nothing else can be read.")
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
@@ -176,13 +208,27 @@ def _compression(file: mmap) -> int:
     return (exif.Directory.first(file).integers(file, 0x103) or (1,))[0]
 
 
+def _plain(bitmap: bitmaps.Bitmap, form: Format, name: str, max_pixels: int) -> Opened:
+    """A file that libvips doesn't know, if it is not too large."""
+    _check_size(bitmap.width, bitmap.height, name, max_pixels)
+    channels = 1 if bitmap.bands < 3 else 3
+    alpha = bitmap.bands % 2 == 0
+    header = Header(form, bitmap.width, bitmap.height, channels, alpha, bitmap.bits, bitmap.converted)
+    return Opened(bitmap.decode, header._replace(holds=_held(bitmap.notes)), bitmap.notes, 1)
+
+
+def _held(notes: Notes) -> tuple[str, ...]:
+    names = {"ICC": notes.icc, "EXIF": notes.exif, "XMP": notes.xmp, "dpi": notes.dpi}
+    return tuple(name for name, note in names.items() if note)
+
+
 def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
     """What libvips knows of the file, if that can be read."""
     _check_size(image.width, image.height, name, max_pixels)
     pages = image.get("n-pages") if "n-pages" in image.get_fields() else 1
     if pages > 1:
         raise PictureError(f"{name} has {pages} pages or frames; a single picture can be read.")
-    deep = image.format == "ushort" and form in ("PNG", "TIFF")  # a JPEG of 12 bit fills no 16
+    deep = image.format == "ushort" and form in ("PNG", "TIFF", "AVIF")  # a JPEG of 12 bit fills no 16
     space = SPACES.get((image.interpretation, image.bands))
     if space is None or not (deep or image.format == "uchar"):
         raise PictureError(
@@ -191,5 +237,64 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> 
         )
     notes = noted(image, form, file)
     turn = exif.orientation(file) if form == "TIFF" else exif.orientation(notes.exif) if notes.exif else 1
+    if form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
+        turn = 1
     width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
-    return Opened(image, Header(form, width, height, *space, 16 if deep else 8), notes, turn)
+    converted, decode = tuple(_converted(image, form, file)), partial(_decoded, image)
+    if image.interpretation == "cmyk":
+        decode, notes = partial(_inked, image, 16 if deep else 8), notes._replace(icc=None)
+    elif form == "AVIF" and deep:
+        decode = partial(_widened, image, image.get("bits-per-sample"))
+    header = Header(form, width, height, *space, 16 if deep else 8, converted, _held(notes))
+    return Opened(decode, header, notes, turn)
+
+
+def _decoded(image: Any) -> NDArray[Any]:
+    return image.numpy().reshape(image.height, image.width, image.bands)
+
+
+def _inked(image: Any, bits: int) -> NDArray[Any]:
+    return _decoded(image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=bits))
+
+
+def _widened(image: Any, bits: int) -> NDArray[np.uint16]:
+    """Samples of `bits`, which libvips shifts to the left, so that white is 65535."""
+    top = 2**bits - 1
+    levels = (np.arange(top + 1) * 65535 / top).round().astype(np.uint16)
+    return levels[_decoded(image) >> (16 - bits)]
+
+
+def _converted(image: Any, form: Format, file: mmap) -> Iterator[str]:
+    """What is not as it lies in the file, once libvips has decoded it."""
+    palette = f"palette to RGB{' and alpha' if image.bands == 4 else ''}"
+    if image.interpretation == "cmyk":
+        yield "CMYK to sRGB"
+    elif form == "GIF":
+        yield palette
+        for note, mark in (("ICC", b"ICCRGBG1"), ("XMP", b"XMP DataXMP")):  # libvips doesn't look for them
+            if file.find(mark) >= 0:
+                yield f"without {note}"
+    elif form == "PNG":
+        depth, colour = file[24], file[25]
+        if colour == 3:
+            yield palette
+        elif depth < 8:
+            yield f"{depth} bit to 8"
+        if colour in (0, 2) and any(chunk == b"tRNS" for chunk, _ in png_chunks(file)):
+            yield "a transparent colour to alpha"
+    elif form == "TIFF":
+        first = exif.Directory.first(file)
+        bits = (first.integers(file, 0x102) or (1,))[0]
+        if first.integers(file, 0x106) == (PALETTE,):
+            yield palette
+        elif bits < 8:
+            yield f"{bits} bit to 8"
+        if first.integers(file, 0x152) == (1,):
+            yield "colours divided by alpha"
+    elif form == "AVIF":
+        bits = image.get("bits-per-sample")
+        if bits > 8:
+            yield f"{bits} bit to 16"
+        flags = re.findall(rb"av1C..(.)", file[:MOST_BOXES], re.DOTALL)
+        if flags and all(flag[0] & 0x10 for flag in flags):  # that of alpha is monochrome too
+            yield "grey to RGB"

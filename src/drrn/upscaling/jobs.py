@@ -12,14 +12,19 @@ from threading import Event
 from time import perf_counter
 from typing import Protocol
 
+from drrn import __version__
 from drrn.atomic import TEMPORARY
 from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media.files import MAX_PIXELS, probe, read, writable, write
+from drrn.media import dicom
+from drrn.media.derivation import Derived, derive
+from drrn.media.files import MAX_PIXELS, SUFFIXES, probe, read, writable, write
 from drrn.media.opening import Header, shown
 from drrn.media.picture import Picture
 from drrn.upscaling.consistency import Asked, Found, enlarge
 from drrn.upscaling.folders import Source, is_folder
 from drrn.upscaling.manifest import Manifest, Seen, mark
+from drrn.upscaling.slices import enlarge_slices
+from drrn.upscaling.slices import estimate as estimate_slices
 from drrn.upscaling.upscaler import Estimate, Size, Upscaler, target_size
 
 LONGEST_NAME = 255
@@ -41,6 +46,12 @@ class Job:
     overwrite: bool = False
     """Whether the target and the maps may be there."""
     asked: Asked = Asked()
+    wanted: str = ""
+    """The scale or the size that was asked for, the same for all pictures of a run."""
+
+    @property
+    def medical(self) -> bool:
+        return self.header.format == "DICOM"
 
     @property
     def files(self) -> list[Path]:
@@ -49,6 +60,8 @@ class Job:
 
     def estimate(self, upscaler: Upscaler) -> Estimate:
         """What it will cost. Raises UsageError where it does not fit into the upscaler's memory."""
+        if self.medical:
+            return estimate_slices(upscaler, self.header, self.width, self.height)
         return upscaler.estimate(
             self.header.width,
             self.header.height,
@@ -59,10 +72,21 @@ class Job:
 
     def writable(self, path: Path, *, overwrite: bool) -> None:
         """Raises PictureError: this one of `files` can't be written."""
-        writable(path, self.width, self.height, alpha=self.header.alpha, overwrite=overwrite)
+        if self.medical:
+            dicom.writable(path, self.width, self.height, overwrite=overwrite)
+            return
+        channels = self.header.channels if path == self.target else None
+        writable(path, self.width, self.height, alpha=self.header.alpha, channels=channels, overwrite=overwrite)
 
     def recipe(self, upscaler: Upscaler) -> str:
         """All that decides the result beside the source."""
+        return self._recipe(upscaler, [self.width, self.height])
+
+    def derived(self, upscaler: Upscaler) -> Derived:
+        """What a DICOM file says of its making."""
+        return Derived(self.recipe(upscaler), self._recipe(upscaler, self.wanted), upscaler.weights.name, __version__)
+
+    def _recipe(self, upscaler: Upscaler, size: list[int] | str) -> str:
         return json.dumps(
             {
                 "model": upscaler.weights.digest(),
@@ -70,7 +94,7 @@ class Job:
                 "engine": upscaler.engine.name.partition(" ")[0],
                 "precision": upscaler.precision,
                 "ensemble": upscaler.ensemble,
-                "size": [self.width, self.height],
+                "size": size,
                 "asked": asdict(self.asked),
             }
         )
@@ -113,28 +137,35 @@ def plan(
     Args:
         output: the file to write where it has a picture's suffix and there are not `many`, else the folder to write to.
             None writes beside the source, `photo.png` to `photo_x2.png` or `photo_1920x1080.png`; of a name that would
-            be too long for a file, the end of `photo` is left out.
+            be too long for a file, the end of `photo` is left out. Formats that are read only become PNG.
         max_pixels: of the source and of the result.
 
     Raises:
         PictureError: the source can't be read, or the target or a map can't be written.
         UsageError: scale or size is out of range, or the source would overwrite itself.
     """
-    header = probe(source, max_pixels=max_pixels)
+    header = (dicom.probe if dicom.is_dicom(source) else probe)(source, max_pixels=max_pixels)
+    if header.format == "DICOM" and asked != Asked():
+        raise UsageError(f"{shown(source)} is a DICOM file, which has no checks and no maps. Leave them out.")
     width, height = target_size(header.width, header.height, scale, size)
-    if width * height > max_pixels:
+    if width * height * header.frames > max_pixels:
+        counted = f" in {header.frames} frames" if header.frames > 1 else ""
         raise UsageError(
-            f"{shown(source)} would become {width}x{height}, more than {max_pixels} pixels. Give a smaller scale, or a "
-            "larger --max-pixels."
+            f"{shown(source)} would become {width}x{height}{counted}, more than {max_pixels} pixels. Give a smaller "
+            "scale, or a larger --max-pixels."
         )
+    wanted = f"x{scale or 2:g}" if size is None else "x".join(str(side or "") for side in size)
     if output is not None and output.suffix and not many and not is_folder(output):
         target = output
         if not is_folder(target.parent):  # found out now, and not after the work
             raise UsageError(f"{shown(target)} can't be written: there is no folder {shown(target.parent)}.")
     else:
         how = f"{width}x{height}" if size is not None else f"x{scale or 2:g}"
-        target = (output or source.parent) / _name(source.stem, f"_{how}{source.suffix}", asked)
-    job = Job(source, target, header, width, height, overwrite, asked)
+        stem, suffix = source.stem, source.suffix if header.format in SUFFIXES else ".png"
+        if header.format == "DICOM":  # often without a suffix, or with what only looks like one: 1.2.840.1
+            stem, suffix = (stem, source.suffix) if dicom.is_named(source) else (source.name, dicom.SUFFIXES[0])
+        target = (output or source.parent) / _name(stem, f"_{how}{suffix}", asked)
+    job = Job(source, target, header, width, height, overwrite, asked, wanted)
     for path in job.files:
         with suppress(OSError):  # most are not there
             if path.samefile(source):
@@ -312,19 +343,26 @@ def _enlarge(
     """Do one, and return the seconds it took and what was found."""
     began = perf_counter()
     seen = Seen.of(job.source) if manifest else None
-    picture = read(job.source, max_pixels=job.header.width * job.header.height)  # a damaged file ends here
+    pixels = job.header.width * job.header.height * job.header.frames
+    content = (dicom.read if job.medical else read)(job.source, max_pixels=pixels)  # a damaged file ends here
     if seen and mark(job.source) != seen.mark:
         raise PictureError(f"{shown(job.source)} has changed while it was read. Run it again.")
     start()
-    result, found = enlarge(upscaler, picture, (job.width, job.height), job.asked, progress)
-    make_folder(job.target.parent)
 
     def made(path: Path, temporary: Path) -> None:
         if manifest and seen:
             manifest.add(path, temporary, source=job.source, seen=seen, recipe=job.recipe(upscaler))
 
-    pictures = [result, *found.maps(job.asked)]
-    _write(list(zip(pictures, job.files, strict=True)), made, overwrite=job.overwrite)
+    if isinstance(content, Picture):
+        result, found = enlarge(upscaler, content, (job.width, job.height), job.asked, progress)
+        make_folder(job.target.parent)
+        pictures = [result, *found.maps(job.asked)]
+        _write(list(zip(pictures, job.files, strict=True)), made, overwrite=job.overwrite)
+    else:
+        values, found = enlarge_slices(upscaler, content, job.header, job.width, job.height, progress), Found()
+        derive(content.dataset, values, job.derived(upscaler))
+        make_folder(job.target.parent)
+        dicom.write(content.dataset, job.target, overwrite=job.overwrite, made=partial(made, job.target))
     if manifest:
         for path in job.files:
             manifest.forget_others(path)

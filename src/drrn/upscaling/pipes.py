@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.media import dicom
 from drrn.media.files import SUFFIXES, probe
 from drrn.upscaling.folders import Source
 
@@ -23,7 +24,7 @@ BYTES_BESIDE_PIXELS = 64 << 20
 def piped(asked: Source, max_pixels: int) -> Iterator[Source]:
     """The same with a file, `stdin` or `stdout` and a suffix, in place of each `-`.
 
-    When the block has ended, the result goes to stdout, in the format of the source.
+    When the block has ended, the result goes to stdout, in the format of the source; PNG where that is read only.
 
     Raises:
         UsageError: there is an input without an output, or stdout is a terminal.
@@ -40,12 +41,19 @@ def piped(asked: Source, max_pixels: int) -> Iterator[Source]:
                 given = Path(folder) / "stdin"
                 _take(given, max_pixels * BYTES_PER_PIXEL + BYTES_BESIDE_PIXELS)
             if made == PIPE:
-                made = Path(folder) / f"stdout{SUFFIXES[probe(given, max_pixels=max_pixels).format][0]}"
+                made = Path(folder) / f"stdout{_suffix(given, max_pixels)}"
             yield Source(given, made)
         except DRRNError as error:
             raise type(error)(str(error).replace(f"{folder}{os.sep}", "")) from error
         if asked.output == PIPE and made.exists():
             _give(made)
+
+
+def _suffix(given: Path, max_pixels: int) -> str:
+    if dicom.is_dicom(given):
+        return dicom.SUFFIXES[0]
+    form = probe(given, max_pixels=max_pixels).format
+    return SUFFIXES[form if form in SUFFIXES else "PNG"][0]
 
 
 def _take(to: Path, most: int) -> None:

@@ -6,6 +6,7 @@ way of luma, the colours having been spread under it first, so that nothing dark
 
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -119,6 +120,7 @@ class Upscaler:
         scale: float | None = None,
         *,
         size: Size | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
         progress: Callable[[float], None] = lambda share: None,
     ) -> Picture:
         """A larger picture, with all that the given one carries; its dpi grow with it.
@@ -126,13 +128,14 @@ class Upscaler:
         Args:
             scale: above 1 and at most 4; each side becomes `side * scale`, rounded. 2 where no size is given either.
             size: what the result shall measure instead; each side must be 1 to 4 times as long.
+            bounds: to which what the network makes is clipped.
             progress: told the share that is done, in [0, 1].
 
         Raises:
             UsageError: scale or size is out of range, or the result does not fit into `max_memory`.
             EngineError: the network failed. There is no picture then.
         """
-        return self._upscale(picture, scale, size, progress, self._turns())[0]
+        return self._upscale(picture, scale, size, progress, self._turns(), bounds)[0]
 
     def upscale_with_disagreement(
         self,
@@ -187,6 +190,22 @@ class Upscaler:
             tile=self._tile(height, width, planes),
         )
 
+    def beside(self, held: int) -> "Upscaler":
+        """The same, for who holds so many bytes of its memory already. Both can't be used at the same time.
+
+        Raises:
+            UsageError: nothing would be left.
+        """
+        if held >= self.max_memory:
+            raise UsageError(
+                f"{held / 2**20:.0f} MB and more are needed, allowed are {self.max_memory / 2**20:.0f}. Give a smaller "
+                "scale, or a larger --max-memory."
+            )
+        self._speed()  # measured once for all that are made of this one
+        rest = copy(self)
+        rest.max_memory -= held
+        return rest
+
     def _upscale(
         self,
         picture: Picture,
@@ -194,6 +213,7 @@ class Upscaler:
         size: Size | None,
         progress: Callable[[float], None],
         turns: int,
+        bounds: tuple[float, float] = (0.0, 1.0),
     ) -> tuple[Picture, Plane]:
         width, height = target_size(picture.width, picture.height, scale, size)
         memory = self._planes(picture.width * picture.height, width * height, turns)
@@ -218,9 +238,9 @@ class Upscaler:
                 return np.broadcast_to(corner, (len(planes), height, width)), agreed
             ilr = imresize(planes, height, width)
             if turns == 1:
-                return run(ilr).clip(0, 1), agreed
+                return run(ilr).clip(*bounds), agreed
             eight = run_eight(run, ilr)
-            return (eight.mean if self.ensemble else eight.plain).clip(0, 1), eight.deviation.max(axis=0)
+            return (eight.mean if self.ensemble else eight.plain).clip(*bounds), eight.deviation.max(axis=0)
 
         pixels = picture.pixels if picture.alpha is None else spread(picture.pixels, picture.alpha)
         colours, disagreement = self._enlarge_colours(

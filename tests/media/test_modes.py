@@ -1,0 +1,490 @@
+"""What becomes of every kind of picture: the table in docs/formats.md, found out anew.
+
+A file of each mode in each format is made, without drrn, goes the way of `drrn upscale`, with pixels that are merely
+doubled, and what comes out is read, without drrn again. The cell is what is met there: no list of expectations stands
+here. `DRRN_WRITE=1` writes the document.
+"""
+
+import io
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+from PIL import Image, ImageCms, PngImagePlugin
+
+from drrn.errors import DRRNError
+from drrn.media.files import changes, read, write
+from drrn.upscaling.jobs import plan
+from tests.conftest import ROOT
+from tests.media.png_by_the_book import decode
+
+DOCUMENT = ROOT / "docs/formats.md"
+SUFFIXES = {
+    "PNG": "png", "JPEG": "jpg", "WebP": "webp", "TIFF": "tif", "BigTIFF": "tif", "BMP": "bmp", "PNM": "pnm",
+    "GIF": "gif", "AVIF": "avif",
+}  # fmt: skip
+FORMATS = tuple(SUFFIXES)
+WRITTEN = ("JPEG", "WebP", "TIFF", "BMP", "PNM")
+LOSSY = {"JPEG": 8, "AVIF": 3}
+"""Levels of 255 by which a sample may be off."""
+
+X, Y = (plane.astype(np.uint16) for plane in np.meshgrid(np.arange(16), np.arange(12)))
+DEEP = np.dstack([X * 4001, Y * 5003, 65535 - X * 2003, 65535 - Y * 5501]).astype(np.uint16)
+"""RGBA of 16 bit, smooth for the sake of JPEG, and not what 8 bit can hold."""
+FLAT = (DEEP >> 8).astype(np.uint8)
+INDEX = ((X + Y) % 7).astype(np.uint8)
+PALETTE = np.array(
+    [[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 99, 200], [1, 2, 3], [250, 251, 20], [0, 0, 0]], np.uint8
+)
+OPACITY = np.array([0, 255, 255, 255, 255, 255, 255], np.uint8)
+
+TRUTH: dict[str, tuple[str, np.ndarray]] = {
+    "1 bit": ("grey of 1", (INDEX[..., None] % 2) * np.uint8(255)),
+    "grey": ("grey of 8", FLAT[..., :1]),
+    "grey with alpha": ("grey and alpha of 8", FLAT[..., [0, 3]]),
+    "palette": ("palette", PALETTE[INDEX]),
+    "palette with a transparent entry": ("palette", np.dstack([PALETTE[INDEX], OPACITY[INDEX]])),
+    "RGB": ("RGB of 8", FLAT[..., :3]),
+    "RGB with a transparent colour": (
+        "RGB of 8",
+        np.dstack([PALETTE[INDEX], np.where(INDEX == 1, np.uint8(0), np.uint8(255))]),
+    ),
+    "RGBA": ("RGB and alpha of 8", FLAT),
+    "RGBA, colours multiplied by alpha": ("multiplied", FLAT),
+    "CMYK": ("CMYK", FLAT[..., :3]),
+    "grey, 16 bit": ("grey of 16", DEEP[..., :1]),
+    "grey with alpha, 16 bit": ("grey and alpha of 16", DEEP[..., [0, 3]]),
+    "RGB, 10 bit": ("RGB of 10", np.round((DEEP[..., :3] >> 6) * (65535 / 1023)).astype(np.uint16)),
+    "RGB, 12 bit": ("RGB of 12", np.round((DEEP[..., :3] >> 4) * (65535 / 4095)).astype(np.uint16)),
+    "RGB, 16 bit": ("RGB of 16", DEEP[..., :3]),
+    "RGBA, 16 bit": ("RGB and alpha of 16", DEEP),
+    "grey, float32": ("float", DEEP[..., :1]),
+    "RGB, float32": ("float", DEEP[..., :3]),
+    "grey, float32 with NaN": ("float", DEEP[..., :1]),
+    "several frames or pages": ("several", FLAT[..., :3]),
+}
+"""Mode -> what kind of samples its files have, and what is seen in them."""
+KEPT = [mode for mode, (kind, _) in TRUTH.items() if " of 8" in kind or " of 16" in kind]
+KEPT.remove("RGB with a transparent colour")
+NOTHING = "-"
+NOTES = ("ICC", "EXIF", "XMP", "dpi")
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">a note</x:xmpmeta>'
+
+
+def test_the_table_of_modes_is_what_is_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # for speed: hundreds of files are written
+    met = document(tmp_path)
+    if os.environ.get("DRRN_WRITE"):
+        DOCUMENT.write_text(met, encoding="utf-8")
+    written, found = cells(DOCUMENT.read_text(encoding="utf-8")), cells(met)
+    assert not [f"{cell}: {value}" for cell, value in found.items() if "!" in value]
+    assert len(found) == (len(TRUTH) + len(NOTES)) * len(FORMATS) + (len(KEPT) + len(NOTES)) * len(WRITTEN)
+    differences = [
+        f"{cell} is {found.get(cell)}, and {DOCUMENT.name} says {written.get(cell)}"
+        for cell in sorted(found.keys() | written.keys())
+        if found.get(cell) != written.get(cell)
+    ]
+    assert not differences, "\n".join(differences)
+
+
+def document(folder: Path) -> str:
+    modes = [[mode, *(mode_cell(mode, form, folder) for form in FORMATS)] for mode in TRUTH]
+    notes = [[note, *(note_cell(note, form, folder) for form in FORMATS)] for note in NOTES]
+    others = [[mode, *(mode_cell(mode, "PNG", folder, to=form) for form in WRITTEN)] for mode in KEPT]
+    others += [[note, *(note_cell(note, "PNG", folder, to=form) for form in WRITTEN)] for note in NOTES]
+    return f"""# What becomes of every kind of picture
+
+`drrn upscale` reads these formats, and writes the same; of GIF and AVIF, which are read only, it makes PNG, and of
+BigTIFF a TIFF. What is *kept* comes out with the same kind of samples, and, where nothing is enlarged, with the same
+values; what is *converted* is said in the line of each picture, and in its JSON under `converted`; what is *refused*
+ends in one line, and nothing is written. A - is what a format doesn't have, or what nothing here can write to be tried.
+
+{table(modes, "Samples", FORMATS)}
+
+{table(notes, "Beside the pixels", FORMATS)}
+
+And where `--output` asks for another format:
+
+{table(others, "From PNG to", WRITTEN)}
+
+* The colours of a JPEG and of an AVIF are compared within a few levels, the others to the bit.
+* Neither kept nor said: IPTC, PNG's gAMA and texts, comments of a GIF, further pictures in a JPEG, tags of a TIFF that
+  do not tell of the photograph, and the maker's note of EXIF from and to TIFF.
+* CMYK becomes sRGB by the file's profile, or by libvips' own where it has none. Colours multiplied by alpha are divided
+  by it, which for nearly transparent pixels leaves few levels.
+* Of BMP, 1, 4, 8, 24 and 32 bit a pixel are read, not run lengths. Of PNM, the binary kinds, P4 to P7, of any maximum;
+  `.pgm` takes grey, `.ppm` RGB, `.pnm` either, and a picture with alpha becomes a PAM, in `.pam` or `.pnm`.
+* HEIC is refused: the libvips that comes with drrn decodes AV1 and not HEVC.
+* In folders, the pictures are those whose suffix can be written: GIF and AVIF are skipped there.
+
+This page is written, and held to what the program does, by `tests/media/test_modes.py`, which makes a file for each
+cell, doubles it and reads the result with other programs: `DRRN_WRITE=1 python -m pytest tests/media/test_modes.py`.
+"""
+
+
+def table(rows: list[list[str]], title: str, columns: tuple[str, ...]) -> str:
+    head = [title, *columns]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+
+
+def cells(text: str) -> dict[str, str]:
+    """`Samples, RGB, PNG` -> what the document has there."""
+    found: dict[str, str] = {}
+    head: list[str] = []
+    for line in text.splitlines():
+        row = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if not line.startswith("| "):
+            head = []
+        elif not head:
+            head = row
+        elif "---" not in row:
+            found |= {f"{head[0]}, {row[0]}, {form}": value for form, value in zip(head[1:], row[1:], strict=True)}
+    return found
+
+
+def mode_cell(mode: str, form: str, folder: Path, to: str | None = None) -> str:
+    content = made(mode, form)
+    if content is None:
+        return NOTHING
+    kind, truth = TRUTH[mode]
+    outcome = journey(content, form, folder, to)
+    if isinstance(outcome, str):
+        return outcome
+    target, said = outcome
+    found_kind, found = seen(target)
+    small = found[::2, ::2]
+    if kind == "CMYK":  # Pillow made the inks without a profile
+        right = small.shape == truth.shape and np.corrcoef(small.ravel(), truth.ravel())[0, 1] > 0.85
+    else:
+        lossy = LOSSY.get(to or form, 0) if found.dtype == np.uint8 else 0  # the deep ones are made without loss
+        most = 5 if kind == "multiplied" else lossy
+        right = is_the_same(truth, small, most)
+    said = tuple(word for word in said if not word.startswith("without"))  # of the notes, see below
+    return told(to or form, target, said, same=found_kind == kind, right=right)
+
+
+def note_cell(note: str, form: str, folder: Path, to: str | None = None) -> str:
+    content = noted(note, form)
+    if content is None:
+        return NOTHING
+    outcome = journey(content, form, folder, to)
+    if isinstance(outcome, str):
+        return outcome
+    target, said = outcome
+    return told(to or form, target, [word for word in said if note in word], same=note_of(note, target), right=True)
+
+
+def told(form: str, target: Path, said: Any, *, same: bool, right: bool) -> str:
+    """The cell; an exclamation mark where it is not as it must be."""
+    if not right:
+        return "wrong values!"
+    if same == bool(said):
+        return f"{'kept' if same else 'changed'}, and said to be {', '.join(said) or 'kept'}!"
+    result = {b"\x89PNG": "PNG", b"II*\0": "TIFF"}.get(target.read_bytes()[:4], form)
+    return (f"converted ({', '.join(said)})" if said else "kept") + (f", as {result}" if result != form else "")
+
+
+def journey(content: bytes, form: str, folder: Path, to: str | None) -> tuple[Path, tuple[str, ...]] | str:
+    """The file that `drrn upscale` makes, and what it says is converted; or the cell of what it refuses."""
+    path = folder / f"a.{SUFFIXES[form]}"
+    path.write_bytes(content)
+    try:
+        output = folder / f"b.{SUFFIXES[to]}" if to else None
+        job = plan(path, output, 2, None, many=False, overwrite=True)
+        small = read(path)
+        alpha = None if small.alpha is None else small.alpha.repeat(2, 0).repeat(2, 1)
+        write(replace(small, pixels=small.pixels.repeat(2, 0).repeat(2, 1), alpha=alpha), job.target, overwrite=True)
+    except DRRNError as error:
+        line = str(error).removeprefix(str(output)).removeprefix(str(path)).rstrip(".")
+        return f"refused ({line.partition(';')[0].strip()})"
+    header = job.header
+    assert (header.width, header.height, header.channels, header.alpha) == (
+        small.width, small.height, small.pixels.shape[2], small.alpha is not None,
+    )  # fmt: skip
+    assert header.bits == small.bits
+    return job.target, changes(header, job.target)
+
+
+def is_the_same(truth: np.ndarray, found: np.ndarray, most: int) -> bool:
+    if found.shape[:2] != truth.shape[:2]:
+        return False
+    if found.shape[2] == truth.shape[2] + 2:  # grey became RGB
+        truth = truth[..., [0, 0, 0, 1] if truth.shape[2] == 2 else [0, 0, 0]]
+    if truth.dtype == np.uint16 and found.dtype == np.uint8:
+        truth = np.round(truth / 257).astype(np.uint8)
+    if truth.shape != found.shape or truth.dtype != found.dtype:
+        return False
+    apart = np.abs(truth.astype(int) - found)
+    if truth.shape[2] in (2, 4):
+        apart = apart[truth[..., -1] > truth.max() // 4]  # a colour that is hardly seen may be rounded away
+    return bool(apart.max() <= most)
+
+
+def seen(path: Path) -> tuple[str, np.ndarray]:
+    """The kind of samples in a file that drrn wrote, and the samples, as others read it."""
+    content = path.read_bytes()
+    if content.startswith(b"\x89PNG"):
+        array = decode(content)
+        return kind_of(array, content[24]), array
+    if content.startswith((b"II", b"MM")):
+        array = tifffile.imread(path)
+    elif content[:1] == b"P":
+        array = netpbm(content)
+    else:
+        array = np.asarray(Image.open(path))
+    array = array.reshape(*array.shape[:2], -1)
+    return kind_of(array, 8 * array.itemsize), array
+
+
+def kind_of(array: np.ndarray, bits: int) -> str:
+    bands = array.shape[2]
+    return f"{'grey' if bands < 3 else 'RGB'}{'' if bands % 2 else ' and alpha'} of {bits}"
+
+
+def netpbm(content: bytes) -> np.ndarray:
+    if content.startswith(b"P7"):
+        header, _, raw = content.partition(b"ENDHDR\n")
+        said = dict(line.split() for line in header.splitlines()[1:])
+        width, height, bands, most = (int(said[key]) for key in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
+    else:
+        size, _, raw = content[3:].partition(b"\n")
+        top, _, raw = raw.partition(b"\n")
+        (width, height), most, bands = map(int, size.split()), int(top), {b"5": 1, b"6": 3}[content[1:2]]
+    array = np.frombuffer(raw, ">u2" if most > 255 else np.uint8).reshape(height, width, bands)
+    return array.astype(np.uint16 if most > 255 else np.uint8)
+
+
+def note_of(note: str, path: Path) -> bool:
+    """Whether the note is in a file that drrn wrote, as Pillow reads it."""
+    content = path.read_bytes()
+    if content.startswith(b"BM"):
+        (at,) = struct.unpack_from("<L", content, 126)
+        with Image.open(path) as image:
+            dpi = image.info.get("dpi")
+        return bool(dpi and round(dpi[0]) == 300) if note == "dpi" else note == "ICC" and content[14 + at :] == ICC
+    if content[:1] == b"P":
+        return False
+    with Image.open(path) as image:
+        image.load()
+        match note:
+            case "ICC":
+                return image.info.get("icc_profile") == ICC
+            case "EXIF":
+                return image.getexif().get(0x10F) == "Maker"
+            case "XMP":
+                found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp", "").encode()
+                return bool(found == XMP)
+        dpi = image.getexif().get(0x11A, 0) if path.suffix == ".webp" else image.info.get("dpi", (0, 0))[0]
+        return round(float(dpi)) == 300
+
+
+# Files, made without drrn
+
+
+def made(mode: str, form: str) -> bytes | None:
+    """A file of the mode; None where the format has no such, or nothing here can write it."""
+    return MAKERS[form](mode)
+
+
+def pillow(form: str, **options: Any) -> Callable[..., bytes]:
+    def save(image: Image.Image, **more: Any) -> bytes:
+        file = io.BytesIO()
+        image.save(file, form, **{**options, **more})
+        return file.getvalue()
+
+    return save
+
+
+def image_of(mode: str) -> Image.Image:
+    """Of one of the modes that Pillow knows."""
+    truth = TRUTH[mode][1]
+    if mode.startswith("palette"):
+        image = Image.fromarray(INDEX)
+        image.putpalette(PALETTE.tobytes())
+        return image
+    if mode == "1 bit":
+        return Image.fromarray(truth[..., 0]).convert("1", dither=Image.Dither.NONE)
+    if mode == "CMYK":
+        return Image.fromarray(truth).convert("CMYK")
+    return Image.fromarray(truth[..., 0] if truth.shape[2] == 1 else truth)
+
+
+def frames() -> tuple[Image.Image, dict[str, Any]]:
+    first = image_of("RGB")
+    return first, {"save_all": True, "append_images": [first.transpose(Image.Transpose.ROTATE_180)]}
+
+
+def vips(mode: str) -> Any:
+    array = np.ascontiguousarray(DEEP[..., : TRUTH[mode][1].shape[2]] if "alpha" not in mode else TRUTH[mode][1])
+    image = pyvips.Image.new_from_memory(array, array.shape[1], array.shape[0], array.shape[2], "ushort")
+    return image.copy(interpretation="grey16" if array.shape[2] < 3 else "rgb16")
+
+
+def png_of(mode: str) -> bytes | None:
+    save = pillow("PNG")
+    if mode == "palette with a transparent entry":
+        return save(image_of(mode), transparency=OPACITY.tobytes())
+    if mode == "RGB with a transparent colour":
+        return save(Image.fromarray(PALETTE[INDEX]), transparency=tuple(map(int, PALETTE[1])))
+    if mode == "several frames or pages":
+        image, more = frames()
+        return save(image, **more)
+    if mode in ("1 bit", "grey", "grey with alpha", "palette", "RGB", "RGBA"):
+        return save(image_of(mode))
+    return bytes(vips(mode).pngsave_buffer(keep="none")) if mode.endswith("16 bit") else None
+
+
+def jpeg_of(mode: str) -> bytes | None:
+    return pillow("JPEG", quality=100, subsampling=0)(image_of(mode)) if mode in ("grey", "RGB", "CMYK") else None
+
+
+def webp_of(mode: str) -> bytes | None:
+    if mode == "several frames or pages":
+        image, more = frames()
+        return pillow("WEBP", lossless=True)(image, **more)
+    return pillow("WEBP", lossless=True, exact=True)(image_of(mode)) if mode in ("RGB", "RGBA") else None
+
+
+def tiff_of(mode: str, *, big: bool = False, **notes: Any) -> bytes | None:
+    truth = TRUTH[mode][1]
+    array: np.ndarray = truth[..., 0] if truth.shape[2] == 1 else truth
+    options: dict[str, Any] = {"photometric": "rgb" if truth.shape[2] > 2 else "minisblack"}
+    if "float" in mode:
+        array = array.astype(np.float32) / 65535
+        if "NaN" in mode:
+            array[3, 4] = np.nan
+    elif mode == "palette":
+        colours = np.zeros((3, 256), np.uint16)
+        colours[:, : len(PALETTE)] = PALETTE.T.astype(np.uint16) * 257
+        array, options = INDEX, {"photometric": "palette", "colormap": colours}
+    elif mode == "CMYK":
+        array, options = np.asarray(image_of(mode)), {"photometric": "separated"}
+    elif mode == "1 bit":
+        array = array > 0
+    elif mode == "RGBA, colours multiplied by alpha":
+        array = np.round(truth * np.dstack([truth[..., 3:] / 255] * 3 + [np.ones((12, 16))])).astype(np.uint8)
+        options["extrasamples"] = ["assocalpha"]
+    elif "alpha" in mode or "RGBA" in mode:
+        options["extrasamples"] = ["unassalpha"]
+    elif "transparent" in mode or "10 bit" in mode or "12 bit" in mode:
+        return None
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, bigtiff=big) as tiff:
+        for _ in range(2 if mode == "several frames or pages" else 1):
+            tiff.write(array, planarconfig="contig", metadata=None, software=False, **options, **notes)
+    return file.getvalue()
+
+
+def gif_of(mode: str) -> bytes | None:
+    if mode == "several frames or pages":
+        image, more = frames()
+        return pillow("GIF")(image, **more)
+    more = {"transparency": 0} if "transparent" in mode else {}
+    return pillow("GIF", optimize=False)(image_of(mode), **more) if mode.startswith("palette") else None
+
+
+def bmp_of(mode: str, *, icc: bytes = b"") -> bytes | None:
+    if mode == "RGBA" or icc:  # as Windows has it since 2000: with masks, and a place for a profile
+        bands = 4 if mode == "RGBA" else 3
+        pixels = FLAT[::-1, :, [2, 1, 0, 3][:bands]].tobytes()
+        masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000) if bands == 4 else (0, 0, 0, 0)
+        header = struct.pack("<LllHHLLllLL", 124, 16, 12, 1, 8 * bands, 3 * (bands == 4), len(pixels), 0, 0, 0, 0)
+        header += struct.pack("<4L", *masks) + (b"DEBM" if icc else b"BGRs") + bytes(48)
+        header += struct.pack("<4L", 4, 124 + len(pixels), len(icc), 0)
+        return b"BM" + struct.pack("<LLL", 138 + len(pixels) + len(icc), 0, 138) + header + pixels + icc
+    return pillow("BMP")(image_of(mode)) if mode in ("1 bit", "grey", "palette", "RGB") else None
+
+
+def pnm_of(mode: str) -> bytes | None:
+    kind, truth = TRUTH[mode]
+    height, width, bands = truth.shape
+    if mode == "1 bit":
+        return b"P4\n# a remark\n16 12\n" + np.packbits(truth[..., 0] == 0, axis=1).tobytes()
+    if kind == "float":
+        samples = (truth / 65535).astype("<f4")
+        if "NaN" in mode:
+            samples[3, 4] = np.nan
+        return (b"Pf" if bands == 1 else b"PF") + b"\n16 12\n-1.0\n" + samples[::-1].tobytes()
+    if mode in ("RGB, 10 bit", "RGB, 12 bit"):
+        bits = int(mode.split()[1])
+        return f"P6 16 12 {2**bits - 1}\n".encode() + (DEEP[..., :3] >> (16 - bits)).astype(">u2").tobytes()
+    if "palette" in mode or "transparent" in mode or "multiplied" in mode or mode == "CMYK":
+        return None
+    most = 65535 if truth.dtype == np.uint16 else 255
+    raw = truth.astype(truth.dtype.newbyteorder(">")).tobytes()
+    if bands % 2 == 0:
+        name = "GRAYSCALE_ALPHA" if bands == 2 else "RGB_ALPHA"
+        head = f"P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {bands}\nMAXVAL {most}\nTUPLTYPE {name}\nENDHDR\n"
+    else:
+        head = f"P{5 if bands == 1 else 6}\n{width} {height}\n{most}\n"
+    return (head.encode() + raw) * (2 if mode == "several frames or pages" else 1)
+
+
+def avif_of(mode: str) -> bytes | None:
+    if mode in ("RGB, 10 bit", "RGB, 12 bit"):
+        options = {"compression": "av1", "lossless": True, "effort": 0}
+        return bytes(vips("RGB, 16 bit").heifsave_buffer(bitdepth=int(mode.split()[1]), **options))
+    save = pillow("AVIF", quality=100, subsampling="4:4:4", speed=10)
+    if mode == "several frames or pages":
+        image, more = frames()
+        return save(image, **more)
+    if mode == "grey":
+        return pillow("AVIF", quality=100, subsampling="4:0:0", speed=10)(image_of(mode))
+    return save(image_of(mode)) if mode in ("RGB", "RGBA") else None
+
+
+def noted(note: str, form: str) -> bytes | None:
+    """A file of RGB with that beside its pixels."""
+    image, tags = image_of("RGB"), Image.Exif()
+    tags[0x10F] = "Maker"
+    if note == "dpi":
+        tags[0x11A], tags[0x11B], tags[0x128] = 300.0, 300.0, 2
+    match form, note:
+        case "TIFF" | "BigTIFF", _:
+            options: dict[str, dict[str, Any]] = {
+                "ICC": {"iccprofile": ICC},
+                "EXIF": {"extratags": [(0x10F, 2, 0, "Maker", True)]},
+                "XMP": {"extratags": [(700, 1, len(XMP), XMP, True)]},
+                "dpi": {"resolution": (300, 300), "resolutionunit": 2},
+            }
+            return tiff_of("RGB", big=form == "BigTIFF", **options[note])
+        case "PNG", "XMP":
+            text = PngImagePlugin.PngInfo()
+            text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+            return pillow("PNG", pnginfo=text)(image)
+        case (("PNG" | "JPEG" | "BMP"), "dpi"):
+            return pillow(form)(image, dpi=(300, 300))
+        case (("PNG" | "JPEG" | "WebP" | "AVIF"), _):
+            named = {"ICC": {"icc_profile": ICC}, "XMP": {"xmp": XMP}}.get(note, {"exif": tags.tobytes()})
+            return pillow(form.upper())(image, **named)
+        case "BMP", "ICC":
+            return bmp_of("RGB", icc=ICC)
+        case "GIF", "ICC" | "XMP":
+            whole = gif_of("palette")
+            assert whole
+            name, at = (b"ICCRGBG1012", len(whole) - 1) if note == "ICC" else (b"XMP DataXMP", len(whole) - 1)
+            body = ICC if note == "ICC" else XMP
+            blocks = b"".join(bytes([len(body[i : i + 255])]) + body[i : i + 255] for i in range(0, len(body), 255))
+            return whole[:at] + b"\x21\xff\x0b" + name + blocks + b"\0" + whole[at:]
+    return None
+
+
+MAKERS: dict[str, Callable[[str], bytes | None]] = {
+    "PNG": png_of,
+    "JPEG": jpeg_of,
+    "WebP": webp_of,
+    "TIFF": tiff_of,
+    "BigTIFF": lambda mode: tiff_of(mode, big=True),
+    "GIF": gif_of,
+    "BMP": bmp_of,
+    "PNM": pnm_of,
+    "AVIF": avif_of,
+}
