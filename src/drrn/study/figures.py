@@ -387,7 +387,8 @@ def _sizes(results: Results, experiments: Sequence[Experiment], what: Literal["u
     numbers = {name: numbers[name] for name in chosen.by_name}
     for experiment, number in numbers.items():
         for name in above:
-            _curve(panels[name], chosen.of(experiment), name, str(number), color=colours[experiment])
+            # without bands: the seeds hold out other pictures each, and so many bands would hide the lines
+            _curve(panels[name], chosen.of(experiment), name, str(number), band=False, color=colours[experiment])
     _logarithmic(panels["val_loss"])
     figure.legend(
         *panels["val_loss"].get_legend_handles_labels(), loc="outside right upper", title=what, title_fontsize=8
@@ -405,21 +406,25 @@ def _sizes(results: Results, experiments: Sequence[Experiment], what: Literal["u
     return figure
 
 
-def _curve(axes: Axes, runs: Sequence[Result], name: Name, label: str, **style: Any) -> None:
+def _curve(axes: Axes, runs: Sequence[Result], name: Name, label: str, *, band: bool = True, **style: Any) -> None:
     """A value of the history by epoch."""
     diverged = sum(run.outcome == "diverged" for run in runs)
     label += f" ({diverged} of {len(runs)} diverged)" if diverged else ""
-    _line(axes, [[getattr(row, name) for row in run.history] for run in runs], label, "x" if diverged else "o", **style)
+    values = [[getattr(row, name) for row in run.history] for run in runs]
+    _line(axes, values, label, "x" if diverged else "o", band=band, **style)
     axes.set(title=TITLES[name], xlabel="epoch")
 
 
-def _line(axes: Axes, runs: Iterable[Sequence[float]], label: str, end: str = "", **style: Any) -> None:
+def _line(
+    axes: Axes, runs: Iterable[Sequence[float]], label: str, end: str = "", *, band: bool = True, **style: Any
+) -> None:
     """The mean of `runs` at 1, 2, ..., of those that are that long, in a band from the least to the greatest."""
     columns = [[value for value in column if value is not None] for column in zip_longest(*runs)]
     x, means = range(1, len(columns) + 1), [*map(fmean, columns)]
     axes.plot(x, means, label=label, linewidth=1.4, **style)
     axes.plot(x[-1:], means[-1:], end, color=style["color"])
-    axes.fill_between(x, [*map(min, columns)], [*map(max, columns)], color=style["color"], alpha=0.15, linewidth=0)
+    if band:
+        axes.fill_between(x, [*map(min, columns)], [*map(max, columns)], color=style["color"], alpha=0.15, linewidth=0)
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=STEPS))
 

@@ -211,7 +211,7 @@ def method(results: Results) -> str:
         f"set, too. {PROTOCOL}. A training that diverges has the scores of its best "
         "epoch, or none where its first was not over. In tables, ± is half of the distance between the best and the "
         "worst seed. Curves are means over the seeds that still run at an epoch, in a band from the least to the "
-        "greatest; they end in a dot, or in a cross where a seed diverged.\n\n"
+        "greatest where they are few; they end in a dot, or in a cross where a seed diverged.\n\n"
         "Experiments are compared seed by seed and picture by picture; a seed of which one of them has no scores is "
         "left out. An interval in brackets is of 95 % confidence, for other seeds and other pictures of the kind: an "
         "analysis of variance with both at random, and Student's t. It is wide where there are few seeds; "
