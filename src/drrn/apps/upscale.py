@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from drrn.upscaling.consistency import Found
     from drrn.upscaling.folders import Source
-    from drrn.upscaling.jobs import Job
+    from drrn.upscaling.kinds import Job
     from drrn.upscaling.upscaler import Estimate, Size, Upscaler
 
 
@@ -98,6 +98,7 @@ def upscale(
     from drrn.upscaling.consistency import Asked
     from drrn.upscaling.folders import arrivals, gather, is_folder
     from drrn.upscaling.jobs import make_folder, plan, work_through
+    from drrn.upscaling.kinds import Options
     from drrn.upscaling.manifest import manifest
     from drrn.upscaling.pipes import PIPE, piped
     from drrn.upscaling.upscaler import Upscaler
@@ -124,8 +125,8 @@ def upscale(
     if not watch and not found.sources and len(pictures) == 1:
         raise found.failed[0][1]
     wanted = parse_size(size) if size is not None else None
-    asked = Asked(disagreement, check or check_map, check_map)
-    one = partial(plan, scale=scale, size=wanted, many=many, max_pixels=max_pixels, asked=asked)
+    options = Options(Asked(disagreement, check or check_map, check_map))
+    one = partial(plan, scale=scale, size=wanted, many=many, max_pixels=max_pixels, options=options)
     make = partial(
         Upscaler,
         load(model),
@@ -222,7 +223,7 @@ class Show:
 
     def begin(self, jobs: "Sequence[Job]", upscaler: "Upscaler") -> None:
         self.model, self.engine, self.ensemble = upscaler.weights.name, upscaler.engine.name, upscaler.ensemble
-        self.work_of = {job.source: job.width * job.height * (2 if job.header.alpha else 1) for job in jobs}
+        self.work_of = {job.source: _work(job) for job in jobs}
         if self.whole is not None:
             self.bars.remove_task(self.whole)
         what = f"{len(jobs)} pictures" if len(jobs) > 1 else ""
@@ -234,9 +235,9 @@ class Show:
             self._json(source=self._name(job.source), target=self._name(job.target), unchanged=True)
 
     def start(self, job: "Job", cost: "Estimate") -> None:
-        if job.medical and not self.told["medical"]:
-            self.told["medical"] += 1
-            self.aside.print("Enlarged DICOM files are not for diagnosis.", markup=False)
+        if (warning := job.kind.warning) and not self.told[warning]:
+            self.told[warning] += 1
+            self.aside.print(warning, markup=False)
         if not self.as_json:
             self.aside.print(self._line(job, cost), markup=False)
         self.bar_of[job.source] = self.bars.add_task(self._name(job.source), total=1)
@@ -246,8 +247,6 @@ class Show:
         self._reach(job.source, share)
 
     def done(self, job: "Job", cost: "Estimate", seconds: float | None, found: "Found") -> None:
-        from drrn.media.files import changes
-
         self._over(job.source)
         self.told["done"] += 1
         self.expected += cost.seconds
@@ -262,7 +261,7 @@ class Show:
                 ensemble=self.ensemble,
                 estimated_seconds=float(f"{cost.seconds:.3g}"),
                 estimated_mb=cost.memory >> 20,
-                converted=changes(job.header, job.target),
+                converted=job.kind.changes(job),
                 **({} if seconds is None else {"seconds": round(seconds, 3)}),
                 **_found(job, found),
             )
@@ -330,13 +329,11 @@ class Show:
             self.bars.remove_task(self.bar_of.pop(source))
 
     def _line(self, job: "Job", cost: "Estimate") -> str:
-        from drrn.media.files import changes
-
         source, target = self._name(job.source), self._name(job.target)
         sizes = f"{source} {job.header.width}x{job.header.height} -> {target} {job.width}x{job.height}"
         how = f"{self.engine}: {self.why}" if self.why else self.engine
         about = f"about {duration(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
-        return " · ".join([sizes, *changes(job.header, job.target), how, about])
+        return " · ".join([sizes, *job.kind.changes(job), how, about])
 
     def _name(self, path: Path) -> str:
         from drrn.media.opening import shown
@@ -345,6 +342,11 @@ class Show:
 
     def _json(self, **about: Any) -> None:
         print(json_lines.dumps(about), flush=True)
+
+
+def _work(job: "Job") -> int:
+    """Pixels that the network makes."""
+    return job.width * job.height * job.header.frames * (2 if job.header.alpha else 1)
 
 
 def _found(job: "Job", found: "Found") -> dict[str, Any]:

@@ -71,6 +71,11 @@ class Header(NamedTuple):
     """What is there beside the pixels, of `ICC`, `EXIF`, `XMP` and `dpi`."""
     frames: int = 1
 
+    @property
+    def pixels(self) -> int:
+        """Of all frames together."""
+        return self.width * self.height * self.frames
+
 
 class Opened(NamedTuple):
     """A file that can be read, as far as its beginning tells."""

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media.dicom import is_dicom, is_named
-from drrn.media.files import SUFFIXES
 from drrn.media.opening import shown
+from drrn.upscaling.kinds import KINDS
 from drrn.upscaling.manifest import mark
 
 WATCH_SECONDS = 1.0
@@ -85,17 +84,8 @@ def arrivals(look: Callable[[], Sequence[Source]]) -> Iterator[list[Source]]:
         time.sleep(WATCH_SECONDS)
 
 
-def _is_slice(path: Path) -> bool:
-    """DICOM by its suffix; or by its content, where it has none, or one as of the UIDs that are names of many."""
-    if is_named(path):
-        return True
-    plain = not path.suffix or path.suffix[1:].isdigit()
-    return plain and path.name != "DICOMDIR" and is_dicom(path)  # that is a list of others
-
-
 def _walk(folder: Path, output: Path, *, recursive: bool) -> Gathered:
     root, out = os.path.realpath(folder), os.path.realpath(output)
-    known = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
     sources: list[Source] = []
     unread: list[tuple[Path, DRRNError]] = []
     skipped = 0
@@ -110,7 +100,7 @@ def _walk(folder: Path, output: Path, *, recursive: bool) -> Gathered:
         for name in sorted(names):
             path = at / name
             inside = not path.is_symlink() or (path.is_file() and Path(os.path.realpath(path)).is_relative_to(root))
-            if inside and (path.suffix.lower() in known or _is_slice(path)) and not name.startswith(".drrn-"):
+            if inside and any(kind.gathers(path) for kind in KINDS) and not name.startswith(".drrn-"):
                 sources.append(Source(path, output / at.relative_to(folder)))
             else:
                 skipped += 1

@@ -1,103 +1,30 @@
 """Files in, larger files out: what is to be done is checked before anything is begun."""
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
 from time import perf_counter
 from typing import Protocol
 
-from drrn import __version__
 from drrn.atomic import TEMPORARY
 from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media import dicom
-from drrn.media.derivation import Derived, derive
-from drrn.media.files import MAX_PIXELS, SUFFIXES, probe, read, writable, write
-from drrn.media.opening import Header, shown
-from drrn.media.picture import Picture
-from drrn.upscaling.consistency import Asked, Found, enlarge
+from drrn.media.files import MAX_PIXELS
+from drrn.media.opening import shown
+from drrn.upscaling.consistency import Asked, Found
 from drrn.upscaling.folders import Source, is_folder
+from drrn.upscaling.kinds import Job, Options, kind_of
 from drrn.upscaling.manifest import Manifest, Seen, mark
-from drrn.upscaling.slices import enlarge_slices
-from drrn.upscaling.slices import estimate as estimate_slices
 from drrn.upscaling.upscaler import Estimate, Size, Upscaler, target_size
 
 LONGEST_NAME = 255
 """Bytes of a file's name, on all common file systems."""
 WAIT_SECONDS = 0.5
 """Who waits for others looks so often for a signal, where that does not end the waiting: on Windows."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A picture file and the file it becomes."""
-
-    source: Path
-    target: Path
-    header: Header
-    width: int
-    """Of the result, in pixels, as the next."""
-    height: int
-    overwrite: bool = False
-    """Whether the target and the maps may be there."""
-    asked: Asked = Asked()
-    wanted: str = ""
-    """The scale or the size that was asked for, the same for all pictures of a run."""
-
-    @property
-    def medical(self) -> bool:
-        return self.header.format == "DICOM"
-
-    @property
-    def files(self) -> list[Path]:
-        """The target, and the maps that were asked for."""
-        return [self.target, *self.asked.maps(self.target)]
-
-    def estimate(self, upscaler: Upscaler) -> Estimate:
-        """What it will cost. Raises UsageError where it does not fit into the upscaler's memory."""
-        if self.medical:
-            return estimate_slices(upscaler, self.header, self.width, self.height)
-        return upscaler.estimate(
-            self.header.width,
-            self.header.height,
-            size=(self.width, self.height),
-            alpha=self.header.alpha,
-            disagreement=self.asked.disagreement,
-        )
-
-    def writable(self, path: Path, *, overwrite: bool) -> None:
-        """Raises PictureError: this one of `files` can't be written."""
-        if self.medical:
-            dicom.writable(path, self.width, self.height, overwrite=overwrite)
-            return
-        channels = self.header.channels if path == self.target else None
-        writable(path, self.width, self.height, alpha=self.header.alpha, channels=channels, overwrite=overwrite)
-
-    def recipe(self, upscaler: Upscaler) -> str:
-        """All that decides the result beside the source."""
-        return self._recipe(upscaler, [self.width, self.height])
-
-    def derived(self, upscaler: Upscaler) -> Derived:
-        """What a DICOM file says of its making."""
-        return Derived(self.recipe(upscaler), self._recipe(upscaler, self.wanted), upscaler.weights.name, __version__)
-
-    def _recipe(self, upscaler: Upscaler, size: list[int] | str) -> str:
-        return json.dumps(
-            {
-                "model": upscaler.weights.digest(),
-                "units": upscaler.units,
-                "engine": upscaler.engine.name.partition(" ")[0],
-                "precision": upscaler.precision,
-                "ensemble": upscaler.ensemble,
-                "size": size,
-                "asked": asdict(self.asked),
-            }
-        )
 
 
 class Watch(Protocol):
@@ -130,26 +57,28 @@ def plan(
     many: bool,
     max_pixels: int = MAX_PIXELS,
     overwrite: bool = False,
-    asked: Asked = Asked(),
+    options: Options = Options(),
 ) -> Job:
     """What is to be done with one file.
 
     Args:
-        output: the file to write where it has a picture's suffix and there are not `many`, else the folder to write to.
+        output: the file to write where it has a suffix and there are not `many`, else the folder to write to.
             None writes beside the source, `photo.png` to `photo_x2.png` or `photo_1920x1080.png`; of a name that would
-            be too long for a file, the end of `photo` is left out. Formats that are read only become PNG.
+            be too long for a file, the end of `photo` is left out.
         max_pixels: of the source and of the result.
 
     Raises:
         PictureError: the source can't be read, or the target or a map can't be written.
         UsageError: scale or size is out of range, or the source would overwrite itself.
     """
-    header = (dicom.probe if dicom.is_dicom(source) else probe)(source, max_pixels=max_pixels)
-    if header.format == "DICOM" and asked != Asked():
-        raise UsageError(f"{shown(source)} is a DICOM file, which has no checks and no maps. Leave them out.")
+    kind = kind_of(source)
+    header = kind.probe(source, max_pixels=max_pixels)
+    if options.asked != Asked() and not kind.checks:
+        raise UsageError(f"{shown(source)} is a {header.format} file, which has no checks and no maps. Leave them out.")
     width, height = target_size(header.width, header.height, scale, size)
-    if width * height * header.frames > max_pixels:
-        counted = f" in {header.frames} frames" if header.frames > 1 else ""
+    frames = header.frames if kind.counts_frames else 1
+    if width * height * frames > max_pixels:
+        counted = f" in {frames} frames" if frames > 1 else ""
         raise UsageError(
             f"{shown(source)} would become {width}x{height}{counted}, more than {max_pixels} pixels. Give a smaller "
             "scale, or a larger --max-pixels."
@@ -161,16 +90,14 @@ def plan(
             raise UsageError(f"{shown(target)} can't be written: there is no folder {shown(target.parent)}.")
     else:
         how = f"{width}x{height}" if size is not None else f"x{scale or 2:g}"
-        stem, suffix = source.stem, source.suffix if header.format in SUFFIXES else ".png"
-        if header.format == "DICOM":  # often without a suffix, or with what only looks like one: 1.2.840.1
-            stem, suffix = (stem, source.suffix) if dicom.is_named(source) else (source.name, dicom.SUFFIXES[0])
-        target = (output or source.parent) / _name(stem, f"_{how}{suffix}", asked)
-    job = Job(source, target, header, width, height, overwrite, asked, wanted)
+        stem, suffix = kind.name(source, header)
+        target = (output or source.parent) / _name(stem, f"_{how}{suffix}", options.asked)
+    job = Job(kind, source, target, header, width, height, overwrite, options, wanted)
     for path in job.files:
         with suppress(OSError):  # most are not there
             if path.samefile(source):
                 raise UsageError(f"{shown(source)} would be overwritten by its own enlargement. Give another --output.")
-        job.writable(path, overwrite=overwrite)
+        kind.writable(job, path, overwrite=overwrite)
     return job
 
 
@@ -262,7 +189,7 @@ def _stale(jobs: Iterable[Job], upscaler: Upscaler, manifest: Manifest, watch: W
             continue
         try:
             for path, before in zip(job.files, made, strict=True):
-                job.writable(path, overwrite=overwrite or before is not None)
+                job.kind.writable(job, path, overwrite=overwrite or before is not None)
             left.append(replace(job, overwrite=overwrite or any(made)))
         except DRRNError as error:
             watch.failed(job.source, error)
@@ -322,7 +249,7 @@ def _name(stem: str, end: str, asked: Asked) -> str:
 def _costs(jobs: Iterable[Job], upscaler: Upscaler, watch: Watch) -> Iterator[tuple[Job, Estimate]]:
     for job in jobs:
         try:
-            cost = job.estimate(upscaler)
+            cost = job.kind.estimate(job, upscaler)
         except DRRNError as error:
             watch.failed(job.source, error)
         else:
@@ -343,39 +270,23 @@ def _enlarge(
     """Do one, and return the seconds it took and what was found."""
     began = perf_counter()
     seen = Seen.of(job.source) if manifest else None
-    pixels = job.header.width * job.header.height * job.header.frames
-    content = (dicom.read if job.medical else read)(job.source, max_pixels=pixels)  # a damaged file ends here
-    if seen and mark(job.source) != seen.mark:
-        raise PictureError(f"{shown(job.source)} has changed while it was read. Run it again.")
-    start()
+
+    def started() -> None:
+        same()
+        make_folder(job.target.parent)
+        start()
 
     def made(path: Path, temporary: Path) -> None:
+        same()
         if manifest and seen:
             manifest.add(path, temporary, source=job.source, seen=seen, recipe=job.recipe(upscaler))
 
-    if isinstance(content, Picture):
-        result, found = enlarge(upscaler, content, (job.width, job.height), job.asked, progress)
-        make_folder(job.target.parent)
-        pictures = [result, *found.maps(job.asked)]
-        _write(list(zip(pictures, job.files, strict=True)), made, overwrite=job.overwrite)
-    else:
-        values, found = enlarge_slices(upscaler, content, job.header, job.width, job.height, progress), Found()
-        derive(content.dataset, values, job.derived(upscaler))
-        make_folder(job.target.parent)
-        dicom.write(content.dataset, job.target, overwrite=job.overwrite, made=partial(made, job.target))
+    def same() -> None:
+        if seen and mark(job.source) != seen.mark:
+            raise PictureError(f"{shown(job.source)} has changed while it was read. Run it again.")
+
+    found = job.kind.enlarge(job, upscaler, start=started, progress=progress, made=made)
     if manifest:
         for path in job.files:
             manifest.forget_others(path)
     return perf_counter() - began, found
-
-
-def _write(pictures: Sequence[tuple[Picture, Path]], made: Callable[[Path, Path], None], *, overwrite: bool) -> None:
-    """Write what belongs together: all have been encoded and lie on the disk before the first gets its name."""
-    (picture, path), *others = pictures
-
-    def go_on(temporary: Path) -> None:
-        made(path, temporary)
-        if others:
-            _write(others, made, overwrite=overwrite)
-
-    write(picture, path, overwrite=overwrite, made=go_on)

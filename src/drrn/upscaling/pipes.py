@@ -9,9 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media import dicom
-from drrn.media.files import SUFFIXES, probe
 from drrn.upscaling.folders import Source
+from drrn.upscaling.kinds import kind_of
 
 PIPE = Path("-")
 CHUNK = 1 << 20
@@ -50,10 +49,8 @@ def piped(asked: Source, max_pixels: int) -> Iterator[Source]:
 
 
 def _suffix(given: Path, max_pixels: int) -> str:
-    if dicom.is_dicom(given):
-        return dicom.SUFFIXES[0]
-    form = probe(given, max_pixels=max_pixels).format
-    return SUFFIXES[form if form in SUFFIXES else "PNG"][0]
+    kind = kind_of(given)
+    return kind.name(Path(given.stem), kind.probe(given, max_pixels=max_pixels))[1]
 
 
 def _take(to: Path, most: int) -> None:

@@ -7,16 +7,77 @@ measurement are kept out of it.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drrn.core.resize import imresize
 from drrn.errors import UsageError
-from drrn.media.dicom import MOST_BYTES, Slices
+from drrn.media import dicom
+from drrn.media.derivation import derive
 from drrn.media.opening import Header
 from drrn.media.picture import Picture
+from drrn.upscaling.consistency import Found
 from drrn.upscaling.upscaler import Estimate, Upscaler, spread
+
+if TYPE_CHECKING:
+    from drrn.upscaling.kinds import Job, Made
+
+
+class Slices:
+    """See `drrn.upscaling.kinds.Kind`."""
+
+    checks: Final = False
+    counts_frames: Final = True
+    warning: Final = "Enlarged DICOM files are not for diagnosis."
+
+    def knows(self, path: Path) -> bool:
+        return dicom.is_dicom(path)
+
+    def gathers(self, path: Path) -> bool:
+        """By its suffix; or by its content, where it has none, or one as of the UIDs that are names of many."""
+        if dicom.is_named(path):
+            return True
+        plain = not path.suffix or path.suffix[1:].isdigit()
+        return plain and path.name != "DICOMDIR" and dicom.is_dicom(path)  # that is a list of others
+
+    def probe(self, source: Path, *, max_pixels: int) -> Header:
+        return dicom.probe(source, max_pixels=max_pixels)
+
+    def name(self, source: Path, header: Header) -> tuple[str, str]:
+        """Often it has no suffix, or what only looks like one: 1.2.840.1."""
+        return (source.stem, source.suffix) if dicom.is_named(source) else (source.name, dicom.SUFFIXES[0])
+
+    def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
+        dicom.writable(path, job.width, job.height, overwrite=overwrite)
+
+    def changes(self, job: "Job") -> tuple[str, ...]:
+        return job.header.converted
+
+    def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
+        return estimate(upscaler, job.header, job.width, job.height)
+
+    def enlarge(
+        self,
+        job: "Job",
+        upscaler: Upscaler,
+        *,
+        start: Callable[[], None],
+        progress: Callable[[float], None],
+        made: "Made",
+    ) -> Found:
+        slices = dicom.read(job.source, max_pixels=job.header.pixels)
+        start()
+        values = enlarge_slices(upscaler, slices, job.header, job.width, job.height, progress)
+        derive(slices.dataset, values, job.derived(upscaler))
+        dicom.write(slices.dataset, job.target, overwrite=job.overwrite, made=partial(made, job.target))
+        return Found()
+
+
+SLICES: Final = Slices()
 
 
 def estimate(upscaler: Upscaler, header: Header, width: int, height: int) -> Estimate:
@@ -26,10 +87,10 @@ def estimate(upscaler: Upscaler, header: Header, width: int, height: int) -> Est
         UsageError: it does not fit into the upscaler's memory, or into a file.
     """
     result = width * height * _bytes_per_pixel(header) * header.frames
-    if result > MOST_BYTES:
+    if result > dicom.MOST_BYTES:
         raise UsageError(
-            f"{width}x{height} pixels in {header.frames} frames are {result:,} bytes, and DICOM holds {MOST_BYTES:,}. "
-            "Give a smaller scale."
+            f"{width}x{height} pixels in {header.frames} frames are {result:,} bytes, and DICOM holds "
+            f"{dicom.MOST_BYTES:,}. Give a smaller scale."
         )
     one = _beside(upscaler, header, width, height).estimate(header.width, header.height, size=(width, height))
     held = _held(header, width, height)
@@ -37,7 +98,7 @@ def estimate(upscaler: Upscaler, header: Header, width: int, height: int) -> Est
 
 
 def enlarge_slices(
-    upscaler: Upscaler, slices: Slices, header: Header, width: int, height: int, progress: Callable[[float], None]
+    upscaler: Upscaler, slices: dicom.Slices, header: Header, width: int, height: int, progress: Callable[[float], None]
 ) -> NDArray[np.integer]:
     """(frames, height, width, channels), to be stored in place of `slices.values`.
 
@@ -74,7 +135,7 @@ def enlarge_slices(
     return larger
 
 
-def _range(slices: Slices) -> tuple[int, int]:
+def _range(slices: dicom.Slices) -> tuple[int, int]:
     """The stored values that are 0 and 1 to the network."""
     if slices.values.shape[3] == 3:
         return slices.low, slices.high
@@ -86,7 +147,7 @@ def _range(slices: Slices) -> tuple[int, int]:
     return (most, least) if slices.inverted else (least, most)
 
 
-def _hidden(slices: Slices, frame: NDArray[np.integer]) -> NDArray[np.bool]:
+def _hidden(slices: dicom.Slices, frame: NDArray[np.integer]) -> NDArray[np.bool]:
     """(H, W): where there is no measurement."""
     if not slices.padding:
         return np.zeros(frame.shape[:2], bool)

@@ -1,0 +1,89 @@
+"""Single pictures, from file to file, with the maps that were asked for."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from drrn.media.files import SUFFIXES, changes, probe, read, writable, write
+from drrn.media.opening import Header
+from drrn.media.picture import Picture
+from drrn.upscaling.consistency import Found, enlarge
+from drrn.upscaling.upscaler import Estimate, Upscaler
+
+if TYPE_CHECKING:
+    from drrn.upscaling.kinds import Job, Made
+
+
+class Pictures:
+    """See `drrn.upscaling.kinds.Kind`."""
+
+    checks: Final = True
+    counts_frames: Final = True
+    warning: Final = ""
+
+    def knows(self, path: Path) -> bool:
+        """Whatever is no picture either, `probe` refuses."""
+        return True
+
+    def gathers(self, path: Path) -> bool:
+        return _is_named(path)
+
+    def probe(self, source: Path, *, max_pixels: int) -> Header:
+        return probe(source, max_pixels=max_pixels)
+
+    def name(self, source: Path, header: Header) -> tuple[str, str]:
+        """Formats that are read only become PNG."""
+        if header.format not in SUFFIXES:
+            return source.stem, ".png"
+        return source.stem, source.suffix or SUFFIXES[header.format][0]
+
+    def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
+        channels = job.header.channels if path == job.target else None
+        writable(path, job.width, job.height, alpha=job.header.alpha, channels=channels, overwrite=overwrite)
+
+    def changes(self, job: "Job") -> tuple[str, ...]:
+        return changes(job.header, job.target)
+
+    def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
+        return upscaler.estimate(
+            job.header.width,
+            job.header.height,
+            size=(job.width, job.height),
+            alpha=job.header.alpha,
+            disagreement=job.options.asked.disagreement,
+        )
+
+    def enlarge(
+        self,
+        job: "Job",
+        upscaler: Upscaler,
+        *,
+        start: Callable[[], None],
+        progress: Callable[[float], None],
+        made: "Made",
+    ) -> Found:
+        picture = read(job.source, max_pixels=job.header.pixels)  # a damaged file ends here
+        start()
+        result, found = enlarge(upscaler, picture, (job.width, job.height), job.options.asked, progress)
+        results = [result, *found.maps(job.options.asked)]
+        _write(list(zip(results, job.files, strict=True)), made, overwrite=job.overwrite)
+        return found
+
+
+PICTURES: Final = Pictures()
+
+
+def _is_named(path: Path) -> bool:
+    return any(path.suffix.lower() in suffixes for suffixes in SUFFIXES.values())
+
+
+def _write(pictures: Sequence[tuple[Picture, Path]], made: "Made", *, overwrite: bool) -> None:
+    """Write what belongs together: all have been encoded and lie on the disk before the first gets its name."""
+    (picture, path), *others = pictures
+
+    def go_on(temporary: Path) -> None:
+        made(path, temporary)
+        if others:
+            _write(others, made, overwrite=overwrite)
+
+    write(picture, path, overwrite=overwrite, made=go_on)
