@@ -27,23 +27,31 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def by_hand(values: np.ndarray, low: int, high: int) -> np.ndarray:
+def by_hand(values: np.ndarray, low: int, high: int, between: tuple[int, int] | None = None) -> np.ndarray:
     """The same plane through the network alone, by what the documents say."""
-    least, most = float(values.min()), float(values.max())
+    least, most = map(float, between or (values.min(), values.max()))
     ilr = imresize(((values - least) / (most - least)).astype(np.float32), *(2 * side for side in values.shape))
     engine = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1).engine
     sr = engine.run(ilr[None])[0]
     return np.rint(sr.astype(np.float64) * (most - least) + least).clip(low, high)
 
 
-@pytest.mark.parametrize(("name", "slope", "intercept"), [("CT_small", 1, -1024), ("MR_small", None, None)])
+@pytest.mark.parametrize(
+    ("name", "slope", "intercept", "between"),
+    [("CT_small", 1, -1024, (0, 4095)), ("MR_small", None, None, None)],  # of CT, -1024 to 3071 Hounsfield units
+)
 def test_values_are_those_of_the_plane_enlarged(
-    data: Path, here: Path, name: str, slope: int | None, intercept: int | None
+    data: Path,
+    here: Path,
+    name: str,
+    slope: int | None,
+    intercept: int | None,
+    between: tuple[int, int] | None,
 ) -> None:
     source = here / "slice.dcm"
     source.write_bytes((data / f"formats/medical/{name}.dcm").read_bytes())
     before, after = dcmread(source), enlarged(source)
-    wanted = by_hand(before.pixel_array, -(1 << 15), (1 << 15) - 1)
+    wanted = by_hand(before.pixel_array, -(1 << 15), (1 << 15) - 1, between)
     assert np.abs(after.pixel_array - wanted).max() <= 1
     assert (after.pixel_array == wanted).mean() > 0.999
     for keyword in ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PatientID", "StudyInstanceUID"):
@@ -52,6 +60,23 @@ def test_values_are_those_of_the_plane_enlarged(
         assert (after.RescaleSlope, after.RescaleIntercept) == (slope, intercept)
     assert after.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
     assert not {"SmallestImagePixelValue", "LargestImagePixelValue", "DataSetTrailingPadding"} & set(after.dir())
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        {"Modality": "CT", "RescaleSlope": 1, "RescaleIntercept": -1024},
+        {"Modality": "MR", "SmallestPixelValueInSeries": 0, "LargestPixelValueInSeries": 3000},
+    ],
+)
+def test_slices_of_a_series_are_enlarged_alike(here: Path, series: dict[str, Any]) -> None:
+    """What one slice has beside the organ that both show changes nothing of the organ."""
+    organ = smooth(64, 20)
+    bright = organ.copy()
+    bright[:4] += 1900
+    results = [enlarged(put(here / f"{n}.dcm", v.astype(np.uint16), **series)) for n, v in enumerate([organ, bright])]
+    assert (results[0].pixel_array[64:] == results[1].pixel_array[64:]).all()
+    assert (results[0].pixel_array[:8] != results[1].pixel_array[:8]).any()
 
 
 def test_outer_corners_stay_where_they_are(here: Path) -> None:

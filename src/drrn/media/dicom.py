@@ -46,6 +46,8 @@ IMPLICIT, EXPLICIT, DEFLATED, RLE = (
     f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".5")
 )  # transfer syntaxes
 PIXELS = 0x7FE00010
+HOUNSFIELD: Final = (-1024, 3071)
+"""What the usual 12 bits of CT hold."""
 GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 COLOUR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422")
 NO_PICTURES: Final = ("SEG", "RTDOSE")
@@ -68,6 +70,8 @@ class Slices:
     """The least and the largest value that stand for no measurement."""
     filler: int
     """The one of these that is written."""
+    series: tuple[int, int] | None
+    """The least and the largest value of all slices of its series, as far as a single one tells."""
     dataset: "Dataset"
     """The header, without pixels."""
 
@@ -150,7 +154,7 @@ def read(path: Path, *, max_pixels: int) -> Slices:
             first, last = (int(stored(int(end))) for end in ends)
             padding, filler = (min(first, last), max(first, last)), first
         inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-        return Slices(values, low, high, inverted, padding, filler, dataset)
+        return Slices(values, low, high, inverted, padding, filler, _of_series(dataset, low, high), dataset)
 
 
 def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Path], None]) -> None:
@@ -304,6 +308,18 @@ def _check_length(header: Header, dataset: "Dataset", syntax: str, name: str, le
         raise PictureError(
             f"{name} is a DICOM file that is damaged or cut short: its pixels are not as many as it says."
         )
+
+
+def _of_series(dataset: "Dataset", low: int, high: int) -> tuple[int, int] | None:
+    """By what the header says of it, or, of CT, by the numbers that Hounsfield units are."""
+    ends = [dataset.get(f"{which}PixelValueInSeries") for which in ("Smallest", "Largest")]
+    if None in ends and dataset.get("Modality") == "CT" and dataset.get("RescaleType", "HU") in ("HU", None):
+        slope, intercept = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
+        ends = [(unit - intercept) / slope for unit in HOUNSFIELD]
+    if None in ends or not np.isfinite(ends).all():
+        return None
+    least, most = (int(np.clip(round(float(end)), low, high)) for end in sorted(ends))
+    return (least, most) if least < most else None
 
 
 def _pixels(file: BinaryIO, scanned: _Scanned) -> bytes:

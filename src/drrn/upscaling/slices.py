@@ -1,6 +1,7 @@
 """Frames of stored values become larger frames of stored values, as a DICOM file has them.
 
-The network sees grey values as a photograph's, in [0, 1] over those that the file has; colours over their whole range.
+The network sees grey values as a photograph's, in [0, 1] over those of the series, where a file tells, else over its
+own; colours over their whole range.
 What comes back is rounded, and clipped to what the file's bits can hold, to nothing narrower. Values that stand for no
 measurement are kept out of it.
 """
@@ -139,12 +140,17 @@ def _range(slices: dicom.Slices) -> tuple[int, int]:
     """The stored values that are 0 and 1 to the network."""
     if slices.values.shape[3] == 3:
         return slices.low, slices.high
+    least, most = slices.series or _seen(slices)
+    return (most, least) if slices.inverted else (least, most)
+
+
+def _seen(slices: dicom.Slices) -> tuple[int, int]:
+    """The least and the largest measurement."""
     seen = slices.values
     if slices.padding:
         seen = seen[(seen < slices.padding[0]) | (seen > slices.padding[1])]
     least, most = (int(seen.min()), int(seen.max())) if seen.size else (slices.low, slices.high)
-    most = max(most, least + 1)
-    return (most, least) if slices.inverted else (least, most)
+    return least, max(most, least + 1)
 
 
 def _hidden(slices: dicom.Slices, frame: NDArray[np.integer]) -> NDArray[np.bool]:
