@@ -278,6 +278,15 @@ def command(*args: str, code: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=60)
 
 
+def test_who_stops_reading_ends_it_quietly() -> None:
+    words = [sys.executable, "-m", "drrn", "models", "show"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_help_is_instant_because_it_imports_no_torch() -> None:
     """The time itself is measured by `make bench`; here, what would make it long must not be imported."""
     for args in (["--help"], ["upscale", "--help"], ["train", "--help"], ["tune", "--help"], ["--version"]):

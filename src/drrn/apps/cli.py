@@ -1,9 +1,10 @@
 """The `drrn` command: it parses, calls one function, and turns what went wrong into a line and an exit code.
 
 Exit codes: 0 done, 1 a bug (with its traceback), 2 bad input or usage (one line), 3 some files of many failed (listed),
-130 and 143 stopped by a signal.
+130 and 143 stopped by a signal, 141 nobody reads what it prints.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -84,11 +85,15 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         elif args and args[0] in STARTING:
             commands = {**COMMANDS, args[0]: STARTING[args[0]](*defaults_in(args))}
         code = tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, description=ABOUT)
+        sys.stdout.flush()
     except DRRNError as error:
         print(f"drrn: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130
+    except BrokenPipeError:  # who read what is printed has left: `drrn models show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is printed at the end
+        code = 141  # as where SIGPIPE ends a program
     # libvips calls Python to log, and what a signal raises in there is lost
     sys.exit(128 + asked[0] if asked else code)
 
