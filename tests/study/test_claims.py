@@ -122,9 +122,9 @@ def test_a_contrast_is_the_weighted_sum_over_common_seeds_and_pictures() -> None
     found = contrast(results, minus(units(4, 6), units(1)), psnr)
     assert found
     by_hand = [
-        np.mean(list(results.by_name["B1U4"][seed].psnrs.values())) / 2
-        + np.mean(list(results.by_name["B1U6"][seed].psnrs.values())) / 2
-        - np.mean(list(results.by_name["B1U1"][seed].psnrs.values()))
+        np.mean(results.by_name["B1U4"][seed].psnrs) / 2
+        + np.mean(results.by_name["B1U6"][seed].psnrs) / 2
+        - np.mean(results.by_name["B1U1"][seed].psnrs)
         for seed in results.seeds
     ]
     assert found.mean == pytest.approx(np.mean(by_hand))

@@ -102,7 +102,7 @@ def contrast(results: Results, weights: Mapping[str, float], measure: Measure) -
 
 def psnr(result: Result) -> Values | None:
     """dB, of each picture of the first set."""
-    return np.array(list(result.psnrs.values())) if result.psnrs else None
+    return np.array(result.psnrs) if result.psnrs else None
 
 
 def gap(result: Result) -> Values | None:

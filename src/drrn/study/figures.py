@@ -1,14 +1,12 @@
 """Results as figures: the report's 1 to 7 again, and those it lacks.
 
-Each is a pure function of `Results`, and None where what it compares was not run. Curves are means over the seeds that
-still run at that epoch, in a band from the least to the greatest; they end in a dot, or in a cross where a seed
-diverged.
+Each is a pure function of `Results`, and None where what it compares was not run. Curves are means over the seeds, one
+that has ended being taken to stay as it is, in a band from the least to the greatest; they end in a dot, or in a cross
+where a seed diverged.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import zip_longest
 from math import inf
-from pathlib import Path
 from statistics import fmean
 from textwrap import fill
 from typing import Any, Literal, NamedTuple
@@ -17,11 +15,11 @@ import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
-from drrn.atomic import atomic
 from drrn.evaluation.benchmark import Row
 from drrn.evaluation.plot import INK, OTHERS, OURS
+from drrn.study.drawing import DOTTED, LOOK, STEPS, level, line, logarithmic
 from drrn.study.experiments import (
     BASE,
     BLOCKS,
@@ -45,25 +43,6 @@ STYLES: dict[str, dict[str, Any]] = {
     NO_RESIDUAL.name: {"color": "#333333", "linestyle": (0, (1, 1))},
 }
 """Of lines, told apart by the colour-blind and in print."""
-DOTTED: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1.0}
-"""Of what is there for comparison."""
-LOOK: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#e6e9ec",
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "lines.markersize": 4,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-}
 Name = Literal["train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 TITLES: dict[Name, str] = {
     "train_loss": "training loss",
@@ -71,8 +50,6 @@ TITLES: dict[Name, str] = {
     "train_accuracy": "training accuracy",
     "val_accuracy": "validation accuracy",
 }
-STEPS = [1, 2, 5, 10]
-"""Of ticks."""
 MEASURES = {"PSNR in dB": "more", "SSIM": "more", "MS-SSIM": "more", "FLIP": "less"}
 """What pictures are judged by, and whether more or less of it is better."""
 
@@ -133,10 +110,10 @@ def residual_curves(results: Results) -> Figure | None:
             psnr = f": {fmean(psnrs):.2f} dB on test pictures" if (psnrs := _psnrs(runs)) else ""
             _curve(axes, runs, name, experiment + psnr, **STYLES[experiment])
         if "loss" in name:
-            _level(axes, constant, "what one constant colour gets")
+            level(axes, constant, "what one constant colour gets")
         axes.label_outer()
     # the first epoch of a training may be far above, which would flatten all the others
-    _logarithmic(figure.axes[0], most=2 * constant)
+    logarithmic(figure.axes[0], most=2 * constant)
     _names(figure)
     return figure
 
@@ -207,7 +184,7 @@ def trade_off(results: Results) -> Figure | None:
         axes.plot([each.cost for each in points], [each.psnr for each in points], "o", color=OTHERS)
         axes.plot([each.cost for each in best], [each.psnr for each in best], "o-", color=OURS, drawstyle="steps-post")
         axes.set(xlabel=what, ylabel="PSNR in dB")
-        _logarithmic(axes, "x")
+        logarithmic(axes, "x")
         _named(axes, best)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.3 * (high - low))  # room for the names
@@ -232,9 +209,9 @@ def gradients(results: Results) -> Figure | None:
     when = {"start": "before the training", "end": "after it"}
     for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), when.items(), strict=True):
         for name in chosen.by_name:
-            _line(axes, [run.gradients.get(key, ()) for run in chosen.of(name)], name, **STYLES[name])
+            line(axes, [run.gradients.get(key, ()) for run in chosen.of(name)], name, **STYLES[name])
         axes.set(title=f"norm of the gradient {title}", xlabel="layer, from the first to the last")
-    _logarithmic(figure.axes[0])
+    logarithmic(figure.axes[0])
     _names(figure)
     return figure
 
@@ -327,19 +304,6 @@ def draw(results: Results) -> dict[str, Figure]:
     return {name: figure for name, drawing in FIGURES.items() if (figure := drawing.draw(results))}
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write it as .png or .svg; the same figure gives the same bytes.
-
-    Raises:
-        DRRNError: the file can't be written.
-    """
-    metadata = {".png": {"Software": None}, ".svg": {"Date": None}}
-    if path.suffix not in metadata:
-        raise ValueError(f"`path` must end in .png or .svg, got {path}.")
-    with rc_context({"svg.hashsalt": "drrn", "svg.fonttype": "path"}), atomic(path) as temporary:
-        figure.savefig(temporary, dpi=160, metadata=metadata[path.suffix])
-
-
 def _measures(row: Row) -> dict[str, float]:
     """By `MEASURES`; not a number where no picture has one."""
     similar = [image.ms_ssim for image in row.images if image.ms_ssim is not None]
@@ -389,7 +353,7 @@ def _sizes(results: Results, experiments: Sequence[Experiment], what: Literal["u
         for name in above:
             # without bands: the seeds hold out other pictures each, and so many bands would hide the lines
             _curve(panels[name], chosen.of(experiment), name, str(number), band=False, color=colours[experiment])
-    _logarithmic(panels["val_loss"])
+    logarithmic(panels["val_loss"])
     figure.legend(
         *panels["val_loss"].get_legend_handles_labels(), loc="outside right upper", title=what, title_fontsize=8
     )
@@ -399,7 +363,7 @@ def _sizes(results: Results, experiments: Sequence[Experiment], what: Literal["u
     for each, values in psnrs.items():
         below.plot([numbers[each]] * len(values), values, "o", color=colours[each])
     bicubic = chosen.all[0].bicubic().psnr
-    _level(below, bicubic, f"bicubic {bicubic:.2f} dB")
+    level(below, bicubic, f"bicubic {bicubic:.2f} dB")
     below.margins(y=0.15)
     below.set(title="PSNR on test pictures in dB, a dot a seed, the line their mean", xlabel=what)
     below.set_xticks([*numbers.values()])
@@ -411,42 +375,8 @@ def _curve(axes: Axes, runs: Sequence[Result], name: Name, label: str, *, band: 
     diverged = sum(run.outcome == "diverged" for run in runs)
     label += f" ({diverged} of {len(runs)} diverged)" if diverged else ""
     values = [[getattr(row, name) for row in run.history] for run in runs]
-    _line(axes, values, label, "x" if diverged else "o", band=band, **style)
+    line(axes, values, label, "x" if diverged else "o", band=band, **style)
     axes.set(title=TITLES[name], xlabel="epoch")
-
-
-def _line(
-    axes: Axes, runs: Iterable[Sequence[float]], label: str, end: str = "", *, band: bool = True, **style: Any
-) -> None:
-    """The mean of `runs` at 1, 2, ..., of those that are that long, in a band from the least to the greatest."""
-    columns = [[value for value in column if value is not None] for column in zip_longest(*runs)]
-    x, means = range(1, len(columns) + 1), [*map(fmean, columns)]
-    axes.plot(x, means, label=label, linewidth=1.4, **style)
-    axes.plot(x[-1:], means[-1:], end, color=style["color"])
-    if band:
-        axes.fill_between(x, [*map(min, columns)], [*map(max, columns)], color=style["color"], alpha=0.15, linewidth=0)
-    axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=STEPS))
-
-
-def _level(axes: Axes, value: float, text: str) -> None:
-    """A dotted line across, with what it is."""
-    axes.axhline(value, **DOTTED)
-    below: dict[str, Any] = {"xytext": (0, -3), "textcoords": "offset points", "ha": "right", "va": "top"}
-    axes.annotate(text, (1, value), xycoords=axes.get_yaxis_transform(), **below, fontsize=8)
-
-
-def _logarithmic(axes: Axes, which: Literal["x", "y"] = "y", most: float = inf) -> None:
-    """With ticks to read, whether the values span decades or a part of one, and up to `most`."""
-    axes.set(**{f"{which}scale": "log"})
-    axes.minorticks_off()
-    axis = axes.yaxis if which == "y" else axes.xaxis
-    low, high = axis.get_view_interval()
-    if high > most:
-        axes.set(**{f"{which}lim": (low, high := most)})
-    if high < 1000 * low:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(5, steps=STEPS))
-        axis.set_major_formatter(StrMethodFormatter("{x:,.9g}"))
 
 
 def _named(axes: Axes, points: Iterable[Point]) -> None:

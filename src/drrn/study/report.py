@@ -14,8 +14,9 @@ from drrn.core.metrics import PROTOCOL
 from drrn.errors import StudyError
 from drrn.evaluation.benchmark import Row
 from drrn.study.claims import MARGIN, Finding, Part, judge, missing
+from drrn.study.drawing import save
 from drrn.study.experiments import BASE, BUDGETS, LISTS, Budget
-from drrn.study.figures import FIGURES, draw, save
+from drrn.study.figures import FIGURES, draw
 from drrn.study.intervals import Interval
 from drrn.study.page import to_html
 from drrn.study.result import HELD_OUT, Result, Results

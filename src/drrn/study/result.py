@@ -88,14 +88,14 @@ class Result:
         return list(dict.fromkeys(row.data for row in self.scores))
 
     @property
-    def psnrs(self) -> dict[str, float]:
-        """dB, by picture of the first set; empty where there are no scores."""
+    def psnrs(self) -> list[float]:
+        """dB, picture by picture of the first set; empty where there are no scores."""
         row = self.row()
-        return {image.name: image.psnr for image in row.images} if row else {}
+        return [image.psnr for image in row.images] if row else []
 
     @property
     def psnr(self) -> float | None:
-        return fmean(self.psnrs.values()) if self.psnrs else None
+        return fmean(self.psnrs) if self.psnrs else None
 
     @property
     def training_seconds(self) -> float:
@@ -186,7 +186,8 @@ class Results:
     @property
     def same_pictures(self) -> bool:
         """Whether all were judged by the same pictures: each seed holds out others, where no set was named."""
-        return len({tuple(result.psnrs) for result in self.all if result.psnrs}) == 1
+        rows = [row for result in self.all if (row := result.row())]
+        return len({tuple(image.name for image in row.images) for row in rows}) == 1
 
     def of(self, name: str) -> list[Result]:
         """The results of an experiment, a seed each; none where it was not run."""

@@ -1,0 +1,86 @@
+"""What is the same in all figures: how they look, a line of several runs, a level across, scales, the file."""
+
+from collections.abc import Iterable, Sequence
+from math import inf
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
+
+from drrn.atomic import atomic
+from drrn.evaluation.plot import INK
+
+DOTTED: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1.0}
+"""Of what is there for comparison."""
+LOOK: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#e6e9ec",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "lines.markersize": 4,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+}
+STEPS = [1, 2, 5, 10]
+"""Of ticks."""
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write it as .png or .svg; the same figure gives the same bytes.
+
+    Raises:
+        DRRNError: the file can't be written.
+    """
+    metadata = {".png": {"Software": None}, ".svg": {"Date": None}}
+    if path.suffix not in metadata:
+        raise ValueError(f"`path` must end in .png or .svg, got {path}.")
+    with rc_context({"svg.hashsalt": "drrn", "svg.fonttype": "path"}), atomic(path) as temporary:
+        figure.savefig(temporary, dpi=160, metadata=metadata[path.suffix])
+
+
+def line(
+    axes: Axes, runs: Iterable[Sequence[float]], label: str, end: str = "", *, band: bool = True, **style: Any
+) -> None:
+    """The mean of `runs` at 1, 2, ..., in a band from the least to the greatest; none where `runs` are all empty."""
+    kept = [run for run in runs if run]
+    longest = max(map(len, kept), default=0)
+    columns = [*zip(*([*run, *[run[-1]] * (longest - len(run))] for run in kept), strict=True)]
+    x, means = range(1, len(columns) + 1), [*map(fmean, columns)]
+    axes.plot(x, means, label=label, linewidth=1.4, **style)
+    axes.plot(x[-1:], means[-1:], end, color=style["color"])
+    if band:
+        axes.fill_between(x, [*map(min, columns)], [*map(max, columns)], color=style["color"], alpha=0.15, linewidth=0)
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=STEPS))
+
+
+def level(axes: Axes, value: float, text: str) -> None:
+    """A dotted line across, with what it is."""
+    axes.axhline(value, **DOTTED)
+    below: dict[str, Any] = {"xytext": (0, -3), "textcoords": "offset points", "ha": "right", "va": "top"}
+    axes.annotate(text, (1, value), xycoords=axes.get_yaxis_transform(), **below, fontsize=8)
+
+
+def logarithmic(axes: Axes, which: Literal["x", "y"] = "y", most: float = inf) -> None:
+    """With ticks to read, whether the values span decades or a part of one, and up to `most`."""
+    axes.set(**{f"{which}scale": "log"})
+    axes.minorticks_off()
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    low, high = axis.get_view_interval()
+    if high > most:
+        axes.set(**{f"{which}lim": (low, high := most)})
+    if high < 1000 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(5, steps=STEPS))
+        axis.set_major_formatter(StrMethodFormatter("{x:,.9g}"))
