@@ -1,0 +1,509 @@
+"""GIF, animated PNG and animated WebP: what is seen of a file, and what of it is in the file that is made of it."""
+
+import random
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from drrn.errors import PictureError
+from drrn.media import files
+from drrn.media.animation import Animation, changes, is_animated, probe, read, writable, write
+from drrn.media.frames import Samples, blended, patches, ticks
+from tests.media import moving
+from tests.media.moving import CLEAR, KEEP, RESTORE, Step, as_pillow_has_them, multiplied, shown
+
+SIZE = (18, 14)
+FORMS = ("gif", "png", "webp")
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+MAKERS: dict[str, Callable[..., bytes]] = {"gif": moving.gif, "png": moving.png, "webp": moving.webp}
+
+
+def put(content: bytes, path: Path) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def refused(content: bytes, path: Path, match: str, **limits: int) -> None:
+    with pytest.raises(PictureError, match=match) as met:
+        read(put(content, path), **limits)
+    assert len(str(met.value).splitlines()) == 1 and path.name in str(met.value)
+
+
+def samples_of(chance: np.random.Generator, height: int, width: int, *, deep: bool = False, alpha: str = "any") -> Any:
+    """RGBA of few colours, as a GIF can hold them."""
+    top = 65535 if deep else 255
+    kind = np.uint16 if deep else np.uint8
+    samples = chance.integers(0, top, (6, 4), endpoint=True)[chance.integers(0, 6, (height, width))].astype(kind)
+    if alpha != "any":
+        samples[..., 3] = top if alpha == "opaque" else top * chance.integers(0, 2, (height, width))
+    return samples
+
+
+def steps_of(seed: int, *, deep: bool = False, alpha: str = "any", after: int | None = None) -> list[Step]:
+    """A frame that fills the canvas, and five that lie on it."""
+    chance = np.random.default_rng(seed)
+    steps = []
+    for number in range(6):
+        left, top = (2 * int(chance.integers(0, 4)), 2 * int(chance.integers(0, 3))) if number else (0, 0)
+        height, width = (int(chance.integers(1, 9)), int(chance.integers(1, 11))) if number else (SIZE[1], SIZE[0])
+        samples = samples_of(chance, height, width, deep=deep, alpha=alpha)
+        then = int(chance.integers(0, 3)) if after is None else after
+        steps.append(Step(samples, left, top, then, bool(chance.integers(0, 2)), (int(chance.integers(2, 30)), 100)))
+    return steps
+
+
+def frames_of(animation: Animation) -> list[Samples]:
+    return list(animation.frames())
+
+
+def same(ours: Samples, truth: Samples) -> bool:
+    """Within rounding, which is done once a frame."""
+    return bool(np.abs(multiplied(ours) - truth).max() <= 2.5 / np.iinfo(ours.dtype).max)
+
+
+# What is seen
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("after", [KEEP, CLEAR, RESTORE, None])
+def test_a_png_is_composed_by_the_book(after: int | None, deep: bool, tmp_path: Path) -> None:
+    for seed in range(3):
+        steps = steps_of(seed, deep=deep, after=after)
+        animation = read(put(moving.png(steps, SIZE), tmp_path / "a.png"))
+        assert animation.header.bits == (16 if deep else 8) and animation.header.alpha
+        for ours, truth in zip(frames_of(animation), shown(steps, *SIZE), strict=True):
+            assert same(ours, truth)
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("after", [KEEP, CLEAR, RESTORE, None])
+def test_a_gif_is_composed_by_the_book(after: int | None, own: bool, tmp_path: Path) -> None:
+    for seed in range(3):
+        steps = [step._replace(over=True) for step in steps_of(seed, alpha="hard", after=after)]
+        if not own:  # all of one palette
+            colours = np.unique(steps[0].samples[steps[0].samples[..., 3] > 0][:, :3], axis=0)
+            for step in steps[1:]:
+                step.samples[..., :3] = colours[step.samples[..., 0] % len(colours)]
+        animation = read(put(moving.gif(steps, SIZE, own=own), tmp_path / "a.gif"))
+        for ours, truth in zip(frames_of(animation), shown(steps, *SIZE), strict=True):
+            assert np.array_equal(multiplied(ours), truth)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("after", [KEEP, CLEAR, None])
+def test_a_webp_is_composed_as_its_own_library_does(after: int | None, lossless: bool, tmp_path: Path) -> None:
+    for seed in range(3):
+        steps = [step._replace(after=step.after % 2) for step in steps_of(seed, after=after)]
+        path = put(moving.webp(steps, SIZE, lossless=lossless), tmp_path / "a.webp")
+        theirs, durations, _ = as_pillow_has_them(path)
+        animation = read(path)
+        assert [float(each * 1000) for each in animation.header.seconds] == durations
+        for ours, frame in zip(frames_of(animation), theirs, strict=True):
+            assert np.abs(multiplied(ours) - multiplied(frame)).max() <= 3 / 255
+
+
+def test_published_animations_are_read_as_pillow_has_them(data: Path) -> None:
+    for name in (
+        "video/newtonscradle.gif",
+        "skimage/no_time_for_that_tiny.gif",
+        "pillow/dispose_bgnd_transparency.gif",
+        "pillow/no_palette.gif",
+    ):
+        path = data / "formats" / name
+        theirs, durations, loop = as_pillow_has_them(path)
+        animation = read(path)
+        header = animation.header
+        assert header == probe(path) and header.frames == len(theirs)
+        assert [float(each * 1000) for each in header.seconds] == durations
+        assert header.plays == (1 if loop is None else 0)
+        for ours, frame in zip(frames_of(animation), theirs, strict=True):
+            assert np.array_equal(multiplied(ours), multiplied(frame)), name
+    station = probe(data / "formats/pillow/iss634.apng")
+    assert (station.format, station.frames, station.plays, station.alpha) == ("PNG", 41, 0, True)
+
+
+def test_a_picture_that_is_no_frame_is_left_out(tmp_path: Path) -> None:
+    steps = steps_of(1)[1:]  # and then the first need not fill the canvas
+    path = put(
+        moving.png(steps, SIZE, hidden=samples_of(np.random.default_rng(0), SIZE[1], SIZE[0])), tmp_path / "a.png"
+    )
+    animation = read(path)
+    assert "without the picture that is no frame" in animation.header.converted
+    for ours, truth in zip(frames_of(animation), shown(steps, *SIZE), strict=True):
+        assert same(ours, truth)
+
+
+def test_palettes_grey_and_transparent_colours_are_read(tmp_path: Path) -> None:
+    chance = np.random.default_rng(4)
+    palette = chance.integers(0, 256, (7, 4)).astype(np.uint8)
+    steps = [
+        step._replace(samples=np.array(chance.integers(0, 7, step.samples.shape), np.uint8)) for step in steps_of(4)
+    ]
+    path = put(moving.png(steps, SIZE, palette=palette), tmp_path / "a.png")
+    animation = read(path)
+    assert animation.header.converted == ("palette to RGB and alpha",)
+    truth = shown([step._replace(samples=palette[step.samples[..., 0]]) for step in steps], *SIZE)
+    assert all(map(same, frames_of(animation), truth))
+    for deep in (False, True):
+        steps = steps_of(5, deep=deep)
+        for bands in ((0,), (0, 3)):
+            grey = [step._replace(samples=step.samples[..., [0, 0, 0, 3]].copy()) for step in steps]
+            key = int(grey[0].samples[0, 0, 0])
+            extra = moving.chunk(b"tRNS", struct.pack(">H", key)) if len(bands) == 1 else b""
+            animation = read(put(moving.png(grey, SIZE, bands=bands, extra=extra), path))
+            header = animation.header
+            assert (header.channels, header.bits, header.alpha) == (1, 16 if deep else 8, True)
+            if len(bands) == 1:
+                assert header.converted == ("a transparent colour to alpha",)
+                for step in grey:
+                    step.samples[..., 3] = np.where(step.samples[..., 0] == key, 0, np.iinfo(step.samples.dtype).max)
+            assert all(map(same, frames_of(animation), shown(grey, *SIZE)))
+
+
+def test_alpha_is_where_something_may_be_seen_through(tmp_path: Path) -> None:
+    full, hard = (samples_of(np.random.default_rng(2), 14, 18, alpha=alpha) for alpha in ("opaque", "hard"))
+    part = full[:4, :4]
+    for alpha, steps in (
+        (False, [Step(full), Step(hard), Step(part, 4, 4, RESTORE)]),
+        (False, [Step(full), Step(full, after=CLEAR), Step(full)]),
+        (True, [Step(full, after=CLEAR), Step(part)]),
+        (True, [Step(full, after=RESTORE), Step(hard)]),
+        (True, [Step(hard), Step(full)]),
+        (True, [Step(part), Step(full)]),
+    ):
+        animation = read(put(moving.gif(steps, SIZE), tmp_path / "a.gif"))
+        assert animation.header.alpha == alpha
+        assert all(frame.shape[2] == 3 + alpha for frame in animation.frames())
+        truth = shown(steps, *SIZE)
+        assert (min(frame[..., 3].min() for frame in truth) < 1) == alpha
+        assert all(
+            np.array_equal(multiplied(ours), each) for ours, each in zip(frames_of(animation), truth, strict=True)
+        )
+    steps = [Step(full), Step(hard, over=False), Step(full)]
+    assert read(put(moving.webp(steps, SIZE), tmp_path / "a.webp")).header.alpha
+
+
+def test_opaque_upon_transparent_in_part_stays_what_it_is() -> None:
+    above = np.array([[[200, 100, 50, 255], [200, 100, 50, 0], [200, 100, 50, 128]]], np.uint8)
+    below = np.array([[[10, 20, 30, 77], [10, 20, 30, 77], [10, 20, 30, 0]]], np.uint8)
+    assert np.array_equal(blended(below, above)[0], [above[0, 0], below[0, 1], above[0, 2]])
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_an_animation_is_turned_upright(orientation: int, tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x112] = orientation
+    steps = steps_of(3)
+    extra = moving.chunk(b"eXIf", tags.tobytes().removeprefix(b"Exif\0\0"))
+    animation = read(put(moving.png(steps, SIZE, extra=extra), tmp_path / "a.png"))
+    quarter = {1: 0, 3: 2, 6: 3}[orientation]
+    for ours, truth in zip(frames_of(animation), shown(steps, *SIZE), strict=True):
+        assert (animation.header.height, animation.header.width) == ours.shape[:2]
+        assert same(ours, np.rot90(truth, quarter))
+
+
+# What is written
+
+
+@pytest.mark.parametrize("target", FORMS)
+@pytest.mark.parametrize("source", FORMS)
+def test_frames_durations_and_loops_survive(source: str, target: str, tmp_path: Path) -> None:
+    for alpha, plays in (("opaque", 0), ("hard", 1), ("hard", 5)):
+        steps = [step._replace(over=True, after=step.after % 2) for step in steps_of(plays, alpha=alpha)]
+        steps.insert(3, Step(np.zeros((1, 1, 4), np.uint8), delay=(11, 100)))  # nothing changes
+        loops = {"loop": {0: 0, 1: None, 5: 4}[plays]} if source == "gif" else {"plays": plays}
+        path = put(MAKERS[source](steps, SIZE, **loops), tmp_path / f"a.{source}")
+        animation, out = read(path), tmp_path / f"b.{target}"
+        write(animation.frames(), out, animation, SIZE, overwrite=True)
+        theirs, durations, loop = as_pillow_has_them(out)
+        for frame, truth in zip(theirs, shown(steps, *SIZE), strict=True):
+            assert np.array_equal(multiplied(frame), truth)
+        assert durations == [step.delay[0] * 10 for step in steps]
+        assert loop == ({0: 0, 1: None, 5: 4} if target == "gif" else {0: 0, 1: 1, 5: 5})[plays]
+        again = read(out)
+        assert (again.header.seconds, again.header.plays) == (animation.header.seconds, plays)
+        assert all(map(np.array_equal, map(multiplied, frames_of(again)), map(multiplied, theirs)))
+
+
+@pytest.mark.parametrize("bands", [(0,), (0, 3), (0, 1, 2), (0, 1, 2, 3)])
+def test_sixteen_bits_stay_in_a_png_and_are_rounded_elsewhere(bands: tuple[int, ...], tmp_path: Path) -> None:
+    steps = steps_of(6, deep=True)
+    animation = read(put(moving.png(steps, SIZE, bands=bands), tmp_path / "a.png"))
+    first = frames_of(animation)
+    for target in ("png", "webp"):
+        write(animation.frames(), tmp_path / f"b.{target}", animation, SIZE)
+        again = read(tmp_path / f"b.{target}")
+        if target == "png":
+            assert all(map(np.array_equal, first, frames_of(again)))
+            continue
+        assert changes(animation.header, tmp_path / "b.webp") == ("16 bit to 8", "grey to RGB")[: 1 + (len(bands) < 3)]
+        for ours, deep in zip(frames_of(again), first, strict=True):
+            expected = np.round(multiplied(deep)[..., 3] * 255)
+            assert np.array_equal(multiplied(ours)[..., 3] * 255, expected)
+            assert np.abs(multiplied(ours) - multiplied(deep)).max() < 1 / 255
+
+
+def test_a_gif_of_many_colours_is_near_and_its_alpha_all_or_nothing(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 255, 48 * 40).reshape(40, 48).astype(np.uint8)
+    steps = [Step(np.dstack([np.roll(ramp, 9 * n, 1), ramp.T.reshape(40, 48), 255 - ramp, ramp])) for n in range(3)]
+    animation = read(put(moving.png(steps, (48, 40)), tmp_path / "a.png"))
+    told = changes(animation.header, tmp_path / "b.gif")
+    assert told == ("more than 256 colours to a palette", "alpha to all or nothing")
+    write(animation.frames(), tmp_path / "b.gif", animation, (48, 40))
+    for theirs, truth in zip(as_pillow_has_them(tmp_path / "b.gif")[0], shown(steps, 48, 40), strict=True):
+        assert np.array_equal(theirs[..., 3] > 0, truth[..., 3] >= 0.5)
+        seen = theirs[..., 3] > 0
+        apart = np.abs(theirs[seen][:, :3] - truth[seen][:, :3] / truth[seen][:, 3:] * 255)
+        assert apart.mean() < 12
+
+
+def test_only_what_changes_is_written(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    still = samples_of(chance, 64, 64, alpha="opaque")
+    moves = [still.copy() for _ in range(5)]
+    for number, frame in enumerate(moves):
+        frame[8 + number : 12 + number, 20:30, 0] ^= 255
+    animation = read(put(moving.png([Step(frame) for frame in moves], (64, 64)), tmp_path / "a.png"))
+    alone = read(put(moving.png([Step(moves[0]), Step(still[:1, :1])], (64, 64)), tmp_path / "one.png"))
+    for target in FORMS:
+        write(animation.frames(), tmp_path / f"b.{target}", animation, (64, 64))
+        write(alone.frames(), tmp_path / f"c.{target}", alone, (64, 64))
+        sizes = [(tmp_path / f"{name}.{target}").stat().st_size for name in "bc"]
+        assert sizes[0] < sizes[1] + 4 * 500, target
+    assert [patch.samples.shape for patch in patches(frame for frame in moves)][1:] == [(5, 10, 4)] * 4
+
+
+def test_notes_are_kept_or_left_and_said(tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x10F], tags[0x11A], tags[0x11B], tags[0x128], tags[0x112] = "Maker", 100.0, 100.0, 2, 6
+    path = tmp_path / "a.png"
+    photo = Image.fromarray(samples_of(np.random.default_rng(0), 12, 20))
+    photo.save(
+        path, save_all=True, append_images=[photo.transpose(Image.Transpose.ROTATE_180)], exif=tags, icc_profile=ICC
+    )
+    animation = read(path)
+    assert animation.header.holds == ("ICC", "EXIF", "dpi") and animation.header.width == 12
+    big = [frame.repeat(2, 0).repeat(2, 1) for frame in frames_of(animation)]
+    for target in ("png", "webp"):
+        write(big, tmp_path / f"b.{target}", animation, (24, 40))
+        with Image.open(tmp_path / f"b.{target}") as image:
+            found = image.getexif()
+            assert image.info["icc_profile"] == ICC and getattr(image, "n_frames", 1) == 2 and image.size == (24, 40)
+            assert (found[0x10F], found[0x112], float(found[0x11A])) == ("Maker", 1, 200.0)
+        assert read(tmp_path / f"b.{target}").header.holds == ("ICC", "EXIF", "dpi")
+        assert not [word for word in changes(animation.header, tmp_path / f"b.{target}") if "without" in word]
+    told = changes(animation.header, tmp_path / "b.gif")
+    assert told[-3:] == ("without ICC", "without EXIF", "without dpi")
+
+
+def test_xmp_and_the_background_go_on(tmp_path: Path) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">a note</x:xmpmeta>'
+    whole = moving.webp(steps_of(0), SIZE, back=b"\1\2\3\4", plays=3)
+    note = b"XMP " + struct.pack("<L", len(xmp)) + xmp
+    content = whole[:4] + struct.pack("<L", len(whole) - 8 + len(note)) + whole[8:] + note
+    animation = read(put(content[:20] + bytes([content[20] | 4]) + content[21:], tmp_path / "a.webp"))
+    assert animation.notes.xmp == xmp and animation.background == b"\1\2\3\4"
+    write(animation.frames(), tmp_path / "b.webp", animation, SIZE)
+    again = read(tmp_path / "b.webp")
+    assert (again.notes.xmp, again.background, again.header.plays) == (xmp, b"\1\2\3\4", 3)
+    with Image.open(tmp_path / "b.webp") as image:
+        assert image.info["xmp"] == xmp and image.info["background"] == (3, 2, 1, 4)
+
+
+def test_what_frames_raise_leaves_nothing(tmp_path: Path) -> None:
+    animation = read(put(moving.png(steps_of(0), SIZE), tmp_path / "a.png"))
+
+    def broken() -> Iterator[Samples]:
+        yield next(animation.frames())
+        raise KeyboardInterrupt
+
+    for target in FORMS:
+        with pytest.raises(KeyboardInterrupt):
+            write(broken(), tmp_path / f"b.{target}", animation, SIZE)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+# Time
+
+
+def test_frames_stay_in_time_when_their_durations_are_rounded() -> None:
+    film = [Fraction(1, 30)] * 300
+    told = ticks(film, 100, 65535)
+    assert set(told) == {3, 4} and sum(told) == 1000
+    assert ticks([Fraction(1, 60)] * 4, 100, 65535) == [2] * 4  # 1 would be taken for 10
+    assert ticks([Fraction(1, 60)] * 3 + [Fraction(1)], 100, 65535) == [2, 2, 2, 100]  # nothing to be made up for
+    assert ticks([Fraction(0), Fraction(1, 100), Fraction(1000)], 100, 65535) == [0, 1, 65535]
+    assert ticks([Fraction(16, 1000), Fraction(1, 100)], 1000, 1 << 24) == [16, 10]
+
+
+def test_durations_are_exact_in_a_png_and_said_elsewhere(tmp_path: Path) -> None:
+    delays = [(1, 30), (0, 1), (7, 0), (65535, 1), (1, 65535), (5, 100)]
+    steps = [step._replace(delay=delay) for step, delay in zip(steps_of(0), delays, strict=True)]
+    animation = read(put(moving.png(steps, SIZE), tmp_path / "a.png"))
+    seconds = (Fraction(1, 30), Fraction(0), Fraction(7, 100), Fraction(65535), Fraction(1, 65535), Fraction(1, 20))
+    assert animation.header.seconds == seconds
+    for target, word in (("png", None), ("webp", "durations to 1/1000 s"), ("gif", "durations to 1/100 s")):
+        write(animation.frames(), tmp_path / f"b.{target}", animation, SIZE)
+        said = changes(animation.header, tmp_path / f"b.{target}")
+        assert word in said if word else not said
+        again = probe(tmp_path / f"b.{target}").seconds
+        most, rate = {"png": (65535, 1), "webp": ((1 << 24) - 1, 1000), "gif": (65535, 100)}[target]
+        for ours, truth in zip(again, seconds, strict=True):
+            off = abs(ours - min(truth, Fraction(most, rate)))
+            assert off == 0 if target == "png" else off <= Fraction(1, rate)
+    header = animation.header._replace(seconds=(Fraction(1, 20), Fraction(3)), plays=70_000)
+    assert changes(header, tmp_path / "b.webp") == ("shown 70,000 times to 65,535",)
+    assert "durations to 1/100 s" not in changes(header, tmp_path / "b.gif")
+    long = animation.header._replace(seconds=(Fraction(16_777_215, 1000),))
+    assert changes(long, tmp_path / "b.png") == ("durations rounded",)
+
+
+# What is refused
+
+
+def test_the_room_of_pictures_says_that_one_is_expected(tmp_path: Path) -> None:
+    for form in FORMS:
+        path = put(MAKERS[form](steps_of(0, alpha="hard"), SIZE), tmp_path / f"a.{form}")
+        assert is_animated(path)
+        for look in (files.read, files.probe):
+            with pytest.raises(PictureError, match="is animated; a single picture was expected"):
+                look(path)
+
+
+def test_a_single_frame_is_a_picture(tmp_path: Path) -> None:
+    for form in FORMS:
+        path = put(MAKERS[form](steps_of(0, alpha="hard")[:1], SIZE), tmp_path / f"a.{form}")
+        assert not is_animated(path) and files.read(path).width == SIZE[0]
+        with pytest.raises(PictureError, match="is no animated GIF, PNG or WebP"):
+            read(path)
+    assert not is_animated(tmp_path) and not is_animated(tmp_path / "missing.gif")
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("a.jpg", "JPEG holds no animation; use gif, png or webp"),
+        ("a.tif", "TIFF holds no animation"),
+        ("a.bmp", "BMP holds no animation"),
+        ("a.mp4", "the suffix of an animation must be one of .gif, .png, .apng, .webp"),
+        ("a", "the suffix of an animation"),
+        ("there.gif", "exists"),
+    ],
+)
+def test_what_can_not_be_written_is_refused_before_any_work(name: str, match: str, tmp_path: Path) -> None:
+    (tmp_path / "there.gif").touch()
+    with pytest.raises(PictureError, match=match):
+        writable(tmp_path / name, 4, 4)
+    assert writable(tmp_path / "there.gif", 4, 4, overwrite=True) == "GIF"
+    assert writable(tmp_path / "a.apng", 1 << 20, 1) == "PNG"
+
+
+def test_sides_and_profiles_that_a_format_lacks_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match="GIF holds 65535 pixels a side"):
+        writable(tmp_path / "a.gif", 65536, 1)
+    with pytest.raises(PictureError, match="WebP holds 16383 pixels a side"):
+        writable(tmp_path / "a.webp", 1, 16384)
+    with pytest.raises(PictureError, match="no grey ICC profile"):
+        writable(tmp_path / "a.webp", 1, 1, icc=bytes(16) + b"GRAY")
+
+
+def test_hostile_gifs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    steps = steps_of(0, alpha="hard")
+    whole = moving.gif(steps, SIZE)
+    frame = struct.pack("<BHHHHB", 0x2C, 0, 0, 1, 1, 0) + b"\2\2\x44\1\0"
+    head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6)
+    refused(head + frame * 200_000 + b";", path, "has over 16,384 frames")
+    huge = head[:6] + struct.pack("<HH", 65535, 65535) + head[10:]
+    refused(huge + frame * 2 + b";", path, r"8,589,672,450 pixels; the limit is 100,000,000")
+    refused(whole, path, "the limit is 1,000 ", max_pixels=1000)
+    refused(head[:6] + bytes(4) + head[10:] + frame * 2 + b";", path, "lies outside")
+    refused(head + frame + frame.replace(b"\1\0\1\0", b"\2\0\1\0") + b";", path, "lies outside")
+    refused(head + frame + frame.replace(b"\1\0\1\0", b"\1\0\0\0") + b";", path, "lies outside")
+    refused(head + frame * 2, path, "ends too early")
+    refused(head + frame * 2 + b"\x33;", path, "unknown kind 51")
+    refused(head + frame + frame.replace(b"\2\x44", b"\2\xff") + b";", path, "damaged")
+
+
+def test_hostile_pngs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    steps = steps_of(0)
+    whole = moving.png(steps, SIZE)
+    refused(moving.png(steps, SIZE, said=7), path, "has 6 frames and says 7")
+    refused(moving.png(steps, SIZE, said=2**32 - 1), path, "has 6 frames and says 4294967295")
+    refused(moving.png(steps, SIZE, said=2), path, "has 6 frames and says 2")
+    refused(moving.png(steps, (2**31 - 1, 2**31 - 1)), path, "has another size")
+    refused(moving.png(steps[1:], SIZE), path, "its first frame has another size")
+    refused(moving.png(steps[1:], (2**31 - 1, 2**31 - 1), hidden=steps[0].samples), path, "--max-pixels")
+    refused(moving.png([*steps, Step(steps[0].samples, 1)], SIZE), path, "lies outside")
+    at = whole.rindex(b"fdAT")
+    refused(whole[: at + 6] + bytes([whole[at + 6] ^ 1]) + whole[at + 7 :], path, "the checksum of a chunk 'fdAT'")
+    swapped = moving.chunk(b"fdAT", struct.pack(">L", 77) + b"x")
+    refused(whole[:-12] + swapped + whole[-12:], path, "out of order")
+    unknown = moving.png([steps[0], steps[1]._replace(after=3)], SIZE)
+    refused(unknown, path, "a frame of no known kind")
+    bomb = moving.chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 26)))
+    refused(moving.png(steps, SIZE, extra=bomb), path, "bytes of text and profiles")
+    lone = moving.chunk(b"fcTL", struct.pack(">LLLLLHHBB", 16, 1, 1, 0, 0, 1, 1, 0, 0))
+    refused(whole[:-12] + lone + whole[-12:], path, "a frame without pixels")
+
+
+def test_damaged_pixels_of_a_frame_are_refused(tmp_path: Path) -> None:
+    """Whose checksum is right."""
+    path = tmp_path / "a.png"
+    steps = steps_of(0)
+    whole = moving.png(steps, SIZE)
+    at = whole.rindex(b"fdAT")
+    length = int.from_bytes(whole[at - 4 : at])
+    body = whole[at + 4 : at + 4 + length]
+    for cut in (body[:-4], body[:-1] + bytes([body[-1] ^ 1]), body[:4] + bytes(len(body) - 4)):
+        refused(whole[: at - 4] + moving.chunk(b"fdAT", cut) + whole[at + 8 + length :], path, "frame 6")
+
+
+def test_hostile_webps_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    steps = steps_of(0)
+    whole = moving.webp(steps, SIZE)
+    at = whole.rindex(b"ANMF")
+    refused(whole[: at + 8] + b"\xff" + whole[at + 9 :], path, "lies outside")
+    refused(whole[: at + 14] + b"\0" + whole[at + 15 :], path, "has another size|lies outside")
+    refused(whole[:4] + struct.pack("<L", len(whole)) + whole[8:], path, "ends too early")
+    refused(whole[: at + 4] + struct.pack("<L", 1 << 30) + whole[at + 8 :], path, "ends too early")
+    refused(whole[: at + 24] + b"JUNK" + whole[at + 28 :], path, "a frame without pixels")
+    refused(whole[:24] + b"\xff\xff\xff\xff\xff\xff" + whole[30:], path, "the limit is")
+    empty = b"ANMF" + struct.pack("<L", 16) + bytes(16)
+    many = whole[:44] + empty * 20_000
+    refused(many[:4] + struct.pack("<L", len(many) - 8) + many[8:], path, "a frame without pixels")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_cut_short_or_damaged_is_refused_or_an_animation(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{form}"
+    whole, chance = MAKERS[form](steps_of(0, alpha="hard"), SIZE), random.Random(1)
+    assert read(put(whole, path)).header.frames == 6
+
+    def attempt(content: bytes) -> None:
+        put(content, path)
+        if is_animated(path):
+            frames_of(read(path, max_pixels=100_000))
+        else:
+            files.read(path, max_pixels=100_000)
+
+    for length in range(0, len(whole) - 1, max(len(whole) // 40, 1)):
+        with pytest.raises(PictureError):
+            attempt(whole[:length])
+    for _ in range(150):
+        content = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        try:
+            attempt(bytes(content))
+        except PictureError as error:
+            assert len(str(error).splitlines()) == 1

@@ -1,0 +1,232 @@
+"""Animations become larger animations: each frame as a picture, those that are alike once, and one at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drrn.apps import cli
+from drrn.errors import PictureError, UsageError
+from drrn.media.animation import probe, read
+from drrn.media.picture import Picture
+from drrn.upscaling.consistency import Asked
+from drrn.upscaling.jobs import plan
+from drrn.upscaling.kinds import Job, Options, kind_of
+from drrn.upscaling.upscaler import Upscaler
+from drrn.weights import store
+from tests.media import moving
+from tests.media.moving import CLEAR, Step, as_pillow_has_them
+from tests.small_weights import small_weights
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def upscaler() -> Upscaler:
+    return Upscaler(small_weights(), threads=1)
+
+
+def noise(seed: int, height: int = 12, width: int = 16, *, alpha: bool = False) -> Any:
+    samples = np.random.default_rng(seed).integers(0, 256, (height, width, 4)).astype(np.uint8)
+    samples[..., 3] = np.where(samples[..., 3] > 99, 255, 0) if alpha else 255
+    return samples
+
+
+def animated(path: Path, *frames: Any, deep: bool = False, **more: Any) -> Path:
+    """An animated PNG, or what the suffix says, of these frames, each of which fills the canvas."""
+    steps = [Step(frame, after=CLEAR, delay=(number + 2, 100)) for number, frame in enumerate(frames)]
+    make: dict[str, Callable[..., bytes]] = {".gif": moving.gif, ".webp": moving.webp}
+    size = (frames[0].shape[1], frames[0].shape[0])
+    path.write_bytes(make.get(path.suffix, moving.png)(steps, size, **more))
+    return path
+
+
+def enlarge(job: Job, upscaler: Upscaler, progress: Callable[[float], None] = lambda share: None) -> None:
+    job.kind.enlarge(job, upscaler, start=lambda: None, progress=progress, made=lambda path, temporary: None)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_each_frame_is_enlarged_as_a_picture(alpha: bool, upscaler: Upscaler, tmp_path: Path) -> None:
+    frames = [noise(seed, alpha=alpha) for seed in range(3)]
+    source = animated(tmp_path / "a.png", *frames, plays=4)
+    job = plan(source, None, 2.5, None, many=False)
+    assert job.target == tmp_path / "a_x2.5.png" and (job.width, job.height) == (40, 30)
+    shares: list[float] = []
+    enlarge(job, upscaler, shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1
+    result = read(job.target)
+    assert (result.header.seconds, result.header.plays) == (probe(source).seconds, 4)
+    for ours, frame in zip(result.frames(), frames, strict=True):
+        assert np.array_equal(ours, upscaler.upscale(Picture.from_array(frame), 2.5).to_array())
+
+
+def test_sixteen_bits_go_through(upscaler: Upscaler, tmp_path: Path) -> None:
+    frames = [np.random.default_rng(seed).integers(0, 65536, (8, 9, 4)).astype(np.uint16) for seed in range(2)]
+    job = plan(animated(tmp_path / "a.apng", *frames), None, 2, None, many=False)
+    assert job.target.name == "a_x2.apng"
+    enlarge(job, upscaler)
+    for ours, frame in zip(read(job.target).frames(), frames, strict=True):
+        assert np.array_equal(ours, upscaler.upscale(Picture.from_array(frame), 2).to_array())
+
+
+@pytest.mark.parametrize("target", ["gif", "png", "webp"])
+@pytest.mark.parametrize("source", ["gif", "png", "webp"])
+def test_any_animation_becomes_any_other(source: str, target: str, upscaler: Upscaler, tmp_path: Path) -> None:
+    frames = [noise(seed, 6, 8, alpha=True) for seed in (0, 1, 0)]
+    path = animated(tmp_path / f"a.{source}", *frames)
+    job = plan(path, tmp_path / f"b.{target}", 2, None, many=False)
+    enlarge(job, upscaler)
+    theirs, durations, loop = as_pillow_has_them(job.target)
+    assert [frame.shape for frame in theirs] == [(12, 16, 4)] * 3 and durations == [20, 30, 40] and loop == 0
+    for ours, frame in zip(theirs, frames, strict=True):
+        expected = upscaler.upscale(Picture.from_array(frame), 2).to_array()
+        if target == "gif":
+            expected[..., 3] = np.where(expected[..., 3] >= 128, 255, 0)
+        assert np.array_equal(ours[..., 3], expected[..., 3])
+        seen = expected[..., 3] > 0
+        assert np.abs(ours[seen].astype(int) - expected[seen]).mean() < (4 if target == "gif" else 1e-9)
+
+
+def test_frames_that_are_alike_are_computed_once(
+    upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [noise(seed) for seed in (0, 1, 2, 1, 0, 3, 3)]
+    source = animated(tmp_path / "a.png", *frames)
+    ran: list[int] = []
+    upscale = Upscaler.upscale
+
+    def count(self: Upscaler, *args: Any, **more: Any) -> Picture:
+        ran.append(1)
+        return upscale(self, *args, **more)
+
+    monkeypatch.setattr(Upscaler, "upscale", count)
+    job = plan(source, None, 2, None, many=False)
+    enlarge(job, upscaler)
+    assert len(ran) == 4
+    once = list(read(job.target).frames())
+    monkeypatch.setattr("drrn.upscaling.animations.MOST_KEPT", 32 * 24 * 4)  # one result
+    ran.clear()
+    enlarge(plan(source, None, 2, None, many=False, overwrite=True), upscaler)
+    assert 4 < len(ran) < 7 and all(map(np.array_equal, once, read(job.target).frames()))
+
+
+def test_limits_are_of_all_frames(upscaler: Upscaler, tmp_path: Path) -> None:
+    source = animated(tmp_path / "a.png", *(noise(seed) for seed in range(5)))  # of 192 pixels
+    with pytest.raises(PictureError, match=r"16 x 12 in 5 frames, 960 pixels; the limit is 900 \(--max-pixels\)"):
+        plan(source, None, 2, None, many=False, max_pixels=900)
+    with pytest.raises(UsageError, match="would become 32x24 in 5 frames, more than 3800 pixels"):
+        plan(source, None, 2, None, many=False, max_pixels=3800)
+    job = plan(source, None, 2, None, many=False, max_pixels=3840)
+    cost = job.kind.estimate(job, upscaler)
+    one = upscaler.estimate(16, 12, 2, alpha=True)
+    assert cost.seconds == 5 * one.seconds and one.memory < cost.memory < one.memory + (3 << 20)
+    upscaler.max_memory = 1000
+    with pytest.raises(UsageError, match="--max-memory"):
+        job.kind.estimate(job, upscaler)
+
+
+def test_what_progress_raises_ends_the_work_and_leaves_nothing(upscaler: Upscaler, tmp_path: Path) -> None:
+    source = animated(tmp_path / "a.gif", *(noise(seed) for seed in range(5)))
+
+    def enough(share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    for suffix in ("gif", "png", "webp"):
+        with pytest.raises(KeyboardInterrupt):
+            enlarge(plan(source, tmp_path / f"b.{suffix}", 2, None, many=False), upscaler, enough)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
+
+
+def test_a_damaged_frame_is_found_before_the_work(upscaler: Upscaler, tmp_path: Path) -> None:
+    source = animated(tmp_path / "a.png", *(noise(seed) for seed in range(5)))
+    content = source.read_bytes()
+    at = content.rindex(b"fdAT")
+    length = int.from_bytes(content[at - 4 : at])
+    body = content[at + 4 : at + 12] + bytes(length - 8)
+    source.write_bytes(content[: at - 4] + moving.chunk(b"fdAT", body) + content[at + 8 + length :])
+    job = plan(source, None, 2, None, many=False)
+    with pytest.raises(PictureError, match="frame 5"):
+        job.kind.enlarge(job, upscaler, start=pytest.fail, progress=lambda share: None, made=lambda *paths: None)
+    source.unlink()
+    with pytest.raises(PictureError, match=r"a\.png can't be read: No such file"):
+        job.kind.estimate(job, upscaler)
+
+
+def test_names_follow_the_content(tmp_path: Path) -> None:
+    content = animated(tmp_path / "x.gif", noise(0), noise(1)).read_bytes()
+    for name, target in (("a.gif", "a_x2.gif"), ("a.png", "a_x2.gif"), ("a", "a_x2.gif"), ("a.GIF", "a_x2.GIF")):
+        (tmp_path / name).write_bytes(content)
+        assert plan(tmp_path / name, None, 2, None, many=False).target.name == target
+    with pytest.raises(PictureError, match="JPEG holds no animation; use gif, png or webp"):
+        plan(tmp_path / "a", tmp_path / "b.jpg", 2, None, many=False)
+    with pytest.raises(UsageError, match="is an animation, which has no checks and no maps"):
+        plan(tmp_path / "a", None, 2, None, many=False, options=Options(Asked(check=True)))
+
+
+def test_a_single_frame_becomes_a_png(tmp_path: Path) -> None:
+    """Which is lossless, where another GIF would have 256 colours."""
+    animated(tmp_path / "a.gif", noise(0))
+    job = plan(tmp_path / "a.gif", None, 2, None, many=False)
+    assert job.target.name == "a_x2.png" and job.kind is not kind_of(animated(tmp_path / "b.gif", noise(0), noise(1)))
+
+
+# On the command line
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    store.save(small_weights(), tmp_path / "tiny.safetensors")
+    return tmp_path
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["upscale", *args, "--model", "tiny.safetensors"])
+    return int(ended.value.code or 0)
+
+
+def test_a_folder_with_animations_is_enlarged_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "in").mkdir()
+    for name in ("dance.gif", "walk.png", "run.webp", "jump.apng"):
+        animated(here / "in" / name, noise(0), noise(1))
+    Image.fromarray(noise(2)).save(here / "in" / "photo.png")
+    Image.fromarray(noise(2)).convert("P").save(here / "in" / "still.gif")
+    assert run("in", "-o", "out") == 0
+    made = sorted(path.name for path in (here / "out").iterdir() if not path.name.startswith("."))
+    assert made == ["dance_x2.gif", "jump_x2.apng", "photo_x2.png", "run_x2.webp", "still_x2.png", "walk_x2.png"]
+    for name in ("dance_x2.gif", "jump_x2.apng", "run_x2.webp", "walk_x2.png"):
+        assert len(as_pillow_has_them(here / "out" / name)[0]) == 2
+    assert "6 enlarged, 0 unchanged" in capsys.readouterr().err
+    assert run("in", "-o", "out") == 0
+    assert "0 enlarged, 6 unchanged" in capsys.readouterr().err
+
+
+def test_what_changes_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    animated(here / "dance.gif", noise(0), noise(1))
+    assert run("dance.gif") == 0
+    assert "dance.gif 16x12 -> dance_x2.gif 32x24 · more than 256 colours to a palette · " in capsys.readouterr().err
+    assert run("dance.gif", "-o", "dance.webp") == 0
+    assert " · palette to RGB · " in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_nothing(here: Path) -> None:
+    animated(here / "dance.png", *(noise(seed, 200, 300) for seed in range(60)))
+    command = [sys.executable, "-m", "drrn", "upscale", "dance.png", "--model", "tiny.safetensors", "--threads", "1"]
+    process = subprocess.Popen(command, cwd=here, env=ENVIRONMENT, stderr=subprocess.PIPE)
+    while not list(here.glob(".drrn-*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert b"Traceback" not in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert sorted(path.name for path in here.iterdir()) == ["dance.png", "tiny.safetensors"]
