@@ -1,0 +1,53 @@
+"""HDR: what a film says of the light that it is made for, out of FFmpeg's structures and into the words of encoders."""
+
+import struct
+from fractions import Fraction
+from typing import NamedTuple
+
+from drrn.media import CodecName
+
+
+class Light(NamedTuple):
+    """What HDR says of the display that it was mastered on, and of its brightest light."""
+
+    primaries: tuple[tuple[Fraction, Fraction], ...] = ()
+    """x and y of red, green, blue and white, where it is known."""
+    luminance: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
+    """The least and the largest, in cd/m2."""
+    brightest: tuple[int, int] = (0, 0)
+    """The largest of a pixel, and of the average of a frame, in cd/m2."""
+
+
+def light(beside: dict[str, bytes]) -> Light:
+    """Of what lies beside a frame, by FFmpeg's names: AVMasteringDisplayMetadata and AVContentLightMetadata."""
+    found = Light()
+    if raw := beside.get("MASTERING_DISPLAY_METADATA"):
+        *numbers, has_primaries, has_luminance = struct.unpack("<22i", raw[:88])
+        values = [Fraction(a, b) if b else Fraction(0) for a, b in zip(numbers[::2], numbers[1::2], strict=True)]
+        if has_primaries and has_luminance:
+            pairs = tuple(zip(values[:8:2], values[1:8:2], strict=True))
+            found = Light(pairs, (values[8], values[9]))
+    if raw := beside.get("CONTENT_LIGHT_LEVEL"):
+        most, average = struct.unpack("<2I", raw[:8])
+        found = found._replace(brightest=(most, average))
+    return found
+
+
+def words(light: Light, codec: CodecName) -> list[str]:
+    """The same in those of an encoder."""
+    told = []
+    whole = codec != "av1"
+    if light.primaries:
+        point, candela = (50000, 10000) if whole else (1, 1)
+
+        def number(value: Fraction, unit: int) -> str:
+            return str(round(value * unit)) if whole else f"{float(value):.5f}"
+
+        red, green, blue, white = (f"({number(x, point)},{number(y, point)})" for x, y in light.primaries)
+        least, most = (number(value, candela) for value in light.luminance)
+        key = "mastering-display" if codec != "hevc" else "master-display"
+        told.append(f"{key}=G{green}B{blue}R{red}WP{white}L({most},{least})")
+    if any(light.brightest):
+        key = {"h264": "cll", "hevc": "max-cll", "av1": "content-light"}[codec]
+        told.append(f"{key}={light.brightest[0]},{light.brightest[1]}")
+    return told

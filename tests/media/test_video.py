@@ -1,0 +1,329 @@
+"""What a film says of itself; and files that say they are films and are not, or not whole."""
+
+import re
+import resource
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+import av
+
+from drrn.apps import cli
+from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.media import containers, video
+from tests.film_files import BARE, CFR, Extra, film, planes
+
+LIMIT = 10**8
+
+
+@pytest.fixture
+def visitors() -> Iterator[tuple[int, list[str]]]:
+    """The port of a server on this machine, and who came."""
+    came: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, address = server.accept()
+                except OSError:
+                    return
+                came.append(str(address))
+                connection.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1], came
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_a_film_says_what_it_is(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mp4", color_range=1, colorspace=1, sample_aspect_ratio=Fraction(4, 3))
+    header = video.probe(source, max_pixels=LIMIT)
+    assert header[:6] == ("MP4", 48, 32, 3, False, 8)
+    assert header.frames == 12 and header.converted == ()
+    told = header.film
+    assert told and (told.pixels, told.bits, told.rate, told.aspect) == ("yuv420p", 8, Fraction(25), Fraction(4, 3))
+    assert (told.range, told.matrix, told.siting, told.subsampling) == (video.STUDIO, 1, "left", (2, 2))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi"])
+@pytest.mark.parametrize("pixels", ["gray", "gray10le", "yuv420p10le", "yuv422p", "yuv444p12le", "yuv420p"])
+def test_frames_are_the_planes_as_decoded(tmp_path: Path, suffix: str, pixels: str) -> None:
+    lossless: dict[str, Any] = {"codec": "ffv1", "options": {}} if suffix in (".mkv", ".avi") else {}
+    if pixels.startswith("gray") and not lossless:
+        pytest.skip("FFmpeg's decoder of H.264 adds chroma to grey")
+    if pixels.endswith("12le") and not lossless:
+        lossless = {"codec": "libx265", "options": {"x265-params": "log-level=none"}}
+    source = film(
+        tmp_path / f"film{suffix}", times=range(3), base=Fraction(1, 25), pixels=pixels, size=(64, 64), **lossless
+    )
+    header = video.probe(source, max_pixels=LIMIT)
+    found = list(video.frames(source, header))
+    assert (len(found), header.frames, header.channels) == (3, 3, 1 if pixels.startswith("gray") else 3)
+    for ours, theirs in zip(found, planes(source), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(ours.planes, theirs, strict=True))
+        assert len(ours.planes) == header.channels
+
+
+@pytest.mark.parametrize(("codec", "options"), [("mpeg4", {"bf": "2"}), ("libx264", {"bf": "3"})])
+def test_frames_of_avi_are_shown_one_after_another(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
+    """Where packets lie in another order than frames, AVI has no times of frames."""
+    source = film(tmp_path / "film.avi", times=range(20), base=Fraction(1, 25), codec=codec, options=options)
+    header = video.probe(source, max_pixels=LIMIT)
+    assert header.frames == 20 and header.film and header.film.time_base == Fraction(1, 25)
+    at = [frame.time for frame in video.frames(source, header)]
+    assert at == [at[0] + number for number in range(20)]
+
+
+def test_a_cover_is_no_film(tmp_path: Path) -> None:
+    header = video.probe(film(tmp_path / "film.mp4", extra=Extra(cover=True)), max_pixels=LIMIT)
+    assert (header.width, header.converted) == (48, ())
+
+
+def test_of_two_films_in_a_file_the_first_is_taken_and_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as out:
+        for side in (32, 64):
+            stream = out.add_stream("ffv1", rate=25)
+            stream.width = stream.height = side
+        for stream in out.streams.video:
+            frame = av.VideoFrame(stream.width, stream.height, "yuv420p")
+            frame.pts, frame.time_base = 0, Fraction(1, 25)
+            out.mux(stream.encode(frame) + stream.encode(None))
+    header = video.probe(path, max_pixels=LIMIT)
+    assert (header.width, header.converted) == (32, ("without all video streams but number 0",))
+
+
+def refused(path: Path, message: str) -> None:
+    """In one sentence, by whoever takes it."""
+    with pytest.raises(DRRNError, match=message) as caught:
+        header = video.probe(path, max_pixels=LIMIT)
+        list(video.frames(path, header))
+    assert str(caught.value).count("\n") == 0 and str(path.name) in str(caught.value)
+
+
+def test_what_is_not_whole_is_refused(tmp_path: Path) -> None:
+    for suffix in (".mp4", ".mkv", ".avi"):
+        codec: dict[str, Any] = {"codec": "ffv1", "options": {}} if suffix == ".avi" else {}
+        content = film(tmp_path / f"film{suffix}", **codec).read_bytes()
+        path = tmp_path / f"part{suffix}"
+        for end in (len(content) - 1, len(content) * 3 // 4, len(content) // 2, 100, 40):
+            path.write_bytes(content[:end])
+            refused(path, "damaged|cut short|can't be read|no video stream")
+
+
+def test_a_film_without_its_index_is_refused(tmp_path: Path) -> None:
+    content = film(tmp_path / "film.mp4").read_bytes()
+    path = tmp_path / "bare.mp4"
+    path.write_bytes(content.replace(b"moov", b"none"))
+    refused(path, "can't be read")
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4"])
+def test_no_byte_that_is_wrong_makes_a_shorter_film(tmp_path: Path, suffix: str) -> None:
+    source = film(
+        tmp_path / f"film{suffix}", times=range(6), base=Fraction(1, 25), size=(32, 16), options={**BARE, "g": "1"}
+    )
+    content, path = source.read_bytes(), tmp_path / f"damaged{suffix}"
+    read = []
+    for at in range(0, len(content), 101 if suffix == ".avi" else 37):
+        broken = bytearray(content)
+        broken[at] ^= 0xFF
+        path.write_bytes(broken)
+        try:
+            header = video.probe(path, max_pixels=LIMIT)
+            hidden = int("".join(re.findall(r"(\d+) frames that its edit list hides", str(header.converted))) or 0)
+            read.append((at, hidden + len(list(video.frames(path, header)))))
+        except PictureError:
+            pass
+    assert [each for each in read if each[1] != 6] == []
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1", "libsvtav1"])
+def test_damage_within_is_refused(tmp_path: Path, codec: str) -> None:
+    """Whichever frame it hits: no shorter film, and none that was guessed."""
+    options = {"libx264": BARE, "libx265": {"x265-params": "log-level=none"}, "ffv1": {"slicecrc": "1", "level": "3"}}
+    source = film(tmp_path / "film.mkv", codec=codec, size=(128, 96), options=options.get(codec, {}))
+    content = source.read_bytes()
+    with av.open(str(source)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    spots = [(content.index(packet), len(packet)) for packet in packets]
+    assert len(spots) == 12
+    path = tmp_path / "damaged.mkv"
+    caught = 0
+    for at, size in spots:
+        broken = bytearray(content)
+        middle = at + size // 2
+        broken[middle : middle + 24] = bytes(255 - each for each in content[middle : middle + 24])
+        path.write_bytes(broken)
+        try:
+            header = video.probe(path, max_pixels=LIMIT)
+            count = len(list(video.frames(path, header)))
+            assert count == 12
+        except PictureError:
+            caught += 1
+    assert caught >= {"libx264": 6, "libx265": 3, "ffv1": 12, "libsvtav1": 3}[codec]
+
+
+def test_a_frame_that_is_gone_is_missed(tmp_path: Path) -> None:
+    source, path = film(tmp_path / "film.mkv", options={**BARE, "g": "1"}), tmp_path / "gone.mkv"
+    with av.open(str(source)) as container, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(container.streams.video[0], opaque=True)
+        for number, packet in enumerate(container.demux(video=0)):
+            if packet.size:
+                whole = bytes(packet)
+                new = av.Packet(whole if number != 5 else b"\0\0\0\2\x09\x10")  # an access unit with no picture in it
+                new.pts, new.dts, new.time_base, new.is_keyframe = packet.pts, packet.dts, packet.time_base, True
+                new.stream = stream
+                out.mux(new)
+    refused(path, "damaged|missing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile 'http://127.0.0.1:{port}/a.mp4'\n",
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>http://127.0.0.1:{port}/</BaseURL></MPD>',
+        "http://127.0.0.1:{port}/film.mp4\n",
+        "\0\0\0\x14ftypisom#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:{port}/a.ts\n",
+        "\x1aE\xdf\xa3#EXTM3U\nhttp://127.0.0.1:{port}/a.ts\n",
+        "RIFF\x40\0\0\0AVI #EXTM3U\nhttp://127.0.0.1:{port}/a.ts\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["film.mp4", "film.m3u8", "concat:film.mp4", "film.mkv"])
+def test_nothing_but_the_file_is_ever_opened(
+    tmp_path: Path, visitors: tuple[int, list[str]], capsys: pytest.CaptureFixture[str], text: str, name: str
+) -> None:
+    port, came = visitors
+    path = tmp_path / name
+    path.write_bytes(text.format(port=port).encode("latin-1"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["upscale", str(path), "--engine", "reference"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("drrn: ") and told.count("\n") == 1
+    with pytest.raises(PictureError), containers.opened(path, LIMIT):
+        pass
+    assert not came
+
+
+def test_a_film_elsewhere_is_not_followed(tmp_path: Path, visitors: tuple[int, list[str]]) -> None:
+    """An MP4 can say that its data lie at another address."""
+    port, came = visitors
+    content = film(tmp_path / "film.mp4").read_bytes()
+    at = content.index(b"dref") - 4
+    old = content[at : at + int.from_bytes(content[at : at + 4])]
+    where = f"http://127.0.0.1:{port}/".encode() + b"\0"
+    entry = (12 + len(where)).to_bytes(4) + b"url \0\0\0\0" + where
+    new = (16 + len(entry)).to_bytes(4) + old[4:16] + entry
+    boxes = [name for name in (b"moov", b"trak", b"mdia", b"minf", b"dinf")]
+    changed = bytearray(content[:at] + new + content[at + len(old) :])
+    for name in boxes:
+        place = changed.rindex(name, 0, at) - 4
+        changed[place : place + 4] = (int.from_bytes(changed[place : place + 4]) + len(new) - len(old)).to_bytes(4)
+    path = tmp_path / "elsewhere.mp4"
+    path.write_bytes(changed)
+    with suppress(PictureError):
+        list(video.frames(path, video.probe(path, max_pixels=LIMIT)))
+    assert not came
+
+
+def test_addresses_are_no_files(visitors: tuple[int, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    port, came = visitors
+    for path in (f"http://127.0.0.1:{port}/film.mp4", f"tcp://127.0.0.1:{port}"):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["upscale", path])
+        assert ended.value.code == 2
+        assert "There is no file" in capsys.readouterr().err
+    assert not came
+
+
+def test_no_more_than_the_limit_is_decoded(tmp_path: Path) -> None:
+    """Also where the container says that it is small, and the frames are not."""
+    source = film(tmp_path / "film.mp4", size=(640, 480), times=CFR[:1])
+    with pytest.raises(PictureError, match="307,200 pixels a frame; the limit is 10,000"):
+        video.probe(source, max_pixels=10_000)
+    content = source.read_bytes()
+    liar = tmp_path / "liar.mp4"
+    at = content.index(b"avc1", content.index(b"stsd"))
+    liar.write_bytes(content[: at + 28] + (16).to_bytes(2) + (16).to_bytes(2) + content[at + 32 :])
+    with pytest.raises(PictureError):
+        list(video.frames(liar, video.probe(liar, max_pixels=10_000)))
+
+
+def test_samples_that_can_not_be_there_are_not_listed(tmp_path: Path) -> None:
+    """A table of 80 million of them is some 3 GB in FFmpeg's memory, and 20 bytes in the file."""
+    content = bytearray(film(tmp_path / "film.mp4").read_bytes())
+    many = (80_000_000).to_bytes(4)
+    for name, place in ((b"stsz", 12), (b"stsc", 16), (b"stts", 12)):
+        at = content.index(name) + place
+        content[at : at + 4] = many
+    at = content.index(b"stsz") + 8
+    content[at : at + 4] = (1).to_bytes(4)
+    path = tmp_path / "bomb.mp4"
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(path, "damaged")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # in KB, on Linux
+
+
+def test_what_is_interlaced_is_refused(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mp4", options={**BARE, "x264-params": "tff=1"}, flags=1 << 18 | 1 << 29)
+    refused(source, "interlaced")
+
+
+def test_pixels_that_are_not_known_are_refused(tmp_path: Path) -> None:
+    refused(film(tmp_path / "film.mkv", codec="ffv1", pixels="bgr0", options={}), "of the kind bgr0")
+
+
+def test_sound_alone_is_no_film(tmp_path: Path) -> None:
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as out:
+        sound = out.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
+        frame.sample_rate, frame.pts = 48000, 0
+        out.mux(sound.encode(frame) + sound.encode(None))
+    refused(path, "has no video stream; a film or a picture was expected")
+
+
+def test_a_size_that_changes_is_refused(tmp_path: Path) -> None:
+    parts = [film(tmp_path / f"{side}.mkv", size=(side, side), codec="libvpx-vp9", options={}) for side in (32, 64)]
+    path = tmp_path / "both.mkv"
+    with av.open(str(path), "w") as out:
+        stream = None
+        for number, part in enumerate(parts):
+            with av.open(str(part)) as container:
+                stream = stream or out.add_stream_from_template(container.streams.video[0], opaque=True)
+                for packet in container.demux(video=0):
+                    if packet.size and packet.pts is not None and packet.dts is not None:
+                        packet.pts += 1000 * number
+                        packet.dts += 1000 * number
+                        packet.stream = stream
+                        out.mux(packet)
+    refused(path, "changes its size")
+
+
+def test_a_frame_rate_out_of_this_world_changes_nothing(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mp4", times=[0, 1, 2, 3], base=Fraction(1, 1_000_000_000))
+    header = video.probe(source, max_pixels=LIMIT)
+    assert header.film and header.film.rate <= 1000
+    assert [frame.time for frame in video.frames(source, header)] == [0, 1, 2, 3]
+
+
+def test_without_pyav_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = film(tmp_path / "film.mp4")
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(UsageError, match=r"pip install 'drrn\[video\]'"):
+        video.probe(source, max_pixels=LIMIT)

@@ -1,0 +1,475 @@
+"""Films enlarged: times, all that lies beside the video, the values, and runs that were stopped."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av")
+
+import av
+
+from drrn.apps import cli
+from drrn.core.resize import imresize
+from drrn.media import encoding, muxing, video
+from drrn.media.encoding import Target
+from drrn.upscaling import films
+from drrn.upscaling.upscaler import Upscaler
+from drrn.weights import store
+from tests import compare_films
+from tests.film_files import BARE, BASE, CFR, Extra, about, copied, film, planes, times
+from tests.small_weights import small_weights
+
+LOSSLESS: dict[str, Any] = {"codec": "ffv1", "options": {}}
+REORDERED = {"crf": "20", "bf": "3", "preset": "medium"}
+LONG = [512 * number for number in range(2 * films.SEGMENT + 14)]
+EIGHT = [
+    ("yuv420p", 1), ("yuv422p", 1), ("yuv444p", 1), ("gray", 1), ("yuv420p", 2), ("yuv444p10le", 2), ("yuv420p10le", 1)
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    store.save(small_weights(), tmp_path / "tiny.safetensors")
+    return tmp_path
+
+
+def arguments(source: Path, *args: str | Path) -> list[str]:
+    return ["upscale", str(source), *map(str, args), "--model", "tiny.safetensors", "--device", "cpu", "--threads", "1"]
+
+
+def run(source: Path, *args: str | Path) -> int:
+    """The exit code."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments(source, *args))
+    return int(ended.value.code or 0)
+
+
+def enlarged(source: Path, *args: str | Path, target: str | None = None) -> Path:
+    path = source.with_name(target or f"{source.stem}_x2{source.suffix}")
+    assert run(source, *args, *(["-o", str(path)] if target else [])) == 0
+    assert sorted(each.name for each in source.parent.glob(".*")) == []
+    return path
+
+
+def duration(path: Path) -> Fraction:
+    with av.open(str(path)) as container:
+        return Fraction(container.duration or 0, 1_000_000)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", pytest.param(".mov", marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    ("name", "at", "base", "options"),
+    [
+        ("constant", CFR, BASE, BARE),
+        ("film", [1001 * number for number in range(30)], Fraction(1, 24000), BARE),
+        ("variable", [0, 512, 3000, 3101, 9000, 9100, 20000, 20500, 21000, 40000], BASE, BARE),
+        ("reordered", [512 * number for number in range(films.SEGMENT + 4)], BASE, REORDERED),
+        ("late", [64000 + time for time in CFR], BASE, REORDERED),
+        ("single", [0], BASE, BARE),
+    ],
+)
+def test_every_frame_is_shown_when_it_was(
+    here: Path, suffix: str, name: str, at: list[int], base: Fraction, options: dict[str, str]
+) -> None:
+    source = film(here / f"{name}{suffix}", times=at, base=base, options=options)
+    result = enlarged(source)
+    assert times(result) == times(source)
+    assert len(times(result)) == len(at)
+    assert abs(duration(result) - duration(source)) <= Fraction(1, 1000)
+    assert {each[0].shape for each in planes(result)} == {(64, 96)}
+
+
+def test_an_edit_list_is_obeyed(here: Path) -> None:
+    """The film begins within a group of frames: those before are decoded, and not shown."""
+    whole = film(here / "whole.mp4", times=[512 * number for number in range(24)], options=REORDERED)
+    content = bytearray(whole.read_bytes())
+    entry = content.index(b"elst") + 12  # duration in ms, and where it begins
+    length, begin = (int.from_bytes(content[at : at + 4]) for at in (entry, entry + 4))
+    content[entry : entry + 8] = (length - 5 * 40).to_bytes(4) + (begin + 5 * 512).to_bytes(4)
+    source = here / "cut.mp4"
+    source.write_bytes(content)
+    assert len(times(source)) == 19
+    result = enlarged(source)
+    assert times(result) == times(source)
+    header = video.probe(source, max_pixels=10**8)
+    assert (header.frames, header.converted) == (19, ("without 5 frames that its edit list hides",))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "extra"),
+    [
+        (".mp4", Extra(sounds=[("aac", "eng"), ("flac", "deu")], subtitles="mov_text", chapters=True, cover=True)),
+        (".mkv", Extra(sounds=[("aac", "eng"), ("flac", "deu")], subtitles="subrip", cover=True, attachment=True)),
+        (".mkv", Extra(chapters=True, tags=(("title", "A film"), ("whatever", "else")))),
+        (".mov", Extra(tags=(("title", "A film"), ("com.example.lens", "50 mm")), turn=90)),
+        (".mp4", Extra(tags=(("title", "A film"), ("comment", "made")), turn=180)),
+    ],
+)
+def test_what_lies_beside_the_video_is_kept(here: Path, suffix: str, extra: Extra) -> None:
+    source = film(here / f"film{suffix}", extra=extra, options=REORDERED)
+    result = enlarged(source)
+    assert copied(result) == copied(source)
+    assert about(result) == about(source)
+    assert times(result) == times(source)
+    for each in (*extra.sounds,):
+        assert each[1] in [language for _, _, language in about(result)["streams"]]
+    assert len(about(result)["chapters"]) == 2 * extra.chapters
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "h264"), (".mp4", "hevc"), (".mkv", "av1"), (".mkv", "ffv1")])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16, "pixels": "yuv420p10le"},
+        {"color_range": 2, "colorspace": 5, "color_primaries": 5, "color_trc": 6},
+        {
+            "color_range": 1,
+            "colorspace": 1,
+            "color_primaries": 1,
+            "color_trc": 1,
+            "sample_aspect_ratio": Fraction(4, 3),
+        },
+    ],
+)
+def test_colours_and_shape_are_said_as_before(here: Path, suffix: str, codec: str, fields: dict[str, Any]) -> None:
+    source = film(here / f"film{suffix}", times=CFR[:3], **fields)
+    if codec in ("av1", "ffv1") and "sample_aspect_ratio" in fields:  # these have no place for it
+        assert run(source, "--codec", codec) == 2
+        source = film(source, times=CFR[:3], **{**fields, "sample_aspect_ratio": 1})
+    before, after = about(source), about(enlarged(source, "--codec", codec))
+    for name in ("colours", "pixels"):
+        assert after[name] == before[name]
+    assert (after["aspect"] or 1) == (before["aspect"] or 1)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+@pytest.mark.parametrize("siting", ["left", "topleft"])
+def test_where_chroma_lies_is_said_as_before(here: Path, siting: str, codec: str) -> None:
+    source = film(here / "film.mp4", times=CFR[:3], options={**BARE, "chroma_sample_location": siting})
+    found = video.probe(enlarged(source, "--codec", codec), max_pixels=10**8).film
+    assert found and found.siting == siting
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+def test_what_hdr_says_of_light_is_kept(here: Path, capsys: pytest.CaptureFixture[str], codec: str) -> None:
+    said = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+    options = {"x265-params": f"log-level=none:{said}"}
+    colours: dict[str, Any] = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
+    source = film(
+        here / "hdr.mp4",
+        times=CFR[:3],
+        codec="libx265",
+        pixels="yuv420p10le",
+        size=(64, 64),
+        options=options,
+        **colours,
+    )
+    before = video.probe(source, max_pixels=10**8).film
+    assert run(source, "--codec", "ffv1", "-o", "film.mkv", "--estimate") == 0
+    assert "without the light of HDR" in capsys.readouterr().out
+    after = video.probe(enlarged(source, "--codec", codec), max_pixels=10**8).film
+    assert before and after and before.light.brightest == after.light.brightest == (1000, 400)
+    for ours, theirs in zip(after.light.primaries, before.light.primaries, strict=True):
+        assert all(abs(float(a - b)) < 1e-4 for a, b in zip(ours, theirs, strict=True))
+    assert [round(float(each), 2) for each in after.light.luminance] == [0.01 if codec == "av1" else 0.0, 1000.0] or (
+        after.light.luminance == before.light.luminance
+    )
+
+
+@pytest.mark.parametrize(("pixels", "span"), EIGHT)
+@pytest.mark.parametrize("size", [(32, 24), (33, 25)])
+def test_luma_is_what_the_network_makes_of_it(here: Path, pixels: str, span: int, size: tuple[int, int]) -> None:
+    source = film(here / "film.mkv", times=CFR[:1], pixels=pixels, size=size, color_range=span, **LOSSLESS)
+    result = planes(enlarged(source, "--codec", "ffv1"))[0]
+    ((before, *chroma),) = planes(source)
+    unit = 4 if before.dtype == np.uint16 else 1
+    to_luma = np.array([16, 219 / 255 / unit]) if span == 2 else np.array([0, 1 / unit])
+    if span == 2:
+        to_luma[1] = 219 / (256 * unit - 1)
+    y = (to_luma[0] + before.astype(np.float64) * to_luma[1]) / 255
+    engine = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1).engine
+    height, width = (2 * side for side in before.shape)
+    wanted = (engine.run(imresize(y.astype(np.float32), height, width)[None])[0] * 255 - to_luma[0]) / to_luma[1]
+    low, high = (0, 256 * unit - 1) if span == 2 else (16 * unit, 235 * unit)
+    apart = np.abs(result[0].astype(int) - np.rint(wanted).clip(low, high))
+    assert apart.max() <= 1 and (apart == 0).mean() > 0.99
+    for plane, larger in zip(chroma, result[1:], strict=True):
+        assert abs(float(larger.mean()) - float(plane.mean())) < 5 * unit
+
+
+@pytest.mark.parametrize(("siting", "across"), [("left", 0.0), ("center", 0.5), ("topleft", 0.0)])
+def test_chroma_stays_where_it_lies_in_the_picture(here: Path, siting: str, across: float) -> None:
+    """A slope is a slope, and as high as before at the same place."""
+    slope = 40 + 2.0 * (2 * np.arange(40) + across)  # levels at each sample's place, in samples of luma
+    down = {"left": 0.5, "center": 0.5, "topleft": 0.0}[siting]
+    rise = 60 + 1.5 * (2 * np.arange(36) + down)
+    luma = np.full((72, 80), 100, np.uint8)
+    chroma = [np.rint(np.tile(slope, (36, 1))).astype(np.uint8), np.rint(np.tile(rise[:, None], 40)).astype(np.uint8)]
+    source = film(here / "film.mkv", times=CFR[:1], size=(80, 72), **LOSSLESS)
+    told = video.probe(source, max_pixels=10**8).film
+    assert told
+    upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
+    frame = video.Frame([luma, *chroma], 0, 0)
+    larger = films.enlarge_frame(frame, told._replace(siting=siting), upscaler, (144, 160), lambda share: None).planes
+    place = ((2 * np.arange(80) + across + 0.5) / 2 - 0.5)[8:-8]  # of the result's samples, in the source's luma
+    assert np.abs(larger[1][36, 8:-8] - (40 + 2.0 * place)).max() <= 1
+    height = ((2 * np.arange(72) + down + 0.5) / 2 - 0.5)[8:-8]
+    assert np.abs(larger[2][8:-8, 40] - (60 + 1.5 * height)).max() <= 1
+
+
+def test_values_outside_of_the_range_stay_where_a_film_has_them(here: Path) -> None:
+    source = film(here / "film.mkv", times=CFR[:1], pixels="gray", **LOSSLESS)
+    header = video.probe(source, max_pixels=10**8)
+    upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
+    chance = np.random.default_rng(0)
+    for low, high in ((16, 235), (40, 200), (4, 254)):
+        plane = chance.choice(np.array([low, high], np.uint8), (24, 32))
+        assert header.film
+        frame = video.Frame([plane], 0, 0)
+        (larger,) = films.enlarge_frame(frame, header.film, upscaler, (48, 64), lambda share: None).planes
+        least, most = int(larger.min()), int(larger.max())
+        assert least >= min(low, 16) and most <= max(high, 235)
+        assert (low >= 16 or least < 16) and (high <= 235 or most > 235)
+
+
+def test_frames_that_were_seen_are_not_enlarged_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [0, 0, 0, 1, 1, 2, 1, 0, 3, 3]
+    source = film(here / "film.mkv", times=CFR[:10], shown=numbers, **LOSSLESS)
+    done = counted(monkeypatch)
+    result = planes(enlarged(source, "--codec", "ffv1"))
+    assert len(done) == 4
+    assert (result[0][0] == result[7][0]).all() and (result[3][1] == result[6][1]).all()
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The times of frames that will have gone through the network."""
+    done: list[int] = []
+    enlarge = films.enlarge_frame
+
+    def count(frame: video.Frame, *args: Any) -> video.Frame:
+        done.append(frame.time)
+        return enlarge(frame, *args)
+
+    monkeypatch.setattr(films, "enlarge_frame", count)
+    return done
+
+
+DEATHS = """
+import os, signal, sys
+from drrn.apps import cli
+from drrn.media import encoding, muxing
+room, name, number, what = {"encoding": encoding, "muxing": muxing}[sys.argv[1]], sys.argv[2], *map(int, sys.argv[3:5])
+call, calls = getattr(room, name), []
+def die(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == number:
+        os.kill(os.getpid(), what)
+    return call(*args, **kwargs)
+setattr(room, name, die)
+cli.main(sys.argv[5:])
+"""
+
+
+def killed(source: Path, room: str, name: str, number: int, what: int, *args: str | Path) -> tuple[int, str]:
+    """Exit code and words of a run that gets a signal as it calls that the so-many-th time."""
+    command = [sys.executable, "-c", DEATHS, room, name, str(number), str(what), *arguments(source, *args)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("codec", ["h264", pytest.param("hevc", marks=pytest.mark.full), "av1", "ffv1"])
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
+    here: Path, monkeypatch: pytest.MonkeyPatch, codec: str
+) -> None:
+    extra = Extra(sounds=[("aac", "eng")])
+    source = film(here / "film.mkv", times=LONG, options=REORDERED, extra=extra)
+    whole = enlarged(source, "--codec", codec, target="whole.mkv").read_bytes()
+    target = here / "film_x2.mkv"
+    assert killed(source, "encoding", "write_bytes", 2, signal.SIGKILL, "--codec", codec)[0] == -signal.SIGKILL
+    assert not target.exists() and len(list(films.work_folder(target).glob("*.npz"))) == 1
+    if codec == "h264":
+        assert killed(source, "muxing", "_packets", 1, signal.SIGKILL, "--codec", codec)[0] == -signal.SIGKILL
+        assert not target.exists() and len(list(films.work_folder(target).glob("*.npz"))) == 3
+        for left in here.glob(".drrn-????????????.mkv"):
+            left.unlink()
+    done = counted(monkeypatch)
+    assert enlarged(source, "--codec", codec).read_bytes() == whole
+    assert len(done) == (0 if codec == "h264" else len(LONG) - films.SEGMENT)
+    assert times(target) == times(source)
+
+
+def test_an_interrupted_run_says_that_it_can_go_on(here: Path) -> None:
+    source = film(here / "film.mp4", times=LONG, options=REORDERED)
+    for kept, (what, code) in enumerate([(signal.SIGINT, 130), (signal.SIGTERM, 143)], start=1):
+        ended, words = killed(source, "encoding", "write_bytes", 2, what)
+        assert ended == code
+        assert "the same command goes on" in words and "Traceback" not in words
+        assert len(list(films.work_folder(here / "film_x2.mp4").glob("0*.npz"))) == kept
+    enlarged(source)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda path: film(path, times=LONG[::-1][::-1], pixels="yuv422p"), None], ids=["source", "crf"]
+)
+def test_segments_of_something_else_are_not_used(
+    here: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], Path] | None
+) -> None:
+    source = film(here / "film.mp4", times=LONG)
+    assert killed(source, "encoding", "write_bytes", 2, signal.SIGKILL)[0] == -signal.SIGKILL
+    if change:
+        change(source)
+    done = counted(monkeypatch)
+    enlarged(source, *([] if change else ["--crf", "30"]))
+    assert len(done) == len(LONG)
+
+
+def test_a_disk_that_is_full_at_the_end_loses_no_segment(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = film(here / "film.mp4", times=LONG)
+
+    def full(segments: Any) -> Any:
+        raise av.error.OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(muxing, "_packets", full)
+        assert run(source) == 2
+    assert "No space left" in capsys.readouterr().err
+    first, *others = sorted(films.work_folder(here / "film_x2.mp4").glob("*.npz"))
+    assert len(others) == 2
+    first.write_bytes(first.read_bytes()[:-100] + bytes(100))
+    assert run(source) == 2
+    assert "is damaged. Run it again." in capsys.readouterr().err
+    done = counted(monkeypatch)
+    enlarged(source)
+    assert len(done) == films.SEGMENT
+
+
+def test_a_film_that_is_damaged_leaves_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = film(here / "film.mkv", times=LONG, options={**BARE, "g": "1"})
+    with av.open(str(source)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0)]
+    content = source.read_bytes()
+    at = content.index(packets[70]) + 20
+    source.write_bytes(content[:at] + bytes(30) + content[at + 30 :])
+    assert run(source) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith(f"drrn: {source} is a film that is damaged")
+    assert sorted(path.name for path in here.iterdir()) == ["film.mkv", "tiny.safetensors"]
+
+
+def test_a_timecode_is_kept(here: Path) -> None:
+    source = film(here / "film.mov", extra=Extra(timecode="01:02:03:04"))
+    result = enlarged(source)
+    for path in (source, result):
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].metadata["timecode"] == "01:02:03:04"
+            assert [stream.type for stream in container.streams] == ["video", "data"]
+    assert times(result) == times(source)
+
+
+def test_what_lies_in_memory_does_not_change_the_result(here: Path) -> None:
+    """An encoder that reads what it never wrote makes other bytes after others used the memory."""
+    source = film(here / "film.mkv", size=(192, 128), times=LONG[: films.SEGMENT], options=REORDERED)
+    header = video.probe(source, max_pixels=10**8)
+    assert header.film
+    frames = list(video.frames(source, header))
+    for codec in ("h264", "hevc", "av1", "ffv1"):
+        target = Target(192, 128, codec, None, ".mkv")
+        results = set()
+        for fill in (0, 255, 17):
+            used = [np.full(size, fill, np.uint8) for size in (30 << 20, *(1 << power for power in range(12, 24)))]
+            del used
+            encoding.encode(frames, header.film, target, here / "segment.npz")
+            results.add((here / "segment.npz").read_bytes())
+        assert len(results) == 1, codec
+
+
+def test_the_target_says_how_it_is_encoded(here: Path) -> None:
+    source = film(here / "film.mp4")
+    names = {"h264": "h264", "hevc": "hevc", "av1": "libdav1d"}
+    for codec, name in names.items():
+        with av.open(str(enlarged(source, "--codec", codec, target=f"{codec}.mp4"))) as container:
+            assert container.streams.video[0].codec_context.name == name
+    web = film(here / "web.webm", codec="libvpx-vp9", options={})
+    with av.open(str(enlarged(web))) as container:
+        assert container.streams.video[0].codec_context.name == "libdav1d"
+    small, large = (enlarged(source, "--crf", crf, target=f"{crf}.mp4").stat().st_size for crf in ("40", "5"))
+    assert small < large
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-o", "film.avi"], "suffix of a film must be one of"),
+        (["-o", "film.webm"], "can't take the subtitle stream"),
+        (["--codec", "ffv1"], "FFV1 goes into .mkv"),
+        (["--codec", "h264", "-o", "film.webm"], "H264 goes into"),
+        (["--crf", "60"], "--crf of H264 is from 0 to 51, got 60"),
+        (["--codec", "ffv1", "--crf", "3", "-o", "a.mkv"], "nothing is lost"),
+        (["--size", "62x43"], "needs even sides, and it is 62x43; use --size 62x44"),
+        (["--max-memory", "10"], "--max-memory"),
+        (["--check"], "no checks"),
+        (["--max-pixels", "3000"], "--max-pixels"),
+        (["--max-pixels", "1000"], "1,536 pixels a frame; the limit is 1,000 (--max-pixels)"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_work(
+    here: Path, capsys: pytest.CaptureFixture[str], args: list[str], message: str
+) -> None:
+    source = film(here / "source.mp4", extra=Extra(subtitles="mov_text"))
+    assert run(source, *args) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+    assert sorted(path.name for path in here.iterdir()) == ["source.mp4", "tiny.safetensors"]
+
+
+def test_options_of_films_are_refused_for_pictures(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a.pgm").write_bytes(b"P5 2 2 255\n\0\1\2\3")
+    assert run(here / "a.pgm", "--crf", "3") == 2
+    assert "those of films" in capsys.readouterr().err
+
+
+def test_what_is_made_anew_or_left_out_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = film(here / "film.mp4", size=(720, 400), times=CFR[:1], extra=Extra(cover=True))
+    assert run(source, "--estimate", "-o", "film.mkv") == 0
+    told = capsys.readouterr().out
+    assert "marked as BT.601" in told and "times to whole milliseconds" in told
+    assert run(source, "--estimate", "--size", "1000x400") == 0
+    assert "pixels of 18:25" in capsys.readouterr().out
+
+
+def test_an_estimate_counts_frames(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = []
+    for number in (2, 40):
+        source = film(here / "film.mp4", times=[512 * each for each in range(number)])
+        assert run(source, "--estimate", "--json") == 0
+        seconds.append(json.loads(capsys.readouterr().out)["estimated_seconds"])
+    assert seconds[1] > 5 * seconds[0]
+
+
+def test_films_lie_among_pictures_in_a_folder(here: Path) -> None:
+    inside, outside = here / "in", here / "out"
+    inside.mkdir()
+    film(inside / "film.mp4")
+    (inside / "a.pgm").write_bytes(b"P5 2 2 255\n\0\1\2\3")
+    for _ in range(2):
+        assert run(inside, "-o", outside, "--crf", "30") == 0
+    assert sorted(path.name for path in outside.iterdir()) == [".drrn.sqlite", "a_x2.pgm", "film_x2.mp4"]
+
+
+@pytest.mark.full
+def test_a_real_film_is_the_one_in_the_documents(here: Path, data: Path) -> None:
+    source = data / "formats/video/cockatoo.mp4"
+    result = here / "cockatoo.mp4"
+    assert run(source, "--scale", "1.5", "-o", result) == 0
+    assert compare_films.main(source, result) in (Path(__file__).parents[2] / "docs/video.md").read_text()
