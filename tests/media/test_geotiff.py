@@ -1,0 +1,401 @@
+"""What places a raster and names its bands is kept; what can't be, is refused before GDAL sees it, or said."""
+
+import os
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+pytest.importorskip("rasterio")
+
+import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.rpc import RPC
+from rasterio.transform import Affine
+
+from drrn.apps import cli
+from drrn.errors import PictureError, UsageError
+from drrn.media import geotiff
+from drrn.media.geotiff import is_scene, probe
+from tests.conftest import ROOT
+from tests.scene_files import NORTH_UP, enlarged, put, smooth, upscaler
+
+DOCUMENT = ROOT / "docs/geotiff.md"
+MOST = 10**8
+SOUTH_UP = Affine(10.0, 0, 500_000.0, 0, 10.0, 5_400_000.0)
+ROTATED = Affine(7.0, 3.0, 500_000.0, 2.5, -8.0, 5_400_000.0)
+
+
+def corners(dataset: Any) -> np.ndarray:
+    a, b, c, d, e, f, *_ = dataset.transform
+    sides = [(x, y) for x in (0, dataset.width) for y in (0, dataset.height)]
+    return np.array([(a * x + b * y + c, d * x + e * y + f) for x, y in sides])
+
+
+@pytest.mark.parametrize("scale", [2, 1.7])
+@pytest.mark.parametrize("transform", [NORTH_UP, SOUTH_UP, ROTATED], ids=["north up", "south up", "rotated"])
+@pytest.mark.parametrize("pixels", ["Area", "Point"])
+def test_corners_stay_where_they_are(tmp_path: Path, transform: Affine, pixels: str, scale: float) -> None:
+    source = put(
+        tmp_path / "a.tif", smooth(21, 33), transform=transform, about=lambda to: to.update_tags(AREA_OR_POINT=pixels)
+    )
+    with rasterio.open(source) as before, rasterio.open(enlarged(source, upscaler(), scale)) as after:
+        assert np.abs(corners(before) - corners(after)).max() < 1e-6
+        assert before.crs == after.crs
+        assert after.tags()["AREA_OR_POINT"] == pixels
+        assert (after.width, after.height) == (round(33 * scale), round(21 * scale))
+
+
+def test_corners_of_files_from_elsewhere_stay_where_they_are(data: Path, tmp_path: Path) -> None:
+    """And docs/geotiff.md says what is met; `DRRN_WRITE=1` writes it there."""
+    rows = ["| file | bands | values | coordinates | none is | larger | corners move by |", "|" + " --- |" * 7]
+    for file in sorted((data / "formats/geo").glob("*.tif")):
+        if file.stem == "RGB.byte":  # as rgb1, and larger
+            continue
+        source = tmp_path / file.name
+        source.write_bytes(file.read_bytes())
+        with rasterio.open(source) as before, rasterio.open(enlarged(source, upscaler(local=True), 1.25)) as after:
+            moved = np.abs(corners(before) - corners(after)).max()
+            assert moved < 1e-6
+            assert before.crs == after.crs
+            name = before.crs.to_string().split('"')[1 if "[" in before.crs.to_string() else 0] if before.crs else "-"
+            none = "a mask" if before.mask_flag_enums[0] == [MaskFlags.per_dataset] else "-"
+            none = none if before.nodata is None else f"{before.nodata:.4g}"
+            cells = [file.name, before.count, before.dtypes[0], name, none]
+            sizes = f"{before.width}x{before.height} to {after.width}x{after.height}"
+            rows.append(f"| {' | '.join(map(str, [*cells, sizes, f'{moved:.6f}']))} |")
+            assert before.dtypes == after.dtypes
+            assert before.colorinterp == after.colorinterp
+            assert before.mask_flag_enums == after.mask_flag_enums
+            assert before.overviews(1) == after.overviews(1)
+            np.testing.assert_equal(before.nodatavals, after.nodatavals)
+    met, said = "\n".join(rows) + "\n", DOCUMENT.read_text(encoding="utf-8")
+    first = said.index("| file |")
+    there = said[first : said.index("\n\n", first) + 1]
+    if os.environ.get("DRRN_WRITE"):
+        DOCUMENT.write_text(said.replace(there, met), encoding="utf-8")
+    else:
+        assert there == met
+
+
+def test_control_points_and_rpcs_grow_with_the_pixels(tmp_path: Path) -> None:
+    points = [GroundControlPoint(r, c, 13 + c / 100, 48 - r / 100, 5.0) for r in (0, 20) for c in (0.5, 30)]
+    flat = [0.0] * 20
+    rpcs = RPC(100, 1, 48, 1, [1.0, *flat[1:]], flat, 9.5, 10, 13, 1, [1.0, *flat[1:]], flat, 14.5, 15)
+
+    def about(dataset: Any) -> None:
+        dataset.gcps, dataset.rpcs = (points, rasterio.crs.CRS.from_epsg(4326)), rpcs
+
+    source = put(tmp_path / "a.tif", smooth(20, 30), transform=None, crs=None, about=about)
+    with rasterio.open(enlarged(source, upscaler())) as after:
+        moved, crs = after.gcps
+        assert crs == rasterio.crs.CRS.from_epsg(4326)
+        assert [(p.row, p.col, p.x, p.y, p.z) for p in moved] == [(2 * p.row, 2 * p.col, p.x, p.y, p.z) for p in points]
+        # RPCs count from the centre of the first pixel: 9.5 is the middle of 20 rows, and 19.5 of 40
+        assert (after.rpcs.line_off, after.rpcs.line_scale, after.rpcs.samp_off, after.rpcs.samp_scale) == (
+            19.5, 20, 29.5, 30,
+        )  # fmt: skip
+        assert after.rpcs.lat_off == 48
+
+
+def test_names_units_and_tags_are_kept_and_statistics_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/">a = note</x:xmpmeta>'
+
+    def about(dataset: Any) -> None:
+        dataset.descriptions, dataset.units = ("red edge", None, "höhe"), ("", "", "m")
+        dataset.scales, dataset.offsets = (0.0001, 1, 2), (-0.1, 0, 5)
+        inches = {"TIFFTAG_XRESOLUTION": "30", "TIFFTAG_YRESOLUTION": "30", "TIFFTAG_RESOLUTIONUNIT": "2 (pixels/inch)"}
+        dataset.update_tags(TIFFTAG_ARTIST="Someone", **inches)
+        dataset.update_tags(ns="SENSOR", ORBIT="12")
+        key, _, value = xmp.partition("=")
+        dataset.update_tags(ns="xml:XMP", **{key: value})
+        dataset.update_tags(2, WAVELENGTH="705", STATISTICS_MEAN="12")
+        dataset.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.undefined]
+
+    source = put(tmp_path / "a.tif", smooth(3, 24, 24), interleave="band", photometric="minisblack", about=about)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["upscale", str(source)])
+    assert end.value.code in (None, 0)
+    said = capsys.readouterr()
+    assert "without statistics" in said.err
+    assert "not for survey" in said.err
+    with rasterio.open(source) as before, rasterio.open(tmp_path / "a_x2.tif") as after:
+        for field in ("descriptions", "units", "scales", "offsets", "colorinterp", "interleaving"):
+            assert getattr(after, field) == getattr(before, field), field
+        tags = after.tags()
+        assert tags["TIFFTAG_ARTIST"] == "Someone" and tags["TIFFTAG_XRESOLUTION"] == "60"
+        assert "drrn" in tags["ENLARGED_BY"] and "model small" in tags["ENLARGED_BY"]
+        assert after.tags(ns="SENSOR") == {"ORBIT": "12"}
+        assert after.tags(ns="xml:XMP") == before.tags(ns="xml:XMP")
+        assert after.tags(2) == {"WAVELENGTH": "705"}
+        assert after.profile["compress"] == "deflate" and after.profile["tiled"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "a_x2.tif"]
+
+
+def test_overviews_are_made_where_there_were_some(tmp_path: Path) -> None:
+    source = put(tmp_path / "a.tif", smooth(300, 280, dtype=np.uint8), mask=np.ones((300, 280), bool))
+    with rasterio.open(source, "r+") as dataset:
+        dataset.build_overviews([2, 4], rasterio.enums.Resampling.average)
+    assert probe(source, max_pixels=MOST).width == 280  # overviews and masks are no pages
+    with rasterio.open(enlarged(source, upscaler())) as after:
+        assert after.overviews(1) == [2, 4]
+        half = after.read(1).reshape(300, 2, 280, 2).mean((1, 3))
+        assert np.abs(after.read(1, out_shape=(300, 280)) - half).max() <= 1
+
+
+def test_an_icc_profile_is_kept(tmp_path: Path) -> None:
+    import base64
+
+    profile = base64.b64encode(bytes(200)).decode()
+    source = put(tmp_path / "a.tif", smooth(3, 20, 20, dtype=np.uint8, most=200), SOURCE_ICC_PROFILE=profile)
+    with rasterio.open(enlarged(source, upscaler())) as after:
+        assert after.tags(ns="COLOR_PROFILE")["SOURCE_ICC_PROFILE"] == profile
+
+
+def test_a_nodata_value_that_the_type_does_not_hold_is_said_to_be_left_out(tmp_path: Path) -> None:
+    source = plain(tmp_path / "a.tif", smooth(20, 20, dtype=np.uint8), extratags=[(42113, 2, 6, b"-9999\0", True)])
+    assert probe(source, max_pixels=MOST).converted == ("without its nodata value, which uint8 doesn't hold",)
+    with rasterio.open(enlarged(source, upscaler())) as after:
+        assert after.nodata is None
+
+
+# Which files these are
+
+
+def plain(path: Path, values: np.ndarray, **options: Any) -> Path:
+    """A TIFF without a place on the Earth."""
+    tifffile.imwrite(path, values, metadata=None, software=False, **options)
+    return path
+
+
+def test_photographs_are_none_and_measurements_are(tmp_path: Path) -> None:
+    rgb = smooth(20, 20, 3, dtype=np.uint8, most=200)
+    cases: list[tuple[np.ndarray, dict[str, Any], bool]] = [
+        (rgb, {}, False),
+        (rgb.astype(np.uint16), {"photometric": "rgb"}, False),
+        (np.dstack([rgb, rgb[..., :1]]), {"photometric": "rgb", "extrasamples": ["unassalpha"]}, False),
+        (np.dstack([rgb, rgb[..., :1]]), {"photometric": "rgb", "extrasamples": ["unspecified"]}, True),
+        (np.dstack([rgb, rgb]), {"photometric": "rgb", "planarconfig": "contig"}, True),
+        (rgb[..., 0].astype(np.int16), {}, True),
+        (rgb[..., 0].astype(np.float32), {}, True),
+        (rgb[..., 0].astype(np.uint32), {}, True),
+        (rgb, {"extratags": [(42113, 2, 2, b"0\0", True)]}, True),
+        (rgb, {"extratags": [(33550, 12, 3, (1.0, 1.0, 0.0), True)]}, True),
+    ]
+    for number, (values, options, measured) in enumerate(cases):
+        assert is_scene(plain(tmp_path / f"{number}.tif", values, **options)) == measured, number
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    assert not is_scene(tmp_path / "a.png") and not is_scene(tmp_path / "missing.tif") and not is_scene(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("beside", "text"),
+    [("a.tfw", "2\n0\n0\n-2\n5\n6\n"), ("a.tif.aux.xml", "<PAMDataset><GeoTransform>5,2,0,6,0,-2</GeoTransform>")],
+)
+def test_a_place_that_is_only_beside_the_file_is_not_lost_in_silence(tmp_path: Path, beside: str, text: str) -> None:
+    source = plain(tmp_path / "a.tif", smooth(20, 20, 3, dtype=np.uint8, most=200))
+    (tmp_path / beside).write_text("<PAMDataset/>" if beside.endswith("xml") else text)
+    assert is_scene(source) == (not beside.endswith("xml"))
+    (tmp_path / beside).write_text(text)
+    assert is_scene(source)
+    with pytest.raises(PictureError, match=f"is placed by {beside}, and files beside a TIFF are not read"):
+        probe(source, max_pixels=MOST)
+
+
+def test_without_rasterio_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = put(tmp_path / "a.tif", smooth(20, 20, dtype=np.uint8, most=200))
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(UsageError, match=r"needs rasterio. Install it: pip install 'drrn\[geo\]'"):
+        enlarged(source, upscaler())
+
+
+def test_it_becomes_a_tiff_and_nothing_else(tmp_path: Path) -> None:
+    source = put(tmp_path / "a.tif", smooth(20, 20))
+    with pytest.raises(PictureError, match=r"becomes one; use .tif or .tiff"):
+        geotiff.writable(tmp_path / "a.png", overwrite=False)
+    with pytest.raises(PictureError, match="exists"):
+        geotiff.writable(source, overwrite=False)
+
+
+# What is refused
+
+
+def patched(path: Path, tag: int, value: int) -> Path:
+    """With another number in a tag of its first directory."""
+    content = bytearray(path.read_bytes())
+    (at,) = struct.unpack_from("<L", content, 4)
+    for place in range(at + 2, at + 2 + 12 * struct.unpack_from("<H", content, at)[0], 12):
+        number, kind = struct.unpack_from("<HH", content, place)
+        if number == tag:
+            struct.pack_into("<H" if kind == 3 else "<L", content, place + 8, value)
+    path.write_bytes(content)
+    return path
+
+
+def several(path: Path) -> Path:
+    with tifffile.TiffWriter(path) as tiff:
+        for _ in range(2):
+            tiff.write(smooth(20, 20, dtype=np.float32), metadata=None)
+    return path
+
+
+def looped(path: Path) -> Path:
+    put(path, smooth(20, 20))
+    content = bytearray(path.read_bytes())
+    (at,) = struct.unpack_from("<L", content, 4)
+    (entries,) = struct.unpack_from("<H", content, at)
+    struct.pack_into("<L", content, at + 2 + 12 * entries, at)
+    path.write_bytes(content)
+    return patched(path, 254, 1)
+
+
+def palette(path: Path) -> Path:
+    colours = {0: (0, 0, 0, 255), 1: (9, 9, 9, 255)}
+    return put(path, np.eye(20, dtype=np.uint8), about=lambda to: to.write_colormap(1, colours), photometric="palette")
+
+
+def tiny(path: Path, *, bands: int, side: int) -> Path:
+    """A file that says much, and has no pixels."""
+    with rasterio.open(
+        path, "w", driver="GTiff", width=side, height=side, count=bands, dtype="uint8", sparse_ok=True, crs="EPSG:4326",
+        transform=NORTH_UP, tiled=True, blockxsize=4096, blockysize=4096,
+    ):  # fmt: skip
+        return path
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "a palette": (palette, "has a palette: classes"),
+    "1 bit": (lambda path: put(path, np.eye(20, dtype=np.uint8), nbits=1), "samples of 1 bit: classes"),
+    "a thematic layer": (
+        lambda path: put(path, smooth(20, 20), about=lambda to: to.update_tags(1, LAYER_TYPE="thematic")),
+        "bands of classes",
+    ),
+    "complex": (lambda path: put(path, smooth(20, 20).astype(np.complex64)), "samples that are complex"),
+    "int64": (lambda path: put(path, smooth(20, 20).astype(np.int64)), "samples of int64"),
+    "12 bit": (lambda path: put(path, smooth(20, 20), nbits=12), "samples that are of 12 bit"),
+    "CMYK": (lambda path: put(path, smooth(4, 20, 20), photometric="cmyk"), "photometric interpretation 5"),
+    "pages": (several, "several pages"),
+    "a loop": (looped, "damaged or cut short"),
+    "no tile": (lambda path: patched(put(path, smooth(300, 300), tiled=True), 322, 0), "damaged"),
+    "a huge tile": (
+        lambda path: patched(patched(put(path, smooth(300, 300), tiled=True), 322, 65520), 323, 65520),
+        "damaged|MB for a window",
+    ),
+    "65,535 bands": (lambda path: patched(put(path, smooth(20, 20)), 277, 65535), "65,535 bands; up to 1,024"),
+    "a bomb": (lambda path: tiny(path, bands=100, side=9000), "says that it has 8,100,000,000 bytes"),
+    "too large": (lambda path: tiny(path, bands=1, side=20000), "the limit is 100,000,000"),
+    "no area": (
+        lambda path: plain(
+            path, smooth(20, 20), extratags=[(34264, 12, 16, (1.0, 2.0, 0, 0, 2.0, 4.0, *[0.0] * 10), True)]
+        ),
+        "maps to no area",
+    ),
+    "no XML": (
+        lambda path: plain(path, smooth(20, 20), extratags=[(42112, 2, 8, b"<G\xffDAL>\0", True)]),
+        "damaged or cut short",
+    ),
+    "entities": (
+        lambda path: plain(path, smooth(20, 20), extratags=[(42112, 2, 20, b"<!DOCTYPE a[]><a/>\0\0", True)]),
+        "damaged or cut short",
+    ),
+    "geolocation": (
+        lambda path: put(path, smooth(20, 20), about=lambda to: to.update_tags(ns="GEOLOCATION", X_BAND="1")),
+        "geolocation arrays",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_says_so_and_nothing_else(what: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make, sentence = REFUSED[what]
+    source = make(tmp_path / "a.tif")
+    assert is_scene(source)
+    capfd.readouterr()
+    with pytest.raises((PictureError, UsageError), match=sentence):
+        enlarged(source, upscaler())
+    said = capfd.readouterr()
+    assert said.out == said.err == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("profile", [{}, {"compress": "deflate"}, {"tiled": True, "compress": "lzw"}], ids=str)
+def test_a_file_cut_anywhere_is_refused(
+    tmp_path: Path, profile: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = put(tmp_path / "a.tif", smooth(40, 40), **profile).read_bytes()
+    for length in np.linspace(9, len(whole) - 1, 15).astype(int):
+        (tmp_path / "a.tif").write_bytes(whole[:length])
+        with pytest.raises(PictureError, match=r"a\.tif"):
+            enlarged(tmp_path / "a.tif", upscaler())
+        assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+    said = capfd.readouterr()
+    assert said.out == said.err == ""
+
+
+# What reaches the network, and what lies beside a file
+
+
+@pytest.fixture
+def canary() -> Iterator[tuple[str, list[str]]]:
+    """An address on this machine, and what was asked of it."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_nothing_is_fetched(tmp_path: Path, canary: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    address, asked = canary
+    monkeypatch.chdir(tmp_path)
+    vrt = (
+        '<VRTDataset rasterXSize="20" rasterYSize="20"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="0">/vsicurl/{address}/a.tif</SourceFilename><SourceBand>1</SourceBand>'
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    wms = f'<GDAL_WMS><Service name="WMS"><ServerUrl>{address}/wms?</ServerUrl></Service></GDAL_WMS>'
+    (tmp_path / "vrt.tif").write_text(vrt)
+    (tmp_path / "wms.tif").write_text(wms)
+    for source in ("vrt.tif", "wms.tif", f"{address}/a.tif", f"/vsicurl/{address}/a.tif", f"zip+{address}/a.zip!a.tif"):
+        with pytest.raises(PictureError):
+            enlarged(Path(source), upscaler())
+    good = put(tmp_path / "good.tif", smooth(300, 300, dtype=np.uint8, most=200))
+    for suffix in (".aux.xml", ".ovr", ".msk"):
+        (tmp_path / f"good.tif{suffix}").write_text(vrt)
+    with rasterio.open(enlarged(good, upscaler())) as after:
+        assert after.read().max() > 100
+    assert asked == []
+    assert probe(good, max_pixels=MOST).converted == tuple(
+        f"without good.tif{suffix}, which is not read" for suffix in (".aux.xml", ".msk", ".ovr")
+    )
+
+
+def test_a_name_that_means_something_to_gdal_is_only_a_name(tmp_path: Path) -> None:
+    for name in ("a,b;c.tif", "a?b=c.tif", "GTIFF_DIR:1:x.tif", "a!b.tif", "ü \n.tif", "http:.tif"):
+        source = put(tmp_path / "plain.tif", smooth(20, 20)).rename(tmp_path / name)
+        assert probe(source, max_pixels=MOST).width == 20
+        target = enlarged(source, upscaler())
+        assert target.is_file() and target.name.endswith("_x2.tif")

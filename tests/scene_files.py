@@ -1,0 +1,102 @@
+"""Small rasters, made in the test, and how they are enlarged."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.transform import Affine
+
+from drrn.engines.engine import Planes
+from drrn.upscaling.jobs import plan
+from drrn.upscaling.upscaler import Upscaler
+from tests.small_weights import small_weights
+
+NORTH_UP = Affine(10.0, 0, 500_000.0, 0, -10.0, 5_400_000.0)
+
+
+class Local:
+    """An engine that sees as far as its halo, and computes each pixel by the same steps wherever it lies."""
+
+    name, streams = "local", False
+
+    def __init__(self, halo: int):
+        self.halo = halo
+
+    def memory(self, height: int, width: int) -> int:
+        return 0
+
+    def run(self, ilr: Planes, done: Callable[[int], None] = lambda rows: None) -> Planes:
+        sr = ilr.copy()
+        for axis in (-1, -2):
+            for by in (-self.halo, self.halo):
+                sr += np.float32(0.1) * _moved(ilr, by, axis)
+        done(ilr.shape[1])
+        return sr
+
+
+def _moved(planes: Planes, by: int, axis: int) -> Planes:
+    """Zeros come in from outside."""
+    moved = np.roll(planes, by, axis)
+    edge = [slice(None)] * planes.ndim
+    edge[axis] = slice(0, by) if by > 0 else slice(max(by, -planes.shape[axis]), None)
+    moved[tuple(edge)] = 0
+    return moved
+
+
+def upscaler(*, local: bool = False, **options: Any) -> Upscaler:
+    tiny = Upscaler(small_weights(units=1, width=4, unshuffle=2), device="cpu", threads=1, **options)
+    if local:
+        tiny.engine = Local(tiny.weights.config.halo)
+    return tiny
+
+
+def put(
+    path: Path,
+    values: NDArray[Any],
+    *,
+    mask: NDArray[np.bool] | None = None,
+    about: Callable[[Any], None] = lambda dataset: None,
+    **profile: Any,
+) -> Path:
+    """A file of these values: (H, W), or (bands, H, W)."""
+    values = values[None] if values.ndim == 2 else values
+    count, height, width = values.shape
+    placed = {"crs": "EPSG:32633", "transform": NORTH_UP} | profile
+    with (
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            path, "w", driver="GTiff", width=width, height=height, count=count, dtype=values.dtype, **placed
+        ) as dataset,
+    ):
+        about(dataset)
+        dataset.write(values)
+        if mask is not None:
+            dataset.write_mask(mask)
+    return path
+
+
+def enlarged(
+    source: Path, by: Upscaler, scale: float = 2, *, progress: Callable[[float], None] = lambda share: None
+) -> Path:
+    """What the file becomes, beside it."""
+    job = plan(source, None, scale, None, many=False, overwrite=True)
+    job.kind.estimate(job, by)
+    job.kind.enlarge(job, by, start=lambda: None, progress=progress, made=lambda target, temporary: None)
+    return job.target
+
+
+def smooth(*shape: int, dtype: Any = np.uint16, least: float = 100, most: float = 3000, seed: int = 0) -> NDArray[Any]:
+    """Waves and some noise between `least` and `most`."""
+    *_, height, width = shape
+    down, across = np.mgrid[:height, :width]
+    bands = shape[0] if len(shape) == 3 else 1
+    waves = np.stack([np.sin(down / (5 + b)) * np.cos(across / 7) for b in range(bands)])
+    waves = waves + np.random.default_rng(seed).normal(0, 0.1, waves.shape)
+    waves = (waves - waves.min()) / (waves.max() - waves.min()) * (most - least) + least
+    return waves.reshape(shape).astype(dtype)

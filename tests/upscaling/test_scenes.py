@@ -1,0 +1,284 @@
+"""Rasters enlarged: the values, what stands for none, the windows, and the memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rasterio")
+
+import rasterio
+from rasterio.enums import ColorInterp
+
+from drrn.core.resize import imresize
+from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.media import geotiff
+from drrn.media.geotiff import opened
+from drrn.upscaling import scenes
+from drrn.upscaling.jobs import plan
+from drrn.upscaling.scenes import spread
+from tests.scene_files import enlarged, put, smooth, upscaler
+
+NONE = -9999
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as dataset:
+        return np.asarray(dataset.read())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"])
+def test_values_are_those_of_each_band_enlarged_alone(tmp_path: Path, dtype: str) -> None:
+    least, most = {"uint8": (3, 250), "int8": (-120, 100), "int16": (-3000, 9000)}.get(dtype, (100, 5000))
+    values = smooth(3, 30, 41, dtype=dtype, least=least, most=most)
+    by = upscaler()
+    found = read(enlarged(put(tmp_path / "a.tif", values), by))
+    assert found.dtype == values.dtype and found.shape == (3, 60, 82)
+    for band, plane in zip(found, values.astype(np.float64), strict=True):
+        low, high = np.quantile(plane, (0.001, 0.999))
+        ilr = imresize((plane - low) / (high - low), 60, 82)
+        wanted = by.engine.run(ilr.astype(np.float32)[None])[0].astype(np.float64) * (high - low) + low
+        if found.dtype.kind != "f":
+            info = np.iinfo(found.dtype)
+            wanted = np.rint(wanted).clip(info.min, info.max)
+        tolerance = 1 if found.dtype.kind != "f" else 1e-5 * (high - low)
+        assert np.abs(band - wanted).max() <= tolerance
+        assert np.abs(band - imresize(plane, 60, 82)).max() > 0.01 * (high - low)  # the network did something
+
+
+def test_integers_are_clipped_and_do_not_wrap(tmp_path: Path) -> None:
+    values = np.zeros((24, 24), np.uint16)
+    values[:, 12:] = 65535
+    found = read(enlarged(put(tmp_path / "a.tif", values), upscaler()))[0].astype(int)
+    assert found[:, :20].max() < 20000 and found[:, 28:].min() > 10000
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [("nodata", "int16"), ("nodata", "float32"), ("NaN", "float32"), ("undeclared NaN", "float64"), ("mask", "uint8"),
+     ("mask", "float32"), ("alpha", "uint8"), ("alpha", "uint16")],
+)  # fmt: skip
+def test_what_is_no_measurement_stays_none_and_reaches_no_other(tmp_path: Path, kind: str, dtype: str) -> None:
+    hidden = np.zeros((40, 44), bool)
+    hidden[10:20, 8:30] = hidden[30:, 40:] = True
+    inside = smooth(2, 40, 44, dtype=dtype, least=20, most=120)
+    found, by = [], upscaler()
+    for number, under in enumerate((0, 100)):  # whatever lies where nothing was measured
+        values = inside.copy()
+        values[:, hidden] = {"nodata": NONE, "NaN": np.nan, "undeclared NaN": np.nan}.get(kind, under)
+        profile: dict[str, Any] = {"nodata": NONE if kind == "nodata" else np.nan} if kind in ("nodata", "NaN") else {}
+        if kind == "alpha":
+            opaque = np.where(hidden, 0, np.iinfo(dtype).max).astype(dtype)
+            values = np.stack([*values, opaque])
+            profile["about"] = lambda dataset: setattr(
+                dataset, "colorinterp", [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
+            )
+            profile["alpha"] = "unspecified"
+        mask = ~hidden if kind == "mask" else None
+        target = enlarged(put(tmp_path / f"{number}.tif", values, mask=mask, **profile), by)
+        with rasterio.open(target) as dataset:
+            found.append(dataset.read())
+            masks = dataset.read_masks([1, 2])
+            if kind in ("nodata", "NaN"):
+                np.testing.assert_equal(dataset.nodata, profile["nodata"])
+    np.testing.assert_array_equal(*found)
+    wanted = imresize(hidden.astype(np.float32), 80, 88) >= 0.5
+    result = found[0][:2]
+    if kind == "alpha":  # which fades, and its colours don't
+        assert (found[0][2] == 0)[24:36, 20:56].all() and (found[0][2] > 0)[~wanted].all()
+        assert result[:, found[0][2] > 0].min() > 0
+        assert set(np.unique(found[0][2][:, :12])) == {np.iinfo(dtype).max}
+    else:
+        assert ((np.isnan(result) if "NaN" in kind else masks == 0) == wanted).all()
+    seen = result[:, ~wanted]
+    assert seen.min() > -200 and seen.max() < 300  # 20 to 120, and what a network of chance makes of it
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 5), ("uint8", 255), ("float32", 0.0)])
+def test_no_measurement_is_taken_for_none(tmp_path: Path, dtype: str, nodata: float) -> None:
+    values = np.full((2, 20, 20), 7, dtype)
+    values[0] = smooth(20, 20, dtype=np.uint8, least=0, most=8).clip(6, 8)
+    source, by = put(tmp_path / "a.tif", values, nodata=nodata), upscaler(local=True)
+    by.engine.run = lambda ilr, done=None: np.full_like(ilr, (nodata - 6) / 2)  # type: ignore[method-assign]
+    found = read(enlarged(source, by))
+    assert not (found == nodata).any() and (found[1] == 7).all()
+
+
+def test_a_pixel_far_out_leaves_the_rest_as_it_is(tmp_path: Path) -> None:
+    values = smooth(60, 60, dtype=np.float32, least=0, most=1)
+    spiked = values.copy()
+    spiked[30, 30] = 1e9
+    plain, found = (
+        read(enlarged(put(tmp_path / f"{n}.tif", each), upscaler()))[0] for n, each in enumerate((values, spiked))
+    )
+    apart, near = np.abs(found - plain), np.zeros((120, 120), bool)
+    near[40:82, 40:82] = True
+    assert np.isfinite(found).all()
+    assert apart[~near].max() < 0.02
+    near[56:66, 56:66] = False  # what bicubic spreads
+    assert apart[near].max() < 2
+
+
+def test_a_constant_band_stays_constant(tmp_path: Path) -> None:
+    values = np.full((2, 20, 20), 7.5, np.float32)
+    values[1] = NONE
+    found = read(enlarged(put(tmp_path / "a.tif", values, nodata=NONE), upscaler()))
+    assert (found[0] == 7.5).all() and (found[1] == NONE).all()
+
+
+@pytest.mark.parametrize("scale", [2, 1.3, 3.7])
+@pytest.mark.parametrize("hides", [False, True])
+def test_windows_equal_the_whole_to_the_last_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: float, hides: bool
+) -> None:
+    values = smooth(2, 75, 90, dtype=np.float32)
+    if hides:
+        chance = np.random.default_rng(1)
+        values[0, chance.random((75, 90)) < 0.3] = np.nan
+        values[1, 20:50, 30:80] = np.nan
+    source, by = put(tmp_path / "a.tif", values), upscaler(local=True)
+    whole = read(enlarged(source, by, scale))
+    monkeypatch.setattr(scenes, "SIDES", (32,))
+    windowed = read(enlarged(source, by, scale))
+    np.testing.assert_array_equal(windowed, whole)
+    assert np.isnan(whole).any() == hides
+
+
+def test_windows_of_the_engine_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, by = put(tmp_path / "a.tif", smooth(80, 70)), upscaler()
+    whole = read(enlarged(source, by)).astype(int)
+    monkeypatch.setattr(scenes, "SIDES", (64,))
+    windowed = read(enlarged(source, by)).astype(int)
+    assert np.abs(windowed - whole).max() <= 1 and (windowed == whole).mean() > 0.99
+
+
+def test_a_window_needs_no_more_than_it_reads(tmp_path: Path) -> None:
+    """What the law above would miss if windows were always read whole."""
+    job = plan(put(tmp_path / "a.tif", smooth(5000, 8)), None, 2, None, many=False)
+    with opened(job.source, max_pixels=10**6) as scene:
+        windows = scenes.Windows(upscaler(max_memory=1 << 27), scene, job.width, job.height)
+    assert windows.part[0] < windows.side
+
+
+def test_spread_goes_as_far_as_it_must_and_sees_no_further() -> None:
+    plane, known = np.arange(90.0).reshape(1, 90).repeat(9, 0), np.zeros((9, 90), bool)
+    known[:, :20] = True
+    filled = spread(plane, known, 15)
+    assert (filled[:, 20:35] < 20).all() and (filled[:, :20] == plane[:, :20]).all()
+    assert (spread(plane[:, 5:], known[:, 5:], 15)[:, 15:] == filled[:, 20:]).all()
+
+
+def test_a_scene_larger_than_the_memory_keeps_within_it(tmp_path: Path) -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the peak of a process is read in /proc")
+    put(tmp_path / "a.tif", smooth(1500, 1400), tiled=True, nodata=0)
+    code = f"""
+    import gc, sys
+    from pathlib import Path
+    from tests.scene_files import enlarged, put, smooth, upscaler
+    from drrn.upscaling.upscaler import UsageError
+    from drrn.upscaling.jobs import plan
+    folder = Path({str(tmp_path)!r})
+    by = upscaler(max_memory={128 << 20})
+    try:
+        by.estimate(1400, 1500, 2)
+        raise SystemExit("the whole would fit")
+    except UsageError:
+        pass
+    enlarged(put(folder / "small.tif", smooth(64, 64), nodata=0), by)
+    def kb(what):
+        return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(what))
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = kb("VmRSS")
+    enlarged(folder / "a.tif", by)
+    print((kb("VmHWM") - before) // 1024)
+    """
+    ran = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True)
+    assert not ran.returncode, ran.stderr
+    assert int(ran.stdout) <= 128
+    assert read(tmp_path / "a_x2.tif").shape == (1, 3000, 2800)
+
+
+def test_too_little_memory_is_said(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"needs \d+ MB for a window of it, allowed are 20. Give a larger --max-memory"
+    ):
+        enlarged(put(tmp_path / "a.tif", smooth(600, 600)), upscaler(max_memory=20 << 20))
+
+
+def test_an_ensemble_is_the_mean_of_eight_in_windows_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = smooth(40, 50, dtype=np.float32)
+    by = upscaler(local=True, ensemble=True)
+    whole = read(enlarged(put(tmp_path / "a.tif", values), by))
+    turned = read(enlarged(put(tmp_path / "b.tif", np.rot90(values).copy()), by))
+    assert np.abs(np.rot90(whole[0]) - turned[0]).max() < 0.01
+    monkeypatch.setattr(scenes, "SIDES", (32,))
+    np.testing.assert_array_equal(read(enlarged(tmp_path / "a.tif", by)), whole)
+    with pytest.raises(UsageError, match="would become 63x50, and an ensemble in windows needs sides that are"):
+        enlarged(tmp_path / "a.tif", by, 1.25)
+
+
+def test_what_is_not_read_as_it_was_written_gets_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = iter(range(10))
+    monkeypatch.setattr(geotiff, "crc32", lambda *values: next(sums))
+    with pytest.raises(PictureError, match="is not what was written to it"):
+        enlarged(put(tmp_path / "a.tif", smooth(20, 20)), upscaler())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (2, 1)], ids=str)
+def test_the_smallest_scenes_are_enlarged(tmp_path: Path, shape: tuple[int, int]) -> None:
+    values = np.arange(shape[0] * shape[1], dtype=np.uint16).reshape(shape)
+    assert read(enlarged(put(tmp_path / "a.tif", values, nodata=0), upscaler())).shape == (
+        1,
+        2 * shape[0],
+        2 * shape[1],
+    )
+
+
+def test_infinite_values_are_refused(tmp_path: Path) -> None:
+    values = smooth(2, 20, 20, dtype=np.float32)
+    values[1, 3, 4] = -np.inf
+    with pytest.raises(PictureError, match="in band 2 that are infinite"):
+        enlarged(put(tmp_path / "a.tif", values), upscaler())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_whoever_interrupts_leaves_nothing(tmp_path: Path) -> None:
+    source, told = put(tmp_path / "a.tif", smooth(40, 40)), []
+
+    def progress(share: float) -> None:
+        told.append(share)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        enlarged(source, upscaler(), progress=progress)
+    assert told and [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("most", [2_000, 300_000, 1_200_000])
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, most: int) -> None:
+    resource = pytest.importorskip("resource")
+    source = put(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 65535, (400, 400)).astype(np.uint16))
+    (tmp_path / "a_x2.tif").write_bytes(b"old")
+    by, (_, hard) = upscaler(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        with pytest.raises(DRRNError, match=r"a_x2\.tif"):
+            enlarged(source, by)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert (tmp_path / "a_x2.tif").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "a_x2.tif"]
+
+
+def test_shares_grow_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "SIDES", (64,))
+    told: list[float] = []
+    enlarged(put(tmp_path / "a.tif", smooth(2, 50, 50)), upscaler(), progress=told.append)
+    assert told == sorted(told) and told[-1] == 1
