@@ -1,12 +1,15 @@
-"""`drrn models`: list, show, import, pack."""
+"""`drrn models`: list, show, judge, pack, import."""
 
-import json
+import json as json_text
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from drrn.core.config import Skip
+from drrn.engines import EngineName
 from drrn.errors import DataError, UsageError
 from drrn.weights import DEFAULT
 
@@ -14,33 +17,96 @@ if TYPE_CHECKING:
     from drrn.weights.store import Weights
 
 
-def list_models() -> int:
-    """List the models that came with the package."""
+def list_models(*, json: bool = False, markdown: Path | None = None, threads: int = 0) -> int:
+    """List the models that came with the package: what each costs, here by a sample, and its PSNR by its card.
+
+    Args:
+        json: Print a list of objects instead of a table.
+        markdown: Write the table here, too.
+        threads: CPU threads, 0 for all cores.
+    """
+    from drrn.atomic import write_text
+    from drrn.evaluation.catalogue import catalogue, to_json, to_markdown, to_text
+    from drrn.evaluation.race import machine
     from drrn.weights import store
 
-    for name in store.names():
-        weights = store.load(name)
-        scales = ", ".join(f"x{scale:g}" for scale in weights.scales)
-        config = weights.config
-        default = " (default)" if name == DEFAULT else ""
-        print(
-            f"{name}{default}: {scales}; B{config.blocks}U{config.units}, width {config.width}, "
-            f"unshuffle {config.unshuffle}; {config.parameters:,} parameters, {config.macs():,} multiply-adds a pixel"
-        )
+    entries = catalogue(store.names(), threads=threads)
+    if markdown:
+        write_text(markdown, to_markdown(entries, command=_command(), commit=_commit(), machine=machine()))
+    print(to_json(entries) if json else to_text(entries))
     return 0
 
 
-def show_model(model: Positional[str] = DEFAULT, /, *, markdown: bool = False) -> int:
+def show_model(
+    model: Positional[str] = DEFAULT,
+    /,
+    *,
+    markdown: bool = False,
+    plot: Path | None = None,
+) -> int:
     """Show what a model is and where it comes from.
 
     Args:
         model: A packaged name or a weights file.
         markdown: As a model card instead of JSON.
+        plot: Draw its PSNR over scales here, as .png, .svg or .pdf; the card shows it as lying beside it.
     """
+    from drrn.evaluation.card import to_markdown
     from drrn.weights import store
 
     weights = store.load(model)
-    print(card(weights) if markdown else json.dumps(_about(weights), indent=2))
+    if plot:
+        try:
+            from drrn.evaluation.curve import plot as draw
+        except ModuleNotFoundError as error:
+            raise UsageError(f"Drawing needs {error.name}. Install it: pip install 'drrn[bench]'.") from error
+        draw(weights, plot)
+    card = to_markdown(weights, plot=plot.name if plot else "")
+    print(card if markdown else json_text.dumps(_about(weights), indent=2), end="" if markdown else "\n")
+    return 0
+
+
+def judge_model(
+    model: Positional[str],
+    /,
+    *,
+    data: tuple[Path, ...],
+    output: Annotated[Path, arg(aliases=["-o"])],
+    engine: EngineName = "auto",
+    device: str = "auto",
+    threads: int = 0,
+) -> int:
+    """Measure what goes into a model's card: scores by the protocol on all folders, and on the first by units and by
+    scale, and from compressed and noisy pictures; on graphics and text, too.
+
+    Only what is finished is judged: no picture of this may choose anything in the making.
+
+    Args:
+        model: A packaged name or a weights file.
+        data: Folders of original pictures: Set5, Set14, BSD100, your own.
+        output: The file to write, as JSON: for `drrn models pack`.
+        engine: What computes, as in `drrn upscale`.
+        device: Where to compute: auto, cpu, cuda, mps.
+        threads: CPU threads, 0 for all cores.
+    """
+    from rich.console import Console
+
+    from drrn.atomic import write_text
+    from drrn.evaluation.character import characterise
+    from drrn.upscaling.upscaler import Upscaler
+    from drrn.weights import store
+
+    weights = store.load(model)
+
+    def ready(units: int | None) -> Upscaler:
+        return Upscaler(weights, engine=engine, units=units, device=device, threads=threads)
+
+    with Console(stderr=True, highlight=False).status("judging") as status:
+        found = characterise(ready(None), ready, data, command=_command(), commit=_commit(), note=status.update)
+    write_text(output, found.to_json())
+    harmed = [f"{row.data}, {row.lr}" for row in found.robustness if row.harms]
+    print(f"{output}: {len(found.worse)} results are worse than bicubic's")
+    print(f"harmed: {'; '.join(harmed) or 'nothing that was tried'}")
     return 0
 
 
@@ -75,63 +141,32 @@ def pack_model(
     model: Positional[str],
     /,
     *,
-    scores: Path,
+    judged: Path,
     output: Annotated[Path, arg(aliases=["-o"])],
 ) -> int:
-    """Write the scores of `drrn evaluate --json` into the card of a weights file.
+    """Write what `drrn models judge` measured into the card of a weights file.
 
     Args:
         model: A packaged name or a weights file.
-        scores: What `drrn evaluate MODEL --json FILE` wrote.
+        judged: What `drrn models judge MODEL` wrote.
         output: The weights file to write, ending in .safetensors.
     """
     from dataclasses import replace
 
-    from drrn.core.metrics import PROTOCOL
+    from drrn.evaluation import card
+    from drrn.evaluation.character import Character
     from drrn.weights import store
 
     weights = store.load(model)
     try:
-        rows = [row for row in json.loads(scores.read_text()) if row["source"] == "measured"]
-        kept = [
-            {key: row[key] for key in ("data", "scale", "psnr", "ssim")} for row in rows if row["model"] == weights.name
-        ]
+        character = Character.from_dict(json_text.loads(judged.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{scores} is no file of `drrn evaluate --json`.") from error
-    if not kept:
-        raise DataError(f"{scores} has no row of {weights.name!r}. Evaluate this very file.")
-    rounded = [{**row, "psnr": round(row["psnr"], 4), "ssim": round(row["ssim"], 5)} for row in kept]
-    packed = replace(weights, card={**weights.card, "scores": rounded, "protocol": PROTOCOL})
-    store.save(packed, _safetensors(output))
+        raise DataError(f"{judged} is no file of `drrn models judge`.") from error
+    if character.sha256 != weights.digest():
+        raise DataError(f"{judged} is of another network than {model}. Judge this very file.")
+    store.save(replace(weights, card=card.judged(weights.card, character)), _safetensors(output))
     print(output)
     return 0
-
-
-def card(weights: "Weights") -> str:
-    """What is known of `weights`, as Markdown."""
-    config, about = weights.config, weights.card
-    lines = [
-        f"# {weights.name}",
-        "",
-        f"A DRRN of {config.blocks} block(s) of {config.units} units, width {config.width}, skip `{config.skip}`, "
-        f"unshuffle {config.unshuffle}, {config.channels} channel(s): {config.parameters:,} parameters, "
-        f"{config.macs():,} multiply-adds for each pixel of the result.",
-        "",
-        f"Trained for x{', x'.join(f'{scale:g}' for scale in weights.scales)}.",
-        "",
-    ]
-    for key in ("command", "commit", "seed", "data", "recipe", "validation", "source", "source_sha256"):
-        if key in about:
-            value = about[key]
-            shown = value if isinstance(value, str | int) else json.dumps(value, indent=2)
-            lines += [f"## {key.replace('_', ' ').capitalize()}", "", f"```\n{shown}\n```", ""]
-    if "scores" in about:
-        lines += ["## Scores", "", f"{about['protocol']}.", "", "| data | scale | PSNR | SSIM |", "|---|---|---|---|"]
-        lines += [
-            f"| {row['data']} | x{row['scale']:g} | {row['psnr']:.2f} | {row['ssim']:.4f} |" for row in about["scores"]
-        ]
-        lines.append("")
-    return "\n".join(lines)
 
 
 def _about(weights: "Weights") -> dict[str, Any]:
@@ -150,3 +185,15 @@ def _safetensors(path: Path) -> Path:
     if path.suffix != ".safetensors":
         raise UsageError(f"{path} must end in .safetensors.")
     return path
+
+
+def _command() -> str:
+    return shlex.join(["drrn", *sys.argv[1:]])
+
+
+def _commit() -> str:
+    try:
+        from drrn.training.run import commit
+    except ModuleNotFoundError:  # no torch
+        return ""
+    return commit()

@@ -68,10 +68,16 @@ def evaluate(
 ) -> Iterator[Row]:
     """Bicubic, then what is published where the pictures are a known set, then each of `upscalers`.
 
+    Args:
+        note: told what a reader of the rows must know.
+
     Raises:
         DataError: a folder is missing or empty, or a picture is too small.
         DRRNError: a picture can't be read, or a scale is out of range.
     """
+    for upscaler in upscalers:
+        for sentence in filter(None, map(upscaler.weights.outside, scales)):
+            note(f"{sentence}.")
     for folder in folders:
         paths = pictures_in([folder])
         for scale in scales:

@@ -1,5 +1,6 @@
-"""One picture as its lr, bicubic, drrn and original: the report's figures 1 to 3."""
+"""One picture as its lr, bicubic, what networks make of it, and the original: the report's figures 1 to 3."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from drrn.errors import DataError
 from drrn.media.picture import Picture
 from drrn.upscaling.upscaler import Upscaler, target_size
 
+Window = tuple[int, int, int, int]
+"""(left, top, width, height), in pixels of the original."""
+
 
 class Version(NamedTuple):
     """A part of the picture, (channels, h, w) in [0, 1], and what to write above it."""
@@ -20,13 +24,16 @@ class Version(NamedTuple):
     planes: Planes
 
 
-def compare(original: Picture, upscaler: Upscaler, scale: float, window: tuple[int, int, int, int]) -> list[Version]:
-    """Lr, bicubic, drrn and original, the middle ones with their PSNR on luma over the whole picture.
+def compare(
+    original: Picture, upscalers: Mapping[str, Upscaler], scale: float, windows: Sequence[Window]
+) -> list[list[Version]]:
+    """For each window lr, bicubic, the results by their names, and the original; all but the first and the last with
+    their PSNR on luma over the whole picture.
 
     Args:
         original: its alpha is left out.
         scale: above 1 and at most 4.
-        window: (left, top, width, height) of the part to show, in pixels of the original.
+        windows: the parts to show.
 
     Raises:
         UsageError: the scale is out of range.
@@ -38,22 +45,23 @@ def compare(original: Picture, upscaler: Upscaler, scale: float, window: tuple[i
     if min(height, width) <= 2 * round(scale) + 1:
         raise DataError(f"{original.width}x{original.height} pixels are too few to be made {scale:g} times smaller.")
     lr = Picture(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0))
-    bicubic = imresize(np.ascontiguousarray(lr.pixels.transpose(2, 0, 1)), height, width).clip(0, 1)
-    sr = upscaler.upscale(lr, size=(width, height)).pixels.transpose(2, 0, 1)
-    left, top, across, down = window
-    rows, columns = slice(top, top + down), slice(left, left + across)
-    small = (slice(None), *(slice(round(s.start / scale), round(s.stop / scale)) for s in (rows, columns)))
-
-    def scored(name: str, planes: Planes) -> Version:
-        psnr = judge(_luma(planes), _luma(hr), round(scale)).psnr
-        return Version(f"{name} {psnr:.2f} dB", planes[:, rows, columns])
-
-    return [
-        Version(f"lr (x{scale:g} smaller)", lr.pixels.transpose(2, 0, 1)[small]),
-        scored("bicubic", bicubic),
-        scored("drrn", sr),
-        Version("original", hr[:, rows, columns]),
-    ]
+    small = lr.pixels.transpose(2, 0, 1)
+    results = {"bicubic": imresize(np.ascontiguousarray(small), height, width).clip(0, 1)}
+    for name, upscaler in upscalers.items():
+        results[name] = upscaler.upscale(lr, size=(width, height)).pixels.transpose(2, 0, 1)
+    captions = {name: f"{name} {judge(_luma(sr), _luma(hr), round(scale)).psnr:.2f} dB" for name, sr in results.items()}
+    rows = []
+    for left, top, across, down in windows:
+        place = (slice(None), slice(top, top + down), slice(left, left + across))
+        smaller = (place[0], *(slice(round(side.start / scale), round(side.stop / scale)) for side in place[1:]))
+        rows.append(
+            [
+                Version(f"lr (x{scale:g} smaller)", small[smaller]),
+                *(Version(captions[name], sr[place]) for name, sr in results.items()),
+                Version("original", hr[place]),
+            ]
+        )
+    return rows
 
 
 def _luma(planes: Planes) -> Planes:

@@ -24,6 +24,8 @@ from drrn.errors import WeightsError
 
 PACKAGED = Path(__file__).parent / "packaged"
 FORMAT = 1
+ROUNDING = 0.02
+"""By how much a scale may differ that a picture's sides make."""
 MAX_HEADER = 1 << 20
 """Bytes. Ours have some 5,000; a header of 90 MB keeps the library busy for half a minute (measured)."""
 
@@ -54,6 +56,16 @@ class Weights:
         low, high = self.units
         if not 0 <= low <= high <= self.config.units:
             raise ValueError("its range of units is not one of its config.")
+
+    def covers(self, scale: float) -> bool:
+        """Whether it lies within the scales that it was trained for, but for the rounding to whole pixels."""
+        return min(self.scales) * (1 - ROUNDING) <= scale <= max(self.scales) * (1 + ROUNDING)
+
+    def outside(self, scale: float) -> str:
+        """What to say of a scale that it does not cover; nothing of another."""
+        low, high = (f"x{each:g}" for each in (min(self.scales), max(self.scales)))
+        trained = f"{low} to {high}" if low != high else low
+        return "" if self.covers(scale) else f"x{scale:.3g} is outside of what {self.name} was trained for ({trained})"
 
     def digest(self) -> str:
         """SHA-256 of the network: of all that decides pixels, and nothing of where it comes from."""

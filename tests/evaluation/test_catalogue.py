@@ -1,0 +1,53 @@
+"""The models side by side."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drrn.evaluation.catalogue import catalogue, lines, spans, to_json, to_markdown, to_text
+from drrn.weights import store
+from tests.small_weights import small_weights
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> list[Path]:
+    wide = replace(small_weights(width=16, trained_units=(1, 2)), scales=(1.2, 1.5, 2, 3, 4))
+    scores = [{"data": "Set5", "scale": 2, "psnr": 36.5, "ssim": 0.9}, {"data": "Set14", "scale": 3, "psnr": 29.0}]
+    store.save(wide, tmp_path / "wide.safetensors")
+    store.save(replace(small_weights(), card={"scores": scores}), tmp_path / "narrow.safetensors")
+    return [tmp_path / "wide.safetensors", tmp_path / "narrow.safetensors"]
+
+
+def test_the_cheapest_comes_first_with_what_it_is_and_costs(models: list[Path]) -> None:
+    entries = catalogue(models, threads=1)
+    assert [each.name for each in entries] == ["narrow", "wide"]
+    head, narrow, wide = lines(entries)
+    assert head[-3:] == ["Set5 x2", "Set5 x3", "Set5 x4"]
+    assert narrow[:3] == ["narrow", "x2, x3, x4", "B1U2, width 8, unshuffle 1"]
+    assert narrow[-3:] == ["36.50", "", ""]
+    assert wide[1:3] == ["x1.2 to x4", "B1U1-2, width 16, unshuffle 1"]
+    assert all(each.seconds_per_megapixel > 0 for each in entries)
+
+
+def test_json_has_the_same_in_full(models: list[Path]) -> None:
+    narrow, wide = json.loads(to_json(catalogue(models, threads=1)))
+    config = small_weights().config
+    assert (narrow["parameters"], narrow["macs"]) == (config.parameters, config.macs())
+    assert narrow["psnr"] == {"2": 36.5} and narrow["default"] is False
+    assert wide["units"] == [1, 2] and wide["scales"] == [1.2, 1.5, 2, 3, 4]
+
+
+def test_the_table_says_where_and_by_what_it_was_written(models: list[Path]) -> None:
+    entries = catalogue(models, threads=1)
+    about = {"cpu": "Z80", "cores": "1", "system": "CP/M"}
+    page = to_markdown(entries, command="drrn models list", commit="abc", machine=about)
+    assert page.splitlines()[0].startswith("| model | scales | network | ")
+    assert "on Z80 with 1 cores, CP/M, by " in page
+    assert page.endswith("Written by `drrn models list` at commit abc.\n")
+    assert len({len(line) for line in to_text(entries).splitlines()}) == 1
+
+
+def test_many_scales_are_told_by_their_ends() -> None:
+    assert spans([2]) == "x2" and spans([2, 3, 4]) == "x2, x3, x4" and spans([4, 1.2, 2, 3, 3.5]) == "x1.2 to x4"
