@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench soak clean
+.PHONY: demo test check bench soak fuzz clean
 
 demo: $(READY)  ## enlarge the samples with the packaged model
 	$(BIN)/drrn upscale samples/*.png --scale 3 --output demo --overwrite
@@ -28,6 +28,9 @@ bench: $(READY)  ## seconds a megapixel, side by side: docs/performance.md
 soak: $(READY)  ## the long tests too, and the native engine under sanitizers, fuzzed, and on another CPU
 	$(BIN)/python -m pytest -q
 	native/check.sh
+
+fuzz: $(READY)  ## 50,000 broken files of every format: docs/hostile.md
+	$(BIN)/python -m tests.hostile
 
 $(READY): pyproject.toml constraints.txt $(wildcard native/*)
 	$(PYTHON) -m venv $(VENV)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.evaluation import performance
+from drrn.evaluation import card, performance
 from drrn.evaluation.table import to_markdown
 from drrn.media.files import write
 from drrn.media.picture import Picture
@@ -28,16 +28,17 @@ from tests.small_vgg import small_vgg
 from tests.study.made_results import made_results
 
 README = (ROOT / "README.md").read_text()
+MODELS = (ROOT / "docs/models.md").read_text()
 CHEAPER = shlex.split("--epochs 1 --epoch-steps 2 --batch-size 4 --sheet-every 0 --validation-patches 8")
 
 
-def blocks(language: str) -> list[str]:
-    found: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     return found
 
 
-def commands(language: str) -> list[str]:
-    lines = [line for block in blocks(language) for line in block.splitlines() if line.startswith("drrn ")]
+def commands(language: str, page: str = README) -> list[str]:
+    lines = [line for block in blocks(language, page) for line in block.splitlines() if line.startswith("drrn ")]
     return [line.split("  #")[0].strip() for line in lines]
 
 
@@ -70,8 +71,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("line", [line for line in commands("sh") if "evaluate" not in line])
-def test_a_command_of_the_readme_runs(desk: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    "line", [line for line in [*commands("sh"), *commands("sh", MODELS)] if "evaluate" not in line]
+)
+def test_a_command_of_the_documents_runs(desk: Path, line: str) -> None:
     words = shlex.split(line)[1:]
     if words[0] == "tune":
         words += [*CHEAPER, "--trials", "2", "--widths", "4", "--units", "0", "1"]
@@ -128,6 +131,15 @@ def test_the_table_is_made_of_the_json_beside_it() -> None:
     assert set(ours) == {(data, scale) for data in ("Set5", "Set14", "BSD100") for scale in (2, 3, 4)}
 
 
+def test_the_table_of_models_is_the_one_that_the_command_wrote() -> None:
+    written = (ROOT / "docs/family.md").read_text()
+    for page in (README, MODELS):
+        for shown in re.findall(r"<!-- family -->\n(.*)<!-- /family -->", page, re.DOTALL):
+            assert shown.strip() == written.strip()
+    head, _, *models = [line for line in written.splitlines() if line.startswith("|")]
+    assert {line.split()[1] for line in models} == set(store.names()) and "| s/MP |" in head
+
+
 def test_the_page_on_speed_is_made_of_the_json_beside_it() -> None:
     report = performance.Report.from_json((ROOT / "docs/performance.json").read_text())
     assert (ROOT / "docs/performance.md").read_text() == performance.to_markdown(report, "performance.png")
@@ -144,13 +156,12 @@ def test_the_study_is_made_of_the_results_beside_it() -> None:
 
 
 def test_every_packaged_model_has_its_card() -> None:
-    from drrn.apps.models import card
-
     assert DEFAULT in store.names()
     for name in store.names():
         weights = store.load(name)
         assert {"data", "recipe", "command", "seed", "commit", "scores", "protocol"} <= set(weights.card)
-        assert (ROOT / "models" / f"{name}.md").read_text() == card(weights) + "\n"
+        plot = f"{name}.png" if (ROOT / "models" / f"{name}.png").exists() else ""
+        assert (ROOT / "models" / f"{name}.md").read_text() == card.to_markdown(weights, plot=plot)
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:
@@ -161,9 +172,9 @@ def test_links_of_the_documents_lead_somewhere() -> None:
 
 
 def test_help_names_no_command_that_the_readme_lacks() -> None:
-    from drrn.apps.cli import COMMANDS, MODELS
+    from drrn.apps import cli
 
-    for name in COMMANDS:
+    for name in cli.COMMANDS:
         assert f"drrn {name}" in README
-    for name in set(MODELS) - {"pack"}:  # for maintainers: CONTRIBUTING has it
+    for name in set(cli.MODELS) - {"pack"}:  # for maintainers: CONTRIBUTING has it
         assert f"drrn models {name}" in README

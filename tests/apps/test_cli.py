@@ -241,7 +241,7 @@ def test_wrong_usage_exits_2(here: Path) -> None:
     assert run("models", "burn") == 2
 
 
-def test_models_are_imported_shown_and_packed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_are_imported_judged_and_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
     shapes = [(4, 1, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)]
@@ -254,14 +254,10 @@ def test_models_are_imported_shown_and_packed(here: Path, capsys: pytest.Capture
     assert run(*arguments, "--json", "scores.json", "--markdown", "table.md") == 0
     assert "| port | " in (here / "table.md").read_text()
     capsys.readouterr()
-    assert run("models", "pack", "port.safetensors", "--scores", "scores.json", "-o", "packed.safetensors") == 0
-    assert run("models", "show", "packed.safetensors") == 0
-    shown = json.loads(capsys.readouterr().out.partition("\n")[2])
-    assert shown["card"]["scores"][0]["data"] == "set" and shown["config"]["units"] == 3
-    assert run("models", "show", "packed.safetensors", "--markdown") == 0
-    assert "# packed" in capsys.readouterr().out
-    assert run("models", "pack", "tiny.safetensors", "--scores", "scores.json", "-o", "x.safetensors") == 2
-    assert "has no row of 'tiny'" in capsys.readouterr().err
+    assert run("models", "show", "port.safetensors") == 0
+    assert json.loads(capsys.readouterr().out)["config"]["units"] == 3
+    assert run("models", "show", "port.safetensors", "--markdown") == 0
+    assert "# port" in capsys.readouterr().out
 
 
 def test_a_comparison_is_a_picture(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,6 +267,35 @@ def test_a_comparison_is_a_picture(here: Path, capsys: pytest.CaptureFixture[str
     assert probe(here / "c.png").width == 4 * (40 + 8)
     assert run("compare", "large.png", "-m", "tiny.safetensors", "--crop", "90x30+0+0", "-o", "d.png") == 2
     assert "lies outside of the 80x60 picture" in one_line(capsys)
+
+
+def test_a_contact_sheet_has_a_column_a_model_and_a_row_a_crop(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chance = np.random.default_rng(1)
+    write(Picture(pixels=chance.random((60, 80, 3), np.float32)), here / "large.png")
+    write(Picture(pixels=chance.random((60, 80, 1), np.float32)), here / "grey.png")
+    store.save(small_weights(1), here / "other.safetensors")
+    models = ["--models", "tiny.safetensors", "other.safetensors"]
+    crops = ["--crop", "40x30+10+6", "30x20+0+0"]
+    assert run("compare", "large.png", *models, "-s", "2", *crops, "-o", "c.png") == 0
+    said = capsys.readouterr().out
+    assert [part.split()[0] for part in said.partition(": ")[2].split(" | ")] == [
+        "bicubic",
+        "tiny",
+        "other",
+        "original",
+    ]
+    sheet = probe(here / "c.png")
+    assert (sheet.width, sheet.height) == (4 * (40 + 8), (30 + 20) + 2 * (18 + 4))
+    assert run("compare", "large.png", "grey.png", *models, "-s", "2", *crops, "-o", "d.png") == 0
+    assert run("compare", "large.png", "grey.png", *models, "-s", "1.5", "-o", "e.png") == 0
+    assert "x1.5 is outside of what tiny was trained for (x2 to x4)\n" in capsys.readouterr().err
+    for wrong, message in [
+        (["large.png", "grey.png", "--crop", "40x30+10+6"], "2 pictures need as many crops, one each, or none; got 1."),
+        ([], "No pictures or no models given"),
+        (["large.png", *models, models[1]], "A model is compared with itself"),
+    ]:
+        assert run("compare", *wrong, "-o", "f.png") == 2
+        assert message in one_line(capsys)
 
 
 def command(*args: str, code: str = "") -> subprocess.CompletedProcess[str]:

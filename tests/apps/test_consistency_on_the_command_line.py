@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.media import files, notes
+from drrn.media import notes, packing
 from drrn.media.files import probe, read, write
 from drrn.media.picture import Picture
 from drrn.upscaling.consistency import WHITE, check, check_bicubic
@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_leaves_neither_result_nor_map(
             raise OSError(errno.ENOSPC, "No space left on device")
         return whole(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(files, "joined", full)
+    monkeypatch.setattr(packing, "joined", full)
     assert upscale("photo.png", *ALL) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert calls == number and names(here) == before

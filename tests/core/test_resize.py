@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drrn.core.resize import degrade, imresize, modcrop
+from drrn.core.resize import Samples, degrade, imresize, imresize_place, modcrop, resample, source_of
 
 sides = st.integers(1, 24)
 seeds = st.integers(0, 2**32 - 1)
@@ -197,3 +197,38 @@ def test_a_side_that_is_a_multiple_of_a_fractional_scale_is_kept_whole() -> None
 
 def test_modcrop_keeps_the_kind_of_number() -> None:
     assert modcrop(np.ones((5, 5), np.uint8), 2).dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(st.tuples(sides, sides), st.tuples(sides, sides), st.tuples(*[st.floats(0, 1)] * 4), seeds)
+def test_a_place_is_that_of_the_whole_to_the_last_bit(
+    dtype: type[np.float32], whole: tuple[int, int], size: tuple[int, int], cuts: tuple[float, ...], seed: int
+) -> None:
+    planes = noise(seed, 2, *whole).astype(dtype)
+    rows, columns = (
+        slice(first := min(int(one * n), n - 1), max(first + 1, int(other * n)))
+        for n, one, other in zip(size, cuts[:2], cuts[2:], strict=True)
+    )
+    part = planes[:, *source_of((rows, columns), whole, size)]
+    ours = imresize_place(part, (rows, columns), whole, size)
+    assert ours.dtype == dtype
+    assert (ours == imresize(planes, *size)[:, rows, columns]).all()
+
+
+def test_a_place_needs_little_more_than_lies_under_it() -> None:
+    assert source_of((slice(100, 120), slice(0, 40)), (1000, 1000), (2000, 2000)) == (slice(48, 62), slice(0, 22))
+
+
+@given(st.tuples(sides, sides), st.tuples(sides, sides), seeds)
+def test_samples_that_lie_as_imresize_has_them_are_those(
+    whole: tuple[int, int], size: tuple[int, int], seed: int
+) -> None:
+    planes = noise(seed, 2, *whole)
+    ours = resample(planes, *(Samples(new, new / old, 0.0) for old, new in zip(whole, size, strict=True)))
+    assert np.allclose(ours, imresize(planes, *size), rtol=0, atol=1e-12)
+
+
+def test_samples_can_lie_beside_the_grid() -> None:
+    slope = np.tile(np.arange(40.0), (6, 1))
+    shifted = resample(slope, Samples(6, 1.0, 0.0), Samples(80, 2.0, 0.125))
+    assert np.allclose(shifted[:, 8:-8], (np.arange(80) + 0.5)[8:-8] / 2 - 0.5 + 0.125)

@@ -128,7 +128,8 @@ def test_a_pnm_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     refused(put(b"P5 0 1 255\n", path), "has no pixels")
     pam = b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 255\nTUPLTYPE %s\nENDHDR\n\1\2"
     assert read(put(pam % b"GRAYSCALE_ALPHA", path)).to_array().tolist() == [[[1, 2]]]
-    refused(put(pam % b"FLOW", path), "2 samples a pixel, FLOW")
+    assert r"\x1b[2J" in refused(put(pam % b"\x1b[2J", path))  # a terminal would obey
+    refused(put(pam % b"FLOW", path), "2 samples a pixel, 'FLOW'")
     refused(put(pam[:40], path), "damaged")
     with pytest.raises(PictureError, match=r"the limit is 1 \(--max-pixels\)"):
         read(put(b"P5 2 1 255\n\1\1", path), max_pixels=1)
@@ -150,15 +151,27 @@ def test_published_files_are_read_as_pillow_has_them_or_refused(data: Path, tmp_
             theirs = np.asarray(opened if name.endswith("pgm") else opened.convert("RGB"))
         ours = read(folder / name).to_array()
         assert np.array_equal(ours.reshape(theirs.shape), theirs), name
-    refused(folder / "skimage/no_time_for_that_tiny.gif", "pages or frames")
-    refused(folder / "pillow/dispose_bgnd_transparency.gif", "pages or frames")
+    refused(folder / "skimage/no_time_for_that_tiny.gif", "is animated; a single picture was expected")
+    refused(folder / "pillow/dispose_bgnd_transparency.gif", "is animated")
     refused(folder / "pillow/decompression_bomb.gif", "--max-pixels|damaged")
 
 
 def test_animations_and_heic_are_refused_by_their_headers(tmp_path: Path) -> None:
-    for brand, match in ((b"avis", "is animated"), (b"heic", "is a HEIC"), (b"mp42", "is no PNG")):
+    for brand, match in ((b"avis", "is an animated AVIF"), (b"heic", "is a HEIC"), (b"mp42", "is no PNG")):
         head = struct.pack(">L4s4sL", 24, b"ftyp", brand, 0) + b"miafmif1"
         refused(put((head if brand != b"mp42" else head[:16] + b"isommp41") + bytes(99), tmp_path / "a.avif"), match)
+
+
+@pytest.mark.parametrize("sides", [(2**29, 16), (16, 2**31 - 1), (0, 16)])
+def test_sides_of_an_avif_that_can_not_be_are_refused_quietly(
+    sides: tuple[int, int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(photo(24, 16), tmp_path / "a.avif")
+    content = path.read_bytes()
+    at = content.index(b"ispe") + 8
+    path.write_bytes(content[:at] + struct.pack(">LL", *sides) + content[at + 8 :])
+    refused(path, "the limit is|has no pixels")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

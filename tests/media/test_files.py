@@ -287,6 +287,15 @@ def test_a_tiff_whose_pixels_are_cut_short_is_refused(compression: str, tmp_path
         refused(path, "damaged or cut short")
 
 
+def test_names_in_a_file_need_not_be_text(tmp_path: Path, capfd: Any) -> None:
+    """What libvips logs or lists of it is read by nobody."""
+    text = png_chunk(b"tEXt", "Größe".encode("latin-1") + b"\0a")
+    profile = png_chunk(b"iCCP", "Größe".encode("latin-1") + b"\0\0" + zlib.compress(bytes(range(200))))
+    path = png(1, 1, tmp_path / "a.png", idat=zlib.compress(bytes(2)), before=profile + text)
+    assert read(path).icc == bytes(range(200))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_text_without_an_end_is_no_damage(tmp_path: Path) -> None:
     path = saved(photo(), tmp_path / "a.tif", software="soft ware")
     for text in (b"soft\0ware\0", b"soft warex"):

@@ -20,9 +20,15 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from drrn.errors import DRRNError
+from drrn.media import geotiff
 from drrn.media.files import changes, read, write
+from drrn.upscaling.animations import ANIMATIONS
 from drrn.upscaling.jobs import plan
+from drrn.upscaling.kinds import Job
+from drrn.upscaling.scenes import SCENES
 from tests.conftest import ROOT
+from tests.media import animated_modes
+from tests.media.moving import as_pillow_has_them
 from tests.media.png_by_the_book import decode
 
 DOCUMENT = ROOT / "docs/formats.md"
@@ -38,6 +44,7 @@ LOSSY = {"JPEG": 8, "AVIF": 3}
 X, Y = (plane.astype(np.uint16) for plane in np.meshgrid(np.arange(16), np.arange(12)))
 DEEP = np.dstack([X * 4001, Y * 5003, 65535 - X * 2003, 65535 - Y * 5501]).astype(np.uint16)
 """RGBA of 16 bit, smooth for the sake of JPEG, and not what 8 bit can hold."""
+FLOATS = DEEP.astype(np.float32) / np.float32(65535)
 FLAT = (DEEP >> 8).astype(np.uint8)
 INDEX = ((X + Y) % 7).astype(np.uint8)
 PALETTE = np.array(
@@ -65,9 +72,14 @@ TRUTH: dict[str, tuple[str, np.ndarray]] = {
     "RGB, 12 bit": ("RGB of 12", np.round((DEEP[..., :3] >> 4) * (65535 / 4095)).astype(np.uint16)),
     "RGB, 16 bit": ("RGB of 16", DEEP[..., :3]),
     "RGBA, 16 bit": ("RGB and alpha of 16", DEEP),
-    "grey, float32": ("float", DEEP[..., :1]),
-    "RGB, float32": ("float", DEEP[..., :3]),
-    "grey, float32 with NaN": ("float", DEEP[..., :1]),
+    "grey, 16 bit signed": ("int16", (DEEP[..., :1] >> 1).astype(np.int16) - np.int16(9999)),
+    "five bands, 16 bit": ("5 bands", np.dstack([DEEP, DEEP[..., :1]])),
+    "grey, float32": ("float32", FLOATS[..., :1]),
+    "RGB, float32": ("float32", FLOATS[..., :3]),
+    "grey, float32 with NaN": (
+        "float32",
+        np.where(DEEP[..., :1] == DEEP[3, 4, 0], np.float32(np.nan), FLOATS[..., :1]),
+    ),
     "several frames or pages": ("several", FLAT[..., :3]),
 }
 """Mode -> what kind of samples its files have, and what is seen in them."""
@@ -86,7 +98,8 @@ def test_the_table_of_modes_is_what_is_met(tmp_path: Path, monkeypatch: pytest.M
         DOCUMENT.write_text(met, encoding="utf-8")
     written, found = cells(DOCUMENT.read_text(encoding="utf-8")), cells(met)
     assert not [f"{cell}: {value}" for cell, value in found.items() if "!" in value]
-    assert len(found) == (len(TRUTH) + len(NOTES)) * len(FORMATS) + (len(KEPT) + len(NOTES)) * len(WRITTEN)
+    moving = len(animated_modes.ROWS) * len(animated_modes.COLUMNS)
+    assert len(found) == (len(TRUTH) + len(NOTES)) * len(FORMATS) + (len(KEPT) + len(NOTES)) * len(WRITTEN) + moving
     differences = [
         f"{cell} is {found.get(cell)}, and {DOCUMENT.name} says {written.get(cell)}"
         for cell in sorted(found.keys() | written.keys())
@@ -102,10 +115,11 @@ def document(folder: Path) -> str:
     others += [[note, *(note_cell(note, "PNG", folder, to=form) for form in WRITTEN)] for note in NOTES]
     return f"""# What becomes of every kind of picture
 
-`drrn upscale` reads these formats, and writes the same; of GIF and AVIF, which are read only, it makes PNG, and of
-BigTIFF a TIFF. What is *kept* comes out with the same kind of samples, and, where nothing is enlarged, with the same
-values; what is *converted* is said in the line of each picture, and in its JSON under `converted`; what is *refused*
-ends in one line, and nothing is written. A - is what a format doesn't have, or what nothing here can write to be tried.
+`drrn upscale` reads these formats, and writes the same; of AVIF, which is read only, and of a GIF that doesn't move it
+makes PNG, and of BigTIFF a TIFF. What is *kept* comes out with the same kind of samples, and, where nothing is
+enlarged, with the same values; what is *converted* is said in the line of each picture, and in its JSON under
+`converted`; what is *refused* ends in one line, and nothing is written. A - is what a format doesn't have, or what
+nothing here can write to be tried.
 
 {table(modes, "Samples", FORMATS)}
 
@@ -115,15 +129,25 @@ And where `--output` asks for another format:
 
 {table(others, "From PNG to", WRITTEN)}
 
+Animations, of more than one frame, go from any to any:
+
+{table(animated_modes.rows(folder), "Animation", animated_modes.COLUMNS)}
+
 * The colours of a JPEG and of an AVIF are compared within a few levels, the others to the bit.
 * Neither kept nor said: IPTC, PNG's gAMA and texts, comments of a GIF, further pictures in a JPEG, tags of a TIFF that
   do not tell of the photograph, and the maker's note of EXIF from and to TIFF.
 * CMYK becomes sRGB by the file's profile, or by libvips' own where it has none. Colours multiplied by alpha are divided
   by it, which for nearly transparent pixels leaves few levels.
+* TIFFs that are placed on the Earth, and those of floating point, signed or 32 bit samples or of further bands, need
+  drrn[geo], and are enlarged as [measurements](geotiff.md).
 * Of BMP, 1, 4, 8, 24 and 32 bit a pixel are read, not run lengths. Of PNM, the binary kinds, P4 to P7, of any maximum;
   `.pgm` takes grey, `.ppm` RGB, `.pnm` either, and a picture with alpha becomes a PAM, in `.pam` or `.pnm`.
 * HEIC is refused: the libvips that comes with drrn decodes AV1 and not HEVC.
-* In folders, the pictures are those whose suffix can be written: GIF and AVIF are skipped there.
+* What a viewer shows of an animation is what is enlarged, frame by frame: no frame knows of the others, so that fine
+  detail of what moves may flicker a little. What a GIF or WebP leaves behind is transparent, as browsers have it. A GIF
+  has 256 colours a frame, so a still one becomes a PNG, where nothing is lost. The bits of a GIF have no checksum: what
+  is damaged there may go unseen.
+* In folders, the pictures are those whose suffix can be written, and GIFs: AVIF is skipped there.
 
 This page is written, and held to what the program does, by `tests/media/test_modes.py`, which makes a file for each
 cell, doubles it and reads the result with other programs: `DRRN_WRITE=1 python -m pytest tests/media/test_modes.py`.
@@ -159,7 +183,7 @@ def mode_cell(mode: str, form: str, folder: Path, to: str | None = None) -> str:
     if isinstance(outcome, str):
         return outcome
     target, said = outcome
-    found_kind, found = seen(target)
+    found_kind, found = seen(target) if kind != "several" else (kind, as_pillow_has_them(target)[0][1][::-1, ::-1, :3])
     small = found[::2, ::2]
     if kind == "CMYK":  # Pillow made the inks without a profile
         right = small.shape == truth.shape and np.corrcoef(small.ravel(), truth.ravel())[0, 1] > 0.85
@@ -168,7 +192,8 @@ def mode_cell(mode: str, form: str, folder: Path, to: str | None = None) -> str:
         most = 5 if kind == "multiplied" else lossy
         right = is_the_same(truth, small, most)
     said = tuple(word for word in said if not word.startswith("without"))  # of the notes, see below
-    return told(to or form, target, said, same=found_kind == kind, right=right)
+    same = found_kind == kind and not (kind == "several" and form == "GIF")  # whose palettes are others
+    return told(to or form, target, said, same=same, right=right)
 
 
 def note_cell(note: str, form: str, folder: Path, to: str | None = None) -> str:
@@ -199,6 +224,11 @@ def journey(content: bytes, form: str, folder: Path, to: str | None) -> tuple[Pa
     try:
         output = folder / f"b.{SUFFIXES[to]}" if to else None
         job = plan(path, output, 2, None, many=False, overwrite=True)
+        if job.kind is SCENES:
+            return double(job), SCENES.changes(job)
+        if job.kind is ANIMATIONS:
+            animated_modes.double(job)
+            return job.target, ANIMATIONS.changes(job)
         small = read(path)
         alpha = None if small.alpha is None else small.alpha.repeat(2, 0).repeat(2, 1)
         write(replace(small, pixels=small.pixels.repeat(2, 0).repeat(2, 1), alpha=alpha), job.target, overwrite=True)
@@ -213,9 +243,20 @@ def journey(content: bytes, form: str, folder: Path, to: str | None) -> tuple[Pa
     return job.target, changes(header, job.target)
 
 
+def double(job: Job) -> Path:
+    """A raster of measurements, with pixels that are merely doubled."""
+    with geotiff.opened(job.source, max_pixels=job.header.pixels) as scene:
+        values = scene.read((slice(0, scene.height), slice(0, scene.width)))
+        with geotiff.written(scene, job.target, job.width, job.height, "a test", target=job.target) as larger:
+            larger.write((slice(0, job.height), slice(0, job.width)), values.repeat(2, 1).repeat(2, 2), None)
+    return job.target
+
+
 def is_the_same(truth: np.ndarray, found: np.ndarray, most: int) -> bool:
     if found.shape[:2] != truth.shape[:2]:
         return False
+    if truth.dtype.kind == "f":
+        return found.dtype == truth.dtype and np.array_equal(found, truth, equal_nan=True)
     if found.shape[2] == truth.shape[2] + 2:  # grey became RGB
         truth = truth[..., [0, 0, 0, 1] if truth.shape[2] == 2 else [0, 0, 0]]
     if truth.dtype == np.uint16 and found.dtype == np.uint8:
@@ -235,7 +276,7 @@ def seen(path: Path) -> tuple[str, np.ndarray]:
         array = decode(content)
         return kind_of(array, content[24]), array
     if content.startswith((b"II", b"MM")):
-        array = tifffile.imread(path)
+        array = pyvips.Image.new_from_file(str(path)).numpy()
     elif content[:1] == b"P":
         array = netpbm(content)
     else:
@@ -246,6 +287,8 @@ def seen(path: Path) -> tuple[str, np.ndarray]:
 
 def kind_of(array: np.ndarray, bits: int) -> str:
     bands = array.shape[2]
+    if array.dtype.kind in "if" or bands > 4:
+        return f"{bands} bands" if bands > 4 else array.dtype.name
     return f"{'grey' if bands < 3 else 'RGB'}{'' if bands % 2 else ' and alpha'} of {bits}"
 
 
@@ -291,6 +334,8 @@ def note_of(note: str, path: Path) -> bool:
 
 def made(mode: str, form: str) -> bytes | None:
     """A file of the mode; None where the format has no such, or nothing here can write it."""
+    if TRUTH[mode][0] in ("int16", "5 bands") and "TIFF" not in form:
+        return None
     return MAKERS[form](mode)
 
 
@@ -357,11 +402,7 @@ def tiff_of(mode: str, *, big: bool = False, **notes: Any) -> bytes | None:
     truth = TRUTH[mode][1]
     array: np.ndarray = truth[..., 0] if truth.shape[2] == 1 else truth
     options: dict[str, Any] = {"photometric": "rgb" if truth.shape[2] > 2 else "minisblack"}
-    if "float" in mode:
-        array = array.astype(np.float32) / 65535
-        if "NaN" in mode:
-            array[3, 4] = np.nan
-    elif mode == "palette":
+    if mode == "palette":
         colours = np.zeros((3, 256), np.uint16)
         colours[:, : len(PALETTE)] = PALETTE.T.astype(np.uint16) * 257
         array, options = INDEX, {"photometric": "palette", "colormap": colours}
@@ -374,6 +415,8 @@ def tiff_of(mode: str, *, big: bool = False, **notes: Any) -> bytes | None:
         options["extrasamples"] = ["assocalpha"]
     elif "alpha" in mode or "RGBA" in mode:
         options["extrasamples"] = ["unassalpha"]
+    elif mode == "five bands, 16 bit":
+        options = {"photometric": "minisblack"}
     elif "transparent" in mode or "10 bit" in mode or "12 bit" in mode:
         return None
     file = io.BytesIO()
@@ -408,11 +451,8 @@ def pnm_of(mode: str) -> bytes | None:
     height, width, bands = truth.shape
     if mode == "1 bit":
         return b"P4\n# a remark\n16 12\n" + np.packbits(truth[..., 0] == 0, axis=1).tobytes()
-    if kind == "float":
-        samples = (truth / 65535).astype("<f4")
-        if "NaN" in mode:
-            samples[3, 4] = np.nan
-        return (b"Pf" if bands == 1 else b"PF") + b"\n16 12\n-1.0\n" + samples[::-1].tobytes()
+    if kind == "float32":
+        return (b"Pf" if bands == 1 else b"PF") + b"\n16 12\n-1.0\n" + truth[::-1].astype("<f4").tobytes()
     if mode in ("RGB, 10 bit", "RGB, 12 bit"):
         bits = int(mode.split()[1])
         return f"P6 16 12 {2**bits - 1}\n".encode() + (DEEP[..., :3] >> (16 - bits)).astype(">u2").tobytes()

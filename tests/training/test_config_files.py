@@ -103,6 +103,9 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         read_config(tmp_path / "absent.json")
     with pytest.raises(TrainingError, match="can't be read: Is a directory"):
         read_config(tmp_path)
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(TrainingError, match="it must be an object with"):
+        read_config(tmp_path / "deep.json")
     (tmp_path / "picture.json").write_bytes(b"\x89PNG\xff")
     with pytest.raises(TrainingError, match="is no config to train by"):
         read_config(tmp_path / "picture.json")

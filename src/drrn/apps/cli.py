@@ -20,7 +20,7 @@ from drrn.apps.bench import bench
 from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
-from drrn.apps.models import import_model, list_models, pack_model, show_model
+from drrn.apps.models import import_model, judge_model, list_models, pack_model, show_model
 from drrn.apps.study import list_studies, report_study, run_study
 from drrn.apps.train import defaults_in, train_with
 from drrn.apps.tune import tune_with
@@ -31,7 +31,7 @@ ABOUT = "Enlarge pictures with the Deep Recursive Residual Network, and train an
 
 
 def models() -> int:
-    """List, show, import and pack models: see `drrn models --help`."""
+    """List, show, judge, pack and import models: see `drrn models --help`."""
     raise AssertionError("parsed as a group of commands")
 
 
@@ -54,8 +54,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 MODELS: dict[str, Callable[..., Any]] = {
     "list": list_models,
     "show": show_model,
-    "import": import_model,
+    "judge": judge_model,
     "pack": pack_model,
+    "import": import_model,
 }
 STUDY: dict[str, Callable[..., Any]] = {
     "run": run_study,
@@ -87,7 +88,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, description=ABOUT)
         sys.stdout.flush()
     except DRRNError as error:
-        print(f"drrn: {' '.join(str(error).split())}", file=sys.stderr)
+        from drrn.media.opening import shown  # what is named on a command line may be orders to a terminal
+
+        print(f"drrn: {shown(' '.join(str(error).split()))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from drrn.apps.words import duration
+from drrn.apps.words import duration, parse_duration
 from drrn.engines import EngineName, Precision
 from drrn.errors import DRRNError, UsageError
+from drrn.media import CodecName
 from drrn.weights import DEFAULT
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from drrn.upscaling.choosing import Choice
     from drrn.upscaling.consistency import Found
     from drrn.upscaling.folders import Source
     from drrn.upscaling.kinds import Job
-    from drrn.upscaling.upscaler import Estimate, Size, Upscaler
+    from drrn.upscaling.upscaler import Size
 
 
 def upscale(
@@ -36,7 +38,10 @@ def upscale(
     scale: Annotated[float | None, arg(aliases=["-s"])] = None,
     size: str | None = None,
     model: Annotated[str, arg(aliases=["-m"])] = DEFAULT,
+    budget: str | None = None,
     units: int | None = None,
+    codec: CodecName | None = None,
+    crf: int | None = None,
     overwrite: bool = False,
     estimate: bool = False,
     max_memory: int = 2048,
@@ -58,8 +63,10 @@ def upscale(
     """Enlarge pictures: photo.png becomes photo_x2.png.
 
     PNG, JPEG, WebP and TIFF, of 8 or 16 bit, with alpha, colour profile and EXIF, stay what they are. BMP and PNM are
-    read and written, GIF and AVIF read. What is converted is said, animations are refused (docs/formats.md). DICOM
-    becomes DICOM, by drrn[dicom], and not for diagnosis.
+    read and written, AVIF and GIFs that don't move read; animated GIF, PNG and WebP stay animated. What is converted is
+    said (docs/formats.md). DICOM becomes DICOM, by drrn[dicom], and not for diagnosis; GeoTIFF and other rasters of
+    measurements stay what and where they are, by drrn[geo], and not for survey (docs/geotiff.md); films become films,
+    by drrn[video], their sound and subtitles copied (docs/video.md).
 
     Args:
         pictures: Picture files, or folders of them; - is stdin.
@@ -67,8 +74,12 @@ def upscale(
             folders it must be another folder, where a second run does only what is missing or stale.
         scale: How many times larger, above 1 and at most 4. 2 where no size is given either.
         size: How large instead, in pixels: 1920x1080, 1920x or x1080.
-        model: A packaged model (`drrn models list`) or a weights file.
+        model: A packaged model (`drrn models list`) or a weights file; or auto, for each picture the best packaged one
+            that is expected to be done within the --budget, and the fastest where none is.
+        budget: How long each picture may take with auto: 90, 30s, 2m or 1.5h. 30s where none is given.
         units: Residual units to run, for models trained with several: fewer are faster.
+        codec: Of films: h264, where nothing is said and the file is no .webm; hevc; av1; ffv1, which loses nothing.
+        crf: Of films: how much is lost, 0 least; 17 of h264, 18 of hevc and 20 of av1 where nothing is said.
         overwrite: Replace files that exist.
         estimate: Say what it would cost in time and memory, and stop there.
         max_memory: MB that an enlargement may take; it goes in smaller tiles, to the same result.
@@ -95,14 +106,17 @@ def upscale(
     """
     from drrn.engines.engine import cores, pick
     from drrn.media.opening import shown
+    from drrn.upscaling.choosing import AUTO, BUDGET
     from drrn.upscaling.consistency import Asked
+    from drrn.upscaling.films import FILMS
     from drrn.upscaling.folders import arrivals, gather, is_folder
     from drrn.upscaling.jobs import make_folder, plan, work_through
-    from drrn.upscaling.kinds import Options
+    from drrn.upscaling.kinds import Options, kind_of
     from drrn.upscaling.manifest import manifest
     from drrn.upscaling.pipes import PIPE, piped
     from drrn.upscaling.upscaler import Upscaler
     from drrn.weights.store import load
+    from drrn.weights.store import names as packaged
 
     folders = any(map(is_folder, pictures))
     many = folders or len(pictures) > 1
@@ -120,16 +134,24 @@ def upscale(
         raise UsageError("--watch waits for what arrives in a folder. Name one, and leave out --estimate.")
     if jobs < 1:
         raise UsageError(f"At least 1 picture must be enlarged at a time, got --jobs {jobs}.")
+    if budget is not None and model != AUTO:
+        raise UsageError("A --budget is to choose a model within. Take --model auto with it.")
+    if units is not None and model == AUTO:
+        raise UsageError("--units are those of one model. Name it in place of auto.")
+    seconds = (parse_duration(budget) if budget else BUDGET) if model == AUTO else None
     look = partial(gather, pictures, output, recursive=recursive)
     found = look()
     if not watch and not found.sources and len(pictures) == 1:
         raise found.failed[0][1]
+    films = any(kind_of(source.path) is FILMS for source in found.sources if source.path != PIPE)
+    if (codec, crf) != (None, None) and not films and not watch:
+        raise UsageError("--codec and --crf are those of films, and there is none. Leave them out.")
     wanted = parse_size(size) if size is not None else None
-    options = Options(Asked(disagreement, check or check_map, check_map))
+    options = Options(Asked(disagreement, check or check_map, check_map), codec=codec, crf=crf, budget=seconds)
     one = partial(plan, scale=scale, size=wanted, many=many, max_pixels=max_pixels, options=options)
-    make = partial(
+    models = [load(each) for each in (packaged() if model == AUTO else [model])]
+    ready = partial(
         Upscaler,
-        load(model),
         engine=engine,
         device=device,
         units=units,
@@ -139,6 +161,10 @@ def upscale(
         max_memory=max_memory << 20,
         ensemble=ensemble,
     )
+
+    def make() -> list[Upscaler]:
+        return [ready(each) for each in models]
+
     with ExitStack() as stack:
         kept, names = None, {}
         batches: Iterable[list[Source]] = [found.sources]
@@ -159,7 +185,7 @@ def upscale(
         try:
             work_through(batches, one, make, show, overwrite=overwrite, at_once=jobs, manifest=kept, estimate=estimate)
         except (KeyboardInterrupt, SystemExit):
-            if folders and not watch:
+            if (folders or films) and not watch and not estimate:
                 print("stopped; the same command goes on", file=sys.stderr)
             raise
         return show.end(found.skipped, totals=folders, estimate=estimate)
@@ -221,8 +247,7 @@ class Show:
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
 
-    def begin(self, jobs: "Sequence[Job]", upscaler: "Upscaler") -> None:
-        self.model, self.engine, self.ensemble = upscaler.weights.name, upscaler.engine.name, upscaler.ensemble
+    def begin(self, jobs: "Sequence[Job]") -> None:
         self.work_of = {job.source: _work(job) for job in jobs}
         if self.whole is not None:
             self.bars.remove_task(self.whole)
@@ -234,39 +259,35 @@ class Show:
         if self.as_json:
             self._json(source=self._name(job.source), target=self._name(job.target), unchanged=True)
 
-    def start(self, job: "Job", cost: "Estimate") -> None:
+    def start(self, job: "Job", choice: "Choice") -> None:
         if (warning := job.kind.warning) and not self.told[warning]:
             self.told[warning] += 1
             self.aside.print(warning, markup=False)
         if not self.as_json:
-            self.aside.print(self._line(job, cost), markup=False)
+            self.aside.print(self._line(job, choice), markup=False)
         self.bar_of[job.source] = self.bars.add_task(self._name(job.source), total=1)
 
     def progress(self, job: "Job", share: float) -> None:
         self.bars.update(self.bar_of[job.source], completed=share)
         self._reach(job.source, share)
 
-    def done(self, job: "Job", cost: "Estimate", seconds: float | None, found: "Found") -> None:
+    def done(self, job: "Job", choice: "Choice", seconds: float | None, found: "Found") -> None:
         self._over(job.source)
         self.told["done"] += 1
-        self.expected += cost.seconds
+        self.expected += choice.cost.seconds
         if self.as_json:
             self._json(
                 source=self._name(job.source),
                 target=self._name(job.target),
                 width=job.width,
                 height=job.height,
-                model=self.model,
-                engine=self.engine,
-                ensemble=self.ensemble,
-                estimated_seconds=float(f"{cost.seconds:.3g}"),
-                estimated_mb=cost.memory >> 20,
+                **_how(job, choice),
                 converted=job.kind.changes(job),
                 **({} if seconds is None else {"seconds": round(seconds, 3)}),
                 **_found(job, found),
             )
         elif seconds is None:
-            print(self._line(job, cost), flush=True)
+            print(self._line(job, choice), flush=True)
         else:
             line = " · ".join([self._name(job.target), duration(seconds), *self._told(job, found)])
             print(line, file=sys.stderr if job.target in self.names else sys.stdout, flush=True)
@@ -328,12 +349,16 @@ class Show:
         if source in self.bar_of:
             self.bars.remove_task(self.bar_of.pop(source))
 
-    def _line(self, job: "Job", cost: "Estimate") -> str:
+    def _line(self, job: "Job", choice: "Choice") -> str:
+        from drrn.upscaling.choosing import outside
+
+        upscaler, cost = choice.upscaler, choice.cost
         source, target = self._name(job.source), self._name(job.target)
         sizes = f"{source} {job.header.width}x{job.header.height} -> {target} {job.width}x{job.height}"
-        how = f"{self.engine}: {self.why}" if self.why else self.engine
+        how = f"{upscaler.engine.name}: {self.why}" if self.why else upscaler.engine.name
         about = f"about {duration(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
-        return " · ".join([sizes, *job.kind.changes(job), how, about])
+        told = [sizes, *job.kind.changes(job), outside(job, upscaler.weights), _why(choice), how, about]
+        return " · ".join(filter(None, told))
 
     def _name(self, path: Path) -> str:
         from drrn.media.opening import shown
@@ -347,6 +372,34 @@ class Show:
 def _work(job: "Job") -> int:
     """Pixels that the network makes."""
     return job.width * job.height * job.header.frames * (2 if job.header.alpha else 1)
+
+
+def _why(choice: "Choice") -> str:
+    """Why it is that model, where there was a choice."""
+    if choice.budget is None:
+        return ""
+    name, budget = choice.upscaler.weights.name, duration(choice.budget)
+    if choice.within_budget:
+        return f"{name}: the best within the budget of {budget}"
+    return f"{name}: {duration(choice.cost.seconds)} expected, over the budget of {budget}"
+
+
+def _how(job: "Job", choice: "Choice") -> dict[str, Any]:
+    """By what it is enlarged, and what that is expected to cost, for JSON."""
+    from drrn.upscaling.choosing import outside
+
+    upscaler, cost = choice.upscaler, choice.cost
+    told = {
+        "model": upscaler.weights.name,
+        "engine": upscaler.engine.name,
+        "ensemble": upscaler.ensemble,
+        "outside_trained_scales": bool(outside(job, upscaler.weights)),
+        "estimated_seconds": float(f"{cost.seconds:.3g}"),
+        "estimated_mb": cost.memory >> 20,
+    }
+    if choice.budget is not None:
+        told |= {"budget_seconds": choice.budget, "within_budget": choice.within_budget, "why": _why(choice)}
+    return told
 
 
 def _found(job: "Job", found: "Found") -> dict[str, Any]:

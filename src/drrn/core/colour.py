@@ -25,8 +25,13 @@ def rgb(planes: NDArray[Float]) -> NDArray[Float]:
 
 
 def luma(rgb: NDArray[Float]) -> NDArray[Float]:
-    """The Y plane of RGB (3, H, W) in [0, 1]: (H, W), divided by 255 and not rounded."""
+    """The Y plane of `ycbcr`: (3, H, W) -> (H, W)."""
     return _affine(FROM_RGB[:1] / 255, rgb, OFFSET[:1] / 255)[0]
+
+
+def chroma(rgb: NDArray[Float]) -> NDArray[Float]:
+    """The Cb and Cr planes of `ycbcr`: (3, H, W) -> (2, H, W)."""
+    return _affine(FROM_RGB[1:] / 255, rgb, OFFSET[1:] / 255)
 
 
 def levels(plane: NDArray[Float], top: int = 255) -> NDArray[Float]:
@@ -35,6 +40,11 @@ def levels(plane: NDArray[Float], top: int = 255) -> NDArray[Float]:
 
 
 def _affine(matrix: NDArray[np.float64], planes: NDArray[Float], offset: NDArray[np.float64]) -> NDArray[Float]:
-    matrix, offset = matrix.astype(planes.dtype), offset.astype(planes.dtype)
-    mixed = np.tensordot(matrix, planes, axes=1)
-    return np.asarray(mixed + offset[:, None, None], planes.dtype)
+    """In the same order for each pixel, unlike a product of matrices: a part has the bits of the whole."""
+    mixed = np.empty((len(matrix), *planes.shape[1:]), planes.dtype)
+    for plane, row, shift in zip(mixed, matrix.astype(planes.dtype), offset.astype(planes.dtype), strict=True):
+        np.multiply(planes[0], row[0], out=plane)
+        for factor, other in zip(row[1:], planes[1:], strict=True):
+            plane += factor * other
+        plane += shift
+    return mixed

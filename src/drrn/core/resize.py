@@ -6,13 +6,15 @@ rounding, so scores made with them compare with nobody's.
 
 from functools import lru_cache
 from math import ceil
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float = TypeVar("Float", np.float32, np.float64)
 Scalar = TypeVar("Scalar", bound=np.generic)
+Place = tuple[slice, slice]
+"""Rows and columns of a plane, each with a start and a stop."""
 
 
 def imresize(planes: NDArray[Float], height: int, width: int) -> NDArray[Float]:
@@ -34,6 +36,47 @@ def imresize(planes: NDArray[Float], height: int, width: int) -> NDArray[Float]:
     return np.ascontiguousarray(_resize_rows(rows.swapaxes(-1, -2), width).swapaxes(-1, -2))
 
 
+def source_of(place: Place, whole: tuple[int, int], size: tuple[int, int]) -> Place:
+    """Where in planes of (height, width) `whole` lies what `place` of their `imresize` to `size` is made of."""
+    rows, columns = (_source(*axis) for axis in zip(place, whole, size, strict=True))
+    return rows, columns
+
+
+def imresize_place(part: NDArray[Float], place: Place, whole: tuple[int, int], size: tuple[int, int]) -> NDArray[Float]:
+    """`imresize(planes, *size)[..., *place]` to the last bit, for planes that are not there as a whole.
+
+    Args:
+        part: `planes[..., *source_of(place, whole, size)]`.
+        whole: (height, width) of `planes`.
+    """
+    rows = _resize_rows(part, size[0], whole[0], place[0])
+    columns = _resize_rows(rows.swapaxes(-1, -2), size[1], whole[1], place[1])
+    return np.ascontiguousarray(columns.swapaxes(-1, -2))
+
+
+class Samples(NamedTuple):
+    """Which samples of an axis are wanted, where they don't just divide it anew."""
+
+    wanted: int
+    scale: float
+    """How many times closer they lie than those that are there."""
+    shift: float
+    """How far on each lies of where `imresize` has it, in samples that are there."""
+
+
+def resample(planes: NDArray[Float], rows: Samples, columns: Samples) -> NDArray[Float]:
+    """`imresize` for planes that lie otherwise in a picture than centred: chroma, say.
+
+    Args:
+        planes: (..., H, W), floating point; any range.
+
+    Returns:
+        (..., rows.wanted, columns.wanted), not clipped.
+    """
+    down = _weighted(planes, *_taps(planes.shape[-2], *rows))
+    return np.ascontiguousarray(_weighted(down.swapaxes(-1, -2), *_taps(planes.shape[-1], *columns)).swapaxes(-1, -2))
+
+
 def degrade(hr: NDArray[Float], scale: float) -> NDArray[Float]:
     """The lr of `hr` (..., H, W): each side divided by `scale` and rounded, by `imresize`, not rounded nor clipped.
 
@@ -53,25 +96,45 @@ def modcrop(planes: NDArray[Scalar], scale: float) -> NDArray[Scalar]:
     return planes[..., :height, :width]
 
 
-def _resize_rows(x: NDArray[Float], n: int) -> NDArray[Float]:
-    """(..., H, W) -> (..., n, W): a weighted sum of whole rows, so that memory is read in its own order."""
-    if x.shape[-2] == n:
+def _resize_rows(x: NDArray[Float], n: int, whole: int = 0, kept: slice = slice(None)) -> NDArray[Float]:
+    """(..., H, W) -> (..., n, W): a weighted sum of whole rows, so that memory is read in its own order.
+
+    Where there is a `whole`, `x` is what `_source` says of so many rows, and only those of `kept` are made.
+    """
+    whole = whole or x.shape[-2]
+    if whole == n:
         return x
-    index, weight = _taps(x.shape[-2], n)
-    out = np.zeros((*x.shape[:-2], n, x.shape[-1]), x.dtype)
+    index, weight = _taps(whole, n)
+    index, weight = index[kept], weight[kept]
+    index = index - index.min() if kept != slice(None) else index
+    return _weighted(x, index, weight)
+
+
+def _weighted(x: NDArray[Float], index: NDArray[np.intp], weight: NDArray[np.float64]) -> NDArray[Float]:
+    out = np.zeros((*x.shape[:-2], len(index), x.shape[-1]), x.dtype)
     for tap in range(index.shape[1]):
         out += x[..., index[:, tap], :] * weight[:, tap, None].astype(x.dtype)
     return out
 
 
+def _source(kept: slice, whole: int, n: int) -> slice:
+    """The samples of `whole` that `kept` of `n` are made of."""
+    if whole == n:
+        return kept
+    index = _taps(whole, n)[0][kept]
+    return slice(int(index.min()), int(index.max()) + 1)
+
+
 @lru_cache(maxsize=64)
-def _taps(n_in: int, n_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _taps(
+    n_in: int, n_out: int, scale: float | None = None, shift: float = 0.0
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Which input samples make each output sample, and how much of each: two (n_out, taps)."""
-    scale = n_out / n_in
+    scale = n_out / n_in if scale is None else scale
     squeeze = min(scale, 1.0)  # shrinking widens the kernel: that is the antialiasing
     support = 4 / squeeze
     # written as MATLAB writes it, so that its rounding errors are the same too
-    centre = (np.arange(n_out) + 1) / scale + 0.5 * (1 - 1 / scale) - 1
+    centre = (np.arange(n_out) + 1) / scale + 0.5 * (1 - 1 / scale) - 1 + shift
     first = np.floor(centre - support / 2).astype(np.intp) + 1
     index = first[:, None] + np.arange(ceil(support) + 1)
     weight = _cubic(squeeze * (centre[:, None] - index))

@@ -45,9 +45,10 @@ def pictures_in(folders: Iterable[Path]) -> list[Path]:
     known = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
     found = []
     for folder in folders:
-        if not folder.is_dir():
-            raise DataError(f"No folder {folder}. Give a folder of pictures.")
-        inside = sorted(path for path in folder.iterdir() if path.suffix.lower() in known)
+        try:
+            inside = sorted(path for path in folder.iterdir() if path.suffix.lower() in known)
+        except OSError as error:
+            raise DataError(f"No folder {folder}. Give a folder of pictures.") from error
         if not inside:
             raise DataError(f"No pictures in {folder}. Known: {', '.join(known)}.")
         found += inside

@@ -78,5 +78,6 @@ def _affine(weights: Weights, norm: str, channels: int) -> tuple[Array, Array]:
         weights.tensors[f"{norm}.{part}"].astype(np.float64)
         for part in ("weight", "bias", "running_mean", "running_var")
     )
-    scale = gamma / np.sqrt(variance + EPSILON)
-    return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # who takes the result looks whether it is finite
+        scale = gamma / np.sqrt(variance + EPSILON)
+        return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)

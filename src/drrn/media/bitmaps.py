@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from drrn.errors import PictureError
 from drrn.media.notes import INCH, Notes, Piece
+from drrn.media.rows import BAND, Rows
 
 Block = bytes | mmap
 BGR_MASKS: Final = (0xFF0000, 0xFF00, 0xFF)
@@ -42,8 +43,8 @@ class Bitmap(NamedTuple):
     converted: tuple[str, ...]
     """As in `Header`."""
     notes: Notes
-    decode: Callable[[], NDArray[Any]]
-    """(H, W, bands), uint8 or uint16. Raises PictureError: it is damaged or cut short."""
+    decode: Callable[[int, int], NDArray[Any]]
+    """The rows from one to before another -> (h, W, bands), uint8 or uint16. Raises PictureError: it is damaged."""
 
 
 def bmp(file: Block, name: str) -> Bitmap:
@@ -78,12 +79,12 @@ def pnm(file: Block, name: str) -> Bitmap:
         raise PictureError(f"{name} goes on behind its pixels, as with several pictures; a single one can be read.")
     top = 65535 if wide else 255
 
-    def decode() -> NDArray[Any]:
-        raw = file[at:end]
+    def decode(first: int, last: int) -> NDArray[Any]:
+        raw = file[at + row * first : at + row * last]
         if bilevel:
-            inks = np.unpackbits(np.frombuffer(raw, np.uint8).reshape(height, row), axis=1)[:, :width, None]
+            inks = np.unpackbits(np.frombuffer(raw, np.uint8).reshape(-1, row), axis=1)[:, :width, None]
             return (1 - inks) * np.uint8(255)  # 1 is black
-        samples = np.frombuffer(raw, ">u2" if wide else np.uint8).reshape(height, width, bands)
+        samples = np.frombuffer(raw, ">u2" if wide else np.uint8).reshape(-1, width, bands)
         if samples.max(initial=0) > most:
             raise _damaged(name, "PNM")
         if most == top:
@@ -104,9 +105,11 @@ def pnm(file: Block, name: str) -> Bitmap:
     )
 
 
-def to_bmp(array: NDArray[Any], notes: Notes) -> Iterator[Piece]:
-    """(H, W, 1, 3 or 4) uint8 as a file: of 8, 24 or 32 bit a pixel, with the ICC profile and the pixels an inch."""
-    height, width, bands = array.shape
+def to_bmp(rows: Rows, notes: Notes) -> Iterator[Piece]:
+    """(H, W, 1 to 4) uint8 as a file: of 8, 24 or 32 bit a pixel, with the ICC profile and the pixels an inch."""
+    height, width, bands = rows.shape
+    order = [[0], [0, 0, 0, 1], [2, 1, 0], [2, 1, 0, 3]][bands - 1]
+    bands = len(order)
     row = (width * bands + 3) // 4 * 4
     palette = b"".join(bytes((value, value, value, 0)) for value in range(256)) if bands == 1 else b""
     at, size, icc = 14 + 124 + len(palette), row * height, notes.icc or b""
@@ -116,24 +119,24 @@ def to_bmp(array: NDArray[Any], notes: Notes) -> Iterator[Piece]:
     yield struct.pack("<LllHHLLllLL", 124, width, height, 1, 8 * bands, 3 * (bands == 4), size, across, down, 0, 0)
     yield struct.pack("<4L", *masks) + (EMBEDDED if icc else b"BGRs") + bytes(48)
     yield struct.pack("<LLLL", 4, 124 + len(palette) + size if icc else 0, len(icc), 0) + palette
-    rows = np.zeros((height, row), np.uint8)
-    colours = array[..., [2, 1, 0, 3][:bands]] if bands > 1 else array
-    rows[:, : width * bands] = colours.reshape(height, -1)
-    yield rows[::-1].tobytes()
+    for bottom in range(height, 0, -BAND):  # upwards
+        band = rows[max(bottom - BAND, 0) : bottom][::-1, :, order]
+        yield np.pad(band.reshape(len(band), -1), ((0, 0), (0, row - width * bands))).tobytes()
     yield icc
 
 
-def to_pnm(array: NDArray[Any], *, pam: bool) -> Iterator[Piece]:
+def to_pnm(rows: Rows, *, pam: bool) -> Iterator[Piece]:
     """(H, W, 1 to 4) uint8 or uint16 as a PGM or a PPM, or as a PAM where there is alpha or `pam` asks for it."""
-    height, width, bands = array.shape
-    most = 65535 if array.dtype == np.uint16 else 255
+    height, width, bands = rows.shape
+    most = 65535 if rows.dtype == np.uint16 else 255
     if pam or bands % 2 == 0:
         kind = next(kind for kind, count in reversed(TUPLES.items()) if count == bands)
         header = f"P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {bands}\nMAXVAL {most}\nTUPLTYPE {kind}\nENDHDR\n"
     else:
         header = f"P{5 if bands == 1 else 6}\n{width} {height}\n{most}\n"
     yield header.encode()
-    yield array.astype(array.dtype.newbyteorder(">"), copy=False).tobytes()
+    for top in range(0, height, BAND):
+        yield rows[top : top + BAND].astype(rows.dtype.newbyteorder(">"), copy=False).tobytes()
 
 
 def _bmp(file: Block, name: str) -> Bitmap:
@@ -162,6 +165,13 @@ def _bmp(file: Block, name: str) -> Bitmap:
     colours = _palette(file[14 + header : at], entry, used or 2**depth) if depth <= 8 else None
     grey = colours is not None and len(colours) > 0 and bool((colours == colours[:, :1]).all())
     notes = Notes(_bmp_profile(file, header), dpi=_inches(across, down))
+
+    def decode(first: int, last: int) -> NDArray[np.uint8]:
+        first, last = (height - last, height - first) if upward else (first, last)
+        raw = np.frombuffer(file[at + row * first : at + row * last], np.uint8).reshape(-1, row)
+        raw = raw[::-1] if upward else raw
+        return _bmp_samples(raw, width, depth, colours, name, grey=grey, alpha=bool(alpha))
+
     return Bitmap(
         width,
         height,
@@ -169,33 +179,27 @@ def _bmp(file: Block, name: str) -> Bitmap:
         8,
         _bmp_converted(colours, depth, grey=grey, alpha=bool(alpha)),
         notes,
-        lambda: _bmp_samples(
-            file[at : at + row * height], (width, height, depth), colours, name, grey=grey, alpha=bool(alpha), up=upward
-        ),
+        decode,
     )
 
 
 def _bmp_samples(
-    raw: bytes,
-    shape: tuple[int, int, int],
+    rows: NDArray[np.uint8],
+    width: int,
+    depth: int,
     colours: NDArray[np.uint8] | None,
     name: str,
     *,
     grey: bool,
     alpha: bool,
-    up: bool,
 ) -> NDArray[np.uint8]:
-    width, height, depth = shape
-    rows = np.frombuffer(raw, np.uint8).reshape(height, -1)
-    if up:
-        rows = rows[::-1]
     if colours is None:
-        samples = rows[:, : width * depth // 8].reshape(height, width, depth // 8)
+        samples = rows[:, : width * depth // 8].reshape(len(rows), width, depth // 8)
         return samples[..., [2, 1, 0, 3] if alpha else [2, 1, 0]]
     if depth == 1:
         index = np.unpackbits(rows, axis=1)[:, :width]
     elif depth == 4:
-        index = np.stack([rows >> 4, rows & 15], axis=2).reshape(height, -1)[:, :width]
+        index = np.stack([rows >> 4, rows & 15], axis=2).reshape(len(rows), -1)[:, :width]
     else:
         index = rows[:, :width]
     if index.max(initial=0) >= len(colours):
@@ -260,7 +264,7 @@ def _pam_header(file: Block, name: str) -> tuple[int, int, int, int, int]:
     kind = said.get(b"TUPLTYPE", b"").strip().decode("latin-1")
     if TUPLES.get(kind) != bands:
         known = ", ".join(TUPLES)
-        raise PictureError(f"{name} is a PAM of {bands} samples a pixel, {kind or 'of no kind'}; {known} can be read.")
+        raise PictureError(f"{name} is a PAM of {bands} samples a pixel, {kind!r:.40}; {known} can be read.")
     return width, height, bands, most, len(header) + len(ended)
 
 

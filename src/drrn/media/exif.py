@@ -22,6 +22,7 @@ BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 3, 4, 5,
 WIDTH, HEIGHT, ORIENTATION, ACROSS, DOWN, UNIT = 0x100, 0x101, 0x112, 0x11A, 0x11B, 0x128
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 PIXELS_ACROSS, PIXELS_DOWN, MAKER_NOTE = 0xA002, 0xA003, 0x927C
+STRIP_ROWS, TILE_ROWS = 0x116, 0x143
 ABOUT: Final = (
     *(0x10E, 0x10F, 0x110, 0x131, 0x132),  # ImageDescription, Make, Model, Software, DateTime
     *(0x13B, 0x13C, 0x4746, 0x4749, 0x8298),  # Artist, HostComputer, Rating (2), Copyright
@@ -30,6 +31,8 @@ ABOUT: Final = (
 )
 """Tags of a first directory that tell of the photograph, not of how its samples lie in the file."""
 RESOLUTION: Final = {ACROSS: RATIONAL, DOWN: RATIONAL, UNIT: SHORT}
+MOST_ENTRIES = 0xFFFF
+"""Of a directory: a BigTIFF could say more, and libtiff reads no more."""
 MOST = 1 << 20
 """Bytes of values that are carried out of one directory; what is longer stays behind."""
 
@@ -91,7 +94,7 @@ class Directory(NamedTuple):
         try:
             (entries,) = struct.unpack_from(order + number, block, at)
             begin, step = at + struct.calcsize(order + number), struct.calcsize(order + entry) + inline
-            if begin + entries * step > len(block):
+            if entries > MOST_ENTRIES or begin + entries * step > len(block):
                 raise MalformedError("The directory is cut short.")
             for place in range(begin, begin + entries * step, step):
                 tag, kind, count = struct.unpack_from(order + entry, block, place)

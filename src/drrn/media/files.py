@@ -8,28 +8,28 @@ Reading is strict: the least warning of a decoder is an error. What can't be kep
                CMYK to sRGB, by its profile (not kept then) or, without one, by libvips' own;
                TIFF's associated alpha: the colours are divided by it and rounded down
     refused    floating point, signed, 12 and 32 bit samples; Lab; bands beside colours and alpha;
-               several pages or frames
+               several pages; several frames, which are the matter of `animation`
     not kept   IPTC; PNG's gAMA and text; further pictures in a JPEG; tags of TIFF that are neither EXIF's nor
                ICC's or XMP's; and, from and to TIFF, the maker's note of EXIF
 """
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
 from drrn.atomic import atomic
 from drrn.errors import PictureError
-from drrn.media.bitmaps import to_bmp, to_pnm
-from drrn.media.notes import Format, Notes, Piece, joined
-from drrn.media.opening import Header, opened, reason, shown
+from drrn.media.notes import Format, Notes
+from drrn.media.opening import Header, opened, shown
+from drrn.media.packing import packed
 from drrn.media.picture import Picture
+from drrn.media.rows import Rows, Scratch, trim
 
 MAX_PIXELS = 100_000_000
 SUFFIXES: Final[dict[Format, tuple[str, ...]]] = {
@@ -45,6 +45,9 @@ LONGEST: Final[dict[Format, int]] = {"JPEG": 65500, "WebP": 16383}
 """Pixels a side: WebP's limit, and libjpeg's, a little below the format's own."""
 EIGHT_BIT: Final = ("JPEG", "WebP", "BMP")
 """Formats that hold no more."""
+UPWARD: Final = (3, 4, 7, 8)
+"""Orientations whose rows are to be taken from the last, when their axes are in place; and the columns:"""
+LEFTWARD: Final = (2, 3, 6, 7)
 LEFT_BEHIND: Final[dict[Format, tuple[str, ...]]] = {"BMP": ("EXIF", "XMP"), "PNM": ("ICC", "EXIF", "XMP", "dpi")}
 """What a format has no place for, of `Header.holds`."""
 
@@ -68,9 +71,9 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         PictureError: as `probe`, or the file is damaged or cut short.
     """
-    with opened(path, max_pixels) as (decode, header, notes, orientation):
-        array = decode()
-    array = _upright(array, orientation)
+    with opened(path, max_pixels) as (bands, header, notes, orientation):
+        array = np.concatenate(list(bands()))
+    array = upright(array, orientation)
     top = np.float32(255 if header.bits == 8 else 65535)
     return Picture(
         pixels=np.divide(array[..., : header.channels], top, dtype=np.float32, order="C"),
@@ -81,6 +84,18 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         xmp=notes.xmp,
         dpi=notes.dpi,
     )
+
+
+@contextmanager
+def unpacked(path: Path, beside: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[Scratch, Header, Notes]]:
+    """As `read`, for a picture that need not fit into the memory: its samples, upright, on the disk of `beside`.
+
+    Raises:
+        PictureError: as `read`.
+        DRRNError: the disk is full.
+    """
+    with ExitStack() as stack:
+        yield _unpacked(path, max_pixels, lambda *shape: stack.enter_context(Scratch(beside, *shape)))
 
 
 def write(
@@ -103,20 +118,44 @@ def write(
         PictureError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
         DRRNError: as `atomic`.
     """
-    alpha, channels = picture.alpha is not None, picture.pixels.shape[2]
-    form = writable(
-        path, picture.width, picture.height, alpha=alpha, channels=channels, icc=picture.icc, overwrite=overwrite
-    )
+    notes = Notes(picture.icc, picture.exif, picture.xmp, picture.dpi)
     if not all(np.isfinite(plane).all() for plane in (picture.pixels, picture.alpha) if plane is not None):
         raise PictureError(f"{shown(path)} is not written: some pixels are NaN or infinite.")
-    notes = Notes(picture.icc, picture.exif, picture.xmp, picture.dpi)
-    try:
-        pieces = _pieces(picture, form, notes, pam=path.suffix.lower() == ".pam")
-    except pyvips.Error as error:
-        raise PictureError(f"{shown(path)} can't be encoded as {form}{reason(error)}.") from error
+    rows = (replace(picture, bits=8) if wanted_format(path) in EIGHT_BIT else picture).to_array()
+    store(rows, path, notes, overwrite=overwrite, made=made)
+
+
+def store(
+    rows: Rows,
+    path: Path,
+    notes: Notes,
+    *,
+    overwrite: bool = False,
+    made: Callable[[Path], None] = lambda temporary: None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """As `write`, of samples as the file will have them: 8 bit where its format has no more.
+
+    Args:
+        check: called again and again; what it raises ends the work, and there is no file.
+
+    Raises:
+        DRRNError: as `write`.
+    """
+    height, width, bands = rows.shape
+    form = writable(
+        path,
+        width,
+        height,
+        alpha=bands % 2 == 0,
+        channels=1 if bands < 3 else 3,
+        icc=notes.icc,
+        overwrite=overwrite,
+    )
+    pam = path.suffix.lower() == ".pam"
     with atomic(path, overwrite=overwrite) as temporary:
         with temporary.open("xb") as file:
-            for piece in pieces():
+            for piece in packed(rows, form, notes, path, pam=pam, check=check):
                 file.write(piece)
         made(temporary)
 
@@ -174,47 +213,39 @@ def writable(
     return form
 
 
-def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> tuple[Scratch, Header, Notes]:
+    """A function of its own, for the decoder to be gone, with what it holds, when it returns."""
+    with opened(path, max_pixels) as (bands, header, notes, orientation):
+        samples = scratch(header.height, header.width, header.channels + header.alpha, header.bits)
+        row = 0
+        for band in bands():
+            last = row + len(band)
+            if orientation < 5:
+                samples.put(upright(band, orientation), header.height - last if orientation in UPWARD else row)
+            else:
+                samples.put(upright(band, orientation), 0, header.width - last if orientation in LEFTWARD else row)
+            row = last
+            trim()
+    return samples, header, notes
+
+
+def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """A view of (H, W, C), turned as EXIF's `orientation` says."""
     if orientation >= 5:
         array = array.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
+    if orientation in UPWARD:
         array = array[::-1]
-    return array[:, ::-1] if orientation in (2, 3, 6, 7) else array
+    return array[:, ::-1] if orientation in LEFTWARD else array
+
+
+def wanted_format(path: Path) -> Format:
+    """What its suffix says. Raises PictureError: that can't be written."""
+    form = _format(path)
+    if form is None:
+        known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+        raise PictureError(f"{shown(path)} can't be written: its suffix must be one of {known}.")
+    return form
 
 
 def _format(path: Path) -> Format | None:
     return next((form for form, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
-
-
-def _pieces(picture: Picture, form: Format, notes: Notes, *, pam: bool) -> Callable[[], Iterator[Piece]]:
-    """What gives the file, piece by piece, of pixels that are encoded now."""
-    array = (replace(picture, bits=8) if form in EIGHT_BIT else picture).to_array()
-    match form:
-        case "PNM":
-            return partial(to_pnm, array, pam=pam)
-        case "BMP":
-            return partial(to_bmp, array[..., [0, 0, 0, 1]] if array.shape[2] == 2 else array, notes)
-    alpha = picture.alpha is not None
-    return partial(joined, _encoded(array, form), form, notes, picture.width, picture.height, alpha=alpha)
-
-
-def _encoded(array: NDArray[Any], form: Format) -> bytes:
-    """The pixels alone, as a file of this format."""
-    height, width, bands = array.shape
-    deep = array.dtype == np.uint16
-    image = pyvips.Image.new_from_memory(array, width, height, bands, "ushort" if deep else "uchar")
-    grey, colour = ("grey16", "rgb16") if deep else ("b-w", "srgb")
-    image = image.copy(interpretation=grey if bands < 3 else colour)
-    match form:
-        case "PNG":
-            encoded = image.pngsave_buffer(keep="none")
-        case "JPEG":
-            encoded = image.jpegsave_buffer(keep="none", Q=95, subsample_mode="off", optimize_coding=True)
-        case "WebP":  # exact: colours stay where nothing is seen of them
-            encoded = image.webpsave_buffer(keep="none", lossless=True, exact=True)
-        case "TIFF":
-            encoded = image.tiffsave_buffer(keep="none", compression="deflate", predictor="horizontal")
-        case _:
-            raise ValueError(f"{form} is not written by libvips.")
-    return bytes(encoded)

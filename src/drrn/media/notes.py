@@ -14,11 +14,17 @@ from typing import Any, Literal, NamedTuple
 
 from drrn.errors import PictureError
 from drrn.media import exif as tags
+from drrn.media.rows import let_go
 
-Format = Literal["PNG", "JPEG", "WebP", "TIFF", "BMP", "PNM", "GIF", "AVIF", "DICOM"]
+Format = Literal[
+    "PNG", "JPEG", "WebP", "TIFF", "BMP", "PNM", "GIF", "AVIF", "DICOM", "GeoTIFF", "MP4", "Matroska", "AVI"
+]
+Block = bytes | mmap
 Piece = bytes | memoryview
 
 INCH = 0.0254
+CHUNK = 1 << 20
+"""Bytes that are copied at once."""
 TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 """Chunks of a PNG whose content may be packed."""
 MOST_CHUNKS = 1 << 18
@@ -39,28 +45,34 @@ class Notes(NamedTuple):
     dpi: tuple[float, float] | None = None
 
 
-def noted(image: Any, form: Format, file: mmap) -> Notes:
+def noted(image: Any, form: Format, file: Block) -> Notes:
     """The notes of a file, of which `image` is what libvips opened. EXIF that is malformed counts as none."""
     if form == "PNG":
         return _of_png(file)
-    fields = image.get_fields()
     icc, exif, xmp = (
-        bytes(image.get(field)) if field in fields else None for field in ("icc-profile-data", "exif-data", "xmp-data")
-    )
+        bytes(image.get(field)) if image.get_typeof(field) else None
+        for field in ("icc-profile-data", "exif-data", "xmp-data")
+    )  # never `get_fields`: names come out of the file, and need not be text
     if form == "GIF":
         return Notes(icc, xmp=xmp)
+    if form in ("WebP", "AVIF"):
+        return of_webp(icc, exif, xmp)
     if form == "TIFF":
         exif = tags.of_tiff(file)
     elif exif is not None:
         exif = tags.plain(exif)
-    if form in ("WebP", "AVIF"):
-        dpi = tags.dpi(exif) if exif else None
-    else:  # libvips counts pixels a millimetre, and makes a number up where the file has none
-        dpi = (image.xres * 1000 * INCH, image.yres * 1000 * INCH) if "resolution-unit" in fields else None
+    # libvips counts pixels a millimetre, and makes a number up where the file has none
+    dpi = (image.xres * 1000 * INCH, image.yres * 1000 * INCH) if image.get_typeof("resolution-unit") else None
     return Notes(icc, exif, xmp, _sensible(dpi))
 
 
-def joined(encoded: bytes, form: Format, notes: Notes, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
+def of_webp(icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> Notes:
+    """What the chunks of a WebP tell, as `noted`."""
+    exif = tags.plain(exif) if exif is not None else None
+    return Notes(icc, exif, xmp, _sensible(tags.dpi(exif) if exif else None))
+
+
+def joined(encoded: Block, form: Format, notes: Notes, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
     """The file that libvips made of the pixels alone, with `notes` in it, piece by piece.
 
     EXIF and XMP are those of an upright picture of this size.
@@ -68,11 +80,7 @@ def joined(encoded: bytes, form: Format, notes: Notes, width: int, height: int, 
     Raises:
         PictureError: the notes are longer than the format can hold.
     """
-    exif = tags.plain(notes.exif) if notes.exif else None
-    if exif:
-        exif = tags.fitted(exif, width, height, notes.dpi)
-    xmp = TURNED.sub(rb"\g<1>1", notes.xmp) if notes.xmp else None
-    notes = notes._replace(exif=exif, xmp=xmp)
+    notes = fitted(notes, width, height)
     match form:
         case "PNG":
             return _png(encoded, notes)
@@ -86,11 +94,19 @@ def joined(encoded: bytes, form: Format, notes: Notes, width: int, height: int, 
             raise ValueError(f"{form} is not written with notes.")
 
 
+def fitted(notes: Notes, width: int, height: int) -> Notes:
+    """With EXIF and XMP of an upright picture of this size."""
+    exif = tags.plain(notes.exif) if notes.exif else None
+    if exif:
+        exif = tags.fitted(exif, width, height, notes.dpi)
+    return notes._replace(exif=exif, xmp=TURNED.sub(rb"\g<1>1", notes.xmp) if notes.xmp else None)
+
+
 def _sensible(dpi: tuple[float, float] | None) -> tuple[float, float] | None:
     return (round(dpi[0], 4), round(dpi[1], 4)) if dpi and all(0.001 < value < 65536 for value in dpi) else None
 
 
-def _of_png(file: mmap) -> Notes:
+def _of_png(file: Block) -> Notes:
     """The notes in the chunks of a PNG. libpng would leave out a profile that it finds fault with."""
     notes = Notes()
     for chunk, body in png_chunks(file):
@@ -109,10 +125,13 @@ def _of_png(file: mmap) -> Notes:
     return notes._replace(dpi=notes.dpi or _sensible(tags.dpi(notes.exif) if notes.exif else None))
 
 
-def png_chunks(file: mmap) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(file: Block) -> Iterator[tuple[bytes, bytes]]:
     """The name and the body of the chunks of a PNG, but for those of the pixels."""
-    at = 8
+    at = kept = 8
     for _ in range(MOST_CHUNKS):
+        if at - kept > CHUNK:
+            let_go(file)
+            kept = at
         length, name = int.from_bytes(file[at : at + 4]), file[at + 4 : at + 8]
         if name in (b"IEND", b""):
             return
@@ -161,27 +180,32 @@ def _of_hexadecimal(text: bytes) -> bytes | None:
         return None
 
 
-def _png(encoded: bytes, notes: Notes) -> Iterator[Piece]:
+def _png(encoded: Block, notes: Notes) -> Iterator[Piece]:
     yield encoded[:33]  # the signature and IHDR
-    if notes.icc:
-        yield _png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(notes.icc))
-    if notes.dpi:
-        yield _png_chunk(b"pHYs", struct.pack(">LLB", *(round(value / INCH) for value in notes.dpi), 1))
-    if notes.exif:
-        yield _png_chunk(b"eXIf", notes.exif)
-    if notes.xmp:
-        yield _png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + notes.xmp)
+    yield from png_notes(notes)
     rest = 33
     while encoded[rest + 4 : rest + 8] == b"pHYs":  # libvips' own, which is made up
         rest += 12 + int.from_bytes(encoded[rest : rest + 4])
-    yield memoryview(encoded)[rest:]
+    yield from _rest(encoded, rest)
 
 
-def _png_chunk(name: bytes, body: bytes) -> bytes:
+def png_notes(notes: Notes) -> Iterator[bytes]:
+    """The chunks of a PNG that hold them."""
+    if notes.icc:
+        yield png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(notes.icc))
+    if notes.dpi:
+        yield png_chunk(b"pHYs", struct.pack(">LLB", *(round(value / INCH) for value in notes.dpi), 1))
+    if notes.exif:
+        yield png_chunk(b"eXIf", notes.exif)
+    if notes.xmp:
+        yield png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + notes.xmp)
+
+
+def png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">L", len(body)) + name + body + struct.pack(">L", zlib.crc32(name + body))
 
 
-def _jpeg(encoded: bytes, notes: Notes) -> Iterator[Piece]:
+def _jpeg(encoded: Block, notes: Notes) -> Iterator[Piece]:
     across, down = (min(max(round(value), 1), 65535) for value in notes.dpi or (1, 1))
     yield encoded[:2]
     inches = 1 if notes.dpi else 0
@@ -197,7 +221,7 @@ def _jpeg(encoded: bytes, notes: Notes) -> Iterator[Piece]:
             raise PictureError(f"JPEG can't hold an ICC profile of {len(notes.icc):,} bytes; use png or tiff.")
         for number, part in enumerate(parts, 1):
             yield _jpeg_segment(0xE2, ICC + bytes([number, len(parts)]) + part)
-    yield memoryview(encoded)[2:]
+    yield from _rest(encoded, 2)
 
 
 def _jpeg_segment(marker: int, body: bytes) -> bytes:
@@ -207,26 +231,31 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def _webp(encoded: bytes, notes: Notes, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
+def _webp(encoded: Block, notes: Notes, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
+    before, after = webp_ends(notes, width, height, flags=0x10 * alpha)
+    image = 30 if encoded[12:16] == b"VP8X" else 12
+    yield b"RIFF" + struct.pack("<L", 4 + len(before) + len(encoded) - image + len(after)) + b"WEBP" + before
+    yield from _rest(encoded, image)
+    yield after
+
+
+def webp_ends(notes: Notes, width: int, height: int, *, flags: int) -> tuple[bytes, bytes]:
+    """The chunks of an extended WebP before those of its pixels, and behind them; `flags` are the others."""
     exif = notes.exif
     if notes.dpi and not (exif and tags.states_dpi(exif)):  # WebP has no other place for it
         exif = exif or tags.empty()
         exif = tags.extended(exif, tags.resolution(notes.dpi, tags.Directory.first(exif).order))
-    image = memoryview(encoded)[30 if encoded[12:16] == b"VP8X" else 12 :]
-    flags = 0x20 * bool(notes.icc) | 0x10 * alpha | 0x08 * bool(exif) | 0x04 * bool(notes.xmp)
+    flags |= 0x20 * bool(notes.icc) | 0x08 * bool(exif) | 0x04 * bool(notes.xmp)
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    before = _webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size) + _webp_chunk(b"ICCP", notes.icc)
-    after = _webp_chunk(b"EXIF", exif) + _webp_chunk(b"XMP ", notes.xmp)
-    yield b"RIFF" + struct.pack("<L", 4 + len(before) + len(image) + len(after)) + b"WEBP" + before
-    yield image
-    yield after
+    before = webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size) + webp_chunk(b"ICCP", notes.icc)
+    return before, webp_chunk(b"EXIF", exif) + webp_chunk(b"XMP ", notes.xmp)
 
 
-def _webp_chunk(name: bytes, body: bytes | None) -> bytes:
+def webp_chunk(name: bytes, body: bytes | None) -> bytes:
     return name + struct.pack("<L", len(body)) + body + bytes(len(body) % 2) if body else b""
 
 
-def _tiff(encoded: bytes, notes: Notes) -> Iterator[Piece]:
+def _tiff(encoded: Block, notes: Notes) -> Iterator[Piece]:
     order = tags.Directory.first(encoded).order
     added = tags.for_tiff(notes.exif, order) if notes.exif else {}
     if notes.dpi:
@@ -237,5 +266,11 @@ def _tiff(encoded: bytes, notes: Notes) -> Iterator[Piece]:
         added[0x02BC] = tags.Tag(tags.BYTE, len(notes.xmp), notes.xmp)
     head, tail = tags.extension(encoded, added, without=tags.RESOLUTION)
     yield head
-    yield memoryview(encoded)[len(head) :]
+    yield from _rest(encoded, len(head))
     yield tail
+
+
+def _rest(encoded: Block, begin: int) -> Iterator[Piece]:
+    for at in range(begin, len(encoded), CHUNK):
+        yield encoded[at : at + CHUNK]
+        let_go(encoded)

@@ -3,14 +3,17 @@
 The format is what the first bytes say, never the suffix. Only libvips' decoders for these six are reached.
 """
 
+import ctypes
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from fractions import Fraction
+from functools import cache, partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pyvips
@@ -18,7 +21,12 @@ from numpy.typing import NDArray
 
 from drrn.errors import PictureError
 from drrn.media import bitmaps, exif
-from drrn.media.notes import TEXTS, Format, Notes, inflated_size, noted, png_chunks
+from drrn.media.memory import decoding
+from drrn.media.notes import TEXTS, Block, Format, Notes, inflated_size, noted, png_chunks
+from drrn.media.rows import BAND, let_go
+
+if TYPE_CHECKING:
+    from drrn.media.video import Film
 
 LOADERS: Final[dict[Format, str]] = {
     "PNG": "pngload_source",
@@ -49,6 +57,8 @@ MOST_TEXT = 1 << 25
 """Bytes that the texts and the profile of a PNG may have, unpacked."""
 MOST_BOXES = 1 << 16
 """Bytes of an AVIF in which its description is looked for."""
+ALL_LEVELS: Final = 0xFF
+"""Of GLib's log."""
 SOUND: Final = (1, 5, 8, 32946)
 """Compressions of a TIFF (none, LZW, deflate twice) in which damaged pixels are an error: warnings are of tags."""
 
@@ -70,6 +80,14 @@ class Header(NamedTuple):
     holds: tuple[str, ...] = ()
     """What is there beside the pixels, of `ICC`, `EXIF`, `XMP` and `dpi`."""
     frames: int = 1
+    seconds: tuple[Fraction, ...] = ()
+    """How long each frame of an animation is shown."""
+    plays: int = 1
+    """How often an animation is; 0 for ever."""
+    decoding: int = 0
+    """Bytes that its decoder takes, for the picture's rows are not all there at once; on the safe side."""
+    film: "Film | None" = None
+    """The rest, where it is one."""
 
     @property
     def pixels(self) -> int:
@@ -80,8 +98,8 @@ class Header(NamedTuple):
 class Opened(NamedTuple):
     """A file that can be read, as far as its beginning tells."""
 
-    decode: Callable[[], NDArray[Any]]
-    """(H, W, channels and alpha), uint8 or uint16, as it lies in the file: to be called once."""
+    bands: Callable[[], Iterator[NDArray[Any]]]
+    """Bands of rows (h, W, channels and alpha), uint8 or uint16, as they lie in the file: to be taken once."""
     header: Header
     notes: Notes
     orientation: int
@@ -95,8 +113,38 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
     Raises:
         PictureError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
     """
+    with mapped(path) as (name, handle, file):
+        form = _format(file[:64], name)
+        if form in BITMAPS:
+            yield _plain(BITMAPS[form](file, name), form, file, name, max_pixels)
+            return
+        try:
+            if form == "PNG":
+                _check_png(file, name, max_pixels)
+            elif form == "TIFF":
+                _check_tiff(file, name, max_pixels)
+            elif form == "AVIF":
+                _check_avif(file, name, max_pixels)
+            # By number: libvips would take "[1]" at the end of a name for options.
+            source = _source(handle) if form == "JPEG" else pyvips.Source.new_from_descriptor(handle)
+            strict = "error" if form == "TIFF" and _compression(file) in SOUND else "warning"
+            image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=strict)
+            yield _known(image, form, file, name, max_pixels)
+        except (pyvips.Error, exif.MalformedError, UnicodeDecodeError) as error:  # the last, in what libvips quotes
+            kind = "an AVIF" if form == "AVIF" else f"a {form}"
+            raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[tuple[str, int, mmap]]:
+    """Any file that is no folder, no pipe and not empty: what it is called in a message, its descriptor and content.
+
+    Raises:
+        PictureError: it is one of these, or missing, or something in the block can't be read.
+    """
     name = shown(path)
     pyvips.cache_set_max(0)  # or libvips keeps what it computed, and the files of it open
+    _hush()
     try:
         status = path.stat()
         if S_ISDIR(status.st_mode):
@@ -106,23 +154,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
         if not status.st_size:
             raise PictureError(f"{name} is empty; a picture was expected.")
         with path.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as file:
-            form = _format(file[:64], name)
-            if form in BITMAPS:
-                yield _plain(BITMAPS[form](file, name), form, name, max_pixels)
-                return
-            try:
-                if form == "PNG":
-                    _check_png(file, name, max_pixels)
-                elif form == "TIFF":
-                    _check_tiff(file, name, max_pixels)
-                # By number: libvips would take "[1]" at the end of a name for options.
-                source = pyvips.Source.new_from_descriptor(handle.fileno())
-                strict = "error" if form == "TIFF" and _compression(file) in SOUND else "warning"
-                image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=strict)
-                yield _known(image, form, file, name, max_pixels)
-            except (pyvips.Error, exif.MalformedError) as error:
-                kind = "an AVIF" if form == "AVIF" else f"a {form}"
-                raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
+            yield name, handle.fileno(), file
     except FileNotFoundError as error:
         raise PictureError(f"There is no file {name}.") from error
     except OSError as error:
@@ -137,7 +169,17 @@ def shown(path: Path | str) -> str:
 def reason(error: Exception) -> str:
     """What libvips says, in brackets and on one line; often it says nothing."""
     said = [line.split(": ", 1)[-1].strip() for line in str(getattr(error, "detail", error)).splitlines()]
-    return next((f" ({line.rstrip('.')})" for line in said if line), "")
+    return next((f" ({shown(line.rstrip('.'))})" for line in said if line), "")
+
+
+@cache
+def _hush() -> None:
+    """Let libvips log nothing: it quotes files, in bytes that need not be text, and pyvips would fail on them, aloud.
+
+    What is called instead is no Python, in which the exception of a signal would be lost, and needs no GIL.
+    """
+    nothing = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value
+    pyvips.glib_lib.g_log_set_handler(b"VIPS", ALL_LEVELS, pyvips.ffi.cast("GLogFunc", nothing), pyvips.ffi.NULL)
 
 
 def _format(head: bytes, name: str) -> Format:
@@ -158,7 +200,7 @@ def _format(head: bytes, name: str) -> Format:
     if head[4:8] == b"ftyp":
         brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
         if b"avis" in brands:  # of which libvips sees one frame
-            raise PictureError(f"{name} is animated; a single picture can be read.")
+            raise PictureError(f"{name} is an animated AVIF; a single picture was expected.")
         if b"avif" in brands:
             return "AVIF"
         if brands & {b"heic", b"heix", b"hevc", b"hevx", b"mif1"}:
@@ -166,7 +208,7 @@ def _format(head: bytes, name: str) -> Format:
     raise PictureError(f"{name} is no PNG, JPEG, WebP, TIFF, BMP, PNM, GIF or AVIF file, and nothing else can be read.")
 
 
-def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if not width or not height:
         raise PictureError(f"{name} is {width} x {height}: it has no pixels.")
     if width * height > max_pixels:
@@ -176,11 +218,17 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
 
 def _check_png(file: mmap, name: str, max_pixels: int) -> None:
     """Refuse a size that libpng calls an error, texts that it unpacks without limit, and frames it doesn't see."""
-    _check_size(int.from_bytes(file[16:20]), int.from_bytes(file[20:24]), name, max_pixels)
-    left = MOST_TEXT
+    check_size(int.from_bytes(file[16:20]), int.from_bytes(file[20:24]), name, max_pixels)
     for chunk, body in png_chunks(file):
         if chunk == b"acTL" and body[:4] > b"\0\0\0\1":
-            raise PictureError(f"{name} is animated; a single picture can be read.")
+            raise PictureError(f"{name} is animated; a single picture was expected.")
+    check_texts(file, name)
+
+
+def check_texts(file: Block, name: str) -> None:
+    """Refuse texts and profiles of a PNG that are large once they are unpacked."""
+    left = MOST_TEXT
+    for chunk, body in png_chunks(file):
         if chunk in TEXTS:
             left -= inflated_size(chunk, body, left)
         if left < 0:
@@ -194,7 +242,7 @@ def _check_tiff(file: mmap, name: str, max_pixels: int) -> None:
     def said(tag: int, default: int) -> tuple[int, ...]:
         return first.integers(file, tag) or (default,)
 
-    _check_size(said(exif.WIDTH, 0)[0], said(exif.HEIGHT, 0)[0], name, max_pixels)
+    check_size(said(exif.WIDTH, 0)[0], said(exif.HEIGHT, 0)[0], name, max_pixels)
     bits, kinds, colour, bands = said(0x102, 1), said(0x153, 1), said(0x106, -1)[0], said(0x115, 1)[0]
     if set(kinds) != {1}:
         kind = {2: "signed", 3: "floating point"}.get(kinds[0], "of no known type")
@@ -209,28 +257,45 @@ def _check_tiff(file: mmap, name: str, max_pixels: int) -> None:
         raise PictureError(f"{name} has {bands} bands; colours and one alpha channel can be read.")
 
 
+def _check_avif(file: Block, name: str, max_pixels: int) -> None:
+    """Refuse a size that is no number to libvips, which would say so on stderr."""
+    for width, height in re.findall(rb"ispe.{4}(.{4})(.{4})", file[:MOST_BOXES], re.DOTALL):
+        check_size(int.from_bytes(width), int.from_bytes(height), name, max_pixels)
+
+
 def _compression(file: mmap) -> int:
     return (exif.Directory.first(file).integers(file, 0x103) or (1,))[0]
 
 
-def _plain(bitmap: bitmaps.Bitmap, form: Format, name: str, max_pixels: int) -> Opened:
+def _plain(bitmap: bitmaps.Bitmap, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
     """A file that libvips doesn't know, if it is not too large."""
-    _check_size(bitmap.width, bitmap.height, name, max_pixels)
+    check_size(bitmap.width, bitmap.height, name, max_pixels)
     channels = 1 if bitmap.bands < 3 else 3
     alpha = bitmap.bands % 2 == 0
-    header = Header(form, bitmap.width, bitmap.height, channels, alpha, bitmap.bits, bitmap.converted)
-    return Opened(bitmap.decode, header._replace(holds=_held(bitmap.notes)), bitmap.notes, 1)
+    width, height, notes = bitmap.width, bitmap.height, bitmap.notes
+    taken = decoding(form, width, height, bitmap.bands, bitmap.bits, file)
+    about = bitmap.bits, bitmap.converted, held(notes)
+    header = Header(form, width, height, channels, alpha, *about, decoding=taken)
+
+    def bands() -> Iterator[NDArray[Any]]:
+        for top in range(0, bitmap.height, BAND):
+            yield bitmap.decode(top, min(top + BAND, bitmap.height))
+            let_go(file)
+
+    return Opened(bands, header, notes, 1)
 
 
-def _held(notes: Notes) -> tuple[str, ...]:
+def held(notes: Notes) -> tuple[str, ...]:
     names = {"ICC": notes.icc, "EXIF": notes.exif, "XMP": notes.xmp, "dpi": notes.dpi}
     return tuple(name for name, note in names.items() if note)
 
 
 def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
     """What libvips knows of the file, if that can be read."""
-    _check_size(image.width, image.height, name, max_pixels)
-    pages = image.get("n-pages") if "n-pages" in image.get_fields() else 1
+    check_size(image.width, image.height, name, max_pixels)
+    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    if pages > 1 and form in ("GIF", "WebP"):
+        raise PictureError(f"{name} is animated; a single picture was expected.")
     if pages > 1:
         raise PictureError(f"{name} has {pages} pages or frames; a single picture can be read.")
     deep = image.format == "ushort" and form in ("PNG", "TIFF", "AVIF")  # a JPEG of 12 bit fills no 16
@@ -245,33 +310,49 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> 
     if form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
         turn = 1
     width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
-    converted, decode = tuple(_converted(image, form, file)), partial(_decoded, image)
+    bands, conversions = partial(_bands, image, form), tuple(converted(image, form, file, alpha=image.bands == 4))
     if image.interpretation == "cmyk":
-        decode, notes = partial(_inked, image, 16 if deep else 8), notes._replace(icc=None)
+        inked = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
+        bands, notes = partial(_bands, inked, form), notes._replace(icc=None)
     elif form == "AVIF" and deep:
-        decode = partial(_widened, image, image.get("bits-per-sample"))
-    header = Header(form, width, height, *space, 16 if deep else 8, converted, _held(notes))
-    return Opened(decode, header, notes, turn)
+        bands = partial(_widened, image, image.get("bits-per-sample"))
+    bits: Literal[8, 16] = 16 if deep else 8
+    multiscan = bool(image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"))
+    taken = decoding(form, image.width, image.height, image.bands, bits, file, multiscan=multiscan)
+    header = Header(form, width, height, *space, bits, conversions, held(notes), decoding=taken)
+    return Opened(bands, header, notes, turn)
 
 
-def _decoded(image: Any) -> NDArray[Any]:
-    return image.numpy().reshape(image.height, image.width, image.bands)
+def _source(handle: int) -> Any:
+    """A file that libvips reads as it goes: of a JPEG that it may map, all that it has seen stays in memory."""
+    source = pyvips.SourceCustom()
+    source.on_read(partial(os.read, handle))
+    source.on_seek(partial(os.lseek, handle))
+    return source
 
 
-def _inked(image: Any, bits: int) -> NDArray[Any]:
-    return _decoded(image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=bits))
+def _bands(image: Any, form: Format) -> Iterator[NDArray[Any]]:
+    kind = np.uint16 if image.format == "ushort" else np.uint8
+    # One evaluation after the other drops what libvips keeps of the rows before, which is most of what decoding takes;
+    # of a TIFF it drops strips, too, that are not at their end.
+    region = None if form in ("PNG", "JPEG") else pyvips.Region.new(image)
+    for top in range(0, image.height, BAND):
+        place = 0, top, image.width, min(BAND, image.height - top)
+        samples = region.fetch(*place) if region else image.crop(*place).write_to_memory()
+        yield np.frombuffer(samples, kind).reshape(-1, image.width, image.bands)
 
 
-def _widened(image: Any, bits: int) -> NDArray[np.uint16]:
+def _widened(image: Any, bits: int) -> Iterator[NDArray[np.uint16]]:
     """Samples of `bits`, which libvips shifts to the left, so that white is 65535."""
     top = 2**bits - 1
     levels = (np.arange(top + 1) * 65535 / top).round().astype(np.uint16)
-    return levels[_decoded(image) >> (16 - bits)]
+    for band in _bands(image, "AVIF"):
+        yield levels[band >> (16 - bits)]
 
 
-def _converted(image: Any, form: Format, file: mmap) -> Iterator[str]:
+def converted(image: Any, form: Format, file: Block, *, alpha: bool) -> Iterator[str]:
     """What is not as it lies in the file, once libvips has decoded it."""
-    palette = f"palette to RGB{' and alpha' if image.bands == 4 else ''}"
+    palette = f"palette to RGB{' and alpha' if alpha else ''}"
     if image.interpretation == "cmyk":
         yield "CMYK to sRGB"
     elif form == "GIF":

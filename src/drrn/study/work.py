@@ -197,7 +197,8 @@ def examples(
         side = min(SIDE, picture.width, picture.height)
         window = ((picture.width - side) // 2, (picture.height - side) // 2, side, side)
         shown[path.stem] = tuple(
-            Version(each.caption, to_text(each.planes)) for each in compare(picture, upscaler, scale, window)
+            Version(each.caption, to_text(each.planes))
+            for each in compare(picture, {"drrn": upscaler}, scale, [window])[0]
         )
     return shown
 

@@ -183,6 +183,10 @@ SAVE_SECONDS = 60.0
 """Seconds between two checkpoints within an epoch: what a crash costs at most."""
 
 
+LONGEST_CONFIG = 1 << 20
+"""Bytes of a file that are read: of a device there is no end."""
+
+
 def read_config(path: Path) -> tuple[DRRNConfig, TrainConfig]:
     """The `model` and the `train` of a JSON file, as of the `config.json` of a run; what else it holds is passed over.
 
@@ -190,11 +194,12 @@ def read_config(path: Path) -> tuple[DRRNConfig, TrainConfig]:
         TrainingError: there is no such file, or it is no such config.
     """
     try:
-        about = json.loads(path.read_text())
+        with path.open("rb") as file:
+            about = json.loads(file.read(LONGEST_CONFIG))
         return DRRNConfig.from_dict(about["model"]), TrainConfig.from_dict(about["train"])
     except OSError as error:
         raise TrainingError(f"{path} can't be read: {error.strerror or error}.") from error
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, RecursionError) as error:
         raise TrainingError(f"{path} is no config: it must be an object with `model` and `train`.") from error
     except ValueError as error:
         raise TrainingError(f"{path} is no config to train by: {error}") from error

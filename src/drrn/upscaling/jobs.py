@@ -15,34 +15,39 @@ from drrn.atomic import TEMPORARY
 from drrn.errors import DRRNError, PictureError, UsageError
 from drrn.media.files import MAX_PIXELS
 from drrn.media.opening import shown
+from drrn.upscaling.choosing import Choice, choose
 from drrn.upscaling.consistency import Asked, Found
 from drrn.upscaling.folders import Source, is_folder
 from drrn.upscaling.kinds import Job, Options, kind_of
 from drrn.upscaling.manifest import Manifest, Seen, mark
-from drrn.upscaling.upscaler import Estimate, Size, Upscaler, target_size
+from drrn.upscaling.upscaler import Size, Upscaler, target_size
 
 LONGEST_NAME = 255
 """Bytes of a file's name, on all common file systems."""
 WAIT_SECONDS = 0.5
 """Who waits for others looks so often for a signal, where that does not end the waiting: on Windows."""
 
+Upscalers = Sequence[Upscaler]
+"""One, or several of which `choose` takes one for each file."""
+Running = dict[Future[tuple[float, Found]], tuple[Job, Choice, Upscalers]]
+
 
 class Watch(Protocol):
     """Who looks on. `start` and `progress` come from several threads where several pictures are enlarged at once."""
 
-    def begin(self, jobs: Sequence[Job], upscaler: Upscaler) -> None:
-        """These will be done, and so."""
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """These will be done."""
 
     def unchanged(self, job: Job) -> None:
         """It was done before, and nothing has changed since."""
 
-    def start(self, job: Job, cost: Estimate) -> None:
-        """It is read, and will be enlarged."""
+    def start(self, job: Job, choice: Choice) -> None:
+        """It is read, and will be enlarged so."""
 
     def progress(self, job: Job, share: float) -> None:
         """How much of it is done, in [0, 1]."""
 
-    def done(self, job: Job, cost: Estimate, seconds: float | None, found: Found) -> None:
+    def done(self, job: Job, choice: Choice, seconds: float | None, found: Found) -> None:
         """It is done, and this was found; or, where there are no seconds, its cost alone was asked for."""
 
     def failed(self, source: Path, error: DRRNError) -> None: ...
@@ -74,7 +79,8 @@ def plan(
     kind = kind_of(source)
     header = kind.probe(source, max_pixels=max_pixels)
     if options.asked != Asked() and not kind.checks:
-        raise UsageError(f"{shown(source)} is a {header.format} file, which has no checks and no maps. Leave them out.")
+        what = "an animation" if header.seconds else f"a {header.format} file"
+        raise UsageError(f"{shown(source)} is {what}, which has no checks and no maps. Leave them out.")
     width, height = target_size(header.width, header.height, scale, size)
     frames = header.frames if kind.counts_frames else 1
     if width * height * frames > max_pixels:
@@ -104,7 +110,7 @@ def plan(
 def work_through(
     batches: Iterable[Iterable[Source]],
     one: Callable[..., Job],
-    make: Callable[[], Upscaler],
+    make: Callable[[], Upscalers],
     watch: Watch,
     *,
     overwrite: bool = False,
@@ -118,13 +124,13 @@ def work_through(
 
     Args:
         one: `plan`, with all else that is the same for every picture.
-        make: gives an upscaler; one is asked for for each picture that is enlarged at the same time.
+        make: gives the upscalers to choose from, always the same; asked for each picture that is enlarged at one time.
         overwrite: whether targets may be replaced that are there, and not known to `manifest`.
         at_once: how many these are, as far as the memory of an upscaler is enough for all of them.
         manifest: of the folder that they go to; what is in it already, and not stale, is left as it is.
         estimate: tell the cost, and stop there.
     """
-    upscalers: list[Upscaler] = []
+    upscalers: list[Upscalers] = []
     for sources in batches:
         jobs = _plan_all(sources, partial(one, overwrite=overwrite or manifest is not None), watch)
         if not jobs:
@@ -134,10 +140,10 @@ def work_through(
             if not estimate:
                 _sweep(jobs)
             jobs = _stale(jobs, upscalers[0], manifest, watch, overwrite=overwrite)
-        watch.begin(jobs, upscalers[0])
+        watch.begin(jobs)
         if estimate:
-            for job, cost in _costs(jobs, upscalers[0], watch):
-                watch.done(job, cost, None, Found())
+            for job, choice in _choices(jobs, upscalers[0], watch):
+                watch.done(job, choice, None, Found())
         else:
             _run(jobs, upscalers, watch, manifest)
 
@@ -176,15 +182,19 @@ def _sweep(jobs: Iterable[Job]) -> None:
                 left.unlink()
 
 
-def _stale(jobs: Iterable[Job], upscaler: Upscaler, manifest: Manifest, watch: Watch, *, overwrite: bool) -> list[Job]:
+def _stale(
+    jobs: Iterable[Job], upscalers: Upscalers, manifest: Manifest, watch: Watch, *, overwrite: bool
+) -> list[Job]:
     """Those whose target is missing, or was made of something else or in another way.
 
+    That one of `upscalers` made it is enough: which of them is chosen depends on their speed, which is never the same.
     Targets are overwritten that are as drrn left them; others, where that is asked for.
     """
     left = []
     for job in jobs:
         made = [manifest.made(path) for path in job.files]
-        if made[0] and all(made) and manifest.is_fresh(job.target, made[0], job.source, job.recipe(upscaler)):
+        recipes = [job.recipe(each) for each in upscalers]
+        if made[0] and all(made) and any(manifest.is_fresh(job.target, made[0], job.source, each) for each in recipes):
             watch.unchanged(job)
             continue
         try:
@@ -196,43 +206,46 @@ def _stale(jobs: Iterable[Job], upscaler: Upscaler, manifest: Manifest, watch: W
     return left
 
 
-def _run(jobs: Sequence[Job], upscalers: Sequence[Upscaler], watch: Watch, manifest: Manifest | None) -> None:
-    """Do them, as many at a time as there are upscalers and as the memory of one allows."""
+def _run(jobs: Sequence[Job], upscalers: Sequence[Upscalers], watch: Watch, manifest: Manifest | None) -> None:
+    """Do them, as many at a time as there are sets of upscalers, and as the memory of one allows."""
     first, free, stop = upscalers[0], list(upscalers), Event()
-    running: dict[Future[tuple[float, Found]], tuple[Job, Estimate, Upscaler]] = {}
+    running: Running = {}
 
-    def one(job: Job, cost: Estimate, upscaler: Upscaler) -> tuple[float, Found]:
+    def one(job: Job, choice: Choice, upscalers: Upscalers) -> tuple[float, Found]:
         def progress(share: float) -> None:
             if stop.is_set():
                 raise CancelledError
             watch.progress(job, share)
 
-        return _enlarge(job, upscaler, partial(watch.start, job, cost), progress, manifest)
+        return _enlarge(job, upscalers[choice.index], partial(watch.start, job, choice), progress, manifest)
 
-    def finish(job: Job, cost: Estimate, result: Callable[[], tuple[float, Found]]) -> None:
+    def finish(job: Job, choice: Choice, result: Callable[[], tuple[float, Found]]) -> None:
         try:
-            watch.done(job, cost, *result())
+            watch.done(job, choice, *result())
         except DRRNError as error:
             watch.failed(job.source, error)
 
     def wait_for_one() -> None:
         for future in wait(running, timeout=WAIT_SECONDS, return_when=FIRST_COMPLETED).done:
-            job, cost, upscaler = running.pop(future)
-            free.append(upscaler)
-            finish(job, cost, future.result)
+            job, choice, mine = running.pop(future)
+            free.append(mine)
+            finish(job, choice, future.result)
 
-    costs = _costs(jobs, first, watch)
+    choices = _choices(jobs, first, watch)
     if len(upscalers) == 1:  # in this thread, where a signal's exception is raised between two layers
-        for job, cost in costs:
-            finish(job, cost, partial(one, job, cost, first))
+        for job, choice in choices:
+            finish(job, choice, partial(one, job, choice, first))
         return
+    if len(first) > 1:
+        for upscaler in first:
+            upscaler.speed()  # before anything else runs
     with ThreadPoolExecutor(len(upscalers)) as threads:
         try:
-            for job, cost in costs:
-                while running and (not free or _memory(running) + cost.memory > first.max_memory):
+            for job, choice in choices:
+                while running and (not free or _memory(running) + choice.cost.memory > first[0].max_memory):
                     wait_for_one()
-                upscaler = free.pop()
-                running[threads.submit(one, job, cost, upscaler)] = (job, cost, upscaler)
+                mine = free.pop()
+                running[threads.submit(one, job, choice, mine)] = (job, choice, mine)
             while running:
                 wait_for_one()
         finally:
@@ -246,18 +259,18 @@ def _name(stem: str, end: str, asked: Asked) -> str:
     return _name(stem[:-1], end, asked) if longest > LONGEST_NAME and stem else name
 
 
-def _costs(jobs: Iterable[Job], upscaler: Upscaler, watch: Watch) -> Iterator[tuple[Job, Estimate]]:
+def _choices(jobs: Iterable[Job], upscalers: Upscalers, watch: Watch) -> Iterator[tuple[Job, Choice]]:
     for job in jobs:
         try:
-            cost = job.kind.estimate(job, upscaler)
+            choice = choose(job, upscalers)
         except DRRNError as error:
             watch.failed(job.source, error)
         else:
-            yield job, cost
+            yield job, choice
 
 
-def _memory(running: dict[Future[tuple[float, Found]], tuple[Job, Estimate, Upscaler]]) -> int:
-    return sum(cost.memory for _, cost, _ in running.values())
+def _memory(running: Running) -> int:
+    return sum(choice.cost.memory for _, choice, _ in running.values())
 
 
 def _enlarge(

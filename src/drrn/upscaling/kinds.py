@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from drrn import __version__
+from drrn.media import CodecName
 from drrn.media.derivation import Derived
 from drrn.media.opening import Header
+from drrn.upscaling.animations import ANIMATIONS
 from drrn.upscaling.consistency import Asked, Found
+from drrn.upscaling.films import FILMS
 from drrn.upscaling.pictures import PICTURES
+from drrn.upscaling.scenes import SCENES
 from drrn.upscaling.slices import SLICES
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
@@ -27,6 +31,12 @@ class Options:
     """What was asked for beside the size, the same for all files of a run."""
 
     asked: Asked = Asked()
+    budget: float | None = None
+    """Seconds for each file, where there are several models to choose from."""
+    codec: CodecName | None = None
+    """Of films; H.264, and in WebM AV1, where none is named."""
+    crf: int | None = None
+    """How much of films may be lost, as encoders count it: less is better."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,11 @@ class Job:
     def files(self) -> list[Path]:
         """The target, and the maps that were asked for."""
         return [self.target, *self.options.asked.maps(self.target)]
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """How many times as wide and as high it becomes."""
+        return self.width / self.header.width, self.height / self.header.height
 
     def recipe(self, upscaler: Upscaler) -> str:
         """All that decides the result beside the source."""
@@ -144,7 +159,7 @@ class Kind(Protocol):
         ...
 
 
-KINDS: Final[tuple[Kind, ...]] = (SLICES, PICTURES)
+KINDS: Final[tuple[Kind, ...]] = (SLICES, SCENES, FILMS, ANIMATIONS, PICTURES)
 """The first that knows a file has it; the last takes all."""
 
 

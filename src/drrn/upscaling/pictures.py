@@ -1,13 +1,15 @@
 """Single pictures, from file to file, with the maps that were asked for."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from drrn.media.files import SUFFIXES, changes, probe, read, writable, write
+from drrn.media.files import SUFFIXES, changes, probe, read, wanted_format, writable, write
 from drrn.media.opening import Header
 from drrn.media.picture import Picture
-from drrn.upscaling.consistency import Found, enlarge
+from drrn.upscaling import strips
+from drrn.upscaling.consistency import Asked, Found, enlarge
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Pictures:
         return changes(job.header, job.target)
 
     def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
+        if _goes_by_strips(job, upscaler):
+            return strips.estimate(upscaler, job.header, job.width, job.height, wanted_format(job.target))
         return upscaler.estimate(
             job.header.width,
             job.header.height,
@@ -62,6 +66,9 @@ class Pictures:
         progress: Callable[[float], None],
         made: "Made",
     ) -> Found:
+        if _goes_by_strips(job, upscaler):
+            strips.enlarge_file(job, upscaler, start=start, progress=progress, made=partial(made, job.target))
+            return Found()
         picture = read(job.source, max_pixels=job.header.pixels)  # a damaged file ends here
         start()
         result, found = enlarge(upscaler, picture, (job.width, job.height), job.options.asked, progress)
@@ -71,6 +78,10 @@ class Pictures:
 
 
 PICTURES: Final = Pictures()
+
+
+def _goes_by_strips(job: "Job", upscaler: Upscaler) -> bool:
+    return job.options.asked == Asked() and strips.goes(upscaler, job.header)
 
 
 def _is_named(path: Path) -> bool:

@@ -35,7 +35,10 @@ BYTES_PER_PIXEL = 42
 BYTES_PER_SOURCE_PIXEL = 28
 """What they take for each pixel of the picture that is enlarged, all the time; measured."""
 MAX_TILE = 1024
-"""Side of a square tile, in pixels: smaller ones overlap more, with larger ones it takes longer to stop."""
+"""Side of a square tile, and width of a strip, in pixels: smaller ones overlap more, with larger ones it takes longer
+to stop, and the rows that an engine streams outgrow the processor's cache."""
+STRIP_STEP = 16
+"""The width of a strip is a multiple of this, and so of whole cells."""
 SAMPLE_MACS = 1e10
 """The work of the sample that tells an engine's speed: a tenth of a second or less."""
 
@@ -127,6 +130,7 @@ class Upscaler:
 
         Args:
             scale: above 1 and at most 4; each side becomes `side * scale`, rounded. 2 where no size is given either.
+                Where `weights.covers(scale)` is not so, the result can be worse than bicubic's, and nothing says it.
             size: what the result shall measure instead; each side must be 1 to 4 times as long.
             bounds: to which what the network makes is clipped.
             progress: told the share that is done, in [0, 1].
@@ -185,10 +189,23 @@ class Upscaler:
         return Estimate(
             width=width,
             height=height,
-            seconds=sum(work) / len(work) * turns * (2 if alpha else 1) / self._speed(),
+            seconds=sum(work) / len(work) * turns * (2 if alpha else 1) / self.speed(),
             memory=max(planes.peak, planes.running + max(needed)),
             tile=self._tile(height, width, planes),
         )
+
+    def sides(self, height: int, width: int, memory: int) -> Sides:
+        """Of the tiles of a picture, where the engine may take so many bytes: they are not larger than is good.
+
+        Raises:
+            EngineError: not even the smallest tile fits.
+        """
+        down, across = largest_tile(self.engine, self.weights.config, memory, height, width)
+        if not self.engine.streams:
+            return min(down, MAX_TILE), min(across, MAX_TILE)
+        step = STRIP_STEP if across >= STRIP_STEP else self.weights.config.unshuffle
+        strips = -(-width // min(across if across == width else across // step * step, MAX_TILE))
+        return down, min(-(-width // (strips * step)) * step, width)  # of one width, or nearly
 
     def beside(self, held: int) -> "Upscaler":
         """The same, for who holds so many bytes of its memory already. Both can't be used at the same time.
@@ -201,7 +218,7 @@ class Upscaler:
                 f"{held / 2**20:.0f} MB and more are needed, allowed are {self.max_memory / 2**20:.0f}. Give a smaller "
                 "scale, or a larger --max-memory."
             )
-        self._speed()  # measured once for all that are made of this one
+        self.speed()  # measured once for all that are made of this one
         rest = copy(self)
         rest.max_memory -= held
         return rest
@@ -281,11 +298,14 @@ class Upscaler:
                 f"{width}x{height} pixels need {planes.peak / 2**20:.0f} MB and more, allowed are "
                 f"{self.max_memory / 2**20:.0f}. Give a smaller scale, or a larger --max-memory."
             )
-        down, across = largest_tile(self.engine, self.weights.config, self.max_memory - planes.running, height, width)
-        return (down, across) if self.engine.streams else (min(down, MAX_TILE), min(across, MAX_TILE))
+        return self.sides(height, width, self.max_memory - planes.running)
 
-    def _speed(self) -> float:
-        """Pixels a second of the engine, by a sample."""
+    def speed(self) -> float:
+        """Pixels of the result that the engine makes in a second, here and now: an RGB model all three channels.
+
+        The first call measures it by a sample, whose work is bounded: some tenths of a second for any network. Later
+        ones give that again. Bicubic, chroma, alpha and an ensemble's further turns are not in it.
+        """
         if self._pixels_per_second is None:
             config = self.weights.config
             side = int(np.clip((SAMPLE_MACS / config.macs(self.units)) ** 0.5, 32, 512)) // 4 * 4

@@ -1,0 +1,68 @@
+"""Fuzz the formats, many thousand inputs each, and write what became of them: `python -m tests.hostile`.
+
+A format that the report has already, with as many inputs, is left out: a run that was stopped goes on.
+"""
+
+import json
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import tyro
+
+from drrn.atomic import write_text
+from drrn.evaluation.race import machine
+from drrn.training.run import commit
+from tests.conftest import ROOT
+from tests.hostile.formats import FORMATS
+from tests.hostile.harness import campaign
+from tests.hostile.report import Entry, Report
+
+PUBLISHED = ROOT / "data/formats"
+
+
+def fuzz(
+    formats: tyro.conf.Positional[tuple[str, ...]] = (),
+    /,
+    *,
+    each: int = 50_000,
+    report: Path = ROOT / "docs/hostile.json",
+    found: Path = ROOT / "runs/hostile",
+    published: Path | None = PUBLISHED,
+    again: bool = False,
+) -> int:
+    """Try mutated files.
+
+    Args:
+        formats: All where none is named.
+        each: Inputs of each.
+        report: JSON to write after each format, with a Markdown page beside it.
+        found: Folder for inputs that were neither read nor refused.
+        published: Folder of published files, to be mutated too.
+        again: Do those anew that the report has.
+    """
+    published = published if published and published.is_dir() else None
+    command = shlex.join(["python", "-m", "tests.hostile", *sys.argv[1:]])
+    so_far = Report.from_json(report.read_text()) if report.exists() else Report([])
+    worst = 0
+    for name in formats or FORMATS:
+        known = so_far.of(name)
+        if known and known.tally.inputs == each and not again:
+            continue
+        with campaign(published=published, found=found) as running:
+            tally = running.run(name, each)
+        day = datetime.now(UTC).strftime("%Y-%m-%d")
+        so_far = so_far.with_entry(Entry(tally, command, commit(), day, machine(), bool(published)))
+        write_text(report, so_far.to_json())
+        write_text(report.with_suffix(".md"), so_far.to_markdown())
+        sys.stdout.write(json.dumps({**tally.to_dict(), "findings": len(tally.findings)}) + "\n")
+        for finding in tally.findings:
+            sys.stdout.write(f"  {finding.number} {finding.what}: {finding.why.strip().splitlines()[-1:]}\n")
+        sys.stdout.flush()
+        worst = max(worst, len(tally.findings))
+    return int(worst > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(fuzz))

@@ -1,0 +1,46 @@
+"""What the command line does with a file, without its words: each reads, or raises a DRRNError."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from drrn.media.picture import Picture
+from drrn.training.config import read_config
+from drrn.upscaling.jobs import plan
+from drrn.upscaling.upscaler import Upscaler
+from drrn.weights.store import load
+from tests.small_weights import small_weights
+
+MAX_PIXELS = 1 << 20
+"""Of a file that is read: what a file of fewer takes in memory is not its pixels'."""
+SCALE = 1.5
+"""Little is computed, and all is read and written."""
+
+
+@cache
+def upscaler() -> Upscaler:
+    return Upscaler(small_weights(width=1, units=0), device="cpu", threads=1)
+
+
+def enlarge(path: Path, folder: Path, *, max_pixels: int = MAX_PIXELS) -> None:
+    """`drrn upscale`, from the first byte that is read to the file that is written."""
+    job = plan(path, folder, SCALE, None, many=True, max_pixels=max_pixels)
+    job.kind.estimate(job, upscaler())
+    job.kind.changes(job)
+    job.kind.enlarge(job, upscaler(), start=_nothing, progress=_nothing, made=_nothing)
+
+
+def use_weights(path: Path, folder: Path) -> None:
+    """`drrn upscale --model`."""
+    picture = Picture(pixels=np.full((3, 4, 1), 0.5, np.float32))
+    Upscaler(load(path), device="cpu", threads=1).upscale(picture, 2)
+
+
+def start_training(path: Path, folder: Path) -> None:
+    """`drrn train --config`, as far as the file goes."""
+    read_config(path)
+
+
+def _nothing(*told: object) -> None:
+    pass

@@ -1,0 +1,49 @@
+"""A server that nobody should call."""
+
+import socket
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+
+GOODBYE = b"goodbye"
+
+
+class Canary:
+    """Listens on the loopback, hangs up on who calls, and counts."""
+
+    def __init__(self, server: socket.socket):
+        self.server, self.hits = server, 0
+        self.port = int(server.getsockname()[1])
+        self.thread = Thread(target=self._count, daemon=True)
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def calls(self) -> int:
+        """How often it was called. It listens no longer."""
+        with socket.create_connection(("127.0.0.1", self.port)) as last:  # who called before is before it in the queue
+            last.sendall(GOODBYE)
+            self.thread.join(60)
+        assert not self.thread.is_alive()
+        return self.hits
+
+    def _count(self) -> None:
+        while True:
+            connection, _ = self.server.accept()
+            with connection:
+                connection.settimeout(10)
+                try:
+                    if connection.recv(len(GOODBYE)) == GOODBYE:
+                        return
+                except OSError:  # it said nothing
+                    pass
+                self.hits += 1
+
+
+@pytest.fixture
+def canary() -> Iterator[Canary]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield Canary(server)

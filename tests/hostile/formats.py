@@ -1,0 +1,94 @@
+"""The formats that are fuzzed: whole files of each, and what the command line does with one.
+
+A format that drrn learns to read is fuzzed once it stands in `FORMATS`.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from safetensors.numpy import load as parse_tensors
+
+from drrn.weights import store
+from tests.hostile import layout, seeds, sequences
+from tests.hostile.attempts import enlarge, start_training, use_weights
+
+SMALL: Final = 1 << 16
+"""Bytes of a published file that is taken for a seed."""
+
+
+class Format(NamedTuple):
+    """What is fuzzed, and how."""
+
+    seeds: Callable[[], list[bytes]]
+    suffix: str
+    fields: Callable[[bytes], Iterator[layout.Field]] = layout.none
+    attempt: Callable[[Path, Path], None] = enlarge
+    """Does with a file what the command line does, and writes into a folder. Raises DRRNError: it is refused."""
+    mend: Callable[[bytes], bytes] = lambda content: content
+    """Makes its checksums right, so that what lies behind them is reached."""
+    is_text: bool = False
+    """Whether numbers stand in it in digits."""
+    quick: int = 300
+    """Inputs of the quick tests, fewer where each takes long."""
+    published: str = ""
+    """Which of the published files are seeds too, as a pattern in the folder of formats."""
+
+    def all_seeds(self, published: Path | None) -> list[bytes]:
+        """Those that are made, and those that are found in the folder."""
+        found = sorted(published.glob(self.published)) if published and self.published else []
+        return self.seeds() + [path.read_bytes() for path in found if path.stat().st_size <= SMALL]
+
+
+def with_checksums(content: bytes) -> bytes:
+    """The PNG, every chunk of it with the checksum that it should have."""
+    mended, at = bytearray(content), 8
+    while at + 12 <= len(content):
+        end = at + 8 + int.from_bytes(content[at : at + 4])
+        if end + 4 > len(content):
+            break
+        mended[end : end + 4] = zlib.crc32(content[at + 4 : end]).to_bytes(4)
+        at = end + 4
+    return bytes(mended)
+
+
+def with_digest(content: bytes) -> bytes:
+    """The weights, with the SHA-256 that they should have."""
+    try:
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        about = json.loads(header["__metadata__"]["drrn"])
+        tensors = parse_tensors(content)
+        rest = {name: value for name, value in about.items() if name != "sha256"}
+        about["sha256"] = store._digest(rest, tensors)
+        header["__metadata__"]["drrn"] = json.dumps(about)
+        said = json.dumps(header).encode()
+        said += b" " * (-len(said) % 8)
+        return len(said).to_bytes(8, "little") + said + content[8 + length :]
+    except Exception:  # beyond mending, and a mutation as good as others
+        return content
+
+
+FORMATS: Final[dict[str, Format]] = {
+    "PNG": Format(seeds.png, ".png", layout.png, mend=with_checksums, published="*/*.png"),
+    "JPEG": Format(seeds.jpeg, ".jpg", layout.jpeg, published="*/*.jpg"),
+    "WebP": Format(seeds.webp, ".webp", layout.riff, published="*/*.webp"),
+    "TIFF": Format(seeds.tiff, ".tif", layout.tiff, published="*/*.tif*"),
+    "BMP": Format(seeds.bmp, ".bmp", layout.bmp, published="*/*.bmp"),
+    "PNM": Format(seeds.pnm, ".pnm", is_text=True, published="*/*.p[gp]m"),
+    "GIF": Format(seeds.gif, ".gif", layout.gif, published="*/*.gif"),
+    "AVIF": Format(seeds.avif, ".avif", layout.boxes, published="*/*.avif"),
+    "DICOM": Format(seeds.dicom, ".dcm", layout.dicom, published="*/*.dcm"),
+    "weights": Format(seeds.weights, ".safetensors", layout.begins, use_weights, with_digest, is_text=True),
+    "config": Format(seeds.config, ".json", attempt=start_training, is_text=True),
+    "GIF animation": Format(sequences.gif, ".gif", layout.gif, published="*/*.gif", quick=100),
+    "APNG": Format(sequences.apng, ".png", layout.png, mend=with_checksums, quick=100),
+    "WebP animation": Format(sequences.webp, ".webp", layout.riff, quick=100),
+    "GeoTIFF": Format(sequences.geotiff, ".tif", layout.tiff, published="geo/*.tif", quick=100),
+    "MP4": Format(partial(sequences.film, ".mp4"), ".mp4", layout.boxes, quick=100),
+    "Matroska": Format(partial(sequences.film, ".mkv"), ".mkv", layout.anywhere, quick=100),
+    "AVI": Format(partial(sequences.film, ".avi"), ".avi", layout.riff, quick=100),
+}

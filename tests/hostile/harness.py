@@ -1,0 +1,232 @@
+"""Broken files by the thousand, in a process that may crash, hang or eat memory, and what became of them."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import IO, Any, Final, NamedTuple, Self
+
+from tests.conftest import ROOT
+from tests.hostile.formats import Format
+from tests.hostile.mutations import mutated
+from tests.hostile.worker import Outcome
+
+MEMORY: Final = Path("/dev/shm")
+"""A folder that is no disk, where there is one."""
+START: Final = 120.0
+"""Seconds until a process is ready, at most."""
+BATCH: Final = 5000
+"""Inputs after which a process is replaced by a fresh one."""
+ENOUGH: Final = 20
+"""Findings of a format after which the rest is left out."""
+
+
+class Limits(NamedTuple):
+    """What an input may cost."""
+
+    megabytes: float = 300
+    """Of memory above what the process had before: more is greed."""
+    seconds: float = 2
+    """Of the CPU: more is a hang, even if it ends."""
+    patience: float = 30
+    """Seconds without an answer after which a process is killed. The machine may be busy with something else."""
+
+
+USUAL: Final = Limits()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An input that was neither read nor refused as it should be."""
+
+    number: int
+    what: str
+    why: str
+    sha256: str
+
+
+@dataclass
+class Tally:
+    """What became of the inputs of a format."""
+
+    format: str
+    inputs: int = 0
+    read: int = 0
+    refused: int = 0
+    crashed: int = 0
+    hung: int = 0
+    greedy: int = 0
+    """Read or refused, at the cost of too much memory."""
+    other: int = 0
+    """Of another exception, or refused with noise, or not in one line, or with something left behind."""
+    peak_mb: float = 0
+    slowest: float = 0
+    """Seconds of the CPU, of one input."""
+    seconds: float = 0
+    """Of all together, as the clock has it."""
+    findings: list[Finding] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        return cls(**{**values, "findings": [Finding(**each) for each in values["findings"]]})
+
+
+class Worker:
+    """A process that tries inputs, as long as it lives."""
+
+    def __init__(self, module: str, folder: Path, published: Path | None):
+        self.noise: IO[bytes] = (folder / "stderr").open("w+b", buffering=0)
+        words = [sys.executable, "-m", "tests.hostile.worker", module, str(folder), str(published or "")]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "VIPS_CONCURRENCY": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
+        self.process = subprocess.Popen(
+            words, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise
+        )
+        self.hangs = False
+
+    def ask(self, patience: float, **about: Any) -> Iterator[Outcome | None]:
+        """The outcomes, one an input; the last is None where the process hung or is no more.
+
+        Raises:
+            RuntimeError: it can't even read the seeds.
+        """
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(about).encode() + b"\n")
+        self.process.stdin.flush()
+        left, rest = about.get("end", 1) - about.get("begin", 0) + 1, b""
+        with selectors.DefaultSelector() as ready:
+            ready.register(self.process.stdout, selectors.EVENT_READ)
+            wait, is_ready = START, False
+            while left:
+                self.hangs = not ready.select(wait)
+                said = b"" if self.hangs else os.read(self.process.stdout.fileno(), 1 << 16)
+                if not said and not is_ready:
+                    raise RuntimeError(f"A worker did not start: {self.end()}")
+                if not said:
+                    yield None
+                    return
+                *lines, rest = (rest + said).split(b"\n")
+                for line in lines:
+                    outcome = Outcome(*json.loads(line))
+                    wait, left, is_ready = patience, left - 1, True
+                    if outcome.what != "ready":
+                        yield outcome
+
+    def end(self) -> str:
+        """End it, and say how that came; once."""
+        if self.noise.closed:
+            return ""
+        if self.hangs:
+            self.process.kill()
+        self.process.communicate()  # which ends its input, and with that the process
+        self.noise.seek(0)
+        said = self.noise.read()[-2000:].decode(errors="replace")
+        self.noise.close()
+        return "no answer" if self.hangs else f"code {self.process.returncode}: {said}"
+
+
+class Campaign:
+    """Processes, one at a time, for inputs of many formats."""
+
+    def __init__(self, module: str, published: Path | None, found: Path | None, limits: Limits):
+        self.module, self.published, self.found, self.limits = module, published, found, limits
+        self.formats: dict[str, Format] = import_module(module).FORMATS
+        self.worker: Worker | None = None
+        place = MEMORY if MEMORY.is_dir() else None
+        self.folder = TemporaryDirectory(prefix="drrn-hostile-", dir=place)
+
+    def run(self, name: str, each: int) -> Tally:
+        """Try the first `each` inputs of a format."""
+        tally, began = Tally(name), monotonic()
+        while tally.inputs < each and len(tally.findings) < ENOUGH:
+            end = min(tally.inputs + BATCH, each)
+            for outcome in self._ask(format=name, begin=tally.inputs, end=end):
+                self._count(tally, outcome)
+                if outcome is None or len(tally.findings) >= ENOUGH:
+                    break
+            if end % BATCH == 0:
+                self.close()
+        tally.seconds = round(monotonic() - began, 1)
+        return tally
+
+    def retry(self, name: str, path: Path) -> Tally:
+        """Try a file."""
+        tally = Tally(name)
+        for outcome in self._ask(format=name, file=str(path)):
+            self._count(tally, outcome, path.read_bytes())
+        return tally
+
+    def close(self) -> None:
+        if self.worker:
+            self.worker.hangs = True  # or what it was asked for in vain would be waited for
+            self.worker.end()
+        self.worker = None
+
+    def _ask(self, **about: Any) -> Iterator[Outcome | None]:
+        self.worker = self.worker or Worker(self.module, Path(self.folder.name), self.published)
+        return self.worker.ask(self.limits.patience, **about)
+
+    def _count(self, tally: Tally, outcome: Outcome | None, content: bytes | None = None) -> None:
+        number = tally.inputs
+        tally.inputs += 1
+        if outcome is None:
+            assert self.worker
+            what, why = "hung" if self.worker.hangs else "crashed", self.worker.end()
+            self.worker = None
+        else:
+            what, why = outcome.what, outcome.why
+            tally.peak_mb = max(tally.peak_mb, round(outcome.kilobytes / 1024, 1))
+            tally.slowest = max(tally.slowest, outcome.seconds)
+            if outcome.seconds > self.limits.seconds:
+                what, why = "hung", f"{outcome.seconds} s. {why}"
+            elif outcome.kilobytes > self.limits.megabytes * 1024:
+                what, why = "greedy", f"{outcome.kilobytes >> 10} MB. {why}"
+        setattr(tally, what, getattr(tally, what) + 1)
+        if what in ("read", "refused"):
+            return
+        form = self.formats[tally.format]
+        content = content or mutated(form, form.all_seeds(self.published), number)
+        digest = sha256(content).hexdigest()
+        tally.findings.append(Finding(number, what, why[-2000:], digest))
+        if self.found:
+            self.found.mkdir(parents=True, exist_ok=True)
+            (self.found / f"{tally.format}-{digest[:12]}{form.suffix}").write_bytes(content)
+
+
+@contextmanager
+def campaign(
+    module: str = "tests.hostile.formats",
+    *,
+    published: Path | None = None,
+    found: Path | None = None,
+    limits: Limits = USUAL,
+) -> Iterator[Campaign]:
+    """For as long as the block lasts.
+
+    Args:
+        module: has `FORMATS`.
+        published: the folder of published files, to be seeds too.
+        found: where inputs are kept that were neither read nor refused.
+    """
+    running = Campaign(module, published, found, limits)
+    try:
+        yield running
+    finally:
+        running.close()
+        running.folder.cleanup()

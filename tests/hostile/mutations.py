@@ -1,0 +1,118 @@
+"""From whole files, broken ones: the same for the same number, on every machine."""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tests.hostile.formats import Format
+
+LARGEST: Final = 1 << 20
+"""Bytes of a mutated file."""
+BYTES: Final = (0, 1, 2, 7, 8, 16, 0x20, 0x2C, 0x7F, 0x80, 0xD8, 0xFE, 0xFF)
+NUMBERS: Final = ("0", "00", "1", "-1", "2", "255", "256", "65535", "65536", "2147483647", "4294967296", f"{2**64}")
+WORDS: Final = (*NUMBERS, "1e999", "-0.0", "1e-320", "NaN", "Infinity", "null", "true", '""', "[]", "{}", "[[", "0x10")
+"""What stands in the place of a number in a text."""
+
+
+def mutated(form: Format, seeds: Sequence[bytes], number: int, seed: int = 0) -> bytes:
+    """The input `number`: one of `seeds`, with a few things done to it."""
+    chance = random.Random(f"{seed} {number}")
+    content = bytearray(chance.choice(seeds))
+    moves = [*MOVES, *[_field] * 3, *[_word] * (4 if form.is_text else 0)]
+    for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
+        if content:
+            chance.choice(moves)(content, chance, form, seeds)
+    del content[LARGEST:]
+    return form.mend(bytes(content)) if chance.random() < 0.7 else bytes(content)
+
+
+def _flip(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    content[_place(content, chance)] ^= 1 << chance.randrange(8)
+
+
+def _set(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    at = _place(content, chance)
+    for place in range(at, min(at + chance.choice((1, 1, 2, 4)), len(content))):
+        content[place] = chance.choice(BYTES) if chance.random() < 0.7 else chance.randrange(256)
+
+
+def _cut(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    del content[chance.randrange(len(content)) :]
+
+
+def _insert(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    at, length = _place(content, chance), chance.choice((1, 2, 4, 16, 300))
+    content[at:at] = chance.randbytes(length) if chance.random() < 0.5 else bytes([chance.choice(BYTES)]) * length
+
+
+def _remove(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    at, length = _span(content, chance)
+    del content[at : at + length]
+
+
+def _repeat(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    at, length = _span(content, chance)
+    content[at:at] = (content[at : at + length] * chance.choice((1, 1, 2, 50, 1000)))[:LARGEST]
+
+
+def _move(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    """Over what lies elsewhere."""
+    at, length = _span(content, chance)
+    to = _place(content, chance)
+    content[to : to + length] = content[at : at + length]
+
+
+def _splice(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    other = chance.choice(seeds)
+    if chance.random() < 0.5:  # a beginning and another end
+        content[_place(content, chance) :] = other[chance.randrange(len(other)) :]
+    else:
+        at, length = _span(other, chance)
+        content[_place(content, chance) : 0] = other[at : at + length]
+
+
+def _field(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    """A length, a count or an offset that can't be."""
+    try:
+        fields = [field for field in form.fields(bytes(content)) if field.at + field.size <= len(content)]
+    except IndexError:  # cut short already
+        fields = []
+    if not fields:
+        return
+    at, size, order = chance.choice(fields)
+    top, now = (1 << 8 * size) - 1, int.from_bytes(content[at : at + size], order)
+    extremes = (0, 1, 2, 3, 8, top, top - 1, top >> 1, (top >> 1) + 1, top >> 2, 1 << 4 * size, 10_000)
+    near = (now + 1, now - 1, now * 2, now // 2, now ^ 1 << chance.randrange(8 * size), at, len(content))
+    content[at : at + size] = (chance.choice(extremes + near) & top).to_bytes(size, order)
+
+
+def _word(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    """Another number, or what is none, in a text."""
+    numbers = list(re.finditer(rb"-?\d+(?:\.\d+)?(?:e-?\d+)?", bytes(content[: 1 << 14])))
+    if numbers:
+        begin, end = chance.choice(numbers).span()
+        content[begin:end] = chance.choice(WORDS).encode() * chance.choice((1, 1, 1, 1, 2000))
+
+
+MOVES: Final[Sequence[Callable[[bytearray, random.Random, Format, Sequence[bytes]], None]]] = (
+    _flip,
+    _set,
+    _set,
+    _cut,
+    _insert,
+    _remove,
+    _repeat,
+    _move,
+    _splice,
+)
+
+
+def _place(content: bytes | bytearray, chance: random.Random) -> int:
+    """Anywhere, or rather at the beginning, where the headers are."""
+    return min(chance.randrange(len(content)), chance.choice((1 << 30, 256, chance.randrange(1, len(content) + 1))) - 1)
+
+
+def _span(content: bytes | bytearray, chance: random.Random) -> tuple[int, int]:
+    at = _place(content, chance)
+    return at, chance.randint(1, min(chance.choice((4, 64, 1024)), len(content) - at))

@@ -1,0 +1,60 @@
+"""Small files that ask for much: refused in a line, or read, for little memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drrn.apps import cli
+from drrn.media.files import read
+from drrn.weights import store
+from tests.hostile.bombs import BOMBS, HARMLESS
+from tests.hostile.harness import Campaign, Limits, campaign
+from tests.hostile.seeds import photo, saved
+from tests.small_weights import small_weights
+
+MOST_MB = 64
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Campaign]:
+    with campaign("tests.hostile.bombs", limits=Limits(megabytes=MOST_MB, seconds=10, patience=60)) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", [*BOMBS, *HARMLESS])
+def test_a_bomb_costs_little(name: str, trial: Campaign, tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes((BOMBS | HARMLESS)[name]())
+    tally = trial.retry("bomb", bomb)
+    assert not tally.findings and (tally.read, tally.refused) == ((0, 1) if name in BOMBS else (1, 0)), tally
+
+
+def test_every_bomb_is_a_line_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store.save(small_weights(), tmp_path / "tiny.safetensors")
+    files = [f"{name.replace(' ', '_')}.png" for name in BOMBS]
+    for file, make in zip(files, BOMBS.values(), strict=True):
+        Path(file).write_bytes(make())
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["upscale", *files, "-o", "out", "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1"])
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and not Path("out").exists()
+    failed = [line for line in lines if line.startswith("drrn: ")]
+    assert len(failed) == len(files) and all(f"drrn: {file} " in " ".join(failed) for file in files)
+
+
+def test_what_lies_behind_a_picture_is_not_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PNG that is a web page or an archive too becomes a PNG and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    store.save(small_weights(), tmp_path / "tiny.safetensors")
+    payload = b"<html><script>alert(1)</script>PK\x03\x04"
+    for form, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp"), ("TIFF", "tif")):
+        (tmp_path / f"a.{suffix}").write_bytes(saved(photo(), form) + payload)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["upscale", f"a.{suffix}", "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1"])
+        made = tmp_path / f"a_x2.{suffix}"
+        assert ended.value.code == 0 and read(made).width == 48, suffix
+        assert b"script" not in made.read_bytes() and b"PK\x03\x04" not in made.read_bytes()

@@ -1,0 +1,100 @@
+"""Broken files are read or refused, a few hundred of each format here (`make fuzz` tries many more); and the harness
+sees it where they are not."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.hostile import misbehaving
+from tests.hostile.formats import FORMATS
+from tests.hostile.harness import Campaign, Limits, Tally, campaign
+from tests.hostile.mutations import mutated
+from tests.hostile.report import Entry, Report
+
+FOUND = Path(__file__).parent / "found"
+BUSY = Limits(seconds=10, patience=60)
+"""For machines that do something else too."""
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Campaign]:
+    with campaign(limits=BUSY) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_broken_files_are_read_or_refused_in_a_line(name: str, trial: Campaign) -> None:
+    each = FORMATS[name].quick
+    tally = trial.run(name, each)
+    assert not tally.findings, tally.findings[0]
+    assert tally.read + tally.refused == tally.inputs == each and min(tally.read, tally.refused) > 0, tally
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.iterdir()), ids=lambda path: path.name)
+def test_what_was_found_once_is_read_or_refused(path: Path, trial: Campaign) -> None:
+    tally = trial.retry(path.name.partition("-")[0], path)
+    assert tally.read + tally.refused == 1, tally.findings
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_number_is_always_the_same_file(name: str) -> None:
+    form = FORMATS[name]
+    seeds = form.seeds()
+    files = [mutated(form, seeds, number) for number in range(50)]
+    assert files == [mutated(form, seeds, number) for number in range(50)]
+    assert len(set(files)) > 40 and all(isinstance(file, bytes) for file in files)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_seed_has_numbers_to_be_changed(name: str) -> None:
+    form = FORMATS[name]
+    for seed in form.seeds():
+        fields = list(form.fields(seed))
+        assert fields or form.is_text
+        assert all(field.at >= 0 and field.at + field.size <= len(seed) for field in fields)
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
+    kept = tmp_path_factory.mktemp("found")
+    with campaign("tests.hostile.misbehaving", found=kept, limits=Limits(megabytes=50, patience=4)) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", misbehaving.FORMATS)
+def test_what_goes_wrong_is_counted_kept_and_survived(name: str, strict: Campaign) -> None:
+    each = 3 if name == "hung" else 12
+    tally = strict.run(name, each)
+    what = name.partition(",")[0]
+    assert tally.inputs == each and getattr(tally, what) == len(tally.findings) > 0
+    assert tally.read + tally.refused == each - len(tally.findings) > 0
+    first = tally.findings[0]
+    assert strict.found
+    (kept,) = strict.found.glob(f"{name}-{first.sha256[:12]}*")
+    assert strict.retry(name, kept).findings[0].what == first.what
+
+
+def test_a_worker_that_does_not_start_is_no_finding() -> None:
+    with campaign() as running, pytest.raises(RuntimeError, match=r"did not start: .*"):
+        running.run("absent", 1)
+
+
+def test_the_page_is_made_of_the_json_beside_it() -> None:
+    text = (ROOT / "docs/hostile.json").read_text()
+    report = Report.from_json(text)
+    assert report.to_json() == text and report.to_markdown() == (ROOT / "docs/hostile.md").read_text()
+    for entry in report.entries:
+        tally = entry.tally
+        counts = tally.read + tally.refused + tally.crashed + tally.hung + tally.greedy + tally.other
+        assert counts == tally.inputs and len(tally.findings) == tally.inputs - tally.read - tally.refused
+
+
+def test_a_report_keeps_a_format_once() -> None:
+    def entry(inputs: int) -> Entry:
+        return Entry(Tally("PNG", inputs=inputs), "", "", "2026-01-01", {"cpu": "", "system": ""}, False)
+
+    report = Report([]).with_entry(entry(1)).with_entry(entry(2))
+    assert [each.tally.inputs for each in report.entries] == [2] and json.loads(report.to_json())

@@ -1,0 +1,198 @@
+"""Nothing that is read, and nothing that is named on a command line, makes drrn call anyone."""
+
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drrn.apps import cli
+from drrn.media.files import write
+from drrn.media.picture import Picture
+from drrn.weights import store
+from tests.hostile.conftest import Canary
+from tests.hostile.seeds import photo, saved
+from tests.small_weights import small_weights
+
+FILES = {
+    "vrt.tif": '<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+    '<SourceFilename relativeToVRT="0">/vsicurl/@/a.tif</SourceFilename><SourceBand>1</SourceBand></SimpleSource>'
+    "</VRTRasterBand></VRTDataset>",
+    "wms.tif": '<GDAL_WMS><Service name="TMS"><ServerUrl>@/${z}/${x}/${y}.png</ServerUrl></Service><DataWindow>'
+    "<UpperLeftX>-9</UpperLeftX><UpperLeftY>9</UpperLeftY><LowerRightX>9</LowerRightX><LowerRightY>-9</LowerRightY>"
+    "<TileLevel>1</TileLevel></DataWindow><Projection>EPSG:3857</Projection><BandsCount>3</BandsCount></GDAL_WMS>",
+    "curl.tif": "/vsicurl/@/a.tif",
+    "stac.tif": '{"type": "FeatureCollection", "stac_version": "1.0.0", "features": '
+    '[{"assets": {"a": {"href": "@/a.tif"}}}]}',
+    "playlist.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n@/a.ts\n#EXT-X-ENDLIST\n",
+    "playlist.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n@/a.ts\n#EXT-X-ENDLIST\n",
+    "concat.mkv": "ffconcat version 1.0\nfile '@/a.mp4'\n",
+    "dash.mp4": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><BaseURL>@/</BaseURL>'
+    '<Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><SegmentTemplate '
+    'media="$Number$.m4s" initialization="i.mp4" duration="1"/></Representation></AdaptationSet></Period></MPD>',
+    "session.mp4": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n"
+    "a=rtpmap:96 H264/90000\n",
+    "drawing.png": '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    ' width="9" height="9"><image xlink:href="@/a.png" width="9" height="9"/></svg>',
+    "drawing.svg": '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="@/a.png"/></svg>',
+    "entity.png": '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b SYSTEM "@/a.dtd">]><svg xmlns="http://www.w3.org/2000/svg">&b;</svg>',
+    "script.png": "%!PS\n(@/a) (r) file\n",
+    "commands.jpg": "push graphic-context\nviewbox 0 0 9 9\nimage over 0,0 0,0 'url(@/a.png)'\npop graphic-context\n",
+    "portable.png": "%PDF-1.4\n1 0 obj<</Type/Catalog/OpenAction<</S/URI/URI(@/a)>>>>endobj\ntrailer<</Root 1 0 R>>\n",
+    "page.webp": '<html><body><img src="@/a.png"></body></html>',
+}
+"""Texts that others' readers follow, by names that hide them. @ is where the server is."""
+ADDRESSES = (
+    "@/a.png",
+    "/vsicurl/@/a.tif",
+    "vrt://@/a.tif",
+    "concat:@/a.mp4",
+    "subfile,,start,0,end,9,,:@/a.mp4",
+    "tcp://127.0.0.1:#",
+    "//127.0.0.1:#/a.png",
+    "\\\\127.0.0.1@#\\a.png",
+    "a.png[@/a.png]",
+)
+COMMANDS = [
+    "upscale ?",
+    "upscale photo.png -o ?",
+    "upscale photo.png -m ?",
+    "compare ? -o made.png",
+    "compare photo.png -m ? -o made.png",
+    "export ?",
+    "evaluate ? --data set",
+    "evaluate tiny.safetensors --data ?",
+    "train --data ? --run made",
+    "train --data set --lr-data ? --run made",
+    "train --data set --validation-data ? --run made",
+    "train --data set --start ? --run made",
+    "train --data set --config ? --run made",
+    "train --data set --loss vgg --backbone ? --run made",
+    "models show ?",
+    "models import ? -o made.safetensors",
+    "models pack ? -o made.safetensors",
+    "models pack tiny.safetensors --scores ? -o made.safetensors",
+    "study run ? --data set",
+    "study report ?",
+]
+"""All that take a path to read. ? is the address."""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    store.save(small_weights(), tmp_path / "tiny.safetensors")
+    write(Picture(pixels=np.random.default_rng(0).random((24, 20, 3), np.float32)), tmp_path / "photo.png")
+    (tmp_path / "set").mkdir()
+    shutil.copy("photo.png", "set")
+    return tmp_path
+
+
+def put(folder: Path, canary: Canary) -> list[str]:
+    for name, text in FILES.items():
+        (folder / name).write_text(text.replace("@", canary.url))
+    return list(FILES)
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    return int(ended.value.code or 0)
+
+
+def upscale(*words: str) -> int:
+    return run("upscale", *words, "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1")
+
+
+def test_the_canary_sings(canary: Canary) -> None:
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", canary.port)) as call:
+            call.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    assert canary.calls() == 3
+
+
+def test_a_file_that_names_a_server_is_refused_and_nobody_called(
+    here: Path, canary: Canary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(put(here, canary))
+    for name in before:
+        assert upscale(name) == 2, name
+        said = capsys.readouterr()
+        assert len(said.err.splitlines()) == 1 and said.err.startswith("drrn: ") and said.out == "", said
+    assert upscale(*before, "-o", "out") == 2
+    assert not (here / "out").exists() and canary.calls() == 0
+
+
+def test_a_picture_that_names_a_server_is_enlarged_and_nobody_called(here: Path, canary: Canary) -> None:
+    links = f'<x:xmpmeta xmlns:x="{canary.url}/ns"><a rdf:resource="{canary.url}/a"/></x:xmpmeta>'.encode()
+    picture = Picture(pixels=np.zeros((4, 5, 3), np.float32), xmp=links)
+    for name in ("a.png", "b.jpg", "c.webp", "d.tif"):
+        write(picture, here / name)
+        side = FILES["vrt.tif"].replace("@", canary.url)
+        for beside in (f"{name}.aux.xml", f"{name}.ovr", f"{name}.msk", f"{name[0]}.vrt", f"{name[0]}.xml"):
+            (here / beside).write_text(side)
+        assert upscale(name) == 0, name
+    described = f'<OME><Image><Pixels><TiffData><UUID FileName="{canary.url}/a.tif"/></TiffData></Pixels></Image></OME>'
+    (here / "e.tif").write_bytes(saved(photo(), "TIFF", description=described))
+    assert upscale("e.tif") == 0 and canary.calls() == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_address_is_the_name_of_a_file_that_is_not_there(
+    command: str, here: Path, canary: Canary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, address in enumerate(ADDRESSES[: None if command == "upscale ?" else 2]):
+        named = address.replace("@", canary.url).replace("#", str(canary.port))
+        assert run(*(named if word == "?" else word for word in command.split())) == 2, (number, address)
+        said = capsys.readouterr().err.splitlines()
+        assert said and said[-1].isprintable() and not [line for line in said if "Traceback" in line], said
+    assert canary.calls() == 0
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+def test_a_directory_of_dicom_files_is_not_followed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pydicom")
+    from pydicom import Dataset, Sequence, dcmread, dcmwrite
+
+    from tests.dicom_files import put as put_dicom
+
+    (here / "secret.dcm").write_bytes(put_dicom(here / "a.dcm", np.zeros((4, 5), np.uint16)).read_bytes())
+    (here / "disk").mkdir()
+    listed = dcmread(here / "a.dcm")
+    del listed.PixelData
+    record = Dataset()
+    record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", ["..", "secret.dcm"]
+    listed.DirectoryRecordSequence = Sequence([record])
+    dcmwrite(here / "disk/DICOMDIR", listed)
+    before = sorted(here.rglob("*"))
+    assert upscale("disk/DICOMDIR") == 2
+    assert "without pixels" in capsys.readouterr().err and sorted(here.rglob("*")) == before
+
+
+@pytest.mark.full
+def test_no_socket_is_opened_at_all(here: Path, canary: Canary) -> None:
+    """Of any family but those within the machine."""
+    strace = shutil.which("strace")
+    if not strace:
+        pytest.skip("needs strace")
+    names = put(here, canary)
+    calls = here / "calls.txt"
+    words = [
+        sys.executable,
+        "-m",
+        "drrn",
+        "upscale",
+        "photo.png",
+        *names,
+        canary.url,
+        "-m",
+        "tiny.safetensors",
+        "-o",
+        "out",
+    ]
+    traced = [strace, "-f", "-qq", "-e", "trace=socket,connect,bind,sendto", "-o", str(calls), *words]
+    assert subprocess.run(traced, capture_output=True, timeout=600).returncode == 3
+    assert (here / "out/photo_x2.png").exists() and "AF_INET" not in calls.read_text() and canary.calls() == 0

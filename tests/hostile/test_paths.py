@@ -1,0 +1,182 @@
+"""Odd names, and what stands in a file's place: done, or one line and exit code 2, and never waited for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drrn.apps import cli
+from drrn.data.pairs import pictures_in
+from drrn.errors import DataError, TrainingError
+from drrn.media.files import probe, write
+from drrn.media.picture import Picture
+from drrn.training.config import read_config
+from drrn.weights import store
+from tests.conftest import ROOT
+from tests.small_weights import small_weights
+
+NAMES = {
+    "a new line": "a\nb.png",
+    "an escape": "\x1b[31mred\x1b[2J.png",
+    "right to left": "photo\u202egpj.png",
+    "no UTF-8": os.fsdecode(b"\xff\xfe.png"),
+    "a lone surrogate": "\udc80.png",
+    "255 bytes": "ü" * 125 + "z.png",
+    "a hyphen": "-s.png",
+    "a device of Windows": "CON.png",
+    "quotes": "a'\"$(id);&|`id`.png",
+    "a pattern": "[1]*?{a}.png",
+    "spaces": "  .png",
+    "a parent": "..png",
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    store.save(small_weights(), tmp_path / "tiny.safetensors")
+    put("photo.png")
+    return tmp_path
+
+
+def put(name: str) -> None:
+    """A picture, by a name that no writer need take."""
+    write(Picture(pixels=np.random.default_rng(0).random((4, 5, 3), np.float32)), Path("a picture.png"))
+    Path("a picture.png").replace(name)
+
+
+def upscale(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["upscale", *args, "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1"])
+    return int(ended.value.code or 0)
+
+
+def listed(folder: str = ".") -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    said = capsys.readouterr()
+    lines = said.err.removesuffix("\n").split("\n")
+    assert len(lines) == 1 and lines[0].startswith("drrn: ") and lines[0].isprintable() and said.out == "", said
+    return lines[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="such names are only to be had there")
+@pytest.mark.parametrize("what", NAMES)
+def test_a_file_of_any_name_is_enlarged_and_named_on_one_line(
+    what: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = NAMES[what]
+    put(name)
+    before = listed()
+    assert upscale(f"./{name}") == 0
+    (made,) = listed() - before
+    assert probe(Path(made)).width == 10 and made.endswith(("_x2.png", ".png"))
+    said = capsys.readouterr()
+    assert (
+        len(said.out.splitlines()) == 1 and len(said.err.splitlines()) == 1 and (said.out + said.err).count("\n") == 2
+    )
+    assert "\x1b" not in said.out + said.err
+    Path(name).write_text("no picture")
+    assert upscale(f"./{name}") == 2
+    one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("pipe.png", "is no regular file"),
+        ("/dev/zero", "is no regular file"),
+        ("/dev/stdin/x.png", "can't be read|There is no file"),
+        ("folder.png", "is a folder"),
+        ("loop.png", "can't be read: Too many levels of symbolic links"),
+        ("dangling.png", "There is no file dangling.png"),
+        ("photo.png/x.png", "can't be read: Not a directory"),
+        ("n" * 256, "File name too long"),
+        ("x/" * 3000 + "x.png", "File name too long"),
+    ],
+    ids=lambda value: value[:16],
+)
+def test_what_is_no_file_is_a_line_and_not_waited_for(
+    name: str, sentence: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("pipe.png")
+    Path("folder.png").mkdir()
+    Path("loop.png").symlink_to("loop.png")
+    Path("dangling.png").symlink_to("nothing.png")
+    before = listed()
+    assert upscale(name) == 2
+    said = one_line(capsys)
+    assert any(part in said for part in sentence.split("|")), said
+    assert upscale("photo.png", name, "-o", "out") == 3
+    made = [name for name in listed("out") if name != ".drrn.sqlite"]  # which a folder among them has made
+    assert listed() - before == {"out"} and made == ["photo_x2.png"]
+
+
+@pytest.mark.parametrize("other", ["./photo.png", "sub/../photo.png", "link.png", "hard.png", "linked/photo.png"])
+def test_a_picture_is_not_overwritten_by_another_of_its_names(
+    other: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("sub").mkdir()
+    Path("link.png").symlink_to("photo.png")
+    os.link("photo.png", "hard.png")
+    Path("linked").symlink_to(".")
+    before = Path("photo.png").read_bytes()
+    assert upscale("photo.png", "-o", other, "--overwrite") == 2
+    assert "overwritten by its own enlargement" in one_line(capsys)
+    assert Path("photo.png").read_bytes() == before and Path("link.png").is_symlink()
+
+
+def test_a_link_in_the_place_of_a_result_is_replaced_and_not_followed(here: Path) -> None:
+    put("other.png")
+    before = Path("other.png").read_bytes()
+    Path("photo_x2.png").symlink_to("other.png")
+    assert upscale("photo.png") == 2
+    assert upscale("photo.png", "--overwrite") == 0
+    assert Path("other.png").read_bytes() == before and not Path("photo_x2.png").is_symlink()
+
+
+@pytest.mark.parametrize("output", ["folder.png", "pipe.png", "/dev/full/x.png"])
+def test_a_place_that_can_not_be_written_is_a_line(output: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("pipe.png")
+    Path("folder.png").mkdir()
+    (Path("folder.png") / "photo_x2.png").mkdir()
+    assert upscale("photo.png", "-o", output) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("drrn: ") and ("exists" in said or "can't be written" in said)
+    assert not [name for name in listed() if name.startswith(".drrn")]
+
+
+def test_a_read_only_folder_is_a_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir(mode=0o500)
+    if os.access("out", os.W_OK):
+        pytest.skip("root writes everywhere")
+    assert upscale("photo.png", "-o", "out") == 2
+    assert "Permission denied" in capsys.readouterr().err and not listed("out")
+
+
+def test_of_two_runs_to_one_file_one_wins(here: Path) -> None:
+    words = [sys.executable, "-m", "drrn", "upscale", "photo.png", "-m", "tiny.safetensors", "--threads", "1"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, str(ROOT)]))}
+    runs = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    ended = [(run.communicate(timeout=120), run.returncode) for run in runs]
+    assert sorted(code for _, code in ended) in ([0, 0], [0, 2])
+    assert all(b"Traceback" not in said for (_, said), _ in ended)
+    assert probe(Path("photo_x2.png")).width == 10 and not list(here.glob(".drrn-*"))
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "/dev/zero", "photo.png", "loop.png"])
+def test_what_is_no_folder_has_no_pictures(name: str, here: Path) -> None:
+    Path("loop.png").symlink_to("loop.png")
+    with pytest.raises(DataError, match="Give a folder of pictures"):
+        pictures_in([Path(name)])
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/urandom"])
+def test_a_device_is_no_config(name: str) -> None:
+    with pytest.raises(TrainingError, match="is no config"):
+        read_config(Path(name))

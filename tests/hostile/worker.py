@@ -1,0 +1,104 @@
+"""A process that tries broken files, one after the other: what crashes or hangs it is known by its number.
+
+It is asked by a line of JSON, {"format", "begin", "end"} or {"format", "file"}, and answers a line for each input,
+`Outcome` as JSON.
+"""
+
+import faulthandler
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from drrn.errors import DRRNError
+from tests.hostile.formats import Format
+from tests.hostile.mutations import mutated
+
+ADDRESS_SPACE = 16 << 30
+"""Bytes that the process may map: what asks for more fails, and harms nobody."""
+
+What = Literal["ready", "read", "refused", "other"]
+
+
+class Outcome(NamedTuple):
+    """What became of an input."""
+
+    what: What
+    """other: neither read nor refused as it should be."""
+    why: str
+    kilobytes: int
+    """Of memory at its peak, above what the process had before its first input of this format."""
+    seconds: float
+    """Of the CPU."""
+
+
+def main() -> None:
+    module, place, published = sys.argv[1:]
+    formats: dict[str, Format] = import_module(module).FORMATS
+    seeds_in, folder = Path(published) if published else None, Path(place)
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries say is no answer
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+
+    def answer(outcome: Outcome) -> None:
+        answers.write(json.dumps(outcome) + "\n")
+
+    for line in sys.stdin:
+        asked = json.loads(line)
+        form = formats[asked["format"]]
+        seeds = form.all_seeds(seeds_in)
+        for seed in seeds:  # what is imported and set up is no cost of the first input
+            _tried(form, seed, folder, 0)
+        base = _kilobytes("VmRSS")
+        answer(Outcome("ready", "", 0, 0))
+        if "file" in asked:
+            answer(_tried(form, Path(asked["file"]).read_bytes(), folder, base))
+            continue
+        for number in range(asked["begin"], asked["end"]):
+            answer(_tried(form, mutated(form, seeds, number), folder, base))
+
+
+def _tried(form: Format, content: bytes, folder: Path, base: int) -> Outcome:
+    path, out = folder / f"input{form.suffix}", folder / "out"
+    path.unlink(missing_ok=True)  # not written over: who still had it mapped would crash for that
+    path.write_bytes(content)
+    out.mkdir(exist_ok=True)
+    said = os.fstat(2).st_size
+    _forget_peak()
+    began = time.process_time()
+    what: What
+    try:
+        form.attempt(path, out)
+        what, why = "read", ""
+    except DRRNError as error:
+        what, why = "refused", str(error)
+        if not why or not why.isprintable():  # a terminal must not obey a file
+            what, why = "other", f"no sentence on one line: {why!r}"
+        elif left := sorted(out.iterdir()):
+            what, why = "other", f"refused, and left {left}: {why}"
+    except Exception:
+        what, why = "other", traceback.format_exc()
+    seconds = time.process_time() - began
+    if noise := os.fstat(2).st_size - said:
+        what, why = "other", f"on stderr: {os.pread(2, min(noise, 500), said)!r}. {why}"
+    shutil.rmtree(out)
+    return Outcome(what, why, _kilobytes("VmHWM") - base, round(seconds, 4))
+
+
+def _kilobytes(name: str) -> int:
+    return int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0])
+
+
+def _forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+if __name__ == "__main__":
+    main()

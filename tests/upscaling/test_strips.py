@@ -1,0 +1,209 @@
+"""A picture that goes in strips is that of the whole, to the bit; and whatever goes wrong leaves nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from drrn.engines import EngineName
+from drrn.errors import DRRNError, EngineError, UsageError
+from drrn.media.files import probe, read, store, write
+from drrn.media.notes import Notes
+from drrn.media.picture import Picture
+from drrn.media.rows import Scratch
+from drrn.upscaling import strips
+from drrn.upscaling.jobs import plan
+from drrn.upscaling.kinds import Job
+from drrn.upscaling.upscaler import Upscaler
+from tests.small_weights import small_weights
+
+MODELS = [
+    {"channels": 1, "unshuffle": 1},
+    {"channels": 1, "unshuffle": 2},
+    {"channels": 1, "unshuffle": 4},
+    {"channels": 3, "unshuffle": 1},
+    {"channels": 3, "unshuffle": 2},
+]
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips of 64 columns, of which there are several in small pictures."""
+    for module in ("upscaler", "strips"):
+        monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 64)
+
+
+def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str, Any]]:
+    chance, kind = np.random.default_rng(0), np.dtype(f"u{bits // 8}")
+    grey = chance.integers(0, 2**bits, (height, width, 1)).astype(kind)
+    yield "RGB", chance.integers(0, 2**bits, (height, width, 3)).astype(kind)
+    yield "grey", grey
+    yield "grey in RGB", grey.repeat(3, axis=2)
+    yield "one grey", np.full((height, width, 1), 7, kind)
+    yield "one colour", np.full((height, width, 3), (1, 2, 3), kind)
+    nearly = np.full((height, width, 3), (1, 2, 3), kind)
+    nearly[-1, -1] = 0
+    yield "one colour but for the last pixel", nearly
+    nearly = np.full((height, width, 3), 5, kind)
+    nearly[-1, -1, 0] = 6
+    yield "one grey but for the last pixel", nearly
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("fields", MODELS, ids=str)
+def test_strips_equal_the_whole_to_the_bit(engine: EngineName, fields: dict[str, Any], tmp_path: Path) -> None:
+    upscaler = Upscaler(small_weights(**fields), engine=engine, threads=1)
+    sizes = [(1, 9), (11, 1), (37, 41)] if engine == "native" else [(20, 41)]
+    for height, width in sizes:
+        for larger in [(1.3, 1.3), (2, 2), (3, 3), (4, 4), (1, 2.5), (3.7, 1.1)]:
+            size = max(int(height * larger[0]), height + 1), max(int(width * larger[1]), width)
+            bits: Literal[8, 16] = 8 if larger[0] in (2, 4) else 16
+            for name, array in arrays(height, width, bits):
+                whole = upscaler.upscale(Picture.from_array(array), size=size[::-1]).to_array()
+                columns = upscaler.sides(*size, 1 << 30)[1]
+                with Scratch(tmp_path / "a", *size, array.shape[2], bits, tile=columns) as result:
+                    strips.enlarge(upscaler, array, result, columns, lambda share: None)
+                    assert (result[:] == whole).all(), (name, height, width, size, bits)
+
+
+def given(path: Path, array: Any, **notes: Any) -> Path:
+    store(array, path, Notes(**notes))
+    return path
+
+
+def done(job: Job, upscaler: Upscaler, progress: Any = lambda share: None) -> Path:
+    job.kind.enlarge(job, upscaler, start=lambda: None, progress=progress, made=lambda path, temporary: None)
+    return job.target
+
+
+def small(height: int = 70, width: int = 90, channels: int = 3, bits: int = 8) -> Any:
+    chance = np.random.default_rng(1)
+    return chance.integers(0, 2**bits, (height, width, channels)).astype(f"u{bits // 8}")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "bmp", "ppm"])
+def test_the_file_is_the_very_one_of_a_picture_in_memory(suffix: str, tmp_path: Path) -> None:
+    source = given(tmp_path / f"a.{suffix}", small(), xmp=b"<x/>", dpi=(72.0, 144.0))
+    upscaler = Upscaler(small_weights(unshuffle=2), threads=1)
+    job = plan(source, tmp_path / f"b.{suffix}", 2.5, None, many=False)
+    assert strips.goes(upscaler, job.header)
+    write(upscaler.upscale(read(source), 2.5), tmp_path / f"whole.{suffix}")
+    assert done(job, upscaler).read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
+
+
+def test_a_deep_picture_becomes_a_file_of_8_bit(tmp_path: Path) -> None:
+    source = given(tmp_path / "a.png", small(bits=16))
+    upscaler = Upscaler(small_weights(), threads=1)
+    write(upscaler.upscale(read(source), 2), tmp_path / "whole.jpg")
+    target = done(plan(source, tmp_path / "b.jpg", 2, None, many=False), upscaler)
+    assert target.read_bytes() == (tmp_path / "whole.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "ppm"])
+def test_damage_in_the_last_row_ends_in_an_error_and_nothing_is_left(suffix: str, tmp_path: Path) -> None:
+    source = given(tmp_path / f"a.{suffix}", small())
+    job = plan(source, tmp_path / "b.png", 2, None, many=False)
+    source.write_bytes(source.read_bytes()[:-20])
+    with pytest.raises(DRRNError, match="damaged or cut short"):
+        done(job, Upscaler(small_weights(), threads=1))
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_picture_that_became_another_is_refused(tmp_path: Path) -> None:
+    source = given(tmp_path / "a.png", small())
+    job = plan(source, None, 2, None, many=False)
+    source.unlink()
+    given(source, small(channels=1))
+    with pytest.raises(DRRNError, match="has changed since it was looked at"):
+        done(job, Upscaler(small_weights(), threads=1))
+    assert list(tmp_path.iterdir()) == [source]
+
+
+class EnoughError(Exception):
+    """Not one that drrn knows."""
+
+
+@pytest.mark.parametrize("at", [0.1, 0.6, 1.0])
+def test_what_progress_raises_ends_it_and_nothing_is_left(at: float, tmp_path: Path) -> None:
+    """As a signal does, which is an exception wherever the program is."""
+    source = given(tmp_path / "a.png", small())
+    shares: list[float] = []
+
+    def progress(share: float) -> None:
+        shares.append(share)
+        if share >= at:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        done(plan(source, None, 3, None, many=False), Upscaler(small_weights(), threads=1), progress)
+    assert shares == sorted(shares) and list(tmp_path.iterdir()) == [source]
+
+
+def test_a_value_that_is_not_finite_is_an_error_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, upscaler = given(tmp_path / "a.png", small()), Upscaler(small_weights(), threads=1)
+
+    def stream(bands: Any) -> Iterator[Any]:
+        for band in bands:
+            yield band * np.float32(np.nan)
+
+    monkeypatch.setattr(upscaler.engine, "stream", stream)
+    with pytest.raises(EngineError, match="not finite"):
+        done(plan(source, None, 2, None, many=False), upscaler)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_disk_without_room_is_said_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = given(tmp_path / "a.png", small())
+    job = plan(source, None, 4, None, many=False)
+    usage = type("Usage", (), {"free": 100_000})
+    monkeypatch.setattr("drrn.media.rows.disk_usage", lambda folder: usage)
+    with pytest.raises(UsageError, match="MB of disk while it is made"):
+        done(job, Upscaler(small_weights(), threads=1))
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_what_is_held_as_a_whole_is_known_before(tmp_path: Path) -> None:
+    """And memory that is not enough for it is said, before anything is decoded."""
+    upscaler = Upscaler(small_weights(), threads=1)
+    costs = {}
+    for suffix in ("png", "webp"):
+        source = given(tmp_path / f"{suffix}.{suffix}", np.zeros((1000, 1000, 3), np.uint8))
+        job = plan(source, tmp_path / "b.png", 2, None, many=False)
+        costs[suffix] = job.kind.estimate(job, upscaler).memory
+    assert costs["webp"] > costs["png"] + 5_000_000
+    little = Upscaler(small_weights(), threads=1, max_memory=costs["png"] + 1_000_000)
+    with pytest.raises(UsageError, match=r"2000x2000 pixels need \d+ MB and more, allowed are"):
+        job.kind.estimate(job, little)
+
+
+def test_the_estimate_does_not_grow_with_the_picture() -> None:
+    upscaler = Upscaler(small_weights(), threads=1)
+    header = probe_of(1000, 1000)
+    large = header._replace(width=5000, height=5000)
+    costs = [strips.estimate(upscaler, each, 2 * each.width, 2 * each.height, "PNG") for each in (header, large)]
+    assert costs[1].memory < 20 << 20 and costs[1].seconds > 20 * costs[0].seconds
+    assert costs[0].tile == (2000, 64)
+
+
+def test_little_memory_makes_narrower_strips() -> None:
+    header, upscaler = probe_of(500, 500), Upscaler(small_weights(width=32, units=9), threads=1)
+    enough = strips.estimate(upscaler, header, 1000, 1000, "PNG")
+    upscaler.max_memory = enough.memory - 500_000
+    less = strips.estimate(upscaler, header, 1000, 1000, "PNG")
+    assert less.memory <= upscaler.max_memory and less.tile[1] < enough.tile[1]
+
+
+def probe_of(width: int, height: int) -> Any:
+    from drrn.media.opening import Header
+
+    return Header("PNG", width, height, 3, False, 8, decoding=4 << 20)
+
+
+def test_alpha_and_turns_and_checks_go_as_a_whole(tmp_path: Path) -> None:
+    header = probe(given(tmp_path / "a.png", small(channels=4)))
+    assert not strips.goes(Upscaler(small_weights(), threads=1), header)
+    assert strips.goes(Upscaler(small_weights(), threads=1), header._replace(alpha=False))
+    assert not strips.goes(Upscaler(small_weights(), threads=1, ensemble=True), header._replace(alpha=False))
+    assert not strips.goes(Upscaler(small_weights(), engine="torch", device="cpu"), header._replace(alpha=False))
