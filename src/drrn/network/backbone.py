@@ -4,6 +4,7 @@ It is no part of what is trained, and of no checkpoint.
 Reference: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def read_backbone(paths: Sequence[Path]) -> Backbone:
 
 def _read(path: Path) -> dict[str, Tensor]:
     """The tensors that count, with nothing executed."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113, which raises where a name is too long
         raise WeightsError(f"No file {path}. Give the backbone's .pth or .safetensors file.")
     try:
         if path.suffix == ".safetensors":

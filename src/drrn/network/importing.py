@@ -5,6 +5,7 @@ which follows from the shapes: (C, 1, 3, 3) enters, two (C, C, 3, 3) are the uni
 """
 
 import io
+import os
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ def import_pth(path: Path, *, units: int, skip: Skip = "rectified") -> Weights:
     Raises:
         WeightsError: the file is missing, damaged, hostile, or of another network.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113, which raises where a name is too long
         raise WeightsError(f"No file {path}. Give the .pth file of a DRRN.")
     if path.stat().st_size > MAX_BYTES:
         raise WeightsError(f"{path} has more than {MAX_BYTES >> 20} MB: it is no DRRN.")
