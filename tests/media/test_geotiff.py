@@ -24,7 +24,9 @@ from rasterio.transform import Affine
 from drrn.apps import cli
 from drrn.errors import PictureError, UsageError
 from drrn.media import geotiff
+from drrn.media.files import write
 from drrn.media.geotiff import is_scene, probe
+from drrn.media.picture import Picture
 from tests.conftest import ROOT
 from tests.scene_files import NORTH_UP, enlarged, put, smooth, upscaler
 
@@ -151,6 +153,32 @@ def test_overviews_are_made_where_there_were_some(tmp_path: Path) -> None:
         assert after.overviews(1) == [2, 4]
         half = after.read(1).reshape(300, 2, 280, 2).mean((1, 3))
         assert np.abs(after.read(1, out_shape=(300, 280)) - half).max() <= 1
+
+
+def test_tiles_and_overviews_are_those_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def upscale(*args: str) -> object:
+        with pytest.raises(SystemExit) as end:
+            cli.main(["upscale", str(source), "--overwrite", *args])
+        return end.value.code or 0
+
+    source = put(tmp_path / "a.tif", smooth(300, 280, dtype=np.uint8))
+    plain = tmp_path / "a_x2.tif"
+    assert upscale("--block", "512", "--overviews", "make") == 0
+    with rasterio.open(plain) as after:
+        assert after.block_shapes == [(512, 512)] and after.overviews(1) == [2, 4]
+        pixels = after.read()
+    assert upscale() == 0
+    with rasterio.open(plain) as after:
+        assert after.block_shapes == [(256, 256)] and not after.overviews(1) and np.array_equal(after.read(), pixels)
+    with rasterio.open(source, "r+") as dataset:
+        dataset.build_overviews([2], rasterio.enums.Resampling.average)
+    assert upscale("--overviews", "none") == 0
+    with rasterio.open(plain) as after:
+        assert not after.overviews(1)
+    source = tmp_path / "b.png"
+    write(Picture(pixels=np.zeros((4, 4, 1), np.float32)), source)
+    assert upscale("--block", "512") == 2
+    assert "--block and --overviews are those of GeoTIFF" in capsys.readouterr().err
 
 
 def test_an_icc_profile_is_kept(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tyro.conf import Positional, arg
 from drrn.apps.words import duration, parse_duration
 from drrn.engines import EngineName, Precision
 from drrn.errors import DRRNError, UsageError
-from drrn.media import CodecName
+from drrn.media import Block, CodecName, Overviews
 from drrn.weights import DEFAULT
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def upscale(
     units: int | None = None,
     codec: CodecName | None = None,
     crf: int | None = None,
+    block: Block | None = None,
+    overviews: Overviews = "keep",
     overwrite: bool = False,
     estimate: bool = False,
     max_memory: int = 2048,
@@ -80,6 +82,9 @@ def upscale(
         units: Residual units to run, for models trained with several: fewer are faster.
         codec: Of films: h264, where nothing is said and the file is no .webm; hevc; av1; ffv1, which loses nothing.
         crf: Of films: how much is lost, 0 least; 17 of h264, 18 of hevc and 20 of av1 where nothing is said.
+        block: Of GeoTIFF: pixels a side of its tiles, 256 where nothing is said.
+        overviews: Of GeoTIFF: keep gives it smaller versions of itself where the source has some, make makes halves
+            down to 256 pixels, none makes none.
         overwrite: Replace files that exist.
         estimate: Say what it would cost in time and memory, and stop there.
         max_memory: MB that an enlargement may take; it goes in smaller tiles, to the same result.
@@ -114,6 +119,7 @@ def upscale(
     from drrn.upscaling.kinds import Options, kind_of
     from drrn.upscaling.manifest import manifest
     from drrn.upscaling.pipes import PIPE, piped
+    from drrn.upscaling.scenes import SCENES
     from drrn.upscaling.upscaler import Upscaler
     from drrn.weights.store import load
     from drrn.weights.store import names as packaged
@@ -143,11 +149,15 @@ def upscale(
     found = look()
     if not watch and not found.sources and len(pictures) == 1:
         raise found.failed[0][1]
-    films = any(kind_of(source.path) is FILMS for source in found.sources if source.path != PIPE)
+    kinds = [kind_of(source.path) for source in found.sources if source.path != PIPE]
+    films = FILMS in kinds
     if (codec, crf) != (None, None) and not films and not watch:
         raise UsageError("--codec and --crf are those of films, and there is none. Leave them out.")
+    if (block, overviews) != (None, "keep") and SCENES not in kinds and not watch:
+        raise UsageError("--block and --overviews are those of GeoTIFF, and there is none. Leave them out.")
     wanted = parse_size(size) if size is not None else None
-    options = Options(Asked(disagreement, check or check_map, check_map), codec=codec, crf=crf, budget=seconds)
+    asked = Asked(disagreement, check or check_map, check_map)
+    options = Options(asked, budget=seconds, codec=codec, crf=crf, block=block, overviews=overviews)
     one = partial(plan, scale=scale, size=wanted, many=many, max_pixels=max_pixels, options=options)
     models = [load(each) for each in (packaged() if model == AUTO else [model])]
     ready = partial(

@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from math import isinf, isnan
+from math import ceil, isinf, isnan, log2
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from drrn.core.resize import Place
 from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media import directories, placing
+from drrn.media import Block, Overviews, directories, placing
 from drrn.media.directories import GEOREFERENCED, METADATA, NODATA, Layout
 from drrn.media.exif import MalformedError
 from drrn.media.opening import COLOURS, PALETTE, Header, check_size, shown
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".tif", ".tiff")
 DTYPES: Final = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
-BLOCK = 256
-"""Side of a tile of what is written, in pixels."""
+BLOCK: Final[Block] = 256
+"""Side of a tile of what is written, where nothing else is asked for."""
 MOST_BANDS = 1024
 MOST_TIMES = 2000
 """Bytes that one of the file may stand for: Deflate makes of zeros a thousandth, and sparse files nothing."""
@@ -208,13 +208,24 @@ def opened(path: Path, *, max_pixels: int) -> Iterator[Scene]:
 
 
 @contextmanager
-def written(scene: Scene, path: Path, width: int, height: int, made_by: str, *, target: Path) -> Iterator[Larger]:
+def written(
+    scene: Scene,
+    path: Path,
+    width: int,
+    height: int,
+    made_by: str,
+    *,
+    target: Path,
+    block: Block = BLOCK,
+    overviews: Overviews = "keep",
+) -> Iterator[Larger]:
     """A GeoTIFF of that size, to be filled in the block, with what places and names `scene`.
 
-    When the block ends it gets the overviews that the scene has, and is compared with what was written.
+    When the block ends it gets its overviews, and is compared with what was written.
 
     Args:
         target: what the file will be called, and is called in messages.
+        block: side of its tiles, in pixels.
 
     Raises:
         PictureError: it can't be written, or is not what was written.
@@ -225,8 +236,8 @@ def written(scene: Scene, path: Path, width: int, height: int, made_by: str, *, 
         "compress": "deflate",
         "predictor": 3 if scene.dtype.kind == "f" else 2,
         "tiled": True,
-        "blockxsize": BLOCK,
-        "blockysize": BLOCK,
+        "blockxsize": block,
+        "blockysize": block,
         "interleave": "pixel" if scene.interleaved else "band",
         "bigtiff": "IF_SAFER",
         "photometric": PHOTOMETRIC[scene.layout.colour],
@@ -245,7 +256,8 @@ def written(scene: Scene, path: Path, width: int, height: int, made_by: str, *, 
         raise
     with said(target, "can't be written"):
         dataset.close()
-        if levels := scene.dataset.overviews(1):
+        levels = {"keep": scene.dataset.overviews(1), "make": _levels(width, height), "none": []}[overviews]
+        if levels:
             packed = {"COMPRESS_OVERVIEW": "DEFLATE", "PREDICTOR_OVERVIEW": str(options["predictor"])}
             with rasterio.Env(**OPTIONS, **packed), rasterio.open(path, "r+", driver="GTiff") as again:
                 again.build_overviews(levels, rasterio.enums.Resampling.average)
@@ -290,6 +302,11 @@ def said(path: Path, what: str) -> Iterator[None]:
     except Exception as error:  # rasterio raises its own, GDAL's, and what Python happens to raise
         reason = next(iter(str(error).splitlines()), "")[:200].rstrip(".")
         raise PictureError(f"{shown(path)} {what} ({shown(reason)}).") from error
+
+
+def _levels(width: int, height: int) -> list[int]:
+    """Of overviews: halves, down to the one that is not larger than a tile."""
+    return [1 << power for power in range(1, ceil(log2(max(width, height, BLOCK) / BLOCK)) + 1)]
 
 
 def _window(place: Place) -> Any:

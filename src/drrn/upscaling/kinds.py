@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from drrn import __version__
-from drrn.media import CodecName
+from drrn.media import Block, CodecName, Overviews
 from drrn.media.derivation import Derived
 from drrn.media.opening import Header
 from drrn.upscaling.animations import ANIMATIONS
@@ -37,6 +37,10 @@ class Options:
     """Of films; H.264, and in WebM AV1, where none is named."""
     crf: int | None = None
     """How much of films may be lost, as encoders count it: less is better."""
+    block: Block | None = None
+    """Side of the tiles of a GeoTIFF, in pixels; 256 where nothing is said."""
+    overviews: Overviews = "keep"
+    """Of a GeoTIFF."""
 
 
 @dataclass(frozen=True)

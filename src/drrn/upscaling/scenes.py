@@ -19,7 +19,7 @@ from drrn.atomic import atomic
 from drrn.core.resize import Float, Place, imresize_place, source_of
 from drrn.engines.engine import Planes
 from drrn.errors import PictureError, UsageError
-from drrn.media import geotiff
+from drrn.media import Block, geotiff
 from drrn.media.geotiff import Larger, Scene
 from drrn.media.opening import Header, shown
 from drrn.upscaling.consistency import Found
@@ -81,7 +81,7 @@ class Scenes:
 
     def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
         with geotiff.opened(job.source, max_pixels=job.header.pixels) as scene:
-            return Windows(upscaler, scene, job.width, job.height).estimate()
+            return Windows(upscaler, scene, job.width, job.height, _block(job)).estimate()
 
     def enlarge(
         self,
@@ -95,12 +95,13 @@ class Scenes:
         with geotiff.opened(job.source, max_pixels=job.header.pixels) as scene:
             if (scene.width, scene.height, scene.bands) != (job.header.width, job.header.height, job.header.channels):
                 raise PictureError(f"{shown(job.source)} has changed since it was looked at. Run it again.")
-            windows = Windows(upscaler, scene, job.width, job.height)
+            windows = Windows(upscaler, scene, job.width, job.height, _block(job))
             ranges = survey(scene, windows.part)  # a damaged file ends here
             start()
             with atomic(job.target, overwrite=job.overwrite) as temporary:
                 sizes, made_by = (job.width, job.height), _made_by(job, upscaler)
-                with geotiff.written(scene, temporary, *sizes, made_by, target=job.target) as larger:
+                how: dict[str, Any] = {"block": _block(job), "overviews": job.options.overviews}
+                with geotiff.written(scene, temporary, *sizes, made_by, target=job.target, **how) as larger:
                     windows.enlarge(ranges, larger, progress)
                 made(job.target, temporary)
         return Found()
@@ -112,8 +113,12 @@ SCENES: Final = Scenes()
 class Windows:
     """A scene and its enlargement, cut into windows that fit into the memory."""
 
-    def __init__(self, upscaler: Upscaler, scene: Scene, width: int, height: int):
-        """Raises UsageError: not even the smallest does, or the windows of an ensemble would not fit together."""
+    def __init__(self, upscaler: Upscaler, scene: Scene, width: int, height: int, block: Block = geotiff.BLOCK):
+        """Cut it into whole tiles of `block` pixels a side.
+
+        Raises:
+            UsageError: not even the smallest fits, or the windows of an ensemble would not fit together.
+        """
         cell = upscaler.weights.config.unshuffle
         if upscaler.ensemble and (width % cell or height % cell):  # turned, its cells would begin elsewhere
             raise UsageError(
@@ -128,7 +133,7 @@ class Windows:
         sees = max(ceil(config.halo * n / m) for n, m in zip(self.whole, self.size, strict=True)) + 4
         self.reach = 2 ** sees.bit_length() - 1
         """How far around measurements `spread` goes, in pixels of the scene; it needs as many around a window."""
-        for side in SIDES:
+        for side in [side for side in SIDES if side >= block] or SIDES[-1:]:
             self.side, self.outer = side, [min(side + 2 * self.halo, n) for n in self.size]
             self.part = self._part()
             """Sides of the largest part of the scene that is read for a window."""
@@ -330,6 +335,10 @@ def _stored(values: NDArray[np.floating], scene: Scene, nodata: float | None) ->
     if nodata is not None:
         stored[stored == nodata] = other
     return stored
+
+
+def _block(job: "Job") -> Block:
+    return job.options.block or geotiff.BLOCK
 
 
 def _made_by(job: "Job", upscaler: Upscaler) -> str:
