@@ -90,7 +90,7 @@ def test_a_signal_ends_it_and_leaves_nothing(share: float, tmp_path: Path) -> No
     script = f"""
 import os, signal
 from drrn.apps.cli import main
-from drrn.apps.upscale import Show
+from drrn.apps.show import Show
 def progress(self, job, done):
     if done >= {share}:
         os.kill(os.getpid(), signal.SIGINT)

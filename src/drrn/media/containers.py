@@ -186,6 +186,8 @@ def _in_avi(file: mmap) -> int | None:
             if name != b"RIFF":  # junk behind the end
                 break
             end = at + 8 + length
+        if at + 8 + length > len(file):  # FFmpeg would make room for it
+            return None
         packet = re.fullmatch(rb"(\d\d)(?:d[bc]|wb|tx|pc)", name)
         if packet:
             used, count = max(used, int(packet[1]) + 1), count + (length > 0)
@@ -194,7 +196,7 @@ def _in_avi(file: mmap) -> int | None:
         streams += name == b"strh"
         holds = name in (b"RIFF", b"LIST") and file[at + 8 : at + 12] in LISTS
         at += 12 if holds else 8 + length + length % 2
-    return count if end <= len(file) and used <= streams else None
+    return count if used <= streams else None
 
 
 def _in_matroska(file: mmap) -> int | None:
