@@ -22,7 +22,7 @@ from drrn.media import apng, exif, gif, webp
 from drrn.media.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
 from drrn.media.frames import Frame, Reel, Samples, composed
 from drrn.media.notes import Block, Format, Notes, fitted
-from drrn.media.opening import Header, check_texts, converted, held, mapped, reason, shown
+from drrn.media.opening import FAULTS, Header, check_texts, converted, held, mapped, reason, shown
 
 ANIMATED: Final[dict[Format, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
 """The suffixes that can be written."""
@@ -138,7 +138,7 @@ def write(
             try:
                 for piece in pieces:
                     file.write(piece)
-            except pyvips.Error as error:
+            except FAULTS as error:
                 raise PictureError(f"{shown(path)} can't be encoded as {form}{reason(error)}.") from error
             if form == "WebP":
                 webp.end(file, shown(path))
@@ -245,7 +245,7 @@ def _opened(reel: Reel, frame: Frame) -> Any:
     try:
         load = getattr(pyvips.Image, KNOWN[reel.form].LOADER)
         image = load(frame.still(), access="sequential", fail_on="warning")  # which copies the file: it is read later
-    except pyvips.Error as error:
+    except FAULTS as error:
         raise _damaged(reel, frame, error) from error
     if (image.width, image.height) != (frame.width, frame.height):
         raise reel.damaged("a frame has another size than it says")
@@ -257,7 +257,7 @@ def _decoded(reel: Reel, bands: int, frame: Frame) -> Samples:
     image = _opened(reel, frame)
     try:
         samples = _aside(image.numpy, image).reshape(image.height, image.width, image.bands)
-    except pyvips.Error as error:
+    except FAULTS as error:
         raise _damaged(reel, frame, error) from error
     if image.bands % 2:
         opaque = np.full_like(samples[..., :1], np.iinfo(samples.dtype).max)

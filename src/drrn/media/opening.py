@@ -57,6 +57,8 @@ MOST_TEXT = 1 << 25
 """Bytes that the texts and the profile of a PNG may have, unpacked."""
 MOST_BOXES = 1 << 16
 """Bytes of an AVIF in which its description is looked for."""
+FAULTS: Final = (pyvips.Error, UnicodeDecodeError)
+"""What pyvips raises; the second where libvips quotes what is no text."""
 ALL_LEVELS: Final = 0xFF
 """Of GLib's log."""
 SOUND: Final = (1, 5, 8, 32946)
@@ -130,7 +132,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
             strict = "error" if form == "TIFF" and _compression(file) in SOUND else "warning"
             image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=strict)
             yield _known(image, form, file, name, max_pixels)
-        except (pyvips.Error, exif.MalformedError, UnicodeDecodeError) as error:  # the last, in what libvips quotes
+        except (*FAULTS, exif.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
             raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
 
@@ -168,6 +170,9 @@ def shown(path: Path | str) -> str:
 
 def reason(error: Exception) -> str:
     """What libvips says, in brackets and on one line; often it says nothing."""
+    if isinstance(error, UnicodeDecodeError):
+        pyvips.vips_lib.vips_error_clear()  # or it would be said of the next file, too
+        return ""
     said = [line.split(": ", 1)[-1].strip() for line in str(getattr(error, "detail", error)).splitlines()]
     return next((f" ({shown(line.rstrip('.'))})" for line in said if line), "")
 

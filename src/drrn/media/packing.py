@@ -15,7 +15,7 @@ from drrn.errors import DRRNError, PictureError
 from drrn.media.bitmaps import to_bmp, to_pnm
 from drrn.media.memory import OPTIMISED
 from drrn.media.notes import Format, Notes, Piece, joined
-from drrn.media.opening import reason, shown
+from drrn.media.opening import FAULTS, reason, shown
 from drrn.media.rows import Rows, Scratch, unnamed
 
 LOOK_SECONDS: Final = 0.1
@@ -80,12 +80,12 @@ def _encode(image: Any, form: Format, file: FileIO, path: Path, check: Callable[
             raise ValueError(f"{form} is not written by libvips.")
     save = getattr(image, f"{form.lower()}save_target")
     target = pyvips.Target.new_to_descriptor(file.fileno())
-    failed: list[pyvips.Error] = []
+    failed: list[Exception] = []
 
     def run() -> None:
         try:
             save(target, keep="none", **options)
-        except pyvips.Error as error:
+        except FAULTS as error:
             failed.append(error)
 
     thread = Thread(target=run)
@@ -98,6 +98,6 @@ def _encode(image: Any, form: Format, file: FileIO, path: Path, check: Callable[
         image.set_kill(True)
         thread.join()
     for error in failed:
-        if disk := re.search(r"system error: (.+)", error.detail):
+        if disk := re.search(r"system error: (.+)", str(error)):
             raise DRRNError(f"{shown(path)} can't be written: {disk[1]}.") from error
         raise PictureError(f"{shown(path)} can't be encoded as {form}{reason(error)}.") from error
