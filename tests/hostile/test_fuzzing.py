@@ -5,8 +5,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from drrn.errors import PictureError
+from drrn.media.files import read, write
+from drrn.media.picture import Picture
 from tests.conftest import ROOT
 from tests.hostile import misbehaving
 from tests.hostile.formats import FORMATS
@@ -98,3 +102,16 @@ def test_a_report_keeps_a_format_once() -> None:
 
     report = Report([]).with_entry(entry(1)).with_entry(entry(2))
     assert [each.tally.inputs for each in report.entries] == [2] and json.loads(report.to_json())
+
+
+def test_what_was_said_of_a_file_is_not_said_of_the_next(tmp_path: Path) -> None:
+    """libvips quotes of this one what is no text, and pyvips would keep it."""
+    with pytest.raises(PictureError, match=r"is an AVIF that is damaged or cut short\.$"):
+        read(FOUND / "AVIF-0ebbf15d2def.avif")
+    good, truth = tmp_path / "good.png", Picture(pixels=np.zeros((3, 4, 1), np.float32))
+    write(truth, good)
+    assert np.array_equal(read(good).pixels, truth.pixels)
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(good.read_bytes()[:-20])
+    with pytest.raises(PictureError, match="damaged or cut short"):
+        read(cut)
