@@ -124,7 +124,10 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         count = _count(file, stream, name)
         container.seek(0)
         frame = next(_decoded(container, stream, name))
-        beside: Any = frame.side_data
+        try:
+            beside: Any = frame.side_data
+        except ValueError as error:  # PyAV does not know all kinds, as those of films for two eyes
+            raise PictureError(f"{name} has data beside its frames that can't be read. Convert it first.") from error
         extra = {each.type.name: bytes(each) for each in beside}
         others = [f"without {LOST[each]}" for each in extra if each in LOST]
         if len([each for each in container.streams.video if not is_cover(each)]) > 1:
