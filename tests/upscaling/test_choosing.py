@@ -9,7 +9,7 @@ import pytest
 from drrn.errors import UsageError
 from drrn.media.files import write
 from drrn.media.picture import Picture
-from drrn.upscaling.choosing import choose, outside
+from drrn.upscaling.choosing import choose, outside, trained_for
 from drrn.upscaling.jobs import plan
 from drrn.upscaling.kinds import Job, Options
 from drrn.upscaling.upscaler import Upscaler
@@ -93,6 +93,7 @@ def test_one_that_needs_too_much_memory_is_left_out(picture: Path) -> None:
 def test_a_scale_outside_of_the_trained_ones_is_said(picture: Path) -> None:
     weights = model("small", {}, 1).weights
     assert outside(job(picture, None, 1.2), weights) == "x1.2 is outside of what small was trained for (x2 to x4)"
+    assert trained_for(job(picture, None, 1.2)) == "fast"
     assert outside(job(picture, None, 2), weights) == ""
     stretched = plan(picture, None, None, (90, 120), many=False)
     assert outside(stretched, weights).startswith("x1.5 is outside")

@@ -166,7 +166,7 @@ class Show:
             self.bars.remove_task(self.bar_of.pop(source))
 
     def _line(self, job: "Job", choice: "Choice") -> str:
-        from drrn.upscaling.choosing import outside
+        from drrn.upscaling.choosing import outside, trained_for
 
         upscaler, cost = choice.upscaler, choice.cost
         source, target = self._name(job.source), self._name(job.target)
@@ -174,7 +174,9 @@ class Show:
         frames = f"{job.header.frames} frames" if job.header.frames > 1 else ""
         how = f"{upscaler.engine.name}: {self.why}" if self.why else upscaler.engine.name
         about = f"about {duration(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
-        told = [sizes, frames, *job.kind.changes(job), outside(job, upscaler.weights), _why(choice), how, about]
+        if (untrained := outside(job, upscaler.weights)) and (other := trained_for(job)):
+            untrained += f": take --model {other}"
+        told = [sizes, frames, *job.kind.changes(job), untrained, _why(choice), how, about]
         return " · ".join(filter(None, told))
 
     def _name(self, path: Path) -> str:

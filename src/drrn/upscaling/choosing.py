@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from drrn.errors import UsageError
 from drrn.upscaling.kinds import Job
 from drrn.upscaling.upscaler import Estimate, Upscaler
-from drrn.weights.store import Weights
+from drrn.weights.store import Weights, load, names
 
 AUTO = "auto"
 """Stands for all packaged models, where one is named."""
@@ -66,6 +66,11 @@ def choose(job: Job, upscalers: Sequence[Upscaler]) -> Choice:
 def outside(job: Job, weights: Weights) -> str:
     """What to say where a side grows as `weights` were not trained for; nothing else."""
     return next(filter(None, map(weights.outside, job.scales)), "")
+
+
+def trained_for(job: Job) -> str:
+    """The first packaged model that was; empty where none was."""
+    return next((name for name in names() if not outside(job, load(name))), "")
 
 
 def scored(weights: Weights) -> dict[float, float]:
