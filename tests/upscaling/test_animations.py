@@ -214,7 +214,10 @@ def test_a_folder_with_animations_is_enlarged_once(here: Path, capsys: pytest.Ca
 def test_what_changes_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     animated(here / "dance.gif", noise(0), noise(1))
     assert run("dance.gif") == 0
-    assert "dance.gif 16x12 -> dance_x2.gif 32x24 · 2 frames · more than 256 colours to a palette · " in capsys.readouterr().err
+    assert (
+        "dance.gif 16x12 -> dance_x2.gif 32x24 · 2 frames · more than 256 colours to a palette · "
+        in capsys.readouterr().err
+    )
     assert run("dance.gif", "-o", "dance.webp") == 0
     assert " · palette to RGB · " in capsys.readouterr().err
 
