@@ -93,6 +93,7 @@ class Worker:
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "VIPS_CONCURRENCY": "1",
+            "PROJ_DEBUG": "0",  # as drrn sets it, before the seeds are made by rasterio
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         self.process = subprocess.Popen(
