@@ -29,6 +29,8 @@ ANIMATED: Final[dict[Format, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".pn
 KNOWN: Final = {"GIF": gif, "PNG": apng, "WebP": webp}
 LOOK_SECONDS: Final = 0.1
 """So often who waits for libvips looks for a signal, where that does not end the waiting."""
+SMALL: Final = 1 << 16
+"""Pixels that libvips decodes or encodes in a moment."""
 
 
 class Animation(NamedTuple):
@@ -297,7 +299,9 @@ def _encoded(samples: Samples, form: Format) -> bytes:
 
 
 def _aside(work: Callable[[], Any], image: Any) -> Any:
-    """Do it in a thread of its own: libvips calls Python to log, and what a signal raises in there is lost."""
+    """Do it in a thread of its own, so that a signal needn't wait; at once where a thread would take longer."""
+    if image.width * image.height <= SMALL:
+        return work()
     with ThreadPoolExecutor(1) as threads:
         future = threads.submit(work)
         try:
