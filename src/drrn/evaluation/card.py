@@ -139,7 +139,7 @@ def _units(rows: Sequence[Mapping[str, Any]]) -> str:
 def _worse(about: Mapping[str, Any]) -> str:
     rows, count = about["worse"], about["worse_count"]
     if not rows:
-        return "None: no picture at the scales of the scores, and none of the first set at those of the curve."
+        return "No picture of these sets at the scales of the scores, and none of the first set at those of the curve."
     said = f"{count} of the results" + (f"; the worst {len(rows)}:" if count > len(rows) else ":")
     lines = [[row["data"], row["picture"], f"x{row['scale']:g}", *_against(row)] for row in rows]
     return f"{said}\n\n{table(['data', 'picture', 'scale', 'PSNR', 'bicubic', 'difference'], lines, texts=2)}"
