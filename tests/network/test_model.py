@@ -299,6 +299,16 @@ def test_initialise_can_be_glorots_which_is_uniform() -> None:
             assert module.bias is not None and not module.bias.any()
 
 
+def test_a_centred_network_starts_blind_to_brightness() -> None:
+    torch.manual_seed(0)
+    net = DRRN(DRRNConfig(width=48, units=1, blocks=2, unshuffle=2))
+    net.initialise(centred=True)
+    first, other = (net.get_parameter(f"blocks.{number}.enter.conv.weight").mean((1, 2, 3)) for number in (0, 1))
+    assert first.abs().max() < 1e-7 < 1e-3 < other.abs().max()
+    middle = net(torch.full((1, 1, 64, 64), 0.5))[..., 16:-16, 16:-16]
+    torch.testing.assert_close(middle, torch.full_like(middle, 0.5), atol=1e-5, rtol=0)
+
+
 def test_initialise_without_a_bias_and_with_one_seed_is_the_same_again() -> None:
     nets = [DRRN(DRRNConfig(units=1, width=4, bias=False)) for _ in range(2)]
     for net in nets:

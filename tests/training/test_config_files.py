@@ -82,7 +82,7 @@ BAD: list[tuple[Any, str]] = [
     (changed("train", loss="l3"), "'l3'"),
     (changed("train", scales=2), "`scales` must be a list, got 2"),
     (changed("train", scales=[2, "3"]), "`scales` must be float, got '3'"),
-    (changed("train", optimiser="lion"), "`optimiser` must be one of adam, sgd, got 'lion'"),
+    (changed("train", optimiser="lion"), "`optimiser` must be one of adam, sgd, muon, got 'lion'"),
     (changed("train", epochs=0), "`epochs` must be at least 1, got 0"),
     (changed("train", learning_rate=float("nan")), "`learning_rate` must be above 0, got nan"),
 ]

@@ -115,7 +115,10 @@ def test_given_pairs_train_and_the_weights_know_their_scale(tmp_path: Path, data
     assert load(tmp_path / "run/best.safetensors").scales == (4,), "and not those that were asked for"
 
 
-@pytest.mark.parametrize("how", [QUICK, replace(QUICK, optimiser="sgd", ema_decay=0), replace(QUICK, epoch_steps=1)])
+RATES = [QUICK, replace(QUICK, optimiser="sgd", ema_decay=0), replace(QUICK, epoch_steps=1)]
+
+
+@pytest.mark.parametrize("how", [*RATES, replace(QUICK, optimiser="muon")])
 def test_a_rate_too_high_stops_with_advice_and_spoils_nothing(tmp_path: Path, data: Path, how: TrainConfig) -> None:
     run = tmp_path / "run"
     train(run, data, replace(how, learning_rate=1e30), stop_after=1)

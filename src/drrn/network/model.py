@@ -87,7 +87,9 @@ class DRRN(nn.Module):
         return ilr + detail if self.config.global_residual else detail
 
     @torch.no_grad()
-    def initialise(self, how: Initial = "he", unit_gain: float = 1.0, leave_gain: float = 1.0) -> None:
+    def initialise(
+        self, how: Initial = "he", unit_gain: float = 1.0, leave_gain: float = 1.0, centred: bool = False
+    ) -> None:
         """Random convolutions with gains on the last ones, biases 0.
 
         Args:
@@ -96,6 +98,8 @@ class DRRN(nn.Module):
             unit_gain: what the second convolution of a unit is multiplied by. Without batch norm the features of a
                 deep recursion grow with every unit; less than 1 starts them near H_0.
             leave_gain: the same for the last convolution; less than 1 starts near the bicubic picture.
+            centred: each filter of the first convolution has a mean of 0, so that the features start blind to
+                brightness, of which nothing is to be corrected.
         """
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d):
@@ -105,6 +109,8 @@ class DRRN(nn.Module):
                     nn.init.xavier_uniform_(module.weight)
                 module.weight *= unit_gain if ".second." in name else 1.0
                 module.weight *= leave_gain if name == "leave.conv" else 1.0
+                if centred and name == "blocks.0.enter.conv":
+                    module.weight -= module.weight.mean((1, 2, 3), keepdim=True)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 

@@ -17,7 +17,7 @@ class TrainConfig:
     """The report's recipe, unless told otherwise."""
 
     scales: tuple[float, ...] = (2, 3, 4)
-    """Factors that one model learns, mixed in every batch."""
+    """Factors that one model learns, mixed in every batch. One that is named twice is drawn twice as often."""
     patch: int = 31
     """Side of a training patch, in pixels of hr."""
     stride: int = 21
@@ -40,8 +40,9 @@ class TrainConfig:
     """What is minimised between sr and hr: mse, l1, charbonnier, euclidean (Caffe's: half the sum of squares of a
     patch), msssim, focal_frequency, vgg, lpips, or a weighted sum, 0.84*msssim+0.16*l1. vgg and lpips need a
     backbone."""
-    optimiser: Literal["adam", "sgd"] = "adam"
-    """sgd takes `momentum` and `weight_decay`, adam takes neither."""
+    optimiser: Literal["adam", "sgd", "muon"] = "adam"
+    """sgd takes `momentum` and `weight_decay`, the others take neither. muon moves the convolutions between features by
+    orthogonal steps, ten times as large, and all else as adam does."""
     learning_rate: float = 1e-3
     """Step size at its highest."""
     schedule: Literal["constant", "halving", "cosine"] = "constant"
@@ -65,6 +66,8 @@ class TrainConfig:
     """What the second convolution of a unit starts at, against that."""
     leave_gain: float = 1.0
     """The same for the last convolution."""
+    centred: bool = False
+    """Begin with filters of the first convolution that have a mean of 0: blind to brightness."""
     fewest_units: int = 0
     """Draw the number of units of every step between this and the model's; 0 always runs all."""
     ema_decay: float = 0.0
@@ -160,13 +163,15 @@ PAPER = replace(
 MODERN = replace(
     REPORT,
     initial="he",
-    patch=48,
+    centred=True,
+    patch=32,
     stride=0,
     epochs=100,
     epoch_steps=1000,
-    batch_size=16,
+    batch_size=36,
     clip=0.03,
     loss="l1",
+    optimiser="muon",
     schedule="cosine",
     warm_up=500,
     unit_gain=0.3,
@@ -174,7 +179,7 @@ MODERN = replace(
     ema_decay=0.999,
     patience=0,
 )
-"""Ours: crops anywhere, L1, warm-up and cosine, an average of the weights."""
+"""Ours: crops anywhere, L1, Muon, warm-up and cosine, an average of the weights."""
 
 Recipe = Literal["report", "paper", "modern"]
 RECIPES: dict[Recipe, TrainConfig] = {"report": REPORT, "paper": PAPER, "modern": MODERN}

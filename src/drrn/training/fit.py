@@ -17,7 +17,6 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim import SGD, Adam, Optimizer
 
 from drrn.core.config import DRRNConfig
 from drrn.data.pairs import Pair, unit
@@ -30,6 +29,7 @@ from drrn.network.model import DRRN
 from drrn.training import checkpoint
 from drrn.training.config import SAVE_SECONDS, TrainConfig, learning_rate
 from drrn.training.journal import Epoch, Journal, write_history
+from drrn.training.optimisers import make_optimiser
 from drrn.weights.store import Weights
 from drrn.weights.store import save as save_weights
 
@@ -194,14 +194,8 @@ def fresh(model: DRRNConfig, train: TrainConfig) -> DRRN:
     """The network as a training begins with it."""
     torch.manual_seed(train.seed)
     net = DRRN(model)
-    net.initialise(train.initial, train.unit_gain, train.leave_gain)
+    net.initialise(train.initial, train.unit_gain, train.leave_gain, train.centred)
     return net
-
-
-def make_optimiser(net: DRRN, train: TrainConfig) -> Optimizer:
-    if train.optimiser == "adam":
-        return Adam(net.parameters(), lr=train.learning_rate)
-    return SGD(net.parameters(), lr=train.learning_rate, momentum=train.momentum, weight_decay=train.weight_decay)
 
 
 def diverged(what: str, epoch: int, step: int) -> DivergedError:
@@ -284,7 +278,7 @@ def weights_of(net: DRRN, train: TrainConfig, card: Mapping[str, Any], history: 
     tensors = {name: value.cpu().contiguous().numpy() for name, value in net.state_dict().items()}
     return Weights(
         config=net.config,
-        scales=train.scales,
+        scales=tuple(sorted(set(train.scales))),
         units=(train.fewest_units or units, units),
         tensors={name: tensors[name] for name in net.config.tensors()},
         card={**card, "validation": {"epoch": history[-1].epoch, "psnr": round(history[-1].val_psnr, 4)}},

@@ -1,0 +1,100 @@
+"""Muon: orthogonal steps for what lies between features, and Adam's for all else."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from drrn.core.config import DRRNConfig
+from drrn.network.model import DRRN
+from drrn.training.config import TrainConfig
+from drrn.training.optimisers import MUON_RATE, Muon, make_optimiser, orthogonalise
+
+CONFIG = DRRNConfig(blocks=2, units=2, width=8)
+
+
+def network() -> DRRN:
+    torch.manual_seed(0)
+    net = DRRN(CONFIG)
+    net.initialise()
+    return net
+
+
+def give(net: DRRN, seed: int) -> dict[str, Tensor]:
+    """Random gradients for every weight: the same for the same seed."""
+    chance = torch.Generator().manual_seed(seed)
+    given = {}
+    for name, weight in net.named_parameters():
+        weight.grad = given[name] = torch.randn(weight.shape, generator=chance)
+    return given
+
+
+@pytest.mark.parametrize("shape", [(8, 72), (48, 432), (5, 5)])
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_what_is_orthogonalised_has_singular_values_near_one_and_the_same_vectors(
+    shape: tuple[int, int], size: float
+) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    made = u.T @ orthogonalise(size * matrix) @ v.T
+    assert ((made.diagonal() > 0.65) & (made.diagonal() < 1.25)).all()
+    torch.testing.assert_close(made, made.diagonal().diag(), atol=1e-9, rtol=0)
+
+
+def test_nothing_stays_nothing() -> None:
+    assert not orthogonalise(torch.zeros(3, 9)).any()
+
+
+def test_a_step_is_of_one_length_for_convolutions_between_features_and_adams_for_all_else() -> None:
+    net, other = network(), network()
+    muon, adam = Muon(net, 0.01), Adam(other.parameters(), lr=0.01)
+    for step in range(3):
+        before = {name: weight.detach().clone() for name, weight in net.named_parameters()}
+        give(net, step), give(other, step)
+        muon.step()
+        adam.step()
+        expected = dict(other.named_parameters())
+        for name, weight in net.named_parameters():
+            if weight.shape == (8, 8, 3, 3):
+                lengths = torch.linalg.svdvals((before[name] - weight).flatten(1)) / (0.01 * MUON_RATE)
+                assert ((lengths > 0.65) & (lengths < 1.25)).all(), name
+            else:
+                torch.testing.assert_close(weight, expected[name], msg=name)
+    assert (
+        sum(weight.shape == (8, 8, 3, 3) for weight in net.parameters()) == 2 + 2 + 1
+    )  # the second block's first, too
+
+
+def test_the_direction_is_nesterovs_momentum() -> None:
+    net = network()
+    muon = Muon(net, 0.01, momentum=0.75)
+    name = "blocks.1.second.0.weight"
+    first, second = give(net, 0)[name].clone(), None
+    muon.step()
+    before = net.get_parameter(name).detach().clone()
+    second = give(net, 1)[name].clone()
+    muon.step()
+    mean = 0.75 * (0.25 * first) + 0.25 * second
+    expected = orthogonalise((0.25 * second + 0.75 * mean).flatten(1)).view(first.shape)
+    torch.testing.assert_close(before - net.get_parameter(name), 0.01 * MUON_RATE * expected)
+
+
+def test_a_weight_without_a_gradient_stays() -> None:
+    net = network()
+    before = {name: weight.detach().clone() for name, weight in net.named_parameters()}
+    Muon(net, 0.01).step()
+    assert all(torch.equal(weight, before[name]) for name, weight in net.named_parameters())
+
+
+def test_its_state_goes_through_a_checkpoint() -> None:
+    whole, parts = network(), network()
+    one, two = (make_optimiser(net, TrainConfig(optimiser="muon")) for net in (whole, parts))
+    for step in range(4):
+        if step == 2:
+            state = two.state_dict()
+            two = make_optimiser(parts, TrainConfig(optimiser="muon"))
+            two.load_state_dict(state)
+        give(whole, step), give(parts, step)
+        one.step()
+        two.step()
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
