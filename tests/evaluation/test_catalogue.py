@@ -3,12 +3,15 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from drrn.evaluation.catalogue import catalogue, lines, spans, to_json, to_markdown, to_text
+from drrn.evaluation.catalogue import catalogue, epoch, lines, spans, to_json, to_markdown, to_text
 from drrn.weights import store
 from tests.small_weights import small_weights
+
+TRAINED = {"validation": {"epoch": 8}, "recipe": {"epochs": 10}}
 
 
 @pytest.fixture
@@ -16,7 +19,7 @@ def models(tmp_path: Path) -> list[Path]:
     wide = replace(small_weights(width=16, trained_units=(1, 2)), scales=(1.2, 1.5, 2, 3, 4))
     scores = [{"data": "Set5", "scale": 2, "psnr": 36.5, "ssim": 0.9}, {"data": "Set14", "scale": 3, "psnr": 29.0}]
     store.save(wide, tmp_path / "wide.safetensors")
-    store.save(replace(small_weights(), card={"scores": scores}), tmp_path / "narrow.safetensors")
+    store.save(replace(small_weights(), card={"scores": scores} | TRAINED), tmp_path / "narrow.safetensors")
     return [tmp_path / "wide.safetensors", tmp_path / "narrow.safetensors"]
 
 
@@ -25,9 +28,9 @@ def test_the_cheapest_comes_first_with_what_it_is_and_costs(models: list[Path]) 
     assert [each.name for each in entries] == ["narrow", "wide"]
     head, narrow, wide = lines(entries)
     assert head[-3:] == ["Set5 x2", "Set5 x3", "Set5 x4"]
-    assert narrow[:3] == ["narrow", "x2, x3, x4", "B1U2, width 8, unshuffle 1"]
+    assert narrow[:4] == ["narrow", "x2, x3, x4", "B1U2, width 8, unshuffle 1", "9 of 10"]
     assert narrow[-3:] == ["36.50", "", ""]
-    assert wide[1:3] == ["x1.2 to x4", "B1U1-2, width 16, unshuffle 1"]
+    assert wide[1:4] == ["x1.2 to x4", "B1U1-2, width 16, unshuffle 1", ""], "whose card says nothing"
     assert all(each.seconds_per_megapixel > 0 for each in entries)
 
 
@@ -51,3 +54,10 @@ def test_the_table_says_where_and_by_what_it_was_written(models: list[Path]) -> 
 
 def test_many_scales_are_told_by_their_ends() -> None:
     assert spans([2]) == "x2" and spans([2, 3, 4]) == "x2, x3, x4" and spans([4, 1.2, 2, 3, 3.5]) == "x1.2 to x4"
+
+
+@pytest.mark.parametrize(
+    "card", [{}, {"recipe": {"epochs": 9}}, TRAINED | {"recipe": 3}, TRAINED | {"validation": "x"}]
+)
+def test_a_card_that_does_not_say_its_epoch_has_none(card: dict[str, Any]) -> None:
+    assert epoch(TRAINED) == "9 of 10" and epoch(card) == ""

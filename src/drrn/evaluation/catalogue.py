@@ -1,10 +1,11 @@
 """The models that are there, side by side: what each is, what it costs here, and how good its card says it is."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from drrn.evaluation.performance import number
 from drrn.upscaling.choosing import RANKED_ON, scored
@@ -18,7 +19,7 @@ LAPS = 5
 """Samples of each model's speed."""
 SECONDS = 1.5
 """After so many no further lap is begun."""
-TEXTS = 3
+TEXTS = 4
 """Columns that are no numbers."""
 
 
@@ -34,6 +35,8 @@ class Entry:
     blocks: int
     width: int
     unshuffle: int
+    epoch: str
+    """Which one its weights are of, and how many its recipe has: `60 of 60`. Empty where its card does not say."""
     parameters: int
     macs: int
     """Multiply-adds for each pixel of the result, with all units."""
@@ -74,12 +77,20 @@ def _entry(upscaler: Upscaler) -> Entry:
         blocks=config.blocks,
         width=config.width,
         unshuffle=config.unshuffle,
+        epoch=epoch(weights.card),
         parameters=config.parameters,
         macs=config.macs(),
         engine=upscaler.engine.name,
         seconds_per_megapixel=1e6 / upscaler.speed(),
         psnr={f"{scale:g}": psnr for scale, psnr in sorted(scored(weights).items())},
     )
+
+
+def epoch(card: Mapping[str, Any]) -> str:
+    try:
+        return f"{int(card['validation']['epoch']) + 1} of {int(card['recipe']['epochs'])}"
+    except (LookupError, TypeError, ValueError):
+        return ""
 
 
 def to_json(entries: Sequence[Entry]) -> str:
@@ -106,14 +117,14 @@ def to_markdown(entries: Sequence[Entry], *, command: str, commit: str, machine:
     written = f"Written by `{command}`{f' at commit {commit}' if commit else ''}"
     where = f"{machine['cpu']} with {machine['cores']} cores, {machine['system']}"
     return (
-        f"{table}\n\n*s/MP*: seconds for each megapixel of the result, on {where}, by {engines}: machines differ and "
-        f"are shared, compare the ratios. PSNR in dB is that of the cards. {written}.\n"
+        f"{table}\n\n*epoch*: that of the weights, and how many its recipe has. *s/MP*: seconds for each megapixel of the "
+        f"result, on {where}, by {engines}: machines differ and are shared, compare the ratios. PSNR in dB is that of the cards. {written}.\n"
     )
 
 
 def lines(entries: Sequence[Entry]) -> list[list[str]]:
     """The cells of the table: head, then a line a model."""
-    head = ["model", "scales", "network", "parameters", "kMAC a pixel", "s/MP"]
+    head = ["model", "scales", "network", "epoch", "parameters", "kMAC a pixel", "s/MP"]
     table = [head + [f"{RANKED_ON} x{scale:g}" for scale in SCALES]]
     for each in entries:
         least, most = each.units
@@ -124,6 +135,7 @@ def lines(entries: Sequence[Entry]) -> list[list[str]]:
                 f"{each.name} (default)" if each.default else each.name,
                 spans(each.scales),
                 f"B{each.blocks}U{units}, width {each.width}, unshuffle {each.unshuffle}",
+                each.epoch,
                 f"{each.parameters:,}",
                 f"{each.macs / 1000:,.1f}",
                 number(each.seconds_per_megapixel),
