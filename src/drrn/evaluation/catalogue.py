@@ -117,8 +117,9 @@ def to_markdown(entries: Sequence[Entry], *, command: str, commit: str, machine:
     written = f"Written by `{command}`{f' at commit {commit}' if commit else ''}"
     where = f"{machine['cpu']} with {machine['cores']} cores, {machine['system']}"
     return (
-        f"{table}\n\n*epoch*: that of the weights, and how many its recipe has. *s/MP*: seconds for each megapixel of the "
-        f"result, on {where}, by {engines}: machines differ and are shared, compare the ratios. PSNR in dB is that of the cards. {written}.\n"
+        f"{table}\n\n*epoch*: that of the weights, and how many its recipe has. *s/MP*: seconds for each megapixel of "
+        f"the result, on {where}, by {engines}: machines differ and are shared, compare the ratios. PSNR in dB is that "
+        f"of the cards. {written}.\n"
     )
 
 
