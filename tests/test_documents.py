@@ -29,6 +29,7 @@ from tests.study.made_results import made_results
 
 README = (ROOT / "README.md").read_text()
 MODELS = (ROOT / "docs/models.md").read_text()
+PRESETS = (ROOT / "docs/presets.md").read_text()
 CHEAPER = shlex.split("--epochs 1 --epoch-steps 2 --batch-size 4 --sheet-every 0 --validation-patches 8")
 
 
@@ -51,6 +52,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(Picture(pixels=chance.random((600, 800, 1), np.float32)[::8, ::8]), folder / name)
     write(Picture(pixels=chance.random((20, 500, 3), np.float32)), folder / "photo.png", overwrite=True)
     (folder / "photos").mkdir()
+    (folder / "presets").symlink_to(ROOT / "presets")
     for number in range(3):
         write(Picture(pixels=chance.random((64, 64, 3), np.float32)), folder / "photos" / f"{number}.png")
     (folder / "runs" / "modern").mkdir(parents=True)
@@ -72,7 +74,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in [*commands("sh"), *commands("sh", MODELS)] if "evaluate" not in line]
+    "line", [line for page in (README, MODELS, PRESETS) for line in commands("sh", page) if "evaluate" not in line]
 )
 def test_a_command_of_the_documents_runs(desk: Path, line: str) -> None:
     words = shlex.split(line)[1:]
