@@ -57,7 +57,14 @@ def test_many_scales_are_told_by_their_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    "card", [{}, {"recipe": {"epochs": 9}}, TRAINED | {"recipe": 3}, TRAINED | {"validation": "x"}]
+    "card",
+    [
+        {},
+        {"recipe": {"epochs": 9}},
+        TRAINED | {"recipe": 3},
+        TRAINED | {"validation": "x"},
+        TRAINED | {"validation": {"epoch": float("inf")}},
+    ],
 )
 def test_a_card_that_does_not_say_its_epoch_has_none(card: dict[str, Any]) -> None:
     assert epoch(TRAINED) == "9 of 10" and epoch(card) == ""

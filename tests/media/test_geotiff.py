@@ -27,6 +27,7 @@ from drrn.media import geotiff
 from drrn.media.files import write
 from drrn.media.geotiff import is_scene, probe
 from drrn.media.picture import Picture
+from drrn.weights import DEFAULT
 from tests.conftest import ROOT
 from tests.scene_files import NORTH_UP, enlarged, put, smooth, upscaler
 
@@ -136,7 +137,7 @@ def test_names_units_and_tags_are_kept_and_statistics_are_not(
             assert getattr(after, field) == getattr(before, field), field
         tags = after.tags()
         assert tags["TIFFTAG_ARTIST"] == "Someone" and tags["TIFFTAG_XRESOLUTION"] == "60"
-        assert "drrn" in tags["ENLARGED_BY"] and "model small" in tags["ENLARGED_BY"]
+        assert "drrn" in tags["ENLARGED_BY"] and f"model {DEFAULT}" in tags["ENLARGED_BY"]
         assert after.tags(ns="SENSOR") == {"ORBIT": "12"}
         assert after.tags(ns="xml:XMP") == before.tags(ns="xml:XMP")
         assert after.tags(2) == {"WAVELENGTH": "705"}

@@ -115,6 +115,11 @@ def test_given_pairs_train_and_the_weights_know_their_scale(tmp_path: Path, data
     assert load(tmp_path / "run/best.safetensors").scales == (4,), "and not those that were asked for"
 
 
+def test_a_scale_that_is_named_twice_is_known_once(tmp_path: Path, data: Path) -> None:
+    train(tmp_path / "run", data, replace(QUICK, scales=(3, 2, 2)))
+    assert load(tmp_path / "run/best.safetensors").scales == (2, 3)
+
+
 RATES = [QUICK, replace(QUICK, optimiser="sgd", ema_decay=0), replace(QUICK, epoch_steps=1)]
 
 

@@ -105,7 +105,7 @@ def test_a_run_from_before_weights_could_be_drawn_otherwise_was_hes(tmp_path: Pa
     train(tmp_path / "run", data, how, stop_after=2)
     config = tmp_path / "run/config.json"
     about = json.loads(config.read_text())
-    assert about["train"].pop("initial") == "he"
+    assert about["train"].pop("initial") == "he" and about["train"].pop("centred") is False
     config.write_text(json.dumps(about))
     with pytest.raises(TrainingError, match=r"train\.initial = he, now it is glorot\."):
         train(tmp_path / "run", data, replace(QUICK, initial="glorot"))

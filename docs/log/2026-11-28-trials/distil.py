@@ -1,7 +1,8 @@
 """For the trials of distillation: what a teacher makes of the lr of the paper's 291 pictures, to be learnt from.
 
 From the repository's root: python docs/log/2026-11-28-trials/distil.py TEACHER runs/recipe/distil
-writes lr, hr (the originals) and teacher (its enlargements), each picture once for x2, x3 and x4.
+writes lr, hr (the originals) and teacher (its enlargements), each picture once for x2, x3 and x4; of every 25th
+picture the originals into held_out, and nothing into the other two.
 """
 
 import sys
@@ -14,9 +15,9 @@ from drrn.core.resize import degrade
 from drrn.media.files import read, write
 
 teacher, out = drrn.Upscaler(sys.argv[1], threads=1), Path(sys.argv[2])
-for folder in ("lr", "hr", "teacher"):
+for folder in ("lr", "hr", "teacher", "held_out"):
     (out / folder).mkdir(parents=True, exist_ok=True)
-for path in sorted([*Path("data/T91").iterdir(), *Path("data/BSDS500/train").iterdir()]):
+for number, path in enumerate(sorted([*Path("data/T91").iterdir(), *Path("data/BSDS500/train").iterdir()])):
     pixels = read(path).pixels
     for scale in (2, 3, 4):
         height, width = (side - side % scale for side in pixels.shape[:2])
@@ -24,5 +25,9 @@ for path in sorted([*Path("data/T91").iterdir(), *Path("data/BSDS500/train").ite
         lr = drrn.Picture(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0).astype(np.float32))
         name = f"{path.stem}_{scale}.png"
         write(lr, out / "lr" / name, overwrite=True)
-        write(drrn.Picture(pixels=hr.transpose(1, 2, 0)), out / "hr" / name, overwrite=True)
+        original = drrn.Picture(pixels=hr.transpose(1, 2, 0))
+        if number % 25 == 0:
+            write(original, out / "held_out" / name, overwrite=True)
+            continue
+        write(original, out / "hr" / name, overwrite=True)
         write(teacher.upscale(read(out / "lr" / name), scale), out / "teacher" / name, overwrite=True)

@@ -39,7 +39,8 @@ trial adam_rate_double --optimiser adam --learning-rate 2e-3
 
 # What a teacher made of the lr, in place of the originals, or beside them: TEACHER=fast sh .../trials.sh
 [ -n "$TEACHER" ] || exit 0
-[ -e $runs/distil ] || python docs/log/2026-11-28-trials/distil.py "$TEACHER" $runs/distil
-trial pairs --data $runs/distil/hr --lr-data $runs/distil/lr
-trial pairs_teacher --data $runs/distil/teacher --lr-data $runs/distil/lr
-trial pairs_both --data $runs/distil/hr $runs/distil/teacher --lr-data $runs/distil/lr
+[ -e $runs/distil ] || { python docs/log/2026-11-28-trials/distil.py "$TEACHER" $runs/begun && mv $runs/begun $runs/distil; }
+pairs="--lr-data $runs/distil/lr --validation-data $runs/distil/held_out"
+trial pairs --data $runs/distil/hr $pairs
+trial pairs_teacher --data $runs/distil/teacher $pairs
+trial pairs_both --data $runs/distil/hr $runs/distil/teacher $pairs

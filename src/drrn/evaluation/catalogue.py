@@ -87,9 +87,10 @@ def _entry(upscaler: Upscaler) -> Entry:
 
 
 def epoch(card: Mapping[str, Any]) -> str:
+    """As `Entry.epoch`, of a card that may be a stranger's."""
     try:
         return f"{int(card['validation']['epoch']) + 1} of {int(card['recipe']['epochs'])}"
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return ""
 
 

@@ -1,6 +1,5 @@
 """What moves the weights: Adam, the authors' SGD, or Muon."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,11 +12,15 @@ from drrn.training.config import TrainConfig
 MUON_RATE = 10.0
 """Muon's step size against that of Adam beside it. 3 and 30 were worse."""
 
+ENDS = ("blocks.0.enter.conv.weight", "leave.conv.weight")
+"""The convolutions from and to pictures."""
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-"""The coefficients of the authors' quintic: singular values of 0.01 and more come to lie between 0.7 and 1.2."""
+"""The coefficients of the authors' quintic: singular values of 0.01 and more come to lie between 0.68 and 1.2."""
 
 
 def make_optimiser(net: DRRN, train: TrainConfig) -> Optimizer:
+    """That of `train.optimiser` for all weights of `net`. The loop sets its step size before each step."""
     match train.optimiser:
         case "adam":
             return Adam(net.parameters(), lr=train.learning_rate)
@@ -39,15 +42,19 @@ class Muon(Optimizer):
         """
         Args:
             rate: Adam's step size; a step of Muon has singular values near `rate` x `ratio`.
+            momentum: what Muon keeps of the mean gradient at each step.
         """
-        width = net.config.width
-        inner = [weight for weight in net.parameters() if weight.shape[:2] == (width, width)]
-        outer = [weight for weight in net.parameters() if weight.shape[:2] != (width, width)]
-        super().__init__([{"params": inner, "orthogonal": True}, {"params": outer, "orthogonal": False}], {"lr": rate})
+        inner: list[Tensor] = []
+        outer: list[Tensor] = []
+        for name, weight in net.named_parameters():
+            (inner if weight.ndim == 4 and name not in ENDS else outer).append(weight)
+        groups = [{"params": inner, "orthogonal": True}, {"params": outer, "orthogonal": False}]
+        super().__init__([group for group in groups if group["params"]], {"lr": rate})
         self.momentum, self.ratio = momentum, ratio
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move the weights that have a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -58,16 +65,22 @@ class Muon(Optimizer):
                     weight.sub_(_adam(weight.grad, self.state[weight]), alpha=group["lr"])
 
     def _orthogonal(self, grad: Tensor, state: dict[str, Any]) -> Tensor:
-        mean = state.setdefault("mean", torch.zeros_like(grad))
-        mean.lerp_(grad, 1 - self.momentum)
-        ahead = grad.lerp(mean, self.momentum)  # Nesterov's
+        if not state:
+            state["mean"] = torch.zeros_like(grad)
+        state["mean"].lerp_(grad, 1 - self.momentum)
+        ahead = grad.lerp(state["mean"], self.momentum)  # Nesterov's
         return orthogonalise(ahead.flatten(1)).view(grad.shape)
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Nearly U V^T of the singular value decomposition U S V^T of (rows, columns), rows being no more than columns."""
+    """Nearly U V^T of the singular value decomposition U S V^T of a matrix, best with no more rows than columns.
+
+    Of a matrix that is all but 0, as the gradient of a layer is that has died, something near 0.
+    """
     a, b, c = NEWTON_SCHULZ
-    x = matrix / matrix.norm().clamp_min(torch.finfo(matrix.dtype).tiny)
+    largest = matrix.abs().amax().clamp_min(1e-30)  # first, lest the squares of float32 over- or underflow
+    x = matrix / largest
+    x = x / x.norm().clamp_min(1e-7)
     for _ in range(5):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
@@ -76,8 +89,11 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
 def _adam(grad: Tensor, state: dict[str, Any]) -> Tensor:
     """The step of Adam at a rate of 1 (Kingma and Ba 2015, algorithm 1, with their constants)."""
-    first, second = (state.setdefault(name, torch.zeros_like(grad)) for name in ("mean", "square"))
-    state["steps"] = state.get("steps", 0) + 1
-    first.lerp_(grad, 0.1)
-    second.lerp_(grad**2, 0.001)
-    return first / (1 - 0.9 ** state["steps"]) / ((second / (1 - 0.999 ** state["steps"])).sqrt() + 1e-8)
+    if not state:
+        state |= {"steps": 0, "mean": torch.zeros_like(grad), "square": torch.zeros_like(grad)}
+    state["steps"] += 1
+    state["mean"].lerp_(grad, 0.1)
+    state["square"].lerp_(grad**2, 0.001)
+    deviation = (state["square"] / (1 - 0.999 ** state["steps"])).sqrt() + 1e-8
+    step: Tensor = state["mean"] / (1 - 0.9 ** state["steps"]) / deviation
+    return step

@@ -254,7 +254,9 @@ def open_run(run: Path, wanted: dict[str, Any], command: str) -> dict[str, Any]:
     about = about_run(run)
     try:
         was = {key: dict(about[key]) for key in wanted}
-        was["train"].setdefault("initial", "he")  # the only one, in runs from before there was a choice
+        # the only ones, in runs from before there was a choice
+        was["train"].setdefault("initial", "he")
+        was["train"].setdefault("centred", False)
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is no config of a run. Give another --run.") from error
     for part, values in json.loads(json.dumps(wanted)).items():

@@ -1,0 +1,16 @@
+"""The scores of the trials, against the preset: python docs/log/2026-11-28-trials/table.py runs/recipe > scores.md"""
+
+import json
+import sys
+from pathlib import Path
+from statistics import mean
+
+found = {}
+for path in Path(sys.argv[1]).glob("*/scores.json"):
+    rows = [row for row in json.loads(path.read_text()) if row["model"] == "best"]
+    found[path.parent.name] = [row["psnr"] for row in sorted(rows, key=lambda row: row["scale"])]
+preset = mean(found["preset"])
+lines = ["| trial | x2 | x3 | x4 | against the preset |", "| --- | ---: | ---: | ---: | ---: |"]
+for name, scores in sorted(found.items(), key=lambda item: -mean(item[1])):
+    lines.append(f"| {name} | {' | '.join(f'{psnr:.2f}' for psnr in scores)} | {mean(scores) - preset:+.3f} |")
+sys.stdout.write("\n".join([*lines, ""]))
