@@ -61,7 +61,7 @@ def made(path: Path, height: int, width: int) -> Path:
 
 def cost(source: Path, target: Path, *options: str) -> Cost:
     """What `drrn upscale` takes."""
-    given = ["upscale", str(source), "-o", str(target), "--overwrite", "--json", *options]
+    given = ["upscale", str(source), "-m", "small", "-o", str(target), "--overwrite", "--json", *options]
     (_, start, _), (said, peak, seconds) = (_run([*given, *more]) for more in (["--estimate"], []))
     return Cost(start >> 10, peak >> 10, json.loads(said)["estimated_mb"], seconds)
 
@@ -141,7 +141,7 @@ the reference engine. Others are held as a whole, at some 42 bytes for each pixe
 and refused above `--max-memory`. What some decoders and encoders hold of a picture all the same is counted too: of
 WebP, AVIF, GIF, progressive JPEG and interlaced PNG.
 
-RGB of 8 bit, enlarged twice with the packaged model, each by a process of its own. MB at its peak, with Python and all
+RGB of 8 bit, enlarged twice with the packaged model `small`, each by a process of its own. MB at its peak, with Python and all
 libraries; of that above the peak of a process that only estimates; and what was estimated to come on top of what the
 process holds when it begins.
 
