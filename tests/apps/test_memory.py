@@ -142,8 +142,8 @@ and refused above `--max-memory`. What some decoders and encoders hold of a pict
 WebP, AVIF, GIF, progressive JPEG and interlaced PNG.
 
 RGB of 8 bit, enlarged twice with the packaged model `small`, each by a process of its own. MB at its peak, with Python
-and all libraries; of that above the peak of a process that only estimates; and what was estimated to come on top of what
-the process holds when it begins.
+and all libraries; of that above the peak of a process that only estimates; and what was estimated to come on top of
+what the process holds when it begins.
 
 | file | result | peak | above start-up | estimated | seconds |
 | --- | --- | ---: | ---: | ---: | ---: |"""
