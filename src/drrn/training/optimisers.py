@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardshrink
 from torch.optim import SGD, Adam, Optimizer
 
 from drrn.network.model import DRRN
@@ -80,7 +81,8 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     a, b, c = NEWTON_SCHULZ
     largest = matrix.abs().amax().clamp_min(1e-30)  # first, lest the squares of float32 over- or underflow
     x = matrix / largest
-    x = x / x.norm().clamp_min(1e-7)
+    # what is next to nothing, as the rows of features that have died, would make denormal products, which take for ever
+    x = hardshrink(x / x.norm().clamp_min(1e-7), 1e-12)
     for _ in range(5):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
