@@ -91,4 +91,4 @@ def trained(name: str) -> str:
     with (TRIED / f"{name}.csv").open() as file:
         rows = list(csv.DictReader(file))
     first, last = (float(row["val_psnr"]) for row in (rows[0], rows[-1]))
-    return f"no: [tried](log/{TRIED.name}/{name}.csv), {len(rows)} epochs of 100 steps, {first:.2f} to {last:.2f} dB"
+    return f"no: [tried](log/{TRIED.name}/{name}.csv) for {100 * len(rows)} steps, {first:.2f} to {last:.2f} dB"
