@@ -44,6 +44,7 @@ class Muon(Optimizer):
         Args:
             rate: Adam's step size; a step of Muon has singular values near `rate` x `ratio`.
             momentum: what Muon keeps of the mean gradient at each step.
+            ratio: Muon's step size against Adam's.
         """
         inner: list[Tensor] = []
         outer: list[Tensor] = []
