@@ -42,8 +42,8 @@ class TrainConfig:
     patch), msssim, focal_frequency, vgg, lpips, or a weighted sum, 0.84*msssim+0.16*l1. vgg and lpips need a
     backbone."""
     optimiser: Literal["adam", "sgd", "muon"] = "adam"
-    """sgd takes `momentum` and `weight_decay`, the others take neither. muon moves the convolutions between features by
-    orthogonal steps, ten times as large, and all else as adam does."""
+    """sgd takes `momentum` and `weight_decay`, the others take neither. muon moves the convolutions by orthogonal
+    steps, ten times as large, and all else as adam does."""
     learning_rate: float = 1e-3
     """Step size at its highest."""
     schedule: Literal["constant", "halving", "cosine"] = "constant"

@@ -13,9 +13,6 @@ from drrn.training.config import TrainConfig
 MUON_RATE = 10.0
 """Muon's step size against that of Adam beside it. 3 and 30 were worse."""
 
-ENDS = ("blocks.0.enter.conv.weight", "leave.conv.weight")
-"""The convolutions from and to pictures."""
-
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """The coefficients of the authors' quintic: singular values of 0.01 and more come to lie between 0.68 and 1.2."""
 
@@ -33,7 +30,7 @@ def make_optimiser(net: DRRN, train: TrainConfig) -> Optimizer:
 
 
 class Muon(Optimizer):
-    """Momentum made orthogonal for the convolutions between features, Adam for all else.
+    """Momentum made orthogonal for the convolutions, Adam for biases and batch norms.
 
     Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024. A filter is a row of the
     matrix. `torch.optim.Muon` takes matrices alone, and no Adam beside it.
@@ -46,11 +43,11 @@ class Muon(Optimizer):
             momentum: what Muon keeps of the mean gradient at each step.
             ratio: Muon's step size against Adam's.
         """
-        inner: list[Tensor] = []
-        outer: list[Tensor] = []
-        for name, weight in net.named_parameters():
-            (inner if weight.ndim == 4 and name not in ENDS else outer).append(weight)
-        groups = [{"params": inner, "orthogonal": True}, {"params": outer, "orthogonal": False}]
+        filters: list[Tensor] = []
+        others: list[Tensor] = []
+        for weight in net.parameters():
+            (filters if weight.ndim == 4 else others).append(weight)
+        groups = [{"params": filters, "orthogonal": True}, {"params": others, "orthogonal": False}]
         super().__init__([group for group in groups if group["params"]], {"lr": rate})
         self.momentum, self.ratio = momentum, ratio
 

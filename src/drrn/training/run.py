@@ -68,6 +68,8 @@ def train(
     fabric = Fabric(
         accelerator=device, devices=int(os.environ.get("LOCAL_WORLD_SIZE", devices)), precision=how.precision
     )
+    # as they are: of a picture in bfloat16 the network would learn no more than eight binary digits
+    fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
     fabric.launch()
     if how.batch_size % fabric.world_size:
         raise TrainingError(f"A batch of {how.batch_size} can't be shared by {fabric.world_size} processes.")
