@@ -329,3 +329,19 @@ def test_gradients_reach_every_parameter() -> None:
     net: Any = network(config).train()
     net(picture(config, 8, 8)).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+def test_autocast_leaves_faint_detail_of_a_picture() -> None:
+    """A grey level is 1/255; the numbers of bfloat16 above 1/2 lie 1/256 apart, half of that is rounded away."""
+    config = DRRNConfig(blocks=2, units=1, width=8, unshuffle=2)
+    net = DRRN(config)
+    net.initialise(centred=True)
+    enter = net.blocks[0].get_submodule("enter")
+    x = 0.7 + torch.rand(1, 4, 16, 16, generator=torch.Generator().manual_seed(1)) / 255
+    with torch.no_grad():
+        expected = enter(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            seen = enter(x)
+            assert enter(x.bfloat16()).dtype == seen.dtype == torch.bfloat16
+    inside = (..., slice(1, -1), slice(1, -1))  # the border is no faint detail, but the picture's end
+    assert (seen - expected)[inside].norm() < 0.005 * expected[inside].norm()

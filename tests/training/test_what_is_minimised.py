@@ -81,6 +81,14 @@ def test_losses_are_computed_in_single_precision_whatever_the_networks(
     assert set(seen) == {(torch.float32, torch.float32, False)}
 
 
+def test_a_picture_is_not_rounded_whatever_the_networks_precision(tmp_path: Path, data: Path) -> None:
+    rows = []
+    for precision in PRECISIONS:
+        how = replace(STILL, leave_gain=0.0, precision=precision)  # bicubic is given back
+        rows += train(tmp_path / precision, data, how)[0]
+    assert rows[0] == rows[1]
+
+
 def test_another_backbone_is_another_training(tmp_path: Path, data: Path, vgg: Path) -> None:
     how = replace(SHORT, loss="vgg")
     train(tmp_path / "run", data, how, backbone=(vgg,), stop_after=1)
