@@ -152,13 +152,14 @@ def test_a_training_that_diverges_says_so_in_a_line(tmp_path: Path, lives: Lives
     assert "is not finite, in epoch 1" in ended["log"] and "Lower --learning-rate or --clip" in ended["log"]
 
 
-def test_torchrun_with_two_processes_learns_what_one_learns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_torchrun_with_two_processes_learns_what_one_learns(tmp_path: Path, optimiser: str) -> None:
     pictures(tmp_path / "pictures")
     two, one = tmp_path / "two", tmp_path / "one"
     for folder, launcher in [(two, "torch.distributed.run --standalone --nproc-per-node 2 -m -- drrn"), (one, "drrn")]:
         folder.mkdir()
         done = subprocess.run(
-            [sys.executable, "-m", *launcher.split(), *command(2)],
+            [sys.executable, "-m", *launcher.split(), *command(2, optimiser=optimiser)],
             cwd=folder,
             env=ENVIRONMENT,
             capture_output=True,
