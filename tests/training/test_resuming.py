@@ -13,6 +13,7 @@ import torch
 from drrn.core.config import DRRNConfig
 from drrn.data.pairs import Pair, make_pairs
 from drrn.errors import DataError, TrainingError
+from drrn.network.model import DRRN
 from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import MODERN, PAPER, REPORT, TrainConfig
@@ -216,3 +217,25 @@ def test_an_epoch_is_told_again_rather_than_never_where_a_training_is_killed_bef
             train(tmp_path / "run", data)
     history, _ = train(tmp_path / "run", data)
     assert told[0] == told[1] and [row for row, _ in told[1:]] == history
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")]
+)
+def test_too_little_memory_is_one_sentence_and_costs_nothing_saved(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    train(tmp_path / "whole", data)
+    train(tmp_path / "run", data, stop_after=3)
+    with monkeypatch.context() as poor:
+        poor.setattr(DRRN, "forward", Mock(side_effect=error))
+        with pytest.raises(TrainingError, match=r"Not enough memory\. Of pictures, --pictures or fewer --scales"):
+            train(tmp_path / "run", data)
+    train(tmp_path / "run", data)
+    assert left(tmp_path / "run") == left(tmp_path / "whole")
+
+
+def test_an_error_of_ours_stays_one(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DRRN, "forward", Mock(side_effect=RuntimeError("size mismatch")))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        train(tmp_path / "run", data)

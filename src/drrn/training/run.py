@@ -3,7 +3,8 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import takewhile
@@ -18,6 +19,7 @@ from drrn.core.config import DRRNConfig
 from drrn.core.loss import terms
 from drrn.data.pairs import Pair, label, make_pairs, match_pairs, pictures_in, split, spread
 from drrn.data.patches import Pool, Sampler
+from drrn.engines.pytorch import is_out_of_memory
 from drrn.errors import DataError, TrainingError
 from drrn.network.backbone import SMALLEST, Backbone, read_backbone
 from drrn.network.losses import SEEING
@@ -27,6 +29,25 @@ from drrn.training.journal import Epoch
 from drrn.weights.store import Weights, load
 
 
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """Say in one sentence that there is too little of it.
+
+    Raises:
+        TrainingError: there is.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            "Not enough memory. Of pictures, --pictures or fewer --scales need less; of a step, a smaller --batch-size "
+            "or --patch, in another --run. What is saved is from before."
+        ) from error
+
+
+@in_memory()
 def train(
     model: DRRNConfig,
     how: TrainConfig,
@@ -52,8 +73,8 @@ def train(
     Raises:
         DataError, PictureError: the pictures are missing, too few, too small or damaged.
         WeightsError: there are no weights to start from, or no backbone in its files.
-        TrainingError: `run` holds another training, the weights to start from are of another model, or the backbone is
-            none that the loss needs.
+        TrainingError: `run` holds another training, the weights to start from are of another model, the backbone is
+            none that the loss needs, or there is not enough memory.
         DivergedError: what is computed is not finite any more.
     """
     if threads:
