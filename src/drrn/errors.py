@@ -29,6 +29,10 @@ class DivergedError(TrainingError):
     """What a training computes is not finite any more: a result of its recipe, not of its surroundings."""
 
 
+class TooLittleMemoryError(TrainingError):
+    """A training needs more memory than there is."""
+
+
 class EngineError(DRRNError):
     """An engine is not to be had here, ran out of memory, or computed something that is no picture."""
 

@@ -21,6 +21,7 @@ import torch
 from drrn.apps import cli, tune
 from drrn.apps.train import Stop
 from drrn.core.config import DRRNConfig
+from drrn.network.model import DRRN
 from drrn.study import tuning
 from drrn.study.space import Space, suggest
 from drrn.study.tuned import Found, Tried, importances, leave
@@ -182,15 +183,18 @@ def test_a_search_in_which_all_diverges_ends(here: Path, capsys: pytest.CaptureF
     assert states("run") == ["failed"] * 10
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), torch.OutOfMemoryError("CUDA")]
-)
 def test_a_trial_that_finds_too_little_memory_has_failed(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(room, "train", Mock(side_effect=error))
+    monkeypatch.setattr(DRRN, "forward", Mock(side_effect=torch.OutOfMemoryError("CUDA")))
     assert search("run") == 2
-    assert "drrn: 10 trials failed, the last for: Out of memory. " in last_line(capsys)
+    assert "drrn: 10 trials failed, the last for: Not enough memory. " in last_line(capsys)
+
+
+def test_a_folder_of_any_name_will_do(here: Path) -> None:
+    folder = "a {b}?#%41"
+    assert search(folder, trials=1) == search(folder, trials=1) == 0
+    assert len(states(folder)) == 1 and (here / folder / "tuning.db").exists()
 
 
 def test_a_bug_is_no_result_of_a_trial(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from drrn.core.config import DRRNConfig
 from drrn.data.pairs import Pair, make_pairs
-from drrn.errors import DataError, TrainingError
+from drrn.errors import DataError, TooLittleMemoryError, TrainingError
 from drrn.network.model import DRRN
 from drrn.training import checkpoint
 from drrn.training import run as room
@@ -220,7 +220,7 @@ def test_an_epoch_is_told_again_rather_than_never_where_a_training_is_killed_bef
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")]
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), torch.OutOfMemoryError("CUDA")]
 )
 def test_too_little_memory_is_one_sentence_and_costs_nothing_saved(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -229,7 +229,9 @@ def test_too_little_memory_is_one_sentence_and_costs_nothing_saved(
     train(tmp_path / "run", data, stop_after=3)
     with monkeypatch.context() as poor:
         poor.setattr(DRRN, "forward", Mock(side_effect=error))
-        with pytest.raises(TrainingError, match=r"Not enough memory\. Of pictures, --pictures or fewer --scales"):
+        with pytest.raises(
+            TooLittleMemoryError, match=r"Not enough memory\. Of pictures, --pictures or fewer --scales"
+        ):
             train(tmp_path / "run", data)
     train(tmp_path / "run", data)
     assert left(tmp_path / "run") == left(tmp_path / "whole")

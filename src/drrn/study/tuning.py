@@ -27,8 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
-from drrn.engines.pytorch import is_out_of_memory
-from drrn.errors import DivergedError, StudyError
+from drrn.errors import DivergedError, StudyError, TooLittleMemoryError
 from drrn.study.space import VARIED, Objective, Space, chosen, suggest
 from drrn.study.tuned import Found, Tried, leave
 from drrn.training import checkpoint
@@ -129,7 +128,7 @@ def tune(
                         stopped=lambda look=look: stopped() or look.prunes_now,  # type: ignore[misc]
                         save_seconds=save_seconds,
                     )
-            except (DivergedError, KilledError, RuntimeError, MemoryError) as error:
+            except (DivergedError, KilledError, TooLittleMemoryError) as error:
                 trial.set_user_attr("reason", reason_of(error))
                 study.tell(trial, state=TrialState.FAIL)
             else:
@@ -203,14 +202,10 @@ def counted(trial: Trial, saved: Path) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """What ended a trial, in a few words; raises again what is no result of what it tried."""
+    """What ended a trial, in a few words."""
     if isinstance(error, KilledError):
         return f"Killed {LIVES} times at one place, as where memory is short"
-    if isinstance(error, DivergedError):
-        return str(error).partition(". ")[0]
-    if is_out_of_memory(error):
-        return "Out of memory"
-    raise error
+    return str(error).partition(". ")[0]
 
 
 def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from drrn.core.loss import terms
 from drrn.data.pairs import Pair, label, make_pairs, match_pairs, pictures_in, split, spread
 from drrn.data.patches import Pool, Sampler
 from drrn.engines.pytorch import is_out_of_memory
-from drrn.errors import DataError, TrainingError
+from drrn.errors import DataError, TooLittleMemoryError, TrainingError
 from drrn.network.backbone import SMALLEST, Backbone, read_backbone
 from drrn.network.losses import SEEING
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
@@ -34,14 +34,14 @@ def in_memory() -> Iterator[None]:
     """Say in one sentence that there is too little of it.
 
     Raises:
-        TrainingError: there is.
+        TooLittleMemoryError: there is.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(
+        raise TooLittleMemoryError(
             "Not enough memory. Of pictures, --pictures or fewer --scales need less; of a step, a smaller --batch-size "
             "or --patch, in another --run. What is saved is from before."
         ) from error
@@ -73,8 +73,9 @@ def train(
     Raises:
         DataError, PictureError: the pictures are missing, too few, too small or damaged.
         WeightsError: there are no weights to start from, or no backbone in its files.
-        TrainingError: `run` holds another training, the weights to start from are of another model, the backbone is
-            none that the loss needs, or there is not enough memory.
+        TrainingError: `run` holds another training, the weights to start from are of another model, or the backbone is
+            none that the loss needs.
+        TooLittleMemoryError: there is not enough for the pictures, or for a step.
         DivergedError: what is computed is not finite any more.
     """
     if threads:
