@@ -31,7 +31,7 @@ def give(net: DRRN, seed: int) -> dict[str, Tensor]:
     return given
 
 
-@pytest.mark.parametrize("shape", [(8, 72), (48, 432), (5, 5)])
+@pytest.mark.parametrize("shape", [(8, 72), (48, 432), (5, 5), (48, 36), (128, 9)])
 @pytest.mark.parametrize("size", [1e-28, 1e-12, 1.0, 1e30])
 def test_what_is_orthogonalised_has_singular_values_near_one_and_the_same_vectors(
     shape: tuple[int, int], size: float

@@ -12,6 +12,7 @@ import torch
 
 from drrn.core.config import DRRNConfig
 from drrn.data.pairs import Pair, make_pairs
+from drrn.data.patches import Pool
 from drrn.errors import DataError, TooLittleMemoryError, TrainingError
 from drrn.network.model import DRRN
 from drrn.training import checkpoint
@@ -229,15 +230,34 @@ def test_too_little_memory_is_one_sentence_and_costs_nothing_saved(
     train(tmp_path / "run", data, stop_after=3)
     with monkeypatch.context() as poor:
         poor.setattr(DRRN, "forward", Mock(side_effect=error))
-        with pytest.raises(
-            TooLittleMemoryError, match=r"Not enough memory\. Of pictures, --pictures or fewer --scales"
-        ):
+        with pytest.raises(TooLittleMemoryError, match=r"Not enough memory\. Start in another --run with a smaller"):
             train(tmp_path / "run", data)
     train(tmp_path / "run", data)
     assert left(tmp_path / "run") == left(tmp_path / "whole")
 
 
-def test_an_error_of_ours_stays_one(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DRRN, "forward", Mock(side_effect=RuntimeError("size mismatch")))
-    with pytest.raises(RuntimeError, match="size mismatch"):
+def test_too_little_memory_for_the_pictures_is_the_same_sentence(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pool, "of", Mock(side_effect=MemoryError()))
+    with pytest.raises(TooLittleMemoryError, match=r"Not enough memory\."):
         train(tmp_path / "run", data)
+
+
+@pytest.mark.parametrize("message", ["size mismatch", "CUDA error: an illegal memory access was encountered"])
+def test_another_error_stays_itself(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    monkeypatch.setattr(DRRN, "forward", Mock(side_effect=RuntimeError(message)))
+    with pytest.raises(RuntimeError, match=message):
+        train(tmp_path / "run", data)
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, data: Path) -> None:
+    how = replace(MODERN, **SIZES, epoch_steps=9)
+    train(tmp_path / "run", data, how, stop_after=3)
+    state, _ = checkpoint.load(tmp_path / "run")
+    assert state
+    filters, others = state["optimiser"]["param_groups"]
+    others["params"].append(filters["params"].pop())
+    checkpoint.save(tmp_path / "run", state)
+    with pytest.raises(TrainingError, match=r"was begun by another version of drrn\. Give another --run\."):
+        train(tmp_path / "run", data, how)

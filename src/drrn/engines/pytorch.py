@@ -90,9 +90,11 @@ def build(weights: Weights) -> DRRN:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch failed for want of memory, of which the CPU's allocator tells in words alone."""
+    """Whether torch failed for want of memory, of which the CPU's allocators tell in words alone."""
     named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    return named or (isinstance(error, RuntimeError) and "memory" in str(error).lower())
+    told = str(error).lower()
+    wanting = ("allocate memory", "not enough memory", "out of memory", "bad_alloc")
+    return named or (isinstance(error, RuntimeError) and any(words in told for words in wanting))
 
 
 def _device(name: str) -> torch.device:

@@ -17,23 +17,25 @@ class PictureConv(nn.Conv2d):
     """A convolution of a picture, which autocast leaves in the precision of its weights.
 
     What a picture that was enlarged a little lacks is a faint part of what it holds; bfloat16, of eight binary digits,
-    rounds it away. It takes next to no time.
+    rounds it away.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        kind = x.device.type
-        with torch.autocast(kind, enabled=False):
+        device = x.device.type
+        if not torch.is_autocast_enabled(device):
+            return super().forward(x)
+        with torch.autocast(device, enabled=False):
             y = super().forward(x.to(self.weight.dtype))
-        return y.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else y
+        return y.to(torch.get_autocast_dtype(device))
 
 
 class PreActivation(nn.Module):
     """(Batch norm,) ReLU, 3x3 convolution: the layer that a DRRN is made of."""
 
-    def __init__(self, channels_in: int, channels_out: int, config: DRRNConfig, kind: type[nn.Conv2d] = nn.Conv2d):
+    def __init__(self, channels_in: int, channels_out: int, config: DRRNConfig, conv: type[nn.Conv2d] = nn.Conv2d):
         super().__init__()
         self.norm = _norm(channels_in, config)
-        self.conv = _conv3x3(channels_in, channels_out, config, kind)
+        self.conv = _conv3x3(channels_in, channels_out, config, conv)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(F.relu(self.norm(x)))
@@ -43,12 +45,12 @@ class PreActivation(nn.Module):
 class RecursiveBlock(nn.Module):
     """One layer, then residual units that are all the same two convolutions (the paper's figure 3)."""
 
-    def __init__(self, channels_in: int, config: DRRNConfig, kind: type[nn.Conv2d] = nn.Conv2d):
+    def __init__(self, channels_in: int, config: DRRNConfig, conv: type[nn.Conv2d] = nn.Conv2d):
         super().__init__()
         width, units = config.width, config.units
         convolutions = min(units, 1) if config.share else units
         self.skip, self.units = config.skip, units
-        self.enter = PreActivation(channels_in, width, config, kind)
+        self.enter = PreActivation(channels_in, width, config, conv)
         # a shared convolution stands here once, and not in every unit: its tensor then has one name
         self.first = nn.ModuleList(_conv3x3(width, width, config) for _ in range(convolutions))
         self.second = nn.ModuleList(_conv3x3(width, width, config) for _ in range(convolutions))
@@ -129,8 +131,8 @@ class DRRN(nn.Module):
                     nn.init.zeros_(module.bias)
 
 
-def _conv3x3(channels_in: int, channels_out: int, config: DRRNConfig, kind: type[nn.Conv2d] = nn.Conv2d) -> nn.Conv2d:
-    return kind(channels_in, channels_out, 3, padding=1, bias=config.bias)
+def _conv3x3(channels_in: int, channels_out: int, config: DRRNConfig, conv: type[nn.Conv2d] = nn.Conv2d) -> nn.Conv2d:
+    return conv(channels_in, channels_out, 3, padding=1, bias=config.bias)
 
 
 def _norm(channels: int, config: DRRNConfig) -> nn.Module:

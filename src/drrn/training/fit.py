@@ -22,7 +22,7 @@ from drrn.core.config import DRRNConfig
 from drrn.data.pairs import Pair, unit
 from drrn.data.patches import Batch, Sampler, cut
 from drrn.engines.pytorch import build
-from drrn.errors import DivergedError
+from drrn.errors import DivergedError, TrainingError
 from drrn.network.backbone import Backbone
 from drrn.network.losses import Loss, make_loss
 from drrn.network.model import DRRN
@@ -81,7 +81,7 @@ def fit(
 
     Raises:
         DivergedError: the loss, the gradient or a weight is not finite.
-        TrainingError: no checkpoint is good.
+        TrainingError: no checkpoint is good, or it is another version's.
         DRRNError: a file can't be written.
     """
     first = fabric.is_global_zero
@@ -100,7 +100,10 @@ def fit(
     if state:
         net.load_state_dict(state["net"])
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        try:
+            optimiser.load_state_dict(state["optimiser"])
+        except ValueError as error:
+            raise TrainingError(f"{run} was begun by another version of drrn. Give another --run.") from error
         history = [Epoch(*row) for row in state["history"]]
         step, sums = state["step"], state["sums"]
         if state.get("scaler"):

@@ -30,11 +30,11 @@ from drrn.weights.store import Weights, load
 
 
 @contextmanager
-def in_memory() -> Iterator[None]:
-    """Say in one sentence that there is too little of it.
+def memory_watched() -> Iterator[None]:
+    """Make one sentence of every way in which memory ends.
 
     Raises:
-        TooLittleMemoryError: there is.
+        TooLittleMemoryError: it did.
     """
     try:
         yield
@@ -42,12 +42,12 @@ def in_memory() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise TooLittleMemoryError(
-            "Not enough memory. Of pictures, --pictures or fewer --scales need less; of a step, a smaller --batch-size "
-            "or --patch, in another --run. What is saved is from before."
+            "Not enough memory. Start in another --run with a smaller --batch-size or --patch, or fewer --pictures or "
+            "--scales."
         ) from error
 
 
-@in_memory()
+@memory_watched()
 def train(
     model: DRRNConfig,
     how: TrainConfig,
