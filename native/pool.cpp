@@ -1,13 +1,16 @@
 #include "pool.h"
 
 #include <system_error>
+#include <thread>
 
 namespace drrn {
 namespace {
 
-// Looks at the round before a thread goes to sleep: some microseconds. Layers follow each other faster than a sleeping
-// thread wakes; a thread that spun for long would take the CPU from others on a busy machine.
+// Looks before a thread goes to sleep: first some microseconds, in which it keeps its CPU, then about a millisecond, in
+// which it leaves it to whoever wants it. Layers follow each other faster than a sleeping thread wakes: one that slept
+// after each would wake when the others have done its part, and never catch up.
 constexpr int kLooks = 2000;
+constexpr int kYields = 2000;
 
 inline void breathe() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -15,6 +18,12 @@ inline void breathe() {
 #elif defined(__aarch64__)
     asm volatile("yield");
 #endif
+}
+
+template <typename Condition>
+void look(const Condition& waiting) {
+    for (int i = 0; i < kLooks && waiting(); ++i) breathe();
+    for (int i = 0; i < kYields && waiting(); ++i) std::this_thread::yield();
 }
 
 }  // namespace
@@ -48,7 +57,7 @@ void Pool::run(std::size_t parts, const std::function<void(std::size_t, std::siz
     }
     share(0, lock);
     lock.unlock();
-    for (int look = 0; look < kLooks && done_ != parts; ++look) breathe();
+    look([&] { return done_ != parts; });
     lock.lock();
     ended_.wait(lock, [this] { return done_ == parts_; });
     work_ = nullptr;
@@ -57,7 +66,7 @@ void Pool::run(std::size_t parts, const std::function<void(std::size_t, std::siz
 void Pool::serve(std::size_t thread) {
     std::size_t seen = 0;
     for (;;) {
-        for (int look = 0; look < kLooks && round_ == seen; ++look) breathe();
+        look([&] { return round_ == seen; });
         std::unique_lock<std::mutex> lock(mutex_);
         begun_.wait(lock, [&] { return round_ != seen; });
         seen = round_;
