@@ -47,8 +47,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (replace(REPORT, **SIZES, stride=12, fewest_units=1), replace(SMALL, units=4)),
         (replace(REPORT, **SIZES, stride=12), replace(SMALL, channels=3, blocks=2, skip="chain")),
         (replace(MODERN, **SIZES, epoch_steps=9, precision="bf16-mixed"), replace(SMALL, unshuffle=2)),
+        (replace(REPORT, **SIZES, stride=12, learning_rate=0.3, recycle=1), replace(SMALL, width=8)),
     ],
-    ids=["report", "paper", "modern", "batch norm", "batch norm averaged", "fewest units", "rgb", "bfloat16"],
+    ids=[
+        "report",
+        "paper",
+        "modern",
+        "batch norm",
+        "batch norm averaged",
+        "fewest units",
+        "rgb",
+        "bfloat16",
+        "recycled",
+    ],
 )
 def test_interrupted_equals_uninterrupted(tmp_path: Path, data: Path, how: TrainConfig, model: DRRNConfig) -> None:
     whole, watched = train(tmp_path / "whole", data, how, model)

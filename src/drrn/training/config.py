@@ -71,6 +71,8 @@ class TrainConfig:
     """Begin with filters of the first convolution that have a mean of 0: blind to brightness."""
     fewest_units: int = 0
     """Draw the number of units of every step between this and the model's; 0 always runs all."""
+    recycle: int = 0
+    """Epochs, from the first, after each of which features that have died get new filters."""
     ema_decay: float = 0.0
     """Share of the running average of the weights kept at each step. The average is what is validated and saved."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -91,6 +93,7 @@ class TrainConfig:
             ("halve_every", 1),
             ("warm_up", 0),
             ("fewest_units", 0),
+            ("recycle", 0),
             ("seed", 0),
             ("validation_patches", 0),
             ("sheet_every", 0),

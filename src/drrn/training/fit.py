@@ -8,6 +8,7 @@ same bytes as one that never was.
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from math import isfinite, log10
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +31,7 @@ from drrn.training import checkpoint
 from drrn.training.config import SAVE_SECONDS, TrainConfig, learning_rate
 from drrn.training.journal import Epoch, Journal, write_history
 from drrn.training.optimisers import make_optimiser
+from drrn.training.recycle import recycle
 from drrn.weights.store import Weights
 from drrn.weights.store import save as save_weights
 
@@ -181,6 +183,12 @@ def fit(
             save_weights(weights_of(average, train, card, history), run / "best.safetensors")
         if first:
             watch.epoch(history[-1], is_best)  # before it is saved: whoever is killed here is told of it again
+        if epoch < train.recycle:
+            ilr, _ = to_device(fabric, patches.batch(epoch, 0))  # the same for all processes
+            new = fresh(model, replace(train, seed=train.seed + epoch + 1)).to(fabric.device)
+            dead = recycle(net, [average] if average is not net else [], new, ilr)
+            if first and dead:
+                watch.note(f"Features that had died and begin anew: {dead}.")
         save()
         if journal:
             journal.epoch(history, time.monotonic() - began[0], time.process_time() - began[1])

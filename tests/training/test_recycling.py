@@ -1,0 +1,124 @@
+"""Features that have died: they are found, begin anew, and what the network computes stays as it was."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from drrn.core.config import DRRNConfig
+from drrn.network.model import DRRN
+from drrn.training.recycle import SELDOM, groups, recycle, shares
+from tests.training.small_training import QUICK, SMALL, pictures, train
+
+CONFIG = DRRNConfig(blocks=2, units=2, width=6, unshuffle=2)
+X = torch.rand((4, 1, 32, 32), generator=torch.Generator().manual_seed(2))
+
+
+def network(config: DRRNConfig, seed: int) -> DRRN:
+    torch.manual_seed(seed)
+    net = DRRN(config)
+    net.initialise()
+    return net.eval()
+
+
+@torch.no_grad()
+def kill(net: DRRN, feature: int) -> None:
+    """Close the ReLU of one feature in every group, as training may."""
+    for makers, _ in groups(net):
+        for maker in makers:
+            maker.weight[feature] = -maker.weight[feature].abs()
+            if maker.bias is not None:
+                maker.bias[feature] = -0.1
+
+
+def alive(net: DRRN) -> list[list[bool]]:
+    """Of each group, which features are seen often enough."""
+    lit = shares(net, X.expand(-1, net.config.channels, -1, -1))
+    return [(torch.stack([lit[conv] for conv in readers]).amax(0) >= SELDOM).tolist() for _, readers in groups(net)]
+
+
+def made_by(net: DRRN) -> list[Sequence[nn.Conv2d]]:
+    """Of each group, the convolutions that make its features."""
+    return [makers for makers, _ in groups(net)]
+
+
+def is_of(now: Tensor, then: Tensor) -> bool:
+    """Whether the filters are those, but for what they no longer heed."""
+    return bool(((now == then) | (now == 0)).all()) and bool(now.flatten(1).any(1).all())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        replace(CONFIG, share=False),
+        replace(CONFIG, bias=False),
+        replace(CONFIG, skip="chain", channels=3),
+        replace(CONFIG, skip="none"),
+        replace(CONFIG, skip="rectified", blocks=1),
+        replace(CONFIG, units=0),
+    ],
+    ids=["shared", "not shared", "no biases", "chain", "none", "rectified", "no units"],
+)
+@torch.no_grad()
+def test_dead_features_begin_anew_and_the_result_stays(config: DRRNConfig) -> None:
+    net, average, new = network(config, 4), network(config, 3), network(config, 1)
+    kill(net, 4)
+    dead = [[not lives for lives in group] for group in alive(net)]
+    assert all(group[4] for group in dead)
+    x = X.expand(-1, config.channels, -1, -1)
+    before, was = net(x), deepcopy(net)
+
+    assert recycle(net, [average], new, x) == sum(map(sum, dead))
+
+    torch.testing.assert_close(net(x), before, atol=1e-6, rtol=0)
+    for group, makers, followers, anew, old in zip(dead, *(made_by(n) for n in (net, average, new, was)), strict=True):
+        at = torch.tensor(group)
+        for maker, follower, fresh, past in zip(makers, followers, anew, old, strict=True):
+            assert is_of(maker.weight[at], fresh.weight[at])
+            assert is_of(follower.weight[at], fresh.weight[at])
+            assert is_of(maker.weight[~at], past.weight[~at])
+            assert maker.bias is None or not maker.bias[at].any()
+
+
+def test_what_a_dead_feature_gets_is_learnt_from() -> None:
+    net = network(CONFIG, 0)
+    kill(net, 4)
+    assert heard(net, 4) == 0
+    recycle(net, [], network(CONFIG, 1), X)
+    assert heard(net, 4) >= 4
+
+
+def heard(net: DRRN, feature: int) -> int:
+    """How many convolutions would learn to heed a feature."""
+    net.zero_grad()
+    net(X).square().mean().backward()
+    gradients = [reader.weight.grad for _, readers in groups(net) for reader in readers]
+    return sum(bool(gradient[:, feature].any()) for gradient in gradients if gradient is not None)
+
+
+def test_the_living_are_left_alone() -> None:
+    net = network(replace(CONFIG, blocks=1, width=3), 0)
+    assert all(map(all, alive(net)))
+    before = deepcopy(net.state_dict())
+    assert recycle(net, [], network(net.config, 1), X) == 0
+    assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
+
+
+def test_batch_norms_learn_nothing_from_being_looked_at() -> None:
+    net = network(replace(CONFIG, batch_norm=True), 0).train()
+    before = deepcopy(net.state_dict())
+    shares(net, X)
+    assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
+
+
+def test_a_training_tells_of_them_for_as_long_as_it_was_asked_to(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "pictures")
+    for epochs in (0, 1):
+        how = replace(QUICK, learning_rate=0.3, recycle=epochs)
+        _, watch = train(tmp_path / f"{epochs}", data, how, replace(SMALL, width=8))
+        assert len([note for note in watch.notes if note.startswith("Features that had died")]) == epochs
