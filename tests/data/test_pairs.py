@@ -206,6 +206,13 @@ def test_a_picture_smaller_than_the_scale_is_refused(tmp_path: Path) -> None:
     assert len(list(make_pairs([path], [3], 1))) == 1
 
 
+def test_a_scale_that_is_named_twice_gives_one_pair_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write(Picture.from_array(np.random.default_rng(0).random((12, 12, 3), np.float32)), path)
+    two, three, again = make_pairs([path], [2, 3, 2], 1)
+    assert again is two and three.scale == 3
+
+
 # --- pairs that are matched ---
 
 

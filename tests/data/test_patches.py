@@ -76,6 +76,21 @@ def test_patches_are_the_windows_of_a_loop(
     assert np.array_equal(ours[1], (np.array(hr) / 255).astype(np.float32))
 
 
+def test_a_pair_that_comes_again_is_drawn_again_and_kept_once() -> None:
+    one, other = pair_of(9, 12, seed=3), pair_of(12, 7, seed=5)
+    once = Pool.of([one, other, one])
+    copied = Pool.of([one, other, one._replace(name="copy")])
+    assert once.hr.size == copied.hr.size - one.hr.size and once.ilr.size == once.hr.size
+    assert len(grid(once, 4, 2)) == len(grid(copied, 4, 2))
+    for step in range(3):
+        batches = [
+            Sampler(pool=pool, size=4, stride=stride, batch_size=9, epoch_steps=3, augment=True, seed=0).batch(0, step)
+            for pool in (once, copied)
+            for stride in (0, 2)
+        ]
+        assert all(map(np.array_equal, batches[0], batches[2])) and all(map(np.array_equal, batches[1], batches[3]))
+
+
 # --- the turns ---
 
 

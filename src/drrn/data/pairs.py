@@ -111,15 +111,20 @@ def split(paths: Sequence[Path], share: float, seed: int) -> tuple[list[Path], l
 
 
 def make_pairs(paths: Iterable[Path], scales: Sequence[float], channels: Literal[1, 3]) -> Iterator[Pair]:
-    """Each picture at each scale: cropped, made smaller and enlarged again by MATLAB's bicubic."""
+    """Each picture at each scale: cropped, made smaller and enlarged again by MATLAB's bicubic.
+
+    A scale that is named twice gives the same pair twice.
+    """
     for path in paths:
         hr = read_levels(path, channels)
+        made: dict[float, Pair] = {}
         for scale in scales:
-            cropped = modcrop(hr, scale)
-            if 0 in cropped.shape:
-                raise DataError(f"{path} is too small for scale {scale:g}.")
-            lr = degrade(unit(cropped), scale)
-            yield pair(path.stem, scale, lr, cropped)
+            if scale not in made:
+                cropped = modcrop(hr, scale)
+                if 0 in cropped.shape:
+                    raise DataError(f"{path} is too small for scale {scale:g}.")
+                made[scale] = pair(path.stem, scale, degrade(unit(cropped), scale), cropped)
+            yield made[scale]
 
 
 def match_pairs(hr_paths: Iterable[Path], lr_folder: Path, channels: Literal[1, 3]) -> Iterator[Pair]:

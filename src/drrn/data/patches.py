@@ -30,21 +30,23 @@ class Pool:
 
     ilr: NDArray[np.float16]  # (channels, pixels of all pictures)
     hr: NDArray[np.uint8]
-    start: Index  # (pictures,), as the next two
+    start: Index  # (pictures,), as the next two; several may begin at one place
     height: Index
     width: Index
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> "Pool":
-        kept = list(pairs)
-        sizes = np.array([pair.hr.shape[1:] for pair in kept], np.int64)
-        ends = np.cumsum(sizes.prod(1))
+        """A pair that comes again is another picture with the same pixels, which are kept once."""
+        given = list(pairs)
+        kept = list({id(pair): pair for pair in given}.values())
+        ends = np.cumsum([pair.hr[0].size for pair in kept])
+        starts = {id(pair): end - pair.hr[0].size for pair, end in zip(kept, ends, strict=True)}
         return cls(
             ilr=np.concatenate([pair.ilr.reshape(len(pair.ilr), -1) for pair in kept], axis=1),
             hr=np.concatenate([pair.hr.reshape(len(pair.hr), -1) for pair in kept], axis=1),
-            start=np.concatenate([[0], ends[:-1]]),
-            height=sizes[:, 0],
-            width=sizes[:, 1],
+            start=np.array([starts[id(pair)] for pair in given], np.int64),
+            height=np.array([pair.hr.shape[1] for pair in given], np.int64),
+            width=np.array([pair.hr.shape[2] for pair in given], np.int64),
         )
 
 

@@ -17,8 +17,8 @@ class TrainConfig:
     """The report's recipe, unless told otherwise."""
 
     scales: tuple[float, ...] = (2, 3, 4)
-    """Factors that one model learns, mixed in every batch. One that is named twice is drawn, validated on and
-    kept in memory twice."""
+    """Factors that one model learns, mixed in every batch. One that is named twice is drawn and validated on twice as
+    often."""
     patch: int = 31
     """Side of a training patch, in pixels of hr."""
     stride: int = 21

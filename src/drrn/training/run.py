@@ -126,12 +126,15 @@ def train(
         return []
     if source.lr_data:
         how = replace(how, scales=scales_of(shown + learnt))
+    held_out, examples = sampler(Pool.of(shown), how, stride=how.patch), shown[:: max(len(shown) // 4, 1)][:4]
+    patches = sampler(Pool.of(learnt), how, stride=how.stride)
+    del shown, learnt  # which the pools hold
     history = fit(
         model,
         how,
-        sampler(Pool.of(learnt), how, stride=how.stride),
-        sampler(Pool.of(shown), how, stride=how.patch),
-        shown[:: max(len(shown) // 4, 1)][:4],
+        patches,
+        held_out,
+        examples,
         run,
         fabric=fabric,
         watch=watch,

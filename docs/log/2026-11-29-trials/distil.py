@@ -1,6 +1,6 @@
 """For the trials of distillation: what a teacher makes of the lr of the paper's 291 pictures, to be learnt from.
 
-From the repository's root: python docs/log/2026-11-28-trials/distil.py TEACHER runs/recipe/distil
+From the repository's root: python docs/log/2026-11-29-trials/distil.py TEACHER runs/recipe/distil
 writes lr, hr (the originals) and teacher (its enlargements), each picture once for x2, x3 and x4; of every 25th
 picture the originals into held_out, and nothing into the other two.
 """

@@ -1,4 +1,4 @@
-"""The scores of the trials, against the preset: python docs/log/2026-11-28-trials/table.py runs/recipe > scores.md"""
+"""The scores of the trials, against the preset: python docs/log/2026-11-29-trials/table.py runs/recipe > scores.md"""
 
 import json
 import sys
