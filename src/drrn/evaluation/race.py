@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 
 from drrn.core.metrics import psnr
 from drrn.data.pairs import pictures_in
@@ -38,6 +38,8 @@ Note = Callable[[str], None]
 
 PACKAGES = ("drrn", "numpy", "torch", "onnxruntime", "openvino")
 
+REST = 0.1
+"""Seconds before a lap. The threads of ONNX Runtime spin for some 40 ms after theirs, on the CPU of who comes next."""
 CONVOLUTION_SIDE = 128
 THREADED = ("native", "torch", "onnxruntime", "openvino")
 """Runners whose scaling with threads is measured."""
@@ -168,6 +170,7 @@ class Course:
                     break
                 for (contender, worker), mine in zip(ready, laps, strict=True):
                     self._tell(contender, f"lap {turn + 1} of {self.rounds}")
+                    sleep(REST)
                     mine.append(worker.lap())
             rows = [self._row(kind, contender, mine) for (contender, _), mine in zip(ready, laps, strict=True)]
             if kind == "runners":
