@@ -16,7 +16,7 @@ from drrn.training.recycle import SELDOM, groups, shares
 from drrn.weights.store import load
 
 pairs = list(make_pairs(sorted(Path("data/BSDS500/test").iterdir())[:6], [2, 3, 4], 1))
-rows = csv.writer(sys.stdout)
+rows = csv.writer(sys.stdout, lineterminator="\n")
 rows.writerow(["model", "block", "of the block", "within its units", "width"])
 for model in sys.argv[1:]:
     weights = load(model)
