@@ -82,13 +82,13 @@ def test_a_pair_that_comes_again_is_drawn_again_and_kept_once() -> None:
     copied = Pool.of([one, other, one._replace(name="copy")])
     assert once.hr.size == copied.hr.size - one.hr.size and once.ilr.size == once.hr.size
     assert len(grid(once, 4, 2)) == len(grid(copied, 4, 2))
-    for step in range(3):
-        batches = [
-            Sampler(pool=pool, size=4, stride=stride, batch_size=9, epoch_steps=3, augment=True, seed=0).batch(0, step)
+    for stride in (0, 2):
+        ours, theirs = (
+            Sampler(pool=pool, size=4, stride=stride, batch_size=9, epoch_steps=3, augment=True, seed=0)
             for pool in (once, copied)
-            for stride in (0, 2)
-        ]
-        assert all(map(np.array_equal, batches[0], batches[2])) and all(map(np.array_equal, batches[1], batches[3]))
+        )
+        for step in range(3):
+            assert all(map(np.array_equal, ours.batch(0, step), theirs.batch(0, step)))
 
 
 # --- the turns ---
