@@ -6,7 +6,7 @@ which is exact enough to learn from.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -24,6 +24,8 @@ SCALED = re.compile(r"_?x\d+(\.\d+)?$")
 
 Levels = NDArray[np.uint8]
 """(channels, H, W): rounded luma, or RGB."""
+Teach = Callable[[NDArray[np.float32], float], NDArray[np.float32]]
+"""From an ilr (channels, H, W) in [0, 1] and its scale, what is to be learnt in place of the original."""
 
 
 class Pair(NamedTuple):
@@ -110,10 +112,12 @@ def split(paths: Sequence[Path], share: float, seed: int) -> tuple[list[Path], l
     return sides
 
 
-def make_pairs(paths: Iterable[Path], scales: Sequence[float], channels: Literal[1, 3]) -> Iterator[Pair]:
+def make_pairs(
+    paths: Iterable[Path], scales: Sequence[float], channels: Literal[1, 3], teach: Teach | None = None
+) -> Iterator[Pair]:
     """Each picture at each scale: cropped, made smaller and enlarged again by MATLAB's bicubic.
 
-    A scale that is named twice gives the same pair twice.
+    A scale that is named twice gives the same pair twice. With a teacher, hr is what that makes of ilr.
     """
     for path in paths:
         hr = read_levels(path, channels)
@@ -123,12 +127,16 @@ def make_pairs(paths: Iterable[Path], scales: Sequence[float], channels: Literal
                 cropped = modcrop(hr, scale)
                 if 0 in cropped.shape:
                     raise DataError(f"{path} is too small for scale {scale:g}.")
-                made[scale] = pair(path.stem, scale, degrade(unit(cropped), scale), cropped)
+                made[scale] = pair(path.stem, scale, degrade(unit(cropped), scale), cropped, teach)
             yield made[scale]
 
 
-def match_pairs(hr_paths: Iterable[Path], lr_folder: Path, channels: Literal[1, 3]) -> Iterator[Pair]:
+def match_pairs(
+    hr_paths: Iterable[Path], lr_folder: Path, channels: Literal[1, 3], teach: Teach | None = None
+) -> Iterator[Pair]:
     """Each original with the file of its name in `lr_folder`: `a.png` with `a.png`, or `ax2.png`, `a_x2.png`.
+
+    With a teacher, hr is what that makes of ilr.
 
     Raises:
         DataError: an original has no such file, or the sizes are no enlargement.
@@ -146,10 +154,12 @@ def match_pairs(hr_paths: Iterable[Path], lr_folder: Path, channels: Literal[1, 
                 f"{path} is {hr.shape[2]}x{hr.shape[1]} and its lr {lr.shape[2]}x{lr.shape[1]}: one is no enlargement "
                 "of the other."
             )
-        yield pair(path.stem, scale, unit(lr), hr)
+        yield pair(path.stem, scale, unit(lr), hr, teach)
 
 
-def pair(name: str, scale: float, lr: NDArray[np.float32], hr: Levels) -> Pair:
+def pair(name: str, scale: float, lr: NDArray[np.float32], hr: Levels, teach: Teach | None) -> Pair:
     """`lr` (channels, h, w) in [0, 1], enlarged to the size of `hr`."""
     ilr = imresize(lr, *hr.shape[1:])
+    if teach:
+        hr = levels(teach(ilr, scale)).astype(np.uint8)
     return Pair(name, scale, lr.astype(np.float16), ilr.astype(np.float16), hr)

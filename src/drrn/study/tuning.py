@@ -34,6 +34,7 @@ from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import best
+from drrn.training.given import backbone_of, pictures_of, seen_through, teacher_of
 from drrn.training.journal import Epoch
 
 STATES = {
@@ -119,7 +120,7 @@ def tune(
                     history = room.train(
                         network,
                         recipe,
-                        room.seen_through(source, recipe.loss),
+                        seen_through(source, recipe.loss),
                         folder,
                         watch=look,
                         command=command,
@@ -213,14 +214,15 @@ def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) ->
 
     Raises:
         DataError: pictures are missing or too few.
-        WeightsError, TrainingError: a backbone is missing, or none that a loss needs.
+        WeightsError, TrainingError: a backbone is missing, or none that a loss needs; or a teacher is, or can't teach.
     """
     backbone = None
     for loss in space.losses:
-        backbone = room.backbone_of(replace(how, loss=loss), room.seen_through(source, loss)) or backbone
+        backbone = backbone_of(replace(how, loss=loss), seen_through(source, loss)) or backbone
     if backbone is None:
-        room.backbone_of(replace(how, loss=space.losses[0]), source)  # which refuses one that no loss needs
-    about = room.describe(model, how, source, None, backbone, *room.pictures_of(how, source))
+        backbone_of(replace(how, loss=space.losses[0]), source)  # which refuses one that no loss needs
+    teacher = teacher_of(model, how, source)
+    about = room.describe(model, how, source, None, teacher, backbone, *pictures_of(how, source))
     data = {name: digest for name, digest in about["data"].items() if name.endswith("sha256")}  # folders have any name
     return {
         "model": {name: value for name, value in about["model"].items() if name not in VARIED},

@@ -23,9 +23,10 @@ from drrn.study.experiments import Budget, Experiment
 from drrn.study.result import HELD_OUT, NAME, Result, Version, from_json, to_json, to_text
 from drrn.training.config import Source
 from drrn.training.fit import Watch
+from drrn.training.given import seen_through
 from drrn.training.gradients import gradients_at_end, gradients_at_start
 from drrn.training.journal import read_history, read_times
-from drrn.training.run import about_run, seen_through, train
+from drrn.training.run import about_run, train
 from drrn.upscaling.upscaler import Upscaler
 
 EXAMPLES = 3

@@ -143,6 +143,9 @@ class Source:
     """Pictures to use of `data`, spread evenly over those that are there; 0 for all."""
     start: str | None = None
     """A packaged model or a weights file to start from, instead of random weights: fine-tuning."""
+    teacher: str | None = None
+    """A packaged model or a weights file whose enlargements are learnt, instead of the originals: distillation.
+    Validation stays with the originals."""
     backbone: tuple[Path, ...] = ()
     """A VGG that the losses vgg and lpips see through, as torchvision's .pth or in .safetensors; LPIPS's linear
     weights may follow."""

@@ -16,17 +16,16 @@ from lightning_fabric import Fabric
 
 from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
-from drrn.core.loss import terms
-from drrn.data.pairs import Pair, label, make_pairs, match_pairs, pictures_in, split, spread
+from drrn.data.pairs import Pair, Teach, label, make_pairs, match_pairs, pictures_in
 from drrn.data.patches import Pool, Sampler
 from drrn.engines.pytorch import is_out_of_memory
-from drrn.errors import DataError, TooLittleMemoryError, TrainingError
-from drrn.network.backbone import SMALLEST, Backbone, read_backbone
-from drrn.network.losses import SEEING
+from drrn.errors import TooLittleMemoryError, TrainingError
+from drrn.network.backbone import Backbone
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import Watch, fit, together
+from drrn.training.given import backbone_of, pictures_of, scales_of, start_of, teacher_of, teaching
 from drrn.training.journal import Epoch
-from drrn.weights.store import Weights, load
+from drrn.weights.store import Weights
 
 
 @contextmanager
@@ -72,9 +71,9 @@ def train(
 
     Raises:
         DataError, PictureError: the pictures are missing, too few, too small or damaged.
-        WeightsError: there are no weights to start from, or no backbone in its files.
-        TrainingError: `run` holds another training, the weights to start from are of another model, or the backbone is
-            none that the loss needs.
+        WeightsError: there are no weights to start or to learn from, or no backbone in its files.
+        TrainingError: `run` holds another training, the weights to start from are of another model, those to learn from
+            can't teach this one, or the backbone is none that the loss needs.
         TooLittleMemoryError: there is not enough for the pictures, or for a step.
         DivergedError: what is computed is not finite any more.
     """
@@ -82,6 +81,7 @@ def train(
         torch.set_num_threads(threads)
     model, start = start_of(model, source)
     backbone = backbone_of(how, source)
+    teacher = teacher_of(model, how, source)
     if how.fewest_units > model.units or (how.fewest_units and (not model.share or model.batch_norm)):
         raise TrainingError(
             f"Between {how.fewest_units} and {model.units} units can't be drawn. Give --fewest-units at most the "
@@ -104,7 +104,7 @@ def train(
             run.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(f"{run} can't be made a folder: {error.strerror or error}.") from error
-        about = open_run(run, describe(model, how, source, start, backbone, paths, validating), command)
+        about = open_run(run, describe(model, how, source, start, teacher, backbone, paths, validating), command)
         for left in run.rglob(".drrn-????????????.*"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         watch.note(f"{len(paths)} pictures to learn from, {len(validating)} to validate on, in {run}")
@@ -113,14 +113,17 @@ def train(
     fabric.barrier()
     about = about_run(run)
 
-    def pairs(of: Sequence[Path]) -> list[Pair]:
+    def pairs(of: Sequence[Path], teach: Teach | None = None) -> list[Pair]:
         if source.lr_data:
-            made = match_pairs(of, source.lr_data, model.channels)
+            made = match_pairs(of, source.lr_data, model.channels, teach)
         else:
-            made = make_pairs(of, how.scales, model.channels)
+            made = make_pairs(of, how.scales, model.channels, teach)
         return list(takewhile(lambda _: not stopped(), made))
 
-    shown, learnt = pairs(validating), pairs(paths)
+    shown = pairs(validating)
+    if teacher and fabric.is_global_zero:
+        watch.note(f"first, {source.teacher} enlarges them: that is learnt")
+    learnt = pairs(paths, teaching(teacher, str(fabric.device), threads) if teacher else None)
     if together(fabric, [float(stopped())]).item():
         part(fabric)
         return []
@@ -157,30 +160,6 @@ def part(fabric: Fabric) -> None:
         torch.distributed.destroy_process_group()
 
 
-def pictures_of(how: TrainConfig, source: Source) -> tuple[list[Path], list[Path]]:
-    """The pictures to learn from and those to validate on.
-
-    Raises:
-        DataError: a folder is missing or empty, or there are too few to split.
-    """
-    paths = spread(pictures_in(source.data), source.pictures)
-    if source.validation_data:
-        return paths, pictures_in(source.validation_data)
-    return split(paths, how.validation, how.seed)
-
-
-def scales_of(pairs: Sequence[Pair]) -> tuple[float, ...]:
-    """The scales of pairs that were given, to a tenth: sides that are no multiple of it blur them.
-
-    Raises:
-        DataError: they are no scales to train for.
-    """
-    scales = tuple(sorted({round(pair.scale, 1) for pair in pairs}))
-    if not all(1 < scale <= 8 for scale in scales):
-        raise DataError(f"The lr are {', '.join(f'{scale:g}' for scale in scales)} times smaller. Expected 1.1 to 8.")
-    return scales
-
-
 def sampler(pool: Pool, how: TrainConfig, stride: int) -> Sampler:
     return Sampler(
         pool=pool,
@@ -193,54 +172,12 @@ def sampler(pool: Pool, how: TrainConfig, stride: int) -> Sampler:
     )
 
 
-def start_of(model: DRRNConfig, source: Source) -> tuple[DRRNConfig, Weights | None]:
-    """The model to train, which is that of the weights to start from where none else was asked for, and these.
-
-    Raises:
-        WeightsError: there are no such weights.
-        TrainingError: they are of another model.
-    """
-    if source.start is None:
-        return model, None
-    start = load(source.start)
-    if model not in (DRRNConfig(), start.config):
-        ours, theirs = model.to_dict(), start.config.to_dict()
-        odd = ", ".join(f"{key} = {theirs[key]}" for key in ours if ours[key] != theirs[key])
-        raise TrainingError(f"{source.start} is of another model, with {odd}. Leave out the options of the model.")
-    return start.config, start
-
-
-def seen_through(source: Source, loss: str) -> Source:
-    """`source` without the backbone that `loss` does not need."""
-    return source if any(name in SEEING for _, name in terms(loss)) else replace(source, backbone=())
-
-
-def backbone_of(how: TrainConfig, source: Source) -> Backbone | None:
-    """What the loss sees through.
-
-    Raises:
-        WeightsError: a file is missing, or is no backbone.
-        TrainingError: there is one and the loss needs none, or the other way round; or the patches are too small.
-    """
-    needing = [name for _, name in terms(how.loss) if name in SEEING]
-    if not needing and not source.backbone:
-        return None
-    if not needing:
-        raise TrainingError(
-            f"--loss {how.loss} needs no backbone. Leave out --backbone, or give {' or '.join(SEEING)}."
-        )
-    if not source.backbone:
-        raise TrainingError(f"--loss {how.loss} needs a backbone. Give a VGG: --backbone vgg16.pth.")
-    if how.patch < SMALLEST:
-        raise TrainingError(f"--loss {how.loss} needs patches of at least {SMALLEST} pixels. Give a larger --patch.")
-    return read_backbone(source.backbone)
-
-
 def describe(
     model: DRRNConfig,
     how: TrainConfig,
     source: Source,
     start: Weights | None,
+    teacher: Weights | None,
     backbone: Backbone | None,
     paths: Sequence[Path],
     validating: Sequence[Path],
@@ -259,6 +196,7 @@ def describe(
             "validation_sha256": _digest(validating),
             "lr": label(source.lr_data) if source.lr_data else "MATLAB's bicubic (drrn.core.resize)",
             "start_sha256": sha256(tensors).hexdigest() if start else None,
+            "teacher_sha256": teacher.digest() if teacher else None,
             "backbone_sha256": backbone.digest if backbone else None,
             "lr_sha256": _digest(pictures_in([source.lr_data])) if source.lr_data else None,
         },

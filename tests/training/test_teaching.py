@@ -1,0 +1,79 @@
+"""A training can learn from what trained weights make of its pictures, in place of the originals."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drrn.core.config import DRRNConfig
+from drrn.errors import TrainingError, WeightsError
+from drrn.weights import store
+from tests.small_weights import small_weights
+from tests.training.small_training import QUICK, SMALL, left, pictures, train
+
+STILL = replace(QUICK, epochs=1, patch=40, stride=40, batch_size=5, learning_rate=1e-12)
+"""One step, which sees the pictures whole, or nearly so, as their teacher did."""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return pictures(tmp_path / "pictures", width=40)
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    path = tmp_path / "teacher.safetensors"
+    store.save(small_weights(width=4, gain=0.2), path)
+    return path
+
+
+def test_what_is_learnt_is_what_the_teacher_makes(tmp_path: Path, data: Path, teacher: Path) -> None:
+    (alone,), _ = train(tmp_path / "alone", data, STILL, DRRNConfig(), start=str(teacher))
+    (taught,), watch = train(tmp_path / "taught", data, STILL, DRRNConfig(), start=str(teacher), teacher=str(teacher))
+    assert taught.train_loss < alone.train_loss / 100, "what it makes itself, rounded and clipped"
+    assert taught.val_loss == alone.val_loss, "validation stays with the originals"
+    assert any(str(teacher) in note for note in watch.notes)
+
+
+def test_pairs_that_are_given_are_taught_too(tmp_path: Path, data: Path, teacher: Path) -> None:
+    lr = pictures(tmp_path / "lr", height=20, width=20)
+    given = partial(train, data=data, how=STILL, model=DRRNConfig(), start=str(teacher), lr_data=lr)
+    ((alone,), _), ((taught,), _) = given(tmp_path / "alone"), given(tmp_path / "taught", teacher=str(teacher))
+    assert taught.train_loss < alone.train_loss / 100
+
+
+def test_stopped_and_resumed_it_learns_the_same(tmp_path: Path, data: Path, teacher: Path) -> None:
+    how = replace(QUICK, epochs=2, epoch_steps=4)
+    train(tmp_path / "whole", data, how, teacher=str(teacher))
+    train(tmp_path / "parts", data, how, stop_after=6, teacher=str(teacher))
+    train(tmp_path / "parts", data, how, teacher=str(teacher))
+    assert left(tmp_path / "whole") == left(tmp_path / "parts")
+    train(tmp_path / "alone", data, how)
+    alone, taught = (store.load(tmp_path / run / "best.safetensors") for run in ("alone", "whole"))
+    assert not all(np.array_equal(alone.tensors[name], taught.tensors[name]) for name in alone.tensors)
+
+
+def test_another_teacher_is_another_training(tmp_path: Path, data: Path, teacher: Path) -> None:
+    train(tmp_path / "run", data, STILL, teacher=str(teacher))
+    about = json.loads((tmp_path / "run/config.json").read_text())
+    assert about["data"]["teacher_sha256"] == store.load(teacher).digest()
+    with pytest.raises(TrainingError, match="teacher_sha256"):
+        train(tmp_path / "run", data, STILL)
+
+
+def test_who_cannot_teach_is_refused(tmp_path: Path, data: Path, teacher: Path) -> None:
+    with pytest.raises(TrainingError, match=r"channels = 1 and can't teach a model with channels = 3\. Give another"):
+        train(tmp_path / "run", data, STILL, replace(SMALL, channels=3), teacher=str(teacher))
+    with pytest.raises(
+        TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), and can't teach it"
+    ):
+        train(tmp_path / "run", data, replace(STILL, scales=(2, 5)), teacher=str(teacher))
+    with pytest.raises(WeightsError, match="No weights named 'absent'"):
+        train(tmp_path / "run", data, STILL, teacher="absent")
+    assert not (tmp_path / "run").exists()
+    lr = pictures(tmp_path / "lr", height=8, width=8)
+    with pytest.raises(TrainingError, match=r"x5 is outside .* Give another --teacher, or other --scales\."):
+        train(tmp_path / "run", data, STILL, teacher=str(teacher), lr_data=lr)
