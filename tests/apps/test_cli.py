@@ -166,7 +166,7 @@ BAD = [
     (["cut.jpg"], "cut.jpg"),
     (["absent.png"], "There is no file absent.png"),
     (["folder"], "folder is a folder"),
-    (["photo.png", "-s", "0"], "A scale must be above 1 and at most 4, got 0."),
+    (["photo.png", "-s", "0"], "A scale must be above 1 and at most 8, got 0."),
     (["photo.png", "-s", "nan"], "got nan"),
     (["photo.png", "-s", "9"], "got 9"),
     (["photo.png", "-s", "2", "--size", "40x30"], "can't both be given"),

@@ -65,8 +65,8 @@ def test_nothing_is_overwritten_without_being_told(here: Path, capsys: pytest.Ca
 BAD = [
     (["tiny.pth"], "tiny.pth must end in .onnx."),
     (["folder/tiny.onnx"], "folder/tiny.onnx can't be written: No such file or directory."),
-    (["tiny.onnx", "--scale", "1"], "A scale must be above 1 and at most 4, got 1."),
-    (["tiny.onnx", "--scale", "nan"], "A scale must be above 1 and at most 4, got nan."),
+    (["tiny.onnx", "--scale", "1"], "A scale must be above 1 and at most 8, got 1."),
+    (["tiny.onnx", "--scale", "nan"], "A scale must be above 1 and at most 8, got nan."),
     (["tiny.onnx", "--units", "3"], "tiny can't run 3 units: trained for 1 to 2 units."),
 ]
 

@@ -15,7 +15,7 @@ from drrn.evaluation.drawings import DRAWINGS, SHRUNK
 from drrn.evaluation.robustness import SPOILT, robustness
 from drrn.media.files import write
 from drrn.media.picture import Picture
-from drrn.upscaling.upscaler import MAX_SCALE, Upscaler
+from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from drrn.weights.store import Weights
 from tests.small_weights import small_weights
@@ -53,7 +53,7 @@ def test_all_folders_are_scored_and_the_rest_is_of_the_first(found: Character) -
     assert [point.scale for point in found.curve] == list(CURVE)
     assert [(row.units, row.scale) for row in found.units] == [(u, s) for u in (1, 2) for s in (2, 3, 4)]
     assert {row.pictures for row in found.scores} == {2}
-    assert min(CURVE) == 1.2 and max(CURVE) == MAX_SCALE
+    assert min(CURVE) == 1.2 and max(CURVE) == 4.5
 
 
 def test_it_is_the_same_wherever_it_is_said_twice(found: Character) -> None:

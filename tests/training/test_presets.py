@@ -87,7 +87,8 @@ def table() -> str:
 def trained(name: str) -> str:
     if name in store.names():
         card = store.load(name).card
-        return f"**packaged**: epoch {epoch(card)}" + (", from trained weights" if "start" in card else "")
+        how = (", from trained weights" if "start" in card else "") + (", taught" if card["data"]["teacher_sha256"] else "")
+        return f"**packaged**: epoch {epoch(card)}{how}"
     with (TRIED / f"{name}.csv").open() as file:
         rows = list(csv.DictReader(file))
     first, last = (float(row["val_psnr"]) for row in (rows[0], rows[-1]))

@@ -57,7 +57,7 @@ def test_strips_equal_the_whole_to_the_bit(engine: EngineName, fields: dict[str,
     upscaler = Upscaler(small_weights(**fields), engine=engine, threads=1)
     sizes = [(1, 9), (11, 1), (37, 41)] if engine == "native" else [(20, 41)]
     for height, width in sizes:
-        for larger in [(1.3, 1.3), (2, 2), (3, 3), (4, 4), (1, 2.5), (3.7, 1.1)]:
+        for larger in [(1.3, 1.3), (2, 2), (3, 3), (4, 4), (8, 4.5), (1, 2.5), (3.7, 1.1)]:
             size = max(int(height * larger[0]), height + 1), max(int(width * larger[1]), width)
             bits: Literal[8, 16] = 8 if larger[0] in (2, 4) else 16
             for name, array in arrays(height, width, bits):

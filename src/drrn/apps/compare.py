@@ -33,7 +33,7 @@ def compare(
     Args:
         originals: Pictures to be met again.
         output: The picture to write.
-        scale: How much smaller, above 1 and at most 4.
+        scale: How much smaller, above 1 and at most 8.
         models: Packaged models or weights files.
         crop: The part to show, in pixels of the original: 160x120+200+40 is 160 wide, from column 200 and row 40. Any
             number of one picture; of several one each, in their order.

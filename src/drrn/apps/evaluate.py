@@ -26,7 +26,7 @@ def evaluate(
     Args:
         models: Packaged names or weights files.
         data: Folders of original pictures: Set5, Set14, BSD100, your own.
-        scales: Factors, above 1 and at most 4.
+        scales: Factors, above 1 and at most 8.
         markdown: Write the table here.
         json: Write every score of every picture here.
         units: Residual units to run, for models trained with several.

@@ -26,7 +26,7 @@ def export(
     Args:
         output: The file to write, ending in .onnx.
         model: A packaged model (`drrn models list`) or a weights file.
-        scale: How many times larger, above 1 and at most 4, to have the enlargement inside.
+        scale: How many times larger, above 1 and at most 8, to have the enlargement inside.
         units: Residual units to run, for models trained with several: fewer are faster.
         overwrite: Replace the output where it exists.
     """

@@ -66,7 +66,7 @@ def upscale(
         pictures: Picture files, or folders of them; - is stdin.
         output: A file, or for several pictures a folder; - is stdout. Beside each picture where none is given. For
             folders it must be another folder, where a second run does only what is missing or stale.
-        scale: How many times larger, above 1 and at most 4. 2 where no size is given either.
+        scale: How many times larger, above 1 and at most 8. 2 where no size is given either.
         size: How large instead, in pixels: 1920x1080, 1920x or x1080.
         model: A packaged model (`drrn models list`) or a weights file; or auto, for each picture the best packaged one
             that is expected to be done within the --budget, and the fastest where none is.

@@ -18,8 +18,8 @@ from drrn.evaluation.robustness import Robustness, robustness
 from drrn.upscaling.upscaler import Upscaler
 
 SCALES: Final = (2.0, 3.0, 4.0)
-CURVE: Final = tuple(round(1.2 + step / 5, 1) for step in range(15))
-"""Up to the largest that an `Upscaler` takes: what nobody can ask for is not measured."""
+CURVE: Final = (*(round(1.2 + step / 5, 1) for step in range(15)), 4.5)
+"""What the packaged models were trained for, and a step beyond."""
 Note = Callable[[str], None]
 
 

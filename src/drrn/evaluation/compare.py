@@ -32,7 +32,7 @@ def compare(
 
     Args:
         original: its alpha is left out.
-        scale: above 1 and at most 4.
+        scale: above 1 and at most 8.
         windows: the parts to show.
 
     Raises:
