@@ -1,4 +1,4 @@
-"""The scores of the trials, against the preset: python docs/log/2026-11-29-trials/table.py runs/recipe > scores.md"""
+"""The scores of trials, against one: python docs/log/2026-11-29-trials/table.py runs/recipe preset > scores.md"""
 
 import json
 import sys
@@ -9,8 +9,8 @@ found = {}
 for path in Path(sys.argv[1]).glob("*/scores.json"):
     rows = [row for row in json.loads(path.read_text()) if row["model"] == "best"]
     found[path.parent.name] = [row["psnr"] for row in sorted(rows, key=lambda row: row["scale"])]
-preset = mean(found["preset"])
-lines = ["| trial | x2 | x3 | x4 | against the preset |", "| --- | ---: | ---: | ---: | ---: |"]
+base = mean(found[sys.argv[2]])
+lines = [f"| trial | x2 | x3 | x4 | against {sys.argv[2]} |", "| --- | ---: | ---: | ---: | ---: |"]
 for name, scores in sorted(found.items(), key=lambda item: -mean(item[1])):
-    lines.append(f"| {name} | {' | '.join(f'{psnr:.2f}' for psnr in scores)} | {mean(scores) - preset:+.3f} |")
+    lines.append(f"| {name} | {' | '.join(f'{psnr:.2f}' for psnr in scores)} | {mean(scores) - base:+.3f} |")
 sys.stdout.write("\n".join([*lines, ""]))
