@@ -87,7 +87,7 @@ def table() -> str:
 def trained(name: str) -> str:
     if name in store.names():
         card = store.load(name).card
-        how = (", from trained weights" if "start" in card else "") + (", taught" if card["data"]["teacher_sha256"] else "")
+        how = (", from trained weights" if "start" in card else "") + (", taught" if card["data"].get("teacher_sha256") else "")
         return f"**packaged**: epoch {epoch(card)}{how}"
     with (TRIED / f"{name}.csv").open() as file:
         rows = list(csv.DictReader(file))
