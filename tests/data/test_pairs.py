@@ -42,8 +42,8 @@ def near(half: NDArray[np.float16], exact: NDArray[Any]) -> None:
     assert (np.abs(half - exact.astype(np.float64)) <= np.where(exact > 1, 2**-11, 2**-12) + 1e-6).all()
 
 
-def darker(ilr: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-    return ilr / np.float32(scale)
+def darker(lr: NDArray[np.float32], scale: float, size: tuple[int, int]) -> NDArray[np.float32]:
+    return imresize(lr, size[1], size[0]) / np.float32(scale)
 
 
 # --- reading ---
@@ -217,7 +217,7 @@ def test_a_scale_that_is_named_twice_gives_one_pair_twice(tmp_path: Path) -> Non
     assert again is two and three.scale == 3
 
 
-def test_a_teacher_makes_hr_of_ilr(tmp_path: Path) -> None:
+def test_a_teacher_makes_hr_of_lr(tmp_path: Path) -> None:
     path = put(smooth(12, 18), tmp_path / "a.png")
     original, enlarged = (list(make_pairs([path], [2, 3], 3, teach)) for teach in (None, darker))
     for before, after in zip(original, enlarged, strict=True):
@@ -263,7 +263,7 @@ def test_no_lr_is_taken_for_anothers(tmp_path: Path, names: list[str], suffix: s
         assert pair.hr.max() == value and np.allclose(pair.ilr, value / 255, atol=1e-3), pair.name
 
 
-def test_a_teacher_makes_hr_of_the_ilr_of_a_partner(tmp_path: Path) -> None:
+def test_a_teacher_makes_hr_of_a_partner(tmp_path: Path) -> None:
     original = put(smooth(12, 16), tmp_path / "hr/a.png")
     put(smooth(6, 8), tmp_path / "lr/a.png")
     (found,) = match_pairs([original], tmp_path / "lr", 3, darker)

@@ -130,7 +130,7 @@ MODELS = [{}, {"channels": 3}, {"unshuffle": 2, "skip": "chain"}, {"unshuffle": 
 
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
-@pytest.mark.parametrize("scale", [2, 3, 4, 1.5, 1.1, 2.718])
+@pytest.mark.parametrize("scale", [2, 3, 4, 8, 1.5, 1.1, 2.718])
 def test_the_self_contained_file_is_what_drrn_upscale_does(fields: dict[str, Any], scale: float) -> None:
     weights = small_weights(**fields)
     proto, upscaler = picture_model(weights, scale), Upscaler(weights, threads=1)
@@ -153,7 +153,7 @@ def test_a_batch_is_each_picture_on_its_own() -> None:
 
 
 @settings(max_examples=40)
-@given(st.integers(1, 3000), st.floats(1, 4))
+@given(st.integers(1, 3000), st.floats(1, 8))
 def test_sides_are_rounded_as_upscale_rounds_them(side: int, scale: float) -> None:
     made = run(picture_model(small_weights(units=0, width=1), scale), noise(1, 1, side, 3))
     assert made.shape == (1, int(scale + 0.5), int(side * scale + 0.5), 3)

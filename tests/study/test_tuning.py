@@ -29,6 +29,7 @@ from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import REPORT
 from drrn.training.journal import Epoch
+from drrn.weights import store
 from tests.training.small_training import pictures
 
 SMALL = shlex.split(
@@ -328,10 +329,17 @@ def test_another_search_is_refused(here: Path, capsys: pytest.CaptureFixture[str
         (["--units", "1", "3"], "search.units = [1, 2], now it is [1, 3]."),
         (["--channels", "3"], "model.channels = 1, now it is 3."),
         (["--validation-data", "photos"], "data.sha256 = "),
+        (["--teacher", "small"], "data.teacher_sha256 = None, now it is "),
     ]:
         assert search("run", *words) == 2
         assert f"drrn: The search has {named}" in last_line(capsys)
     assert len(table("run")) == 1
+
+
+def test_trials_can_have_a_teacher(here: Path) -> None:
+    assert search("run", "--teacher", "small", trials=1) == 0
+    about = json.loads(next(Path("run").rglob("config.json")).read_text())
+    assert about["data"]["teacher_sha256"] == store.load("small").digest()
 
 
 BAD = [
@@ -340,6 +348,8 @@ BAD = [
     (["--fewest-units", "2"], "--fewest-units 2 is more than the least of --units, 1."),
     (["--losses", "l1", "vgg"], "--loss vgg needs a backbone."),
     (["--losses", "l1", "--backbone", "vgg.pth"], "--loss l1 needs no backbone."),
+    (["--teacher", "absent"], "No weights named 'absent'"),
+    (["--teacher", "small", "--channels", "3"], "small has channels = 1 and can't teach"),
     (["--storage", "warp://x"], "The --storage of trials can't be used: "),
     (["--storage", "sqlite:///photos/0.png"], "The --storage of trials can't be used: "),
     (["--run", "photos/0.png"], "photos/0.png can't be made a folder"),

@@ -44,6 +44,10 @@ class Onlooker:
     losses: list[float] = field(default_factory=list)
     rows: list[tuple[Epoch, bool]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    enlarged: list[tuple[int, int]] = field(default_factory=list)
+
+    def taught(self, number: int, count: int) -> None:
+        self.enlarged.append((number, count))
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         self.steps += 1

@@ -87,8 +87,9 @@ def table() -> str:
 def trained(name: str) -> str:
     if name in store.names():
         card = store.load(name).card
-        how = (", from trained weights" if "start" in card else "") + (", taught" if card["data"].get("teacher_sha256") else "")
-        return f"**packaged**: epoch {epoch(card)}{how}"
+        started = ", from trained weights" if "start" in card else ""
+        taught = ", taught by another" if card["data"].get("teacher_sha256") else ""
+        return f"**packaged**: epoch {epoch(card)}{started}{taught}"
     with (TRIED / f"{name}.csv").open() as file:
         rows = list(csv.DictReader(file))
     first, last = (float(row["val_psnr"]) for row in (rows[0], rows[-1]))

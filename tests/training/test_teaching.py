@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from drrn.core.config import DRRNConfig
-from drrn.errors import TrainingError, WeightsError
+from drrn.errors import EngineError, TrainingError, WeightsError
+from drrn.media.picture import Picture
+from drrn.training.given import teaching
+from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights
-from tests.training.small_training import QUICK, SMALL, left, pictures, train
+from tests.training.small_training import QUICK, SMALL, Onlooker, left, pictures, train
 
 STILL = replace(QUICK, epochs=1, patch=40, stride=40, batch_size=5, learning_rate=1e-12)
-"""One step, which sees the pictures whole, or nearly so, as their teacher did."""
+"""One step, which sees the pictures whole, as their teacher did."""
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def test_what_is_learnt_is_what_the_teacher_makes(tmp_path: Path, data: Path, te
     (taught,), watch = train(tmp_path / "taught", data, STILL, DRRNConfig(), start=str(teacher), teacher=str(teacher))
     assert taught.train_loss < alone.train_loss / 100, "what it makes itself, rounded and clipped"
     assert taught.val_loss == alone.val_loss, "validation stays with the originals"
-    assert any(str(teacher) in note for note in watch.notes)
+    assert watch.enlarged == [(number, 5) for number in range(1, 6)]
 
 
 def test_pairs_that_are_given_are_taught_too(tmp_path: Path, data: Path, teacher: Path) -> None:
@@ -60,20 +63,45 @@ def test_another_teacher_is_another_training(tmp_path: Path, data: Path, teacher
     train(tmp_path / "run", data, STILL, teacher=str(teacher))
     about = json.loads((tmp_path / "run/config.json").read_text())
     assert about["data"]["teacher_sha256"] == store.load(teacher).digest()
-    with pytest.raises(TrainingError, match="teacher_sha256"):
-        train(tmp_path / "run", data, STILL)
+    store.save(small_weights(seed=1, width=4, gain=0.2), teacher)
+    for another in (str(teacher), None):
+        with pytest.raises(TrainingError, match="teacher_sha256"):
+            train(tmp_path / "run", data, STILL, teacher=another)
+
+
+def test_a_stop_while_it_teaches_is_heeded(
+    tmp_path: Path, data: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Onlooker, "is_impatient", lambda self: len(self.enlarged) >= 2)
+    history, watch = train(tmp_path / "run", data, STILL, teacher=str(teacher))
+    assert (history, watch.steps, len(watch.enlarged)) == ([], 0, 2)
+    monkeypatch.undo()
+    assert len(train(tmp_path / "run", data, STILL, teacher=str(teacher))[0]) == 1
+
+
+def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes(tmp_path: Path) -> None:
+    weights = small_weights(channels=3, gain=0.2)
+    lr = np.random.default_rng(0).random((3, 7, 9), np.float32)
+    for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a grey one stays grey
+        made = teaching(weights, "cpu", 1, lambda number: None)(planes, 2, (18, 14))
+        picture = Picture(pixels=planes.transpose(1, 2, 0))
+        assert np.array_equal(made, Upscaler(weights, device="cpu").upscale(picture, 2).pixels.transpose(2, 0, 1))
+
+
+def test_a_teacher_that_makes_no_numbers_teaches_nothing(tmp_path: Path, data: Path, teacher: Path) -> None:
+    store.save(small_weights(width=4, gain=1e30), teacher)
+    with pytest.raises(EngineError):
+        train(tmp_path / "run", data, STILL, teacher=str(teacher))
 
 
 def test_who_cannot_teach_is_refused(tmp_path: Path, data: Path, teacher: Path) -> None:
     with pytest.raises(TrainingError, match=r"channels = 1 and can't teach a model with channels = 3\. Give another"):
         train(tmp_path / "run", data, STILL, replace(SMALL, channels=3), teacher=str(teacher))
-    with pytest.raises(
-        TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), and can't teach it"
-    ):
+    with pytest.raises(TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), and so can't be"):
         train(tmp_path / "run", data, replace(STILL, scales=(2, 5)), teacher=str(teacher))
     with pytest.raises(WeightsError, match="No weights named 'absent'"):
         train(tmp_path / "run", data, STILL, teacher="absent")
     assert not (tmp_path / "run").exists()
     lr = pictures(tmp_path / "lr", height=8, width=8)
-    with pytest.raises(TrainingError, match=r"x5 is outside .* Give another --teacher, or other --scales\."):
+    with pytest.raises(TrainingError, match=r"x5 is outside .* Give another --teacher, or other scales\."):
         train(tmp_path / "run", data, STILL, teacher=str(teacher), lr_data=lr)

@@ -168,7 +168,7 @@ def test_an_estimate_knows_of_the_eight() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("eight", [False, True])
-@pytest.mark.parametrize("scale", [1.1, 2, 4])
+@pytest.mark.parametrize("scale", [1.1, 2, 4, 8])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_an_enlargement_takes_no_more_memory_than_was_said(
     channels: int, eight: bool, scale: float, alpha: bool

@@ -172,6 +172,7 @@ def test_sizes() -> None:
     assert target_size(640, 480, None, (1920, None)) == (1920, 1440)
     assert target_size(640, 480, None, (None, 1080)) == (1440, 1080)
     assert target_size(640, 480, None, (1000, 1000)) == (1000, 1000)
+    assert target_size(640, 480, 8, None) == target_size(640, 480, None, (5120, 3840)) == (5120, 3840)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (639, 960), (5121, 480), (None, 4000)])

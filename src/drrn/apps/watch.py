@@ -35,6 +35,9 @@ class Show:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
+    def taught(self, number: int, count: int) -> None:
+        self.progress.update(self.bar, total=count, completed=number, description="teaching")
+
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         done = epoch * steps + step
         self.progress.update(

@@ -1,8 +1,8 @@
 """Pairs of an original and its interpolated lr, from a folder of originals or from two folders.
 
-Grey levels stay what they are in the files, 8 bits: hr is exact in them. The ilr is not rounded in the protocol; half
-precision keeps it to 0.06 of a level at most (1/4096 just below white), and to twice that where it overshoots white,
-which is exact enough to learn from.
+Grey levels stay what they are in the files, 8 bits: hr is exact in them, unless a teacher makes it. The ilr is not
+rounded in the protocol; half precision keeps it to 0.06 of a level at most (1/4096 just below white), and to twice that
+where it overshoots white, which is exact enough to learn from.
 """
 
 import re
@@ -24,8 +24,9 @@ SCALED = re.compile(r"_?x\d+(\.\d+)?$")
 
 Levels = NDArray[np.uint8]
 """(channels, H, W): rounded luma, or RGB."""
-Teach = Callable[[NDArray[np.float32], float], NDArray[np.float32]]
-"""From an ilr (channels, H, W) in [0, 1] and its scale, what is to be learnt in place of the original."""
+Teach = Callable[[NDArray[np.float32], float, tuple[int, int]], NDArray[np.float32]]
+"""From an lr (channels, h, w) in [0, 1], or a little beyond, its scale and the (width, height) of the original:
+(channels, H, W) in [0, 1], to be learnt in its place."""
 
 
 class Pair(NamedTuple):
@@ -117,7 +118,7 @@ def make_pairs(
 ) -> Iterator[Pair]:
     """Each picture at each scale: cropped, made smaller and enlarged again by MATLAB's bicubic.
 
-    A scale that is named twice gives the same pair twice. With a teacher, hr is what that makes of ilr.
+    A scale that is named twice gives the same pair twice. With `teach`, hr is what that makes of lr.
     """
     for path in paths:
         hr = read_levels(path, channels)
@@ -136,7 +137,7 @@ def match_pairs(
 ) -> Iterator[Pair]:
     """Each original with the file of its name in `lr_folder`: `a.png` with `a.png`, or `ax2.png`, `a_x2.png`.
 
-    With a teacher, hr is what that makes of ilr.
+    With `teach`, hr is what that makes of lr.
 
     Raises:
         DataError: an original has no such file, or the sizes are no enlargement.
@@ -158,8 +159,9 @@ def match_pairs(
 
 
 def pair(name: str, scale: float, lr: NDArray[np.float32], hr: Levels, teach: Teach | None) -> Pair:
-    """`lr` (channels, h, w) in [0, 1], enlarged to the size of `hr`."""
-    ilr = imresize(lr, *hr.shape[1:])
+    """`lr` (channels, h, w) in [0, 1], enlarged to the size of `hr`, and `hr` or what `teach` makes in its place."""
+    height, width = hr.shape[1:]
+    ilr = imresize(lr, height, width)
     if teach:
-        hr = levels(teach(ilr, scale)).astype(np.uint8)
+        hr = levels(teach(lr, scale, (width, height))).astype(np.uint8)
     return Pair(name, scale, lr.astype(np.float16), ilr.astype(np.float16), hr)

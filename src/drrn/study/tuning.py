@@ -34,7 +34,7 @@ from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import best
-from drrn.training.given import backbone_of, pictures_of, seen_through, teacher_of
+from drrn.training.given import Given, backbone_of, pictures_of, seen_through, teacher_of
 from drrn.training.journal import Epoch
 
 STATES = {
@@ -163,6 +163,9 @@ class Look:
         """Epochs that the storage knows of."""
         self.prunes_now = self.is_poor()  # as a life before this one may have found, and ended
 
+    def taught(self, number: int, count: int) -> None:
+        """Not shown: the bars are those of steps and trials."""
+
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         self.watch.step(epoch, step, steps, loss)
 
@@ -214,15 +217,16 @@ def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) ->
 
     Raises:
         DataError: pictures are missing or too few.
-        WeightsError, TrainingError: a backbone is missing, or none that a loss needs; or a teacher is, or can't teach.
+        WeightsError, TrainingError: a backbone is missing, or none that a loss needs; a teacher is missing, or can't
+            teach.
     """
     backbone = None
     for loss in space.losses:
         backbone = backbone_of(replace(how, loss=loss), seen_through(source, loss)) or backbone
     if backbone is None:
         backbone_of(replace(how, loss=space.losses[0]), source)  # which refuses one that no loss needs
-    teacher = teacher_of(model, how, source)
-    about = room.describe(model, how, source, None, teacher, backbone, *pictures_of(how, source))
+    given = Given(None, teacher_of(model, how, source), backbone, *pictures_of(how, source))
+    about = room.describe(model, how, source, given)
     data = {name: digest for name, digest in about["data"].items() if name.endswith("sha256")}  # folders have any name
     return {
         "model": {name: value for name, value in about["model"].items() if name not in VARIED},

@@ -131,7 +131,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the pictures of a training are."""
+    """What a training is given: pictures, and weights."""
 
     data: tuple[Path, ...]
     """Folders of originals (hr); the lr are made from them by MATLAB's bicubic."""

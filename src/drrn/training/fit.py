@@ -42,6 +42,9 @@ class Watch(Protocol):
     No epoch goes untold; one is told twice where a training was killed before it was saved.
     """
 
+    def taught(self, number: int, count: int) -> None:
+        """So many of the pictures to learn from were enlarged by the teacher."""
+
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
 
     def epoch(self, row: Epoch, best: bool) -> None: ...

@@ -1,18 +1,38 @@
 """What a training is given: its pictures, the weights it starts or learns from, and what its loss sees through."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from drrn.core.config import DRRNConfig
 from drrn.core.loss import terms
 from drrn.data.pairs import Pair, Teach, pictures_in, split, spread
-from drrn.engines.engine import Planes, choose
+from drrn.engines import EngineName
+from drrn.engines.engine import Planes, is_compiled
 from drrn.errors import DataError, TrainingError
+from drrn.media.picture import Picture
 from drrn.network.backbone import SMALLEST, Backbone, read_backbone
 from drrn.network.losses import SEEING
 from drrn.training.config import Source, TrainConfig
+from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import Weights, load
+
+
+class Given(NamedTuple):
+    """What was found."""
+
+    start: Weights | None
+    """To start from."""
+    teacher: Weights | None
+    """To learn from."""
+    backbone: Backbone | None
+    """For the loss to see through."""
+    paths: list[Path]
+    """Pictures to learn from."""
+    validating: list[Path]
+    """Pictures to validate on."""
 
 
 def pictures_of(how: TrainConfig, source: Source) -> tuple[list[Path], list[Path]]:
@@ -71,19 +91,29 @@ def teacher_of(model: DRRNConfig, how: TrainConfig, source: Source) -> Weights |
             f"{source.teacher} has channels = {teacher.config.channels} and can't teach a model with channels = "
             f"{model.channels}. Give another --teacher, or another --channels."
         )
-    if not source.lr_data:
+    if not source.lr_data:  # whose scales its pictures tell
         for scale in how.scales:
             see_covered(teacher, scale)
     return teacher
 
 
-def teaching(teacher: Weights, device: str, threads: int) -> Teach:
-    """What `teacher` makes of pictures, which is to be learnt."""
-    engine = choose(teacher, device=device, threads=threads)
+def teaching(teacher: Weights, device: str, threads: int, taught: Callable[[int], None]) -> Teach:
+    """What `teacher` makes of pictures, as `drrn upscale` does.
 
-    def teach(ilr: Planes, scale: float) -> Planes:
+    Args:
+        taught: told after each picture how many there were.
+
+    Raises:
+        TrainingError, EngineError: in the making, where it was not trained for the scale, or fails.
+    """
+    engine: EngineName = "torch" if device == "cpu" and not is_compiled() else "auto"
+    upscaler, numbers = Upscaler(teacher, engine=engine, device=device, threads=threads), count(1)
+
+    def teach(lr: Planes, scale: float, size: tuple[int, int]) -> Planes:
         see_covered(teacher, scale)
-        return engine.run(ilr)
+        larger = upscaler.upscale(Picture(pixels=lr.transpose(1, 2, 0)), size=size)
+        taught(next(numbers))
+        return larger.pixels.transpose(2, 0, 1)
 
     return teach
 
@@ -95,7 +125,7 @@ def see_covered(teacher: Weights, scale: float) -> None:
         TrainingError: it was not trained for it.
     """
     if outside := teacher.outside(scale):
-        raise TrainingError(f"{outside}, and can't teach it. Give another --teacher, or other --scales.")
+        raise TrainingError(f"{outside}, and so can't be taught by it. Give another --teacher, or other scales.")
 
 
 def seen_through(source: Source, loss: str) -> Source:

@@ -20,12 +20,10 @@ from drrn.data.pairs import Pair, Teach, label, make_pairs, match_pairs, picture
 from drrn.data.patches import Pool, Sampler
 from drrn.engines.pytorch import is_out_of_memory
 from drrn.errors import TooLittleMemoryError, TrainingError
-from drrn.network.backbone import Backbone
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import Watch, fit, together
-from drrn.training.given import backbone_of, pictures_of, scales_of, start_of, teacher_of, teaching
+from drrn.training.given import Given, backbone_of, pictures_of, scales_of, start_of, teacher_of, teaching
 from drrn.training.journal import Epoch
-from drrn.weights.store import Weights
 
 
 @contextmanager
@@ -75,6 +73,7 @@ def train(
         TrainingError: `run` holds another training, the weights to start from are of another model, those to learn from
             can't teach this one, or the backbone is none that the loss needs.
         TooLittleMemoryError: there is not enough for the pictures, or for a step.
+        EngineError: the network to learn from fails.
         DivergedError: what is computed is not finite any more.
     """
     if threads:
@@ -98,16 +97,16 @@ def train(
     torch.use_deterministic_algorithms(True)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, matrix products on CUDA are refused
 
-    paths, validating = pictures_of(how, source)
+    given = Given(start, teacher, backbone, *pictures_of(how, source))
     if fabric.is_global_zero:
         try:
             run.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(f"{run} can't be made a folder: {error.strerror or error}.") from error
-        about = open_run(run, describe(model, how, source, start, teacher, backbone, paths, validating), command)
+        about = open_run(run, describe(model, how, source, given), command)
         for left in run.rglob(".drrn-????????????.*"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
-        watch.note(f"{len(paths)} pictures to learn from, {len(validating)} to validate on, in {run}")
+        watch.note(f"{len(given.paths)} pictures to learn from, {len(given.validating)} to validate on, in {run}")
         if about.get("machine") != machine():
             watch.note(f"begun with {about.get('machine')}, goes on with {machine()}: the last digits may differ")
     fabric.barrier()
@@ -120,10 +119,14 @@ def train(
             made = make_pairs(of, how.scales, model.channels, teach)
         return list(takewhile(lambda _: not stopped(), made))
 
-    shown = pairs(validating)
-    if teacher and fabric.is_global_zero:
-        watch.note(f"first, {source.teacher} enlarges them: that is learnt")
-    learnt = pairs(paths, teaching(teacher, str(fabric.device), threads) if teacher else None)
+    shown = pairs(given.validating)
+    count = len(given.paths) * (1 if source.lr_data else len(set(how.scales)))
+
+    def taught(number: int) -> None:
+        if fabric.is_global_zero:
+            watch.taught(number, count)
+
+    learnt = pairs(given.paths, teaching(teacher, str(fabric.device), threads, taught) if teacher else None)
     if together(fabric, [float(stopped())]).item():
         part(fabric)
         return []
@@ -172,17 +175,9 @@ def sampler(pool: Pool, how: TrainConfig, stride: int) -> Sampler:
     )
 
 
-def describe(
-    model: DRRNConfig,
-    how: TrainConfig,
-    source: Source,
-    start: Weights | None,
-    teacher: Weights | None,
-    backbone: Backbone | None,
-    paths: Sequence[Path],
-    validating: Sequence[Path],
-) -> dict[str, Any]:
+def describe(model: DRRNConfig, how: TrainConfig, source: Source, given: Given) -> dict[str, Any]:
     """All that the result depends on, the machine and the versions left out."""
+    start, teacher, backbone, paths, validating = given
     # by the config's names: a file gives its tensors in any order
     tensors = b"".join(start.tensors[name].tobytes() for name in start.config.tensors()) if start else b""
     return {

@@ -28,7 +28,7 @@ from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
 
 MAX_SCALE = 8.0
-"""Twice what the packaged models were trained for: beyond that they are little better than bicubic, which is said."""
+"""Twice what the packaged models were trained for."""
 MEMORY = 2 << 30
 """Bytes that an enlargement may take, where nothing else is said."""
 BYTES_PER_PIXEL = 42
