@@ -12,7 +12,7 @@ from drrn.weights import store
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs/presets.md"
-NAMES = ("tiny", "fast", "best", "b1u9", "b1u25")
+NAMES = ("tiny", "small", "fast", "best", "b1u9", "b1u25")
 """The cheapest first."""
 TRIED = ROOT / "docs/log/2026-11-28-presets"
 HEAD = """| preset | network | scales | parameters | kMAC a pixel | of B1U25's | steps | patches a step | trained |
