@@ -81,6 +81,7 @@ def test_one_that_was_not_trained_for_the_scale_is_left_out_where_another_was(pi
     assert choose(job(picture, 10, 1.2), [best, wide]).upscaler is wide  # though over its budget
     assert choose(job(picture, 10, 2), [best, wide]).upscaler is best
     assert choose(job(picture, 10, 1.2), [best]).upscaler is best
+    assert choose(job(picture, 1e9, 8), [best, wide]).upscaler is best  # as none was
 
 
 def test_one_that_needs_too_much_memory_is_left_out(picture: Path) -> None:
@@ -93,7 +94,7 @@ def test_one_that_needs_too_much_memory_is_left_out(picture: Path) -> None:
 def test_a_scale_outside_of_the_trained_ones_is_said(picture: Path) -> None:
     weights = model("small", {}, 1).weights
     assert outside(job(picture, None, 1.2), weights) == "x1.2 is outside of what small was trained for (x2 to x4)"
-    assert trained_for(job(picture, None, 1.2)) == "fast"
+    assert trained_for(job(picture, None, 1.2)) == "fast" and trained_for(job(picture, None, 8)) == ""
     assert outside(job(picture, None, 2), weights) == ""
     stretched = plan(picture, None, None, (90, 120), many=False)
     assert outside(stretched, weights).startswith("x1.5 is outside")
