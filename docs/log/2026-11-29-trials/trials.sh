@@ -11,7 +11,7 @@ trial() {
     shift
     case $wanted in "  " | *" $name "*) ;; *) return ;; esac
     [ -e $runs/$name/scores.json ] && return
-    drrn train --config presets/tiny.json --data data/T91 data/BSDS500/train --run $runs/$name --device cpu --threads 1 \
+    drrn train --config docs/log/2026-11-29-runs/tiny.json --data data/T91 data/BSDS500/train --run $runs/$name --device cpu --threads 1 \
         --epochs 10 --epoch-steps 400 --validation-patches 512 --sheet-every 0 "$@" &&
         drrn evaluate $runs/$name/best.safetensors --data $runs/judges --threads 1 --json $runs/$name/scores.json
 }

@@ -205,7 +205,8 @@ class _Tell:
     def __init__(self, pipe: Connection, epochs: int):
         self.pipe, self.epochs, self.last = pipe, epochs, 0.0
 
-    def taught(self, number: int, count: int) -> None: ...
+    def taught(self, number: int, count: int) -> None:
+        """Not told: no experiment has a teacher."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         if time.monotonic() - self.last > TELL_SECONDS:

@@ -43,7 +43,7 @@ class Watch(Protocol):
     """
 
     def taught(self, number: int, count: int) -> None:
-        """So many of the pictures to learn from were enlarged by the teacher."""
+        """The teacher has enlarged so many of the lr to learn from: one for each picture and scale."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
 

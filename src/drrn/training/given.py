@@ -19,6 +19,9 @@ from drrn.training.config import Source, TrainConfig
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import Weights, load
 
+UNBOUND = 1 << 40
+"""Bytes for a teacher: whoever has room for the pictures of a training has room to enlarge one, in tiles."""
+
 
 class Given(NamedTuple):
     """What was found."""
@@ -101,13 +104,14 @@ def teaching(teacher: Weights, device: str, threads: int, taught: Callable[[int]
     """What `teacher` makes of pictures, as `drrn upscale` does.
 
     Args:
-        taught: told after each picture how many there were.
+        taught: told after each lr how many there were.
 
     Raises:
         TrainingError, EngineError: in the making, where it was not trained for the scale, or fails.
     """
+    # where nothing was compiled, auto is NumPy's, which is many times slower
     engine: EngineName = "torch" if device == "cpu" and not is_compiled() else "auto"
-    upscaler, numbers = Upscaler(teacher, engine=engine, device=device, threads=threads), count(1)
+    upscaler, numbers = Upscaler(teacher, engine=engine, device=device, threads=threads, max_memory=UNBOUND), count(1)
 
     def teach(lr: Planes, scale: float, size: tuple[int, int]) -> Planes:
         see_covered(teacher, scale)
