@@ -240,9 +240,14 @@ def test_int8_is_calibrated_and_is_near(tiny: str, pictures: Path) -> None:
 @pytest.mark.usefixtures("no_peak")
 def test_peers_are_raced_to_the_same_size(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drrn.evaluation.race.peers", lambda: ["ESPCN x2"])
-    rows = race([tiny], runners=["onnxruntime"], side=16, rounds=1, threads=1).of("networks")
+    other = str(Path(tiny).with_name("other.safetensors"))
+    store.save(small_weights(width=4), Path(other))
+    models = [tiny, other, "B1U9-32"]
+    rows = race(models, runners=["native", "onnxruntime"], side=16, rounds=1, threads=1).of("networks")
     assert [(each.network, each.runner) for each in rows] == [
+        ("tiny", "native"),
         ("tiny", "ONNX Runtime"),
+        ("other", "native"),
         ("bicubic x2", "NumPy"),
         ("ESPCN x2", "ONNX Runtime"),
     ]

@@ -66,7 +66,7 @@ def race(
     command: str = "",
     note: Note = lambda sentence: None,
 ) -> Report:
-    """Race `runners` on each of `models`, then networks in the same runners, then numbers of threads.
+    """Race `runners` on each of `models`, then these against other networks, then numbers of threads.
 
     Args:
         models: names for `drrn.evaluation.contenders.network`; UNTRAINED and the packaged model where none is given.
@@ -110,6 +110,8 @@ def race(
     if with_peers:
         graphs = [runner for runner in runners if RUNNERS[runner].runs == "graph"]
         contenders = [(ours, runner, threads) for runner in runners if runner == "native" or runner in graphs]
+        others = [name for name in models if name != ours and name not in UNTRAINED]
+        contenders += [(name, "native", threads) for name in others if "native" in runners]
         contenders += [(BICUBIC, "bicubic", 1), *((peer, runner, threads) for peer in peers() for runner in graphs)]
         rows += course.race("networks", contenders)
     if threads > 1:
