@@ -11,7 +11,8 @@ network() {
     drrn train --config docs/log/2026-11-29-trials/preset.json --data $given/teacher --lr-data $given/lr \
         --validation-data $given/held_out --run runs/networks/$name --device cpu --threads 1 "$@" &&
         drrn evaluate runs/networks/$name/best.safetensors --data runs/recipe/judges --threads 1 \
-            --json runs/networks/$name/scores.json
+            --json runs/networks/$name/scores.json &&
+        cp runs/networks/$name/best.safetensors runs/networks/$name.safetensors  # for drrn bench
 }
 
 network b2u2w48
