@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 PAGE = ROOT / "docs/presets.md"
 NAMES = ("tiny", "small", "fast", "best", "b1u9", "b1u25")
 """The cheapest first."""
-TRIED = ROOT / "docs/log/2026-11-28-presets"
+TRIED = ROOT / "docs/log/2026-11-29-presets"
 HEAD = """| preset | network | scales | parameters | kMAC a pixel | of B1U25's | steps | patches a step | trained |
 | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"""
 
