@@ -79,7 +79,7 @@ def test_a_stop_while_it_teaches_is_heeded(
     assert len(train(tmp_path / "run", data, STILL, teacher=str(teacher))[0]) == 1
 
 
-def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes(tmp_path: Path) -> None:
+def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes() -> None:
     weights = small_weights(channels=3, gain=0.2)
     lr = np.random.default_rng(0).random((3, 7, 9), np.float32)
     for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a grey one stays grey
