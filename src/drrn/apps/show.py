@@ -63,6 +63,16 @@ class Show:
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
 
+    def unreadable(self, paths: Sequence[Path]) -> None:
+        """Say which of the skipped files are images or videos after all."""
+        if paths and not self.as_json:
+            kinds = Counter(path.suffix.lower() or "without a suffix" for path in paths)
+            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            self.aside.print(
+                f"skipped images and videos that drrn can't read: {counts}; name {self._name(paths[0])} to see why",
+                markup=False,
+            )
+
     def begin(self, jobs: "Sequence[Job]") -> None:
         self.work_of = {job.source: _work(job) for job in jobs}
         if self.whole is not None:

@@ -184,6 +184,7 @@ def upscale(
         show = stack.enter_context(Show(why, names, many=many, endless=watch, as_json=json))
         for path, error in [] if watch else found.failed:
             show.failed(path, error)
+        show.unreadable(found.unreadable)
         try:
             work_through(batches, one, make, show, overwrite=overwrite, at_once=jobs, manifest=kept, estimate=estimate)
         except (KeyboardInterrupt, SystemExit):

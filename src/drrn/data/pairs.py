@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from drrn.core.colour import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.errors import DataError
-from drrn.media.files import SUFFIXES, read
+from drrn.media.animation import is_animated
+from drrn.media.files import read
+from drrn.media.naming import IMAGES, is_image
 
 SCALED = re.compile(r"_?x\d+(\.\d+)?$")
 """What the name of an lr has more than that of its hr."""
@@ -42,18 +44,20 @@ class Pair(NamedTuple):
 def pictures_in(folders: Iterable[Path]) -> list[Path]:
     """Every picture file of the folders, sorted within each; subfolders are not entered.
 
+    Files are taken by their content, or by a suffix such as .png. System files such as `._a.png` and animations are
+    left out.
+
     Raises:
         DataError: a folder is missing or holds no picture.
     """
-    known = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
     found = []
     for folder in folders:
         try:
-            inside = sorted(path for path in folder.iterdir() if path.suffix.lower() in known)
+            inside = sorted(path for path in folder.iterdir() if is_image(path) and not is_animated(path))
         except OSError as error:
             raise DataError(f"No folder {folder}. Give a folder of pictures.") from error
         if not inside:
-            raise DataError(f"No pictures in {folder}. Known: {', '.join(known)}.")
+            raise DataError(f"No pictures in {folder}. Known: {', '.join(IMAGES)}.")
         found += inside
     return found
 

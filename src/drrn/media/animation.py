@@ -58,11 +58,6 @@ def is_animated(path: Path) -> bool:
         return False
 
 
-def is_named(path: Path) -> bool:
-    """Whether its name says so, and not that it may be any picture."""
-    return path.suffix.lower() in (".gif", ".apng")
-
-
 def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
     """What the file says of itself. No pixel is decoded.
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from drrn.media.notes import Format
 
-SUFFIXES: Final = (".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi")
 DEMUXERS: Final[dict["Format", str]] = {"MP4": "mov", "Matroska": "matroska", "AVI": "avi"}
 BOXES: Final = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 """With which an MP4 or a QuickTime film begins."""
@@ -55,11 +54,6 @@ def is_film(path: Path) -> bool:
             return _format(file.read(64)) is not None
     except OSError:
         return False
-
-
-def is_named(path: Path) -> bool:
-    """Whether its name says so."""
-    return path.suffix.lower() in SUFFIXES
 
 
 class Opened(NamedTuple):
@@ -136,6 +130,8 @@ def _strict(max_pixels: int) -> dict[str, str]:
 
 def _format(head: bytes) -> "Format | None":
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
+    if head[4:8] in (b"free", b"skip", b"wide") and head[0]:  # words of a text: no such box has 16 MB
+        return None
     if head[4:8] in BOXES and not (head[4:8] == b"ftyp" and brands.intersection(STILLS)):
         return "MP4"
     if head.startswith(b"\x1aE\xdf\xa3"):

@@ -24,6 +24,7 @@ from drrn.media import bitmaps, exif
 from drrn.media.memory import decoding
 from drrn.media.notes import TEXTS, Block, Format, Notes, inflated_size, noted, png_chunks
 from drrn.media.rows import BAND, let_go
+from drrn.media.signatures import HEAD, describe
 
 if TYPE_CHECKING:
     from drrn.media.video import Film
@@ -116,7 +117,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
         PictureError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
     """
     with mapped(path) as (name, handle, file):
-        form = _format(file[:64], name)
+        form = _format(file[:HEAD], name)
         if form in BITMAPS:
             yield _plain(BITMAPS[form](file, name), form, file, name, max_pixels)
             return
@@ -208,9 +209,27 @@ def _format(head: bytes, name: str) -> Format:
             raise PictureError(f"{name} is an animated AVIF; a single picture was expected.")
         if b"avif" in brands:
             return "AVIF"
-        if brands & {b"heic", b"heix", b"hevc", b"hevx", b"mif1"}:
-            raise PictureError(f"{name} is a HEIC, which needs a decoder of HEVC; AVIF can be read.")
-    raise PictureError(f"{name} is no PNG, JPEG, WebP, TIFF, BMP, PNM, GIF or AVIF file, and nothing else can be read.")
+    if found := describe(head):
+        what, advice = found
+        raise PictureError(f"{name} is {what}, which drrn can't read.{advice and f' {advice}.'}")
+    raise PictureError(
+        f"{name} is not an image that drrn can read (PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF or DICOM), nor a video "
+        "(MP4, MOV, Matroska, WebM or AVI)."
+    )
+
+
+def is_readable(path: Path) -> bool:
+    """Whether the first bytes are those of an image that `opened` knows, whatever the name and the rest."""
+    try:
+        if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+            return False
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        if re.match(rb"P[1-7Ff]", head):  # two letters that texts begin with, too
+            return re.match(rb"P(?:7\n|[1-6Ff]\s+(?:#.*\s+)*\d+\s)", head) is not None
+        return bool(_format(head, ""))
+    except (OSError, PictureError):
+        return False
 
 
 def check_size(width: int, height: int, name: str, max_pixels: int) -> None:

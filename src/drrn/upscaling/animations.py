@@ -17,7 +17,6 @@ from drrn.media.animation import (
     changes,
     format_of,
     is_animated,
-    is_named,
     probe,
     read,
     writable,
@@ -25,6 +24,7 @@ from drrn.media.animation import (
 )
 from drrn.media.frames import Samples
 from drrn.media.memory import encoding
+from drrn.media.naming import split
 from drrn.media.opening import Header, shown
 from drrn.media.picture import Picture
 from drrn.upscaling.consistency import Found
@@ -50,15 +50,15 @@ class Animations:
         return is_animated(path)
 
     def gathers(self, path: Path) -> bool:
-        """Those with other suffixes are gathered as pictures."""
-        return is_named(path)
+        """As `Pictures.gathers` does."""
+        return False
 
     def probe(self, source: Path, *, max_pixels: int) -> Header:
         return probe(source, max_pixels=max_pixels)
 
     def name(self, source: Path, header: Header) -> tuple[str, str]:
-        suffixes = ANIMATED[header.format]
-        return source.stem, source.suffix if source.suffix.lower() in suffixes else suffixes[0]
+        (stem, suffix), suffixes = split(source.name), ANIMATED[header.format]
+        return stem, suffix if suffix.lower() in suffixes else suffixes[0]
 
     def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
         writable(path, job.width, job.height, overwrite=overwrite)

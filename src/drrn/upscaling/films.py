@@ -28,6 +28,8 @@ from drrn.media import containers, encoding, muxing, video
 from drrn.media.encoding import Target
 from drrn.media.light import Light
 from drrn.media.muxing import CONTAINERS
+from drrn.media.naming import FILMS as FILM_NAMES
+from drrn.media.naming import split
 from drrn.media.opening import Header, shown
 from drrn.media.picture import Picture
 from drrn.media.video import FULL, UNKNOWN, Film, Frame, Plane
@@ -69,14 +71,15 @@ class Films:
         return containers.is_film(path)
 
     def gathers(self, path: Path) -> bool:
-        return containers.is_named(path)
+        return split(path.name)[1].lower() in FILM_NAMES or containers.is_film(path)
 
     def probe(self, source: Path, *, max_pixels: int) -> Header:
         return video.probe(source, max_pixels=max_pixels)
 
     def name(self, source: Path, header: Header) -> tuple[str, str]:
         """Kinds of files that are read only become Matroska."""
-        return source.stem, source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
+        stem, suffix = split(source.name)
+        return stem, suffix if suffix.lower() in CONTAINERS else ".mkv"
 
     def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
         muxing.writable(path, job.source, _result(job), _target(job))

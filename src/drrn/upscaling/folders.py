@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.media.naming import is_system_file, is_system_folder
 from drrn.media.opening import shown
+from drrn.media.signatures import is_unreadable
 from drrn.upscaling.kinds import KINDS
 from drrn.upscaling.manifest import mark
 
@@ -28,9 +30,11 @@ class Gathered(NamedTuple):
 
     sources: list[Source]
     skipped: int
-    """Files that are no pictures, by their suffixes, and links that lead nowhere or out of their folder."""
+    """Files that are no images, system files and folders, and links that lead nowhere or out of their folder."""
     failed: list[tuple[Path, DRRNError]]
     """Folders in which there are no pictures, or that can't be read."""
+    unreadable: list[Path]
+    """Those of the skipped files that are images or videos of kinds that drrn can't read, like HEIC."""
 
 
 def gather(paths: Sequence[Path], output: Path | None, *, recursive: bool = False) -> Gathered:
@@ -43,7 +47,7 @@ def gather(paths: Sequence[Path], output: Path | None, *, recursive: bool = Fals
         UsageError: there is a folder, but no folder `output` outside of it.
     """
     sources: list[Source] = []
-    skipped, failed = 0, []
+    skipped, failed, unreadable = 0, [], []
     for path in paths:
         if not is_folder(path):
             sources.append(Source(path, output))
@@ -52,14 +56,15 @@ def gather(paths: Sequence[Path], output: Path | None, *, recursive: bool = Fals
             raise UsageError(f"{shown(path)} is a folder: what it becomes needs an --output, another folder.")
         if path.resolve().is_relative_to(output.resolve()):  # else the next run would enlarge what this one makes
             raise UsageError(f"{shown(path)} lies in the --output {shown(output)}. Give another, outside or within it.")
-        found, others, unread = _walk(path, output, recursive=recursive)
+        found, others, unread, foreign = _walk(path, output, recursive=recursive)
         sources += found
         skipped += others
         failed += unread
+        unreadable += foreign
         if not found and not unread:
             deeper = "" if recursive else " (its folders are looked into with --recursive)"
             failed.append((path, PictureError(f"{shown(path)} holds no pictures{deeper}.")))
-    return Gathered(list(dict.fromkeys(sources)), skipped, failed)
+    return Gathered(list(dict.fromkeys(sources)), skipped, failed, unreadable)
 
 
 def is_folder(path: Path) -> bool:
@@ -88,6 +93,7 @@ def _walk(folder: Path, output: Path, *, recursive: bool) -> Gathered:
     root, out = os.path.realpath(folder), os.path.realpath(output)
     sources: list[Source] = []
     unread: list[tuple[Path, DRRNError]] = []
+    unreadable: list[Path] = []
     skipped = 0
 
     def fail(error: OSError) -> None:
@@ -96,12 +102,18 @@ def _walk(folder: Path, output: Path, *, recursive: bool) -> Gathered:
 
     for where, folders, names in os.walk(folder, onerror=fail):
         at = Path(where)
-        folders[:] = sorted(name for name in folders if recursive and os.path.realpath(at / name) != out)
+        if recursive:
+            skipped += sum(map(is_system_folder, folders))
+        folders[:] = sorted(
+            name for name in folders if recursive and not is_system_folder(name) and os.path.realpath(at / name) != out
+        )
         for name in sorted(names):
             path = at / name
             inside = not path.is_symlink() or (path.is_file() and Path(os.path.realpath(path)).is_relative_to(root))
-            if inside and any(kind.gathers(path) for kind in KINDS) and not name.startswith(".drrn-"):
+            if inside and not is_system_file(name) and any(kind.gathers(path) for kind in KINDS):
                 sources.append(Source(path, output / at.relative_to(folder)))
-            else:
-                skipped += 1
-    return Gathered(sources, skipped, unread)
+                continue
+            skipped += 1
+            if inside and not is_system_file(name) and is_unreadable(path):
+                unreadable.append(path)
+    return Gathered(sources, skipped, unread, unreadable)

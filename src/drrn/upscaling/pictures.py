@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from drrn.media.files import SUFFIXES, changes, probe, read, wanted_format, writable, write
+from drrn.media.files import changes, probe, read, wanted_format, writable, write
+from drrn.media.naming import image_suffix, is_image, split
 from drrn.media.opening import Header
 from drrn.media.picture import Picture
 from drrn.upscaling import strips
@@ -28,16 +29,14 @@ class Pictures:
         return True
 
     def gathers(self, path: Path) -> bool:
-        return _is_named(path)
+        return is_image(path)
 
     def probe(self, source: Path, *, max_pixels: int) -> Header:
         return probe(source, max_pixels=max_pixels)
 
     def name(self, source: Path, header: Header) -> tuple[str, str]:
-        """Formats that are read only become PNG."""
-        if header.format not in SUFFIXES:
-            return source.stem, ".png"
-        return source.stem, source.suffix or SUFFIXES[header.format][0]
+        stem, suffix = split(source.name)
+        return stem, image_suffix(header, suffix)
 
     def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
         channels = job.header.channels if path == job.target else None
@@ -82,10 +81,6 @@ PICTURES: Final = Pictures()
 
 def _goes_by_strips(job: "Job", upscaler: Upscaler) -> bool:
     return job.options.asked == Asked() and strips.goes(upscaler, job.header)
-
-
-def _is_named(path: Path) -> bool:
-    return any(path.suffix.lower() in suffixes for suffixes in SUFFIXES.values())
 
 
 def _write(pictures: Sequence[tuple[Picture, Path]], made: "Made", *, overwrite: bool) -> None:

@@ -21,6 +21,7 @@ from drrn.engines.engine import Planes
 from drrn.errors import PictureError, UsageError
 from drrn.media import Block, geotiff
 from drrn.media.geotiff import Larger, Scene
+from drrn.media.naming import split
 from drrn.media.opening import Header, shown
 from drrn.upscaling.consistency import Found
 from drrn.upscaling.ensemble import TURNS, run_eight
@@ -64,14 +65,14 @@ class Scenes:
         return geotiff.is_scene(path)
 
     def gathers(self, path: Path) -> bool:
-        return path.suffix.lower() in geotiff.SUFFIXES and geotiff.is_scene(path)
+        return geotiff.is_scene(path)
 
     def probe(self, source: Path, *, max_pixels: int) -> Header:
         return geotiff.probe(source, max_pixels=max_pixels)
 
     def name(self, source: Path, header: Header) -> tuple[str, str]:
-        named = source.suffix.lower() in geotiff.SUFFIXES
-        return (source.stem, source.suffix) if named else (source.name, geotiff.SUFFIXES[0])
+        stem, suffix = split(source.name)
+        return stem, suffix if suffix.lower() in geotiff.SUFFIXES else geotiff.SUFFIXES[0]
 
     def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
         geotiff.writable(path, overwrite=overwrite)

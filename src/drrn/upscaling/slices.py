@@ -19,6 +19,7 @@ from drrn.core.resize import imresize
 from drrn.errors import UsageError
 from drrn.media import dicom
 from drrn.media.derivation import derive
+from drrn.media.naming import split
 from drrn.media.opening import Header
 from drrn.media.picture import Picture
 from drrn.upscaling.consistency import Found
@@ -39,18 +40,14 @@ class Slices:
         return dicom.is_dicom(path)
 
     def gathers(self, path: Path) -> bool:
-        """By its suffix; or by its content, where it has none, or one as of the UIDs that are names of many."""
-        if dicom.is_named(path):
-            return True
-        plain = not path.suffix or path.suffix[1:].isdigit()
-        return plain and path.name != "DICOMDIR" and dicom.is_dicom(path)  # that is a list of others
+        return path.name != "DICOMDIR" and (dicom.is_named(path) or dicom.is_dicom(path))  # that is a list of others
 
     def probe(self, source: Path, *, max_pixels: int) -> Header:
         return dicom.probe(source, max_pixels=max_pixels)
 
     def name(self, source: Path, header: Header) -> tuple[str, str]:
-        """Often it has no suffix, or what only looks like one: 1.2.840.1."""
-        return (source.stem, source.suffix) if dicom.is_named(source) else (source.name, dicom.SUFFIXES[0])
+        stem, suffix = split(source.name)
+        return stem, suffix if suffix.lower() in dicom.SUFFIXES else dicom.SUFFIXES[0]
 
     def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
         dicom.writable(path, job.width, job.height, overwrite=overwrite)

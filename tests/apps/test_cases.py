@@ -1,0 +1,75 @@
+"""Small files that other programs got wrong, through the command line. One row a case.
+
+The files lie in the data folder, `cases`, whose README tells how each was made. Where a case's kind is broader than its
+file, the room of that kind has further tests.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drrn.apps import cli
+
+Line = dict[str, Any]
+"""What `--json` prints of a file."""
+Check = Callable[[Path, Line], None]
+"""Takes the result and its line, and asserts."""
+
+
+def becomes(name: str, size: tuple[int, int], *converted: str) -> Check:
+    """The result has this name, size and these conversions, and Pillow reads it."""
+
+    def check(result: Path, line: Line) -> None:
+        assert (result.name, tuple(line["converted"])) == (name, converted)
+        with Image.open(result) as image:
+            image.load()
+            assert image.size == size
+
+    return check
+
+
+def bilevel_scan(result: Path, line: Line) -> None:
+    becomes("scan_x2.pgm", (128, 96), "1 bit to 8")(result, line)
+    with Image.open(result) as image:
+        assert image.mode == "L" and np.ptp(np.asarray(image)) > 200
+
+
+CASES: list[tuple[str, list[str], Check | str]] = [
+    ("photo.jfif", [], becomes("photo_x2.jpg", (128, 96))),
+    ("scan.pbm", [], bilevel_scan),
+    ("base.ts", [], "is an MPEG transport stream (.ts), which drrn can't read. Copy it into Matroska"),
+    ("mac_folder/._IMG_1.jpg", [], "is the metadata that a Mac keeps beside a file"),
+]
+"""The file, further arguments, and what is right: a check of the result, or a part of the line that refuses it."""
+
+
+@pytest.mark.parametrize(("name", "args", "right"), CASES, ids=[f"{name} {' '.join(args)}" for name, args, _ in CASES])
+def test_case(
+    name: str,
+    args: list[str],
+    right: Check | str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if not (source := data / "cases" / name).exists():
+        pytest.skip(f"no {source}")
+    shutil.copy(source, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["upscale", source.name, "--json", "-m", "tiny", "--device", "cpu", "--threads", "1", *args])
+    told = capsys.readouterr()
+    if isinstance(right, str):
+        assert ended.value.code == 2 and right in told.err + told.out
+        assert [path.name for path in tmp_path.iterdir()] == [source.name]
+    else:
+        assert not ended.value.code, told.err
+        line = json.loads(told.out.splitlines()[-1])
+        right(tmp_path / line["target"], line)
