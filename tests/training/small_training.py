@@ -12,7 +12,7 @@ from drrn.media.files import write
 from drrn.media.picture import Picture
 from drrn.training import run as room
 from drrn.training.config import Source, TrainConfig
-from drrn.training.fit import fit
+from drrn.training.fit import Plan, fit
 from drrn.training.journal import Epoch
 
 SMALL = DRRNConfig(width=4, units=2)
@@ -45,9 +45,13 @@ class Onlooker:
     rows: list[tuple[Epoch, bool]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     enlarged: list[tuple[int, int]] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
 
     def taught(self, number: int, count: int) -> None:
         self.enlarged.append((number, count))
+
+    def begin(self, plan: Plan) -> None:
+        self.plans.append(plan)
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         self.steps += 1
@@ -74,6 +78,7 @@ def train(
     model: DRRNConfig = SMALL,
     *,
     stop_after: float = float("inf"),
+    extends: bool = False,
     **source: Any,
 ) -> tuple[list[Epoch], Onlooker]:
     """Train on the CPU until `stop_after` steps are made; with the same command and commit always."""
@@ -87,6 +92,7 @@ def train(
             watch=watch,
             command="drrn train",
             device="cpu",
+            extends=extends,
             stopped=watch.is_impatient,
         )
     return history, watch

@@ -4,8 +4,10 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -175,3 +177,64 @@ def test_torchrun_with_two_processes_learns_what_one_learns(tmp_path: Path, opti
     assert states[0] and states[1]
     for row, same in zip(states[0]["history"], states[1]["history"], strict=True):
         assert row == pytest.approx(same, rel=1e-4)
+
+
+def agent(folder: Path, port: int, words: list[str]) -> subprocess.Popen[str]:
+    """torchrun as each of two machines runs it, which meet at a port of this one."""
+    launcher = (
+        f"torch.distributed.run --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:{port} "
+        "--local-addr 127.0.0.1 -m -- drrn"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-m", *launcher.split(), *words],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def kill_with_children(process: subprocess.Popen[str]) -> None:
+    """As a machine that is switched off."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in [process.pid, *map(int, children)]:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.full
+@pytest.mark.skipif(sys.platform != "linux", reason="children of a process are looked up in /proc")
+def test_two_machines_learn_what_two_processes_of_one_learn_and_go_on_after_one_is_lost(tmp_path: Path) -> None:
+    pictures(tmp_path / "pictures")
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    standalone = "torch.distributed.run --standalone --nproc-per-node 2 -m -- drrn"
+    words = command(30, save_seconds=0)
+    alone = subprocess.run(
+        [sys.executable, "-m", *standalone.split(), *words], cwd=one, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert alone.returncode == 0, alone.stderr
+
+    port = free_port()
+    machines = [agent(two, port, words) for _ in range(2)]
+    deadline = time.monotonic() + 120
+    while not (two / "run/last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kill_with_children(machines[1])
+    said = machines[0].communicate(timeout=120)[1]
+    assert machines[0].returncode != 0
+    assert "drrn: Another process of this training has ended or can't be reached. Start all again" in said
+
+    port = free_port()
+    machines = [agent(two, port, words) for _ in range(2)]
+    for machine in machines:
+        said = machine.communicate(timeout=120)[1]
+        assert machine.returncode == 0, said
+    assert left(two / "run") == left(one / "run")

@@ -19,6 +19,7 @@ from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import MODERN, PAPER, REPORT, TrainConfig
 from drrn.training.journal import Epoch
+from drrn.weights import store
 from tests.training.small_training import QUICK, SMALL, Onlooker, left, pictures, train
 
 SIZES: dict[str, Any] = {
@@ -113,7 +114,7 @@ def test_a_finished_training_does_nothing_more(tmp_path: Path, data: Path) -> No
     [
         (replace(QUICK, learning_rate=0.01), r"train.learning_rate = 0.001, now it is 0.01\. Give another --run, or"),
         (replace(QUICK, seed=3), "train.seed = 0, now it is 3"),
-        (replace(QUICK, epochs=4), "train.epochs = 3, now it is 4"),
+        (replace(QUICK, epochs=2), "train.epochs = 3, now it is 2"),
         (replace(QUICK, scales=(2, 3)), r"train.scales = \[2\], now it is \[2, 3\]"),
     ],
 )
@@ -121,6 +122,48 @@ def test_the_folder_of_another_training_is_refused(tmp_path: Path, data: Path, o
     train(tmp_path / "run", data, stop_after=2)
     with pytest.raises(TrainingError, match=named):
         train(tmp_path / "run", data, other)
+
+
+def test_a_finished_training_that_gets_more_epochs_ends_as_one_that_had_them_from_the_start(
+    tmp_path: Path, data: Path
+) -> None:
+    train(tmp_path / "whole", data, replace(QUICK, epochs=5))
+    run = tmp_path / "run"
+    train(run, data, replace(QUICK, epochs=2))
+    _, watch = train(run, data, replace(QUICK, epochs=5), extends=True)
+    assert watch.steps == 3 * 12 and watch.plans[0].done == 2
+    assert (run / "history.csv").read_bytes() == (tmp_path / "whole/history.csv").read_bytes()
+    weights, whole = (store.load(folder / "best.safetensors") for folder in (run, tmp_path / "whole"))
+    assert weights.digest() == whole.digest()
+    assert weights.card["extended"] == [{"epochs": 2}] and weights.card["recipe"]["epochs"] == 5
+    assert not train(run, data, replace(QUICK, epochs=5), extends=True)[1].steps, "it goes by the new number now"
+    with pytest.raises(TrainingError, match=r"epochs = 5, now it is 4\. .* or a larger --epochs\."):
+        train(run, data, replace(QUICK, epochs=4), extends=True)
+
+
+def test_more_epochs_are_only_for_whom_they_are_meant(tmp_path: Path, data: Path) -> None:
+    train(tmp_path / "run", data, replace(QUICK, epochs=1))
+    with pytest.raises(TrainingError, match=r"train.epochs = 1, now it is 2"):  # trials and experiments say how long
+        train(tmp_path / "run", data, replace(QUICK, epochs=2))
+
+
+def test_a_training_that_ended_early_says_so_and_goes_on_with_more_patience(tmp_path: Path, data: Path) -> None:
+    still = replace(QUICK, epochs=9, patience=1, learning_rate=1e-30)
+    history, _ = train(tmp_path / "run", data, still)
+    assert len(history) == 2
+    again, watch = train(tmp_path / "run", data, replace(still, epochs=12), extends=True)
+    assert again == history and "a larger --patience goes on" in watch.notes[-1]
+    longer, watch = train(tmp_path / "run", data, replace(still, epochs=12, patience=3), extends=True)
+    assert len(longer) == 4 and longer[:2] == history
+    assert len(train(tmp_path / "run", data, replace(still, epochs=12, patience=0), extends=True)[0]) == 12
+
+
+def test_a_longer_cosine_lets_the_step_size_rise_once(tmp_path: Path, data: Path) -> None:
+    how = replace(QUICK, epochs=2, schedule="cosine")
+    train(tmp_path / "run", data, how)
+    history, _ = train(tmp_path / "run", data, replace(how, epochs=4), extends=True)
+    rates = [row.learning_rate for row in history]
+    assert rates == pytest.approx([1e-3, 0.5e-3, 0.5e-3, 1e-3 * (1 - 2**-0.5) / 2])
 
 
 def test_another_network_and_other_pictures_are_refused(tmp_path: Path, data: Path) -> None:
@@ -272,3 +315,25 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, data: Path) 
     checkpoint.save(tmp_path / "run", state)
     with pytest.raises(TrainingError, match=r"was begun by another version of drrn\. Give another --run\."):
         train(tmp_path / "run", data, how)
+
+
+@pytest.mark.parametrize(("each", "all_of_them", "machines"), [(2, 4, 2), (1, 2, 2), (2, 2, 1)])
+def test_machines_are_counted_by_what_torchrun_says(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, each: int, all_of_them: int, machines: int
+) -> None:
+    fabric = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr(room, "Fabric", fabric)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(each))
+    monkeypatch.setenv("WORLD_SIZE", str(all_of_them))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", data)
+    assert (fabric.call_args.kwargs["devices"], fabric.call_args.kwargs["num_nodes"]) == (each, machines)
+
+
+def test_machines_with_unlike_numbers_of_processes_are_refused(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(TrainingError, match="3 processes are not as many on each machine"):
+        train(tmp_path / "run", data)

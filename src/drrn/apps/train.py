@@ -32,6 +32,8 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
     ) -> int:
         """Train a DRRN on folders of pictures. The same command goes on with a training that was stopped.
 
+        With larger --epochs, or --patience, it goes on with one that is finished.
+
         Args:
             run: Folder for all that the training leaves: config.json, history.csv, TensorBoard events, picture
                 sheets, last.ckpt to go on from and best.safetensors to use.
@@ -59,6 +61,7 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
                 command=command,
                 device=device,
                 threads=threads,
+                extends=True,
                 stopped=stop.is_asked,
                 save_seconds=save_seconds,
             )

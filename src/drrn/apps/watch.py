@@ -1,5 +1,6 @@
 """What a training and a study show while they run."""
 
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -7,14 +8,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from drrn.apps.words import duration
 from drrn.training.config import TrainConfig
+from drrn.training.fit import Plan
 from drrn.training.journal import Epoch
 
 if TYPE_CHECKING:
     from drrn.study.run import End
 
+EXPECT_SECONDS = 10.0
+"""Of steps, after which the time that the training will take is printed."""
+
 
 class Show:
-    """A line an epoch; on a terminal also a bar with the time left."""
+    """A line an epoch; on a terminal also a bar with the time left, elsewhere the time in words."""
 
     def __init__(self, how: TrainConfig):
         self.how = how
@@ -27,6 +32,10 @@ class Show:
         )
         self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self.bar = self.progress.add_task("training", total=None, loss="")
+        self.plan: Plan | None = None
+        self.timed: tuple[int, float] | None = None
+        """Steps that were done, of all epochs, when time began to be measured: after the first, which takes longest."""
+        self.expected = False
 
     def __enter__(self) -> "Show":
         self.progress.start()
@@ -38,8 +47,25 @@ class Show:
     def taught(self, number: int, count: int) -> None:
         self.progress.update(self.bar, total=count, completed=number, description="teaching")
 
+    def begin(self, plan: Plan) -> None:
+        self.plan = plan
+        patches = f"{plan.patches:,} patches" if plan.patches else "patches anywhere"
+        epochs = f"at most {plan.epochs} epochs" + f", {plan.done} of them done" * bool(plan.done)
+        self.note(
+            f"{patches} of {plan.size}x{plan.size}, {plan.steps:,} steps of {plan.batch_size} an epoch, {epochs}; "
+            f"bicubic has {plan.bicubic:.3f} dB on the patches held out"
+        )
+
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         done = epoch * steps + step
+        if self.timed is None:
+            self.timed = done, time.monotonic()
+        elif not self.expected and time.monotonic() - self.timed[1] > EXPECT_SECONDS:
+            self.expected = True
+            if self.console.is_terminal or (seconds := self.seconds_a_step(done)) is None:
+                return
+            left = seconds * (self.how.epochs * steps - done)
+            self.note(f"about {duration(seconds * steps)} an epoch, {duration(left)} for all that are left")
         self.progress.update(
             self.bar,
             total=self.how.epochs * steps,
@@ -50,14 +76,27 @@ class Show:
 
     def epoch(self, row: Epoch, best: bool) -> None:
         accuracy = f"  accuracy {row.val_accuracy:.3f}" if row.val_accuracy < 1 else ""
-        self.console.print(
+        bicubic = f" (bicubic {self.plan.bicubic:.3f})" if self.plan else ""
+        self.note(
             f"epoch {row.epoch + 1:3d}  loss {row.train_loss:.6f}  validation {row.val_loss:.6f}  "
-            f"PSNR {row.val_psnr:.3f} dB{accuracy}{'  best' if best else ''}",
-            highlight=False,
+            f"PSNR {row.val_psnr:.3f} dB{bicubic}{accuracy}{'  best' if best else ''}{self.left(row.epoch + 1)}"
         )
 
+    def left(self, epochs: int) -> str:
+        """The time left after so many, where no bar shows it."""
+        if self.console.is_terminal or not self.plan or epochs >= self.how.epochs:
+            return ""
+        seconds = self.seconds_a_step(epochs * self.plan.steps)
+        return f"  about {duration(seconds * (self.how.epochs - epochs) * self.plan.steps)} left" if seconds else ""
+
+    def seconds_a_step(self, done: int) -> float | None:
+        """The mean since the first, validations included; None where there was only one."""
+        if self.timed is None or done <= self.timed[0]:
+            return None
+        return (time.monotonic() - self.timed[1]) / (done - self.timed[0])
+
     def note(self, sentence: str) -> None:
-        self.console.print(sentence, highlight=False)
+        self.console.print(sentence, highlight=False, soft_wrap=True)
 
 
 class ShowStudy:

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from drrn.errors import DRRNError
 from drrn.study.experiments import Budget, Experiment
 from drrn.study.work import Task, check, is_done, perform
+from drrn.training.fit import Plan
 from drrn.training.journal import Epoch
 
 Outcome = Literal["trained", "diverged", "failed", "stopped"]
@@ -207,6 +208,8 @@ class _Tell:
 
     def taught(self, number: int, count: int) -> None:
         """Not told: no experiment has a teacher."""
+
+    def begin(self, plan: Plan) -> None: ...
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         if time.monotonic() - self.last > TELL_SECONDS:

@@ -33,7 +33,7 @@ from drrn.study.tuned import Found, Tried, leave
 from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
-from drrn.training.fit import best
+from drrn.training.fit import Plan, best
 from drrn.training.given import Given, backbone_of, pictures_of, seen_through, teacher_of
 from drrn.training.journal import Epoch
 
@@ -165,6 +165,9 @@ class Look:
 
     def taught(self, number: int, count: int) -> None:
         """Not shown: the bars are those of steps and trials."""
+
+    def begin(self, plan: Plan) -> None:
+        """Not shown, as notes."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         self.watch.step(epoch, step, steps, loss)

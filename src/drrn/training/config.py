@@ -47,7 +47,8 @@ class TrainConfig:
     learning_rate: float = 1e-3
     """Step size at its highest."""
     schedule: Literal["constant", "halving", "cosine"] = "constant"
-    """How the step size falls: not, by half every `halve_every` epochs, or along a cosine to 0."""
+    """How the step size falls: not, by half every `halve_every` epochs, or along a cosine to 0 at the last of `epochs`.
+    A training that is given more epochs goes on along the longer cosine, so its step size rises once."""
     halve_every: int = 10
     """Epochs after which `halving` halves."""
     warm_up: int = 0

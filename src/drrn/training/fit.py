@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import replace
 from math import isfinite, log10
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from drrn.core.config import DRRNConfig
 from drrn.data.pairs import Pair, unit
-from drrn.data.patches import Batch, Sampler, cut
+from drrn.data.patches import Batch, Index, Sampler, cut
 from drrn.engines.pytorch import build
 from drrn.errors import DivergedError, TrainingError
 from drrn.network.backbone import Backbone
@@ -36,6 +36,25 @@ from drrn.weights.store import Weights
 from drrn.weights.store import save as save_weights
 
 
+class Plan(NamedTuple):
+    """What a training is about to do."""
+
+    patches: int
+    """Of an epoch; 0 where they are drawn anywhere."""
+    size: int
+    """Side of a patch, in pixels."""
+    batch_size: int
+    """Patches of a step."""
+    steps: int
+    """Of an epoch."""
+    epochs: int
+    """At most, in all."""
+    done: int
+    """Epochs that are finished already."""
+    bicubic: float
+    """PSNR of bicubic on the patches held out, in dB: what the validation's PSNR is to be compared with."""
+
+
 class Watch(Protocol):
     """Who looks on: called by the first process alone.
 
@@ -44,6 +63,9 @@ class Watch(Protocol):
 
     def taught(self, number: int, count: int) -> None:
         """The teacher has enlarged so many of the lr to learn from: one for each picture and scale."""
+
+    def begin(self, plan: Plan) -> None:
+        """The pictures are read, and the first step follows."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
 
@@ -99,7 +121,8 @@ def fit(
     history: list[Epoch] = []
     step, sums = 0, torch.zeros(3, dtype=torch.float64)
 
-    state, damaged = checkpoint.load(run)
+    # of the first process: the folder of another machine may be another one
+    state, damaged = fabric.broadcast(checkpoint.load(run) if first else (None, None))
     if damaged and first:
         watch.note(f"{damaged} is damaged: going on from the checkpoint before it.")
     if state:
@@ -136,6 +159,22 @@ def fit(
 
     loss_of = make_loss(train.loss, backbone.to(fabric.device) if backbone else None)
     journal = Journal(run) if first and not done() else None
+    if first and len(history) < train.epochs and done():
+        watch.note(
+            f"No better validation loss in {train.patience} epochs: a larger --patience goes on, 0 is without end."
+        )
+    elif first and not done():
+        watch.begin(
+            Plan(
+                patches=len(patches.patches) if patches.stride else 0,
+                size=patches.size,
+                batch_size=patches.batch_size,
+                steps=patches.steps,
+                epochs=train.epochs,
+                done=len(history),
+                bicubic=bicubic_psnr(held_out, train),
+            )
+        )
     while not done():
         epoch, saved = len(history), time.monotonic()
         began = (saved, time.process_time())
@@ -247,9 +286,7 @@ def validate(
     fabric: Fabric, net: DRRN, held_out: Sampler, train: TrainConfig, loss_of: Loss, stopped: Callable[[], bool]
 ) -> list[float] | None:
     """Mean loss, squared error and accuracy over the patches held out, in their order, as they are; None if stopped."""
-    patches, size = held_out.patches, held_out.size
-    if train.validation_patches and len(patches) > train.validation_patches:
-        patches = patches[np.linspace(0, len(patches) - 1, train.validation_patches).astype(np.int64)]
+    patches, size = judged_by(held_out, train), held_out.size
     net.eval()
     for buffer in net.buffers():  # statistics of batch norms, of which each process has its own
         buffer.copy_(fabric.broadcast(buffer))
@@ -266,6 +303,24 @@ def validate(
             return None
     total = reduce(fabric, sums, "sum")
     return (total[:3] / total[3]).tolist()
+
+
+def judged_by(held_out: Sampler, train: TrainConfig) -> Index:
+    """The patches to validate on: all, or as many as `train` wants, spread evenly."""
+    patches = held_out.patches
+    if train.validation_patches and len(patches) > train.validation_patches:
+        patches = patches[np.linspace(0, len(patches) - 1, train.validation_patches).astype(np.int64)]
+    return patches
+
+
+def bicubic_psnr(held_out: Sampler, train: TrainConfig) -> float:
+    """PSNR in dB of bicubic on the patches to validate on."""
+    patches, squared = judged_by(held_out, train), 0.0
+    for start in range(0, len(patches), train.batch_size):
+        some = patches[start : start + train.batch_size]
+        ilr, hr = cut(held_out.pool, some, np.zeros(len(some), np.int64), held_out.size)
+        squared += float(np.square(ilr - hr, dtype=np.float64).sum())
+    return -10 * log10(max(squared / (len(patches) * len(held_out.pool.hr) * held_out.size**2), 1e-12))
 
 
 @torch.no_grad()

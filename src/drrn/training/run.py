@@ -25,6 +25,11 @@ from drrn.training.fit import Watch, fit, together
 from drrn.training.given import Given, backbone_of, pictures_of, scales_of, start_of, teacher_of, teaching
 from drrn.training.journal import Epoch
 
+EXTENDABLE = ("epochs", "patience")
+"""What a training may be given more of: no step that is done would have been another."""
+NAMED = 10
+"""Pictures that are too small, in a sentence."""
+
 
 @contextmanager
 def memory_watched() -> Iterator[None]:
@@ -44,6 +49,24 @@ def memory_watched() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def others_watched() -> Iterator[None]:
+    """Make one sentence of every way in which torch tells that another process of the training is gone.
+
+    Raises:
+        TrainingError: it is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
+            raise
+        raise TrainingError(
+            "Another process of this training has ended or can't be reached. Start all again: the same commands go on."
+        ) from error
+
+
+@others_watched()
 @memory_watched()
 def train(
     model: DRRNConfig,
@@ -54,15 +77,19 @@ def train(
     watch: Watch,
     command: str,
     device: str = "auto",
-    devices: int = 1,
     threads: int = 0,
+    extends: bool = False,
     stopped: Callable[[], bool] = lambda: False,
     save_seconds: float = SAVE_SECONDS,
 ) -> list[Epoch]:
     """Train `model` on the pictures of `source`, in the folder `run`; see `fit` for what it leaves there.
 
     Where `run` holds this very training already, it goes on; weights, checkpoint and history are in the end what they
-    would be uninterrupted.
+    would be uninterrupted. With torchrun, each process takes one device, on one machine or on several, whose processes
+    must be as many on each; of the folders called `run` only the first machine's is used.
+
+    Args:
+        extends: whether a training that `run` holds may get more epochs, or more patience.
 
     Returns:
         The history; nothing where it is stopped while the pictures are read.
@@ -71,7 +98,7 @@ def train(
         DataError, PictureError: the pictures are missing, too few, too small or damaged.
         WeightsError: there are no weights to start or to learn from, or no backbone in its files.
         TrainingError: `run` holds another training, the weights to start from are of another model, those to learn from
-            can't teach this one, or the backbone is none that the loss needs.
+            can't teach this one, the backbone is none that the loss needs, or another process of it has ended.
         TooLittleMemoryError: there is not enough for the pictures, or for a step.
         EngineError: the network to learn from fails.
         DivergedError: what is computed is not finite any more.
@@ -86,9 +113,10 @@ def train(
             f"Between {how.fewest_units} and {model.units} units can't be drawn. Give --fewest-units at most the "
             "model's units, and a model that shares its convolutions and has no batch norm."
         )
-    fabric = Fabric(
-        accelerator=device, devices=int(os.environ.get("LOCAL_WORLD_SIZE", devices)), precision=how.precision
-    )
+    on_each, on_all = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))  # by torchrun
+    if on_all % on_each:
+        raise TrainingError(f"{on_all} processes are not as many on each machine. Give all one --nproc-per-node.")
+    fabric = Fabric(accelerator=device, devices=on_each, num_nodes=on_all // on_each, precision=how.precision)
     # as they are: of a picture in bfloat16 the network would learn no more than eight binary digits
     fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
     fabric.launch()
@@ -98,19 +126,23 @@ def train(
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, matrix products on CUDA are refused
 
     given = Given(start, teacher, backbone, *pictures_of(how, source))
+    described = describe(model, how, source, given) if fabric.local_rank == 0 else {}
+    about: dict[str, Any] = {}
     if fabric.is_global_zero:
         try:
             run.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(f"{run} can't be made a folder: {error.strerror or error}.") from error
-        about = open_run(run, describe(model, how, source, given), command)
+        about = open_run(run, described, command, extends=extends)
         for left in run.rglob(".drrn-????????????.*"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         watch.note(f"{len(given.paths)} pictures to learn from, {len(given.validating)} to validate on, in {run}")
         if about.get("machine") != machine():
             watch.note(f"begun with {about.get('machine')}, goes on with {machine()}: the last digits may differ")
-    fabric.barrier()
-    about = about_run(run)
+    about = fabric.broadcast(about)
+    for name, digest in described.get("data", {}).items():
+        if name.endswith("sha256") and digest != about["data"].get(name):
+            raise TrainingError(f"This machine has other pictures or weights than the first: {name} differs.")
 
     def pairs(of: Sequence[Path], teach: Teach | None = None) -> list[Pair]:
         if source.lr_data:
@@ -132,6 +164,8 @@ def train(
         return []
     if source.lr_data:
         how = replace(how, scales=scales_of(shown + learnt))
+    if fabric.is_global_zero and (small := too_small(shown + learnt, how.patch)):
+        watch.note(small)
     held_out, examples = sampler(Pool.of(shown), how, stride=how.patch), shown[:: max(len(shown) // 4, 1)][:4]
     patches = sampler(Pool.of(learnt), how, stride=how.stride)
     del shown, learnt  # which the pools hold
@@ -146,6 +180,7 @@ def train(
         watch=watch,
         card={key: about[key] for key in ("data", "command", "commit")}
         | {"recipe": asdict(how), "seed": how.seed}
+        | {key: about[key] for key in ("extended",) if key in about}
         | ({"start": dict(start.card)} if start else {}),
         start=start,
         backbone=backbone,
@@ -198,8 +233,21 @@ def describe(model: DRRNConfig, how: TrainConfig, source: Source, given: Given) 
     }
 
 
-def open_run(run: Path, wanted: dict[str, Any], command: str) -> dict[str, Any]:
+def too_small(pairs: Sequence[Pair], patch: int) -> str:
+    """What to say of pictures that no patch fits into; nothing where there are none."""
+    names = list(dict.fromkeys(pair.name for pair in pairs if min(pair.hr.shape[1:]) < patch))
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"left out, being smaller than a patch of {patch}x{patch}: {', '.join(names[:NAMED])}{more}"
+
+
+def open_run(run: Path, wanted: dict[str, Any], command: str, *, extends: bool = False) -> dict[str, Any]:
     """Make the run's `config.json`, or see that it is of the same training.
+
+    Args:
+        extends: whether it may be one with fewer epochs, or less patience, which is then changed; `extended` keeps what
+            they were.
 
     Raises:
         TrainingError: it is of another one, or no config of ours.
@@ -219,14 +267,27 @@ def open_run(run: Path, wanted: dict[str, Any], command: str) -> dict[str, Any]:
         was["train"].setdefault("centred", False)
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is no config of a run. Give another --run.") from error
+    before: dict[str, int] = {}
     for part, values in json.loads(json.dumps(wanted)).items():
         for key, value in values.items():
-            if was[part].get(key) != value:
+            if extends and key in EXTENDABLE and is_more(was[part].get(key), value):
+                before[key] = was[part][key]
+            elif was[part].get(key) != value:
+                or_more = f", or a larger --{key}" if extends and key in EXTENDABLE else ""
                 raise TrainingError(
                     f"{run} holds a training with {part}.{key} = {was[part].get(key)}, now it is {value}. "
-                    "Give another --run, or the same options to go on."
+                    f"Give another --run, or the same options to go on{or_more}."
                 )
+    if before:
+        about |= {"train": {**about["train"], **{key: wanted["train"][key] for key in before}}}
+        about["extended"] = [*about.get("extended", []), before]
+        write_text(path, json.dumps(about, indent=2) + "\n")
     return about
+
+
+def is_more(before: Any, now: int) -> bool:
+    """Whether a training may go on longer with so many epochs, or such patience, of which 0 has no end."""
+    return type(before) is int and before > 0 and (now > before or now == 0)
 
 
 def about_run(run: Path) -> dict[str, Any]:

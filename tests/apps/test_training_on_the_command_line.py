@@ -1,0 +1,68 @@
+"""`drrn train` tells outside of a terminal what it does, how long that takes, and how good bicubic is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from drrn.apps import cli, watch
+from drrn.weights import store
+from tests.small_weights import small_weights
+from tests.training.small_training import pictures
+
+OPTIONS = (
+    "train --data pictures --run run --scales 2 --patch 16 --stride 8 --batch-size 8 --device cpu --threads 1 "
+    "--sheet-every 0"
+).split()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "pictures")
+    return tmp_path
+
+
+def train(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*OPTIONS, *words])
+    return int(ended.value.code or 0)
+
+
+def test_pictures_patches_steps_and_a_line_an_epoch(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--epochs", "2", "--width", "4", "--units", "1") == 0
+    first, second, *epochs = capsys.readouterr().err.splitlines()
+    assert first == "5 pictures to learn from, 1 to validate on, in run"
+    about = r"100 patches of 16x16, 12 steps of 8 an epoch, at most 2 epochs; bicubic has (\d+\.\d+) dB on the patches .*"
+    told = re.fullmatch(about, second)
+    assert told, second
+    assert len(epochs) == 2 and all(f" dB (bicubic {told[1]})" in line for line in epochs)
+    assert re.search(r"about \d.* left$", epochs[0]) and " left" not in epochs[1]
+    assert train("--epochs", "3", "--width", "4", "--units", "1") == 0
+    _, second, *epochs = capsys.readouterr().err.splitlines()
+    assert "at most 3 epochs, 2 of them done" in second and len(epochs) == 1
+
+
+def test_the_time_is_told_before_an_epoch_is_over(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EXPECT_SECONDS", 0.0)
+    assert train("--epochs", "1", "--width", "4", "--units", "1") == 0
+    *_, expected, _ = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"about \d.* an epoch, \d.* for all that are left", expected)
+
+
+def test_bicubic_is_measured_as_the_network_is(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store.save(small_weights(gain=0.0, bias=False), here / "nothing.safetensors")  # it leaves bicubic as it is
+    assert train("--start", "nothing.safetensors", "--learning-rate", "1e-30", "--epochs", "1") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    told = re.search(r"PSNR (.*) dB \(bicubic (.*)\)", line)
+    assert told and told[1] == told[2]
+
+
+def test_pictures_into_which_no_patch_fits_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, path in enumerate(pictures(here / "low", count=12, height=12).iterdir()):
+        path.rename(here / "pictures" / f"low {number}.png")
+    assert train("--epochs", "1", "--width", "4", "--units", "1", "--validation-data", "pictures") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
+    assert line.startswith("left out, being smaller than a patch of 16x16: low ") and line.endswith(" and 2 more")
