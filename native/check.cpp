@@ -12,9 +12,9 @@ int main(int count, char** arguments) {
     for (std::uint32_t round = 0; round < rounds; ++round) {
         std::mt19937 random(round);
         const auto pick = [&](std::size_t low, std::size_t high) { return low + random() % (high - low + 1); };
-        drrn::Sample sample(round, pick(0, 1) ? 1 : 3, std::size_t{1} << pick(0, 2), pick(1, 40),
+        drrn::Sample sample(round, pick(0, 1) ? 1 : 3, pick(1, 4), pick(1, 40),
                             static_cast<int>(pick(1, 2)), static_cast<int>(pick(0, 3)), static_cast<int>(pick(0, 3)),
-                            pick(0, 1));
+                            pick(0, 1), pick(0, 1));
         const std::size_t height = pick(1, 70), columns = pick(1, 70), band = pick(1, height);
         const auto ilr = sample.noise(sample.channels * height * columns);
         const auto expected = sample.exactly(ilr, height, columns);

@@ -47,6 +47,7 @@ std::shared_ptr<Network> make(nb::iterable layers, std::size_t channels, std::si
             bias.shape(0) != plan.out)
             throw std::invalid_argument("a layer's arrays do not fit together");
         plan.scale = scale.data(), plan.shift = shift.data(), plan.kernel = kernel.data(), plan.bias = bias.data();
+        plan.replicates = nb::cast<bool>(layer.attr("replicates"));
         plan.adds = nb::cast<bool>(layer.attr("adds"));
         plan.keeps = keeps_of(nb::cast<std::string>(layer.attr("keeps")));
         plans.push_back(plan);

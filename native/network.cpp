@@ -33,7 +33,7 @@ std::vector<const Kernels*> kernels_here() {
 
 Network::Network(const std::vector<Plan>& plans, std::size_t channels, std::size_t unshuffle, bool global_residual,
                  std::size_t threads, const std::string& kernels)
-    : kernels_(nullptr), channels_(channels), unshuffle_(unshuffle), global_residual_(global_residual) {
+    : kernels_(nullptr), channels_(channels), unshuffle_(unshuffle), global_residual_(global_residual), replicates_(false) {
     for (const Kernels* candidate : kernels_here())
         if (!kernels_ && (kernels.empty() || kernels == candidate->name)) kernels_ = candidate;
     require(kernels_, "there are no such kernels here");
@@ -47,6 +47,7 @@ Network::Network(const std::vector<Plan>& plans, std::size_t channels, std::size
     for (std::size_t i = 0; i < plans.size(); ++i) {
         const Plan& plan = plans[i];
         require(i == 0 || plan.in == plans[i - 1].out, "each layer takes what the one before it makes");
+        require(i == 0 || !plan.replicates, "the first layer alone continues its input beyond the border");
         Layer layer;
         layer.in = plan.in, layer.out = plan.out;
         layer.in_full = full(plan.in, kernels_->lanes), layer.out_full = full(plan.out, kernels_->lanes);
@@ -73,6 +74,7 @@ Network::Network(const std::vector<Plan>& plans, std::size_t channels, std::size
     lag_ = adding ? adding - keeping : 0;
     first_scale_ = keep({plans[0].scale, plans[0].scale + outside});
     first_shift_ = keep({plans[0].shift, plans[0].shift + outside});
+    replicates_ = plans[0].replicates;
     pool_ = std::make_unique<Pool>(threads);
 }
 
@@ -233,7 +235,8 @@ void Stream::enter(Row first) {
     net.pool_->run(rows_, [&](std::size_t i, std::size_t) {
         float* const to = row_of(features_[0], i);
         std::fill_n(to, padded_ * full, 0.f);
-        const Row row = first + static_cast<Row>(i);
+        Row row = first + static_cast<Row>(i);
+        if (row == height_ && net.replicates_) --row;
         if (row >= height_) return;
         for (std::size_t channel = 0; channel < net.channels_; ++channel)
             for (std::size_t y = 0; y < cell; ++y) {
@@ -246,7 +249,12 @@ void Stream::enter(Row first) {
                     to[(1 + x / cell) * full + at] = 0 > value ? 0 : value;
                 }
             }
+        if (net.replicates_) {
+            std::copy_n(to + full, full, to);
+            std::copy_n(to + cells_ * full, full, to + (cells_ + 1) * full);
+        }
     });
+    if (net.replicates_ && first == 0) std::copy_n(row_of(features_[0], 0), padded_ * full, row_of(carried_, 1));
 }
 
 // The last layer's rows from `first` on become rows of sr.

@@ -22,6 +22,7 @@ struct Plan {
     const float* shift = nullptr;   // (in)
     const float* kernel = nullptr;  // (out, in, 3, 3); layers that share one give the same address
     const float* bias = nullptr;    // (out)
+    bool replicates = false;        // beyond the border its input continues as it ends; the first layer alone can
     bool adds = false;
     Keeps keeps = Keeps::nothing;
 };
@@ -52,7 +53,7 @@ class Network {
 
     const Kernels* kernels_;
     std::size_t channels_, unshuffle_;
-    bool global_residual_;
+    bool global_residual_, replicates_;
     std::vector<Layer> layers_;
     const float* first_scale_;  // of the first layer's input, (channels * unshuffle^2)
     const float* first_shift_;

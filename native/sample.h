@@ -1,6 +1,7 @@
 // Small networks with random weights, and what they compute written out: for the programs that test the engine.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -19,7 +20,7 @@ struct Sample {
 
     // Blocks of units as in `drrn.engines.layers`. skip: 0 none, 1 source, 2 chain, 3 rectified.
     Sample(std::uint32_t seed, std::size_t channels, std::size_t unshuffle, std::size_t width, int blocks, int units,
-           int skip, bool global_residual)
+           int skip, bool global_residual, bool replicates)
         : channels(channels), unshuffle(unshuffle), width(width), global_residual(global_residual), random_(seed) {
         const std::size_t outside = channels * unshuffle * unshuffle;
         for (int block = 0; block < blocks; ++block) {
@@ -35,6 +36,7 @@ struct Sample {
             }
         }
         add(width, outside, false, Keeps::nothing);
+        plans.front().replicates = replicates;
     }
 
     std::vector<float> noise(std::size_t count) {
@@ -65,7 +67,11 @@ struct Sample {
                         double sum = plan.bias[o];
                         for (std::size_t c = 0; c < plan.in; ++c)
                             for (std::size_t k = 0; k < 9; ++k) {
-                                const std::size_t row = i + k / 3, column = j + k % 3;  // one too far down and right
+                                std::size_t row = i + k / 3, column = j + k % 3;  // one too far down and right
+                                if (plan.replicates) {
+                                    row = std::clamp<std::size_t>(row, 1, down);
+                                    column = std::clamp<std::size_t>(column, 1, across);
+                                }
                                 if (row < 1 || row > down || column < 1 || column > across) continue;
                                 sum += double{plan.kernel[(o * plan.in + c) * 9 + k]} *
                                        x[(c * down + row - 1) * across + column - 1];

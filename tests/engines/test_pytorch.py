@@ -70,7 +70,7 @@ def test_what_can_not_be_compiled_is_one_sentence(monkeypatch: pytest.MonkeyPatc
         raise InvalidCxxCompiler
 
     engine = TorchEngine(small_weights(), device="cpu")
-    monkeypatch.setattr(engine, "network", torch.compile(engine.network, backend=fail))
+    monkeypatch.setattr(engine, "detail", torch.compile(engine.detail, backend=fail))
     with pytest.raises(EngineError, match=r"^torch can't compile the network here \(.*\)\. Leave out --compile\.$"):
         engine.run(ILR)
 

@@ -18,7 +18,7 @@ import drrn.engines
 from drrn.core.config import DRRNConfig
 from drrn.engines import EngineName
 from drrn.engines import engine as room
-from drrn.engines.engine import Planes, StreamingEngine, choose
+from drrn.engines.engine import Engine, Planes, StreamingEngine, choose
 from drrn.engines.layers import layers
 from drrn.engines.native import NativeEngine, kernels_here
 from drrn.engines.pytorch import build
@@ -44,6 +44,10 @@ CONFIGS: list[dict[str, Any]] = [
     {"units": 1, "channels": 3, "unshuffle": 4, "width": 16},
     {"units": 1, "width": 20},
     {"units": 1, "width": 72},
+    {"units": 2, "unshuffle": 3, "blocks": 2},
+    {"units": 2, "bias": False, "flat": True},
+    {"units": 1, "bias": False, "flat": True, "unshuffle": 2, "channels": 3, "blocks": 2},
+    {"units": 1, "bias": False, "flat": True, "unshuffle": 4, "width": 20},
 ]
 
 
@@ -110,8 +114,10 @@ def test_any_config_and_size_at_length(name: str, data: st.DataObject) -> None:
         "bias": pick(st.booleans()),
         "share": pick(st.booleans()),
         "channels": pick(st.sampled_from([1, 3])),
-        "unshuffle": pick(st.sampled_from([1, 2, 4])),
+        "unshuffle": pick(st.sampled_from([1, 2, 3, 4])),
     }
+    if pick(st.booleans()):
+        fields |= {"flat": True, "bias": False, "batch_norm": False, "global_residual": True}
     weights = small_weights(pick(st.integers(0, 2**31)), **fields)
     ilr = noise(weights.config, pick(st.integers(1, 400)), pick(st.integers(1, 400)))
     assert_close(engine_of(name, weights, pick(st.integers(1, 4))).run(ilr), exactly(weights, ilr))
@@ -144,9 +150,9 @@ def test_any_number_of_threads_gives_the_same_bytes(kernels: str, fields: dict[s
 
 @pytest.mark.parametrize("name", ENGINES)
 @settings(max_examples=25)
-@given(st.lists(st.integers(0, 70), max_size=8), st.sampled_from([1, 2, 4]))
-def test_bands_of_any_height_give_the_same_picture(name: str, heights: list[int], unshuffle: int) -> None:
-    weights = small_weights(unshuffle=unshuffle)
+@given(st.lists(st.integers(0, 70), max_size=8), st.integers(1, 4), st.booleans())
+def test_bands_of_any_height_give_the_same_picture(name: str, heights: list[int], unshuffle: int, flat: bool) -> None:
+    weights = small_weights(unshuffle=unshuffle, flat=flat, bias=not flat)
     ilr = noise(weights.config, sum(heights), 37)
     engine = engine_of(name, weights)
 
@@ -159,6 +165,47 @@ def test_bands_of_any_height_give_the_same_picture(name: str, heights: list[int]
     streamed = np.concatenate([ilr[:, :0], *engine.stream(bands())], axis=1)
     assert streamed.shape == ilr.shape
     assert (streamed == engine.run(ilr)).all()
+
+
+FLAT: list[dict[str, Any]] = [
+    {"units": 3},
+    {"units": 2, "blocks": 2, "unshuffle": 2, "skip": "chain"},
+    {"units": 2, "unshuffle": 3, "channels": 3, "skip": "rectified"},
+    {"units": 1, "unshuffle": 4, "skip": "none"},
+]
+
+
+@pytest.mark.parametrize("name", [*ENGINES, "torch", "onnx"])
+@pytest.mark.parametrize("fields", FLAT, ids=str)
+def test_a_constant_image_stays_exactly_what_it_is(name: str, fields: dict[str, Any]) -> None:
+    """In 16 bits, each color another constant, sides that fill no whole cell, every number of units."""
+    config = DRRNConfig(width=16, bias=False, flat=True, **fields)
+    weights = small_weights(gain=1.0, trained_units=(0, config.units), **config.to_dict())
+    for units in range(config.units + 1):
+        engine = any_engine(name, weights, units)
+        for level in (0, 1, 1000, 65534, 65535):
+            levels = (level * np.arange(1, config.channels + 1) // config.channels).astype(np.float32)
+            ilr = np.repeat(levels / np.float32(65535), 37 * 43).reshape(config.channels, 37, 43)
+            assert (np.rint(engine.run(ilr) * 65535) == levels[:, None, None]).all()
+
+
+@pytest.mark.parametrize("name", [*ENGINES, "torch", "onnx"])
+def test_a_plateau_stays_flat_beyond_the_reach_of_what_is_around_it(name: str) -> None:
+    config = DRRNConfig(units=1, width=16, bias=False, flat=True, unshuffle=2)
+    weights = small_weights(gain=1.0, **config.to_dict())
+    ilr = noise(config, 60, 70)
+    ilr[:, :, 20:] = 0.9
+    off = np.abs(any_engine(name, weights).run(ilr) - ilr)
+    assert off[:, :, 20 + config.halo :].max() < 1e-6
+    assert off[:, :, :20].max() > 1e-2  # the network does something elsewhere
+
+
+def any_engine(name: str, weights: Weights, units: int | None = None) -> Engine:
+    if name in ("torch", "onnx"):
+        return choose(weights, engine=name, device="cpu", units=units, threads=1)  # type: ignore[arg-type]
+    if name == "reference":
+        return ReferenceEngine(weights, units=units)
+    return NativeEngine(weights, units=units, threads=1, kernels=name)
 
 
 @pytest.mark.parametrize("name", ENGINES)

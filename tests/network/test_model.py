@@ -14,6 +14,11 @@ from torch import Tensor, nn
 from drrn.core.config import DRRNConfig, Skip
 from drrn.network.model import DRRN, RecursiveBlock
 
+
+def flat(config: DRRNConfig) -> DRRNConfig:
+    return replace(config, flat=True, bias=False, batch_norm=False, global_residual=True)
+
+
 configs = st.builds(
     DRRNConfig,
     blocks=st.sampled_from([1, 2]),
@@ -25,8 +30,8 @@ configs = st.builds(
     bias=st.booleans(),
     share=st.booleans(),
     channels=st.sampled_from([1, 3]),
-    unshuffle=st.sampled_from([1, 2, 4]),
-)
+    unshuffle=st.integers(1, 4),
+).flatmap(lambda config: st.sampled_from([config, flat(config)]))
 seeds = st.integers(0, 2**31)
 
 
@@ -58,6 +63,11 @@ def by_hand(config: DRRNConfig, state: dict[str, Tensor], x: Tensor) -> Tensor:
             scale = state[f"{norm}.weight"] / torch.sqrt(variance + 1e-5)
             h = (h - mean[:, None, None]) * scale[:, None, None] + state[f"{norm}.bias"][:, None, None]
         h = torch.where(h > 0, h, 0)
+        if config.flat and conv == "blocks.0.enter.conv":
+            kernel, colors = state[f"{conv}.weight"].clone(), config.channels
+            for which in kernel.chunk(colors, dim=1):  # views: each color's mean is taken off in place
+                which -= which.mean((1, 2, 3), keepdim=True)
+            return F.conv2d(F.pad(h, (1, 1, 1, 1), mode="replicate"), kernel)
         return F.conv2d(h, state[f"{conv}.weight"], state.get(f"{conv}.bias"), padding=1)
 
     n, (height, width) = config.unshuffle, x.shape[-2:]

@@ -13,6 +13,9 @@ Skip = Literal["source", "chain", "none", "rectified"]
 Initial = Literal["glorot", "he"]
 """How random weights are drawn: `drrn.network.model.DRRN.initialise`."""
 
+LATER: Mapping[str, Any] = {"flat": False}
+"""Fields that weights of older versions do not have, with the value that those have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DRRNConfig:
@@ -38,18 +41,24 @@ class DRRNConfig:
     """Units of a block share its two convolutions. Off is the paper's NS ablation."""
     channels: Literal[1, 3] = 1
     """1: luma, as in the paper, chroma being enlarged by bicubic. 3: RGB, as in the report."""
-    unshuffle: Literal[1, 2, 4] = 1
-    """1: the paper's network. 2 or 4: the same trunk on 4 or 16 times fewer pixels, between a pixel-unshuffle
+    unshuffle: Literal[1, 2, 3, 4] = 1
+    """1: the paper's network. 2, 3 or 4: the same trunk on 4, 9 or 16 times fewer pixels, between a pixel-unshuffle
     and a pixel-shuffle: cheaper, and not in the paper."""
+    flat: bool = False
+    """Constant areas stay exactly what they are, up to the border. Not in the paper: the filters of the first
+    convolution have zero mean per color, ilr continues beyond its border, and no convolution has a bias, so that a
+    constant ilr gives features of zero in every layer. Needs `bias` off, `batch_norm` off and `global_residual` on."""
 
     def __post_init__(self) -> None:
         for name, low, high in [("blocks", 1, 64), ("units", 0, 256), ("width", 1, 1024)]:
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"`{name}` must be in {low}..{high}, got {getattr(self, name)}.")
-        for name, known in [("skip", get_args(Skip)), ("channels", (1, 3)), ("unshuffle", (1, 2, 4))]:
+        for name, known in [("skip", get_args(Skip)), ("channels", (1, 3)), ("unshuffle", (1, 2, 3, 4))]:
             if getattr(self, name) not in known:
                 allowed = ", ".join(map(str, known))
                 raise ValueError(f"`{name}` must be one of {allowed}, got {getattr(self, name)!r}.")
+        if self.flat and (self.bias or self.batch_norm or not self.global_residual):
+            raise ValueError("`flat` needs `bias` off, `batch_norm` off and `global_residual` on.")
 
     @property
     def depth(self) -> int:
@@ -112,7 +121,8 @@ class DRRNConfig:
         return shapes
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """All fields, but those that files of older versions lack only where they differ from the paper's form."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value != LATER[name]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DRRNConfig":
@@ -124,6 +134,7 @@ class DRRNConfig:
         if not isinstance(values, Mapping):
             raise ValueError("its config is not an object.")
         known = {field.name: type(field.default) for field in fields(cls)}
+        values = {**LATER, **values}
         if values.keys() != known.keys():
             odd = ", ".join(sorted(values.keys() ^ known.keys()))
             raise ValueError(f"its config has missing or unknown fields: {odd[:200]!r}.")

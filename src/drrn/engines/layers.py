@@ -33,6 +33,8 @@ class Layer:
     shift: Array
     kernel: Array  # (channels out, channels in, 3, 3); one array wherever units share it
     bias: Array  # (channels out,)
+    replicates: bool = False
+    """Beyond the border its input continues as it ends, in place of zeros."""
     adds: bool = False
     keeps: Literal["", "result", "rectified"] = ""
 
@@ -52,7 +54,9 @@ def layers(weights: Weights, units: int | None = None) -> list[Layer]:
         kernel = tensors[f"{convolution}.weight"]
         bias = tensors.get(f"{convolution}.bias", np.zeros(len(kernel), np.float32))
         scale, shift = _affine(weights, norm, kernel.shape[1])
-        found.append(Layer(scale, shift, kernel, bias, adds, keeps))  # type: ignore[arg-type]
+        is_flat = config.flat and not found
+        kernel = _centered(kernel, config.channels) if is_flat else kernel
+        found.append(Layer(scale, shift, kernel, bias, is_flat, adds, keeps))  # type: ignore[arg-type]
 
     for block in range(config.blocks):
         here = f"blocks.{block}"
@@ -68,6 +72,12 @@ def layers(weights: Weights, units: int | None = None) -> list[Layer]:
             )
     add("leave.norm", "leave.conv")
     return found
+
+
+def _centered(kernel: Array, colors: int) -> Array:
+    """Filters (out, colors x cells, 3, 3) without their mean over each color: see `DRRNConfig.flat`."""
+    by_color = kernel.reshape(len(kernel), colors, -1).astype(np.float64)
+    return (by_color - by_color.mean(axis=2, keepdims=True)).reshape(kernel.shape).astype(np.float32)
 
 
 def _affine(weights: Weights, norm: str, channels: int) -> tuple[Array, Array]:

@@ -231,7 +231,10 @@ def _network(graph: _Graph, weights: Weights, units: int | None, ilr: str) -> st
             x = graph.do("Mul", x, layer.scale[:, None, None])
         if layer.shift.any():
             x = graph.do("Add", x, layer.shift[:, None, None])
-        x = graph.do("Conv", graph.do("Relu", x), layer.kernel, layer.bias, pads=[1, 1, 1, 1])
+        x = graph.do("Relu", x)
+        if layer.replicates:
+            x = graph.do("Pad", x, np.array([1, 1, 1, 1]), "", np.array([2, 3]), mode="edge")
+        x = graph.do("Conv", x, layer.kernel, layer.bias, pads=[0 if layer.replicates else 1] * 4)
         if layer.adds:
             x = graph.do("Add", x, kept)
         if layer.keeps:

@@ -1,7 +1,6 @@
 """The network in torch, on whatever device torch knows."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -52,9 +51,9 @@ class TorchEngine:
             torch.set_num_threads(threads)
         # ilr stays out of it: 16 bits would round it to far fewer levels than a picture has
         self.global_residual = weights.config.global_residual
-        inner = replace(weights, config=replace(weights.config, global_residual=False))
-        network = build(inner).to(self.device, self.dtype, memory_format=self.layout)  # type: ignore[call-overload]
-        self.network: Callable[..., torch.Tensor] = torch.compile(network, dynamic=True) if compiled else network
+        network = build(weights).to(self.device, self.dtype, memory_format=self.layout)  # type: ignore[call-overload]
+        detail = network.detail
+        self.detail: Callable[..., torch.Tensor] = torch.compile(detail, dynamic=True) if compiled else detail
         features = LIVE_TENSORS * weights.config.width / weights.config.unshuffle**2
         self.bytes_per_pixel = round(4 * (features + 4 * weights.config.channels))
 
@@ -65,7 +64,7 @@ class TorchEngine:
     def run(self, ilr: Planes, done: Callable[[int], None] = lambda rows: None) -> Planes:
         try:
             given = torch.from_numpy(np.ascontiguousarray(ilr))[None].to(self.device)  # (1, channels, H, W)
-            sr = self.network(given.to(self.dtype), units=self.units).float()
+            sr = self.detail(given.to(self.dtype), units=self.units).float()
             if self.global_residual:
                 sr = given + sr
             planes: Planes = sr[0].cpu().contiguous().numpy()

@@ -112,6 +112,8 @@ class Flow:
             a[:2] = self.carried[index]
             inside = self._inside(first)  # outside the picture the activation is padded with zeros
             a[2:, 1 : self.width + 1][inside] = np.maximum(layer.scale * x[inside] + layer.shift, 0)
+            if layer.replicates:
+                self._replicate(a, first)
             self.carried[index] = a[ROWS:].copy()
             first -= 1
             x = convolve(a, kernel)[:, : self.width] + layer.bias
@@ -121,6 +123,15 @@ class Flow:
             if layer.keeps:
                 self.kept[rows] = x if layer.keeps == "result" else np.maximum(x, 0)
         return x[self._inside(first)]
+
+    def _replicate(self, a: Planes, first: int) -> None:
+        """Continue the picture by a row or column on each side; `a` begins two rows before row `first`."""
+        a[:, 0], a[:, self.width + 1] = a[:, 1], a[:, self.width]
+        if first == 0:
+            a[1] = a[2]
+        if first <= self.height < first + ROWS:
+            below = int(self.height) - first + 2
+            a[below] = a[below - 1]
 
     def _inside(self, first: int) -> NDArray[np.bool_]:
         rows = np.arange(first, first + ROWS)

@@ -6,11 +6,16 @@ Shapes: B = batch, C = features (`width`), H, W = the enlarged picture, h, w = H
 (B, `channels`, H, W), its values in [0, 1].
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from drrn.core.config import DRRNConfig, Initial
+
+Conv = Callable[..., nn.Conv2d]
 
 
 class PictureConv(nn.Conv2d):
@@ -29,10 +34,26 @@ class PictureConv(nn.Conv2d):
         return y.to(torch.get_autocast_dtype(device))
 
 
+class FlatConv(PictureConv):
+    """A `PictureConv` that gives exactly nothing where the picture is constant, up to its border (`DRRNConfig.flat`).
+
+    Each filter's mean over each color is taken off whenever it is used, so that it stays zero while it is trained.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, *, padding: int, bias: bool, colors: int):
+        super().__init__(channels_in, channels_out, kernel, padding=padding, padding_mode="replicate", bias=bias)
+        self.colors = colors
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        by_color = weight.unflatten(1, (self.colors, -1))
+        centered = by_color - by_color.mean((2, 3, 4), keepdim=True)
+        return super()._conv_forward(input, centered.flatten(1, 2), bias)
+
+
 class PreActivation(nn.Module):
     """(Batch norm,) ReLU, 3x3 convolution: the layer that a DRRN is made of."""
 
-    def __init__(self, channels_in: int, channels_out: int, config: DRRNConfig, conv: type[nn.Conv2d] = nn.Conv2d):
+    def __init__(self, channels_in: int, channels_out: int, config: DRRNConfig, conv: Conv = nn.Conv2d):
         super().__init__()
         self.norm = _norm(channels_in, config)
         self.conv = _conv3x3(channels_in, channels_out, config, conv)
@@ -45,7 +66,7 @@ class PreActivation(nn.Module):
 class RecursiveBlock(nn.Module):
     """One layer, then residual units that are all the same two convolutions (the paper's figure 3)."""
 
-    def __init__(self, channels_in: int, config: DRRNConfig, conv: type[nn.Conv2d] = nn.Conv2d):
+    def __init__(self, channels_in: int, config: DRRNConfig, conv: Conv = nn.Conv2d):
         super().__init__()
         width, units = config.width, config.units
         convolutions = min(units, 1) if config.share else units
@@ -88,19 +109,24 @@ class DRRN(nn.Module):
         super().__init__()
         self.config = config
         outside = config.channels * config.unshuffle**2
-        self.blocks = nn.ModuleList([RecursiveBlock(outside, config, PictureConv)])
+        conv = partial(FlatConv, colors=config.channels) if config.flat else PictureConv
+        self.blocks = nn.ModuleList([RecursiveBlock(outside, config, conv)])
         self.blocks.extend(RecursiveBlock(config.width, config) for _ in range(config.blocks - 1))
         self.leave = PreActivation(config.width, outside, config)
 
     def forward(self, ilr: Tensor, units: int | None = None) -> Tensor:
         """`units`: residual units to run in each block instead of the config's."""
+        detail = self.detail(ilr, units)
+        return ilr + detail if self.config.global_residual else detail
+
+    def detail(self, ilr: Tensor, units: int | None = None) -> Tensor:
+        """What the last convolution gives, the same shape as ilr: added to ilr where there is a global residual."""
         units = self.config.units if units is None else units
         height, width = ilr.shape[-2:]
         h = F.pixel_unshuffle(_fill(ilr, self.config.unshuffle), self.config.unshuffle)
         for block in self.blocks:
             h = block(h, units)
-        detail = F.pixel_shuffle(self.leave(h), self.config.unshuffle)[..., :height, :width]
-        return ilr + detail if self.config.global_residual else detail
+        return F.pixel_shuffle(self.leave(h), self.config.unshuffle)[..., :height, :width]
 
     @torch.no_grad()
     def initialise(
@@ -131,7 +157,7 @@ class DRRN(nn.Module):
                     nn.init.zeros_(module.bias)
 
 
-def _conv3x3(channels_in: int, channels_out: int, config: DRRNConfig, conv: type[nn.Conv2d] = nn.Conv2d) -> nn.Conv2d:
+def _conv3x3(channels_in: int, channels_out: int, config: DRRNConfig, conv: Conv = nn.Conv2d) -> nn.Conv2d:
     return conv(channels_in, channels_out, 3, padding=1, bias=config.bias)
 
 
