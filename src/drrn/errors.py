@@ -39,3 +39,8 @@ class EngineError(DRRNError):
 
 class StudyError(DRRNError):
     """A study names experiments that are not there, or its folder holds something else."""
+
+
+def shown(text: object) -> str:
+    """The text, such as the name of a file, on one line and printable, whatever is in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

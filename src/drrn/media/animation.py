@@ -18,11 +18,12 @@ import pyvips
 
 from drrn.atomic import atomic
 from drrn.errors import PictureError
-from drrn.media import apng, exif, gif, webp
+from drrn.media import apng, exif, gif, libvips, webp
 from drrn.media.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
 from drrn.media.frames import Frame, Reel, Samples, composed
+from drrn.media.libvips import FAULTS, reason
 from drrn.media.notes import Block, Format, Notes, fitted
-from drrn.media.opening import FAULTS, Header, check_texts, converted, held, mapped, reason, shown
+from drrn.media.opening import Header, check_texts, converted, held, mapped, shown
 
 ANIMATED: Final[dict[Format, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
 """The suffixes that can be written."""
@@ -118,7 +119,7 @@ def write(
     form = writable(path, width, height, icc=like.notes.icc, overwrite=overwrite)
     dpi = like.notes.dpi and (like.notes.dpi[0] * width / header.width, like.notes.dpi[1] * height / header.height)
     notes = fitted(like.notes._replace(dpi=dpi), width, height)
-    encode, alpha = partial(_encoded, form=form), header.alpha and not like.opaque
+    encode, alpha = partial(_encoded, form=form, name=shown(path)), header.alpha and not like.opaque
     if form != "PNG":
         frames = (_of_eight_bit(frame if alpha == header.alpha else frame[..., :-1]) for frame in frames)
     pieces: Iterator[bytes]
@@ -241,7 +242,8 @@ def _opened(reel: Reel, frame: Frame) -> Any:
     """A frame alone, as libvips sees it, which has not decoded it yet."""
     try:
         load = getattr(pyvips.Image, KNOWN[reel.form].LOADER)
-        image = load(frame.still(), access="sequential", fail_on="warning")  # which copies the file: it is read later
+        with libvips.exclusive():
+            image = load(frame.still(), access="sequential", fail_on="warning")  # it copies the file: it is read later
     except FAULTS as error:
         raise _damaged(reel, frame, error) from error
     if (image.width, image.height) != (frame.width, frame.height):
@@ -253,7 +255,7 @@ def _decoded(reel: Reel, bands: int, frame: Frame) -> Samples:
     """(H, W, bands), the last of which is alpha."""
     image = _opened(reel, frame)
     try:
-        samples = _aside(image.numpy, image).reshape(image.height, image.width, image.bands)
+        samples = _aside(partial(next, libvips.bands(image, reel.form, reel.name, step=image.height)), image)
     except FAULTS as error:
         raise _damaged(reel, frame, error) from error
     if image.bands % 2:
@@ -274,8 +276,9 @@ def _of_eight_bit(samples: Samples) -> Samples:
     return samples[..., grey] if grey else samples
 
 
-def _encoded(samples: Samples, form: Format) -> bytes:
+def _encoded(samples: Samples, form: Format, name: str) -> bytes:
     """A file of one frame."""
+    libvips.claim_workers(name, "written")
     height, width, bands = samples.shape
     deep = samples.dtype == np.uint16
     image = pyvips.Image.new_from_memory(

@@ -3,13 +3,12 @@
 The format is what the first bytes say, never the suffix. Only libvips' decoders for these six are reached.
 """
 
-import ctypes
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import cache, partial
+from functools import partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -20,7 +19,9 @@ import pyvips
 from numpy.typing import NDArray
 
 from drrn.errors import PictureError
-from drrn.media import bitmaps, exif
+from drrn.errors import shown as shown
+from drrn.media import bitmaps, exif, libvips
+from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import decoding
 from drrn.media.notes import TEXTS, Block, Format, Notes, inflated_size, noted, png_chunks
 from drrn.media.rows import BAND, let_go
@@ -58,10 +59,6 @@ MOST_TEXT = 1 << 25
 """Bytes that the texts and the profile of a PNG may have, unpacked."""
 MOST_BOXES = 1 << 16
 """Bytes of an AVIF in which its description is looked for."""
-FAULTS: Final = (pyvips.Error, UnicodeDecodeError)
-"""What pyvips raises; the second where libvips quotes what is no text."""
-ALL_LEVELS: Final = 0xFF
-"""Of GLib's log."""
 SOUND: Final = (1, 5, 8, 32946)
 """Compressions of a TIFF (none, LZW, deflate twice) in which damaged pixels are an error: warnings are of tags."""
 
@@ -131,8 +128,10 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
             # By number: libvips would take "[1]" at the end of a name for options.
             source = _source(handle) if form == "JPEG" else pyvips.Source.new_from_descriptor(handle)
             strict = "error" if form == "TIFF" and _compression(file) in SOUND else "warning"
-            image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=strict)
-            yield _known(image, form, file, name, max_pixels)
+            with libvips.exclusive():
+                image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=strict)
+                decoded = _known(image, form, file, name, max_pixels)
+            yield decoded
         except (*FAULTS, exif.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
             raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
@@ -146,8 +145,6 @@ def mapped(path: Path) -> Iterator[tuple[str, int, mmap]]:
         PictureError: it is one of these, or missing, or something in the block can't be read.
     """
     name = shown(path)
-    pyvips.cache_set_max(0)  # or libvips keeps what it computed, and the files of it open
-    _hush()
     try:
         status = path.stat()
         if S_ISDIR(status.st_mode):
@@ -162,30 +159,6 @@ def mapped(path: Path) -> Iterator[tuple[str, int, mmap]]:
         raise PictureError(f"There is no file {name}.") from error
     except OSError as error:
         raise PictureError(f"{name} can't be read: {error.strerror or error}.") from error
-
-
-def shown(path: Path | str) -> str:
-    """The path, or what is said of it, on one line, whatever is in it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
-
-
-def reason(error: Exception) -> str:
-    """What libvips says, in brackets and on one line; often it says nothing."""
-    if isinstance(error, UnicodeDecodeError):
-        pyvips.vips_lib.vips_error_clear()  # or it would be said of the next file, too
-        return ""
-    said = [line.split(": ", 1)[-1].strip() for line in str(getattr(error, "detail", error)).splitlines()]
-    return next((f" ({shown(line.rstrip('.'))})" for line in said if line), "")
-
-
-@cache
-def _hush() -> None:
-    """Let libvips log nothing: it quotes files, in bytes that need not be text, and pyvips would fail on them, aloud.
-
-    What is called instead is no Python, in which the exception of a signal would be lost, and needs no GIL.
-    """
-    nothing = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value
-    pyvips.glib_lib.g_log_set_handler(b"VIPS", ALL_LEVELS, pyvips.ffi.cast("GLogFunc", nothing), pyvips.ffi.NULL)
 
 
 def _format(head: bytes, name: str) -> Format:
@@ -334,12 +307,15 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> 
     if form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
         turn = 1
     width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
-    bands, conversions = partial(_bands, image, form), tuple(converted(image, form, file, alpha=image.bands == 4))
+    bands, conversions = (
+        partial(libvips.bands, image, form, name),
+        tuple(converted(image, form, file, alpha=image.bands == 4)),
+    )
     if image.interpretation == "cmyk":
         inked = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
-        bands, notes = partial(_bands, inked, form), notes._replace(icc=None)
+        bands, notes = partial(libvips.bands, inked, form, name), notes._replace(icc=None)
     elif form == "AVIF" and deep:
-        bands = partial(_widened, image, image.get("bits-per-sample"))
+        bands = partial(_widened, image, image.get("bits-per-sample"), name)
     bits: Literal[8, 16] = 16 if deep else 8
     multiscan = bool(image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"))
     taken = decoding(form, image.width, image.height, image.bands, bits, file, multiscan=multiscan)
@@ -355,22 +331,11 @@ def _source(handle: int) -> Any:
     return source
 
 
-def _bands(image: Any, form: Format) -> Iterator[NDArray[Any]]:
-    kind = np.uint16 if image.format == "ushort" else np.uint8
-    # One evaluation after the other drops what libvips keeps of the rows before, which is most of what decoding takes;
-    # of a TIFF it drops strips, too, that are not at their end.
-    region = None if form in ("PNG", "JPEG") else pyvips.Region.new(image)
-    for top in range(0, image.height, BAND):
-        place = 0, top, image.width, min(BAND, image.height - top)
-        samples = region.fetch(*place) if region else image.crop(*place).write_to_memory()
-        yield np.frombuffer(samples, kind).reshape(-1, image.width, image.bands)
-
-
-def _widened(image: Any, bits: int) -> Iterator[NDArray[np.uint16]]:
+def _widened(image: Any, bits: int, name: str) -> Iterator[NDArray[np.uint16]]:
     """Samples of `bits`, which libvips shifts to the left, so that white is 65535."""
     top = 2**bits - 1
     levels = (np.arange(top + 1) * 65535 / top).round().astype(np.uint16)
-    for band in _bands(image, "AVIF"):
+    for band in libvips.bands(image, "AVIF", name):
         yield levels[band >> (16 - bits)]
 
 

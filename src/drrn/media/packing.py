@@ -12,10 +12,12 @@ import numpy as np
 import pyvips
 
 from drrn.errors import DRRNError, PictureError
+from drrn.media import libvips
 from drrn.media.bitmaps import to_bmp, to_pnm
+from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import OPTIMISED
 from drrn.media.notes import Format, Notes, Piece, joined
-from drrn.media.opening import FAULTS, reason, shown
+from drrn.media.opening import shown
 from drrn.media.rows import Rows, Scratch, unnamed
 
 LOOK_SECONDS: Final = 0.1
@@ -44,6 +46,7 @@ def packed(
             yield from _checked(to_bmp(rows, notes), check)
         case _:
             with unnamed(path) as file:
+                libvips.claim_workers(shown(path), "written")
                 _encode(rows.image() if isinstance(rows, Scratch) else _image(rows), form, file, path, check)
                 with mmap(file.fileno(), 0, access=ACCESS_READ) as encoded:
                     yield from _checked(joined(encoded, form, notes, width, height, alpha=bands % 2 == 0), check)
