@@ -10,10 +10,10 @@ from drrn.weights import store
 from tests.small_weights import small_weights
 from tests.training.small_training import pictures
 
-OPTIONS = (
-    "train --data pictures --run run --scales 2 --patch 16 --stride 8 --batch-size 8 --device cpu --threads 1 "
-    "--sheet-every 0"
-).split()
+OPTIONS = [
+    *("train", "--data", "pictures", "--run", "run", "--scales", "2", "--patch", "16", "--stride", "8"),
+    *("--batch-size", "8", "--device", "cpu", "--threads", "1", "--sheet-every", "0"),
+]
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def test_pictures_patches_steps_and_a_line_an_epoch(here: Path, capsys: pytest.C
     assert train("--epochs", "2", "--width", "4", "--units", "1") == 0
     first, second, *epochs = capsys.readouterr().err.splitlines()
     assert first == "5 pictures to learn from, 1 to validate on, in run"
-    about = r"100 patches of 16x16, 12 steps of 8 an epoch, at most 2 epochs; bicubic has (\d+\.\d+) dB on the patches .*"
+    about = (
+        r"100 patches of 16x16, 12 steps of 8 an epoch, at most 2 epochs; bicubic has (\d+\.\d+) dB on the patches .*"
+    )
     told = re.fullmatch(about, second)
     assert told, second
     assert len(epochs) == 2 and all(f" dB (bicubic {told[1]})" in line for line in epochs)

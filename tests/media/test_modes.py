@@ -142,6 +142,8 @@ Animations, of more than one frame, go from any to any:
   drrn[geo], and are enlarged as [measurements](geotiff.md).
 * Of BMP, 1, 4, 8, 24 and 32 bit a pixel are read, not run lengths. Of PNM, the binary kinds, P4 to P7, of any maximum;
   `.pgm` takes grey, `.ppm` RGB, `.pnm` either, and a picture with alpha becomes a PAM, in `.pam` or `.pnm`.
+* A JPEG with wrong scan parameters, stray bytes before a marker, or an unknown JFIF version or color transform
+  is read as viewers read it, which is said; `--strict` refuses it. One that lacks pixels is always refused.
 * HEIC is refused: the libvips that comes with drrn decodes AV1 and not HEVC.
 * What a viewer shows of an animation is what is enlarged, frame by frame: no frame knows of the others, so that fine
   detail of what moves may flicker a little. What a GIF or WebP leaves behind is transparent, as browsers have it. A GIF
@@ -150,8 +152,8 @@ Animations, of more than one frame, go from any to any:
 * A file is taken for what it is, whatever its name, and the result has a suffix that fits: `photo.jfif` becomes
   `photo_x2.jpg`, `scan.pbm` becomes `scan_x2.pgm`, and a JPEG called `v1.2 final` becomes `v1.2 final_x2.jpg`.
 * In folders, files are images by their content or by a known suffix. What systems put there is skipped: `._*`,
-  `.DS_Store`, `Thumbs.db` and their kin, and folders such as `.git`, `@eaDir` and `__MACOSX`. Images and videos of kinds
-  that can't be read, like HEIC, are skipped too, and counted in a line of their own.
+  `.DS_Store`, `Thumbs.db` and their kin, and folders such as `.git`, `@eaDir` and `__MACOSX`. Images and videos of
+  kinds that can't be read, like HEIC, are skipped too, and counted in a line of their own.
 
 This page is written, and held to what the program does, by `tests/media/test_modes.py`, which makes a file for each
 cell, doubles it and reads the result with other programs: `DRRN_WRITE=1 python -m pytest tests/media/test_modes.py`.

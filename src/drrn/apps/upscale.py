@@ -37,6 +37,7 @@ def upscale(
     block: Block | None = None,
     overviews: Overviews = "keep",
     overwrite: bool = False,
+    strict: bool = False,
     estimate: bool = False,
     max_memory: int = 2048,
     max_pixels: int = 100_000_000,
@@ -78,6 +79,8 @@ def upscale(
         overviews: Of GeoTIFF: keep gives it smaller versions of itself where the source has some, make makes halves
             down to 256 pixels, none makes none.
         overwrite: Replace files that exist.
+        strict: Refuse files that break the rules of their format, even where no pixel depends on it, as photos of some
+            phones do; without it they are read, and what was tolerated is said.
         estimate: Say what it would cost in time and memory, and stop there.
         max_memory: MB that an enlargement may take; it goes in smaller tiles, to the same result.
         max_pixels: Largest picture to read or to make.
@@ -150,7 +153,7 @@ def upscale(
     wanted = parse_size(size) if size is not None else None
     asked = Asked(disagreement, check or check_map, check_map)
     options = Options(asked, budget=seconds, codec=codec, crf=crf, block=block, overviews=overviews)
-    one = partial(plan, scale=scale, size=wanted, many=many, max_pixels=max_pixels, options=options)
+    one = partial(plan, scale=scale, size=wanted, many=many, max_pixels=max_pixels, strict=strict, options=options)
     models = [load(each) for each in (packaged() if model == AUTO else [model])]
     ready = partial(
         Upscaler,

@@ -163,7 +163,7 @@ def store(
 def changes(header: Header, path: Path) -> tuple[str, ...]:
     """What becomes something else on the way from a file to `path`, each as `CMYK to sRGB` or `without EXIF`."""
     form = _format(path)
-    told = list(header.converted)
+    told = [*header.tolerated, *header.converted]
     if header.bits == 16 and form in EIGHT_BIT:
         told.append("16 bit to 8")
     if header.channels == 1 and (form == "WebP" or (form == "BMP" and header.alpha)):

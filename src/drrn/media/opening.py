@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from drrn.errors import PictureError
 from drrn.errors import shown as shown
 from drrn.media import bitmaps, exif, libvips
+from drrn.media.jpeg import Mended, Mends, find_mends
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import decoding
 from drrn.media.notes import TEXTS, Block, Format, Notes, inflated_size, noted, png_chunks
@@ -86,6 +87,8 @@ class Header(NamedTuple):
     """How often an animation is; 0 for ever."""
     decoding: int = 0
     """Bytes that its decoder takes, for the picture's rows are not all there at once; on the safe side."""
+    tolerated: tuple[str, ...] = ()
+    """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
     film: "Film | None" = None
     """The rest, where it is one."""
 
@@ -126,12 +129,13 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
             elif form == "AVIF":
                 _check_avif(file, name, max_pixels)
             # By number: libvips would take "[1]" at the end of a name for options.
-            source = _source(handle) if form == "JPEG" else pyvips.Source.new_from_descriptor(handle)
+            mends = find_mends(file) if form == "JPEG" else Mends([], ())
+            source = _source(handle, len(file), mends) if form == "JPEG" else pyvips.Source.new_from_descriptor(handle)
             strict = "error" if form == "TIFF" and _compression(file) in SOUND else "warning"
             with libvips.exclusive():
                 image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=strict)
                 decoded = _known(image, form, file, name, max_pixels)
-            yield decoded
+            yield decoded._replace(header=decoded.header._replace(tolerated=mends.tolerated))
         except (*FAULTS, exif.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
             raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
@@ -323,11 +327,12 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> 
     return Opened(bands, header, notes, turn)
 
 
-def _source(handle: int) -> Any:
+def _source(handle: int, size: int, mends: Mends) -> Any:
     """A file that libvips reads as it goes: of a JPEG that it may map, all that it has seen stays in memory."""
+    mended = Mended(handle, size, mends.edits) if mends.edits else None
     source = pyvips.SourceCustom()
-    source.on_read(partial(os.read, handle))
-    source.on_seek(partial(os.lseek, handle))
+    source.on_read(mended.read if mended else partial(os.read, handle))
+    source.on_seek(mended.seek if mended else partial(os.lseek, handle))
     return source
 
 

@@ -62,6 +62,7 @@ def plan(
     many: bool,
     max_pixels: int = MAX_PIXELS,
     overwrite: bool = False,
+    strict: bool = False,
     options: Options = Options(),
 ) -> Job:
     """What is to be done with one file.
@@ -71,6 +72,7 @@ def plan(
             None writes beside the source, `photo.png` to `photo_x2.png` or `photo_1920x1080.png`; of a name that would
             be too long for a file, the end of `photo` is left out.
         max_pixels: of the source and of the result.
+        strict: refuse what breaks the rules of its format, even if no pixel depends on it.
 
     Raises:
         PictureError: the source can't be read, or the target or a map can't be written.
@@ -78,6 +80,11 @@ def plan(
     """
     kind = kind_of(source)
     header = kind.probe(source, max_pixels=max_pixels)
+    if strict and header.tolerated:
+        faults = ", ".join(header.tolerated)
+        raise PictureError(
+            f"{shown(source)} breaks the rules of {header.format}: without --strict it is read, {faults}."
+        )
     if options.asked != Asked() and not kind.checks:
         what = "an animation" if header.seconds else f"a {header.format} file"
         raise UsageError(f"{shown(source)} is {what}, which has no checks and no maps. Leave them out.")

@@ -1,0 +1,150 @@
+"""JPEGs that break the rules where no pixel depends on it are read as they were meant; all others stay refused."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from drrn.apps.cli import main
+from drrn.errors import PictureError
+from drrn.media.files import probe, read, unpacked
+from drrn.media.jpeg import Edit, Mended, find_mends
+
+SEED = np.random.default_rng(3)
+PIXELS = SEED.integers(0, 255, (12, 9, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+
+Break = Callable[[bytes], bytes]
+
+
+def encoded(**options: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "JPEG", quality=95, **options)
+    return file.getvalue()
+
+
+def stray_before(marker: bytes, extra: bytes = bytes(4)) -> Break:
+    return lambda file: file.replace(marker, extra + marker, 1)
+
+
+def scan_parameters(values: bytes) -> Break:
+    def change(file: bytes) -> bytes:
+        begin = file.index(b"\xff\xda")
+        end = begin + 2 + int.from_bytes(file[begin + 2 : begin + 4])
+        return file[: end - 3] + values + file[end:]
+
+    return change
+
+
+def replaced(old: bytes, new: bytes) -> Break:
+    def change(file: bytes) -> bytes:
+        assert old in file
+        return file.replace(old, new, 1)
+
+    return change
+
+
+def with_adobe(transform: int) -> Break:
+    """In place of JFIF's."""
+
+    def change(file: bytes) -> bytes:
+        length = int.from_bytes(file[4:6])
+        return file[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform]) + file[4 + length :]
+
+    return change
+
+
+TOLERATED: dict[str, tuple[Break, str]] = {
+    "Samsung's scan parameters": (scan_parameters(bytes(3)), "wrong scan parameters corrected"),
+    "other scan parameters": (scan_parameters(b"\0\x3e\x11"), "wrong scan parameters corrected"),
+    "stray bytes before a table": (stray_before(b"\xff\xdb"), "4 stray bytes before markers left out"),
+    "stray bytes before the frame": (stray_before(b"\xff\xc0"), "4 stray bytes before markers left out"),
+    "a stray byte before the codes": (stray_before(b"\xff\xc4", b"x"), "1 stray byte before markers left out"),
+    "stray bytes before the scan": (stray_before(b"\xff\xda", b"a\xff\0b"), "4 stray bytes before markers left out"),
+    "a later JFIF": (replaced(b"JFIF\0\1", b"JFIF\0\3"), "an unknown version of JFIF read as 1"),
+    "another color transform": (with_adobe(7), "the unknown color transform 7 read as YCbCr"),
+}
+
+
+@pytest.mark.parametrize("kind", TOLERATED)
+@pytest.mark.parametrize("restarts", [0, 5])
+def test_what_breaks_the_rules_without_harm_is_read_and_said(kind: str, restarts: int, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    content = encoded(restart_marker_blocks=restarts)
+    change, said = TOLERATED[kind]
+    whole.write_bytes(content)
+    broken.write_bytes(change(content))
+    assert probe(broken).tolerated == (said,)
+    assert np.array_equal(read(broken).pixels, read(whole).pixels)
+    with unpacked(broken, tmp_path / "beside") as (samples, header, _):  # as it is enlarged in strips
+        assert header.tolerated and np.array_equal(samples[:] / np.float32(255), read(whole).pixels)
+
+
+def test_stray_bytes_of_a_progressive_jpeg_are_left_out(tmp_path: Path) -> None:
+    content = encoded(progressive=True)
+    (tmp_path / "a.jpg").write_bytes(content)
+    (tmp_path / "b.jpg").write_bytes(stray_before(b"\xff\xda")(stray_before(b"\xff\xc2")(content)))
+    assert np.array_equal(read(tmp_path / "b.jpg").pixels, read(tmp_path / "a.jpg").pixels)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 4}])
+def test_files_without_fault_are_left_as_they_are(options: dict[str, object]) -> None:
+    assert find_mends(encoded(**options)) == ([], ())
+
+
+@pytest.mark.parametrize("kind", ["cut", "cut, with an end", "a hole", "a wrong restart"])
+@pytest.mark.parametrize("tolerated", [False, True])
+def test_a_jpeg_that_lacks_pixels_stays_refused(kind: str, tolerated: bool, tmp_path: Path) -> None:
+    """What is tolerated hides no damage behind it."""
+    content = encoded(restart_marker_blocks=8)
+    if tolerated:
+        content = scan_parameters(bytes(3))(stray_before(b"\xff\xdb")(content))
+    half, restart = content.index(b"\xff\xda") + len(content) // 3, content.index(b"\xff\xd2")
+    broken = {
+        "cut": content[:half],
+        "cut, with an end": content[:half] + b"\xff\xd9",
+        "a hole": content[:half] + content[half + 99 :],
+        "a wrong restart": content[:restart] + b"\xff\xd7" + content[restart + 2 :],
+    }
+    path = tmp_path / "a.jpg"
+    path.write_bytes(broken[kind])
+    with pytest.raises(PictureError, match="is a JPEG that is damaged or cut short"):
+        read(path)
+
+
+def test_strict_refuses_what_is_tolerated_without_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(scan_parameters(bytes(3))(encoded()))
+    with pytest.raises(SystemExit, match="2"):
+        main(["upscale", str(path), "-m", "tiny", "--strict"])
+    assert "breaks the rules of JPEG" in capsys.readouterr().err
+    assert not (tmp_path / "a_x2.jpg").exists()
+    with pytest.raises(SystemExit, match="0"):
+        main(["upscale", str(path), "-m", "tiny"])
+    assert "wrong scan parameters corrected" in capsys.readouterr().err
+
+
+@given(st.binary(max_size=200), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.binary(max_size=5))))
+def test_an_edited_file_is_read_as_if_it_were_written_so(content: bytes, steps: list[tuple[int, int, bytes]]) -> None:
+    edits, right, at = [], b"", 0
+    for skip, length, by in steps:
+        begin, end = min(at + skip, len(content)), min(at + skip + length, len(content))
+        edits.append(Edit(begin, end, by))
+        right, at = right + content[at:begin] + by, end
+    right += content[at:]
+    with TemporaryFile() as written:
+        written.write(content)
+        written.flush()
+        file = Mended(written.fileno(), len(content), edits)
+        assert b"".join(iter(lambda: file.read(3), b"")) == right
+        assert file.seek(-2, 2) == max(len(right) - 2, 0) and file.read(1) == right[-2:][:1]
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_can_be_looked_through(content: bytes) -> None:
+    find_mends(b"\xff\xd8" + content)
