@@ -1,10 +1,14 @@
-"""What all tests share: one torch thread, and the folder of benchmark and training pictures."""
+"""Shared by all tests: one torch thread, the engines to try, and the folder of benchmark and training pictures."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from drrn.engines import EngineName
+from drrn.engines.native import kernels_here
 
 # the same examples every time, and no example fails for being slow
 settings.register_profile("drrn", deadline=None, derandomize=True, database=None)
@@ -21,6 +25,23 @@ def one_thread() -> None:
     except ModuleNotFoundError:
         return
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", params=kernels_here())
+def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each of the native engine's kernels that this CPU runs; the process is held to them meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DRRN_KERNELS", request.param)
+        yield request.param
+
+
+@pytest.fixture(scope="module", params=["torch", *kernels_here()])
+def engine(request: pytest.FixtureRequest) -> Iterator[EngineName]:
+    """torch, which does not stream, and the native engine with each of its kernels."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param != "torch":
+            patch.setenv("DRRN_KERNELS", request.param)
+        yield "torch" if request.param == "torch" else "native"
 
 
 @pytest.fixture(scope="session")

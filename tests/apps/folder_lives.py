@@ -32,12 +32,10 @@ def live(life: dict[str, Any], log: Path) -> dict[str, Any]:
         be(life, log, tell)
     os.close(tell)
     said = b""
-    sent = time.monotonic()
     if life.get("signal"):
         while said.count(b"\n") < life["lines"] and (piece := os.read(told, 4096)):
             said += piece
         time.sleep(life["delay"])
-        sent = time.monotonic()
         os.kill(child, life["signal"])
     while piece := os.read(told, 4096):
         said += piece
@@ -45,7 +43,6 @@ def live(life: dict[str, Any], log: Path) -> dict[str, Any]:
     _, status = os.waitpid(child, 0)
     return {
         "code": os.waitstatus_to_exitcode(status),
-        "seconds": time.monotonic() - sent,
         "said": [json.loads(line) for line in said.splitlines() if line.endswith(b"}")],
         "log": log.read_text(),
     }

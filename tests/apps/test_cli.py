@@ -300,7 +300,7 @@ def test_a_contact_sheet_has_a_column_a_model_and_a_row_a_crop(here: Path, capsy
 
 def command(*args: str, code: str = "") -> subprocess.CompletedProcess[str]:
     words = [sys.executable, *(["-c", code] if code else ["-X", "importtime", "-m", "drrn", *args])]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, capture_output=True, text=True, timeout=300)
 
 
 def test_who_stops_reading_ends_it_quietly() -> None:
@@ -358,7 +358,7 @@ def test_a_terminated_upscale_leaves_no_file(here: Path) -> None:
     assert process.stderr is not None and "large_x4.png" in process.stderr.readline()  # it has begun
     time.sleep(0.2)
     process.terminate()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 143 and "Traceback" not in said
     assert sorted(here.iterdir()) == before
 

@@ -307,7 +307,7 @@ def test_several_at_once_share_the_memory(here: Path, monkeypatch: pytest.Monkey
             at_work += 1
             most = max(most, at_work)
         if memory > 2**29:
-            three.wait(timeout=60)  # breaks where they do not come together
+            three.wait(timeout=300)  # breaks where they do not come together
         result = enlarge_one(*args)
         with turn:
             at_work -= 1
@@ -343,7 +343,7 @@ def command(*args: str) -> list[str]:
 def test_a_pipe_has_the_picture_and_nothing_else(here: Path) -> None:
     assert run("in/b.jpg", "-o", "file.jpg") == 0
     with (here / "in/b.jpg").open("rb") as stdin:
-        ended = subprocess.run(command("-", "-o", "-"), stdin=stdin, capture_output=True, timeout=60)
+        ended = subprocess.run(command("-", "-o", "-"), stdin=stdin, capture_output=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == (here / "file.jpg").read_bytes()
     assert b"stdin 16x12 -> stdout 32x24" in ended.stderr
@@ -388,7 +388,7 @@ def test_a_stdout_that_is_closed_is_one_line(here: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     ended = subprocess.run(
-        command("in/a.png", "-o", "-"), stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60
+        command("in/a.png", "-o", "-"), stdout=writing, stderr=subprocess.PIPE, text=True, timeout=300
     )
     os.close(writing)
     assert ended.returncode == 2
@@ -554,6 +554,6 @@ def test_a_watched_folder_gives_what_arrives_until_a_signal(here: Path) -> None:
     said = [process.stderr.readline() for _ in range(4)]
     assert "arrive/bad.png is no PNG" in said[-1]
     process.send_signal(signal.SIGINT)
-    _, last = process.communicate(timeout=60)
+    _, last = process.communicate(timeout=300)
     assert (process.returncode, last) == (130, "")
     assert list(tree(here / "out")) == ["a_x2.png", "sub/b_x2.png"]

@@ -229,7 +229,7 @@ def test_pictures_in_tiles_are_those_of_the_default_engine() -> None:
 
 def alone(code: str) -> str:
     """What `code` prints in a process of its own, which must not say anything beside it."""
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0 and ended.stderr == "", ended.stderr
     return ended.stdout
 

@@ -343,6 +343,5 @@ def test_memory_does_not_grow_with_height_where_the_engine_streams(tiny: str, mo
     options: Any = {"runners": ["native", "torch"], "with_peers": False, "with_growth": True}
     low, high, torch_low, torch_high = race([tiny], side=16, rounds=1, threads=1, **options).growth
     assert (low.runner, low.height, low.width, high.megapixels) == ("native", 100, 2000, 8)
-    assert high.seconds > 5 * low.seconds
     assert high.peak_mb < low.peak_mb + 4  # 8 megapixels are 32 MB
     assert torch_high.peak_mb > 2 * torch_low.peak_mb

@@ -18,7 +18,7 @@ MOST_MB = 64
 
 @pytest.fixture(scope="module")
 def trial() -> Iterator[Campaign]:
-    with campaign("tests.hostile.bombs", limits=Limits(megabytes=MOST_MB, seconds=10, patience=60)) as running:
+    with campaign("tests.hostile.bombs", limits=Limits(megabytes=MOST_MB, seconds=60, patience=120)) as running:
         yield running
 
 

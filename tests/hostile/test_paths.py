@@ -163,7 +163,7 @@ def test_of_two_runs_to_one_file_one_wins(here: Path) -> None:
     words = [sys.executable, "-m", "drrn", "upscale", "photo.png", "-m", "tiny.safetensors", "--threads", "1"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, str(ROOT)]))}
     runs = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-    ended = [(run.communicate(timeout=120), run.returncode) for run in runs]
+    ended = [(run.communicate(timeout=300), run.returncode) for run in runs]
     assert sorted(code for _, code in ended) in ([0, 0], [0, 2])
     assert all(b"Traceback" not in said for (_, said), _ in ended)
     assert probe(Path("photo_x2.png")).width == 10 and not list(here.glob(".drrn-*"))

@@ -4,11 +4,9 @@ import gc
 import io
 import os
 import random
-import resource
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any, Literal
@@ -375,39 +373,36 @@ def test_sizes_that_no_memory_holds_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "d.jpg", "the limit is")
 
 
-def test_a_bomb_costs_neither_time_nor_memory(tmp_path: Path) -> None:
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     """20,000 x 20,000 pixels of one bit in 49 KB: 400 MB if they were decoded."""
     deflate = zlib.compressobj(9)
     lines = b"".join(deflate.compress(bytes(2501)) for _ in range(20_000)) + deflate.flush()
     bomb = png(20_000, 20_000, tmp_path / "bomb.png", bits=1, idat=lines)
     assert bomb.stat().st_size < 60_000
     script = f"""
-import resource, time
+import resource
 from pathlib import Path
 from drrn.errors import PictureError
 from drrn.media.files import read
 read(Path({str(saved(photo(), tmp_path / "a.png"))!r}))
-base, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     read(Path({str(bomb)!r}))
 except PictureError as error:
     print(error)
-print(time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    line, numbers = run.stdout.splitlines()
-    seconds, kilobytes = map(float, numbers.split())
+    line, kilobytes = run.stdout.splitlines()
     assert "400,000,000 pixels; the limit is 100,000,000" in line
-    assert seconds < 1 and kilobytes < 64 * 1024 and run.stderr == ""
+    assert int(kilobytes) < 64 * 1024 and run.stderr == ""
 
 
 def test_texts_that_unpack_without_end_are_refused(tmp_path: Path) -> None:
     for name, start in ((b"zTXt", b"Comment\0\0"), (b"iCCP", b"icc\0\0"), (b"iTXt", b"a\0\1\0\0\0")):
         body = start + zlib.compress(bytes(12_000_000), 9)
         path = png(1, 1, tmp_path / "a.png", idat=zlib.compress(bytes(2)), before=png_chunk(name, body) * 3)
-        begin = time.monotonic()
         refused(path, "bytes of text and profiles")
-        assert time.monotonic() - begin < 1
 
 
 # Orientation
@@ -766,7 +761,6 @@ def test_thousands_of_broken_files_end_in_a_line_or_a_picture(tmp_path: Path, ca
     chance, path = random.Random(3), tmp_path / "a.bin"
     file = path.open("wb")
     outcomes = {"read": 0, "refused": 0}
-    longest = 0.0
     for number in range(2000):
         content = bytearray(seeds[number % len(seeds)])
         for _ in range(chance.randint(1, 4)):
@@ -784,7 +778,6 @@ def test_thousands_of_broken_files_end_in_a_line_or_a_picture(tmp_path: Path, ca
         file.truncate()
         file.write(content)
         file.flush()
-        begin = time.monotonic()
         try:
             picture = read(path, max_pixels=1_000_000)
             assert np.isfinite(picture.pixels).all() and 0 <= picture.pixels.min() <= picture.pixels.max() <= 1
@@ -794,11 +787,8 @@ def test_thousands_of_broken_files_end_in_a_line_or_a_picture(tmp_path: Path, ca
         except PictureError as error:
             assert len(str(error).splitlines()) == 1
             outcomes["refused"] += 1
-        longest = max(longest, time.monotonic() - begin)
     file.close()
     assert min(outcomes.values()) > 200, outcomes
-    assert longest < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2_000_000
     assert capfd.readouterr() == ("", "")
 
 

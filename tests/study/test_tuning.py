@@ -117,7 +117,7 @@ def test_a_search_that_is_stopped_and_killed_ends_as_one_that_never_was(
                 assert life.poll() is None, life.stderr and life.stderr.read()
                 time.sleep(0.001)
             life.send_signal(end)
-            _, said = life.communicate(timeout=60)
+            _, said = life.communicate(timeout=300)
         assert life.returncode == code, said
         assert "Traceback" not in said and ("the same command goes on with run" in said) == (code == 143)
         state, _ = checkpoint.load(Path(f"run/trials/{number:04d}"))

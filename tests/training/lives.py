@@ -5,6 +5,7 @@ Reads a JSON list of lives a line from stdin and writes a line of what became of
     folder, args    where to run, and `drrn`'s command line
     signal, steps,  what to send after that many steps of training and then so many seconds; 0 sends nothing
     delay, again    to send it once more after so many seconds
+    within          a signal that it sends itself within so many `steps`
     call            kill itself at this call of a write, an fsync or a rename; of what is written, half is there by then
 """
 
@@ -36,22 +37,18 @@ def live(life: dict[str, Any], log: Path) -> dict[str, Any]:
         be(life, log, tell)
     os.close(tell)
     steps = sum(bool(os.read(told, 1)) for _ in range(life["steps"])) if life["signal"] else 0
-    sent = time.monotonic()
     if life["signal"]:
         time.sleep(life["delay"])
-        sent = time.monotonic()
         os.kill(child, life["signal"])
         if life.get("again"):
             time.sleep(life["again"])  # two that are sent at once arrive as one
             os.kill(child, life["signal"])
     _, status = os.waitpid(child, 0)
-    ended = time.monotonic()
     while os.read(told, 1):
         steps += 1
     os.close(told)
     return {
         "code": os.waitstatus_to_exitcode(status),
-        "seconds": ended - sent,
         "steps": steps,
         "saved": saved(Path(life["folder"])),
         "log": log.read_text(),
@@ -78,10 +75,14 @@ def be(life: dict[str, Any], log: Path, tell: int) -> NoReturn:
     sys.argv = ["drrn", *life["args"]]
 
     def telling(*args: Any, watch: Any, **options: Any) -> Any:
-        step = watch.step
+        step, steps = watch.step, 0
 
         def tell_step(*args: Any) -> None:
+            nonlocal steps
+            steps += 1
             os.write(tell, b".")
+            if life.get("within") and steps == life["steps"]:
+                os.kill(os.getpid(), life["within"])
             step(*args)
 
         watch.step = tell_step

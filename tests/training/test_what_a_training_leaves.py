@@ -49,7 +49,7 @@ def test_times_are_kept_apart_from_what_can_be_repeated(left: tuple[Path, list[E
     run, _ = left
     rows = [line.split(",") for line in (run / "times.csv").read_text().splitlines()]
     assert [int(epoch) for epoch, *_ in rows] == [0, 1, 2, 3, 4]
-    assert all(0 < float(seconds) < 60 and float(cpu_seconds) > 0 for _, seconds, cpu_seconds, _ in rows)
+    assert all(float(seconds) > 0 and float(cpu_seconds) > 0 for _, seconds, cpu_seconds, _ in rows)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own

@@ -230,6 +230,6 @@ def test_an_interrupt_leaves_nothing(here: Path) -> None:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    assert b"Traceback" not in process.communicate(timeout=60)[1]
+    assert b"Traceback" not in process.communicate(timeout=300)[1]
     assert process.returncode == 130
     assert sorted(path.name for path in here.iterdir()) == ["dance.png", "tiny.safetensors"]

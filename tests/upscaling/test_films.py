@@ -448,7 +448,10 @@ def test_what_is_made_anew_or_left_out_is_said(here: Path, capsys: pytest.Captur
     assert "pixels of 18:25" in capsys.readouterr().out
 
 
-def test_an_estimate_counts_frames(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_estimate_counts_frames(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Upscaler, "speed", lambda self: 1e6)
     seconds = []
     for number in (2, 40):
         source = film(here / "film.mp4", times=[512 * each for each in range(number)])

@@ -153,7 +153,10 @@ def test_no_value_leaves_the_bits_stored_and_none_is_clipped_before(
     assert max((part == part.min()).sum(), (part == part.max()).sum()) < 9  # and nothing is cut off
 
 
-def test_all_frames_are_enlarged_each_for_itself(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_frames_are_enlarged_each_for_itself(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Upscaler, "speed", lambda self: 1e6)
     frames = np.stack([smooth(low=0, high=1000), smooth(low=200, high=900)[::-1], smooth(low=0, high=1000)])
     source = put(here / "a.dcm", frames.astype(np.uint16))
     after = enlarged(source)
@@ -166,7 +169,7 @@ def test_all_frames_are_enlarged_each_for_itself(here: Path, capsys: pytest.Capt
     many = json.loads(capsys.readouterr().out)["estimated_seconds"]
     put(source, frames[0].astype(np.uint16))
     assert run(source, "--estimate", "--json") == 0
-    assert many > json.loads(capsys.readouterr().out)["estimated_seconds"]
+    assert many == pytest.approx(3 * json.loads(capsys.readouterr().out)["estimated_seconds"], rel=0.1)
 
 
 def test_colours_become_rgb_of_the_same_hue(data: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from drrn.engines import EngineName
+from drrn.engines.native import kernels_here
 from drrn.errors import DRRNError, EngineError, UsageError
 from drrn.media.files import probe, read, store, write
 from drrn.media.notes import Notes
@@ -51,21 +52,27 @@ def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str,
     yield "one grey but for the last pixel", nearly
 
 
-@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("name", [*kernels_here(), "reference"])
 @pytest.mark.parametrize("fields", MODELS, ids=str)
-def test_strips_equal_the_whole_to_the_bit(engine: EngineName, fields: dict[str, Any], tmp_path: Path) -> None:
+def test_strips_equal_the_whole_to_the_bit(
+    name: str, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine: EngineName = "reference"
+    if name != "reference":
+        engine = "native"
+        monkeypatch.setenv("DRRN_KERNELS", name)
     upscaler = Upscaler(small_weights(**fields), engine=engine, threads=1)
     sizes = [(1, 9), (11, 1), (37, 41)] if engine == "native" else [(20, 41)]
     for height, width in sizes:
         for larger in [(1.3, 1.3), (2, 2), (3, 3), (4, 4), (8, 4.5), (1, 2.5), (3.7, 1.1)]:
             size = max(int(height * larger[0]), height + 1), max(int(width * larger[1]), width)
             bits: Literal[8, 16] = 8 if larger[0] in (2, 4) else 16
-            for name, array in arrays(height, width, bits):
+            for kind, array in arrays(height, width, bits):
                 whole = upscaler.upscale(Picture.from_array(array), size=size[::-1]).to_array()
                 columns = upscaler.sides(*size, 1 << 30)[1]
                 with Scratch(tmp_path / "a", *size, array.shape[2], bits, tile=columns) as result:
                     strips.enlarge(upscaler, array, result, columns, lambda share: None)
-                    assert (result[:] == whole).all(), (name, height, width, size, bits)
+                    assert (result[:] == whole).all(), (kind, height, width, size, bits)
 
 
 def given(path: Path, array: Any, **notes: Any) -> Path:
@@ -164,7 +171,7 @@ def test_a_disk_without_room_is_said_before_anything_is_done(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_what_is_held_as_a_whole_is_known_before(tmp_path: Path) -> None:
+def test_what_is_held_as_a_whole_is_known_before(tmp_path: Path, kernels: str) -> None:
     """And memory that is not enough for it is said, before anything is decoded."""
     upscaler = Upscaler(small_weights(), threads=1)
     costs = {}
@@ -178,7 +185,7 @@ def test_what_is_held_as_a_whole_is_known_before(tmp_path: Path) -> None:
         job.kind.estimate(job, little)
 
 
-def test_the_estimate_does_not_grow_with_the_picture() -> None:
+def test_the_estimate_does_not_grow_with_the_picture(kernels: str) -> None:
     upscaler = Upscaler(small_weights(), threads=1)
     header = probe_of(1000, 1000)
     large = header._replace(width=5000, height=5000)
@@ -187,7 +194,7 @@ def test_the_estimate_does_not_grow_with_the_picture() -> None:
     assert costs[0].tile == (2000, 64)
 
 
-def test_little_memory_makes_narrower_strips() -> None:
+def test_little_memory_makes_narrower_strips(kernels: str) -> None:
     header, upscaler = probe_of(500, 500), Upscaler(small_weights(width=32, units=9), threads=1)
     enough = strips.estimate(upscaler, header, 1000, 1000, "PNG")
     upscaler.max_memory = enough.memory - 500_000

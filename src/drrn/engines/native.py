@@ -1,8 +1,10 @@
 """The compiled engine (`native/`): the streaming Winograd of `drrn.engines.reference`, on this CPU's vectors and cores.
 
-It imports only where drrn was installed with a C++ compiler, or from a wheel.
+It imports only where drrn was installed with a C++ compiler, or from a wheel. With DRRN_KERNELS=avx2 in the environment
+the process runs as on a CPU that has nothing faster.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 import drrn.engines._native as _native  # which says, unlike `from`, that there is no such module
 from drrn.engines.engine import OutOfMemoryError, Planes, cores, run_streaming
 from drrn.engines.layers import layers
+from drrn.errors import EngineError
 from drrn.weights.store import Weights
 
 
@@ -26,7 +29,10 @@ class NativeEngine:
 
         Args:
             threads: 0 for as many as there are cores for this process.
-            kernels: one of `kernels_here()`; the fastest where none is named.
+            kernels: one of `kernels_here()`; its first if empty.
+
+        Raises:
+            EngineError: as `kernels_here()`.
         """
         config = weights.config
         self.network = _native.Network(
@@ -35,7 +41,7 @@ class NativeEngine:
             unshuffle=config.unshuffle,
             global_residual=config.global_residual,
             threads=threads or cores(),
-            kernels=kernels,
+            kernels=kernels or kernels_here()[0],
         )
         count = self.network.threads
         self.name = f"native ({self.network.kernels}, {count} thread{'s' if count > 1 else ''})"
@@ -59,5 +65,14 @@ class NativeEngine:
 
 
 def kernels_here() -> list[str]:
-    """What this CPU can run, the fastest first: avx512, avx2, neon, baseline."""
-    return _native.kernels()
+    """The kernels this process may use, the fastest first: all that the CPU runs of avx512, avx2 and baseline, or, with
+    DRRN_KERNELS in the environment, the named ones and the slower ones.
+
+    Raises:
+        EngineError: this CPU does not run the kernels that DRRN_KERNELS names.
+    """
+    kernels = _native.kernels()
+    fastest = os.environ.get("DRRN_KERNELS") or kernels[0]
+    if fastest not in kernels:
+        raise EngineError(f"DRRN_KERNELS is {fastest!r}, but this CPU runs {', '.join(kernels)}. Set one of these.")
+    return kernels[kernels.index(fastest) :]
