@@ -292,7 +292,7 @@ def test_a_contact_sheet_has_a_column_a_model_and_a_row_a_crop(here: Path, capsy
     for wrong, message in [
         (["large.png", "grey.png", "--crop", "40x30+10+6"], "2 pictures need as many crops, one each, or none; got 1."),
         ([], "No pictures or no models given"),
-        (["large.png", *models, models[1]], "A model is compared with itself"),
+        (["large.png", *models, models[1]], "tiny.safetensors is named twice. Name each once."),
     ]:
         assert run("compare", *wrong, "-o", "f.png") == 2
         assert message in one_line(capsys)

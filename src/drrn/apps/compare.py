@@ -45,24 +45,21 @@ def compare(
     except ModuleNotFoundError as error:
         raise UsageError(f"Comparing needs {error.name}. Install it: pip install 'drrn[train]'.") from error
     from drrn.evaluation.compare import compare as versions
+    from drrn.evaluation.naming import load_models
     from drrn.media.files import read, writable, write
     from drrn.upscaling.upscaler import Upscaler
 
     if not originals or not models:
         raise UsageError("No pictures or no models given. Try: drrn compare photo.png --output compared.png")
-    if len(set(models)) < len(models):
-        raise UsageError(f"A model is compared with itself: {', '.join(models)}. Name each once.")
     writable(output, 1, 1, alpha=False, overwrite=overwrite)  # what can't be written is known before the work
     pictures = [read(path) for path in originals]
     windows = windows_of(pictures, crop)
-    ready = {name: Upscaler(name, device=device) for name in models}
-    for upscaler in ready.values():
+    upscalers = [Upscaler(weights, device=device) for weights in load_models(models)]
+    for upscaler in upscalers:
         if said := upscaler.weights.outside(scale):
             print(said, file=sys.stderr)
     one = len(models) == 1
-    named = {"drrn" if one else upscaler.weights.name: upscaler for upscaler in ready.values()}
-    if len(named) < len(ready):  # two files of one name, in two folders
-        named = ready
+    named = {"drrn" if one else upscaler.weights.name: upscaler for upscaler in upscalers}
     rows = []
     for original, picture, parts in zip(originals, pictures, windows, strict=True):
         found = versions(picture, named, scale, parts)

@@ -24,7 +24,7 @@ def evaluate(
     """Judge models by the protocol of the papers: bicubic first, then what is published, then the models.
 
     Args:
-        models: Packaged names or weights files.
+        models: Packaged names or weights files. Where two have one name, their rows are named by their paths.
         data: Folders of original pictures: Set5, Set14, BSD100, your own.
         scales: Factors, above 1 and at most 8.
         markdown: Write the table here.
@@ -40,11 +40,14 @@ def evaluate(
     from drrn.atomic import write_text
     from drrn.core.metrics import PROTOCOL
     from drrn.evaluation.benchmark import evaluate as judge
+    from drrn.evaluation.naming import load_models
     from drrn.evaluation.table import legend, lines, to_json, to_markdown
     from drrn.upscaling.upscaler import Upscaler
 
     console, aside = Console(soft_wrap=True), Console(stderr=True, highlight=False)
-    upscalers = [Upscaler(model, engine=engine, units=units, device=device, threads=threads) for model in models]
+    upscalers = [
+        Upscaler(weights, engine=engine, units=units, device=device, threads=threads) for weights in load_models(models)
+    ]
     rows = []
     with aside.status("evaluating") as status:
         for row in judge(upscalers, data, scales, note=lambda sentence: aside.print(sentence)):

@@ -16,6 +16,7 @@ from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import pictures_in, read_levels, unit
 from drrn.errors import DataError
 from drrn.evaluation import published
+from drrn.evaluation.naming import BICUBIC, distinct_names
 from drrn.evaluation.perceptual import flip
 from drrn.evaluation.timing import measure
 from drrn.media.picture import Picture
@@ -68,17 +69,22 @@ def evaluate(
 ) -> Iterator[Row]:
     """Bicubic, then what is published where the pictures are a known set, then each of `upscalers`.
 
+    A set is called by its folder's name, or its path where another has that name.
+
     Args:
+        upscalers: with weights of different names, see `drrn.evaluation.naming.load_models`.
         note: told what a reader of the rows must know.
 
     Raises:
-        DataError: a folder is missing or empty, or a picture is too small.
-        DRRNError: a picture can't be read, or a scale is out of range.
+        DataError: a folder is missing or empty, a picture is too small, or two folders are one known set.
+        DRRNError: a picture can't be read, a scale is out of range, or a folder is named twice.
     """
     for upscaler in upscalers:
         for sentence in filter(None, map(upscaler.weights.outside, scales)):
             note(f"{sentence}.")
-    for folder in folders:
+    names = distinct_names(folders, [folder.name or str(folder) for folder in folders])
+    folder_of: dict[str, Path] = {}  # by the name of the set
+    for folder, name in zip(folders, names, strict=True):
         paths = pictures_in([folder])
         for scale in scales:
             bicubic = score_bicubic(paths, scale, channels=1)
@@ -88,10 +94,12 @@ def evaluate(
                     f"{folder} has {len(paths)} pictures and bicubic {bicubic.psnr:.2f} dB at x{scale:g}, which is not "
                     f"the published {folder.name}: its published rows are left out."
                 )
-            data = known or folder.name
+            data = known or name
+            if (other := folder_of.setdefault(data, folder)) != folder:
+                raise DataError(f"{other} and {folder} would both be called {data}. Leave out one, or rename it.")
             yield replace(bicubic, data=data)
             for model, cell in published.rows(data, scale).items() if known else ():
-                if model != "bicubic":
+                if model != BICUBIC:
                     yield Row(model, "published", data, scale, cell.psnr, cell.ssim)
             for upscaler in upscalers:
                 yield replace(score(upscaler, paths, scale), data=data)
@@ -116,7 +124,7 @@ def score(upscaler: Upscaler, paths: Sequence[Path], scale: float, *, perceptual
 
 def score_bicubic(paths: Sequence[Path], scale: float, channels: Literal[1] | None, *, perceptual: bool = False) -> Row:
     """The same for MATLAB's bicubic, on luma (1) or on the picture as it is (None)."""
-    return _row("bicubic", _bicubic, channels, paths, scale, perceptual)
+    return _row(BICUBIC, _bicubic, channels, paths, scale, perceptual)
 
 
 def _row(

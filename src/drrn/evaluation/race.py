@@ -29,6 +29,7 @@ from drrn.evaluation.contenders import (
     network,
     peers,
 )
+from drrn.evaluation.naming import distinct_names
 from drrn.evaluation.performance import EQUAL, Growth, Kind, Report, Row
 from drrn.evaluation.worker import Contender, Lap, Worker
 from drrn.weights import DEFAULT
@@ -98,8 +99,7 @@ def race(
     models = list(models) or [*UNTRAINED, *names()]
     threads = threads or cores()
     course = Course(side=side, rounds=rounds, seconds=seconds, data=data, calibration=calibration, note=note)
-    for name in models:
-        course.network(name)  # what is not there ends it here, and not after an hour
+    course.know(models)  # what is not there ends it here, and not after an hour
     pictures_in([folder for folder in (data, calibration) if folder])
     ours = DEFAULT if DEFAULT in models else models[0]
 
@@ -147,6 +147,18 @@ class Course:
     note: Note
     left_out: list[str] = field(default_factory=list)
     known: dict[str, Network] = field(default_factory=dict)
+
+    def know(self, models: Sequence[str]) -> None:
+        """Look them up, and call them apart.
+
+        Raises:
+            WeightsError: there is no such model.
+            UsageError: one is named twice.
+        """
+        found = [network(name) for name in models]
+        taken = {*UNTRAINED, *peers(), BICUBIC, PRODUCT, CONVOLUTION} - {*models}
+        names = distinct_names(models, [each.name for each in found], taken)
+        self.known |= {given: replace(each, name=name) for given, each, name in zip(models, found, names, strict=True)}
 
     def network(self, name: str) -> Network:
         if name not in self.known:

@@ -197,7 +197,7 @@ def examples(
         picture = read(path)
         side = min(SIDE, picture.width, picture.height)
         window = ((picture.width - side) // 2, (picture.height - side) // 2, side, side)
-        shown[path.stem] = tuple(
+        shown[path.stem if path.stem not in shown else path.name] = tuple(
             Version(each.caption, to_text(each.planes))
             for each in compare(picture, {"drrn": upscaler}, scale, [window])[0]
         )
@@ -208,7 +208,10 @@ def check(task: Task) -> None:
     """See that the pictures are there.
 
     Raises:
-        DataError: a folder is missing or empty, or there are too few pictures.
+        DataError: a folder is missing or empty, there are too few pictures, or two folders to judge by have one name.
     """
+    sets = [label(folder) for folder in task.test]
+    if twice := next((name for name in sets if sets.count(name) > 1), None):
+        raise DataError(f"Two folders to judge by are called {twice}. Name each once, or rename one.")
     if not all(task.judged().values()) or not task.learnt_and_held_out()[0]:
         raise DataError("There are too few pictures to learn from, hold out and judge by.")
