@@ -62,8 +62,8 @@ def test_what_was_measured_of_another_network_is_refused(here: Path, capsys: pyt
     capsys.readouterr()
     for judged, model, message in [
         ("judged.json", "other.safetensors", "judged.json is of another network than other.safetensors."),
-        ("none.json", "best.safetensors", "none.json is no file of `drrn models judge`."),
-        ("absent.json", "best.safetensors", "absent.json is no file of `drrn models judge`."),
+        ("none.json", "best.safetensors", "none.json is no file of `drrn models judge`: "),
+        ("absent.json", "best.safetensors", "absent.json is no file of `drrn models judge`: "),
     ]:
         assert models("pack", model, "--judged", judged, "-o", "x.safetensors") == 2
         said = capsys.readouterr().err

@@ -1,6 +1,9 @@
 """The court judges by the protocol, and says what is published where the pictures are the published ones."""
 
+import ctypes
 import json
+import runpy
+import sys
 from mmap import mmap
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 
 from drrn.core.colour import levels
 from drrn.errors import DataError
-from drrn.evaluation import published
+from drrn.evaluation import published, timing
 from drrn.evaluation.benchmark import evaluate
 from drrn.evaluation.compare import compare
 from drrn.evaluation.table import legend, to_json, to_markdown
@@ -153,3 +156,11 @@ def test_compare_shows_several_models_in_each_of_several_windows(folder: Path) -
     assert [each.caption for each in first] == [each.caption for each in second]  # PSNR is that of the whole picture
     assert [each.planes.shape for each in second] == [(3, 8, 8), *[(3, 16, 16)] * 4]
     assert not np.array_equal(second[2].planes, second[3].planes)
+
+
+def test_costs_are_measured_where_there_is_no_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    module = runpy.run_path(timing.__file__)
+    result, cost = module["measure"](lambda: 7)
+    assert result == 7 and cost.seconds >= 0
+    assert ctypes.sizeof(module["_Counters"]) == 72 or sys.maxsize < 2**32, "as Windows lays it out"

@@ -143,6 +143,30 @@ def test_a_damaged_result_says_so(folder: Path, tmp_path: Path) -> None:
             look()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seconds": ["a"]}, r"`seconds\[0\]` must be a number, got 'a'"),
+        ({"outcome": "nonsense"}, "`outcome` must be one of trained, diverged, got 'nonsense'"),
+        ({"budget": 3}, "`budget` must be one of quick, standard, full, got 3"),
+        ({"history": [{"epoch": 0}]}, r"`history\[0\]` lacks learning_rate"),
+        ({"gradients": {"start": 1.0}}, "`gradients.start` must be a list"),
+        ({"scores": [{"model": "bicubic"}]}, r"`scores\[0\]` lacks"),
+        ({"data": {}}, "`data.folders` must be a list"),
+        ({"machine": {"cpu": "x", "jobs": 1, "threads": None}}, "`machine.threads` must be a whole number"),
+        ({"peak_mb": "many"}, "`peak_mb` must be a number"),
+        ({"more": 1}, "`it` has unknown fields: 'more'"),
+    ],
+)
+def test_a_result_with_values_of_other_types_is_refused(
+    done: tuple[Path, list[End], Looks], change: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    values = json.loads((done[0] / "one/seed-0/result.json").read_text())
+    (tmp_path / "result.json").write_text(json.dumps(values | change))
+    with pytest.raises(StudyError, match=message):
+        load(tmp_path)
+
+
 def test_results_of_two_budgets_are_not_mixed(done: tuple[Path, list[End], Looks], tmp_path: Path) -> None:
     for number, budget in enumerate(["quick", "full"]):
         (tmp_path / str(number)).mkdir()

@@ -160,8 +160,8 @@ def pack_model(
     weights = store.load(model)
     try:
         character = Character.from_dict(json_text.loads(judged.read_text()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{judged} is no file of `drrn models judge`.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{judged} is no file of `drrn models judge`: {error}") from error
     if character.sha256 != weights.digest():
         raise DataError(f"{judged} is of another network than {model}. Judge this very file.")
     store.save(replace(weights, card=card.judged(weights.card, character)), _safetensors(output))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from drrn.core.metrics import PROTOCOL
+from drrn.core.typed import record
 from drrn.data.pairs import pictures_in
 from drrn.errors import DataError
 from drrn.evaluation.benchmark import Row, evaluate
@@ -91,10 +92,9 @@ class Character:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Character":
-        """Raises TypeError, KeyError: that is no character."""
-        kinds = {"scores": Score, "units": ByUnits, "curve": Point, "worse": Worse, "robustness": Robustness}
-        lists = {name: [kind(**row) for row in values[name]] for name, kind in kinds.items()}
-        return cls(**{**values, **lists})
+        """Raises ValueError: that is no character."""
+        character: Character = record(cls, values)
+        return character
 
 
 def characterise(

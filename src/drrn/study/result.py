@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -15,13 +15,23 @@ from PIL import Image as Pillow
 
 from drrn.core.colour import levels
 from drrn.core.config import DRRNConfig
+from drrn.core.typed import record, typed
 from drrn.errors import StudyError
-from drrn.evaluation.benchmark import Image, Row
+from drrn.evaluation.benchmark import Row
 from drrn.study.experiments import BASE, BUDGETS, BudgetName, Experiment
-from drrn.training.config import TrainConfig
 from drrn.training.journal import Epoch
 
 NAME = "result.json"
+FOLLOWING: dict[str, Callable[[DRRNConfig], int]] = {
+    "parameters": lambda model: model.parameters,
+    "macs_per_pixel": lambda model: model.macs(),
+}
+"""Fields of the JSON that follow from the network."""
+SAID: dict[str, dict[str, Any]] = {
+    "data": {"folders": list[str], "pictures": int, "validation_pictures": int},
+    "machine": {"cpu": str, "jobs": int, "threads": int, "engine": str, "torch": str},
+}
+"""What the report needs of these, among other things that they hold."""
 HELD_OUT = "held out"
 """What the set is called whose pictures were held out from learning, where no other was named."""
 
@@ -109,8 +119,7 @@ def to_json(result: Result) -> str:
     values = asdict(result) | {
         "history": [row._asdict() for row in result.history],
         "examples": {name: [version._asdict() for version in shown] for name, shown in result.examples.items()},
-        "parameters": model.parameters,
-        "macs_per_pixel": model.macs(),
+        **{name: follow(model) for name, follow in FOLLOWING.items()},
     }
     return json.dumps(_short(values), indent=1) + "\n"
 
@@ -120,36 +129,14 @@ def from_json(text: str) -> Result:
     Raises:
         ValueError: it is no result, or one of another version.
     """
-    try:
-        values = json.loads(text)
-        about = values["experiment"]
-        return Result(
-            experiment=Experiment(
-                about["name"],
-                DRRNConfig.from_dict(about["model"]),
-                TrainConfig.from_dict(about["train"]),
-                about["seed"],
-            ),
-            budget=values["budget"],
-            outcome=values["outcome"],
-            reason=values["reason"],
-            history=tuple(Epoch(**row) for row in values["history"]),
-            seconds=tuple(values["seconds"]),
-            cpu_seconds=tuple(values["cpu_seconds"]),
-            constant_loss=values["constant_loss"],
-            gradients={when: tuple(norms) for when, norms in values["gradients"].items()},
-            scores=tuple(
-                Row(**{**row, "images": [Image(**image) for image in row["images"]]}) for row in values["scores"]
-            ),
-            seconds_per_megapixel=values["seconds_per_megapixel"],
-            peak_mb=values["peak_mb"],
-            examples={name: tuple(Version(**each) for each in shown) for name, shown in values["examples"].items()},
-            data=values["data"],
-            machine=values["machine"],
-            commit=values["commit"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+    values = json.loads(text)
+    if isinstance(values, dict):
+        values = {key: value for key, value in values.items() if key not in FOLLOWING}
+    result: Result = record(Result, values)
+    for name, kinds in SAID.items():
+        for key, kind in kinds.items():
+            typed(kind, getattr(result, name).get(key), f"{name}.{key}")
+    return result
 
 
 @dataclass(frozen=True)
