@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from drrn.apps import cli
-from drrn.study.experiments import BASE, BUDGETS, LISTS, Experiment, find, vary
+from drrn.study.experiments import BASE, BUDGETS, LISTS, Experiment, about, find, vary
 from drrn.study.page import to_html
-from drrn.study.report import SECTIONS, about, to_markdown, write
+from drrn.study.report import SECTIONS, to_markdown, write
 from drrn.study.result import Result, Results, to_json
 from tests.study.made_results import EVERYTHING, made_results
 

@@ -43,7 +43,7 @@ def compare(
     try:
         from drrn.media.sheet import sheet
     except ModuleNotFoundError as error:
-        raise UsageError(f"Comparing needs {error.name}. Install it: pip install 'drrn[train]'.") from error
+        raise UsageError("Comparing needs Pillow. Install it: pip install 'drrn[compare]'.") from error
     from drrn.evaluation.compare import compare as versions
     from drrn.evaluation.naming import load_models
     from drrn.media.files import read, writable, write

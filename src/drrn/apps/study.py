@@ -85,8 +85,7 @@ def list_studies() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from drrn.study.experiments import LISTS
-    from drrn.study.report import about
+    from drrn.study.experiments import LISTS, about
 
     console = Console(soft_wrap=True)
     table = Table("list", "experiments", box=None, pad_edge=False)

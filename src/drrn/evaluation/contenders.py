@@ -14,6 +14,7 @@ from drrn.core.resize import imresize
 from drrn.data.pairs import make_pairs, pictures_in
 from drrn.engines.engine import Planes
 from drrn.engines.layers import EPSILON
+from drrn.errors import EngineError
 from drrn.weights import store
 from drrn.weights.store import Weights
 
@@ -84,6 +85,7 @@ def network(name: str) -> Network:
 
     Raises:
         WeightsError: there is nothing of that name.
+        EngineError: its graph is made by onnx, which is missing.
     """
     if name == BICUBIC:
         return Network(name, scale=2)
@@ -92,8 +94,10 @@ def network(name: str) -> Network:
     if name in UNTRAINED:
         return _drrn(untrained(UNTRAINED[name]), name)
     if name in [*peers(), CONVOLUTION]:
-        from drrn.evaluation.peers import GRAPHS, macs, parameters
-
+        try:
+            from drrn.evaluation.peers import GRAPHS, macs, parameters
+        except ModuleNotFoundError as error:
+            raise EngineError(f"it needs {error.name}.") from error
         peer, model = GRAPHS[name], GRAPHS[name].model()
         return Network(name, peer.scale, peer.channels, macs(model), parameters(model))
     weights = store.load(name)

@@ -52,7 +52,7 @@ def text() -> Levels:
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ModuleNotFoundError as error:
-        raise UsageError("Drawing text needs Pillow. Install it: pip install 'drrn[train]'.") from error
+        raise UsageError("Drawing text needs Pillow. Install it: pip install 'drrn[compare]'.") from error
     page = Image.new("L", (SIDE, SIDE), 255)
     top = 4
     for size in (9, 10, 11, 12, 14, 16, 20, 24, 28):

@@ -221,6 +221,7 @@ class Course:
         try:
             if runner.calibrates and not contender.pictures:
                 raise EngineError("it needs a folder of pictures for its calibration.")
+            self.network(contender.network)
             worker = stack.enter_context(Worker(contender))
             worker.lap()
         except EngineError as error:

@@ -156,6 +156,17 @@ BUDGETS: dict[BudgetName, Budget] = {
 }
 
 
+def about(budget: Budget) -> str:
+    """A budget in a sentence."""
+    how = {field: budget.recipe.get(field, getattr(REPORT, field)) for field in ("epochs", "epoch_steps", "batch_size")}
+    steps = f"{how['epoch_steps']} steps" if how["epoch_steps"] else "all patches"
+    return (
+        f"networks of width {128 // budget.narrower}, {how['epochs']} epochs at most of {steps} in batches of "
+        f"{how['batch_size']}, {budget.pictures or 'all'} pictures to learn from and hold out, "
+        f"{f'{budget.test_pictures} at most' if budget.test_pictures else 'all'} of each folder to judge by"
+    )
+
+
 def find(names: Sequence[str]) -> list[Experiment]:
     """The experiments of lists, by their own names, or of files of Python; all lists where nothing is named.
 

@@ -15,12 +15,11 @@ from drrn.errors import StudyError
 from drrn.evaluation.benchmark import Row
 from drrn.study.claims import MARGIN, Finding, Part, judge, missing
 from drrn.study.drawing import save
-from drrn.study.experiments import BASE, BUDGETS, LISTS, Budget
+from drrn.study.experiments import BASE, BUDGETS, LISTS, about
 from drrn.study.figures import FIGURES, draw
 from drrn.study.intervals import Interval
 from drrn.study.page import to_html
 from drrn.study.result import HELD_OUT, Result, Results
-from drrn.training.config import REPORT
 
 
 class Section(NamedTuple):
@@ -83,17 +82,6 @@ SECTIONS: dict[str, Section] = {
     ),
     "colour": Section("Colour", "The report's runs were of RGB, the paper's of luma alone."),
 }
-
-
-def about(budget: Budget) -> str:
-    """A budget in a sentence."""
-    how = {field: budget.recipe.get(field, getattr(REPORT, field)) for field in ("epochs", "epoch_steps", "batch_size")}
-    steps = f"{how['epoch_steps']} steps" if how["epoch_steps"] else "all patches"
-    return (
-        f"networks of width {128 // budget.narrower}, {how['epochs']} epochs at most of {steps} in batches of "
-        f"{how['batch_size']}, {budget.pictures or 'all'} pictures to learn from and hold out, "
-        f"{f'{budget.test_pictures} at most' if budget.test_pictures else 'all'} of each folder to judge by"
-    )
 
 
 def write(results: Results, folder: Path) -> Path:

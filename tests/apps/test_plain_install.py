@@ -1,0 +1,107 @@
+"""`pip install drrn` alone: what it can do it does, and what it can't ends in a line that names the extra."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+
+from drrn.apps import cli
+from drrn.evaluation.character import Character
+from drrn.media.files import write
+from drrn.media.picture import Picture
+from drrn.weights import store
+from tests.apps import plain_install
+from tests.conftest import ROOT
+from tests.small_weights import small_weights
+
+DONE = {
+    "upscale photo.png --model small.safetensors",
+    "upscale photo.png --scale 3 --model small.safetensors --estimate --json",
+    "evaluate small.safetensors --data set --scales 2",
+    "bench small.safetensors --only reference --side 16 --rounds 1 --threads 1",
+    "models list",
+    "models show tiny",
+    "models pack small.safetensors --judged judged.json --output packed.safetensors",
+    "study list",
+}
+EXTRA = {
+    "upscale photo.png --engine torch --output a.png": "torch",
+    "upscale photo.png --engine onnx --output a.png": "onnx",
+    "upscale slice.dcm": "dicom",
+    "upscale film.mp4": "video",
+    "train --data set --run run": "train",
+    "tune --data set --run run": "tune",
+    "bench small.safetensors --plot plot.png": "bench",
+    "export small.onnx --model small.safetensors": "onnx",
+    "compare photo.png --model small.safetensors --scale 2 --output sheet.png": "compare",
+    "models judge small.safetensors --data set --output judged.json": "compare",
+    "models show tiny --plot plot.png": "bench",
+    "models import port.pth --units 2 --output port.safetensors": "torch",
+    "study run --data set --budget quick": "study",
+    "study report study/quick": "study",
+}
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """What became of each of the command lines, in one process."""
+    here = tmp_path_factory.mktemp("plain")
+    chance = np.random.default_rng(0)
+    (here / "set").mkdir()
+    for path in (here / "photo.png", here / "set/0.png", here / "set/1.png"):
+        write(Picture(pixels=chance.random((40, 44, 3), np.float32)), path)
+    (here / "slice.dcm").write_bytes(bytes(128) + b"DICM" + bytes(100))
+    (here / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
+    (here / "port.pth").write_bytes(b"PK\x03\x04")
+    store.save(small_weights(width=4), here / "small.safetensors")
+    lines = [*sorted(DONE), *EXTRA]
+    judged = Character("small", small_weights(width=4).digest(), ["set"], [], [], [], [], [])
+    (here / "judged.json").write_text(judged.to_json())
+    (here / "site").mkdir()  # of every process, those that a command starts too
+    (here / "site/sitecustomize.py").write_text("from tests.apps.plain_install import block\nblock()\n")
+    paths = [str(here / "site"), str(ROOT), *filter(None, sys.path)]
+    asked = json.dumps([shlex.split(line) for line in lines])
+    done = subprocess.run(
+        [sys.executable, plain_install.__file__],
+        input=asked,
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return {line: (code, said) for line, (code, said) in zip(lines, json.loads(done.stdout), strict=True)}
+
+
+@pytest.mark.parametrize("line", sorted(DONE))
+def test_it_is_done_without_any_extra(ended: dict[str, tuple[int, str]], line: str) -> None:
+    code, said = ended[line]
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("line", EXTRA)
+def test_a_line_names_the_extra(ended: dict[str, tuple[int, str]], line: str) -> None:
+    code, said = ended[line]
+    assert code == 2 and "Traceback" not in said
+    assert f"pip install 'drrn[{EXTRA[line]}]'" in said
+
+
+def test_every_command_is_tried() -> None:
+    groups = {f"{group} {name}" for group, names in cli.GROUPS.items() for name in names}
+    for command in groups | (cli.COMMANDS.keys() - cli.GROUPS.keys()):
+        assert any(line.startswith(f"{command} ") or line == command for line in [*DONE, *EXTRA]), command
+
+
+def test_all_that_extras_bring_is_missing() -> None:
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    packages = {line.partition(">=")[0] for name, lines in about.items() if name != "dev" for line in lines}
+    missing = {name.replace("_", "-") for name in plain_install.EXTRAS.split()}
+    imported_as = {"markdown-it-py": "markdown-it", "pillow": "PIL"}
+    for package in packages:
+        assert package.startswith("drrn[") or imported_as.get(package, package) in missing, package
