@@ -48,7 +48,7 @@ def frame(number: int, width: int, height: int, pixels: str) -> av.VideoFrame:
     made = av.VideoFrame(width, height, pixels)
     bits = made.format.components[0].bits
     for at, plane in enumerate(made.planes):
-        values = picture(number, plane.width, plane.height, bits, 3)[at]
+        values = picture(number, plane.width, plane.height, bits, 4)[at]
         rows = np.zeros((plane.buffer_size // plane.line_size, plane.line_size // values.itemsize), values.dtype)
         rows[: plane.height, : plane.width] = values
         plane.update(rows.tobytes())

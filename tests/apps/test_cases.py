@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,10 +41,26 @@ def bilevel_scan(result: Path, line: Line) -> None:
         assert image.mode == "L" and np.ptp(np.asarray(image)) > 200
 
 
+def spatial_sound(result: Path, line: Line) -> None:
+    assert line["converted"] == ["without the audio stream 2, of an unknown codec, which no film here can hold"]
+    with av.open(str(result)) as film:
+        assert [stream.type for stream in film.streams] == ["video", "audio", "data"]
+        assert (film.streams.video[0].width, film.streams.video[0].height) == (128, 96)
+
+
+def without_stereo(result: Path, line: Line) -> None:
+    assert line["converted"][0] == "without the audio stream 1"
+    with av.open(str(result)) as film:
+        assert [stream.type for stream in film.streams] == ["video", "data"]
+
+
 CASES: list[tuple[str, list[str], Check | str]] = [
     ("photo.jfif", [], becomes("photo_x2.jpg", (128, 96))),
     ("scan.pbm", [], bilevel_scan),
     ("base.ts", [], "is an MPEG transport stream (.ts), which drrn can't read. Copy it into Matroska"),
+    ("alpha.webm", [], "has transparency, which enlarged films can't keep. Convert it to an animated PNG"),
+    ("apac.mov", [], spatial_sound),
+    ("apac.mov", ["--drop-track", "1"], without_stereo),
     ("mac_folder/._IMG_1.jpg", [], "is the metadata that a Mac keeps beside a file"),
 ]
 """The file, further arguments, and what is right: a check of the result, or a part of the line that refuses it."""

@@ -152,7 +152,7 @@ Animations, of more than one frame, go from any to any:
 * A file is taken for what it is, whatever its name, and the result has a suffix that fits: `photo.jfif` becomes
   `photo_x2.jpg`, `scan.pbm` becomes `scan_x2.pgm`, and a JPEG called `v1.2 final` becomes `v1.2 final_x2.jpg`.
 * In folders, files are images by their content or by a known suffix. What systems put there is skipped: `._*`,
-  `.DS_Store`, `Thumbs.db` and their kin, and folders such as `.git`, `@eaDir` and `__MACOSX`. Images and videos of
+  `.DS_Store`, `Thumbs.db` and the like, and folders such as `.git`, `@eaDir` and `__MACOSX`. Images and videos of
   kinds that can't be read, like HEIC, are skipped too, and counted in a line of their own.
 
 This page is written, and held to what the program does, by `tests/media/test_modes.py`, which makes a file for each

@@ -327,3 +327,58 @@ def test_without_pyav_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(UsageError, match=r"pip install 'drrn\[video\]'"):
         video.probe(source, max_pixels=LIMIT)
+
+
+def test_an_alpha_channel_beside_the_frames_is_refused(tmp_path: Path) -> None:
+    """VP8 and VP9 keep it where decoders need not look."""
+    for codec in ("libvpx-vp9", "libvpx"):
+        path = film(tmp_path / f"{codec}.webm", codec=codec, pixels="yuva420p", options={"auto-alt-ref": "0"})
+        refused(path, rf"has transparency.*-c:v {codec} -i")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pixels"),
+    [
+        (".mov", "prores_ks", "yuva444p10le"),
+        (".mkv", "ffv1", "yuva420p"),
+        (".mov", "png", "rgba"),
+        (".mov", "qtrle", "argb"),
+    ],
+)
+def test_an_alpha_channel_of_the_pixels_is_refused(tmp_path: Path, suffix: str, codec: str, pixels: str) -> None:
+    refused(film(tmp_path / f"film{suffix}", codec=codec, pixels=pixels, options={}), "has transparency")
+
+
+def test_a_layer_of_alpha_in_hevc_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = film(tmp_path / "film.mkv", codec="libx265", options={"x265-params": "log-level=none"})
+    assert video.probe(path, max_pixels=LIMIT).frames == 12
+    content = path.read_bytes()
+    sei = content.index(b"\x4e\x01\x05")  # x265's own message to the reader, of which another is made
+    path.write_bytes(content[:sei] + b"\x4e\x01\xa5" + content[sei + 3 :])
+    refused(path, "has transparency")
+
+
+def test_a_claim_of_alpha_without_any_is_not_believed(tmp_path: Path) -> None:
+    """Browsers write it into every recording."""
+    path = film(tmp_path / "film.webm", codec="libvpx-vp9", options={})
+    with av.open(str(path)) as source, av.open(str(tmp_path / "live.webm"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        stream.metadata["alpha_mode"] = "1"
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    header = video.probe(tmp_path / "live.webm", max_pixels=LIMIT)
+    assert len(list(video.frames(tmp_path / "live.webm", header))) == 12
+
+
+def test_zeros_behind_a_matroska_film_are_padding(tmp_path: Path) -> None:
+    content, path = film(tmp_path / "film.mkv").read_bytes(), tmp_path / "padded.mkv"
+    void = b"\xec\x01" + (500).to_bytes(7) + bytes(500)
+    for tail in (bytes(1), bytes(4096), bytes(3 << 20), void, void + bytes(9)):
+        path.write_bytes(content + tail)
+        assert len(list(video.frames(path, video.probe(path, max_pixels=LIMIT)))) == 12, len(tail)
+    path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2))  # as of a download that is not done
+    refused(path, "damaged|cut short|can't be read")
+    path.write_bytes(content + bytes(99) + b"more")
+    refused(path, "damaged")

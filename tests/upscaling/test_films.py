@@ -433,6 +433,53 @@ def test_what_does_not_go_together_is_refused_before_work(
     assert sorted(path.name for path in here.iterdir()) == ["source.mp4", "tiny.safetensors"]
 
 
+def spatial(path: Path) -> Path:
+    """A film with sound, and a second track of a codec that FFmpeg doesn't know, as phones make them."""
+    source = film(path, extra=Extra(sounds=(("pcm_s16le", "eng"), ("pcm_s16le", "eng"))))
+    content = source.read_bytes()
+    at = content.rindex(b"sowt")
+    source.write_bytes(content[:at] + b"apac" + content[at + 4 :])
+    return source
+
+
+def sounds(path: Path) -> list[str]:
+    with av.open(str(path)) as container:
+        return [stream.codec_context.name for stream in container.streams.audio]
+
+
+def test_a_track_that_no_film_can_hold_is_left_out_and_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = spatial(here / "film.mov")
+    assert run(source, "--json") == 0
+    told = json.loads(capsys.readouterr().out)["converted"]
+    assert told == ["without the audio stream 2, of an unknown codec, which no film here can hold"]
+    assert sounds(here / "film_x2.mov") == ["pcm_s16le"]
+    assert run(source, "--json", "-o", "film.mkv") == 0
+    assert told[0] in json.loads(capsys.readouterr().out)["converted"]
+    assert sounds(here / "film.mkv") == ["pcm_s16le"]
+
+
+def test_a_track_that_another_file_can_hold_is_kept_there_or_dropped_when_asked(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = film(here / "film.mp4", extra=Extra(subtitles="mov_text", sounds=(("aac", "eng"),)))
+    assert run(source, "-o", "film.webm", "--drop-track", "1") == 2
+    assert "Use an --output ending in .mp4 or .m4v or .mov, or --drop-track 2." in capsys.readouterr().err
+    assert run(source, "-o", "film.webm", "--drop-track", "1", "--drop-track", "2", "--json") == 0
+    told = json.loads(capsys.readouterr().out)["converted"]
+    assert told[:2] == ["without the audio stream 1", "without the subtitle stream 2"]
+    assert sounds(here / "film.webm") == []
+
+
+@pytest.mark.parametrize("number", ["0", "7"])
+def test_only_other_tracks_that_are_there_can_be_dropped(
+    here: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    source = film(here / "film.mp4", extra=Extra(sounds=(("aac", "eng"),)))
+    assert run(source, "--drop-track", number) == 2
+    assert f"without track {number}: those that can be dropped are 1 (audio)." in capsys.readouterr().err
+    assert not (here / "film_x2.mp4").exists()
+
+
 def test_options_of_films_are_refused_for_pictures(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "a.pgm").write_bytes(b"P5 2 2 255\n\0\1\2\3")
     assert run(here / "a.pgm", "--crf", "3") == 2

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from drrn.apps.show import Show
 from drrn.apps.words import parse_duration
@@ -34,6 +34,7 @@ def upscale(
     units: int | None = None,
     codec: CodecName | None = None,
     crf: int | None = None,
+    drop_track: Annotated[tuple[int, ...], UseAppendAction] = (),
     block: Block | None = None,
     overviews: Overviews = "keep",
     overwrite: bool = False,
@@ -75,6 +76,7 @@ def upscale(
         units: Residual units to run, for models trained with several: fewer are faster.
         codec: Of films: h264, where nothing is said and the file is no .webm; hevc; av1; ffv1, which loses nothing.
         crf: Of films: how much is lost, 0 least; 17 of h264, 18 of hevc and 20 of av1 where nothing is said.
+        drop_track: Of films: the number of a sound, subtitle or data track to leave out; repeat it for several.
         block: Of GeoTIFF: pixels a side of its tiles, 256 where nothing is said.
         overviews: Of GeoTIFF: keep gives it smaller versions of itself where the source has some, make makes halves
             down to 256 pixels, none makes none.
@@ -146,13 +148,15 @@ def upscale(
         raise found.failed[0][1]
     kinds = [kind_of(source.path) for source in found.sources if source.path != PIPE]
     films = FILMS in kinds
-    if (codec, crf) != (None, None) and not films and not watch:
-        raise UsageError("--codec and --crf are those of films, and there is none. Leave them out.")
+    if (codec, crf, drop_track) != (None, None, ()) and not films and not watch:
+        raise UsageError("--codec, --crf and --drop-track are those of films, and there is none. Leave them out.")
     if (block, overviews) != (None, "keep") and SCENES not in kinds and not watch:
         raise UsageError("--block and --overviews are those of GeoTIFF, and there is none. Leave them out.")
     wanted = parse_size(size) if size is not None else None
     asked = Asked(disagreement, check or check_map, check_map)
-    options = Options(asked, budget=seconds, codec=codec, crf=crf, block=block, overviews=overviews)
+    options = Options(
+        asked, budget=seconds, codec=codec, crf=crf, drop_track=drop_track, block=block, overviews=overviews
+    )
     one = partial(plan, scale=scale, size=wanted, many=many, max_pixels=max_pixels, strict=strict, options=options)
     models = [load(each) for each in (packaged() if model == AUTO else [model])]
     ready = partial(

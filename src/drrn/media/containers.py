@@ -28,6 +28,8 @@ BOXES: Final = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 STILLS: Final = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"crx ")
 """Brands of pictures that begin as MP4 does."""
 MOST_STREAMS = 100
+CHUNK = 1 << 20
+"""Bytes that are looked at at once."""
 BOXES_OF_BOXES: Final = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 COUNTED: Final = {b"stsz": 8, b"stz2": 8, b"trun": 4}
 """MP4's boxes of which a few bytes can stand for any number of samples, and where that number is."""
@@ -196,12 +198,15 @@ def _in_avi(file: mmap) -> int | None:
 
 
 def _in_matroska(file: mmap) -> int | None:
-    at, count = 0, 0
+    at, count, end = 0, 0, 0
     known: set[int] = set()
     used: set[int] = set()
     while at < len(file):
+        if not file[at] and at >= end and _is_zero(file, at):  # padding behind the film
+            break
         name, start, at = _element(file, at)
         if name in HOLDERS:  # their lengths may be unknown, where a film was written live
+            end = max(end, at) if at <= len(file) else end
             at = start
         elif name not in PARTS or at > len(file):
             return None
@@ -211,6 +216,11 @@ def _in_matroska(file: mmap) -> int | None:
             used.add(_number(file, start)[0])
         count += name in (BLOCK, BLOCKS)
     return count if used <= known else None
+
+
+def _is_zero(file: mmap, at: int) -> bool:
+    """Whether the rest of the file is zeros."""
+    return not any(any(file[begin : begin + CHUNK]) for begin in range(at, len(file), CHUNK))
 
 
 def _tracks(file: mmap, at: int, end: int) -> Iterator[int]:

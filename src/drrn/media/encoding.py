@@ -100,6 +100,8 @@ class Target(NamedTuple):
     crf: int | None
     """The codec's own where there is none."""
     suffix: str
+    drop: tuple[int, ...] = ()
+    """Numbers of streams to leave out."""
 
 
 def tell(encoder: "VideoCodecContext", film: Film, target: Target) -> None:

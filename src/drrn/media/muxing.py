@@ -36,15 +36,18 @@ TAGS: Final = {"title", "artist", "album_artist", "album", "composer", "date", "
 NOTHING: Final = b"\0\0"
 """Between two subtitles in MP4: its muxer makes these itself."""
 OF_THE_FILE: Final = ("major_brand", "minor_version", "compatible_brands", "encoder")
-OF_THE_STREAM: Final = ("encoder", "vendor_id", "bps", "duration", "number_of_", "_statistics")
+OF_THE_STREAM: Final = ("encoder", "alpha_mode", "vendor_id", "bps", "duration", "number_of_", "_statistics")
 """How names begin of what is said of the encoded stream, and will not be true of another."""
 
 
 def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[str, ...]:
     """What the file can't hold of the source, each as `without ...`: long work asks before it begins.
 
+    Sound and subtitles that another container could hold are never left out unasked; those that none can hold are.
+
     Raises:
-        PictureError: codec, container, pixels and size don't go together, or sound or subtitles can't be copied.
+        PictureError: codec, container, pixels and size don't go together, sound or subtitles need another container, or
+            a track to drop is not there.
     """
     name, codec, film = shown(path), CODECS[target.codec], header.film
     assert film is not None
@@ -176,13 +179,15 @@ def _streams(container: "InputContainer", out: "OutputContainer", film: Film, ta
                 video.set_display_matrix(film.turn)  # type: ignore[union-attr]
             said = {key: value for key, value in stream.metadata.items() if not key.lower().startswith(OF_THE_STREAM)}
             new: Stream = video
-        elif is_cover(stream) and CONTAINERS[target.suffix] == "matroska":  # where it is no stream, but a file within
+        elif (
+            is_cover(stream) and CONTAINERS[target.suffix] == "matroska" and stream.index not in target.drop
+        ):  # where it is no stream, but a file within
             (packet,) = (each for each in container.demux(stream) if each.size)
             container.seek(0)
             kind = "png" if stream.name == "png" else "jpeg"
             tags = {"filename": f"cover.{kind}", "mimetype": f"image/{kind}", **stream.metadata}
             new, said = out.add_attachment(tags["filename"], tags["mimetype"], bytes(packet)), tags
-        elif _fits(stream, container, target.suffix):
+        elif stream.index not in target.drop and _fits(stream, container, target.suffix):
             new, said = out.add_stream_from_template(stream, opaque=True), stream.metadata
         else:
             continue
@@ -194,15 +199,27 @@ def _streams(container: "InputContainer", out: "OutputContainer", film: Film, ta
 
 def _left(container: "InputContainer", film: Film, target: Target, name: str) -> tuple[str, ...]:
     told = []
+    others = {stream.index: stream.type for stream in container.streams if stream.index != film.stream}
+    for index in target.drop:
+        if index not in others:
+            there = ", ".join(f"{number} ({kind})" for number, kind in others.items()) or "none"
+            raise PictureError(f"{name} can't be written without track {index}: those that can be dropped are {there}.")
     for stream in container.streams:
+        if stream.index in target.drop:
+            told.append(f"without the {stream.type} stream {stream.index}")
+            continue
         if stream.index == film.stream or _is_made_anew(stream, container) or _fits(stream, container, target.suffix):
             continue
         if stream.type in ("audio", "subtitle"):
             kind = stream.codec_context.name if stream.codec_context else "an unknown codec"
-            raise PictureError(
-                f"{name} can't be written: {target.suffix} can't take the {stream.type} stream {stream.index}, "
-                f"{kind}, as it is; use an --output of the source's kind."
-            )
+            able = [suffix for suffix in CONTAINERS if _fits(stream, container, suffix)]
+            if able:
+                raise PictureError(
+                    f"{name} can't be written: {target.suffix} can't take the {stream.type} stream {stream.index}, "
+                    f"{kind}, as it is. Use an --output ending in {' or '.join(able)}, or --drop-track {stream.index}."
+                )
+            told.append(f"without the {stream.type} stream {stream.index}, of {kind}, which no film here can hold")
+            continue
         if stream.type != "video":  # of those the header tells
             told.append(f"without the {stream.type} stream {stream.index}")
         elif is_cover(stream):

@@ -40,6 +40,8 @@ UNKNOWN = 2
 """FFmpeg's number of an unknown matrix."""
 RATES: Final = (Fraction(1), Fraction(1000))
 """Frames a second that are believed, to encode by; times are kept whatever they are."""
+ALPHA_INFO = b"\x4e\x01\xa5"
+"""The begin of HEVC's message that there is a layer of alpha."""
 LATEST = 1 << 60
 """Units of time from the start: what is later can't be reckoned with."""
 HIDING: Final = ("vp8", "mpeg4", "msmpeg4v2", "msmpeg4v3")
@@ -115,6 +117,12 @@ def probe(path: Path, *, max_pixels: int) -> Header:
             raise PictureError(
                 f"{name} is {width} x {height}, {width * height:,} pixels a frame; the limit is {max_pixels:,} "
                 "(--max-pixels)."
+            )
+        if _has_alpha(container, stream, pixels):
+            decoder = "-c:v libvpx-vp9 " if context.name == "vp9" else "-c:v libvpx " if context.name == "vp8" else ""
+            raise PictureError(
+                f"{name} has transparency, which enlarged films can't keep. Convert it to an animated PNG, which can "
+                f"(ffmpeg {decoder}-i FILE FILE.apng), or flatten it first."
             )
         if pixels not in PIXELS:
             raise PictureError(
@@ -197,6 +205,20 @@ def _stream(container: "InputContainer", name: str) -> "VideoStream":
     if stream.codec_context.field_order > 1:
         raise PictureError(f"{name} is interlaced; whole frames can be enlarged. Deinterlace it first.")
     return stream
+
+
+def _has_alpha(container: "InputContainer", stream: "VideoStream", pixels: str) -> bool:
+    """Whether the video has an alpha channel, also one that the decoder would leave out without a word."""
+    import av
+
+    if pixels != "unknown" and any(each.is_alpha for each in av.VideoFormat(pixels).components):
+        return True
+    if any(key.lower() == "alpha_mode" for key in stream.metadata):  # VP8 and VP9; browsers say so of every recording
+        found = any(packet.has_sidedata("matroska_block_additional") for packet in container.demux(stream))
+        container.seek(0)
+        if found:
+            return True
+    return ALPHA_INFO in (stream.codec_context.extradata or b"")
 
 
 def _count(file: Opened, stream: "VideoStream", name: str) -> int:

@@ -181,7 +181,7 @@ def _film(header: Header) -> Film:
 def _target(job: "Job") -> Target:
     suffix = job.target.suffix.lower()
     codec = job.options.codec or ("av1" if suffix == ".webm" else "h264")
-    return Target(job.width, job.height, codec, job.options.crf, suffix)
+    return Target(job.width, job.height, codec, job.options.crf, suffix, job.options.drop_track)
 
 
 def _result(job: "Job") -> Header:

@@ -37,6 +37,8 @@ class Options:
     """Of films; H.264, and in WebM AV1, where none is named."""
     crf: int | None = None
     """How much of films may be lost, as encoders count it: less is better."""
+    drop_track: tuple[int, ...] = ()
+    """Numbers of tracks of films to leave out, counted from 0 as ffprobe does."""
     block: Block | None = None
     """Side of the tiles of a GeoTIFF, in pixels; 256 where nothing is said."""
     overviews: Overviews = "keep"
