@@ -54,10 +54,26 @@ def without_stereo(result: Path, line: Line) -> None:
         assert [stream.type for stream in film.streams] == ["video", "data"]
 
 
+def slices(name: str, *converted: str) -> Check:
+    """The result has the values of the ramp in the DICOM cases."""
+
+    def check(result: Path, line: Line) -> None:
+        pydicom = pytest.importorskip("pydicom")
+        assert (result.name, tuple(line["converted"])) == (name, converted)
+        values = pydicom.dcmread(result).pixel_array.astype(float)
+        y, x = np.mgrid[:32, :32]
+        means = values.reshape(32, 2, 32, 2).mean(axis=(1, 3))
+        assert np.abs(means - 60 * (x + y)).max() < 40
+
+    return check
+
+
 CASES: list[tuple[str, list[str], Check | str]] = [
     ("photo.jfif", [], becomes("photo_x2.jpg", (128, 96))),
     ("scan.pbm", [], bilevel_scan),
     ("base.ts", [], "is an MPEG transport stream (.ts), which drrn can't read. Copy it into Matroska"),
+    ("padded.dcm", [], slices("padded_x2.dcm", "without 128 bytes behind the pixels")),
+    ("big_endian.dcm", [], slices("big_endian_x2.dcm")),
     ("alpha.webm", [], "has transparency, which enlarged films can't keep. Convert it to an animated PNG"),
     ("apac.mov", [], spatial_sound),
     ("apac.mov", ["--drop-track", "1"], without_stereo),

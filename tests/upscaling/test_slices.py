@@ -12,7 +12,7 @@ pytest.importorskip("pydicom")
 from pydicom import Dataset, dcmread
 
 from drrn.core.resize import imresize
-from drrn.media import dicom
+from drrn.media import transfer
 from drrn.media.picture import Picture
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
@@ -303,4 +303,4 @@ def test_without_pydicom_the_command_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     assert run(source) == 2
     assert "pip install 'drrn[dicom]'" in capsys.readouterr().err
-    assert dicom.is_dicom(source)
+    assert transfer.is_dicom(source)

@@ -1,9 +1,9 @@
 """DICOM: the stored values of a file, all its frames, and the file of their enlargement.
 
-What happens to its header is in `derivation`. Uncompressed, deflated and RLE data are read, of 8 and 16 bits allocated,
-grey or in colour. A header is believed only as far as there are bytes: sizes are compared with these, and with the
-limit, before a pixel is decoded, and deflated data are inflated no further than that. No message holds a value of the
-header: it may be a patient's name.
+What happens to its header is in `derivation`, how it is encoded in `transfer`. Uncompressed, deflated and RLE data are
+read, of 8 and 16 bits allocated, grey or in colour. A header is believed only as far as there are bytes: sizes are
+compared with these, and with the limit, before a pixel is decoded, and deflated data are inflated no further than that.
+No message holds a value of the header: it may be a patient's name.
 
 This needs pydicom, which is imported only when there is a DICOM file.
 """
@@ -17,7 +17,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from drrn.atomic import atomic
 from drrn.errors import DRRNError, PictureError, UsageError
 from drrn.media.derivation import Derived, derive, left_out
 from drrn.media.opening import Header, shown
+from drrn.media.transfer import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, READ, RLE, begin, swap_words, swapped
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 SUFFIXES: Final = (".dcm", ".dicom")
 LONGEST = 65535
 """Pixels a side: rows and columns are 16 bit."""
+UNDEFINED = 0xFFFFFFFF
+"""In place of a length."""
 MOST_BYTES = 0xFFFFFFFE
 """That pixel data can have when they are not compressed."""
 MOST_HEADER = 1 << 24
@@ -42,9 +44,6 @@ MOST_ELEMENTS = 20_000
 """In a header, those within others not counted."""
 RLE_AT_MOST = 64
 """Times that RLE makes bytes fewer: 128 equal ones become 2."""
-IMPLICIT, EXPLICIT, DEFLATED, RLE = (
-    f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".5")
-)  # transfer syntaxes
 PIXELS = 0x7FE00010
 HOUNSFIELD: Final = (-1024, 3071)
 """What the usual 12 bits of CT hold."""
@@ -88,17 +87,8 @@ class _Scanned(NamedTuple):
     """Their bytes."""
     start: int
     """Where the data set begins in the file."""
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether the file says that it is one, whatever its name."""
-    try:
-        if not S_ISREG(path.stat().st_mode):  # to open a pipe would wait for who writes into it
-            return False
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    word: int
+    """Bytes of a word of pixel data in big endian; 1 where nothing is to be swapped."""
 
 
 def is_named(path: Path) -> bool:
@@ -217,39 +207,44 @@ def _scan(file: BinaryIO, name: str, max_pixels: int) -> _Scanned:
     from pydicom.uid import UID
 
     size = os.fstat(file.fileno()).st_size
-    file.seek(132)
-    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-    start, syntax = file.tell(), str(meta.get("TransferSyntaxUID", ""))
-    if syntax not in (IMPLICIT, EXPLICIT, DEFLATED, RLE):
+    start, syntax = begin(file)
+    little = syntax != BIG_ENDIAN
+    if syntax not in READ:
         known = UID(syntax).name if UID(syntax).is_transfer_syntax else "an unknown transfer syntax"
         raise PictureError(
-            f"{name} is DICOM in {known}; uncompressed, deflated and RLE can be read. Decompress it first."
+            f"{name} is DICOM in {known}; uncompressed, deflated and RLE can be read. Decompress it first: gdcmconv "
+            "--raw FILE FILE.dcm."
         )
     body: BinaryIO = file
     if syntax == DEFLATED:
         body = BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), MOST_HEADER))
-    length, elements = -1, 0
+    length, kind, elements = -1, "", 0
 
     def at_pixels(tag: Any, vr: str | None, its_length: int) -> bool:
-        nonlocal length, elements
+        nonlocal length, kind, elements
         elements += 1
         if elements > MOST_ELEMENTS or not tag.group:  # a little of what is deflated can be millions of empty ones
             raise PictureError(f"{name} is a DICOM file that is damaged: its elements are too many, or none.")
-        length = its_length if tag == PIXELS else length
+        length, kind = (its_length, vr or "") if tag == PIXELS else (length, kind)
         return tag >= PIXELS
 
-    dataset = read_dataset(body, syntax == IMPLICIT, True, stop_when=at_pixels)
+    dataset = read_dataset(body, syntax == IMPLICIT, little, stop_when=at_pixels)
     if length < 0:
         raise PictureError(f"{name} is a DICOM file without pixels, or cut short.")
-    correct_ambiguous_vr(dataset, True)
+    correct_ambiguous_vr(dataset, little)
+    if not little:
+        swap_words(dataset)
     header = _known(dataset, name, max_pixels)
     pixels = body.tell() + (8 if syntax == IMPLICIT else 12)
-    _check_length(header, dataset, syntax, name, length, size - pixels)
-    length = size - pixels if syntax == RLE else length
+    wanted = _check_length(header, dataset, syntax, name, length, size - pixels)
+    if syntax != RLE and length > wanted + 1:
+        header = header._replace(converted=(*header.converted, f"without {length - wanted:,} bytes behind the pixels"))
+    length = size - pixels if syntax == RLE else wanted
     trial = deepcopy(dataset)  # what can't be derived or encoded is found out now, and not after the work
     derive(trial, np.zeros((1, 1, 1, header.channels), np.uint8), Derived("", "", "", ""))
     _encode(trial, BytesIO())
-    return _Scanned(dataset, header, syntax, pixels, length, start)
+    word = 2 if not little and (kind == "OW" or header.bits == 16) else 1
+    return _Scanned(dataset, header, syntax, pixels, length, start, word)
 
 
 def _known(dataset: "Dataset", name: str, max_pixels: int) -> Header:
@@ -296,18 +291,25 @@ def _known(dataset: "Dataset", name: str, max_pixels: int) -> Header:
     return Header("DICOM", width, height, channels, False, 8 if bits == 8 else 16, converted, frames=frames)
 
 
-def _check_length(header: Header, dataset: "Dataset", syntax: str, name: str, length: int, there: int) -> None:
-    """Refuse pixel data that can't be as many as the header says."""
-    wanted = header.width * header.height * header.frames * header.channels * header.bits // 8
+def _check_length(header: Header, dataset: "Dataset", syntax: str, name: str, length: int, there: int) -> int:
+    """Bytes of the pixels alone: PS3.5 8.1.1 lets any number follow. Raises PictureError: there are fewer.
+
+    Args:
+        length: as the file states it.
+        there: bytes from the first pixel to the end of the file.
+    """
+    whole = wanted = header.width * header.height * header.frames * header.channels * header.bits // 8
     if dataset.PhotometricInterpretation == "YBR_FULL_422" and syntax != RLE:
-        wanted = wanted * 2 // 3
-    fits = length in (wanted, wanted + 1) and (syntax == DEFLATED or there >= wanted)
+        wanted = whole * 2 // 3
+    fits = wanted <= length < UNDEFINED and (syntax == DEFLATED or there >= wanted)
+    fits = fits and not (wanted < whole and length in (whole, whole + 1))  # not subsampled after all
     if syntax == RLE:
-        fits = length == 0xFFFFFFFF and there * RLE_AT_MOST >= wanted
+        fits = length == UNDEFINED and there * RLE_AT_MOST >= wanted
     if not fits:
         raise PictureError(
             f"{name} is a DICOM file that is damaged or cut short: its pixels are not as many as it says."
         )
+    return wanted
 
 
 def _of_series(dataset: "Dataset", low: int, high: int) -> tuple[int, int] | None:
@@ -328,7 +330,10 @@ def _pixels(file: BinaryIO, scanned: _Scanned) -> bytes:
         end = scanned.pixels + scanned.length
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), end)[scanned.pixels :]
     file.seek(scanned.pixels)
-    return file.read(scanned.length)
+    if scanned.word == 1:
+        return file.read(scanned.length)
+    whole = -(-scanned.length // scanned.word) * scanned.word
+    return swapped(file.read(whole).ljust(whole, b"\0"), scanned.word)[: scanned.length]
 
 
 def _encode(dataset: "Dataset", file: Any) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from drrn.core.resize import imresize
 from drrn.errors import UsageError
-from drrn.media import dicom
+from drrn.media import dicom, transfer
 from drrn.media.derivation import derive
 from drrn.media.naming import split
 from drrn.media.opening import Header
@@ -37,10 +37,10 @@ class Slices:
     warning: Final = "Enlarged DICOM files are not for diagnosis."
 
     def knows(self, path: Path) -> bool:
-        return dicom.is_dicom(path)
+        return transfer.is_dicom(path)
 
     def gathers(self, path: Path) -> bool:
-        return path.name != "DICOMDIR" and (dicom.is_named(path) or dicom.is_dicom(path))  # that is a list of others
+        return path.name != "DICOMDIR" and (dicom.is_named(path) or transfer.is_dicom(path))  # that is a list of others
 
     def probe(self, source: Path, *, max_pixels: int) -> Header:
         return dicom.probe(source, max_pixels=max_pixels)

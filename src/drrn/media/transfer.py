@@ -1,0 +1,82 @@
+"""How a DICOM file encodes its data set: where that begins, in which transfer syntax, and in which byte order.
+
+This needs pydicom, which is imported only when there is a DICOM file.
+"""
+
+import re
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, RLE = (
+    f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2", ".5")
+)  # transfer syntaxes
+READ: Final = (IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, RLE)
+WORDS: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+"""Bytes of a word, where the value is many of them, in the byte order of the file."""
+FIRST_ELEMENT: Final = re.compile(
+    rb"\x02\x00.\x00[A-Z][A-Z]|\x08\x00.\x00[A-Z][A-Z]|\x00\x08\x00.[A-Z][A-Z]"
+    rb"|\x08\x00.\x00(?:\x04\x00\x00\x00.{4}|([\x02-\x7f])\x00\x00\x00)",
+    re.DOTALL,
+)
+"""How a data set begins that has no preamble: of an implicit one, the length of its first value."""
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file says that it is one, whatever its name."""
+    try:
+        if not S_ISREG(path.stat().st_mode):  # to open a pipe would wait for who writes into it
+            return False
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError:
+        return False
+    return head[128:132] == b"DICM" or _begins_data_set(head)
+
+
+def begin(file: BinaryIO) -> tuple[int, str]:
+    """Where the data set begins, and its transfer syntax; the file is left there.
+
+    A file without a preamble begins with it at once. Where no group of its own states the syntax, the first element
+    tells it.
+    """
+    from pydicom.filereader import read_dataset
+
+    head = file.read(138)
+    start = 132 if head[128:132] == b"DICM" else 0
+    file.seek(start)
+    first = head[start : start + 6]
+    if first[:2] == b"\x02\x00":
+        meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+        return file.tell(), str(meta.get("TransferSyntaxUID", ""))
+    if not first[4:].isupper():
+        return start, IMPLICIT
+    return start, EXPLICIT if first[1:2] == b"\0" else BIG_ENDIAN
+
+
+def swap_words(dataset: "Dataset") -> None:
+    """From big endian to little, where pydicom leaves the bytes as they lie in the file."""
+    for element in dataset.iterall():
+        if element.VR in WORDS and isinstance(element.value, bytes):
+            element.value = swapped(element.value, WORDS[element.VR])
+
+
+def swapped(content: bytes, word: int) -> bytes:
+    """The same words of so many bytes, in the other byte order."""
+    return np.frombuffer(content, f">u{word}").astype(f"<u{word}").tobytes()
+
+
+def _begins_data_set(head: bytes) -> bool:
+    """Whether it is a data set without the preamble of a file."""
+    found = FIRST_ELEMENT.match(head)
+    if not found:
+        return False
+    if head[4:6].isupper():  # the kind of its value is spelled out
+        return True
+    second = 8 + int.from_bytes(head[4:8], "little")
+    return head[second : second + 2] == b"\x08\x00"
