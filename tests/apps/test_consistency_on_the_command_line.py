@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.media import notes, packing
+from drrn.media import packing
 from drrn.media.files import probe, read, write
+from drrn.media.metadata import embedding
 from drrn.media.picture import Picture
 from drrn.upscaling.consistency import WHITE, check, check_bicubic
 from drrn.upscaling.upscaler import Upscaler
@@ -143,7 +144,7 @@ def test_two_pictures_with_one_map_are_not_lost(here: Path, capsys: pytest.Captu
 def test_a_disk_that_is_full_leaves_neither_result_nor_map(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    before, whole, calls = names(here), notes.joined, 0
+    before, whole, calls = names(here), embedding.joined, 0
 
     def full(*args: object, **options: object) -> object:
         nonlocal calls

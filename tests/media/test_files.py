@@ -262,7 +262,7 @@ def test_a_file_cut_short_is_refused_at_every_length(suffix: str, tmp_path: Path
     path = tmp_path / f"a.{suffix}"
     write(Picture.from_array(noise(16, 16, 3)), path)
     whole = path.read_bytes()
-    end = {"png": 12 + 4, "jpg": 2}.get(suffix, 1)  # what follows the last pixel
+    end = {"png": 12 + 4, "jpg": 2, "tif": 4}.get(suffix, 1)  # what follows the last pixel
     for length in range(0, len(whole) - end, 29):
         path.write_bytes(whole[:length])
         refused(path)
@@ -537,16 +537,6 @@ def test_an_icc_profile_keeps_every_byte(suffix: str, length: int, tmp_path: Pat
     assert read(tmp_path / f"a.{suffix}").icc == icc
     with Image.open(tmp_path / f"a.{suffix}") as opened:
         assert opened.info["icc_profile"] == icc
-
-
-@pytest.mark.parametrize("suffix", ALL)
-def test_xmp_keeps_every_byte_but_the_orientation(suffix: str, tmp_path: Path) -> None:
-    xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="{}" b="é"/></x:xmpmeta>'
-    write(Picture(pixels=np.zeros((4, 5, 3), np.float32), xmp=xmp.format(6).encode()), tmp_path / f"a.{suffix}")
-    assert read(tmp_path / f"a.{suffix}").xmp == xmp.format(1).encode()
-    with Image.open(tmp_path / f"a.{suffix}") as opened:
-        theirs = opened.info["xmp"] if "xmp" in opened.info else opened.info["XML:com.adobe.xmp"].encode()
-        assert theirs == xmp.format(1).encode()
 
 
 @pytest.mark.parametrize("suffix", ALL)

@@ -22,8 +22,9 @@ from drrn.media import apng, exif, gif, libvips, webp
 from drrn.media.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
 from drrn.media.frames import Frame, Reel, Samples, composed
 from drrn.media.libvips import FAULTS, reason
-from drrn.media.notes import Block, Format, Notes, fitted
-from drrn.media.opening import Header, check_texts, converted, held, mapped, shown
+from drrn.media.notes import Block, Format, Notes, fitted, held, left_behind, resized
+from drrn.media.notes import upright as upright_notes
+from drrn.media.opening import Header, check_texts, converted, mapped, shown
 
 ANIMATED: Final[dict[Format, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
 """The suffixes that can be written."""
@@ -117,8 +118,7 @@ def write(
     """
     header, (width, height) = like.header, size
     form = writable(path, width, height, icc=like.notes.icc, overwrite=overwrite)
-    dpi = like.notes.dpi and (like.notes.dpi[0] * width / header.width, like.notes.dpi[1] * height / header.height)
-    notes = fitted(like.notes._replace(dpi=dpi), width, height)
+    notes = fitted(resized(like.notes, (header.width, header.height), size), width, height, form)
     encode, alpha = partial(_encoded, form=form, name=shown(path)), header.alpha and not like.opaque
     if form != "PNG":
         frames = (_of_eight_bit(frame if alpha == header.alpha else frame[..., :-1]) for frame in frames)
@@ -155,12 +155,12 @@ def changes(header: Header, path: Path) -> tuple[str, ...]:
         told.append("more than 256 colours to a palette")
         if header.alpha:
             told.append("alpha to all or nothing")
-        told += [f"without {name}" for name in header.holds]
     if form and (rounded := KNOWN[form].rounded(header.seconds)):
         told.append(rounded)
     if form and header.plays > (most := KNOWN[form].MOST_PLAYS):
         told.append(f"shown {header.plays:,} times to {most:,}")
-    return tuple(told)
+    told += left_behind(header.holds, form) if form else []
+    return tuple(dict.fromkeys(told))
 
 
 def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, overwrite: bool = False) -> Format:
@@ -221,6 +221,7 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[Reel, Header, int]:
         )
     first = _opened(reel, reel.frames[0])
     turn = exif.orientation(reel.notes.exif) if reel.notes.exif else 1
+    reel.notes = upright_notes(reel.notes, turn, (reel.width, reel.height))
     width, height = (reel.width, reel.height) if turn < 5 else (reel.height, reel.width)
     header = Header(
         form,
@@ -229,7 +230,7 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[Reel, Header, int]:
         1 if form == "PNG" and first.bands < 3 else 3,
         reel.alpha,
         16 if first.format == "ushort" else 8,
-        (*converted(first, form, file, alpha=reel.alpha), *reel.left_out),
+        (*converted(first, form, file, alpha=reel.alpha), *reel.left_out, *reel.notes.extras.lost),
         held(reel.notes),
         frames,
         tuple(frame.seconds for frame in reel.frames),

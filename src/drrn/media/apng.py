@@ -12,7 +12,10 @@ from itertools import count
 from typing import Final, Literal
 
 from drrn.media.frames import Frame, Reel, Samples, patches
-from drrn.media.notes import Block, Notes, noted, png_chunk, png_notes
+from drrn.media.metadata.embedding import png_notes
+from drrn.media.metadata.png import png_chunk
+from drrn.media.metadata.reading import noted
+from drrn.media.notes import Block, Notes
 
 LOADER: Final = "pngload_buffer"
 """libvips' name of what decodes a frame."""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.errors import PictureError
-from drrn.media.notes import INCH, Notes, Piece
+from drrn.media.metadata.embedding import Piece
+from drrn.media.notes import INCH, Notes
 from drrn.media.rows import BAND, Rows
 
 Block = bytes | mmap

@@ -30,6 +30,8 @@ ABOUT: Final = (
     *(EXIF, GPS),
 )
 """Tags of a first directory that tell of the photograph, not of how its samples lie in the file."""
+NO_UNIT, INCHES, CENTIMETERS = 1, 2, 3
+"""Units of a resolution; the first is not told, or told by the description of a TIFF alone."""
 RESOLUTION: Final = {ACROSS: RATIONAL, DOWN: RATIONAL, UNIT: SHORT}
 MOST_ENTRIES = 0xFFFF
 """Of a directory: a BigTIFF could say more, and libtiff reads no more."""
@@ -61,6 +63,8 @@ class Directory(NamedTuple):
     """tag -> (type, count, where its value begins); values that would lie beyond the block are left out"""
     end: int
     """Where the offset of the next directory lies."""
+    begin: int
+    """Where the first entry lies."""
 
     @classmethod
     def first(cls, block: Block) -> Self:
@@ -105,7 +109,7 @@ class Directory(NamedTuple):
                     slots[tag] = (kind, count, value)
         except (struct.error, OverflowError) as error:
             raise MalformedError("The directory lies beyond the end.") from error
-        return cls(order, wide, slots, begin + entries * step)
+        return cls(order, wide, slots, begin + entries * step, begin)
 
     def integers(self, block: Block, tag: int) -> tuple[int, ...]:
         """The values of a tag, at most 16 of them; none where it is missing or holds no whole numbers."""
@@ -185,21 +189,38 @@ def dpi(block: bytes) -> tuple[float, float] | None:
     if not states_dpi(block):
         return None
     first = Directory.first(block)
-    inches = {2: 1.0, 3: 2.54}.get(first.integers(block, UNIT)[0])
-    numbers = [struct.unpack_from(f"{first.order}LL", block, first.slots[tag][2]) for tag in (ACROSS, DOWN)]
-    if inches is None or not all(below for _, below in numbers):
-        return None
-    across, down = (inches * above / below for above, below in numbers)
-    return across, down
+    inches = {INCHES: 1.0, CENTIMETERS: 2.54}.get(first.integers(block, UNIT)[0])
+    numbers = rationals(block, first)
+    return (inches * numbers[0], inches * numbers[1]) if numbers and inches else None
 
 
-def resolution(dpi: tuple[float, float], order: Order) -> dict[int, Tag]:
-    """The tags that state `dpi`."""
-    across, down = (Fraction(value).limit_denominator(1000).as_integer_ratio() for value in dpi)
+def rationals(block: Block, directory: Directory) -> tuple[float, float] | None:
+    """Pixels a unit, across and down; None where one of them is missing or no number above 0."""
+    numbers = []
+    for tag in (ACROSS, DOWN):
+        kind, count, at = directory.slots.get(tag, (0, 0, 0))
+        above, below = (
+            struct.unpack_from(f"{directory.order}LL", block, at) if (kind, count) == (RATIONAL, 1) else (0, 0)
+        )
+        numbers.append(above / below if below else 0.0)
+    return (numbers[0], numbers[1]) if all(numbers) else None
+
+
+def has_maker_note(block: Block) -> bool:
+    """Whether a maker's note is there, which only EXIF outside of a TIFF can hold."""
+    first = Directory.first(block)
+    photograph = first.inner(block, EXIF)
+    return photograph is not None and MAKER_NOTE in photograph.slots
+
+
+def resolution(pixels: tuple[float, float], order: Order, unit: int = INCHES) -> dict[int, Tag]:
+    """The tags that state so many pixels a unit."""
+    most = 1000 if unit == INCHES else max(1, min(1_000_000, int(0xFFFFFFFF / max(*pixels, 1))))
+    across, down = (Fraction(value).limit_denominator(most).as_integer_ratio() for value in pixels)
     return {
         ACROSS: Tag(RATIONAL, 1, struct.pack(f"{order}LL", *across)),
         DOWN: Tag(RATIONAL, 1, struct.pack(f"{order}LL", *down)),
-        UNIT: Tag(SHORT, 1, struct.pack(f"{order}H", 2)),  # an inch
+        UNIT: Tag(SHORT, 1, struct.pack(f"{order}H", unit)),
     }
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from drrn.atomic import atomic
 from drrn.errors import PictureError
-from drrn.media.notes import Format, Notes
+from drrn.media.notes import Format, Notes, left_behind
 from drrn.media.opening import Header, opened, shown
 from drrn.media.packing import packed
 from drrn.media.picture import Picture
@@ -48,8 +48,6 @@ EIGHT_BIT: Final = ("JPEG", "WebP", "BMP")
 UPWARD: Final = (3, 4, 7, 8)
 """Orientations whose rows are to be taken from the last, when their axes are in place; and the columns:"""
 LEFTWARD: Final = (2, 3, 6, 7)
-LEFT_BEHIND: Final[dict[Format, tuple[str, ...]]] = {"BMP": ("EXIF", "XMP"), "PNM": ("ICC", "EXIF", "XMP", "dpi")}
-"""What a format has no place for, of `Header.holds`."""
 
 
 def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
@@ -79,10 +77,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         pixels=np.divide(array[..., : header.channels], top, dtype=np.float32, order="C"),
         alpha=np.divide(array[..., -1], top, dtype=np.float32, order="C") if header.alpha else None,
         bits=header.bits,
-        icc=notes.icc,
-        exif=notes.exif,
-        xmp=notes.xmp,
-        dpi=notes.dpi,
+        **notes._asdict(),
     )
 
 
@@ -118,11 +113,10 @@ def write(
         PictureError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
         DRRNError: as `atomic`.
     """
-    notes = Notes(picture.icc, picture.exif, picture.xmp, picture.dpi)
     if not all(np.isfinite(plane).all() for plane in (picture.pixels, picture.alpha) if plane is not None):
         raise PictureError(f"{shown(path)} is not written: some pixels are NaN or infinite.")
     rows = (replace(picture, bits=8) if wanted_format(path) in EIGHT_BIT else picture).to_array()
-    store(rows, path, notes, overwrite=overwrite, made=made)
+    store(rows, path, picture.notes, overwrite=overwrite, made=made)
 
 
 def store(
@@ -168,8 +162,8 @@ def changes(header: Header, path: Path) -> tuple[str, ...]:
         told.append("16 bit to 8")
     if header.channels == 1 and (form == "WebP" or (form == "BMP" and header.alpha)):
         told.append("grey to RGB")
-    told += [f"without {name}" for name in header.holds if form and name in LEFT_BEHIND.get(form, ())]
-    return tuple(told)
+    told += left_behind(header.holds, form) if form else []
+    return tuple(dict.fromkeys(told))
 
 
 def writable(

@@ -24,7 +24,9 @@ from drrn.media import bitmaps, exif, libvips
 from drrn.media.jpeg import Mended, Mends, find_mends
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import decoding
-from drrn.media.notes import TEXTS, Block, Format, Notes, inflated_size, noted, png_chunks
+from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
+from drrn.media.metadata.reading import noted
+from drrn.media.notes import Block, Format, Notes, held, upright
 from drrn.media.rows import BAND, let_go
 from drrn.media.signatures import HEAD, describe
 
@@ -286,11 +288,6 @@ def _plain(bitmap: bitmaps.Bitmap, form: Format, file: mmap, name: str, max_pixe
     return Opened(bands, header, notes, 1)
 
 
-def held(notes: Notes) -> tuple[str, ...]:
-    names = {"ICC": notes.icc, "EXIF": notes.exif, "XMP": notes.xmp, "dpi": notes.dpi}
-    return tuple(name for name, note in names.items() if note)
-
-
 def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
     """What libvips knows of the file, if that can be read."""
     check_size(image.width, image.height, name, max_pixels)
@@ -310,11 +307,10 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> 
     turn = exif.orientation(file) if form == "TIFF" else exif.orientation(notes.exif) if notes.exif else 1
     if form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
         turn = 1
+    notes = upright(notes, turn, (image.width, image.height), is_void=form == "AVIF")
     width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
-    bands, conversions = (
-        partial(libvips.bands, image, form, name),
-        tuple(converted(image, form, file, alpha=image.bands == 4)),
-    )
+    bands = partial(libvips.bands, image, form, name)
+    conversions = (*converted(image, form, file, alpha=image.bands == 4), *notes.extras.lost)
     if image.interpretation == "cmyk":
         inked = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
         bands, notes = partial(libvips.bands, inked, form, name), notes._replace(icc=None)

@@ -16,7 +16,8 @@ from drrn.media import libvips
 from drrn.media.bitmaps import to_bmp, to_pnm
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import OPTIMISED
-from drrn.media.notes import Format, Notes, Piece, joined
+from drrn.media.metadata.embedding import Piece, joined
+from drrn.media.notes import Format, Notes
 from drrn.media.opening import shown
 from drrn.media.rows import Rows, Scratch, unnamed
 

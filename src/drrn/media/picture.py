@@ -1,12 +1,13 @@
 """A picture in memory, and what its file says about it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drrn.core.colour import levels
+from drrn.media.notes import Extras, Notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class Picture:
     """The XMP packet, as it stands in the file."""
     dpi: tuple[float, float] | None = None
     """Pixels an inch, across and down."""
+    extras: Extras = field(default_factory=Extras)
+    """What few files have: text chunks and color tags of a PNG, comments of a JPEG, the aspect of pixels."""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or 0 in self.pixels.shape:
@@ -35,6 +38,11 @@ class Picture:
             raise ValueError(f"`alpha` must be {self.pixels.shape[:2]} as the pixels, got {self.alpha.shape}.")
         if self.dpi is not None and not all(0 < value < 1e6 for value in self.dpi):
             raise ValueError(f"`dpi` must be two numbers above 0 and below a million, got {self.dpi}.")
+
+    @property
+    def notes(self) -> Notes:
+        """What there is beside the pixels."""
+        return Notes(self.icc, self.exif, self.xmp, self.dpi, self.extras)
 
     @property
     def height(self) -> int:

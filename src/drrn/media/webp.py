@@ -8,7 +8,9 @@ from typing import BinaryIO, Final, Literal
 
 from drrn.errors import PictureError
 from drrn.media.frames import Frame, Reel, Samples, patches, ticks
-from drrn.media.notes import Block, Notes, of_webp, webp_chunk, webp_ends
+from drrn.media.metadata.embedding import webp_chunk, webp_ends
+from drrn.media.metadata.reading import of_webp
+from drrn.media.notes import Block, Notes
 
 LOADER: Final = "webpload_buffer"
 """libvips' name of what decodes a frame."""

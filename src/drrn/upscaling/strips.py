@@ -18,7 +18,7 @@ from drrn.engines.engine import BAND, Planes, StreamingEngine
 from drrn.errors import EngineError, PictureError, UsageError
 from drrn.media.files import EIGHT_BIT, store, unpacked, wanted_format, writable
 from drrn.media.memory import AT_LEAST, encoding
-from drrn.media.notes import Format
+from drrn.media.notes import Format, resized
 from drrn.media.opening import Header, shown
 from drrn.media.rows import Rows, Scratch, check_room, trim
 from drrn.upscaling.tiles import Place, pieces, tile
@@ -132,8 +132,7 @@ def enlarge_file(
             writable(target, job.width, job.height, alpha=False, icc=notes.icc, overwrite=job.overwrite)
             start()
             enlarge(upscaler, samples, larger, columns, progress)
-        dpi = notes.dpi and (notes.dpi[0] * job.width / header.width, notes.dpi[1] * job.height / header.height)
-        notes = notes._replace(dpi=dpi)
+        notes = resized(notes, (header.width, header.height), (job.width, job.height))
         store(larger, target, notes, overwrite=job.overwrite, made=made, check=partial(progress, 1.0))
 
 

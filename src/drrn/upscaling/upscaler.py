@@ -21,6 +21,7 @@ from drrn.engines import EngineName, Precision
 from drrn.engines.engine import Engine, Planes, choose
 from drrn.errors import UsageError
 from drrn.media.files import read
+from drrn.media.notes import resized
 from drrn.media.picture import Picture
 from drrn.upscaling.ensemble import TURNS, run_eight
 from drrn.upscaling.tiles import Sides, largest_tile, run_tiled
@@ -127,7 +128,7 @@ class Upscaler:
         bounds: tuple[float, float] = (0.0, 1.0),
         progress: Callable[[float], None] = lambda share: None,
     ) -> Picture:
-        """A larger picture, with all that the given one carries; its dpi grow with it.
+        """A larger picture, with all that the given one carries; what counts pixels, as its dpi do, grows with it.
 
         Args:
             scale: above 1 and at most 8; each side becomes `side * scale`, rounded. 2 where no size is given either.
@@ -271,12 +272,11 @@ class Upscaler:
             alpha[ilr >= 1 - 1e-6] = 1  # what bicubic has opaque or transparent is so
             alpha[ilr <= 1e-6] = 0
             disagreement = np.where(alpha > 0, np.maximum(disagreement, of_alpha), 0)
-        dpi = picture.dpi
         larger = replace(
             picture,
             pixels=np.ascontiguousarray(colours.transpose(1, 2, 0)),
             alpha=alpha,
-            dpi=dpi and (dpi[0] * width / picture.width, dpi[1] * height / picture.height),
+            **resized(picture.notes, (picture.width, picture.height), (width, height))._asdict(),
         )
         return larger, disagreement
 

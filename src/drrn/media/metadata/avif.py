@@ -1,0 +1,111 @@
+"""What the boxes of an AVIF say of its primary image beside its pixels."""
+
+import struct
+from collections.abc import Iterator
+from mmap import mmap
+from typing import Final, NamedTuple
+
+from drrn.media.metadata import color_tags
+from drrn.media.metadata.color_tags import Chunk
+
+Block = bytes | mmap
+MAX_BOXES: Final = 1 << 16
+MAX_META: Final = 1 << 24
+"""Bytes of the description."""
+LOST: Final = {b"gainmap": "gain map", b"depth": "depth map", b"hdrgainmap": "gain map"}
+"""Ends of the types of auxiliary images, and what these are called here."""
+
+
+class Boxes(NamedTuple):
+    color_tags: tuple[Chunk, ...] = ()
+    aspect: tuple[float, float] | None = None
+    """Pixels across and down that are as long as each other."""
+    lost: tuple[str, ...] = ()
+    """Further images that are not read, as `without gain map`."""
+
+
+def read_boxes(file: Block) -> Boxes:
+    """What can be found; what is damaged counts as not there."""
+    meta = next((body for kind, body in _boxes(file, 0, len(file)) if kind == b"meta"), b"")
+    if not meta or len(meta) > MAX_META:
+        return Boxes()
+    found = dict(_boxes(meta, 4, len(meta)))
+    properties = _properties(found)
+    primaries, transfer, mastering, light, aspect = 2, 2, b"", b"", None
+    for kind, body in properties:
+        if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10:
+            primaries, transfer = struct.unpack_from(">HH", body, 4)
+        elif kind == b"mdcv":
+            mastering = body
+        elif kind == b"clli":
+            light = body
+        elif kind == b"pasp" and len(body) >= 8:
+            wide, high = struct.unpack_from(">LL", body)
+            aspect = (float(high), float(wide)) if wide and high and wide != high else None
+    if any(kind == b"colr" and body[:4] in (b"prof", b"rICC") for kind, body in properties):
+        primaries, transfer = color_tags.SRGB  # the profile counts
+    tags = color_tags.of_nclx(primaries & 0xFF, transfer & 0xFF, mastering, light)
+    return Boxes(tags, aspect, _lost(found))
+
+
+def _boxes(file: Block, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """The kind and the body of each; of the pixels alone, the body is empty."""
+    for _ in range(MAX_BOXES):
+        if at + 8 > end:
+            return
+        size, kind = int.from_bytes(file[at : at + 4]), file[at + 4 : at + 8]
+        begin = at + 8
+        if size == 1:
+            size, begin = int.from_bytes(file[at + 8 : at + 16]), at + 16
+        stop = end if size == 0 else at + size
+        if stop < begin or stop > end:
+            return
+        yield kind, b"" if kind == b"mdat" else file[begin:stop]
+        at = stop
+
+
+def _properties(found: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    """Those of the primary image."""
+    primary = found.get(b"pitm", b"")
+    number = int.from_bytes(primary[4:6] if primary[:1] == b"\0" else primary[4:8])
+    inner = dict(_boxes(found.get(b"iprp", b""), 0, len(found.get(b"iprp", b""))))
+    every = [*_boxes(inner.get(b"ipco", b""), 0, len(inner.get(b"ipco", b"")))]
+    links = inner.get(b"ipma", b"")
+    try:
+        indices = _links(links, number)
+    except (struct.error, IndexError):
+        return []
+    return [every[index - 1] for index in indices if 0 < index <= len(every)]
+
+
+def _links(links: bytes, number: int) -> list[int]:
+    """Numbers, from 1, of an image's properties."""
+    version, wide = links[0], bool(links[3] & 1)
+    (entries,) = struct.unpack_from(">L", links, 4)
+    at = 8
+    found: list[int] = []
+    for _ in range(min(entries, MAX_BOXES)):
+        (item,) = struct.unpack_from(">H" if version < 1 else ">L", links, at)
+        at += 2 if version < 1 else 4
+        count, at = links[at], at + 1
+        indices = struct.unpack_from(f">{count}{'H' if wide else 'B'}", links, at)
+        at += count * (2 if wide else 1)
+        if item == number:
+            found += [index & (0x7FFF if wide else 0x7F) for index in indices]
+    return found
+
+
+def _lost(found: dict[bytes, bytes]) -> tuple[str, ...]:
+    """Items of further kinds than the image and its alpha."""
+    lost: dict[str, None] = {}
+    listed = found.get(b"iinf", b"")
+    begin = 6 if listed[:1] == b"\0" else 8
+    for kind, body in _boxes(listed, begin, len(listed)):
+        if kind == b"infe" and b"tmap" in (body[8:12], body[10:14]):
+            lost["without gain map"] = None
+    inner = dict(_boxes(found.get(b"iprp", b""), 0, len(found.get(b"iprp", b""))))
+    for kind, body in _boxes(inner.get(b"ipco", b""), 0, len(inner.get(b"ipco", b""))):
+        for end, part in LOST.items():
+            if kind == b"auxC" and body[4:].rstrip(b"\0").lower().endswith(end):
+                lost[f"without {part}"] = None
+    return tuple(lost)

@@ -1,0 +1,115 @@
+"""What EXIF says of places in the image and of the size of its pixels, made true of the enlarged one."""
+
+import struct
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Final
+
+from drrn.media import exif
+from drrn.media.exif import Directory, Tag
+from drrn.media.metadata import descriptions, numbers
+from drrn.media.metadata.turns import Area, is_quarter, turn
+
+Size = tuple[int, int]
+"""Width and height."""
+
+DESCRIPTION, ASCII = 0x10E, 2
+SUBJECT_AREA, SUBJECT_LOCATION = 0x9214, 0xA214
+FOCAL_ACROSS, FOCAL_DOWN = 0xA20E, 0xA20F
+CODES: Final = {exif.SHORT: "H", exif.LONG: "L"}
+
+
+def without_parts(block: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """The block without what its description says of parts that are left behind, and what these were."""
+    lost: list[str] = []
+
+    def strip(text: bytes) -> bytes:
+        stripped, left = descriptions.without_parts(text)
+        lost.extend(left)
+        return stripped
+
+    return _described(block, strip), tuple(lost)
+
+
+def turned(block: bytes, orientation: int, stored: Size) -> bytes:
+    """The block of an image that was turned upright; its orientation is 1.
+
+    Args:
+        orientation: 1 to 8, by which the image was turned.
+        stored: its size before.
+
+    Raises:
+        MalformedError: the parts of the block lie over each other.
+    """
+    new = bytearray(block)
+    first = Directory.first(new)
+    _write(new, first, exif.ORIENTATION, [1])
+    photograph = first.inner(new, exif.EXIF)
+    if is_quarter(orientation):
+        _swap(new, first, exif.ACROSS, exif.DOWN)
+        if photograph:
+            _swap(new, photograph, FOCAL_ACROSS, FOCAL_DOWN)
+    for tag in (SUBJECT_AREA, SUBJECT_LOCATION):
+        if photograph and len(values := photograph.integers(new, tag)) >= 2:
+            area = turn(Area(*map(Fraction, (*values, 0, 0)[:4])), orientation, *stored)
+            sides = (area.width, area.height) if len(values) == 4 else values[2:]
+            _write(new, photograph, tag, [max(int(value), 0) for value in (area.x, area.y, *sides)])
+    return _described(bytes(new), descriptions.turned) if is_quarter(orientation) else bytes(new)
+
+
+def resized(block: bytes, before: Size, after: Size) -> bytes:
+    """The block with what counts pixels, scaled; see `drrn.media.exif.fitted` for the size of the image itself.
+
+    Raises:
+        MalformedError: the parts of the block lie over each other.
+    """
+    across, down = (Fraction(new, old) for new, old in zip(after, before, strict=True))
+    new = bytearray(block)
+    first = Directory.first(new)
+    _scale(new, first, exif.ACROSS, across)
+    _scale(new, first, exif.DOWN, down)
+    if photograph := first.inner(new, exif.EXIF):
+        _scale(new, photograph, FOCAL_ACROSS, across)
+        _scale(new, photograph, FOCAL_DOWN, down)
+        for tag in (SUBJECT_AREA, SUBJECT_LOCATION):
+            if values := photograph.integers(new, tag):
+                factors = (across, down, (across + down) / 2) if len(values) == 3 else (across, down, across, down)
+                scaled = [numbers.round_half_up(value * factor) for value, factor in zip(values, factors, strict=False)]
+                _write(new, photograph, tag, scaled)
+    return _described(bytes(new), lambda text: descriptions.resized(text, before, after))
+
+
+def _described(block: bytes, edit: Callable[[bytes], bytes]) -> bytes:
+    kind, count, at = Directory.first(block).slots.get(DESCRIPTION, (0, 0, 0))
+    old = block[at : at + count] if kind == ASCII else b""
+    new = edit(old)
+    return block if new == old else exif.extended(block, {DESCRIPTION: Tag(ASCII, len(new), new)})
+
+
+def _scale(block: bytearray, directory: Directory, tag: int, factor: Fraction) -> None:
+    kind, count, at = directory.slots.get(tag, (0, 0, 0))
+    if (kind, count) == (exif.RATIONAL, 1):
+        above, below = struct.unpack_from(f"{directory.order}LL", block, at)
+        if above and below:
+            struct.pack_into(f"{directory.order}LL", block, at, *numbers.rational(Fraction(above, below) * factor))
+
+
+def _swap(block: bytearray, directory: Directory, tag: int, other: int) -> None:
+    (kind, count, at), (other_kind, other_count, to) = (directory.slots.get(each, (0, 0, 0)) for each in (tag, other))
+    if (kind, count) == (other_kind, other_count) == (exif.RATIONAL, 1):
+        block[at : at + 8], block[to : to + 8] = block[to : to + 8], block[at : at + 8]
+
+
+def _write(block: bytearray, directory: Directory, tag: int, values: Sequence[int]) -> None:
+    """Put whole numbers in the place of as many that are there, or behind all where they have become too large."""
+    kind, count, at = directory.slots.get(tag, (0, 0, 0))
+    if kind not in CODES or count != len(values):
+        return
+    if kind == exif.LONG or max(values) <= 0xFFFF:
+        struct.pack_into(f"{directory.order}{count}{CODES[kind]}", block, at, *values)
+        return
+    for place in range(directory.begin, directory.end, 12):
+        if struct.unpack_from(f"{directory.order}H", block, place) == (tag,):
+            block += bytes(len(block) % 2)
+            struct.pack_into(f"{directory.order}HLL", block, place + 2, exif.LONG, count, len(block))
+            block += struct.pack(f"{directory.order}{count}L", *values)

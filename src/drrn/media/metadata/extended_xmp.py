@@ -1,0 +1,109 @@
+"""XMP that is too long for one segment of a JPEG: a main packet, and an extended one of which it states the MD5."""
+
+import re
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from hashlib import md5
+from typing import Final
+
+from drrn.media.metadata.xml import Attribute, Document, Element, InvalidXMLError
+from drrn.media.metadata.xmp import RDF
+
+PREFIX: Final = b"http://ns.adobe.com/xmp/extension/\0"
+"""How a segment with a piece of an extended packet begins."""
+NOTE: Final = "http://ns.adobe.com/xmp/note/"
+HAS_EXTENDED: Final = (NOTE, "HasExtendedXMP")
+MAX_BYTES: Final = 1 << 24
+PIECE: Final = 65000
+"""Bytes of a packet in one segment."""
+HEADER: Final = len(PREFIX) + 32 + 8
+
+
+def extended_of(packet: bytes, segments: Iterable[bytes]) -> bytes | None:
+    """The extended packet that `packet` states, or None where the segments don't hold all of it.
+
+    Args:
+        packet: the main one.
+        segments: bodies of APP1 segments, those of other kinds among them.
+
+    Raises:
+        InvalidXMLError: the main packet can't be read.
+    """
+    guid = stated_guid(packet)
+    pieces: dict[int, bytes] = {}
+    total = 0
+    for segment in segments:
+        if (
+            segment.startswith(PREFIX)
+            and len(segment) > HEADER
+            and guid == segment[len(PREFIX) :][:32].decode("latin-1")
+        ):
+            total, at = struct.unpack_from(">LL", segment, HEADER - 8)
+            pieces.setdefault(at, segment[HEADER:])
+    whole = b"".join(pieces[at] for at in sorted(pieces))
+    fits = len(whole) == total <= MAX_BYTES and _guid(whole).decode() == guid
+    return whole if whole and fits else None
+
+
+def stated_guid(packet: bytes) -> str:
+    """The MD5 of the extended packet that a main one states, in upper case; empty where it states none."""
+    document = Document(packet)
+    return next((document.text(part.content).upper() for part in _notes(document)), "")
+
+
+def with_guid(packet: bytes, extended: bytes | None) -> bytes:
+    """The main packet, stating the extended one; or stating none, where that is None."""
+    document = Document(packet)
+    if extended is None:
+        return document.edited((part.span, b"") for part in _notes(document))
+    return document.edited((part.content, _guid(extended)) for part in _notes(document))
+
+
+def segments_of(extended: bytes) -> Iterator[bytes]:
+    """The bodies of the segments that hold an extended packet."""
+    guid = _guid(extended)
+    for at in range(0, len(extended), PIECE):
+        yield PREFIX + guid + struct.pack(">LL", len(extended), at) + extended[at : at + PIECE]
+
+
+def merged(packet: bytes, extended: bytes) -> bytes:
+    """One packet of both, which states no extended one.
+
+    Raises:
+        InvalidXMLError: one of them is no XMP.
+    """
+    main, other = Document(with_guid(packet, None)), Document(extended)
+    (root, around), (other_root, _) = _rdf(main), _rdf(other)
+    outer = other.namespaces(other_root)
+    own: defaultdict[int, set[bytes]] = defaultdict(set)
+    for each in other.declarations:
+        own[each.element].add(each.prefix)
+    added = []
+    for number, element in enumerate(other.elements):
+        if element.parent == other_root:
+            text = other.content[element.span]
+            name = re.match(rb"<[^\s/>]+", text)
+            assert name, "expat found an element here"
+            needed = (other.content[each.span] for prefix, each in outer.items() if prefix not in own[number])
+            added += [name[0], *needed, text[name.end() :]]
+    if around.start == around.stop == main.elements[root].span.stop:  # a tag that is an element by itself
+        raise InvalidXMLError("The main packet is empty.")
+    return main.edited([(slice(around.stop, around.stop), b"".join(added))])
+
+
+def _notes(document: Document) -> Iterator[Attribute | Element]:
+    """Where a main packet states the MD5."""
+    parts: list[Attribute | Element] = [*document.attributes, *document.elements]
+    return (part for part in parts if part.name == HAS_EXTENDED)
+
+
+def _guid(extended: bytes) -> bytes:
+    return md5(extended, usedforsecurity=False).hexdigest().upper().encode()
+
+
+def _rdf(document: Document) -> tuple[int, slice]:
+    for number, element in enumerate(document.elements):
+        if element.name == (RDF, "RDF"):
+            return number, element.content
+    raise InvalidXMLError("It has no RDF.")

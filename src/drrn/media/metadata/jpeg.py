@@ -1,0 +1,99 @@
+"""What the segments of a JPEG say beside the image that is decoded, and what lies behind it."""
+
+from collections.abc import Iterator
+from mmap import mmap
+from typing import Final, NamedTuple
+
+Block = bytes | mmap
+START, END, SCAN, COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
+APP0, APP1, APP2, APP11, APP13 = 0xE0, 0xE1, 0xE2, 0xEB, 0xED
+WITHOUT_LENGTH: Final = (0x00, 0x01, *range(0xD0, 0xD9))
+MAX_SEGMENTS: Final = 1 << 14
+PHOTOSHOP, RESOURCE, IPTC = b"Photoshop 3.0\0", b"8BIM", 0x0404
+SAMSUNG, SAMSUNG_LIST, SAMSUNG_VIDEO = b"SEFT", b"SEFH", 0x0A30
+"""How a list of what a phone put behind the image ends and begins, and the kind of a video in it."""
+
+Segment = tuple[int, bytes]
+"""Marker and body."""
+
+
+class Segments(NamedTuple):
+    xmp_pieces: tuple[bytes, ...] = ()
+    """Bodies of the segments that may hold a piece of extended XMP."""
+    kept: tuple[Segment, ...] = ()
+    """Comments, and captions as IPTC has them: true of the enlarged image, too."""
+    aspect: tuple[float, float] | None = None
+    """Pixels across and down that are as long as each other."""
+    lost: tuple[str, ...] = ()
+    """What lies in the file and is not read, as `without gain map`."""
+
+
+def read_segments(file: Block) -> Segments:
+    """What can be found before the pixels; what is damaged counts as not there."""
+    pieces, kept, aspect = [], [], None
+    lost: dict[str, None] = {}
+    for marker, body in segments(file):
+        if marker == APP1:
+            pieces.append(body)
+        elif marker == COMMENT and body:
+            kept.append((marker, body))
+        elif marker == APP13 and (captions := _captions(body)):
+            kept.append((marker, captions))
+        elif marker == APP0 and body[:5] == b"JFIF\0" and body[7:8] == b"\0":
+            across, down = int.from_bytes(body[8:10]), int.from_bytes(body[10:12])
+            aspect = (float(across), float(down)) if across and down and across != down else None
+        elif marker == APP2 and body.startswith(b"MPF\0"):
+            lost["without further images"] = None
+        elif marker == APP2 and body.startswith(b"urn:iso:std:iso:ts:21496:-1\0"):
+            lost["without gain map"] = None
+        elif marker == APP11 and b"c2pa" in body[:256]:
+            lost["without content credentials"] = None
+    if _has_samsung_video(file):
+        lost["without motion video"] = None
+    return Segments(tuple(pieces), tuple(kept), aspect, tuple(lost))
+
+
+def segments(file: Block) -> Iterator[Segment]:
+    """Those before the pixels, in the order of the file; bytes between them that are none are passed over."""
+    at = 0
+    for _ in range(MAX_SEGMENTS):
+        at = file.find(b"\xff", at)
+        if at < 0:
+            return
+        marker = file[at + 1] if at + 1 < len(file) else END
+        if marker in (SCAN, END):
+            return
+        if marker == 0xFF or marker in WITHOUT_LENGTH:
+            at += 1 if marker == 0xFF else 2
+            continue
+        length = int.from_bytes(file[at + 2 : at + 4])
+        yield marker, file[at + 4 : at + 2 + length]
+        at += 2 + max(length, 2)
+
+
+def _has_samsung_video(file: Block) -> bool:
+    if file[-4:] != SAMSUNG:
+        return False
+    begin = len(file) - 8 - int.from_bytes(file[-8:-4], "little")
+    listed = file[begin : len(file) - 8] if begin > 0 else b""
+    entries = range(12, len(listed) - 11, 12)
+    return listed[:4] == SAMSUNG_LIST and any(
+        int.from_bytes(listed[at + 2 : at + 4], "little") == SAMSUNG_VIDEO for at in entries
+    )
+
+
+def _captions(body: bytes) -> bytes:
+    """Of what Photoshop put into a segment, the IPTC: the rest tells of the old size, or of the program's own work."""
+    if not body.startswith(PHOTOSHOP):
+        return b""
+    at = len(PHOTOSHOP)
+    while body[at : at + 4] == RESOURCE:
+        number = int.from_bytes(body[at + 4 : at + 6])
+        name = body[at + 6 : at + 7]
+        begin = at + 6 + (len(name) + (name[0] if name else 0) + 1) // 2 * 2
+        size = int.from_bytes(body[begin : begin + 4])
+        end = begin + 4 + size
+        if number == IPTC and size and end <= len(body):
+            return PHOTOSHOP + body[at:end] + bytes(size % 2)
+        at = end + size % 2
+    return b""

@@ -1,0 +1,90 @@
+"""The chunks of a PNG, of which all but those of the pixels are read and written here."""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from mmap import mmap
+from typing import Final
+
+from drrn.media.rows import let_go
+
+Block = bytes | mmap
+Chunk = tuple[bytes, bytes]
+"""Name and body."""
+
+CHUNK: Final = 1 << 20
+"""Bytes that are passed over before memory is given back."""
+TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+"""Chunks whose content may be packed."""
+MOST_CHUNKS: Final = 1 << 18
+"""Chunks that are looked at."""
+XMP: Final = b"XML:com.adobe.xmp"
+"""Keyword of the text that is an XMP packet."""
+PROFILES: Final = (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp")
+"""Keywords of texts that are EXIF or XMP in hexadecimal digits, as ImageMagick once wrote them."""
+OF_THE_SIZE: Final = re.compile(rb"(?i)(exif|tiff|png):.*(width|height|length|dimension|resolution|orientation)")
+"""Keywords of texts that repeat what is true of the image before it was enlarged."""
+LOST: Final = (b"bKGD", b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER")
+"""Chunks that can't be kept: their numbers are of the samples or the pixels before."""
+CREDENTIALS: Final = b"caBX"
+
+
+def png_chunks(file: Block) -> Iterator[tuple[bytes, bytes]]:
+    """The name and the body of the chunks of a PNG, but for those of the pixels."""
+    at = kept = 8
+    for _ in range(MOST_CHUNKS):
+        if at - kept > CHUNK:
+            let_go(file)
+            kept = at
+        length, name = int.from_bytes(file[at : at + 4]), file[at + 4 : at + 8]
+        if name in (b"IEND", b""):
+            return
+        if name != b"IDAT":
+            yield name, file[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def inflated_size(chunk: bytes, body: bytes, most: int) -> int:
+    """Bytes that a text or profile of a PNG takes in memory; where it is more than `most`, some number above it."""
+    packed, content = content_of(chunk, body)
+    if not packed:
+        return len(content)
+    inflate, size = zlib.decompressobj(), 0
+    try:
+        while content and size <= most:
+            size += len(inflate.decompress(content, 1 << 16))
+            content = inflate.unconsumed_tail
+    except zlib.error:
+        pass  # what is damaged is not unpacked further
+    return size
+
+
+def text_of(chunk: bytes, body: bytes) -> bytes | None:
+    """The text or profile of a chunk; None where it is empty or damaged."""
+    packed, content = content_of(chunk, body)
+    try:
+        return (zlib.decompress(content) if packed else content) or None
+    except zlib.error:
+        return None
+
+
+def content_of(chunk: bytes, body: bytes) -> tuple[bool, bytes]:
+    """Whether the text or profile of a chunk is packed, and its bytes."""
+    _, _, rest = body.partition(b"\0")
+    if chunk == b"iTXt":  # flag, method, language, translated name, text
+        return rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    return (False, rest) if chunk == b"tEXt" else (True, rest[1:])
+
+
+def from_hexadecimal(text: bytes) -> bytes:
+    """What `PROFILES` hold: a name, a length, and hexadecimal digits; empty where they are damaged."""
+    try:
+        return bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
+    except ValueError:
+        return b""
+
+
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    """The chunk as it lies in a file."""
+    return struct.pack(">L", len(body)) + name + body + struct.pack(">L", zlib.crc32(name + body))

@@ -1,0 +1,123 @@
+"""Metadata are taken out of a file.
+
+libvips finds ICC profiles, EXIF and XMP; what else there is, is looked for in the file.
+"""
+
+from typing import Any, Final
+
+from drrn.media import exif as tags
+from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg, png
+from drrn.media.metadata.png import png_chunks, text_of
+from drrn.media.metadata.xml import InvalidXMLError
+from drrn.media.notes import INCH, Block, Extras, Format, Notes, Pair
+
+SQUARE: Final = 49
+"""Of the pixels of a GIF, as 0 is, which says nothing."""
+
+
+def noted(image: Any, form: Format, file: Block) -> Notes:
+    """The notes of a file, of which `image` is what libvips opened."""
+    if form == "PNG":
+        return _of_png(file)
+    icc, exif, packet = (
+        bytes(image.get(field)) if image.get_typeof(field) else None
+        for field in ("icc-profile-data", "exif-data", "xmp-data")
+    )  # never `get_fields`: names come out of the file, and need not be text
+    # libvips counts pixels a millimetre, and makes a number up where the file has none
+    dpi = (image.xres * 1000 * INCH, image.yres * 1000 * INCH) if image.get_typeof("resolution-unit") else None
+    match form:
+        case "GIF":
+            aspect = (64.0, file[12] + 15.0) if file[12] not in (0, SQUARE) else None
+            return Notes(icc, xmp=packet, extras=Extras(aspect=aspect))
+        case "WebP":
+            return of_webp(icc, exif, packet)
+        case "AVIF":
+            boxes, notes = avif.read_boxes(file), of_webp(icc, exif, packet)
+            extras = Extras(aspect=boxes.aspect, color_tags=boxes.color_tags, lost=notes.extras.lost + boxes.lost)
+            return notes._replace(extras=extras)
+        case "TIFF":
+            return _of_tiff(file, Notes(icc, tags.of_tiff(file), packet, _sensible(dpi)))
+        case _:
+            return _of_jpeg(file, _with_exif(Notes(icc, xmp=packet, dpi=_sensible(dpi)), exif))
+
+
+def of_webp(icc: bytes | None, exif: bytes | None, packet: bytes | None) -> Notes:
+    """What the chunks of a WebP tell, as `noted`."""
+    notes = _with_exif(Notes(icc, xmp=packet), exif)
+    return notes._replace(dpi=_sensible(tags.dpi(notes.exif) if notes.exif else None))
+
+
+def _sensible(dpi: Pair | None) -> Pair | None:
+    return (round(dpi[0], 4), round(dpi[1], 4)) if dpi and all(0.001 < value < 65536 for value in dpi) else None
+
+
+def _with_exif(notes: Notes, block: bytes | None) -> Notes:
+    exif = tags.plain(block) if block else None
+    lost = ("without EXIF that can't be read",) if block and not exif else ()
+    return notes._replace(exif=exif, extras=notes.extras._replace(lost=notes.extras.lost + lost))
+
+
+def _of_png(file: Block) -> Notes:
+    """The notes in the chunks of a PNG. libpng would leave out a profile that it finds fault with."""
+    notes = Notes()
+    texts, colors, lost = [], [], []
+    aspect = None
+    for chunk, body in png_chunks(file):
+        name = body.partition(b"\0")[0]
+        if chunk == b"iCCP":
+            notes = notes._replace(icc=text_of(chunk, body))
+        elif chunk == b"eXIf":
+            notes = _with_exif(notes, body)
+        elif chunk == b"pHYs" and len(body) == 9:
+            across, down = (int.from_bytes(body[at : at + 4]) for at in (0, 4))
+            if body[8] == 1:  # in metres, not a mere ratio
+                notes = notes._replace(dpi=_sensible((across * INCH, down * INCH)))
+            elif across and down and across != down:
+                aspect = (float(across), float(down))
+        elif chunk == b"iTXt" and name == png.XMP:
+            notes = notes._replace(xmp=text_of(chunk, body))
+        elif chunk in png.TEXTS and name in png.PROFILES:
+            profile = png.from_hexadecimal(text_of(chunk, body) or b"")
+            if name.endswith(b"xmp"):
+                notes = notes._replace(xmp=notes.xmp or profile or None)
+            else:
+                notes = notes._replace(exif=notes.exif or tags.plain(profile))
+        elif chunk in png.TEXTS and not png.OF_THE_SIZE.match(name):
+            texts.append((chunk, body))
+        elif chunk in color_tags.SIZES:
+            colors.append((chunk, body))
+        elif chunk in png.LOST:
+            lost.append(f"without the chunk {chunk.decode()}")
+        elif chunk == png.CREDENTIALS:
+            lost.append("without content credentials")
+    notes = notes._replace(dpi=notes.dpi or _sensible(tags.dpi(notes.exif) if notes.exif else None))
+    extras = notes.extras._replace(
+        aspect=aspect, color_tags=color_tags.of_png(colors), texts=tuple(texts), lost=(*notes.extras.lost, *lost)
+    )
+    return notes._replace(extras=extras)
+
+
+def _of_jpeg(file: Block, notes: Notes) -> Notes:
+    found = jpeg.read_segments(file)
+    lost, extended, packet = [*notes.extras.lost, *found.lost], None, notes.xmp
+    try:
+        if packet and extended_xmp.stated_guid(packet):
+            extended = extended_xmp.extended_of(packet, found.xmp_pieces)
+            if extended is None:
+                lost.append("without extended XMP that can't be read")
+    except InvalidXMLError:
+        pass  # which is said once it is looked at
+    aspect = found.aspect if notes.dpi is None else None
+    return notes._replace(xmp=packet, extras=Extras(extended, aspect, segments=found.kept, lost=tuple(lost)))
+
+
+def _of_tiff(file: Block, notes: Notes) -> Notes:
+    first = tags.Directory.first(file)
+    lost = ("without the maker's note",) if tags.has_maker_note(file) else ()
+    extras = Extras(lost=lost)
+    if first.integers(file, tags.UNIT) == (tags.NO_UNIT,):
+        pair = tags.rationals(file, first)
+        is_told = b"ImageJ=" in (notes.exif or b"")
+        extras = Extras(aspect=pair if pair != (1.0, 1.0) or is_told else None, lost=lost)
+        notes = notes._replace(dpi=None)
+    return notes._replace(extras=extras)

@@ -1,0 +1,318 @@
+"""What an XMP packet says of pixels and of parts of its file, made true of the enlarged image.
+
+A packet is edited in place: what is not edited keeps its bytes. Three things are done to it, in this order: on reading,
+what it says of parts that are left behind is taken out and what it says of places is turned upright; on enlarging,
+what counts pixels is scaled; on writing, the sizes and the format become those of the new file.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+from drrn.media.metadata import numbers
+from drrn.media.metadata.turns import Area, is_quarter, turn
+from drrn.media.metadata.xml import Document, Edit, Name
+
+Size = tuple[int, int]
+"""Width and height."""
+
+RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+XML: Final = "http://www.w3.org/XML/1998/namespace"
+DC: Final = "http://purl.org/dc/elements/1.1/"
+TIFF: Final = "http://ns.adobe.com/tiff/1.0/"
+EXIF: Final = "http://ns.adobe.com/exif/1.0/"
+CRS: Final = "http://ns.adobe.com/camera-raw-settings/1.0/"
+GPANO: Final = "http://ns.google.com/photos/1.0/panorama/"
+DEPTH: Final = "http://ns.google.com/photos/1.0/depthmap/"
+CONTAINER: Final = "http://ns.google.com/photos/1.0/container/"
+DIMENSIONS: Final = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
+AREA: Final = "http://ns.adobe.com/xmp/sType/Area#"
+REGIONS: Final = "http://www.metadataworkinggroup.com/schemas/regions/"
+IPTC: Final = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+MICROSOFT: Final = "http://ns.microsoft.com/photo/1.2/t/Region#"
+DJI: Final = "http://www.dji.com/drone-dji/1.0/"
+
+LI: Final = (RDF, "li")
+TRANSPARENT: Final = {(RDF, name) for name in ("RDF", "Description", "Seq", "Bag", "Alt")}
+"""Elements of the notation, which own no values."""
+ORIENTATION: Final = (TIFF, "Orientation")
+
+
+class Pair(NamedTuple):
+    """Two values of one owner, of which one counts pixels across and one pixels down."""
+
+    across: Name
+    down: Name
+    unit: Name | None = None
+    """The value that says what they are counted in; None where it is always pixels."""
+    pixels: frozenset[str] = frozenset({"pixel", "pixels"})
+    """What it says then."""
+    is_place: bool = False
+    """Whether they are a place or the sides of an area, which are turned; others change places with their sides."""
+
+
+SIZES: Final = (
+    Pair((TIFF, "ImageWidth"), (TIFF, "ImageLength")),
+    Pair((EXIF, "PixelXDimension"), (EXIF, "PixelYDimension")),
+)
+"""Of the image itself."""
+SCALED: Final = (
+    Pair((TIFF, "XResolution"), (TIFF, "YResolution")),
+    Pair((EXIF, "FocalPlaneXResolution"), (EXIF, "FocalPlaneYResolution")),
+    Pair((GPANO, "FullPanoWidthPixels"), (GPANO, "FullPanoHeightPixels")),
+    Pair((GPANO, "CroppedAreaImageWidthPixels"), (GPANO, "CroppedAreaImageHeightPixels"), is_place=True),
+    Pair((GPANO, "CroppedAreaLeftPixels"), (GPANO, "CroppedAreaTopPixels"), is_place=True),
+    Pair((GPANO, "LargestValidInteriorRectLeft"), (GPANO, "LargestValidInteriorRectTop"), is_place=True),
+    Pair((GPANO, "LargestValidInteriorRectWidth"), (GPANO, "LargestValidInteriorRectHeight"), is_place=True),
+    Pair((DEPTH, "ImageWidth"), (DEPTH, "ImageHeight")),
+    Pair((CRS, "CropWidth"), (CRS, "CropHeight"), (CRS, "CropUnit"), frozenset({"0"})),
+    Pair((DIMENSIONS, "w"), (DIMENSIONS, "h"), (DIMENSIONS, "unit")),
+    Pair((AREA, "x"), (AREA, "y"), (AREA, "unit"), is_place=True),
+    Pair((AREA, "w"), (AREA, "h"), (AREA, "unit"), is_place=True),
+    Pair((AREA, "d"), (AREA, "d"), (AREA, "unit"), is_place=True),
+    Pair((IPTC, "rbX"), (IPTC, "rbY"), (IPTC, "rbUnit"), is_place=True),
+    Pair((IPTC, "rbW"), (IPTC, "rbH"), (IPTC, "rbUnit"), is_place=True),
+    Pair((IPTC, "rbRx"), (IPTC, "rbRx"), (IPTC, "rbUnit"), is_place=True),
+    Pair((DJI, "CalibratedOpticalCenterX"), (DJI, "CalibratedOpticalCenterY")),
+    Pair((DJI, "CalibratedFocalLength"), (DJI, "CalibratedFocalLength")),
+)
+POINTS: Final = ((EXIF, "SubjectArea"), (EXIF, "SubjectLocation"))
+"""Lists of numbers: a center and, of an area, a diameter or width and height."""
+
+PARTS: Final = (
+    ("http://ns.adobe.com/hdr-gain-map/", "", "gain map"),
+    ("http://ns.apple.com/HDRGainMap/", "", "gain map"),
+    ("http://ns.apple.com/pixeldatainfo/", "", "auxiliary image"),
+    ("http://ns.google.com/photos/1.0/camera/", "MicroVideo|MotionPhoto", "motion video"),
+    ("http://ns.oplus.com/photos/1.0/camera/", "MotionPhoto|OLivePhoto|VideoLength", "motion video"),
+    ("http://ns.xiaomi.com/photos/1.0/camera/", "XMPMeta", "auxiliary image"),
+    ("http://ns.google.com/photos/dd/1.0/", "", "depth map"),
+    (CONTAINER, "", ""),
+)
+"""How the namespace and the name of values begin that tell of further parts of the file, and what these are."""
+SEMANTICS: Final = {"GainMap": "gain map", "MotionPhoto": "motion video", "Depth": "depth map", "Primary": ""}
+"""What an item of a container is, and what that is called here."""
+
+
+class Value(NamedTuple):
+    """An attribute, or an element that holds text alone."""
+
+    name: Name
+    text: str
+    owner: int
+    """Number of the element to which it belongs; -1 where it belongs to the image."""
+    content: slice
+    span: slice
+
+
+def without_parts(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """The packet without what it says of further parts of its file, and what these were.
+
+    Raises:
+        InvalidXMLError: it can't be read. So do all functions here.
+    """
+    document = Document(packet)
+    edits: list[Edit] = []
+    lost: dict[str, None] = {}
+    for value in _values(document):
+        for namespace, local, part in PARTS:
+            if not value.name[0].startswith(namespace) or not re.match(local, value.name[1]):
+                continue
+            if namespace == CONTAINER:
+                part = SEMANTICS.get(value.text, "further image") if value.name[1] == "Semantic" else ""
+            if part and value.text not in ("0", "-1", "False"):
+                lost[f"without {part}"] = None
+            edits.append((value.span, b""))
+    removed = [(namespace, local) for namespace, local, _ in PARTS]
+    for element in document.elements:
+        if any(element.name[0].startswith(space) and re.match(local, element.name[1]) for space, local in removed):
+            edits.append((element.span, b""))
+    if edits:
+        whole = tuple(namespace for namespace, local, _ in PARTS if not local)
+        edits += [(each.span, b"") for each in document.declarations if each.namespace.startswith(whole)]
+    return document.edited(edits), tuple(lost)
+
+
+def turned(packet: bytes, orientation: int, stored: Size) -> bytes:
+    """The packet of an image that was turned upright: its orientation is 1, and what it says of places is turned.
+
+    Args:
+        orientation: 1 to 8, by which the image was turned.
+        stored: its size before.
+    """
+    document = Document(packet)
+    edits: list[Edit] = []
+    for owned, _ in _groups(document):
+        if ORIENTATION in owned:
+            edits.append((owned[ORIENTATION].content, b"1"))
+        if is_quarter(orientation):
+            for pair in (*SIZES, *SCALED):
+                if not pair.is_place and pair.across in owned and pair.down in owned:
+                    first, second = owned[pair.across], owned[pair.down]
+                    edits += [_edit(first, second.text), _edit(second, first.text)]
+        edits += _turned_area(owned, "center", ((AREA, n) for n in "xywh"), _bounds(owned, AREA, stored), orientation)
+        edits += _turned_area(
+            owned,
+            "corner",
+            ((IPTC, n) for n in ("rbX", "rbY", "rbW", "rbH")),
+            _bounds(owned, IPTC, stored),
+            orientation,
+        )
+        full, cropped = _size(owned, "FullPano", stored), _size(owned, "CroppedAreaImage", stored)
+        names = ("CroppedAreaLeft", "CroppedAreaTop", "CroppedAreaImageWidth", "CroppedAreaImageHeight")
+        edits += _turned_area(owned, "corner", ((GPANO, f"{n}Pixels") for n in names), full, orientation)
+        sides = ("Left", "Top", "Width", "Height")
+        names_of_largest = ((GPANO, f"LargestValidInteriorRect{n}") for n in sides)
+        edits += _turned_area(owned, "corner", names_of_largest, cropped, orientation)
+        if rectangle := owned.get((MICROSOFT, "Rectangle")):
+            edits += _turned_rectangle(rectangle, orientation)
+    for listed in _lists(document):
+        edits += _turned_point(listed, orientation, stored)
+    return document.edited(edits)
+
+
+def resized(packet: bytes, before: Size, after: Size) -> bytes:
+    """The packet with what counts pixels, scaled; see `with_size` for the size of the image itself."""
+    document = Document(packet)
+    across, down = (Fraction(new, old) for new, old in zip(after, before, strict=True))
+    edits: list[Edit] = []
+    for owned, owner in _groups(document):
+        for pair in SCALED:
+            if _counts_pixels(owned, owner, pair):
+                edits += _scaled(owned.get(pair.across), across)
+                edits += _scaled(owned.get(pair.down), down) if pair.down != pair.across else []
+    for listed in _lists(document):
+        for value, factor in zip(listed, _factors(len(listed), across, down), strict=False):
+            edits += _scaled(value, factor)
+    return document.edited(edits)
+
+
+def with_size(packet: bytes, size: Size, mime: str = "", *, upright: bool = False) -> bytes:
+    """The packet with this size of the image, and the format of its file, where it states them.
+
+    Args:
+        upright: set the orientation to 1, too.
+    """
+    document = Document(packet)
+    edits: list[Edit] = []
+    for owned, _ in _groups(document):
+        for pair in SIZES:
+            for name, side in zip((pair.across, pair.down), size, strict=True):
+                edits += [_edit(owned[name], str(side))] if name in owned else []
+        if upright and ORIENTATION in owned:
+            edits.append(_edit(owned[ORIENTATION], "1"))
+        if mime and (DC, "format") in owned and owned[DC, "format"].text.startswith("image/"):
+            edits.append(_edit(owned[DC, "format"], mime))
+    return document.edited(edits)
+
+
+def _values(document: Document) -> Iterator[Value]:
+    for attribute in document.attributes:
+        if attribute.name[0] not in (RDF, XML, ""):
+            owner = _owner(document, attribute.element)
+            yield Value(attribute.name, document.text(attribute.content), owner, attribute.content, attribute.span)
+    for element in document.elements:
+        if not element.has_children and element.content.start < element.content.stop:
+            owner = _owner(document, element.parent)
+            yield Value(element.name, document.text(element.content), owner, element.content, element.span)
+
+
+def _owner(document: Document, number: int) -> int:
+    while number >= 0 and document.elements[number].name in TRANSPARENT:
+        number = document.elements[number].parent
+    return number if number > 0 else -1  # the root is the packet
+
+
+def _groups(document: Document) -> list[tuple[Mapping[Name, Value], Name]]:
+    """The values of each owner by their names, and the name of the owner."""
+    groups: defaultdict[int, dict[Name, Value]] = defaultdict(dict)
+    for value in _values(document):
+        groups[value.owner].setdefault(value.name, value)
+    return [(owned, document.elements[owner].name if owner >= 0 else ("", "")) for owner, owned in groups.items()]
+
+
+def _lists(document: Document) -> list[list[Value]]:
+    """The items of each list of `POINTS`."""
+    lists: defaultdict[int, list[Value]] = defaultdict(list)
+    for value in _values(document):
+        if value.name == LI and value.owner >= 0 and document.elements[value.owner].name in POINTS:
+            lists[value.owner].append(value)
+    return [*lists.values()]
+
+
+def _counts_pixels(owned: Mapping[Name, Value], owner: Name, pair: Pair) -> bool:
+    if pair.unit is None:
+        return True
+    if pair.unit not in owned:
+        return owner == (REGIONS, "AppliedToDimensions")
+    return owned[pair.unit].text.lower() in pair.pixels
+
+
+def _factors(count: int, across: Fraction, down: Fraction) -> tuple[Fraction, ...]:
+    return (across, down, (across + down) / 2) if count == 3 else (across, down, across, down)
+
+
+def _scaled(value: Value | None, factor: Fraction) -> list[Edit]:
+    if value is None or (number := numbers.parse(value.text)) is None:
+        return []
+    return [_edit(value, numbers.write(number * factor, value.text))]
+
+
+def _edit(value: Value, text: str) -> Edit:
+    return value.content, text.encode()
+
+
+def _bounds(owned: Mapping[Name, Value], namespace: str, stored: Size) -> tuple[Fraction, Fraction]:
+    """The sides of the image in the units of its areas, which are shares of them where nothing else is said."""
+    unit = owned.get((namespace, "unit" if namespace == AREA else "rbUnit"))
+    sides = stored if unit and unit.text.lower() == "pixel" else (1, 1)
+    return Fraction(sides[0]), Fraction(sides[1])
+
+
+def _size(owned: Mapping[Name, Value], name: str, stored: Size) -> tuple[Fraction, Fraction]:
+    sides = [owned.get((GPANO, f"{name}{side}Pixels")) for side in ("Width", "Height")]
+    width, height = (numbers.parse(side.text) if side else None for side in sides)
+    return width or Fraction(stored[0]), height or Fraction(stored[1])
+
+
+def _turned_area(
+    owned: Mapping[Name, Value],
+    anchor: str,
+    names: Iterator[Name],
+    bounds: tuple[Fraction, Fraction],
+    orientation: int,
+) -> list[Edit]:
+    """Edits of four values, x, y, width and height, of which the last two may be missing."""
+    values = [owned.get(name) for name in names]
+    found = [numbers.parse(value.text) if value else Fraction(0) for value in values]
+    if values[0] is None or values[1] is None or None in found:
+        return []
+    x, y, width, height = (number or Fraction(0) for number in found)
+    half = Fraction(1, 2) if anchor == "corner" else Fraction(0)
+    area = turn(Area(x + width * half, y + height * half, width, height), orientation, *bounds)
+    new = (area.x - area.width * half, area.y - area.height * half, area.width, area.height)
+    return [_edit(value, numbers.write(number, value.text)) for value, number in zip(values, new, strict=True) if value]
+
+
+def _turned_rectangle(rectangle: Value, orientation: int) -> list[Edit]:
+    """Of Microsoft: left, top, width and height as shares of the image."""
+    found = [numbers.parse(text) for text in rectangle.text.split(",")]
+    if len(found) != 4 or None in found:
+        return []
+    left, top, width, height = (number or Fraction(0) for number in found)
+    area = turn(Area(left + width / 2, top + height / 2, width, height), orientation, 1, 1)
+    new = (area.x - area.width / 2, area.y - area.height / 2, area.width, area.height)
+    return [_edit(rectangle, ", ".join(f"{float(number):.6f}" for number in new))]
+
+
+def _turned_point(listed: list[Value], orientation: int, stored: Size) -> list[Edit]:
+    found = [numbers.parse(value.text) for value in listed]
+    if len(found) < 2 or None in found:
+        return []
+    parts = [number or Fraction(0) for number in found]
+    sides = parts[2:4] if len(parts) == 4 else []
+    area = turn(Area(parts[0], parts[1], *sides), orientation, *stored)
+    new = (area.x, area.y, *((area.width, area.height) if sides else parts[2:]))
+    return [_edit(value, numbers.write(number, value.text)) for value, number in zip(listed, new, strict=False)]
