@@ -7,6 +7,7 @@ file, the room of that kind has further tests.
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from drrn.apps import cli
+from tests.media.metadata import jpeg_segments, png_chunks
 
 Line = dict[str, Any]
 """What `--json` prints of a file."""
@@ -68,6 +70,53 @@ def slices(name: str, *converted: str) -> Check:
     return check
 
 
+def hdr(name: str, *tags: bytes) -> Check:
+    """The result has PQ and BT.2020 in its chunk cICP, and such further chunks."""
+
+    def check(result: Path, line: Line) -> None:
+        becomes(name, (128, 96))(result, line)
+        found = png_chunks(result)
+        assert found[b"cICP"] == [bytes([9, 16, 0, 1])] and all(tag in found for tag in tags)
+
+    return check
+
+
+def photo_without_gain_map(result: Path, line: Line) -> None:
+    becomes("ultra_hdr_x2.jpg", (128, 96), "without gain map")(result, line)
+    for claim in (b"hdrgm", b"GainMap", b"Container", b"MPF\0"):
+        assert claim not in result.read_bytes()
+
+
+def xmp_in_two_parts(result: Path, line: Line) -> None:
+    becomes("extended_xmp_x2.jpg", (128, 96))(result, line)
+    first, second = (body for marker, body in jpeg_segments(result) if marker == 0xE1)
+    assert b"lies in the extended part" in second[75:] and md5(second[75:]).hexdigest().upper().encode() in first
+
+
+def panorama(result: Path, line: Line) -> None:
+    becomes("photo_sphere_x2.jpg", (128, 64))(result, line)
+    content = result.read_bytes()
+    for name in ("FullPano", "CroppedAreaImage"):
+        assert f'GPano:{name}WidthPixels="128" GPano:{name}HeightPixels="64"'.encode() in content
+
+
+def micrograph(result: Path, line: Line) -> None:
+    becomes("imagej_um_x2.tif", (128, 96))(result, line)
+    with Image.open(result) as image:
+        tags = image.getexif()
+        assert (tags[282], tags[283], tags[296]) == (4, 4, 1) and "unit=um" in tags[270]
+
+
+def turned_by_xmp(result: Path, line: Line) -> None:
+    becomes("xmp_turned_x2.png", (128, 96))(result, line)
+    assert b'tiff:Orientation="6"' in result.read_bytes()
+
+
+def half_as_high(result: Path, line: Line) -> None:
+    becomes("aspect_1_2_x2.png", (128, 96))(result, line)
+    assert png_chunks(result)[b"pHYs"] == [bytes([0, 0, 0, 1, 0, 0, 0, 2, 0])]
+
+
 CASES: list[tuple[str, list[str], Check | str]] = [
     ("photo.jfif", [], becomes("photo_x2.jpg", (128, 96))),
     ("scan.pbm", [], bilevel_scan),
@@ -77,6 +126,15 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     ("alpha.webm", [], "has transparency, which enlarged films can't keep. Convert it to an animated PNG"),
     ("apac.mov", [], spatial_sound),
     ("apac.mov", ["--drop-track", "1"], without_stereo),
+    ("ultra_hdr.jpg", [], photo_without_gain_map),
+    ("extended_xmp.jpg", [], xmp_in_two_parts),
+    ("photo_sphere.jpg", [], panorama),
+    ("imagej_um.tif", [], micrograph),
+    ("xmp_turned.png", [], turned_by_xmp),
+    ("hdr_cicp.png", [], hdr("hdr_cicp_x2.png", b"cLLI")),
+    ("hdr_nclx.avif", [], hdr("hdr_nclx_x2.png")),
+    ("hdr_nclx.avif", ["-o", "a.jpg"], becomes("a.jpg", (128, 96), "without cICP (BT.2020, PQ)")),
+    ("aspect_1_2.png", [], half_as_high),
     ("mac_folder/._IMG_1.jpg", [], "is the metadata that a Mac keeps beside a file"),
 ]
 """The file, further arguments, and what is right: a check of the result, or a part of the line that refuses it."""

@@ -22,6 +22,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from drrn.errors import DRRNError
 from drrn.media import geotiff
 from drrn.media.files import changes, read, write
+from drrn.media.metadata.png import png_chunk
 from drrn.upscaling.animations import ANIMATIONS
 from drrn.upscaling.jobs import plan
 from drrn.upscaling.kinds import Job
@@ -86,7 +87,7 @@ TRUTH: dict[str, tuple[str, np.ndarray]] = {
 KEPT = [mode for mode, (kind, _) in TRUTH.items() if " of 8" in kind or " of 16" in kind]
 KEPT.remove("RGB with a transparent colour")
 NOTHING = "-"
-NOTES = ("ICC", "EXIF", "XMP", "dpi")
+NOTES = ("ICC", "EXIF", "XMP", "dpi", "pixel aspect", "text chunks", "cICP")
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">a note</x:xmpmeta>'
 
@@ -134,8 +135,15 @@ Animations, of more than one frame, go from any to any:
 {table(animated_modes.rows(folder), "Animation", animated_modes.COLUMNS)}
 
 * The colours of a JPEG and of an AVIF are compared within a few levels, the others to the bit.
-* Neither kept nor said: IPTC, PNG's gAMA and texts, comments of a GIF, further pictures in a JPEG, tags of a TIFF that
-  do not tell of the photograph, and the maker's note of EXIF from and to TIFF.
+* What counts pixels is scaled: sizes, regions and panoramas of XMP, the subject and the focal plane of EXIF, the scale
+  of ImageJ, OME-XML and Aperio. What tells of parts that are left behind is taken out, and said: gain maps, motion
+  photos, further images, depth maps, content credentials. XMP and EXIF that can't be read are left out, and said.
+* From PNG to PNG go texts and color tags (cICP, mDCV, cLLI, cHRM, gAMA, sRGB), and from JPEG to JPEG comments and IPTC.
+  Elsewhere they are said to be missing; color tags only where they change what is seen. The color tags of an AVIF
+  (nclx, mdcv, clli) become those of a PNG.
+* An orientation of EXIF, TIFF or AVIF is applied. One that only XMP states is left as it is: most viewers ignore it.
+* Neither kept nor said: comments of a GIF, thumbnails, PNG's tIME and sBIT, and tags of a TIFF that do not tell of the
+  photograph.
 * CMYK becomes sRGB by the file's profile, or by libvips' own where it has none. Colours multiplied by alpha are divided
   by it, which for nearly transparent pixels leaves few levels.
 * TIFFs that are placed on the Earth, and those of floating point, signed or 32 bit samples or of further bands, need
@@ -328,6 +336,17 @@ def note_of(note: str, path: Path) -> bool:
                 return image.info.get("icc_profile") == ICC
             case "EXIF":
                 return image.getexif().get(0x10F) == "Maker"
+            case "pixel aspect":
+                if "jfif_density" in image.info:
+                    return bool((image.info["jfif_unit"], image.info["jfif_density"]) == (0, (1, 2)))
+                if path.suffix == ".tif":
+                    across, down, unit = (image.getexif().get(tag, 1) for tag in (282, 283, 296))
+                    return bool((2 * float(across), unit) == (float(down), 1))
+                return bool(image.info.get("aspect") == (1, 2))
+            case "text chunks":
+                return image.info.get("Comment") == "a text"
+            case "cICP":
+                return png_chunk(b"cICP", bytes([9, 16, 0, 1])) in content
             case "XMP":
                 found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp", "").encode()
                 return bool(found == XMP)
@@ -500,8 +519,30 @@ def noted(note: str, form: str) -> bytes | None:
                 "EXIF": {"extratags": [(0x10F, 2, 0, "Maker", True)]},
                 "XMP": {"extratags": [(700, 1, len(XMP), XMP, True)]},
                 "dpi": {"resolution": (300, 300), "resolutionunit": 2},
+                "pixel aspect": {"resolution": (1, 2), "resolutionunit": 1},
             }
-            return tiff_of("RGB", big=form == "BigTIFF", **options[note])
+            return tiff_of("RGB", big=form == "BigTIFF", **options[note]) if note in options else None
+        case "PNG", "pixel aspect" | "text chunks" | "cICP":
+            chunk = {
+                "pixel aspect": png_chunk(b"pHYs", struct.pack(">LLB", 1, 2, 0)),
+                "text chunks": png_chunk(b"tEXt", b"Comment\0a text"),
+                "cICP": png_chunk(b"cICP", bytes([9, 16, 0, 1])),
+            }
+            whole = pillow("PNG")(image)
+            return whole[:33] + chunk[note] + whole[33:]
+        case "JPEG", "pixel aspect":
+            whole = pillow("JPEG")(image)
+            return whole[:13] + struct.pack(">BHH", 0, 1, 2) + whole[18:]
+        case "GIF", "pixel aspect":
+            still = gif_of("palette")
+            assert still
+            return still[:12] + bytes([113]) + still[13:]
+        case "AVIF", "cICP":
+            whole = pillow("AVIF")(image)
+            at = whole.index(b"colrnclx") + 8
+            return whole[:at] + struct.pack(">HHH", 9, 16, 9) + whole[at + 6 :]
+        case _, "pixel aspect" | "text chunks" | "cICP":
+            pass
         case "PNG", "XMP":
             text = PngImagePlugin.PngInfo()
             text.add_itxt("XML:com.adobe.xmp", XMP.decode())
@@ -514,8 +555,9 @@ def noted(note: str, form: str) -> bytes | None:
         case "BMP", "ICC":
             return bmp_of("RGB", icc=ICC)
         case "GIF", "ICC" | "XMP":
-            whole = gif_of("palette")
-            assert whole
+            still = gif_of("palette")
+            assert still
+            whole = still
             name, at = (b"ICCRGBG1012", len(whole) - 1) if note == "ICC" else (b"XMP DataXMP", len(whole) - 1)
             body = ICC if note == "ICC" else XMP
             blocks = b"".join(bytes([len(body[i : i + 255])]) + body[i : i + 255] for i in range(0, len(body), 255))

@@ -9,8 +9,7 @@ Reading is strict: the least warning of a decoder is an error. What can't be kep
                TIFF's associated alpha: the colours are divided by it and rounded down
     refused    floating point, signed, 12 and 32 bit samples; Lab; bands beside colours and alpha;
                several pages; several frames, which are the matter of `animation`
-    not kept   IPTC; PNG's gAMA and text; further pictures in a JPEG; tags of TIFF that are neither EXIF's nor
-               ICC's or XMP's; and, from and to TIFF, the maker's note of EXIF
+    not kept   what the files say of further images and of the old pixels; texts and tags of one format in another
 """
 
 import os
@@ -103,8 +102,8 @@ def write(
     """Write the picture in the format of the suffix: whole, or not at all.
 
     All but JPEG are lossless; that is of quality 95, its chroma not subsampled. What a format doesn't hold is
-    converted or left behind, as `changes` says. ICC, EXIF, XMP and dpi go with it; in EXIF and XMP the
-    orientation is 1, in EXIF the size is the picture's, and a thumbnail is dropped.
+    converted or left behind, as `changes` says. ICC, EXIF, XMP, dpi and extras go with it; the orientation of
+    EXIF is 1, the size in EXIF and XMP is the picture's, and a thumbnail is dropped.
 
     Args:
         made: called with the file, when all is in it and before it becomes `path`.
