@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from drrn.media.files import read, write
-from drrn.media.metadata.jpeg import segments
+from drrn.media.metadata.jpeg_segments import segments
 from drrn.media.notes import resized
 from drrn.media.picture import Picture
 

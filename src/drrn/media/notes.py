@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from drrn.media import exif as tags
 from drrn.media.exif import MalformedError
-from drrn.media.metadata import color_tags, exif_places, extended_xmp, jpeg, xmp
+from drrn.media.metadata import color_tags, exif_places, extended_xmp, jpeg_segments, xmp
 from drrn.media.metadata.color_tags import Chunk
 from drrn.media.metadata.turns import is_quarter
 from drrn.media.metadata.xml import InvalidXMLError
@@ -57,7 +57,7 @@ class Extras(NamedTuple):
     """As chunks of a PNG; see `drrn.media.metadata.color_tags`."""
     texts: tuple[Chunk, ...] = ()
     """Chunks of a PNG."""
-    segments: tuple[jpeg.Segment, ...] = ()
+    segments: tuple[jpeg_segments.Segment, ...] = ()
     """Comments and IPTC of a JPEG."""
     lost: tuple[str, ...] = ()
     """What was in the file and is not here, each as `without gain map`."""
@@ -168,8 +168,8 @@ def held(notes: Notes) -> tuple[str, ...]:
         "pixel aspect": extras.aspect and extras.aspect[0] != extras.aspect[1],
         "pixels a unit": extras.aspect and extras.aspect[0] == extras.aspect[1],
         "text chunks": extras.texts,
-        "comments": jpeg.COMMENT in markers,
-        "IPTC": jpeg.APP13 in markers,
+        "comments": jpeg_segments.COMMENT in markers,
+        "IPTC": jpeg_segments.APP13 in markers,
         "the maker's note": notes.exif and tags.has_maker_note(notes.exif),
     }
     names = tuple(name for name, note in found.items() if note)

@@ -6,7 +6,7 @@ libvips finds ICC profiles, EXIF and XMP; what else there is, is looked for in t
 from typing import Any, Final
 
 from drrn.media import exif as tags
-from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg, png
+from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg_segments, png
 from drrn.media.metadata.png import png_chunks, text_of
 from drrn.media.metadata.xml import InvalidXMLError
 from drrn.media.notes import INCH, Block, Extras, Format, Notes, Pair
@@ -98,7 +98,7 @@ def _of_png(file: Block) -> Notes:
 
 
 def _of_jpeg(file: Block, notes: Notes) -> Notes:
-    found = jpeg.read_segments(file)
+    found = jpeg_segments.read_segments(file)
     lost, extended, packet = [*notes.extras.lost, *found.lost], None, notes.xmp
     try:
         if packet and extended_xmp.stated_guid(packet):
