@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 
+from drrn.apps import cli
 from drrn.errors import DataError, StudyError
 from drrn.evaluation.benchmark import Row, score_bicubic
 from drrn.study import work
@@ -33,8 +34,8 @@ ONE = vary("one", blocks=1, units=1)
 WILD = vary("wild", blocks=1, units=2, learning_rate=1e30, clip=1e30)
 FILE = """
 from drrn.study.experiments import vary
-TINY = {"patch": 16, "stride": 8, "epochs": 3, "epoch_steps": 10, "batch_size": 4, "width": 8}
-EXPERIMENTS = [vary(f"B1U{units} tiny", blocks=1, units=units, **TINY) for units in (1, 2)]
+TINY = {"patch": 16, "stride": 8, "epochs": 5, "epoch_steps": 10, "batch_size": 4, "width": 8}
+EXPERIMENTS = [vary(f"B1U{units} tiny", blocks=1, units=units, **TINY) for units in UNITS]
 """
 
 
@@ -284,28 +285,33 @@ def test_pictures_that_are_missing_or_too_few_are_told_before_anything_runs(fold
         plan([ONE], TINY, 1, data=(folder,), test=(folder, folder), output=tmp_path)
 
 
-def command(folder: Path) -> list[str]:
-    (folder / "mine.py").write_text(FILE)
-    words = "study run mine.py --data pictures --budget quick --seeds 1 --jobs 2 --output out"
-    return [sys.executable, "-m", "drrn", *words.split()]
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_at_any_moment_it_goes_on_and_ends_as_it_would_have(tmp_path: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize("units", [(1,), pytest.param((1, 2), marks=pytest.mark.full)])
+def test_killed_and_stopped_it_goes_on_and_ends_as_it_would_have(
+    tmp_path: Path, units: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures(tmp_path / "pictures", count=5, height=60, width=48)
-    words, environment = command(tmp_path), {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
-        while not list(tmp_path.glob("out/*/*/times.csv")) and process.poll() is None:
-            time.sleep(0.02)
-        process.send_signal(how)
-        process.communicate(timeout=300)
-    assert process.returncode == (-how if how == signal.SIGKILL else 130)
+    (tmp_path / "mine.py").write_text(FILE.replace("UNITS", str(units)))
+    words = f"study run mine.py --data pictures --budget quick --seeds 1 --jobs {len(units)} --output out".split()
+    words, environment = [sys.executable, "-m", "drrn", *words], {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def epochs() -> int:
+        return sum(len(path.read_text().splitlines()) for path in tmp_path.glob("out/*/*/times.csv"))
+
+    for how, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        before = epochs()
+        with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
+            while epochs() == before and process.poll() is None:
+                time.sleep(0.01)
+            process.send_signal(how)
+            process.communicate(timeout=300)
+        assert process.returncode == code
     ended = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "out\n"), ended.stderr
     assert not list(tmp_path.rglob(".drrn-*")), "no half-written file is left"
     again = load(tmp_path / "out")
-    words[-1] = "whole"
-    subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        cli.main([*words[3:-1], "whole"])
     assert [without_times(each) for each in again.all] == [without_times(each) for each in load(tmp_path / "whole").all]
 
 
