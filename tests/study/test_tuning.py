@@ -22,6 +22,7 @@ from drrn.apps import cli, tune
 from drrn.apps.train import Stop
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
+from drrn.study import trials as kept_trials
 from drrn.study import tuning
 from drrn.study.space import Space, suggest
 from drrn.study.tuned import Found, Tried, importances, leave
@@ -207,7 +208,7 @@ def test_a_bug_is_no_result_of_a_trial(here: Path, monkeypatch: pytest.MonkeyPat
 
 def begun(kept: optuna.Study, trials: int = 1) -> optuna.Trial:
     """A life that goes on with the trial of another, or takes a new one."""
-    trial = tuning.take(kept, "me", trials, seed=3)
+    trial = kept_trials.take(kept, "me", trials, seed=3)
     assert trial
     return trial
 
@@ -292,15 +293,7 @@ def test_two_machines_share_a_search_and_leave_each_other_their_trials(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = ["--storage", "sqlite:///shared.db"]
-    asked = Stop.is_asked
-
-    def ends(stop: Stop) -> bool:
-        stop.signal = signal.SIGTERM * Path("one/trials/0000").exists()
-        return asked(stop)
-
-    monkeypatch.setattr(Stop, "is_asked", ends)
-    assert search("one", *storage) == 143
-    monkeypatch.setattr(Stop, "is_asked", asked)
+    stop_once(monkeypatch, *storage)
     assert search("two", *storage) == 0
     said = capsys.readouterr().err
     assert "2 of 3 trials are finished, the others under way elsewhere." in said
@@ -312,8 +305,91 @@ def test_two_machines_share_a_search_and_leave_each_other_their_trials(
     assert sorted(path.name for path in Path("two/trials").iterdir()) == ["0001", "0002"]
 
 
+def stop_once(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
+    """A search in `one`, shared, that is stopped within its first trial."""
+    with monkeypatch.context() as patch:
+        asked = Stop.is_asked
+
+        def ends(stop: Stop) -> bool:
+            stop.signal = signal.SIGTERM * Path("one/trials/0000").exists()
+            return asked(stop)
+
+        patch.setattr(Stop, "is_asked", ends)
+        assert search("one", *args) == 143
+
+
+def test_a_machine_that_never_returns_does_not_keep_its_trial(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = ["--storage", "sqlite:///shared.db"]
+    stop_once(monkeypatch, *storage)
+    assert search("two", *storage) == 0 and states("two") == ["unfinished", "complete", "complete"]
+    assert "the same command here once a machine has given no sign of life for 60 min" in capsys.readouterr().err
+    monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
+    assert search("two", *storage) == 0
+    assert states("two") == ["failed", "complete", "complete", "complete"]
+    assert table("two")[0]["reason"] == "Its machine gives no sign of life"
+    assert search("one", *storage) == 0, "it returns after all"
+    assert states("one") == states("two")
+
+
+def test_a_machine_that_returns_goes_on_with_its_own_trial_however_late(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
+    stop_once(monkeypatch)
+    assert search("one") == 0 and states("one") == ["complete"] * 3
+
+
+@pytest.mark.parametrize("told", ["step", "epoch"])
+def test_who_works_on_a_trial_that_another_does_without_lets_go_of_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    storage = "sqlite:///shared.db"
+    took: list[optuna.trial.FrozenTrial] = []
+
+    def tell(look: tuning.Look, *args: Any) -> None:
+        if look.trial.number == 0 and not took:
+            kept = optuna.load_study(study_name="drrn", storage=storage)
+            took.append(kept.tell(0, state=optuna.trial.TrialState.FAIL))
+        asked(look, *args)
+
+    asked = getattr(tuning.Look, told)
+    monkeypatch.setattr(tuning.Look, told, tell)
+    monkeypatch.setattr(tuning, "RENEW_SECONDS", -1.0)
+    assert search("run", "--epochs", "2", "--storage", storage) == 0
+    assert states("run") == ["failed", "complete", "complete", "complete"]
+    assert not Path("run/trials/0000/best.safetensors").exists() or told == "epoch", "it has stopped at once"
+
+
+def test_signs_of_life_are_given_while_a_trial_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+
+    def live(trial: optuna.Trial) -> bool:
+        given.append(trial.number)
+        return kept_trials.renew(trial)
+
+    monkeypatch.setattr(tuning, "renew", live)
+    began = time.time()
+    assert search("run", "--epochs", "2", trials=1) == 0
+    assert len(given) == 2 + 1, "after each epoch, and before its result"
+    monkeypatch.setattr(tuning, "RENEW_SECONDS", -1.0)
+    assert search("often", "--epochs", "2", "--epoch-steps", "3", trials=1) == 0
+    assert len(given) == 3 + 2 + 1 + 6, "and between, after some time"
+    kept = optuna.load_study(study_name="drrn", storage="sqlite:///often/tuning.db").trials[0]
+    assert began <= kept.user_attrs["alive_at"] <= time.time()
+
+
+def test_lost_machines_do_not_end_a_search_as_failures_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
+    kept = optuna.create_study()
+    for machine in range(kept_trials.PATIENCE + 2):
+        trial = kept_trials.take(kept, f"machine {machine}", 1, seed=0)
+        assert trial and trial.number == machine
+
+
 def test_a_folder_is_one_processs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from drrn.study.tuning import owned
+    from drrn.study.trials import owned
 
     with owned(Path("run")):
         assert search("run") == 2

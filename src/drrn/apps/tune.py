@@ -87,6 +87,7 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
             save_seconds: Seconds between two checkpoints within an epoch: what a crash costs at most.
         """
         try:
+            from drrn.study import trials as kept
             from drrn.study import tuned, tuning
         except ModuleNotFoundError as error:
             raise UsageError(f"Tuning needs {error.name}. Install it: pip install 'drrn[tune]'.") from error
@@ -117,7 +118,8 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
             print(
                 f"{len(found.finished)} of {trials} trials are finished, the others under way elsewhere. The same "
                 "command there goes on with what was killed; "
-                f"--trials {trials + len(found.unfinished)} here does without.",
+                f"--trials {trials + len(found.unfinished)} here does without, and so does the same command here once "
+                f"a machine has given no sign of life for {duration(kept.LEASE_SECONDS)}.",
                 file=sys.stderr,
             )
         if found.best is None:

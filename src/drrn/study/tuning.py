@@ -1,34 +1,28 @@
-"""A search, by Optuna, for the network and the recipe that suit some pictures; what it leaves: `drrn.study.tuned`.
+"""A search, by Optuna, for the network and the recipe that suit some pictures.
 
-Trials are kept in a database, which several machines may share. A trial belongs to the folder that runs it: who was
-killed finds his own unfinished trial again and goes on with it, and never takes one that another machine is busy with.
+Where its trials are kept: `drrn.study.trials`. What it leaves: `drrn.study.tuned`.
+
 What a trial tries follows from the seed, its number and the trials finished before it, so a search that is killed and
 run again ends as one that never was.
 """
 
-import json
-import secrets
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import optuna
-from filelock import FileLock, Timeout
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import MedianPruner
-from optuna.samplers import TPESampler
-from optuna.storages import RDBStorage
-from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import Trial, TrialState
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
 
-from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
 from drrn.errors import DivergedError, StudyError, TooLittleMemoryError
 from drrn.study.space import VARIED, Objective, Space, chosen, suggest
+from drrn.study.trials import RENEW_SECONDS, agree, fail, opened, owned, renew, seen, study_of, take
 from drrn.study.tuned import Found, Tried, leave
 from drrn.training import checkpoint
 from drrn.training import run as room
@@ -36,16 +30,6 @@ from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import Plan, best
 from drrn.training.given import Given, backbone_of, pictures_of, seen_through, teacher_of
 from drrn.training.journal import Epoch
-
-STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "unfinished",
-}
-
-PATIENCE = 10
-"""Trials that may fail in any search; in a long one, as many as are wanted."""
 
 LIVES = 3
 """Processes that may be killed over a trial at one place, as the kernel does where memory is short."""
@@ -126,16 +110,18 @@ def tune(
                         command=command,
                         device=device,
                         threads=threads,
-                        stopped=lambda look=look: stopped() or look.prunes_now,  # type: ignore[misc]
+                        stopped=lambda look=look: stopped() or look.ends,  # type: ignore[misc]
                         save_seconds=save_seconds,
                     )
             except (DivergedError, KilledError, TooLittleMemoryError) as error:
-                trial.set_user_attr("reason", reason_of(error))
-                study.tell(trial, state=TrialState.FAIL)
+                fail(study, trial, reason_of(error))
             else:
+                look.renew()
                 if stopped():
                     break
-                if look.prunes_now:
+                if look.lost:
+                    pass
+                elif look.prunes_now:
                     study.tell(trial, state=TrialState.PRUNED)
                 else:
                     psnr = best(history).val_psnr
@@ -154,7 +140,7 @@ class KilledError(Exception):
 
 
 class Look:
-    """Looks on for a trial: tells its steps, and asks after each epoch whether it is worth another."""
+    """Looks on for a trial: tells its steps, that it lives, and after each epoch whether it is worth another."""
 
     def __init__(self, trial: Trial, watch: Watch, *, prunes: bool, epochs: int):
         self.trial, self.watch, self.prunes, self.epochs = trial, watch, prunes, epochs
@@ -162,21 +148,44 @@ class Look:
         self.told = 0 if last is None else last + 1
         """Epochs that the storage knows of."""
         self.prunes_now = self.is_poor()  # as a life before this one may have found, and ended
+        self.lost = False
+        """Whether another machine does without this trial."""
+        self.renewed = time.monotonic()  # when it was taken
+
+    @property
+    def ends(self) -> bool:
+        """Whether to stop here."""
+        return self.prunes_now or self.lost
 
     def taught(self, number: int, count: int) -> None:
         """Not shown: the bars are those of steps and trials."""
+        self.live()
 
     def begin(self, plan: Plan) -> None:
         """Not shown, as notes."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         self.watch.step(epoch, step, steps, loss)
+        self.live()
 
     def epoch(self, row: Epoch, best: bool) -> None:
+        self.renew()
+        if self.lost:
+            return
         if self.prunes and row.epoch >= self.told:
             self.trial.report(row.val_psnr, row.epoch)
             self.told = row.epoch + 1
             self.prunes_now = self.is_poor()
+
+    def live(self) -> None:
+        """Give a sign of life, if the last one is some time ago."""
+        if time.monotonic() - self.renewed > RENEW_SECONDS:
+            self.renew()
+
+    def renew(self) -> None:
+        """Give a sign of life, or see that it comes too late."""
+        self.renewed = time.monotonic()
+        self.lost = self.lost or not renew(self.trial)
 
     def is_poor(self) -> bool:
         """Whether the trial is not worth another epoch, by what the storage knows."""
@@ -205,7 +214,8 @@ def counted(trial: Trial, saved: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        trial.set_user_attr("lives", None)
+        with suppress(UpdateFinishedTrialError):  # another machine does without it
+            trial.set_user_attr("lives", None)
 
 
 def reason_of(error: Exception) -> str:
@@ -236,119 +246,3 @@ def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) ->
         "train": {name: value for name, value in about["train"].items() if name not in VARIED},
         "data": data,
     }
-
-
-@contextmanager
-def owned(run: Path) -> Iterator[str]:
-    """The name under which the trials of `run` are known in the storage, which is this process's as long as it lives.
-
-    Raises:
-        StudyError: another process has it, or it is no folder.
-    """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run / ".lock", blocking=False).acquire()
-    except Timeout as error:
-        raise StudyError(f"Another process searches in {run}. Give another --run.") from error
-    except OSError as error:
-        raise StudyError(f"{run} can't be made a folder: {error.strerror or error}.") from error
-    with lock:
-        name = run / "owner"
-        if not name.exists():
-            write_text(name, secrets.token_hex(8))
-        yield name.read_text()
-
-
-@contextmanager
-def opened(url: str) -> Iterator[RDBStorage]:
-    """The storage of trials at `url`.
-
-    Raises:
-        StudyError: there is none, it is of another kind or another Optuna, or it fails.
-    """
-    try:
-        try:
-            storage = RDBStorage(url)
-        except (ImportError, RuntimeError) as error:
-            raise StudyError(f"The --storage of trials can't be opened: {error}") from error
-        try:
-            yield storage
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = f"{error.__cause__ or error}".partition("\n")[0]
-        raise StudyError(f"The --storage of trials can't be used: {cause}") from error
-
-
-def study_of(storage: RDBStorage, objective: Objective, pruner: MedianPruner) -> Study:
-    return optuna.create_study(
-        study_name="drrn",
-        storage=storage,
-        directions=["maximize", "minimize"] if objective == "psnr-macs" else ["maximize"],
-        pruner=pruner,
-        load_if_exists=True,
-    )
-
-
-def agree(study: Study, search: dict[str, Any]) -> None:
-    """Make the study's description, or see that it is of the same search.
-
-    Raises:
-        StudyError: it is of another one.
-    """
-    wanted = json.loads(json.dumps(search))
-    if "search" not in study.user_attrs:
-        study.set_user_attr("search", wanted)
-    known = study.user_attrs["search"]
-    for part, values in wanted.items():
-        for key, value in values.items():
-            if known[part].get(key) != value:
-                raise StudyError(
-                    f"The search has {part}.{key} = {known[part].get(key)}, now it is {value}. Give another --run (and "
-                    "another --storage, if any), or the same options to go on."
-                )
-
-
-def take(study: Study, owner: str, wanted: int, seed: int) -> Trial | None:
-    """The trial that `owner` left unfinished, or else a new one; none where `wanted` are finished or under way.
-
-    Raises:
-        StudyError: as many failed as are wanted, and `PATIENCE` at least.
-    """
-    every = study.get_trials(deepcopy=False)
-    alive = [trial for trial in every if trial.state is not TrialState.FAIL]
-    mine = next((t for t in alive if t.state is TrialState.RUNNING and t.user_attrs["owner"] == owner), None)
-    if mine is None and len(alive) < wanted:
-        if len(every) - len(alive) >= max(wanted, PATIENCE):
-            reason = next(trial.user_attrs["reason"] for trial in reversed(every) if trial.state is TrialState.FAIL)
-            raise StudyError(
-                f"{len(every) - len(alive)} trials failed, the last for: {reason}. Give another --run, and lower "
-                "--learning-rates, --clips or --widths."
-            )
-        # in one transaction with its owner: a trial that was killed before it had one would be nobody's
-        study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={"owner": owner}))
-        return take(study, owner, wanted, seed)
-    if mine is None or sum(trial.number < mine.number for trial in alive) >= wanted:  # another machine was faster
-        return None
-    study.sampler = TPESampler(seed=int(np.random.default_rng([seed, mine.number]).integers(2**32)))
-    trial = Trial(study, mine._trial_id)
-    for name in VARIED:  # draw again what a life before this one drew, so that what follows is what would have followed
-        kind = mine.distributions.get(name)
-        if kind and not kind.single() and name not in trial.relative_params:
-            study.sampler.sample_independent(study, mine, name, kind)
-    return trial
-
-
-def seen(trial: FrozenTrial, model: DRRNConfig) -> Tried:
-    """A trial of the storage as a value."""
-    values = {name: trial.params[name] for name in VARIED if name in trial.params}
-    whole = len(values) == len(VARIED)
-    return Tried(
-        number=trial.number,
-        state=STATES[trial.state],
-        values=values,
-        psnr=trial.values[0] if trial.values else None,
-        macs=chosen(values, model, TrainConfig())[0].macs() if whole else None,
-        reason=trial.user_attrs.get("reason", ""),
-    )
