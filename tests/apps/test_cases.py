@@ -117,6 +117,21 @@ def half_as_high(result: Path, line: Line) -> None:
     assert png_chunks(result)[b"pHYs"] == [bytes([0, 0, 0, 1, 0, 0, 0, 2, 0])]
 
 
+def four_colors(result: Path, line: Line) -> None:
+    becomes("ycbcr_444_x2.tif", (64, 64), "YCbCr to RGB")(result, line)
+    with Image.open(result) as image:
+        middles = np.asarray(image)[16::32, 16::32]
+    right = [[[220, 40, 40], [40, 200, 60]], [[50, 60, 210], [200, 200, 200]]]
+    assert np.abs(middles.astype(int) - right).max() <= 3
+
+
+def half_floats(result: Path, line: Line) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    assert "float16 to float32" in line["converted"]
+    with rasterio.open(result) as raster:
+        assert (raster.width, raster.height, set(raster.dtypes)) == (128, 96, {"float32"})
+
+
 CASES: list[tuple[str, list[str], Check | str]] = [
     ("photo.jfif", [], becomes("photo_x2.jpg", (128, 96))),
     ("scan.pbm", [], bilevel_scan),
@@ -135,6 +150,18 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     ("hdr_nclx.avif", [], hdr("hdr_nclx_x2.png")),
     ("hdr_nclx.avif", ["-o", "a.jpg"], becomes("a.jpg", (128, 96), "without cICP (BT.2020, PQ)")),
     ("aspect_1_2.png", [], half_as_high),
+    ("ycbcr_444.tif", [], four_colors),
+    (
+        "raw_with_thumbnail.dng",
+        ["-o", "big.tif"],
+        "begins with a smaller copy of an image that lies in a SubIFD, as in raw",
+    ),
+    ("thumbnail_behind.tif", [], becomes("thumbnail_behind_x2.tif", (128, 96), "without its thumbnail")),
+    ("zstd.tif", [], becomes("zstd_x2.tif", (240, 160))),
+    ("half_float.tif", [], half_floats),
+    ("samsung_sos.jpg", [], becomes("samsung_sos_x2.jpg", (128, 96), "wrong scan parameters corrected")),
+    ("samsung_sos.jpg", ["--strict"], "breaks the rules of JPEG"),
+    ("cut.gif", [], "is a GIF that is damaged or cut short (Unexpected end of GIF source data)"),
     ("mac_folder/._IMG_1.jpg", [], "is the metadata that a Mac keeps beside a file"),
 ]
 """The file, further arguments, and what is right: a check of the result, or a part of the line that refuses it."""

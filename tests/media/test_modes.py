@@ -152,6 +152,9 @@ Animations, of more than one frame, go from any to any:
   `.pgm` takes grey, `.ppm` RGB, `.pnm` either, and a picture with alpha becomes a PAM, in `.pam` or `.pnm`.
 * A JPEG with wrong scan parameters, stray bytes before a marker, or an unknown JFIF version or color transform
   is read as viewers read it, which is said; `--strict` refuses it. One that lacks pixels is always refused.
+* Of a TIFF's pages, the one that is neither a smaller copy nor a mask is the image, and what is left out is said; raw
+  photos, which are TIFFs, are refused. ZSTD, LZMA, LERC, old-style JPEG, and tiles or YCbCr in single bands need
+  drrn[geo]. RGB with a fourth band that nothing is said of has alpha.
 * HEIC is refused: the libvips that comes with drrn decodes AV1 and not HEVC.
 * What a viewer shows of an animation is what is enlarged, frame by frame: no frame knows of the others, so that fine
   detail of what moves may flicker a little. What a GIF or WebP leaves behind is transparent, as browsers have it. A GIF

@@ -4,6 +4,7 @@ Nothing is believed that the file has no bytes for, and nothing is allocated by 
 """
 
 import struct
+from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from stat import S_ISREG
@@ -20,8 +21,8 @@ GEOREFERENCED: Final = {
 METADATA, NODATA = 0xA480, 0xA481
 """GDAL's, and the value that stands for no measurement."""
 MOST_METADATA = 1 << 24
-SUBFILE, COMPRESSION, COLOUR, STRIPS, BANDS, ROWS, PLANES = 0xFE, 0x103, 0x106, 0x111, 0x115, 0x116, 0x11C
-PALETTE, TILE_WIDTH, TILE_HEIGHT, TILES, EXTRA, KIND = 0x140, 0x142, 0x143, 0x144, 0x152, 0x153
+SUBFILE, BITS, COMPRESSION, COLOUR, STRIPS, BANDS, ROWS = 0xFE, 0x102, 0x103, 0x106, 0x111, 0x115, 0x116
+PLANES, PALETTE, TILE_WIDTH, TILE_HEIGHT, TILES, EXTRA, KIND = 0x11C, 0x140, 0x142, 0x143, 0x144, 0x152, 0x153
 SMALLER, MASK = 1, 4
 """Bits of SUBFILE: a smaller copy of another picture, the mask of one."""
 MOST_DIRECTORIES = 128
@@ -49,6 +50,8 @@ class Layout(NamedTuple):
     stored: bool
     """Whether there are offsets of tiles or strips."""
     tags: frozenset[int]
+    smaller: bool
+    """Whether it calls itself a smaller copy of another image."""
     size: int
     """Bytes of the file."""
 
@@ -83,6 +86,28 @@ def has_several(path: Path) -> bool:
         return _has_several(block, first)
 
 
+def chain(file: mmap, first: Directory) -> Iterator[Directory]:
+    """The directories in a row, from the first.
+
+    Raises:
+        MalformedError: one of them is damaged, or they come back to one before.
+    """
+    offset = f"{first.order}{'Q' if first.wide else 'L'}"
+    directory, seen = first, set(struct.unpack_from(offset, file, 8 if first.wide else 4))
+    while True:
+        yield directory
+        try:
+            (at,) = struct.unpack_from(offset, file, directory.end)
+        except struct.error as error:
+            raise MalformedError("The directory has no end.") from error
+        if not at:
+            return
+        if at in seen:
+            raise MalformedError("The directories have no end.")
+        seen.add(at)
+        directory = Directory.at(file, at, first.order, wide=first.wide)
+
+
 def _layout(file: mmap) -> Layout:
     first = Directory.first(file)
 
@@ -90,7 +115,7 @@ def _layout(file: mmap) -> Layout:
         return first.integers(file, tag) or (default,)
 
     width, height, bands = said(exif.WIDTH, 0)[0], said(exif.HEIGHT, 0)[0], said(BANDS, 1)[0]
-    bits, kinds = said(0x102, 1), said(KIND, 1)
+    bits, kinds = said(BITS, 1), said(KIND, 1)
     tiled = TILE_WIDTH in first.slots
     rows, columns = (said(TILE_HEIGHT, 0)[0], said(TILE_WIDTH, 0)[0]) if tiled else (said(ROWS, height)[0], width)
     return Layout(
@@ -106,6 +131,7 @@ def _layout(file: mmap) -> Layout:
         (rows if tiled else min(rows, height), columns),
         (TILES if tiled else STRIPS) in first.slots,
         frozenset(first.slots),
+        bool(said(SUBFILE, 0)[0] & SMALLER),
         len(file),
     )
 
@@ -125,18 +151,11 @@ def _check_metadata(file: mmap, first: Directory) -> None:
 
 def _has_several(file: mmap, directory: Directory) -> bool:
     """Whether of the directories in a row more than one is neither of a copy nor of a mask."""
-    offset = f"{directory.order}{'Q' if directory.wide else 'L'}"
-    pages, seen = 0, set(struct.unpack_from(offset, file, 8 if directory.wide else 4))
-    while True:
-        (subfile,) = directory.integers(file, SUBFILE)[:1] or (0,)
-        pages += not subfile & (SMALLER | MASK)
-        try:
-            (at,) = struct.unpack_from(offset, file, directory.end)
-        except struct.error as error:
-            raise MalformedError("The directory has no end.") from error
-        if not at or pages > 1:
-            return pages > 1
-        if at in seen or len(seen) == MOST_DIRECTORIES:
+    pages = 0
+    for number, page in enumerate(chain(file, directory)):
+        if number == MOST_DIRECTORIES:
             raise MalformedError("The directories have no end.")
-        seen.add(at)
-        directory = Directory.at(file, at, directory.order, wide=directory.wide)
+        pages += not (page.integers(file, SUBFILE) or (0,))[0] & (SMALLER | MASK)
+        if pages > 1:
+            return True
+    return False

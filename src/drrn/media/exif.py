@@ -153,9 +153,9 @@ def plain(block: bytes) -> bytes | None:
     return block if block[2:4] in (b"*\0", b"\0*") else None  # no BigTIFF
 
 
-def orientation(block: Block) -> int:
-    """1 to 8, as EXIF numbers them: how the pixels are to be turned; 1 where it isn't said."""
-    values = Directory.first(block).integers(block, ORIENTATION)
+def orientation(block: Block, page: Directory | None = None) -> int:
+    """1 to 8, as EXIF numbers them: how the pixels are to be turned; 1 where a directory, the first, doesn't say."""
+    values = (page or Directory.first(block)).integers(block, ORIENTATION)
     return values[0] if values and 1 <= values[0] <= 8 else 1
 
 
@@ -178,17 +178,17 @@ def fitted(block: bytes, width: int, height: int, dpi: tuple[float, float] | Non
     return bytes(fresh)
 
 
-def states_dpi(block: bytes) -> bool:
-    """Whether the block has the three tags of a resolution, each of its right type."""
-    slots = Directory.first(block).slots
+def states_dpi(block: Block, page: Directory | None = None) -> bool:
+    """Whether a directory, by default the first, has the three tags of a resolution, each of its right type."""
+    slots = (page or Directory.first(block)).slots
     return all(tag in slots and slots[tag][:2] == (kind, 1) for tag, kind in RESOLUTION.items())
 
 
-def dpi(block: bytes) -> tuple[float, float] | None:
-    """Pixels an inch; None where the block doesn't say so in full."""
-    if not states_dpi(block):
+def dpi(block: Block, page: Directory | None = None) -> tuple[float, float] | None:
+    """Pixels an inch; None where a directory, by default the first, doesn't say so in full."""
+    if not states_dpi(block, page):
         return None
-    first = Directory.first(block)
+    first = page or Directory.first(block)
     inches = {INCHES: 1.0, CENTIMETERS: 2.54}.get(first.integers(block, UNIT)[0])
     numbers = rationals(block, first)
     return (inches * numbers[0], inches * numbers[1]) if numbers and inches else None
@@ -206,10 +206,9 @@ def rationals(block: Block, directory: Directory) -> tuple[float, float] | None:
     return (numbers[0], numbers[1]) if all(numbers) else None
 
 
-def has_maker_note(block: Block) -> bool:
+def has_maker_note(block: Block, page: Directory | None = None) -> bool:
     """Whether a maker's note is there, which only EXIF outside of a TIFF can hold."""
-    first = Directory.first(block)
-    photograph = first.inner(block, EXIF)
+    photograph = (page or Directory.first(block)).inner(block, EXIF)
     return photograph is not None and MAKER_NOTE in photograph.slots
 
 
@@ -230,9 +229,13 @@ def empty(order: Order = "<") -> bytes:
     return header + struct.pack(f"{order}LHL", 8, 0, 0)
 
 
-def of_tiff(file: Block) -> bytes | None:
-    """The block that a TIFF's photograph would have in a JPEG; None where nothing of the kind is said."""
-    first = Directory.first(file)
+def of_tiff(file: Block, page: Directory | None = None) -> bytes | None:
+    """The block that a TIFF's photograph would have in a JPEG; None where nothing of the kind is said.
+
+    Args:
+        page: the directory of the photograph; the first where none is given.
+    """
+    first = page or Directory.first(file)
     tags = first.tags(file, ABOUT)
     return extended(empty(first.order), tags) if tags else None
 

@@ -7,7 +7,6 @@ This needs rasterio, which is imported only when there is such a file.
 """
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import ceil, isinf, isnan, log2
@@ -20,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.core.resize import Place
-from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.errors import PictureError, UsageError
 from drrn.media import Block, Overviews, directories, placing
-from drrn.media.directories import GEOREFERENCED, METADATA, NODATA, Layout
+from drrn.media.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, Layout
 from drrn.media.exif import MalformedError
-from drrn.media.opening import COLOURS, PALETTE, Header, check_size, shown
+from drrn.media.gdal import MULTIPLIED, OPTIONS, said
+from drrn.media.opening import Header, check_size, shown
+from drrn.media.tiff import COLOURS, JPEG, OTHERS, PALETTE
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter
@@ -36,19 +37,7 @@ BLOCK: Final[Block] = 256
 MOST_BANDS = 1024
 MOST_TIMES = 2000
 """Bytes that one of the file may stand for: Deflate makes of zeros a thousandth, and sparse files nothing."""
-CACHE = 64 << 20
-"""Bytes of blocks that GDAL may keep."""
-OPTIONS: Final = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": False,
-    "GDAL_GEOREF_SOURCES": "INTERNAL",
-    "GDAL_TIFF_INTERNAL_MASK": True,
-    "GDAL_CACHEMAX": CACHE,
-    "GDAL_NUM_THREADS": 1,
-}
-JPEG = 7
 PHOTOMETRIC: Final = {0: "MINISWHITE", 1: "MINISBLACK", 2: "RGB", 6: "RGB"}
-MULTIPLIED = 1
 ALPHA: Final = {MULTIPLIED: "PREMULTIPLIED", 2: "NON-PREMULTIPLIED"}
 BESIDE: Final = (".aux.xml", ".msk", ".ovr")
 """What other programs put behind the name of a file, for what is not in it."""
@@ -164,6 +153,11 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         left = placing.left_out(scene.dataset)
         if NODATA in scene.layout.tags and scene.nodata is None:
             left += (f"without its nodata value, which {scene.dtype} doesn't hold",)
+        found = scene.layout
+        if found.kind == 3 and found.bits == 16:
+            left += (f"float16 to {scene.dtype}",)
+        if not found.extra and found.bands > COLOURS.get(found.colour, found.bands):
+            left += ("bands of no stated kind marked as unspecified",)
         beside = (path.with_name(path.name + suffix) for suffix in BESIDE)
         left += tuple(f"without {shown(other.name)}, which is not read" for other in beside if os.path.lexists(other))
         bits: Final = 8 if scene.dtype.itemsize == 1 else 16
@@ -287,23 +281,6 @@ def held(value: float | None, dtype: np.dtype[Any]) -> float | None:
     return int(value) if info.min <= value <= info.max and value == int(value) else None
 
 
-@contextmanager
-def said(path: Path, what: str) -> Iterator[None]:
-    """Whatever rasterio meets becomes one sentence."""
-    from rasterio.errors import NotGeoreferencedWarning
-
-    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-    try:
-        yield
-    except DRRNError:
-        raise
-    except MemoryError as error:
-        raise PictureError(f"{shown(path)} {what}: there is not enough memory.") from error
-    except Exception as error:  # rasterio raises its own, GDAL's, and what Python happens to raise
-        reason = next(iter(str(error).splitlines()), "")[:200].rstrip(".")
-        raise PictureError(f"{shown(path)} {what} ({shown(reason)}).") from error
-
-
 def _levels(width: int, height: int) -> list[int]:
     """Of overviews: halves, down to the one that is not larger than a tile."""
     return [1 << power for power in range(1, ceil(log2(max(width, height, BLOCK) / BLOCK)) + 1)]
@@ -339,7 +316,8 @@ def _is_measured(found: Layout) -> bool:
         return True
     colours = COLOURS.get(found.colour, 0)
     beside = found.bands - colours
-    plain = colours == 0 or found.colour == PALETTE or found.bits not in (8, 16)
+    nameless = found.colour == 2 and found.bands == 4 and EXTRA not in found.tags
+    plain = colours == 0 or found.colour == PALETTE or found.bits not in (8, 16) or nameless
     return not plain and beside > 0 and (beside > 1 or found.extra not in ((1,), (2,)))
 
 
@@ -350,6 +328,8 @@ def _check(found: Layout, name: str, max_pixels: int) -> None:
         raise PictureError(f"{name} is a TIFF that is damaged: it doesn't say where its pixels are.")
     if found.bands > MOST_BANDS:
         raise PictureError(f"{name} has {found.bands:,} bands; up to {MOST_BANDS:,} can be read.")
+    if found.smaller:
+        raise PictureError(f"{name} begins with a smaller copy of its raster. Take the raster out of it first.")
     if found.colour == PALETTE or found.bits < 8:
         what = "a palette" if found.colour == PALETTE else f"samples of {found.bits} bit"
         raise PictureError(
@@ -360,7 +340,9 @@ def _check(found: Layout, name: str, max_pixels: int) -> None:
         kind = "complex" if found.kind in (5, 6) else f"of {found.bits} bit" if found.alike else "of several types"
         raise PictureError(f"{name} has samples that are {kind}; one type of {', '.join(DTYPES)} can be read.")
     if found.colour not in PHOTOMETRIC or (found.colour == 6 and found.compression != JPEG):
-        raise PictureError(f"{name} is of photometric interpretation {found.colour}; grey and RGB can be read.")
+        kinds = {6: "YCbCr", **OTHERS}
+        kind = kinds.get(found.colour, f"of photometric interpretation {found.colour}")
+        raise PictureError(f"{name} is {kind}; rasters of measurements can be grey and RGB.")
     said = found.width * found.height * found.bands * found.bits // 8
     if said > MOST_TIMES * found.size:
         raise PictureError(

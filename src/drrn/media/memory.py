@@ -21,18 +21,30 @@ AT_LEAST: Final = 2 << 20
 
 
 def decoding(
-    form: Format, width: int, height: int, bands: int, bits: int, file: Block, *, multiscan: bool = False
+    form: Format,
+    width: int,
+    height: int,
+    bands: int,
+    bits: int,
+    file: Block,
+    *,
+    multiscan: bool = False,
+    page: exif.Directory | None = None,
 ) -> int:
-    """To decode a file, row by row where that can be. `multiscan` is a JPEG whose scans are not of all it has."""
+    """To decode a file, row by row where that can be.
+
+    Args:
+        multiscan: it is a JPEG whose scans are not of all it has.
+        page: of a TIFF, the directory of the image.
+    """
     row = width * bands * bits // 8
     taken = AT_LEAST + min(DECODING_ROWS.get(form, 0), height) * row + DECODING_PIXEL.get(form, 0) * width * height
     if form == "PNG" and file[28]:  # interlaced
         taken += row * height
     elif form == "JPEG" and multiscan:
         taken += COEFFICIENTS * width * height
-    elif form == "TIFF":
-        first = exif.Directory.first(file)
-        rows = (first.integers(file, exif.TILE_ROWS) or first.integers(file, exif.STRIP_ROWS) or (height,))[0]
+    elif form == "TIFF" and page:
+        rows = (page.integers(file, exif.TILE_ROWS) or page.integers(file, exif.STRIP_ROWS) or (height,))[0]
         taken += len(file) * min(rows, height) // height  # a strip, as it lies in the file
     return taken
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from drrn.errors import PictureError
 from drrn.errors import shown as shown
-from drrn.media import bitmaps, exif, libvips
+from drrn.media import bitmaps, exif, libvips, tiff
 from drrn.media.jpeg import Mended, Mends, find_mends
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import decoding
@@ -54,10 +54,6 @@ SPACES: Final = {
     ("cmyk", 4): (3, False),
 }
 """libvips' (interpretation, bands) -> channels, alpha."""
-COLOURS: Final = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
-"""Bands of a TIFF's colours, by its PhotometricInterpretation: grey (2), RGB, palette, CMYK, YCbCr."""
-OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw picture", 34892: "a raw picture"}
-PALETTE, CMYK = 3, 5
 MOST_TEXT = 1 << 25
 """Bytes that the texts and the profile of a PNG may have, unpacked."""
 MOST_BOXES = 1 << 16
@@ -124,19 +120,32 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
             yield _plain(BITMAPS[form](file, name), form, file, name, max_pixels)
             return
         try:
+            options: dict[str, Any] = {"access": "sequential", "fail_on": "warning"}
+            page = None
             if form == "PNG":
                 _check_png(file, name, max_pixels)
             elif form == "TIFF":
-                _check_tiff(file, name, max_pixels)
+                page = tiff.find_page(file, name)
+                about = page.directory
+                width, height = ((about.integers(file, tag) or (0,))[0] for tag in (exif.WIDTH, exif.HEIGHT))
+                check_size(width, height, name, max_pixels)
+                tiff.check_samples(file, about, name)
+                if what := tiff.foreign(file, about):
+                    from drrn.media import gdal  # which needs this
+
+                    with gdal.opened(path, file, page, what) as decoded:
+                        yield decoded
+                    return
+                strict = "error" if (about.integers(file, 0x103) or (1,))[0] in SOUND else "warning"
+                options |= {"page": page.number, "fail_on": strict}
             elif form == "AVIF":
                 _check_avif(file, name, max_pixels)
             # By number: libvips would take "[1]" at the end of a name for options.
             mends = find_mends(file) if form == "JPEG" else Mends([], ())
             source = _source(handle, len(file), mends) if form == "JPEG" else pyvips.Source.new_from_descriptor(handle)
-            strict = "error" if form == "TIFF" and _compression(file) in SOUND else "warning"
             with libvips.exclusive():
-                image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=strict)
-                decoded = _known(image, form, file, name, max_pixels)
+                image = getattr(pyvips.Image, LOADERS[form])(source, **options)
+                decoded = _known(image, form, file, name, max_pixels, page)
             yield decoded._replace(header=decoded.header._replace(tolerated=mends.tolerated))
         except (*FAULTS, exif.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
@@ -238,36 +247,10 @@ def check_texts(file: Block, name: str) -> None:
             raise PictureError(f"{name} has over {MOST_TEXT:,} bytes of text and profiles; a picture was expected.")
 
 
-def _check_tiff(file: mmap, name: str, max_pixels: int) -> None:
-    """Refuse samples that libvips would take for others, or for damage."""
-    first = exif.Directory.first(file)
-
-    def said(tag: int, default: int) -> tuple[int, ...]:
-        return first.integers(file, tag) or (default,)
-
-    check_size(said(exif.WIDTH, 0)[0], said(exif.HEIGHT, 0)[0], name, max_pixels)
-    bits, kinds, colour, bands = said(0x102, 1), said(0x153, 1), said(0x106, -1)[0], said(0x115, 1)[0]
-    if set(kinds) != {1}:
-        kind = {2: "signed", 3: "floating point"}.get(kinds[0], "of no known type")
-        raise PictureError(f"{name} has samples that are {kind}; unsigned integers can be read.")
-    if colour not in COLOURS:
-        kind = OTHERS.get(colour, f"of photometric interpretation {colour}")
-        raise PictureError(f"{name} is {kind}; grey, palette, RGB, YCbCr and CMYK can be read.")
-    if len(set(bits)) > 1 or bits[0] not in ((1, 2, 4, 8, 16) if COLOURS[colour] == 1 else (8, 16)):
-        raise PictureError(f"{name} has samples of {bits[0]} bit; 8, 16, and in grey 1, 2 and 4 can be read.")
-    extra = bands - COLOURS[colour]
-    if extra and (extra != 1 or colour in (PALETTE, CMYK) or said(0x152, 0) not in ((1,), (2,))):
-        raise PictureError(f"{name} has {bands} bands; colours and one alpha channel can be read.")
-
-
 def _check_avif(file: Block, name: str, max_pixels: int) -> None:
     """Refuse a size that is no number to libvips, which would say so on stderr."""
     for width, height in re.findall(rb"ispe.{4}(.{4})(.{4})", file[:MOST_BOXES], re.DOTALL):
         check_size(int.from_bytes(width), int.from_bytes(height), name, max_pixels)
-
-
-def _compression(file: mmap) -> int:
-    return (exif.Directory.first(file).integers(file, 0x103) or (1,))[0]
 
 
 def _plain(bitmap: bitmaps.Bitmap, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
@@ -288,13 +271,15 @@ def _plain(bitmap: bitmaps.Bitmap, form: Format, file: mmap, name: str, max_pixe
     return Opened(bands, header, notes, 1)
 
 
-def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
+def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int, page: tiff.Page | None) -> Opened:
     """What libvips knows of the file, if that can be read."""
+    if page and tiff.is_opaque(image, file, page.directory):
+        image = image.extract_band(0, n=3)
     check_size(image.width, image.height, name, max_pixels)
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1 and form in ("GIF", "WebP"):
         raise PictureError(f"{name} is animated; a single picture was expected.")
-    if pages > 1:
+    if pages > 1 and not page:
         raise PictureError(f"{name} has {pages} pages or frames; a single picture can be read.")
     deep = image.format == "ushort" and form in ("PNG", "TIFF", "AVIF")  # a JPEG of 12 bit fills no 16
     space = SPACES.get((image.interpretation, image.bands))
@@ -303,22 +288,31 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int) -> 
             f"{name} has {image.bands} bands of {image.interpretation}, {image.format}; "
             f"grey and RGB of 8 and 16 bit can be read."
         )
-    notes = noted(image, form, file)
-    turn = exif.orientation(file) if form == "TIFF" else exif.orientation(notes.exif) if notes.exif else 1
-    if form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
+    notes = noted(image, form, file, page and page.directory)
+    turn = exif.orientation(notes.exif) if notes.exif else 1
+    if page:
+        turn = exif.orientation(file, page.directory)
+    elif form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
         turn = 1
     notes = upright(notes, turn, (image.width, image.height), is_void=form == "AVIF")
     width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
     bands = partial(libvips.bands, image, form, name)
-    conversions = (*converted(image, form, file, alpha=image.bands == 4), *notes.extras.lost)
+    conversions = (
+        *converted(image, form, file, alpha=image.bands == 4),
+        *(tiff.converted(file, page) if page else ()),
+        *notes.extras.lost,
+    )
     if image.interpretation == "cmyk":
         inked = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
         bands, notes = partial(libvips.bands, inked, form, name), notes._replace(icc=None)
     elif form == "AVIF" and deep:
         bands = partial(_widened, image, image.get("bits-per-sample"), name)
+    elif page and tiff.is_ycbcr(file, page.directory):
+        bands = partial(tiff.rgb, file, page.directory, bands)
     bits: Literal[8, 16] = 16 if deep else 8
     multiscan = bool(image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"))
-    taken = decoding(form, image.width, image.height, image.bands, bits, file, multiscan=multiscan)
+    about: dict[str, Any] = {"multiscan": multiscan, "page": page and page.directory}
+    taken = decoding(form, image.width, image.height, image.bands, bits, file, **about)
     header = Header(form, width, height, *space, bits, conversions, held(notes), decoding=taken)
     return Opened(bands, header, notes, turn)
 
@@ -358,15 +352,6 @@ def converted(image: Any, form: Format, file: Block, *, alpha: bool) -> Iterator
             yield f"{depth} bit to 8"
         if colour in (0, 2) and any(chunk == b"tRNS" for chunk, _ in png_chunks(file)):
             yield "a transparent colour to alpha"
-    elif form == "TIFF":
-        first = exif.Directory.first(file)
-        bits = (first.integers(file, 0x102) or (1,))[0]
-        if first.integers(file, 0x106) == (PALETTE,):
-            yield palette
-        elif bits < 8:
-            yield f"{bits} bit to 8"
-        if first.integers(file, 0x152) == (1,):
-            yield "colours divided by alpha"
     elif form == "AVIF":
         bits = image.get("bits-per-sample")
         if bits > 8:

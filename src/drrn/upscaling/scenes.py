@@ -20,6 +20,7 @@ from drrn.core.resize import Float, Place, imresize_place, source_of
 from drrn.engines.engine import Planes
 from drrn.errors import PictureError, UsageError
 from drrn.media import Block, geotiff
+from drrn.media.gdal import CACHE
 from drrn.media.geotiff import Larger, Scene
 from drrn.media.naming import split
 from drrn.media.opening import Header, shown
@@ -255,7 +256,7 @@ class Windows:
         running = needed + (BYTES_PER_PIXEL + turned) * prod(outer) + 8 * read
         planes = max(running, BYTES_PER_SOURCE_PIXEL * read)
         bands = scene.bands * (itemsize * (3 * kept + read + SAMPLES) + read)
-        return planes + bands + geotiff.CACHE + 2 * scene.block
+        return planes + bands + CACHE + 2 * scene.block
 
 
 def survey(scene: Scene, sides: Sides) -> list[Range]:

@@ -15,8 +15,8 @@ SQUARE: Final = 49
 """Of the pixels of a GIF, as 0 is, which says nothing."""
 
 
-def noted(image: Any, form: Format, file: Block) -> Notes:
-    """The notes of a file, of which `image` is what libvips opened."""
+def noted(image: Any, form: Format, file: Block, page: tags.Directory | None = None) -> Notes:
+    """The notes of a file, of which `image` is what libvips opened; of a TIFF, those of a page."""
     if form == "PNG":
         return _of_png(file)
     icc, exif, packet = (
@@ -36,7 +36,7 @@ def noted(image: Any, form: Format, file: Block) -> Notes:
             extras = Extras(aspect=boxes.aspect, color_tags=boxes.color_tags, lost=notes.extras.lost + boxes.lost)
             return notes._replace(extras=extras)
         case "TIFF":
-            return _of_tiff(file, Notes(icc, tags.of_tiff(file), packet, _sensible(dpi)))
+            return of_tiff(file, page or tags.Directory.first(file), Notes(icc, xmp=packet, dpi=_sensible(dpi)))
         case _:
             return _of_jpeg(file, _with_exif(Notes(icc, xmp=packet, dpi=_sensible(dpi)), exif))
 
@@ -111,12 +111,13 @@ def _of_jpeg(file: Block, notes: Notes) -> Notes:
     return notes._replace(xmp=packet, extras=Extras(extended, aspect, segments=found.kept, lost=tuple(lost)))
 
 
-def _of_tiff(file: Block, notes: Notes) -> Notes:
-    first = tags.Directory.first(file)
-    lost = ("without the maker's note",) if tags.has_maker_note(file) else ()
+def of_tiff(file: Block, page: tags.Directory, notes: Notes) -> Notes:
+    """The notes of a page, of which profile, XMP and dpi are known."""
+    notes = notes._replace(exif=tags.of_tiff(file, page))
+    lost = ("without the maker's note",) if tags.has_maker_note(file, page) else ()
     extras = Extras(lost=lost)
-    if first.integers(file, tags.UNIT) == (tags.NO_UNIT,):
-        pair = tags.rationals(file, first)
+    if page.integers(file, tags.UNIT) == (tags.NO_UNIT,):
+        pair = tags.rationals(file, page)
         is_told = b"ImageJ=" in (notes.exif or b"")
         extras = Extras(aspect=pair if pair != (1.0, 1.0) or is_told else None, lost=lost)
         notes = notes._replace(dpi=None)

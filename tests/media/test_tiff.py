@@ -1,0 +1,259 @@
+"""TIFFs: which page is the image, raw photos, YCbCr, and what libvips has no decoder for."""
+
+import io
+import sys
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from drrn.errors import PictureError
+from drrn.media.files import changes, probe, read, unpacked
+from drrn.upscaling.jobs import plan
+from drrn.upscaling.pictures import PICTURES
+from tests.media.tiff_files import COEFFICIENTS, RATIONAL, REFERENCES, Page, page, tiff
+
+RGB = np.kron(
+    np.array([[[220, 40, 40], [40, 200, 60]], [[50, 60, 210], [128, 128, 128]]], np.uint8), np.ones((8, 8, 1), np.uint8)
+)
+GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
+BT601, BT709 = (0.299, 0.587, 0.114), (0.2126, 0.7152, 0.0722)
+
+
+def levels(path: Path) -> np.ndarray:
+    """(H, W, C) uint8 or uint16, the same in memory and on the way through strips."""
+    whole = read(path).to_array()
+    with unpacked(path, path.with_name("beside")) as (samples, header, _):
+        assert np.array_equal(samples[:], whole) and header == probe(path)
+    return whole
+
+
+def written(folder: Path, *pages: Page) -> Path:
+    path = folder / "a.tif"
+    path.write_bytes(tiff(*pages))
+    return path
+
+
+def ycbcr(weights: tuple[float, float, float] = BT601, *, studio: bool = False) -> np.ndarray:
+    red, green, blue = (RGB[..., band].astype(float) for band in range(3))
+    y = weights[0] * red + weights[1] * green + weights[2] * blue
+    cb, cr = (blue - y) / (2 - 2 * weights[2]), (red - y) / (2 - 2 * weights[0])
+    if studio:
+        y, cb, cr = y * 219 / 255 + 16, cb * 224 / 254, cr * 224 / 254
+    return np.dstack([y, cb + 128, cr + 128]).round().clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("weights", [BT601, BT709])
+@pytest.mark.parametrize("studio", [False, True])
+@pytest.mark.parametrize("packed", ["plain", "deflate", "planar"])
+def test_ycbcr_without_subsampling_has_its_colors(
+    weights: tuple[float, float, float], studio: bool, packed: str, tmp_path: Path
+) -> None:
+    samples = ycbcr(weights, studio=studio)
+    references = (16, 235, 128, 240, 128, 240) if studio else (0, 255, 128, 255, 128, 255)
+    data: bytes | list[bytes] = samples.tobytes()
+    more: dict[str, Any] = {"t530": (1, 1)}
+    compression = 1
+    if packed == "deflate":
+        data, compression = zlib.compress(samples.tobytes()), 8
+    elif packed == "planar":
+        data, more["t284"] = [samples[..., band].tobytes() for band in range(3)], (2,)
+    one = page(16, 16, data, color=6, compression=compression, **more)
+    one.tags[REFERENCES] = RATIONAL, tuple(number for value in references for number in (value, 1))
+    one.tags[COEFFICIENTS] = RATIONAL, tuple(number for weight in weights for number in (round(weight * 10000), 10000))
+    path = written(tmp_path, one)
+    found = levels(path)
+    assert found.shape == RGB.shape and np.abs(found.astype(int) - RGB).max() <= 3  # what 8 bit of YCbCr can hold
+    assert "YCbCr to RGB" in probe(path).converted
+
+
+def test_subsampled_ycbcr_gets_no_alpha(tmp_path: Path) -> None:
+    samples = ycbcr()
+    blocks = samples[..., 0].reshape(8, 2, 8, 2).transpose(0, 2, 1, 3).reshape(8, 8, 4)
+    data = np.concatenate([blocks, samples[::2, ::2, 1:]], axis=2).tobytes()
+    path = written(tmp_path, page(16, 16, data, color=6, t530=(2, 2)))
+    found = levels(path)
+    assert found.shape == RGB.shape and np.abs(found.astype(int) - RGB).max() <= 3
+
+
+def test_ycbcr_of_other_kinds_is_refused_by_name(tmp_path: Path) -> None:
+    deep = page(16, 16, (ycbcr().astype("<u2") * 257).tobytes(), color=6, bits=16, t530=(1, 1))
+    with pytest.raises(PictureError, match="is YCbCr of 16 bit"):
+        read(written(tmp_path, deep))
+    alpha = page(16, 16, np.dstack([ycbcr(), GREY]).tobytes(), color=6, bands=4, t530=(1, 1), t338=(2,))
+    with pytest.raises(PictureError, match="is YCbCr with alpha"):
+        read(written(tmp_path, alpha))
+
+
+THUMBNAIL = page(4, 4, bytes(48), t254=(1,))
+MASK = page(16, 16, bytes(32), color=4, bands=1, bits=1, t254=(4,))
+IMAGE = page(16, 16, RGB.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ((IMAGE, THUMBNAIL), "without its thumbnail"),
+        ((THUMBNAIL, IMAGE), "without its thumbnail"),
+        ((IMAGE, page(4, 4, bytes(48), t255=(2,))), "without its thumbnail"),
+        ((IMAGE, THUMBNAIL, THUMBNAIL), "without its 2 smaller copies"),
+        ((IMAGE, MASK), "without its mask"),
+        ((page(16, 16, RGB.tobytes(), within=(THUMBNAIL,)),), ""),
+        ((page(16, 16, RGB.tobytes(), t254=(1,)),), "a smaller copy, as the file calls it, taken for the image"),
+    ],
+)
+def test_the_image_among_smaller_copies_is_read(pages: tuple[Page, ...], said: str, tmp_path: Path) -> None:
+    path = written(tmp_path, *pages)
+    assert np.array_equal(levels(path), RGB)
+    assert probe(path).converted == ((said,) if said else ())
+
+
+def test_tags_are_those_of_the_page_that_is_the_image(tmp_path: Path) -> None:
+    turned = page(16, 16, RGB.tobytes(), t274=(3,))
+    assert np.array_equal(levels(written(tmp_path, THUMBNAIL, turned)), RGB[::-1, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("pages", "match"),
+    [
+        ((IMAGE, IMAGE), "has 2 pages"),
+        ((IMAGE, THUMBNAIL, IMAGE), "has 2 pages"),
+        ((THUMBNAIL, THUMBNAIL), "has 2 smaller copies of an image, and not the image itself"),
+        ((page(4, 4, bytes(48), t254=(1,), within=(IMAGE,)),), "begins with a smaller copy of an image that lies in a"),
+        ((page(4, 4, bytes(48), t254=(1,), within=(page(16, 16, bytes(256), color=32803, bands=1),)),), "raw photo"),
+        ((page(4, 4, bytes(48), within=(page(16, 16, bytes(256), color=34892, bands=1),)),), "raw photo"),
+        ((page(4, 4, bytes(48), t254=(1,), t50706=(1, 4), within=(IMAGE,)),), r"raw photo of a camera \(DNG\)"),
+        ((page(16, 16, bytes(512), color=32803, bands=1, bits=16),), "raw photo"),
+        ((THUMBNAIL, page(16, 16, bytes(512), color=32803, bands=1, bits=16)), "raw photo"),
+    ],
+)
+def test_raw_photos_and_lost_images_are_refused_by_name(pages: tuple[Page, ...], match: str, tmp_path: Path) -> None:
+    path = written(tmp_path, *pages)
+    with pytest.raises(PictureError, match=match):
+        plan(path, tmp_path / "b.tif", 2, None, many=False)
+
+
+def test_canons_raw_photos_are_refused_by_name(tmp_path: Path) -> None:
+    content = bytearray(tiff(IMAGE))
+    content[8:12] = b"CR\2\0"
+    (tmp_path / "a.cr2").write_bytes(content)
+    with pytest.raises(PictureError, match=r"a raw photo of a camera \(CR2\)"):
+        read(tmp_path / "a.cr2")
+
+
+def test_a_fourth_band_of_rgb_that_nothing_is_said_of_is_alpha(tmp_path: Path) -> None:
+    path = written(tmp_path, page(16, 16, np.dstack([RGB, GREY]).tobytes(), bands=4))
+    assert np.array_equal(levels(path), np.dstack([RGB, GREY]))
+    job = plan(path, tmp_path / "b.tif", 2, None, many=False)
+    assert job.kind is PICTURES and "a fourth band of no stated kind to alpha" in changes(job.header, job.target)
+
+
+def test_half_floats_become_single_ones_and_that_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    tifffile.imwrite(tmp_path / "a.tif", (RGB / 255).astype(np.float16), photometric="rgb")
+    job = plan(tmp_path / "a.tif", tmp_path / "b.tif", 2, None, many=False)
+    assert "float16 to float32" in job.kind.changes(job)
+
+
+FOREIGN: dict[str, tuple[dict[str, Any], str]] = {  # how rasterio writes it, and what it is called
+    "zstd": ({"compress": "ZSTD"}, "compressed by ZSTD"),
+    "lzma": ({"compress": "LZMA"}, "compressed by LZMA"),
+    "lerc": ({"compress": "LERC"}, "compressed by LERC"),
+    "planar tiles": ({"interleave": "band", "tiled": True, "blockxsize": 16, "blockysize": 16}, "in tiles of single"),
+}
+SAMPLES: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+    "RGB": (RGB, {"photometric": "RGB"}),
+    "RGB of 16 bit": (RGB.astype(np.uint16) * 251, {"photometric": "RGB"}),
+    "RGBA": (np.dstack([RGB, GREY]), {"photometric": "RGB", "alpha": "NON-PREMULTIPLIED"}),
+    "grey": (GREY[..., None], {}),
+    "grey, white is 0": (GREY[..., None], {"photometric": "MINISWHITE"}),
+    "palette": (GREY[..., None] % 7, {"photometric": "PALETTE"}),
+    "4 bit": (GREY[..., None] % 16, {"nbits": 4}),
+}
+TABLE = {index: (index * 30, 255 - index * 20, index, 255) for index in range(256)} | {
+    index: (0, 0, 0, 255) for index in range(7, 256)
+}
+
+
+def foreign(path: Path, kind: str, samples: str) -> np.ndarray:
+    """Write it, and return what is seen in it."""
+    rasterio = pytest.importorskip("rasterio")
+    (how, _), (array, more) = FOREIGN[kind], SAMPLES[samples]
+    size = {"width": 64, "height": 48, "count": array.shape[2], "dtype": array.dtype.name}
+    array = np.tile(array, (3, 4, 1))
+    with warnings.catch_warnings(action="ignore"), rasterio.open(path, "w", "GTiff", **size, **how, **more) as file:
+        file.write(np.moveaxis(array, 2, 0))
+        if samples == "palette":
+            file.write_colormap(1, TABLE)
+    match samples:
+        case "palette":
+            return np.array([TABLE[index][:3] for index in range(7)], np.uint8)[array[..., 0]]
+        case "4 bit":
+            return array * np.uint8(17)
+        case "grey, white is 0":
+            return 255 - array
+    return array
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("samples", SAMPLES)
+def test_what_libvips_cannot_decode_is_read_by_rasterio(kind: str, samples: str, tmp_path: Path) -> None:
+    if (kind, samples) == ("lerc", "4 bit"):
+        pytest.skip("LERC has no samples of 4 bit")
+    path = tmp_path / "a.tif"
+    truth = foreign(path, kind, samples)
+    if kind != "lerc" and "white" not in samples:  # with these GDAL writes metadata, which make a raster of them
+        assert plan(path, None, 2, None, many=False).kind is PICTURES
+    assert np.array_equal(levels(path), truth)
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_without_rasterio_it_is_called_what_it_is(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.tif"
+    foreign(path, kind, "RGB")
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(PictureError, match=FOREIGN[kind][1] + r".*: rasterio can read it\. Install it: pip install"):
+        read(path)
+
+
+def test_damage_in_what_rasterio_reads_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    foreign(path, "zstd", "RGB")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\x28\xb5\x2f\xfd")
+    content[at : at + 40] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match="is a TIFF compressed by ZSTD that is damaged or cut short"):
+        read(path)
+
+
+def test_old_style_jpeg_is_read_or_named(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, "JPEG", quality=95, subsampling=0)
+    whole = file.getvalue()
+    one = page(16, 16, whole, color=6, compression=6, t512=(1,), t530=(1, 1))
+    one.tags[513], one.tags[514] = (4, (8,)), (4, (len(whole),))  # the strip is the first thing in the file
+    path = written(tmp_path, one)
+    try:
+        assert np.abs(levels(path).astype(int) - RGB)[2:6, 2:6].max() <= 6
+    except PictureError as error:
+        assert "is a TIFF compressed by old-style JPEG" in str(error) and "damaged" not in str(error)
+
+
+def test_a_method_that_nobody_knows_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    with pytest.raises(PictureError, match=r"compressed by method 34999, which can't be read"):
+        read(written(tmp_path, page(16, 16, RGB.tobytes(), compression=34999)))
+
+
+def test_a_raster_that_begins_with_a_smaller_copy_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    floats = RGB.astype("<f4").tobytes()
+    small = page(16, 16, floats, bits=32, t254=(1,), t339=(3, 3, 3))
+    with pytest.raises(PictureError, match="begins with a smaller copy of its raster"):
+        plan(written(tmp_path, small, page(16, 16, floats, bits=32, t339=(3, 3, 3))), None, 2, None, many=False)
