@@ -1,6 +1,7 @@
 """The torch engine computes one network, however it is told to."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -54,7 +55,12 @@ def test_16_bits_do_not_round_ilr() -> None:
 
 
 @COMPILING
-def test_a_compiled_network_computes_the_same_at_every_size() -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.full)])
+def test_a_compiled_network_computes_the_same_at_every_size(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch's own compiler, and traced as for it: that takes no C++ compiler, and less time."""
+    import torch
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     weights = small_weights(units=1, width=4)
     plain, compiled = (TorchEngine(weights, device="cpu", compiled=on) for on in (False, True))
     for ilr in (ILR, ILR[:, :17, :9]):

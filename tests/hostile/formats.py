@@ -32,7 +32,7 @@ class Format(NamedTuple):
     """Makes its checksums right, so that what lies behind them is reached."""
     is_text: bool = False
     """Whether numbers stand in it in digits."""
-    quick: int = 300
+    quick: int = 100
     """Inputs of the quick tests, fewer where each takes long."""
     published: str = ""
     """Which of the published files are seeds too, as a pattern in the folder of formats."""
@@ -84,11 +84,11 @@ FORMATS: Final[dict[str, Format]] = {
     "DICOM": Format(seeds.dicom, ".dcm", layout.dicom, published="*/*.dcm"),
     "weights": Format(seeds.weights, ".safetensors", layout.begins, use_weights, with_digest, is_text=True),
     "config": Format(seeds.config, ".json", attempt=start_training, is_text=True),
-    "GIF animation": Format(sequences.gif, ".gif", layout.gif, published="*/*.gif", quick=100),
-    "APNG": Format(sequences.apng, ".png", layout.png, mend=with_checksums, quick=100),
-    "WebP animation": Format(sequences.webp, ".webp", layout.riff, quick=100),
-    "GeoTIFF": Format(sequences.geotiff, ".tif", layout.tiff, published="geo/*.tif", quick=100),
-    "MP4": Format(partial(sequences.film, ".mp4"), ".mp4", layout.boxes, quick=100),
-    "Matroska": Format(partial(sequences.film, ".mkv"), ".mkv", layout.anywhere, quick=100),
-    "AVI": Format(partial(sequences.film, ".avi"), ".avi", layout.riff, quick=100),
+    "GIF animation": Format(sequences.gif, ".gif", layout.gif, published="*/*.gif", quick=50),
+    "APNG": Format(sequences.apng, ".png", layout.png, mend=with_checksums, quick=50),
+    "WebP animation": Format(sequences.webp, ".webp", layout.riff, quick=50),
+    "GeoTIFF": Format(sequences.geotiff, ".tif", layout.tiff, published="geo/*.tif", quick=50),
+    "MP4": Format(partial(sequences.film, ".mp4"), ".mp4", layout.boxes, quick=50),
+    "Matroska": Format(partial(sequences.film, ".mkv"), ".mkv", layout.anywhere, quick=50),
+    "AVI": Format(partial(sequences.film, ".avi"), ".avi", layout.riff, quick=50),
 }

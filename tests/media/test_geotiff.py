@@ -27,9 +27,10 @@ from drrn.media import geotiff
 from drrn.media.files import write
 from drrn.media.geotiff import is_scene, probe
 from drrn.media.picture import Picture
-from drrn.weights import DEFAULT
+from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
 from tests.scene_files import NORTH_UP, enlarged, put, smooth, upscaler
+from tests.small_weights import small_weights
 
 DOCUMENT = ROOT / "docs/geotiff.md"
 MOST = 10**8
@@ -159,9 +160,11 @@ def test_overviews_are_made_where_there_were_some(tmp_path: Path) -> None:
 def test_tiles_and_overviews_are_those_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def upscale(*args: str) -> object:
         with pytest.raises(SystemExit) as end:
-            cli.main(["upscale", str(source), "--overwrite", *args])
+            cli.main(["upscale", str(source), "--overwrite", "-m", str(model), *args])
         return end.value.code or 0
 
+    model = tmp_path / "tiny.safetensors"
+    store.save(small_weights(), model)
     source = put(tmp_path / "a.tif", smooth(300, 280, dtype=np.uint8))
     plain = tmp_path / "a_x2.tif"
     assert upscale("--block", "512", "--overviews", "make") == 0

@@ -39,7 +39,10 @@ def exclusive() -> Iterator[None]:
         pyvips.cache_set_max(0)  # or libvips keeps what it computed, and the files of it open
         _silence()
         pyvips.vips_lib.vips_error_clear()
-        yield
+        try:
+            yield
+        finally:
+            pyvips.vips_lib.vips_error_clear()  # or pyvips would decode what is left, text or not, in its next lookup
 
 
 def claim_workers(name: str, what: str) -> None:
