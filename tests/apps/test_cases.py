@@ -56,6 +56,16 @@ def without_stereo(result: Path, line: Line) -> None:
         assert [stream.type for stream in film.streams] == ["video", "data"]
 
 
+def webp(kind: str) -> Check:
+    """The result is a WebP with pixels of that kind of chunk."""
+
+    def check(result: Path, line: Line) -> None:
+        becomes("lossy_x2.webp", (128, 96))(result, line)
+        assert kind.encode() in result.read_bytes()[12:60]
+
+    return check
+
+
 def slices(name: str, *converted: str) -> Check:
     """The result has the values of the ramp in the DICOM cases."""
 
@@ -136,6 +146,9 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     ("photo.jfif", [], becomes("photo_x2.jpg", (128, 96))),
     ("scan.pbm", [], bilevel_scan),
     ("base.ts", [], "is an MPEG transport stream (.ts), which drrn can't read. Copy it into Matroska"),
+    ("lossy.webp", [], webp("VP8 ")),
+    ("lossy.webp", ["--lossless"], webp("VP8L")),
+    ("photo.jfif", ["--quality", "85"], becomes("photo_x2.jpg", (128, 96))),
     ("padded.dcm", [], slices("padded_x2.dcm", "without 128 bytes behind the pixels")),
     ("big_endian.dcm", [], slices("big_endian_x2.dcm")),
     ("alpha.webm", [], "has transparency, which enlarged films can't keep. Convert it to an animated PNG"),

@@ -160,6 +160,11 @@ Animations, of more than one frame, go from any to any:
   detail of what moves may flicker a little. What a GIF or WebP leaves behind is transparent, as browsers have it. A GIF
   has 256 colours a frame, so a still one becomes a PNG, where nothing is lost. The bits of a GIF have no checksum: what
   is damaged there may go unseen.
+* A lossy file stays lossy, in its own format. A JPEG from a JPEG takes its quality, as its tables tell it, but at least
+  80 and at most 95, and stays 4:2:0 if it was; the new loss is then some 0.15 dB of PSNR at most, on average over Set5
+  and Set14. A WebP from a lossy WebP has quality 90, also when animated. All else is as good as the format can be: JPEG
+  of quality 95 and 4:4:4, and lossless WebP. `--quality 85` decides for JPEG and WebP, `--lossless` for WebP; in
+  Python, `write(image, path, loss=Loss(85, subsampled=True))`, with `Loss` from `drrn.media.quality`.
 * A file is taken for what it is, whatever its name, and the result has a suffix that fits: `photo.jfif` becomes
   `photo_x2.jpg`, `scan.pbm` becomes `scan_x2.pgm`, and a JPEG called `v1.2 final` becomes `v1.2 final_x2.jpg`.
 * In folders, files are images by their content or by a known suffix. What systems put there is skipped: `._*`,

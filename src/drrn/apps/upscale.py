@@ -32,6 +32,8 @@ def upscale(
     model: Annotated[str, arg(aliases=["-m"])] = DEFAULT,
     budget: str | None = None,
     units: int | None = None,
+    quality: int | None = None,
+    lossless: bool = False,
     codec: CodecName | None = None,
     crf: int | None = None,
     drop_track: Annotated[tuple[int, ...], UseAppendAction] = (),
@@ -74,6 +76,9 @@ def upscale(
             that is expected to be done within the --budget, and the fastest where none is.
         budget: How long each picture may take with auto: 90, 30s, 2m or 1.5h. 30s where none is given.
         units: Residual units to run, for models trained with several: fewer are faster.
+        quality: Of JPEG and WebP, 1 to 100. Where nothing is said, a JPEG from a JPEG has the source's, from 80 to 95,
+            with its chroma subsampling; any other JPEG 95, a lossy WebP 90.
+        lossless: Write WebP without loss, also from a lossy one, and refuse JPEG. PNG, TIFF and the like always are.
         codec: Of films: h264, where nothing is said and the file is no .webm; hevc; av1; ffv1, which loses nothing.
         crf: Of films: how much is lost, 0 least; 17 of h264, 18 of hevc and 20 of av1 where nothing is said.
         drop_track: Of films: the number of a sound, subtitle or data track to leave out; repeat it for several.
@@ -135,6 +140,8 @@ def upscale(
         raise UsageError("A map is written beside the picture, and stdout has no place for it. Give --output a file.")
     if watch and (estimate or not folders):
         raise UsageError("--watch waits for what arrives in a folder. Name one, and leave out --estimate.")
+    if quality is not None and (lossless or not 1 <= quality <= 100):
+        raise UsageError(f"--quality is from 1 to 100, and goes without --lossless, got {quality}.")
     if jobs < 1:
         raise UsageError(f"At least 1 picture must be enlarged at a time, got --jobs {jobs}.")
     if budget is not None and model != AUTO:
@@ -155,7 +162,15 @@ def upscale(
     wanted = parse_size(size) if size is not None else None
     asked = Asked(disagreement, check or check_map, check_map)
     options = Options(
-        asked, budget=seconds, codec=codec, crf=crf, drop_track=drop_track, block=block, overviews=overviews
+        asked,
+        budget=seconds,
+        quality=quality,
+        lossless=lossless,
+        codec=codec,
+        crf=crf,
+        drop_track=drop_track,
+        block=block,
+        overviews=overviews,
     )
     one = partial(plan, scale=scale, size=wanted, many=many, max_pixels=max_pixels, strict=strict, options=options)
     models = [load(each) for each in (packaged() if model == AUTO else [model])]

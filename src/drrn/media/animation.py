@@ -25,6 +25,7 @@ from drrn.media.libvips import FAULTS, reason
 from drrn.media.notes import Block, Format, Notes, fitted, held, left_behind, resized
 from drrn.media.notes import upright as upright_notes
 from drrn.media.opening import Header, check_texts, converted, mapped, shown
+from drrn.media.quality import Loss, loss_of, webp_options
 
 ANIMATED: Final[dict[Format, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
 """The suffixes that can be written."""
@@ -99,12 +100,13 @@ def write(
     like: Animation,
     size: tuple[int, int],
     *,
+    loss: Loss | None = None,
     overwrite: bool = False,
     made: Callable[[Path], None] = lambda temporary: None,
 ) -> None:
     """Write the frames as they come, in the format of the suffix: whole, or not at all.
 
-    PNG and WebP are lossless, a GIF has 256 colours a frame.
+    PNG and, without `loss`, WebP are lossless; a GIF has 256 colours a frame.
 
     Args:
         frames: as many as `like` has, with its bits, channels and alpha.
@@ -119,7 +121,7 @@ def write(
     header, (width, height) = like.header, size
     form = writable(path, width, height, icc=like.notes.icc, overwrite=overwrite)
     notes = fitted(resized(like.notes, (header.width, header.height), size), width, height, form)
-    encode, alpha = partial(_encoded, form=form, name=shown(path)), header.alpha and not like.opaque
+    encode, alpha = partial(_encoded, form=form, name=shown(path), loss=loss), header.alpha and not like.opaque
     if form != "PNG":
         frames = (_of_eight_bit(frame if alpha == header.alpha else frame[..., :-1]) for frame in frames)
     pieces: Iterator[bytes]
@@ -128,7 +130,8 @@ def write(
             pieces = gif.pieces(frames, encode, header.seconds, header.plays, size, alpha=alpha)
         case "WebP":
             back = like.background
-            pieces = webp.pieces(frames, encode, header.seconds, header.plays, size, notes, back, alpha=alpha)
+            how = {"alpha": alpha, "lossy": loss is not None}
+            pieces = webp.pieces(frames, encode, header.seconds, header.plays, size, notes, back, **how)
         case _:
             pieces = apng.pieces(frames, encode, header.seconds, header.plays, notes)
     with atomic(path, overwrite=overwrite) as temporary:
@@ -235,6 +238,7 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[Reel, Header, int]:
         frames,
         tuple(frame.seconds for frame in reel.frames),
         reel.plays,
+        loss=loss_of(form, file),
     )
     return reel, header, turn
 
@@ -277,7 +281,7 @@ def _of_eight_bit(samples: Samples) -> Samples:
     return samples[..., grey] if grey else samples
 
 
-def _encoded(samples: Samples, form: Format, name: str) -> bytes:
+def _encoded(samples: Samples, form: Format, name: str, loss: Loss | None) -> bytes:
     """A file of one frame."""
     libvips.claim_workers(name, "written")
     height, width, bands = samples.shape
@@ -291,7 +295,7 @@ def _encoded(samples: Samples, form: Format, name: str) -> bytes:
         case "GIF":
             save = partial(image.gifsave_buffer, keep="none")
         case "WebP":
-            save = partial(image.webpsave_buffer, keep="none", lossless=True, exact=True, effort=2)
+            save = partial(image.webpsave_buffer, keep="none", effort=4 if loss else 2, **webp_options(loss))
         case _:
             save = partial(image.pngsave_buffer, keep="none", filter="all")
     return bytes(_aside(save, image))

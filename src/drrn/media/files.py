@@ -28,6 +28,7 @@ from drrn.media.notes import Format, Notes, left_behind
 from drrn.media.opening import Header, opened, shown
 from drrn.media.packing import packed
 from drrn.media.picture import Picture
+from drrn.media.quality import Loss
 from drrn.media.rows import Rows, Scratch, trim
 
 MAX_PIXELS = 100_000_000
@@ -96,16 +97,18 @@ def write(
     picture: Picture,
     path: Path,
     *,
+    loss: Loss | None = None,
     overwrite: bool = False,
     made: Callable[[Path], None] = lambda temporary: None,
 ) -> None:
     """Write the picture in the format of the suffix: whole, or not at all.
 
-    All but JPEG are lossless; that is of quality 95, its chroma not subsampled. What a format doesn't hold is
+    Nothing is lost but in a JPEG, which is of quality 95, its chroma not subsampled. What a format doesn't hold is
     converted or left behind, as `changes` says. ICC, EXIF, XMP, dpi and extras go with it; the orientation of
     EXIF is 1, the size in EXIF and XMP is the picture's, and a thumbnail is dropped.
 
     Args:
+        loss: how much of a JPEG or WebP may be lost instead, as `Loss(quality=80, subsampled=True)`.
         made: called with the file, when all is in it and before it becomes `path`.
 
     Raises:
@@ -115,7 +118,7 @@ def write(
     if not all(np.isfinite(plane).all() for plane in (picture.pixels, picture.alpha) if plane is not None):
         raise PictureError(f"{shown(path)} is not written: some pixels are NaN or infinite.")
     rows = (replace(picture, bits=8) if wanted_format(path) in EIGHT_BIT else picture).to_array()
-    store(rows, path, picture.notes, overwrite=overwrite, made=made)
+    store(rows, path, picture.notes, loss=loss, overwrite=overwrite, made=made)
 
 
 def store(
@@ -123,6 +126,7 @@ def store(
     path: Path,
     notes: Notes,
     *,
+    loss: Loss | None = None,
     overwrite: bool = False,
     made: Callable[[Path], None] = lambda temporary: None,
     check: Callable[[], None] = lambda: None,
@@ -148,7 +152,7 @@ def store(
     pam = path.suffix.lower() == ".pam"
     with atomic(path, overwrite=overwrite) as temporary:
         with temporary.open("xb") as file:
-            for piece in packed(rows, form, notes, path, pam=pam, check=check):
+            for piece in packed(rows, form, notes, path, loss=loss, pam=pam, check=check):
                 file.write(piece)
         made(temporary)
 

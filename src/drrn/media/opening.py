@@ -27,6 +27,7 @@ from drrn.media.memory import decoding
 from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
 from drrn.media.metadata.reading import noted
 from drrn.media.notes import Block, Format, Notes, held, upright
+from drrn.media.quality import Loss, loss_of
 from drrn.media.rows import BAND, let_go
 from drrn.media.signatures import HEAD, describe
 
@@ -87,6 +88,8 @@ class Header(NamedTuple):
     """Bytes that its decoder takes, for the picture's rows are not all there at once; on the safe side."""
     tolerated: tuple[str, ...] = ()
     """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
+    loss: Loss | None = None
+    """What its format has lost; None where that is nothing, or unknown."""
     film: "Film | None" = None
     """The rest, where it is one."""
 
@@ -146,7 +149,8 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
             with libvips.exclusive():
                 image = getattr(pyvips.Image, LOADERS[form])(source, **options)
                 decoded = _known(image, form, file, name, max_pixels, page)
-            yield decoded._replace(header=decoded.header._replace(tolerated=mends.tolerated))
+            loss = loss_of(form, file)
+            yield decoded._replace(header=decoded.header._replace(tolerated=mends.tolerated, loss=loss))
         except (*FAULTS, exif.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
             raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error

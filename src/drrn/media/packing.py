@@ -19,6 +19,7 @@ from drrn.media.memory import OPTIMISED
 from drrn.media.metadata.embedding import Piece, joined
 from drrn.media.notes import Format, Notes
 from drrn.media.opening import shown
+from drrn.media.quality import BEST_JPEG, Loss, webp_options
 from drrn.media.rows import Rows, Scratch, unnamed
 
 LOOK_SECONDS: Final = 0.1
@@ -26,12 +27,20 @@ LOOK_SECONDS: Final = 0.1
 
 
 def packed(
-    rows: Rows, form: Format, notes: Notes, path: Path, *, pam: bool = False, check: Callable[[], None] = lambda: None
+    rows: Rows,
+    form: Format,
+    notes: Notes,
+    path: Path,
+    *,
+    loss: Loss | None = None,
+    pam: bool = False,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Piece]:
     """The file that will be `path`, piece by piece. But for WebP, it takes no more memory than some rows.
 
     Args:
         rows: 8 bit where the format has no more.
+        loss: of JPEG and WebP; as little as the format can where none is given.
         pam: take no simpler kind of PNM.
         check: called again and again; what it raises ends the work.
 
@@ -48,7 +57,7 @@ def packed(
         case _:
             with unnamed(path) as file:
                 libvips.claim_workers(shown(path), "written")
-                _encode(rows.image() if isinstance(rows, Scratch) else _image(rows), form, file, path, check)
+                _encode(rows.image() if isinstance(rows, Scratch) else _image(rows), form, file, path, check, loss)
                 with mmap(file.fileno(), 0, access=ACCESS_READ) as encoded:
                     yield from _checked(joined(encoded, form, notes, width, height, alpha=bands % 2 == 0), check)
 
@@ -65,7 +74,7 @@ def _image(rows: Rows) -> Any:
     return pyvips.Image.new_from_memory(array, width, height, bands, "ushort" if array.dtype == np.uint16 else "uchar")
 
 
-def _encode(image: Any, form: Format, file: FileIO, path: Path, check: Callable[[], None]) -> None:
+def _encode(image: Any, form: Format, file: FileIO, path: Path, check: Callable[[], None], loss: Loss | None) -> None:
     """The pixels alone into `file`, as a file of this format."""
     grey, colour = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
     image = image.copy(interpretation=grey if image.bands < 3 else colour)
@@ -75,9 +84,11 @@ def _encode(image: Any, form: Format, file: FileIO, path: Path, check: Callable[
             options = {}
         case "JPEG":
             optimised = image.width * image.height <= OPTIMISED
-            options = {"Q": 95, "subsample_mode": "off", "optimize_coding": optimised}
-        case "WebP":  # exact: colours stay where nothing is seen of them
-            options = {"lossless": True, "exact": True}
+            kept = loss or BEST_JPEG
+            chroma = "on" if kept.subsampled else "off"
+            options = {"Q": kept.quality, "subsample_mode": chroma, "optimize_coding": optimised}
+        case "WebP":
+            options = webp_options(loss)
         case "TIFF":
             options = {"compression": "deflate", "predictor": "horizontal"}
         case _:

@@ -34,7 +34,7 @@ SIGNATURES: Final[tuple[tuple[bytes, str, str], ...]] = (
     (rb"....ftypcrx ", "a Canon raw image (.cr3)", RAW),
     (rb"....ftyp.{4,60}(?:hei[cxms]|hev[cmsx]|mif1|msf1)", "a HEIC image", "Convert it: heif-convert FILE FILE.png"),
     (rb"FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\x00|FOVb|\x00MRM", "a camera raw image", RAW),
-    (rb"[\x89\x09]PNG", "a PNG damaged in transfer (its line ends were changed)", "Get it again, in binary mode"),
+    (rb"[\x89\x09]PNG(?!\r\n\x1a\n)", "a PNG damaged in transfer (line ends changed)", "Get it again, in binary mode"),
     (rb"II\xbc", "a JPEG XR image", TO_PNG),
     (rb"8BPS", "a Photoshop file (.psd)", "Export it as PNG or TIFF first"),
     (rb"gimp xcf", "a GIMP file (.xcf)", "Export it as PNG or TIFF first"),

@@ -24,6 +24,9 @@ ALPHA, MOVES = 0x10, 0x02
 CLEARS, REPLACES = 0x01, 0x02
 """Flags of a frame."""
 
+IMAGE: Final = (b"ALPH", b"VP8 ", b"VP8L")
+"""Chunks that are the pixels of a frame."""
+
 Chunk = tuple[bytes, int, int]
 """Its name, and from where to where its body lies."""
 
@@ -32,7 +35,7 @@ def is_animated(file: Block) -> bool:
     """Whether there is more than one frame, as far as the file can be read."""
     if file[12:16] != b"VP8X" or not _number(file, 20, 1) & MOVES:
         return False
-    frames = (chunk for chunk in _chunks(file, 12, len(file)) if chunk[0] == b"ANMF")
+    frames = (chunk for chunk in chunks(file, 12, len(file)) if chunk[0] == b"ANMF")
     try:
         return next(frames, None) is not None and next(frames, None) is not None
     except ValueError:
@@ -44,7 +47,7 @@ def parse(file: Block, name: str) -> Reel:
     reel = Reel("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
     kept: dict[bytes, bytes] = {}
     try:
-        for chunk, at, end in _chunks(file, 12, 8 + _number(file, 4, 4)):
+        for chunk, at, end in chunks(file, 12, 8 + _number(file, 4, 4)):
             if chunk == b"ANMF":
                 reel.add(_frame(file, at, end))
             elif chunk == b"ANIM":
@@ -67,18 +70,25 @@ def pieces(
     background: bytes,
     *,
     alpha: bool,
+    lossy: bool = False,
 ) -> Iterator[bytes]:
-    """The file, piece by piece; `end` ends it."""
+    """The file, piece by piece; `end` ends it.
+
+    Args:
+        lossy: whether `encode` is; pixels that stay are repeated then, for holes would have spoiled edges.
+    """
     before, after = webp_ends(notes, *size, flags=MOVES | ALPHA)
     yield b"RIFF\0\0\0\0WEBP" + before
     yield webp_chunk(b"ANIM", background + struct.pack("<H", min(plays, MOST_PLAYS)))
-    parts = patches(frames, step=2, holes=not alpha)
+    parts = patches(frames, step=2, holes=not alpha and not lossy)
     for (left, top, samples), shown in zip(parts, ticks(seconds, RATE, LONGEST), strict=True):
         still = encode(samples)
-        image = next(still[at:end] for chunk, at, end in _chunks(still, 12, len(still)) if chunk == b"VP8L")
+        image = b"".join(
+            webp_chunk(chunk, still[at:end]) for chunk, at, end in chunks(still, 12, len(still)) if chunk in IMAGE
+        )
         numbers = (left // 2, top // 2, samples.shape[1] - 1, samples.shape[0] - 1, shown)
         head = b"".join(number.to_bytes(3, "little") for number in numbers)
-        yield webp_chunk(b"ANMF", head + bytes([REPLACES if alpha else 0]) + webp_chunk(b"VP8L", image))
+        yield webp_chunk(b"ANMF", head + bytes([REPLACES if alpha else 0]) + image)
     yield after
 
 
@@ -99,7 +109,7 @@ def rounded(seconds: Sequence[Fraction]) -> str:
 def _frame(file: Block, at: int, end: int) -> Frame:
     """Raises ValueError: it is damaged."""
     left, top, width, height, shown = (_number(file, at + 3 * index, 3) for index in range(5))
-    parts = {chunk: (chunk, begin, stop) for chunk, begin, stop in _chunks(file, at + 16, end)}
+    parts = {chunk: (chunk, begin, stop) for chunk, begin, stop in chunks(file, at + 16, end)}
     image = parts.get(b"VP8L") or parts.get(b"VP8 ")
     if end - at < 16 or image is None:
         raise ValueError("a frame without pixels")
@@ -112,7 +122,7 @@ def _frame(file: Block, at: int, end: int) -> Frame:
     return Frame(2 * left, 2 * top, width + 1, height + 1, seconds, alpha, over, after, still)
 
 
-def _chunks(file: Block, at: int, end: int) -> Iterator[Chunk]:
+def chunks(file: Block, at: int, end: int) -> Iterator[Chunk]:
     """Raises ValueError: one goes on behind the end."""
     if end > len(file):
         raise ValueError("it ends too early")

@@ -25,6 +25,7 @@ from drrn.media.animation import (
 from drrn.media.frames import Samples
 from drrn.media.memory import encoding
 from drrn.media.naming import split
+from drrn.media.notes import Format
 from drrn.media.opening import Header, shown
 from drrn.media.picture import Picture
 from drrn.upscaling.consistency import Found
@@ -90,6 +91,7 @@ class Animations:
             job.target,
             animation,
             (job.width, job.height),
+            loss=job.loss(_form(job)),
             overwrite=job.overwrite,
             made=partial(made, job.target),
         )
@@ -132,11 +134,16 @@ def _held(job: "Job", upscaler: Upscaler) -> int:
         file = job.source.stat().st_size
     except OSError as error:
         raise PictureError(f"{shown(job.source)} can't be read: {error.strerror or error}.") from error
-    bands, form = job.header.channels + job.header.alpha, format_of(job.target)
-    assert form, "found to be writable before"
+    bands, form = job.header.channels + job.header.alpha, _form(job)
     encoder = encoding(form, job.width, job.height, bands, job.header.bits)
     canvas = job.header.width * job.header.height * (job.header.channels + 1) * job.header.bits // 8
     return file + encoder + 3 * canvas + AT_ONCE * _result(job) + _kept(job, upscaler)
+
+
+def _form(job: "Job") -> Format:
+    form = format_of(job.target)
+    assert form, "found to be writable before"
+    return form
 
 
 def _kept(job: "Job", upscaler: Upscaler) -> int:

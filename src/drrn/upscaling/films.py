@@ -82,6 +82,8 @@ class Films:
         return stem, suffix if suffix.lower() in CONTAINERS else ".mkv"
 
     def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
+        if job.options.lossless and _target(job).codec != "ffv1":
+            raise PictureError(f"{shown(path)} can't be written: without loss a film needs --codec ffv1, in a .mkv.")
         muxing.writable(path, job.source, _result(job), _target(job))
         if not overwrite and os.path.lexists(path):
             raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 from time import perf_counter
-from typing import Protocol
+from typing import Final, Protocol
 
 from drrn.atomic import TEMPORARY
 from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media.files import MAX_PIXELS
+from drrn.media.files import MAX_PIXELS, SUFFIXES
 from drrn.media.opening import shown
 from drrn.upscaling.choosing import Choice, choose
 from drrn.upscaling.consistency import Asked, Found
@@ -22,6 +22,7 @@ from drrn.upscaling.kinds import Job, Options, kind_of
 from drrn.upscaling.manifest import Manifest, Seen, mark
 from drrn.upscaling.upscaler import Size, Upscaler, target_size
 
+LOSSY: Final = (*SUFFIXES["JPEG"], *SUFFIXES["WebP"])
 LONGEST_NAME = 255
 """Bytes of a file's name, on all common file systems."""
 WAIT_SECONDS = 0.5
@@ -105,6 +106,8 @@ def plan(
         how = f"{width}x{height}" if size is not None else f"x{scale or 2:g}"
         stem, suffix = kind.name(source, header)
         target = (output or source.parent) / _name(stem, f"_{how}{suffix}", options.asked)
+    if options.quality is not None and not many and target.suffix.lower() not in LOSSY:
+        raise UsageError(f"--quality is for JPEG and WebP, and {shown(target)} will be neither. Leave it out.")
     job = Job(kind, source, target, header, width, height, overwrite, options, wanted)
     for path in job.files:
         with suppress(OSError):  # most are not there

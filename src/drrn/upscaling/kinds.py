@@ -13,7 +13,9 @@ from typing import Final, Protocol
 from drrn import __version__
 from drrn.media import Block, CodecName, Overviews
 from drrn.media.derivation import Derived
+from drrn.media.notes import Format
 from drrn.media.opening import Header
+from drrn.media.quality import Loss, choose
 from drrn.upscaling.animations import ANIMATIONS
 from drrn.upscaling.consistency import Asked, Found
 from drrn.upscaling.films import FILMS
@@ -33,6 +35,10 @@ class Options:
     asked: Asked = Asked()
     budget: float | None = None
     """Seconds for each file, where there are several models to choose from."""
+    quality: int | None = None
+    """Of JPEG and WebP, 1 to 100; by the source where none is given, see `drrn.media.quality`."""
+    lossless: bool = False
+    """Whether nothing may be lost in encoding."""
     codec: CodecName | None = None
     """Of films; H.264, and in WebM AV1, where none is named."""
     crf: int | None = None
@@ -71,6 +77,11 @@ class Job:
     def scales(self) -> tuple[float, float]:
         """How many times as wide and as high it becomes."""
         return self.width / self.header.width, self.height / self.header.height
+
+    def loss(self, form: Format) -> Loss | None:
+        """How much of the target may be lost, in this format. Raises UsageError: that can't be as little as asked."""
+        quality, lossless = self.options.quality, self.options.lossless
+        return choose(form, self.header.format, self.header.loss, quality=quality, lossless=lossless)
 
     def recipe(self, upscaler: Upscaler) -> str:
         """All that decides the result beside the source."""

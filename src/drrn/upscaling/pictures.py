@@ -9,6 +9,7 @@ from drrn.media.files import changes, probe, read, wanted_format, writable, writ
 from drrn.media.naming import image_suffix, is_image, split
 from drrn.media.opening import Header
 from drrn.media.picture import Picture
+from drrn.media.quality import Loss
 from drrn.upscaling import strips
 from drrn.upscaling.consistency import Asked, Found, enlarge
 from drrn.upscaling.upscaler import Estimate, Upscaler
@@ -40,6 +41,8 @@ class Pictures:
 
     def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
         channels = job.header.channels if path == job.target else None
+        if path == job.target:
+            job.loss(wanted_format(path))
         writable(path, job.width, job.height, alpha=job.header.alpha, channels=channels, overwrite=overwrite)
 
     def changes(self, job: "Job") -> tuple[str, ...]:
@@ -72,7 +75,8 @@ class Pictures:
         start()
         result, found = enlarge(upscaler, picture, (job.width, job.height), job.options.asked, progress)
         results = [result, *found.maps(job.options.asked)]
-        _write(list(zip(results, job.files, strict=True)), made, overwrite=job.overwrite)
+        loss = job.loss(wanted_format(job.target))
+        _write(list(zip(results, job.files, strict=True)), made, loss=loss, overwrite=job.overwrite)
         return found
 
 
@@ -83,13 +87,13 @@ def _goes_by_strips(job: "Job", upscaler: Upscaler) -> bool:
     return job.options.asked == Asked() and strips.goes(upscaler, job.header)
 
 
-def _write(pictures: Sequence[tuple[Picture, Path]], made: "Made", *, overwrite: bool) -> None:
+def _write(pictures: Sequence[tuple[Picture, Path]], made: "Made", *, loss: Loss | None, overwrite: bool) -> None:
     """Write what belongs together: all have been encoded and lie on the disk before the first gets its name."""
     (picture, path), *others = pictures
 
     def go_on(temporary: Path) -> None:
         made(path, temporary)
         if others:
-            _write(others, made, overwrite=overwrite)
+            _write(others, made, loss=None, overwrite=overwrite)  # maps, which are PNG
 
-    write(picture, path, overwrite=overwrite, made=go_on)
+    write(picture, path, loss=loss, overwrite=overwrite, made=go_on)

@@ -133,7 +133,8 @@ def enlarge_file(
             start()
             enlarge(upscaler, samples, larger, columns, progress)
         notes = resized(notes, (header.width, header.height), (job.width, job.height))
-        store(larger, target, notes, overwrite=job.overwrite, made=made, check=partial(progress, 1.0))
+        loss, check = job.loss(form), partial(progress, 1.0)
+        store(larger, target, notes, loss=loss, overwrite=job.overwrite, made=made, check=check)
 
 
 def enlarge(
