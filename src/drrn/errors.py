@@ -4,6 +4,9 @@
 class DRRNError(Exception):
     """The base of them all. An app prints its sentence without a traceback and exits with 2."""
 
+    source = ""
+    """What could not be done, where one of the files that were named is it."""
+
 
 class UsageError(DRRNError):
     """What was asked for can't be done: a scale out of range, a size that fits no scale, a missing extra."""

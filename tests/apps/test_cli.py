@@ -1,6 +1,7 @@
 """Journeys on the command line: what a user types, what comes back, and with which exit code."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drrn.apps import cli
+from drrn.apps import cli, show
 from drrn.media.files import probe, read, write
 from drrn.media.picture import Picture
 from drrn.weights import store
@@ -141,6 +142,58 @@ def test_an_estimate_stops_there(here: Path, capsys: pytest.CaptureFixture[str])
     assert (told["target"], told["width"], told["height"]) == ("photo_x2.png", 32, 24)
     assert told["estimated_seconds"] > 0 and "estimated_mb" in told
     assert sorted(here.iterdir()) == before
+
+
+def test_an_estimate_does_not_mind_that_the_result_is_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "photo_x2.png").write_bytes(b"mine")
+    (here / "out").mkdir()
+    (here / "out/photo_x2.png").write_bytes(b"mine")
+    (here / "folder").mkdir()
+    shutil.copy("photo.png", "folder/photo.png")
+    assert upscale("photo.png", "--estimate") == 0
+    assert upscale("folder", "-o", "out", "--estimate") == 0
+    assert "1 to enlarge, 0 unchanged, 0 skipped, 0 failed" in capsys.readouterr().err
+    assert (here / "photo_x2.png").read_bytes() == (here / "out/photo_x2.png").read_bytes() == b"mine"
+
+
+def test_an_estimate_of_memory_counts_the_process(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert upscale("photo.png", "--estimate", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["process_mb"] > 30 and told["estimated_mb"] > told["process_mb"], "Python and its libraries"
+    assert upscale("photo.png", "--estimate") == 0
+    said = re.search(r"about .* and (\d+) MB$", capsys.readouterr().out.strip())
+    assert said and int(said[1]) == pytest.approx(told["estimated_mb"], abs=10)
+
+
+def test_of_a_long_run_a_faster_model_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("upscale", "photo.png", "--estimate") == 0
+    assert "would take" not in capsys.readouterr().out, "it is short"
+    monkeypatch.setattr(show, "LONG_SECONDS", 0.0)
+    assert run("upscale", "photo.png", "--estimate") == 0
+    assert re.search(r" · fast: about \S+ s and \d+ MB; tiny would take \S+ s \(-m tiny\)$", capsys.readouterr().out)
+    assert run("upscale", "photo.png", "-o", "a.png") == 0
+    assert "; tiny would take " in capsys.readouterr().err
+    for words in (["-m", "auto"], ["-m", "tiny"], ["--units", "3"]):
+        assert run("upscale", "photo.png", "--estimate", *words) == 0  # tiny can't run three units
+        assert "would take" not in capsys.readouterr().out
+
+
+def test_a_failure_is_json_too_where_that_is_asked_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, error in [
+        (["absent.png"], {"source": "absent.png", "error": "There is no file absent.png."}),
+        (["photo.png", "-s", "9"], {"source": "photo.png", "error": "A scale must be above 1 and at most 8, got 9."}),
+        (["photo.png", "--jobs", "0"], {"error": "At least 1 picture must be enlarged at a time, got --jobs 0."}),
+    ]:
+        assert upscale(*words, "--json") == 2
+        said = capsys.readouterr()
+        assert json.loads(said.out) == error
+        assert said.err == f"drrn: {error['error']}\n"
+    (here / "text.png").write_text("no picture")
+    assert upscale("text.png", "absent.png", "-o", "out", "--json") == 2
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["source"] for each in told] == ["text.png", "absent.png"] and all(each["error"] for each in told)
 
 
 def test_json_tells_what_was_done(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,7 +63,8 @@ def cost(source: Path, target: Path, *options: str) -> Cost:
     """What `drrn upscale` takes."""
     given = ["upscale", str(source), "-m", "small", "-o", str(target), "--overwrite", "--json", *options]
     (_, start, _), (said, peak, seconds) = (_run([*given, *more]) for more in (["--estimate"], []))
-    return Cost(start >> 10, peak >> 10, json.loads(said)["estimated_mb"], seconds)
+    about = json.loads(said)
+    return Cost(start >> 10, peak >> 10, about["estimated_mb"] - about["process_mb"], seconds)
 
 
 def _run(arguments: Sequence[str]) -> tuple[str, int, float]:

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a bug (with its traceback), 2 bad input or usage (one line
 130 and 143 stopped by a signal, 141 nobody reads what it prints.
 """
 
+import json
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
 from drrn.apps.models import import_model, judge_model, list_models, pack_model, show_model
+from drrn.apps.show import sentence
 from drrn.apps.study import list_studies, report_study, run_study
 from drrn.apps.train import defaults_in, train_with
 from drrn.apps.tune import tune_with
@@ -88,9 +90,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, description=ABOUT)
         sys.stdout.flush()
     except DRRNError as error:
-        from drrn.media.opening import shown  # what is named on a command line may be orders to a terminal
-
-        print(f"drrn: {shown(' '.join(str(error).split()))}", file=sys.stderr)
+        if commands is COMMANDS and args[:1] == ["upscale"] and "--json" in args:
+            print(
+                json.dumps(({"source": error.source} if error.source else {}) | {"error": sentence(error)}), flush=True
+            )
+        print(f"drrn: {sentence(error)}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130

@@ -4,7 +4,8 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from drrn.upscaling.choosing import Choice
     from drrn.upscaling.consistency import Found
     from drrn.upscaling.kinds import Job
+    from drrn.upscaling.upscaler import Upscaler
+
+LONG_SECONDS = 60.0
+"""From which a faster model is named."""
 
 
 class Show:
@@ -26,12 +31,22 @@ class Show:
     See `drrn.upscaling.jobs.Watch`.
     """
 
-    def __init__(self, why: str, names: dict[Path, str], *, many: bool, endless: bool, as_json: bool):
+    def __init__(
+        self,
+        why: str,
+        names: dict[Path, str],
+        ready: "Callable[[str], Upscaler]",
+        *,
+        many: bool,
+        endless: bool,
+        as_json: bool,
+    ):
         """Say nothing yet.
 
         Args:
             why: it is that engine.
             names: what files are called that stand for something else.
+            ready: makes an upscaler of a packaged model, for its speed.
             many: off, a failure is raised, in place of a list of one.
             endless: there will be no end with a list.
         """
@@ -39,6 +54,9 @@ class Show:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.why, self.names, self.many, self.endless, self.as_json = why, names, many, endless, as_json
+        self.ready = cache(ready)
+        self.held: int | None = None
+        """Bytes of the process before the first picture is read."""
         self.began = time.perf_counter()
         self.failures: list[DRRNError] = []
         self.told = Counter[str]()
@@ -74,6 +92,9 @@ class Show:
             )
 
     def begin(self, jobs: "Sequence[Job]") -> None:
+        from drrn.evaluation.timing import resident_memory
+
+        self.held = resident_memory() if self.held is None else self.held
         self.work_of = {job.source: _work(job) for job in jobs}
         if self.whole is not None:
             self.bars.remove_task(self.whole)
@@ -107,7 +128,7 @@ class Show:
                 target=self._name(job.target),
                 width=job.width,
                 height=job.height,
-                **_how(job, choice),
+                **_how(job, choice, self.held or 0),
                 converted=job.kind.changes(job),
                 **({} if seconds is None else {"seconds": round(seconds, 3)}),
                 **_found(job, found),
@@ -120,14 +141,15 @@ class Show:
 
     def failed(self, source: Path, error: DRRNError) -> None:
         if not self.many:
+            error.source = self._name(source)
             raise error
         self._over(source)
         if self.endless:
-            self.aside.print(f"drrn: {_sentence(error)}", markup=False)
+            self.aside.print(f"drrn: {sentence(error)}", markup=False)
         else:
             self.failures.append(error)
         if self.as_json:
-            self._json(source=self._name(source), error=_sentence(error))
+            self._json(source=self._name(source), error=sentence(error))
 
     def end(self, skipped: int, *, totals: bool, estimate: bool) -> int:
         """The totals and the list; 0 where nothing failed, 3 where some of many did, 2 where all did."""
@@ -141,7 +163,7 @@ class Show:
             name = "estimated_seconds" if estimate else "seconds"
             self._json(done=done, skipped=skipped, unchanged=unchanged, failed=failed, **{name: round(seconds, 3)})
         for error in self.failures:
-            self.aside.print(f"drrn: {_sentence(error)}", markup=False)
+            self.aside.print(f"drrn: {sentence(error)}", markup=False)
         if not failed:
             return 0
         print(f"{failed} of {done + unchanged + failed} pictures failed.", file=sys.stderr)
@@ -176,14 +198,17 @@ class Show:
             self.bars.remove_task(self.bar_of.pop(source))
 
     def _line(self, job: "Job", choice: "Choice") -> str:
-        from drrn.upscaling.choosing import outside, trained_for
+        from drrn.upscaling.choosing import faster, outside, trained_for
 
         upscaler, cost = choice.upscaler, choice.cost
         source, target = self._name(job.source), self._name(job.target)
         sizes = f"{source} {job.header.width}x{job.header.height} -> {target} {job.width}x{job.height}"
         frames = f"{job.header.frames} frames" if job.header.frames > 1 else ""
         how = f"{upscaler.engine.name}: {self.why}" if self.why else upscaler.engine.name
-        about = f"about {duration(cost.seconds)} and {cost.memory / 2**20:.0f} MB"
+        about = f"about {duration(cost.seconds)} and {(cost.memory + (self.held or 0)) / 2**20:.0f} MB"
+        if choice.budget is None and cost.seconds > LONG_SECONDS and (fast := faster(job, choice, self.ready)):
+            least = fast.upscaler.weights.name
+            about = f"{upscaler.weights.name}: {about}; {least} would take {duration(fast.cost.seconds)} (-m {least})"
         if (untrained := outside(job, upscaler.weights)) and (other := trained_for(job)):
             untrained += f": take --model {other}"
         told = [sizes, frames, *job.kind.changes(job), untrained, _why(choice), how, about]
@@ -213,8 +238,8 @@ def _why(choice: "Choice") -> str:
     return f"{name}: {duration(choice.cost.seconds)} expected, over the budget of {budget}"
 
 
-def _how(job: "Job", choice: "Choice") -> dict[str, Any]:
-    """By what it is enlarged, and what that is expected to cost, for JSON."""
+def _how(job: "Job", choice: "Choice", held: int) -> dict[str, Any]:
+    """By what it is enlarged, and what that is expected to cost, with the `held` bytes of the process, for JSON."""
     from drrn.upscaling.choosing import outside
 
     upscaler, cost = choice.upscaler, choice.cost
@@ -224,7 +249,8 @@ def _how(job: "Job", choice: "Choice") -> dict[str, Any]:
         "ensemble": upscaler.ensemble,
         "outside_trained_scales": bool(outside(job, upscaler.weights)),
         "estimated_seconds": float(f"{cost.seconds:.3g}"),
-        "estimated_mb": cost.memory >> 20,
+        "estimated_mb": (cost.memory + held) >> 20,
+        "process_mb": held >> 20,
     }
     if choice.budget is not None:
         told |= {"budget_seconds": choice.budget, "within_budget": choice.within_budget, "why": _why(choice)}
@@ -248,7 +274,8 @@ def _found(job: "Job", found: "Found") -> dict[str, Any]:
     return told
 
 
-def _sentence(error: DRRNError) -> str:
+def sentence(error: DRRNError) -> str:
+    """What it says, in one line that gives no orders to a terminal, whatever names are in it."""
     from drrn.media.opening import shown
 
     return shown(" ".join(str(error).split()))

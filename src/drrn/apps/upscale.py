@@ -203,7 +203,7 @@ def upscale(
         if watch:
             batches = arrivals(lambda: look().sources)
         why = pick(device)[1] if engine == "auto" else ""
-        show = stack.enter_context(Show(why, names, many=many, endless=watch, as_json=json))
+        show = stack.enter_context(Show(why, names, ready, many=many, endless=watch, as_json=json))
         for path, error in [] if watch else found.failed:
             show.failed(path, error)
         show.unreadable(found.unreadable)

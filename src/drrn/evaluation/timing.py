@@ -27,6 +27,13 @@ def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
     return result, Cost(time.perf_counter() - began, _peak_mb())
 
 
+def resident_memory() -> int:
+    """Bytes that the process holds now; where the system tells its peak alone (macOS), that."""
+    if sys.platform == "win32":
+        return int(_windows_counters().working_set)
+    return int((_status("VmRSS") or _peak_mb()) * 2**20)
+
+
 def _forget_peak() -> None:
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -36,16 +43,20 @@ def _forget_peak() -> None:
 
 def _peak_mb() -> float:
     if sys.platform == "win32":
-        return _windows_peak() / 2**20
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
+        return _windows_counters().peak_working_set / 2**20
+    if peak := _status("VmHWM"):
+        return peak
     import resource  # Windows has none
 
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _status(name: str) -> float:
+    """MB that Linux says of this process; 0 elsewhere."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), 0.0)
 
 
 class _Counters(ctypes.Structure):
@@ -55,15 +66,16 @@ class _Counters(ctypes.Structure):
         ("size", ctypes.c_uint32),
         ("page_faults", ctypes.c_uint32),
         ("peak_working_set", ctypes.c_size_t),
-        *((f"other_{number}", ctypes.c_size_t) for number in range(7)),
+        ("working_set", ctypes.c_size_t),
+        *((f"other_{number}", ctypes.c_size_t) for number in range(6)),
     )
 
 
-def _windows_peak() -> int:
-    """Bytes."""
+def _windows_counters() -> Any:
+    """Their fields are in bytes."""
     counters = _Counters(size=ctypes.sizeof(_Counters))
     kernel: Any = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined, unused-ignore]
     kernel.GetCurrentProcess.restype = ctypes.c_void_p
     kernel.K32GetProcessMemoryInfo.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32)
     kernel.K32GetProcessMemoryInfo(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.size)
-    return int(counters.peak_working_set)
+    return counters

@@ -142,14 +142,14 @@ def work_through(
     """
     upscalers: list[Upscalers] = []
     for sources in batches:
-        jobs = _plan_all(sources, partial(one, overwrite=overwrite or manifest is not None), watch)
+        jobs = _plan_all(sources, partial(one, overwrite=overwrite or estimate or manifest is not None), watch)
         if not jobs:
             continue
         upscalers += [make() for _ in range(min(at_once, len(jobs)) - len(upscalers))]
         if manifest:
             if not estimate:
                 _sweep(jobs)
-            jobs = _stale(jobs, upscalers[0], manifest, watch, overwrite=overwrite)
+            jobs = _stale(jobs, upscalers[0], manifest, watch, overwrite=overwrite or estimate)
         watch.begin(jobs)
         if estimate:
             for job, choice in _choices(jobs, upscalers[0], watch):
