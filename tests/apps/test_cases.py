@@ -163,6 +163,7 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     ("hdr_nclx.avif", [], hdr("hdr_nclx_x2.png")),
     ("hdr_nclx.avif", ["-o", "a.jpg"], becomes("a.jpg", (128, 96), "without cICP (BT.2020, PQ)")),
     ("aspect_1_2.png", [], half_as_high),
+    ("avif_clap.avif", [], becomes("avif_clap_x2.png", (80, 64))),
     ("ycbcr_444.tif", [], four_colors),
     (
         "raw_with_thumbnail.dng",

@@ -155,6 +155,8 @@ Animations, of more than one frame, go from any to any:
 * Of a TIFF's pages, the one that is neither a smaller copy nor a mask is the image, and what is left out is said; raw
   photos, which are TIFFs, are refused. ZSTD, LZMA, LERC, old-style JPEG, and tiles or YCbCr in single bands need
   drrn[geo]. RGB with a fourth band that nothing is said of has alpha.
+* An AVIF is read as it is shown, cropped and turned; made of tiles, it is one image. Several images in one are refused,
+  but for gain maps, which are left out and said, and thumbnails.
 * HEIC is refused: the libvips that comes with drrn decodes AV1 and not HEVC.
 * What a viewer shows of an animation is what is enlarged, frame by frame: no frame knows of the others, so that fine
   detail of what moves may flicker a little. What a GIF or WebP leaves behind is transparent, as browsers have it. A GIF

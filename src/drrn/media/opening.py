@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from drrn.errors import PictureError
 from drrn.errors import shown as shown
-from drrn.media import bitmaps, exif, libvips, tiff
+from drrn.media import avif, bitmaps, exif, libvips, tiff
 from drrn.media.jpeg import Mended, Mends, find_mends
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import decoding
@@ -86,6 +86,8 @@ class Header(NamedTuple):
     """How often an animation is; 0 for ever."""
     decoding: int = 0
     """Bytes that its decoder takes, for the picture's rows are not all there at once; on the safe side."""
+    coded: int = 0
+    """Pixels that its decoder makes, where that may be more, for it is cropped."""
     tolerated: tuple[str, ...] = ()
     """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
     loss: Loss | None = None
@@ -97,6 +99,11 @@ class Header(NamedTuple):
     def pixels(self) -> int:
         """Of all frames together."""
         return self.width * self.height * self.frames
+
+    @property
+    def decoded(self) -> int:
+        """Pixels that reading it takes, cropped ones included: what a limit must allow."""
+        return max(self.pixels, self.coded)
 
 
 class Opened(NamedTuple):
@@ -124,7 +131,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
             return
         try:
             options: dict[str, Any] = {"access": "sequential", "fail_on": "warning"}
-            page = None
+            page, layout = None, None
             if form == "PNG":
                 _check_png(file, name, max_pixels)
             elif form == "TIFF":
@@ -142,15 +149,24 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
                 strict = "error" if (about.integers(file, 0x103) or (1,))[0] in SOUND else "warning"
                 options |= {"page": page.number, "fail_on": strict}
             elif form == "AVIF":
-                _check_avif(file, name, max_pixels)
+                layout = avif.read_layout(file)
+                if layout is None:
+                    raise PictureError(f"{name} is an AVIF that is damaged or cut short: it doesn't say what is in it.")
+                avif.check_stored(layout, name, max_pixels)
+                if layout.others:
+                    count = layout.others + 1
+                    raise PictureError(f"{name} has {count} pages or frames; a single picture can be read.")
             # By number: libvips would take "[1]" at the end of a name for options.
             mends = find_mends(file) if form == "JPEG" else Mends([], ())
             source = _source(handle, len(file), mends) if form == "JPEG" else pyvips.Source.new_from_descriptor(handle)
             with libvips.exclusive():
                 image = getattr(pyvips.Image, LOADERS[form])(source, **options)
                 decoded = _known(image, form, file, name, max_pixels, page)
-            loss = loss_of(form, file)
-            yield decoded._replace(header=decoded.header._replace(tolerated=mends.tolerated, loss=loss))
+            header = decoded.header._replace(tolerated=mends.tolerated, loss=loss_of(form, file))
+            if layout:
+                taken = decoding(form, layout.coded, 1, image.bands, header.bits, file)
+                header = header._replace(coded=layout.coded, decoding=taken)
+            yield decoded._replace(header=header)
         except (*FAULTS, exif.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
             raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
@@ -251,12 +267,6 @@ def check_texts(file: Block, name: str) -> None:
             raise PictureError(f"{name} has over {MOST_TEXT:,} bytes of text and profiles; a picture was expected.")
 
 
-def _check_avif(file: Block, name: str, max_pixels: int) -> None:
-    """Refuse a size that is no number to libvips, which would say so on stderr."""
-    for width, height in re.findall(rb"ispe.{4}(.{4})(.{4})", file[:MOST_BOXES], re.DOTALL):
-        check_size(int.from_bytes(width), int.from_bytes(height), name, max_pixels)
-
-
 def _plain(bitmap: bitmaps.Bitmap, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
     """A file that libvips doesn't know, if it is not too large."""
     check_size(bitmap.width, bitmap.height, name, max_pixels)
@@ -283,8 +293,6 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int, pag
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1 and form in ("GIF", "WebP"):
         raise PictureError(f"{name} is animated; a single picture was expected.")
-    if pages > 1 and not page:
-        raise PictureError(f"{name} has {pages} pages or frames; a single picture can be read.")
     deep = image.format == "ushort" and form in ("PNG", "TIFF", "AVIF")  # a JPEG of 12 bit fills no 16
     space = SPACES.get((image.interpretation, image.bands))
     if space is None or not (deep or image.format == "uchar"):

@@ -71,7 +71,7 @@ class Pictures:
         if _goes_by_strips(job, upscaler):
             strips.enlarge_file(job, upscaler, start=start, progress=progress, made=partial(made, job.target))
             return Found()
-        picture = read(job.source, max_pixels=job.header.pixels)  # a damaged file ends here
+        picture = read(job.source, max_pixels=job.header.decoded)  # a damaged file ends here
         start()
         result, found = enlarge(upscaler, picture, (job.width, job.height), job.options.asked, progress)
         results = [result, *found.maps(job.options.asked)]

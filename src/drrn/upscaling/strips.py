@@ -126,7 +126,7 @@ def enlarge_file(
     result = job.width * job.height * header.channels * bits // 8
     check_room(target, result + max(given, result))  # the result, and first what is enlarged, then the file
     with Scratch(target, *size, header.channels, bits, tile=columns) as larger:
-        with unpacked(job.source, target, max_pixels=header.pixels) as (samples, found, notes):  # damage ends here
+        with unpacked(job.source, target, max_pixels=header.decoded) as (samples, found, notes):  # damage ends here
             if found != header:
                 raise PictureError(f"{shown(job.source)} has changed since it was looked at. Run it again.")
             writable(target, job.width, job.height, alpha=False, icc=notes.icc, overwrite=job.overwrite)

@@ -26,10 +26,7 @@ class Boxes(NamedTuple):
 
 def read_boxes(file: Block) -> Boxes:
     """What can be found; what is damaged counts as not there."""
-    meta = next((body for kind, body in _boxes(file, 0, len(file)) if kind == b"meta"), b"")
-    if not meta or len(meta) > MAX_META:
-        return Boxes()
-    found = dict(_boxes(meta, 4, len(meta)))
+    found = meta_of(file)
     properties = _properties(found)
     primaries, transfer, mastering, light, aspect = 2, 2, b"", b"", None
     for kind, body in properties:
@@ -48,7 +45,19 @@ def read_boxes(file: Block) -> Boxes:
     return Boxes(tags, aspect, _lost(found))
 
 
-def _boxes(file: Block, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+def meta_of(file: Block) -> dict[bytes, bytes]:
+    """The boxes of the description, by their kinds; none where it is missing or too long."""
+    meta = next((body for kind, body in boxes(file, 0, len(file)) if kind == b"meta"), b"")
+    return dict(boxes(meta, 4, len(meta))) if len(meta) <= MAX_META else {}
+
+
+def primary_of(found: dict[bytes, bytes]) -> int:
+    """The number of the primary item, of a description's boxes."""
+    primary = found.get(b"pitm", b"")
+    return int.from_bytes(primary[4:6] if primary[:1] == b"\0" else primary[4:8])
+
+
+def boxes(file: Block, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
     """The kind and the body of each; of the pixels alone, the body is empty."""
     for _ in range(MAX_BOXES):
         if at + 8 > end:
@@ -66,32 +75,28 @@ def _boxes(file: Block, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
 
 def _properties(found: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
     """Those of the primary image."""
-    primary = found.get(b"pitm", b"")
-    number = int.from_bytes(primary[4:6] if primary[:1] == b"\0" else primary[4:8])
-    inner = dict(_boxes(found.get(b"iprp", b""), 0, len(found.get(b"iprp", b""))))
-    every = [*_boxes(inner.get(b"ipco", b""), 0, len(inner.get(b"ipco", b"")))]
-    links = inner.get(b"ipma", b"")
+    inner = dict(boxes(found.get(b"iprp", b""), 0, len(found.get(b"iprp", b""))))
+    every = [*boxes(inner.get(b"ipco", b""), 0, len(inner.get(b"ipco", b"")))]
     try:
-        indices = _links(links, number)
+        indices = links(inner.get(b"ipma", b"")).get(primary_of(found), [])
     except (struct.error, IndexError):
         return []
     return [every[index - 1] for index in indices if 0 < index <= len(every)]
 
 
-def _links(links: bytes, number: int) -> list[int]:
-    """Numbers, from 1, of an image's properties."""
-    version, wide = links[0], bool(links[3] & 1)
-    (entries,) = struct.unpack_from(">L", links, 4)
+def links(listed: bytes) -> dict[int, list[int]]:
+    """Numbers, from 1, of the properties of each item. Raises struct.error or IndexError: they are cut short."""
+    version, wide = listed[0], bool(listed[3] & 1)
+    (entries,) = struct.unpack_from(">L", listed, 4)
     at = 8
-    found: list[int] = []
+    found: dict[int, list[int]] = {}
     for _ in range(min(entries, MAX_BOXES)):
-        (item,) = struct.unpack_from(">H" if version < 1 else ">L", links, at)
+        (item,) = struct.unpack_from(">H" if version < 1 else ">L", listed, at)
         at += 2 if version < 1 else 4
-        count, at = links[at], at + 1
-        indices = struct.unpack_from(f">{count}{'H' if wide else 'B'}", links, at)
+        count, at = listed[at], at + 1
+        indices = struct.unpack_from(f">{count}{'H' if wide else 'B'}", listed, at)
         at += count * (2 if wide else 1)
-        if item == number:
-            found += [index & (0x7FFF if wide else 0x7F) for index in indices]
+        found.setdefault(item, []).extend(index & (0x7FFF if wide else 0x7F) for index in indices)
     return found
 
 
@@ -100,11 +105,11 @@ def _lost(found: dict[bytes, bytes]) -> tuple[str, ...]:
     lost: dict[str, None] = {}
     listed = found.get(b"iinf", b"")
     begin = 6 if listed[:1] == b"\0" else 8
-    for kind, body in _boxes(listed, begin, len(listed)):
+    for kind, body in boxes(listed, begin, len(listed)):
         if kind == b"infe" and b"tmap" in (body[8:12], body[10:14]):
             lost["without gain map"] = None
-    inner = dict(_boxes(found.get(b"iprp", b""), 0, len(found.get(b"iprp", b""))))
-    for kind, body in _boxes(inner.get(b"ipco", b""), 0, len(inner.get(b"ipco", b""))):
+    inner = dict(boxes(found.get(b"iprp", b""), 0, len(found.get(b"iprp", b""))))
+    for kind, body in boxes(inner.get(b"ipco", b""), 0, len(inner.get(b"ipco", b""))):
         for end, part in LOST.items():
             if kind == b"auxC" and body[4:].rstrip(b"\0").lower().endswith(end):
                 lost[f"without {part}"] = None
