@@ -26,9 +26,11 @@ from drrn.errors import PictureError, UsageError
 from drrn.media import geotiff
 from drrn.media.files import write
 from drrn.media.geotiff import is_scene, probe
+from drrn.media.metadata.xmp import TIFF
 from drrn.media.picture import Picture
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
+from tests.media.metadata import packet
 from tests.scene_files import NORTH_UP, enlarged, put, smooth, upscaler
 from tests.small_weights import small_weights
 
@@ -108,6 +110,17 @@ def test_control_points_and_rpcs_grow_with_the_pixels(tmp_path: Path) -> None:
             19.5, 20, 29.5, 30,
         )  # fmt: skip
         assert after.rpcs.lat_off == 48
+
+
+def test_a_micrograph_of_floats_keeps_its_scale(tmp_path: Path) -> None:
+    said = [(0x2BC, 1, len(xmp := packet({"tiff": TIFF}, 'tiff:ImageWidth="64"', "")), xmp, True)]
+    options: dict[str, Any] = {"imagej": True, "resolution": (2, 4), "metadata": {"unit": "um", "xorigin": 3}}
+    tifffile.imwrite(tmp_path / "a.tif", smooth(48, 64).astype(np.float32), extratags=said, **options)
+    with tifffile.TiffFile(enlarged(tmp_path / "a.tif", upscaler())) as file:
+        tags = file.pages[0].tags  # type: ignore[union-attr]
+        assert (tags["XResolution"].value, tags["YResolution"].value) == ((4, 1), (8, 1))
+        assert file.imagej_metadata and (file.imagej_metadata["unit"], file.imagej_metadata["xorigin"]) == ("um", 6)
+        assert b'tiff:ImageWidth="128"' in bytes(tags["XMP"].value)
 
 
 def test_names_units_and_tags_are_kept_and_statistics_are_not(

@@ -14,6 +14,7 @@ from PIL.TiffImagePlugin import IFDRational
 from drrn.media import exif
 from drrn.media.files import changes, probe, read, write
 from drrn.media.metadata import avif, descriptions, exif_places
+from drrn.media.metadata.png import png_chunk
 from drrn.media.picture import Picture
 from tests.media.metadata import doubled, jpeg_segments, photo, png_chunks, with_chunks, with_segments
 
@@ -149,8 +150,8 @@ def test_texts_are_kept_in_a_png_and_said_elsewhere(tmp_path: Path) -> None:
 
 
 def test_chunks_of_the_old_pixels_are_left_out_and_said(tmp_path: Path) -> None:
-    path = with_chunks([(b"sCAL", b"\x011\0" + b"1"), (b"bKGD", bytes(6)), (b"caBX", b"c2pa")], tmp_path / "a.png")
-    left = ("without the chunk sCAL", "without the chunk bKGD", "without content credentials")
+    path = with_chunks([(b"sCAL", b"\x011\0" + b"1"), (b"caBX", b"c2pa")], tmp_path / "a.png")
+    left = ("without the chunk sCAL", "without content credentials")
     assert probe(path).converted == left
 
 
@@ -186,11 +187,29 @@ def test_the_aspect_of_a_gif_and_of_a_bmp_is_kept(tmp_path: Path) -> None:
     assert [struct.unpack_from("<LL", content, 38) for content in found] == [(2000, 4000), (4000, 8000)]
 
 
+def test_the_background_is_kept_as_the_image_is_decoded(tmp_path: Path) -> None:
+    photo().save(tmp_path / "rgb.png")
+    photo().convert("L").convert("P").save(tmp_path / "palette.png")
+    Image.new("1", (9, 9)).save(tmp_path / "1.png")
+    for name, body, right in (
+        ("rgb", struct.pack(">3H", 1, 2, 3), struct.pack(">3H", 1, 2, 3)),
+        ("1", struct.pack(">H", 1), struct.pack(">H", 255)),
+        ("palette", b"\7", struct.pack(">3H", 7, 7, 7)),
+    ):
+        path = tmp_path / f"{name}.png"
+        whole = path.read_bytes()
+        at = whole.index(b"IDAT") - 4
+        path.write_bytes(whole[:at] + png_chunk(b"bKGD", body) + whole[at:])
+        assert png_chunks(doubled(path, tmp_path / "b.png"))[b"bKGD"] == [right]
+
+
 # JPEG
+
+CAPTIONS = b"\x1c\x02\x78\0\4Zoe\n"
 
 
 def test_comments_and_captions_are_kept_in_a_jpeg_and_said_elsewhere(tmp_path: Path) -> None:
-    captions = b"8BIM\x04\x04\0\0" + struct.pack(">L", 9) + b"\x1c\x02\x78\0\4Zoe\n\0"
+    captions = b"8BIM\x04\x04\0\0" + struct.pack(">L", 9) + CAPTIONS + b"\0"
     size_of_paper = b"8BIM\x03\xed\0\0" + struct.pack(">L", 16) + bytes(16)
     added = [(0xED, b"Photoshop 3.0\0" + size_of_paper + captions), (0xFE, b"a comment")]
     path = with_segments(added, tmp_path / "a.jpg")
@@ -198,6 +217,15 @@ def test_comments_and_captions_are_kept_in_a_jpeg_and_said_elsewhere(tmp_path: P
     found = jpeg_segments(doubled(path, tmp_path / "b.jpg"))
     assert (0xED, b"Photoshop 3.0\0" + captions) in found and (0xFE, b"a comment") in found
     assert changes(probe(path), tmp_path / "b.png") == ("without comments", "without IPTC")
+
+
+def test_captions_go_from_a_tiff_to_a_jpeg_and_back(tmp_path: Path) -> None:
+    path, array = tmp_path / "a.tif", np.zeros((4, 5), np.uint8)
+    tifffile.imwrite(path, array, metadata=None, extratags=[(0x83BB, 7, len(CAPTIONS), CAPTIONS, True)])
+    assert changes(probe(path), tmp_path / "b.jpg") == changes(probe(path), tmp_path / "b.tif") == ()
+    doubled(doubled(path, tmp_path / "b.jpg"), tmp_path / "c.tif")
+    with tifffile.TiffFile(tmp_path / "c.tif") as file:
+        assert bytes(file.pages[0].tags[0x83BB].value) == CAPTIONS  # type: ignore[union-attr]
 
 
 SAMSUNG = b"SEFH" + struct.pack("<LL", 107, 1) + struct.pack("<HHLL", 0, 0x0A30, 30, 30)
@@ -262,6 +290,14 @@ def test_regions_of_ome_xml_are_left_out_and_said() -> None:
         b'<OME><Image><Pixels SizeX="4"/></Image></OME>',
         ("without the regions of its OME-XML",),
     )
+
+
+def test_tags_of_a_tiff_that_are_not_kept_are_said(tmp_path: Path) -> None:
+    extra = [(0x8649, 7, 4, b"8BIM", True), (50_000, 3, 1, 7, True), (0x10D, 2, 0, "a name", True)]
+    path = micrograph(tmp_path / "a.tif", metadata=None, extratags=extra)
+    assert changes(probe(path), tmp_path / "b.tif") == ("without the TIFF tags Photoshop, 50000",)
+    with tifffile.TiffFile(doubled(path, tmp_path / "b.tif")) as file:
+        assert file.pages[0].tags[0x10D].value == "a name"  # type: ignore[union-attr]
 
 
 def test_other_descriptions_that_count_pixels_are_mended() -> None:

@@ -22,17 +22,31 @@ BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 3, 4, 5,
 WIDTH, HEIGHT, ORIENTATION, ACROSS, DOWN, UNIT = 0x100, 0x101, 0x112, 0x11A, 0x11B, 0x128
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 PIXELS_ACROSS, PIXELS_DOWN, MAKER_NOTE = 0xA002, 0xA003, 0x927C
+IPTC = 0x83BB
+PHOTOMETRIC, INKS = 0x106, 5
 STRIP_ROWS, TILE_ROWS = 0x116, 0x143
 ABOUT: Final = (
     *(0x10E, 0x10F, 0x110, 0x131, 0x132),  # ImageDescription, Make, Model, Software, DateTime
     *(0x13B, 0x13C, 0x4746, 0x4749, 0x8298),  # Artist, HostComputer, Rating (2), Copyright
     *(0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),  # Windows' title, comment, author, keywords, subject
+    *(0x10D, 0x11D),  # DocumentName, PageName
+    *(0x13E, 0x13F),  # WhitePoint, PrimaryChromaticities
     *(EXIF, GPS),
 )
 """Tags of a first directory that tell of the photograph, not of how its samples lie in the file."""
 NO_UNIT, INCHES, CENTIMETERS = 1, 2, 3
 """Units of a resolution; the first is not told, or told by the description of a TIFF alone."""
 RESOLUTION: Final = {ACROSS: RATIONAL, DOWN: RATIONAL, UNIT: SHORT}
+COLORS: Final = (0x13E, 0x13F)
+LAYOUT: Final = {
+    *range(0xFE, 0x10B),  # NewSubfileType to FillOrder
+    *(0x111, 0x112, 0x115, 0x116, 0x117, 0x118, 0x119, 0x11A, 0x11B, 0x11C, 0x120, 0x121, 0x124, 0x125, 0x128, 0x129),
+    *(0x13D, *range(0x140, 0x149), 0x14C, 0x14D, 0x14E, 0x150, 0x152, 0x153, 0x154, 0x155, 0x15B),  # from Predictor on
+    *range(0x200, 0x20A),  # of JPEG
+    *range(0x211, 0x215),  # of YCbCr
+    *(0x2BC, 0x8773, INTEROPERABILITY),
+}
+"""Tags that tell how samples lie in a file, or that are carried in another way."""
 MOST_ENTRIES = 0xFFFF
 """Of a directory: a BigTIFF could say more, and libtiff reads no more."""
 MOST = 1 << 20
@@ -110,6 +124,12 @@ class Directory(NamedTuple):
         except (struct.error, OverflowError) as error:
             raise MalformedError("The directory lies beyond the end.") from error
         return cls(order, wide, slots, begin + entries * step, begin)
+
+    def bytes(self, block: Block, tag: int) -> bytes | None:
+        """The value of a tag as it lies there; None where it is missing or too long to be carried."""
+        kind, count, at = self.slots.get(tag, (0, 0, 0))
+        size = count * SIZES.get(kind, 0)
+        return bytes(block[at : at + size]) if 0 < size <= MOST else None
 
     def integers(self, block: Block, tag: int) -> tuple[int, ...]:
         """The values of a tag, at most 16 of them; none where it is missing or holds no whole numbers."""
@@ -237,6 +257,8 @@ def of_tiff(file: Block, page: Directory | None = None) -> bytes | None:
     """
     first = page or Directory.first(file)
     tags = first.tags(file, ABOUT)
+    if first.integers(file, PHOTOMETRIC) == (INKS,):  # which become sRGB
+        tags = {tag: value for tag, value in tags.items() if tag not in COLORS}
     return extended(empty(first.order), tags) if tags else None
 
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from drrn.media import exif as tags
 from drrn.media.exif import MalformedError
-from drrn.media.metadata import color_tags, exif_places, extended_xmp, jpeg_segments, xmp
+from drrn.media.metadata import color_tags, exif_places, extended_xmp, xmp
 from drrn.media.metadata.color_tags import Chunk
 from drrn.media.metadata.turns import is_quarter
 from drrn.media.metadata.xml import InvalidXMLError
@@ -40,7 +40,7 @@ HOLDERS: Final[dict[str, tuple[Format, ...]]] = {
     "pixels a unit": ("TIFF",),
     "text chunks": ("PNG",),
     "comments": ("JPEG",),
-    "IPTC": ("JPEG",),
+    "IPTC": ("JPEG", "TIFF"),
     "the maker's note": ("PNG", "JPEG", "WebP"),
 }
 """Formats that hold what `held` names; what is not listed is a color tag, which a PNG holds."""
@@ -57,8 +57,10 @@ class Extras(NamedTuple):
     """As chunks of a PNG; see `drrn.media.metadata.color_tags`."""
     texts: tuple[Chunk, ...] = ()
     """Chunks of a PNG."""
-    segments: tuple[jpeg_segments.Segment, ...] = ()
-    """Comments and IPTC of a JPEG."""
+    comments: tuple[bytes, ...] = ()
+    """Of a JPEG."""
+    iptc: bytes | None = None
+    """Captions, as they lie in a JPEG or a TIFF."""
     lost: tuple[str, ...] = ()
     """What was in the file and is not here, each as `without gain map`."""
 
@@ -159,7 +161,6 @@ def fitted(notes: Notes, width: int, height: int, form: Format | None = None) ->
 def held(notes: Notes) -> tuple[str, ...]:
     """What there is, by the names of `HOLDERS`, and by color tag."""
     extras = notes.extras
-    markers = [marker for marker, _ in extras.segments]
     found = {
         "ICC": notes.icc,
         "EXIF": notes.exif,
@@ -168,8 +169,8 @@ def held(notes: Notes) -> tuple[str, ...]:
         "pixel aspect": extras.aspect and extras.aspect[0] != extras.aspect[1],
         "pixels a unit": extras.aspect and extras.aspect[0] == extras.aspect[1],
         "text chunks": extras.texts,
-        "comments": jpeg_segments.COMMENT in markers,
-        "IPTC": jpeg_segments.APP13 in markers,
+        "comments": extras.comments,
+        "IPTC": extras.iptc,
         "the maker's note": notes.exif and tags.has_maker_note(notes.exif),
     }
     names = tuple(name for name, note in found.items() if note)

@@ -4,10 +4,13 @@ The outer corners stay where they are: what counts pixels grows with them, all e
 the pixels that were alone is left out.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from drrn.errors import PictureError
+from drrn.media.metadata import descriptions, xmp
+from drrn.media.metadata.xml import InvalidXMLError
 from drrn.media.opening import shown
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ STATISTICS: Final = ("STATISTICS_", "TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLE
 RESOLUTION: Final = {"TIFFTAG_XRESOLUTION": 0, "TIFFTAG_YRESOLUTION": 1}
 OF_THE_FILE: Final = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "RPC", "COLOR_PROFILE")
 """Namespaces of tags that GDAL makes up, or that have a way of their own."""
+DESCRIPTION: Final = "TIFFTAG_IMAGEDESCRIPTION"
+XMP: Final = "xml:XMP"
 PROFILE: Final = "SOURCE_ICC_PROFILE"
 
 
@@ -45,7 +50,8 @@ def left_out(dataset: "DatasetReader") -> tuple[str, ...]:
     """What is not kept, each as `without statistics`."""
     tags = [dataset.tags(), *(dataset.tags(band) for band in range(1, dataset.count + 1))]
     told = ["without statistics"] if any(key.startswith(STATISTICS) for each in tags for key in each) else []
-    return (*told, *(f"without {space}" for space in dataset.tag_namespaces() if space == "EXIF"))
+    _, parts = descriptions.without_parts(dataset.tags().get(DESCRIPTION, "").encode())
+    return (*told, *parts, *(f"without {space}" for space in dataset.tag_namespaces() if space == "EXIF"))
 
 
 def create(
@@ -97,13 +103,18 @@ def describe(dataset: "DatasetReader", larger: "DatasetWriter", made_by: str) ->
     larger.descriptions, larger.scales, larger.offsets = dataset.descriptions, dataset.scales, dataset.offsets
     larger.units = [unit or "" for unit in dataset.units]
     tags = _true(dataset.tags())
-    ratios = larger.width / dataset.width, larger.height / dataset.height
+    before, after = (dataset.width, dataset.height), (larger.width, larger.height)
     for key, axis in RESOLUTION.items():
-        if key in tags and not tags.get("TIFFTAG_RESOLUTIONUNIT", "1").startswith("1"):
-            tags[key] = f"{float(tags[key]) * ratios[axis]:.10g}"
+        if key in tags:
+            tags[key] = f"{float(tags[key]) * after[axis] / before[axis]:.10g}"
+    if DESCRIPTION in tags:
+        text, _ = descriptions.without_parts(tags[DESCRIPTION].encode())
+        tags[DESCRIPTION] = descriptions.resized(text, before, after).decode().rstrip("\0")
     larger.update_tags(**tags, ENLARGED_BY=made_by)
     for space in dataset.tag_namespaces():
-        if space not in (*OF_THE_FILE, "EXIF"):
+        if space == XMP:
+            _copy(larger, space, _resized_xmp(dataset.tags(ns=space), before, after))
+        elif space not in (*OF_THE_FILE, "EXIF"):
             _copy(larger, space, dataset.tags(ns=space))
     for band in range(1, dataset.count + 1):
         larger.update_tags(band, **_true(dataset.tags(band)))
@@ -130,6 +141,16 @@ def try_out(dataset: "DatasetReader") -> None:
 
 def _true(tags: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.startswith(STATISTICS)}
+
+
+def _resized_xmp(tags: dict[str, str], before: xmp.Size, after: xmp.Size) -> dict[str, str]:
+    """True of the larger raster; as it is, where it can't be read."""
+    (document,) = tags.values()
+    start, packet = f"{XMP}=" * document.startswith(f"{XMP}="), document.removeprefix(f"{XMP}=").encode()
+    with suppress(InvalidXMLError):
+        packet, _ = xmp.without_parts(packet)
+        packet = xmp.with_size(xmp.resized(packet, before, after), after)
+    return {"": start + packet.decode()}
 
 
 def _copy(larger: "DatasetWriter", space: str, tags: dict[str, str]) -> None:

@@ -9,9 +9,18 @@ from typing import Final
 Chunk = tuple[bytes, bytes]
 """Name and body of a chunk of a PNG."""
 
-SIZES: Final = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"mDCV": 24, b"cLLI": 8, b"mDCv": 24, b"cLLi": 8}
-"""Bytes of each; the last two are names from before the standard."""
-LIGHT: Final = (b"mDCV", b"cLLI", b"mDCv", b"cLLi")
+SIZES: Final = {
+    **{b"cICP": (4,), b"sRGB": (1,), b"gAMA": (4,), b"cHRM": (32,), b"bKGD": (2, 6)},
+    **{
+        b"mDCV": (24,),
+        b"cLLI": (8,),
+        b"mDCv": (24,),
+        b"cLLi": (8,),
+    },  # twice, for names were others before the standard
+}
+"""Bytes that each may have."""
+OTHERS: Final = (b"bKGD", b"mDCV", b"cLLI", b"mDCv", b"cLLi")
+"""Those that count beside an ICC profile, too."""
 PRIMARIES: Final = {1: "BT.709", 9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 TRANSFERS: Final = {1: "BT.709", 8: "linear", 13: "sRGB", 14: "BT.2020", 15: "BT.2020", 16: "PQ", 18: "HLG"}
 UNSPECIFIED: Final = 2
@@ -26,7 +35,7 @@ TOLERANCE: Final = 100
 
 def of_png(chunks: list[Chunk]) -> tuple[Chunk, ...]:
     """Those of a PNG that have the right length, each once."""
-    found = {name: body for name, body in reversed(chunks) if len(body) == SIZES.get(name)}
+    found = {name: body for name, body in reversed(chunks) if len(body) in SIZES.get(name, ())}
     return tuple((name, found[name]) for name in SIZES if name in found)
 
 
@@ -68,4 +77,4 @@ def names(tags: tuple[Chunk, ...], *, has_profile: bool) -> tuple[str, ...]:
             abs(a - b) > TOLERANCE for a, b in zip(struct.unpack(">8L", points), SRGB_POINTS, strict=True)
         ):
             told.append("cHRM")
-    return (*told, *(name.decode() for name, _ in tags if name in LIGHT))
+    return (*told, *(name.decode() for name, _ in tags if name in OTHERS))

@@ -14,7 +14,7 @@ from typing import Final
 
 from drrn.errors import PictureError
 from drrn.media import exif as tags
-from drrn.media.metadata import extended_xmp
+from drrn.media.metadata import extended_xmp, jpeg_segments
 from drrn.media.metadata.png import CHUNK, png_chunk
 from drrn.media.metadata.png import XMP as PNG_XMP
 from drrn.media.metadata.xml import InvalidXMLError
@@ -107,14 +107,17 @@ def _jpeg(encoded: Block, notes: Notes) -> Iterator[Piece]:
             raise PictureError(f"JPEG can't hold an ICC profile of {len(notes.icc):,} bytes; use png or tiff.")
         for number, part in enumerate(parts, 1):
             yield _jpeg_segment(0xE2, ICC + bytes([number, len(parts)]) + part)
-    for marker, body in notes.extras.segments:
-        yield _jpeg_segment(marker, body)
+    if notes.extras.iptc:
+        yield _jpeg_segment(jpeg_segments.APP13, jpeg_segments.photoshop(notes.extras.iptc))
+    for comment in notes.extras.comments:
+        yield _jpeg_segment(jpeg_segments.COMMENT, comment)
     yield from _rest(encoded, 2)
 
 
 def _jpeg_segment(marker: int, body: bytes) -> bytes:
     if len(body) > SEGMENT:
-        name = "XMP" if body.startswith(XMP) else "EXIF"
+        starts = {XMP: "XMP", EXIF: "EXIF", jpeg_segments.PHOTOSHOP: "IPTC"}
+        name = next((name for start, name in starts.items() if body.startswith(start)), "a comment")
         raise PictureError(f"JPEG can't hold {len(body):,} bytes of {name}, {SEGMENT:,} at most; use png or tiff.")
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
@@ -152,6 +155,8 @@ def _tiff(encoded: Block, notes: Notes) -> Iterator[Piece]:
         added |= tags.resolution(notes.extras.aspect, order, unit=tags.NO_UNIT)
     if notes.icc:
         added[0x8773] = tags.Tag(tags.UNDEFINED, len(notes.icc), notes.icc)
+    if iptc := notes.extras.iptc:
+        added[tags.IPTC] = tags.Tag(tags.BYTE, len(iptc), iptc)
     if notes.xmp:
         added[0x02BC] = tags.Tag(tags.BYTE, len(notes.xmp), notes.xmp)
     head, tail = tags.extension(encoded, added, without=(*tags.RESOLUTION, tags.ORIENTATION))

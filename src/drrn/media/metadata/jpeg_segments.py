@@ -1,5 +1,6 @@
 """What the segments of a JPEG say beside the image that is decoded, and what lies behind it."""
 
+import struct
 from collections.abc import Iterator
 from mmap import mmap
 from typing import Final, NamedTuple
@@ -20,8 +21,9 @@ Segment = tuple[int, bytes]
 class Segments(NamedTuple):
     xmp_pieces: tuple[bytes, ...] = ()
     """Bodies of the segments that may hold a piece of extended XMP."""
-    kept: tuple[Segment, ...] = ()
-    """Comments, and captions as IPTC has them: true of the enlarged image, too."""
+    comments: tuple[bytes, ...] = ()
+    iptc: bytes = b""
+    """Captions, as IPTC has them; in what else Photoshop put there are the old size and the program's own work."""
     aspect: tuple[float, float] | None = None
     """Pixels across and down that are as long as each other."""
     lost: tuple[str, ...] = ()
@@ -30,15 +32,15 @@ class Segments(NamedTuple):
 
 def read_segments(file: Block) -> Segments:
     """What can be found before the pixels; what is damaged counts as not there."""
-    pieces, kept, aspect = [], [], None
+    pieces, comments, iptc, aspect = [], [], b"", None
     lost: dict[str, None] = {}
     for marker, body in segments(file):
         if marker == APP1:
             pieces.append(body)
         elif marker == COMMENT and body:
-            kept.append((marker, body))
-        elif marker == APP13 and (captions := _captions(body)):
-            kept.append((marker, captions))
+            comments.append(body)
+        elif marker == APP13:
+            iptc = iptc or _captions(body)
         elif marker == APP0 and body[:5] == b"JFIF\0" and body[7:8] == b"\0":
             across, down = int.from_bytes(body[8:10]), int.from_bytes(body[10:12])
             aspect = (float(across), float(down)) if across and down and across != down else None
@@ -50,7 +52,7 @@ def read_segments(file: Block) -> Segments:
             lost["without content credentials"] = None
     if _has_samsung_video(file):
         lost["without motion video"] = None
-    return Segments(tuple(pieces), tuple(kept), aspect, tuple(lost))
+    return Segments(tuple(pieces), tuple(comments), iptc, aspect, tuple(lost))
 
 
 def segments(file: Block) -> Iterator[Segment]:
@@ -82,8 +84,12 @@ def _has_samsung_video(file: Block) -> bool:
     )
 
 
+def photoshop(iptc: bytes) -> bytes:
+    """The body of a segment with nothing else of what Photoshop puts there."""
+    return PHOTOSHOP + RESOURCE + struct.pack(">HHL", IPTC, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
+
+
 def _captions(body: bytes) -> bytes:
-    """Of what Photoshop put into a segment, the IPTC: the rest tells of the old size, or of the program's own work."""
     if not body.startswith(PHOTOSHOP):
         return b""
     at = len(PHOTOSHOP)
@@ -94,6 +100,6 @@ def _captions(body: bytes) -> bytes:
         size = int.from_bytes(body[begin : begin + 4])
         end = begin + 4 + size
         if number == IPTC and size and end <= len(body):
-            return PHOTOSHOP + body[at:end] + bytes(size % 2)
+            return body[begin + 4 : end]
         at = end + size % 2
     return b""

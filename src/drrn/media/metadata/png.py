@@ -25,9 +25,28 @@ PROFILES: Final = (b"Raw profile type exif", b"Raw profile type APP1", b"Raw pro
 """Keywords of texts that are EXIF or XMP in hexadecimal digits, as ImageMagick once wrote them."""
 OF_THE_SIZE: Final = re.compile(rb"(?i)(exif|tiff|png):.*(width|height|length|dimension|resolution|orientation)")
 """Keywords of texts that repeat what is true of the image before it was enlarged."""
-LOST: Final = (b"bKGD", b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER")
+LOST: Final = (b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER")
 """Chunks that can't be kept: their numbers are of the samples or the pixels before."""
+PALETTE: Final = 3
+"""The number of such colors."""
 CREDENTIALS: Final = b"caBX"
+
+
+class Colors:
+    """How the colors of a PNG are decoded: palettes to RGB, and few bits to 8."""
+
+    def __init__(self, file: Block):
+        self.bits, self.kind, self.palette = file[24], file[25], b""
+
+    def background(self, body: bytes) -> bytes:
+        """The color in a chunk bKGD, as the decoded image has it; empty where it is none."""
+        if self.kind == PALETTE and len(body) == 1:
+            color = self.palette[3 * body[0] : 3 * body[0] + 3]
+            return struct.pack(">3H", *color) if len(color) == 3 else b""
+        if len(body) == 2 and self.bits < 8:
+            most = (1 << self.bits) - 1
+            return struct.pack(">H", (body[1] & most) * 255 // most)
+        return body
 
 
 def png_chunks(file: Block) -> Iterator[tuple[bytes, bytes]]:

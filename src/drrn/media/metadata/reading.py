@@ -11,6 +11,15 @@ from drrn.media.metadata.png import png_chunks, text_of
 from drrn.media.metadata.xml import InvalidXMLError
 from drrn.media.notes import INCH, Block, Extras, Format, Notes, Pair
 
+TAGS: Final = {
+    0x12D: "TransferFunction",
+    0x14A: "SubIFDs",
+    0x8649: "Photoshop",
+    0x935C: "Photoshop's layers",
+    0xC697: "ImageJ's overlays",
+}
+"""Names of tags of a TIFF that are not kept; others are told by number."""
+MAX_NAMED: Final = 8
 SQUARE: Final = 49
 """Of the pixels of a GIF, as 0 is, which says nothing."""
 
@@ -61,11 +70,12 @@ def _of_png(file: Block) -> Notes:
     """The notes in the chunks of a PNG. libpng would leave out a profile that it finds fault with."""
     notes = Notes()
     texts, colors, lost = [], [], []
-    aspect = None
+    aspect, colored = None, png.Colors(file)
     for chunk, body in png_chunks(file):
         name = body.partition(b"\0")[0]
         if chunk == b"iCCP":
             notes = notes._replace(icc=text_of(chunk, body))
+            lost += [] if notes.icc else ["without an ICC profile that can't be read"]
         elif chunk == b"eXIf":
             notes = _with_exif(notes, body)
         elif chunk == b"pHYs" and len(body) == 9:
@@ -76,6 +86,7 @@ def _of_png(file: Block) -> Notes:
                 aspect = (float(across), float(down))
         elif chunk == b"iTXt" and name == png.XMP:
             notes = notes._replace(xmp=text_of(chunk, body))
+            lost += [] if notes.xmp else ["without XMP that can't be read"]
         elif chunk in png.TEXTS and name in png.PROFILES:
             profile = png.from_hexadecimal(text_of(chunk, body) or b"")
             if name.endswith(b"xmp"):
@@ -84,6 +95,10 @@ def _of_png(file: Block) -> Notes:
                 notes = notes._replace(exif=notes.exif or tags.plain(profile))
         elif chunk in png.TEXTS and not png.OF_THE_SIZE.match(name):
             texts.append((chunk, body))
+        elif chunk == b"PLTE":
+            colored.palette = body
+        elif chunk == b"bKGD":
+            colors.append((chunk, colored.background(body)))
         elif chunk in color_tags.SIZES:
             colors.append((chunk, body))
         elif chunk in png.LOST:
@@ -108,17 +123,23 @@ def _of_jpeg(file: Block, notes: Notes) -> Notes:
     except InvalidXMLError:
         pass  # which is said once it is looked at
     aspect = found.aspect if notes.dpi is None else None
-    return notes._replace(xmp=packet, extras=Extras(extended, aspect, segments=found.kept, lost=tuple(lost)))
+    return notes._replace(
+        xmp=packet, extras=Extras(extended, aspect, comments=found.comments, iptc=found.iptc or None, lost=tuple(lost))
+    )
 
 
 def of_tiff(file: Block, page: tags.Directory, notes: Notes) -> Notes:
     """The notes of a page, of which profile, XMP and dpi are known."""
     notes = notes._replace(exif=tags.of_tiff(file, page))
-    lost = ("without the maker's note",) if tags.has_maker_note(file, page) else ()
-    extras = Extras(lost=lost)
+    lost = ["without the maker's note"] if tags.has_maker_note(file, page) else []
+    others = [TAGS.get(tag, str(tag)) for tag in sorted(page.slots.keys() - {*tags.ABOUT, *tags.LAYOUT, tags.IPTC})]
+    if others:
+        more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+        lost.append(f"without the TIFF tags {', '.join(others[:MAX_NAMED])}{more}")
+    extras = Extras(iptc=page.bytes(file, tags.IPTC), lost=tuple(lost))
     if page.integers(file, tags.UNIT) == (tags.NO_UNIT,):
         pair = tags.rationals(file, page)
         is_told = b"ImageJ=" in (notes.exif or b"")
-        extras = Extras(aspect=pair if pair != (1.0, 1.0) or is_told else None, lost=lost)
+        extras = extras._replace(aspect=pair if pair != (1.0, 1.0) or is_told else None)
         notes = notes._replace(dpi=None)
     return notes._replace(extras=extras)
