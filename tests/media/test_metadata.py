@@ -63,6 +63,14 @@ def test_a_subject_beyond_65535_keeps_its_place() -> None:
     assert found.get_ifd(exif.EXIF)[0x9214] == (80000, 60000, 18, 18)
 
 
+def test_a_subject_beyond_32_bit_ends_there() -> None:
+    block = exif.plain(described(x9214=(3_000_000_000, 70_000)).tobytes())
+    assert block
+    found = Image.Exif()
+    found.load(exif_places.resized(block, (10, 10), (20, 20)))
+    assert found.get_ifd(exif.EXIF)[0x9214] == (0xFFFFFFFF, 140_000)
+
+
 def test_resolutions_of_the_sensor_and_of_paper_grow(tmp_path: Path) -> None:
     tags = described(xA20E=IFDRational(201, 2), xA20F=IFDRational(29, 4), xA210=2, t11A=72.0, t11B=36.0, t128=2)
     photo().save(tmp_path / "a.webp", exif=tags)
@@ -201,6 +209,13 @@ def test_the_background_is_kept_as_the_image_is_decoded(tmp_path: Path) -> None:
         at = whole.index(b"IDAT") - 4
         path.write_bytes(whole[:at] + png_chunk(b"bKGD", body) + whole[at:])
         assert png_chunks(doubled(path, tmp_path / "b.png"))[b"bKGD"] == [right]
+
+
+def test_comments_of_a_gif_are_said(tmp_path: Path) -> None:
+    photo().convert("P").save(tmp_path / "a.gif", comment=b"a comment")
+    assert "without comments" in probe(tmp_path / "a.gif").converted
+    photo().convert("P").save(tmp_path / "b.gif")
+    assert "without comments" not in probe(tmp_path / "b.gif").converted
 
 
 # JPEG

@@ -142,7 +142,7 @@ Animations, of more than one frame, go from any to any:
   Elsewhere they are said to be missing; color tags only where they change what is seen. The color tags of an AVIF
   (nclx, mdcv, clli) become those of a PNG.
 * An orientation of EXIF, TIFF or AVIF is applied. One that only XMP states is left as it is: most viewers ignore it.
-* Neither kept nor said: comments of a GIF, thumbnails, PNG's tIME and sBIT, and tags of a TIFF that do not tell of the
+* Neither kept nor said: thumbnails, PNG's tIME and sBIT, and tags of a TIFF that do not tell of the
   photograph.
 * CMYK becomes sRGB by the file's profile, or by libvips' own where it has none. Colours multiplied by alpha are divided
   by it, which for nearly transparent pixels leaves few levels.

@@ -11,13 +11,14 @@ from drrn.media.files import changes, probe, read, write
 from drrn.media.metadata import extended_xmp, xmp
 from drrn.media.metadata.xml import MAX_BYTES, Document, InvalidXMLError
 from drrn.media.picture import Picture
-from tests.media.metadata import doubled, jpeg_segments, packet, with_segments, with_xmp
+from tests.media.metadata import doubled, jpeg_segments, packet, photo, with_segments, with_xmp
 
 NAMESPACES = {
     "hdrgm": "http://ns.adobe.com/hdr-gain-map/1.0/",
     "Container": "http://ns.google.com/photos/1.0/container/",
     "Item": "http://ns.google.com/photos/1.0/container/item/",
     "GCamera": "http://ns.google.com/photos/1.0/camera/",
+    "GDepth": "http://ns.google.com/photos/1.0/depthmap/",
     "GPano": "http://ns.google.com/photos/1.0/panorama/",
     "tiff": "http://ns.adobe.com/tiff/1.0/",
     "exif": "http://ns.adobe.com/exif/1.0/",
@@ -157,6 +158,18 @@ def test_places_are_where_they_were_once_the_image_stands_upright(orientation: i
     assert [width * picture.width, height * picture.height] == pytest.approx([1, 1], abs=1e-4)
     subject = [float(v.text) for v in xmp._values(document) if v.name[1] == "li"]
     assert subject == [where["x"], where["y"]]
+
+
+def test_a_depth_map_is_left_out_where_the_image_is_turned(tmp_path: Path) -> None:
+    said = of('GDepth:ImageWidth="48"', "<GDepth:Data>AAAA</GDepth:Data>")
+    for orientation, left in ((1, ()), (6, ("without depth map",))):
+        tags = Image.Exif()
+        tags[0x112] = orientation
+        photo().save(tmp_path / "a.png", exif=tags)
+        path = with_xmp(said, tmp_path / "a.png", onto=tmp_path / "a.png")
+        assert probe(path).converted == left
+        result = read(doubled(path, tmp_path / "b.png")).xmp
+        assert result and (b"AAAA" in result, b'GDepth:ImageWidth="96"' in result) == (not left, not left)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])

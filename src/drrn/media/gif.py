@@ -22,7 +22,7 @@ LONGEST: Final = 0xFFFF
 """Pixels a side; and ticks of a frame, and plays but the first."""
 MOST_PLAYS: Final = LONGEST + 1
 LOOPS: Final = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
-EXTENSION, CONTROL, PROGRAM, IMAGE, END = 0x21, 0xF9, 0xFF, 0x2C, 0x3B
+EXTENSION, CONTROL, COMMENT, PROGRAM, IMAGE, END = 0x21, 0xF9, 0xFE, 0xFF, 0x2C, 0x3B
 
 
 class Control(NamedTuple):
@@ -117,6 +117,19 @@ def pieces(
 def rounded(seconds: Sequence[Fraction]) -> str:
     """What becomes of durations that can't be told, if there are any."""
     return "" if ticks(seconds, RATE, LONGEST) == [each * RATE for each in seconds] else "durations to 1/100 s"
+
+
+def has_comment(file: Block) -> bool:
+    """Whether someone wrote a text into it."""
+    try:
+        _, at = _table(13, file[10])
+        while file[at] in (EXTENSION, IMAGE):
+            if file[at] == EXTENSION and file[at + 1] == COMMENT:
+                return True
+            at = _behind(file, at + 2 if file[at] == EXTENSION else _table(at + 10, file[at + 9])[1] + 1)
+    except IndexError:
+        pass  # it ends too early, which who decodes it says
+    return False
 
 
 def _parts(file: Block) -> Iterator[Image | int]:

@@ -93,7 +93,7 @@ def upright(notes: Notes, orientation: int, stored: Size, *, is_void: bool = Fal
         if packet is None:
             return None
         try:
-            packet, left = xmp.without_parts(packet)
+            packet, left = xmp.without_parts(packet, turned=orientation != 1)
             packet = xmp.turned(packet, orientation, stored) if must_turn else packet
         except InvalidXMLError:
             packet, left = b"", ("without XMP that can't be read",)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from drrn.errors import PictureError
 from drrn.errors import shown as shown
-from drrn.media import avif, bitmaps, exif, libvips, tiff
+from drrn.media import avif, bitmaps, exif, gif, libvips, tiff
 from drrn.media.jpeg import Mended, Mends, find_mends
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import decoding
@@ -356,6 +356,8 @@ def converted(image: Any, form: Format, file: Block, *, alpha: bool) -> Iterator
         for note, mark in (("ICC", b"ICCRGBG1"), ("XMP", b"XMP DataXMP")):  # libvips doesn't look for them
             if file.find(mark) >= 0:
                 yield f"without {note}"
+        if gif.has_comment(file):
+            yield "without comments"
     elif form == "PNG":
         depth, colour = file[24], file[25]
         if colour == 3:

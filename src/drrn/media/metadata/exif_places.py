@@ -105,6 +105,7 @@ def _write(block: bytearray, directory: Directory, tag: int, values: Sequence[in
     kind, count, at = directory.slots.get(tag, (0, 0, 0))
     if kind not in CODES or count != len(values):
         return
+    values = [min(value, numbers.MAX_32_BITS) for value in values]
     if kind == exif.LONG or max(values) <= 0xFFFF:
         struct.pack_into(f"{directory.order}{count}{CODES[kind]}", block, at, *values)
         return

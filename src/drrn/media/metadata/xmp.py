@@ -92,6 +92,12 @@ PARTS: Final = (
     (CONTAINER, "", ""),
 )
 """How the namespace and the name of values begin that tell of further parts of the file, and what these are."""
+OF_THE_STORED: Final = (
+    (DEPTH, "", "depth map"),
+    ("http://ns.google.com/photos/1.0/image/", "", "further image"),
+    ("http://ns.adobe.com/xap/1.0/", "Thumbnails$", ""),
+)
+"""The same of images within the packet, which lie as the image was stored: left out where that is turned."""
 SEMANTICS: Final = {"GainMap": "gain map", "MotionPhoto": "motion video", "Depth": "depth map", "Primary": ""}
 """What an item of a container is, and what that is called here."""
 
@@ -107,8 +113,11 @@ class Value(NamedTuple):
     span: slice
 
 
-def without_parts(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
+def without_parts(packet: bytes, *, turned: bool = False) -> tuple[bytes, tuple[str, ...]]:
     """The packet without what it says of further parts of its file, and what these were.
+
+    Args:
+        turned: the image is not as it was stored.
 
     Raises:
         InvalidXMLError: it can't be read. So do all functions here.
@@ -116,8 +125,9 @@ def without_parts(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
     document = Document(packet)
     edits: list[Edit] = []
     lost: dict[str, None] = {}
+    parts = (*PARTS, *OF_THE_STORED) if turned else PARTS
     for value in _values(document):
-        for namespace, local, part in PARTS:
+        for namespace, local, part in parts:
             if not value.name[0].startswith(namespace) or not re.match(local, value.name[1]):
                 continue
             if namespace == CONTAINER:
@@ -125,12 +135,12 @@ def without_parts(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
             if part and value.text not in ("0", "-1", "False"):
                 lost[f"without {part}"] = None
             edits.append((value.span, b""))
-    removed = [(namespace, local) for namespace, local, _ in PARTS]
+    removed = [(namespace, local) for namespace, local, _ in parts]
     for element in document.elements:
         if any(element.name[0].startswith(space) and re.match(local, element.name[1]) for space, local in removed):
             edits.append((element.span, b""))
     if edits:
-        whole = tuple(namespace for namespace, local, _ in PARTS if not local)
+        whole = tuple(namespace for namespace, local, _ in parts if not local)
         edits += [(each.span, b"") for each in document.declarations if each.namespace.startswith(whole)]
     return document.edited(edits), tuple(lost)
 
