@@ -13,7 +13,6 @@ from drrn.media.notes import INCH, Block, Extras, Format, Notes, Pair
 
 TAGS: Final = {
     0x12D: "TransferFunction",
-    0x14A: "SubIFDs",
     0x8649: "Photoshop",
     0x935C: "Photoshop's layers",
     0xC697: "ImageJ's overlays",
