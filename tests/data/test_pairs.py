@@ -284,6 +284,17 @@ def test_a_picture_without_a_partner_says_what_was_expected(tmp_path: Path) -> N
         list(match_pairs([original], tmp_path / "lr", 1))
 
 
+@pytest.mark.parametrize("names", [("ax2", "ax3"), ("a", "a")])
+def test_several_partners_are_refused_and_named(tmp_path: Path, names: tuple[str, str]) -> None:
+    partners = [
+        put(noise(4, 4), tmp_path / f"lr/{name}.{end}") for name, end in zip(names, ("bmp", "png"), strict=True)
+    ]
+    original = put(noise(8, 8), tmp_path / "hr/a.png")
+    named = ", ".join(path.name for path in partners)
+    with pytest.raises(DataError, match=rf"hr/a\.png has several partners in .*lr: {named}\. Leave one there\.$"):
+        list(match_pairs([original], tmp_path / "lr", 1))
+
+
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 8), (16, 16), (4, 8), (4, 5), (8, 4)])
 def test_sizes_that_are_no_enlargement_are_refused(tmp_path: Path, height: int, width: int) -> None:
     original = put(noise(8, 8), tmp_path / "hr/a.png")

@@ -317,22 +317,34 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, data: Path) 
         train(tmp_path / "run", data, how)
 
 
-@pytest.mark.parametrize(("each", "all_of_them", "machines"), [(2, 4, 2), (1, 2, 2), (2, 2, 1)])
+@pytest.mark.parametrize(
+    ("launched", "each", "all_of_them", "expected"),
+    [(True, 2, 4, (2, 2)), (True, 1, 2, (1, 2)), (True, 2, 2, (2, 1)), (False, 2, 4, (1, 1))],
+)
 def test_machines_are_counted_by_what_torchrun_says(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, each: int, all_of_them: int, machines: int
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    launched: bool,
+    each: int,
+    all_of_them: int,
+    expected: tuple[int, int],
 ) -> None:
     fabric = Mock(side_effect=KeyboardInterrupt)
     monkeypatch.setattr(room, "Fabric", fabric)
+    if launched:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(each))
     monkeypatch.setenv("WORLD_SIZE", str(all_of_them))
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", data)
-    assert (fabric.call_args.kwargs["devices"], fabric.call_args.kwargs["num_nodes"]) == (each, machines)
+    assert (fabric.call_args.kwargs["devices"], fabric.call_args.kwargs["num_nodes"]) == expected
 
 
 def test_machines_with_unlike_numbers_of_processes_are_refused(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(TrainingError, match="3 processes are not as many on each machine"):

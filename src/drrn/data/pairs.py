@@ -6,6 +6,7 @@ where it overshoots white, which is exact enough to learn from.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -144,15 +145,20 @@ def match_pairs(
     With `teach`, hr is what that makes of lr.
 
     Raises:
-        DataError: an original has no such file, or the sizes are no enlargement.
+        DataError: an original has no such file, or several, or the sizes are no enlargement.
     """
-    found = pictures_in([lr_folder])
-    smaller = {SCALED.sub("", path.stem): path for path in found}
-    smaller |= {path.stem: path for path in found}  # the very name goes before: ax2.png may be an original, too
+    named, scaled = defaultdict[str, list[Path]](list), defaultdict[str, list[Path]](list)
+    for path in pictures_in([lr_folder]):
+        named[path.stem].append(path)
+        scaled[SCALED.sub("", path.stem)].append(path)
     for path in hr_paths:
-        if path.stem not in smaller:
+        partners = named.get(path.stem) or scaled.get(path.stem)  # the very name goes first: ax2.png may be an original
+        if not partners:
             raise DataError(f"{path} has no partner in {lr_folder}. Expected {path.stem}.png or {path.stem}x2.png.")
-        hr, lr = read_levels(path, channels), read_levels(smaller[path.stem], channels)
+        if len(partners) > 1:
+            several = ", ".join(partner.name for partner in partners)
+            raise DataError(f"{path} has several partners in {lr_folder}: {several}. Leave one there.")
+        hr, lr = read_levels(path, channels), read_levels(partners[0], channels)
         scale = hr.shape[1] / lr.shape[1]
         if scale <= 1 or abs(hr.shape[2] / lr.shape[2] / scale - 1) > 0.02:
             raise DataError(

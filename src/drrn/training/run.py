@@ -113,7 +113,8 @@ def train(
             f"Between {how.fewest_units} and {model.units} units can't be drawn. Give --fewest-units at most the "
             "model's units, and a model that shares its convolutions and has no batch norm."
         )
-    on_each, on_all = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))  # by torchrun
+    launched = "TORCHELASTIC_RUN_ID" in os.environ  # by torchrun: what else sets the others may mean other things
+    on_each, on_all = (int(os.environ[name]) if launched else 1 for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     if on_all % on_each:
         raise TrainingError(f"{on_all} processes are not as many on each machine. Give all one --nproc-per-node.")
     fabric = Fabric(accelerator=device, devices=on_each, num_nodes=on_all // on_each, precision=how.precision)
