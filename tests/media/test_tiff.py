@@ -14,6 +14,7 @@ from PIL import Image
 
 from drrn.errors import PictureError
 from drrn.media.files import changes, probe, read, unpacked
+from drrn.upscaling.folders import gather
 from drrn.upscaling.jobs import plan
 from drrn.upscaling.pictures import PICTURES
 from tests.media.tiff_files import COEFFICIENTS, RATIONAL, REFERENCES, Page, page, tiff
@@ -93,6 +94,7 @@ def test_ycbcr_of_other_kinds_is_refused_by_name(tmp_path: Path) -> None:
 THUMBNAIL = page(4, 4, bytes(48), t254=(1,))
 MASK = page(16, 16, bytes(32), color=4, bands=1, bits=1, t254=(4,))
 IMAGE = page(16, 16, RGB.tobytes())
+RAW = page(16, 16, bytes(512), color=32803, bands=1, bits=16)
 
 
 @pytest.mark.parametrize(
@@ -128,14 +130,23 @@ def test_tags_are_those_of_the_page_that_is_the_image(tmp_path: Path) -> None:
         ((page(4, 4, bytes(48), t254=(1,), within=(page(16, 16, bytes(256), color=32803, bands=1),)),), "raw photo"),
         ((page(4, 4, bytes(48), within=(page(16, 16, bytes(256), color=34892, bands=1),)),), "raw photo"),
         ((page(4, 4, bytes(48), t254=(1,), t50706=(1, 4), within=(IMAGE,)),), r"raw photo of a camera \(DNG\)"),
-        ((page(16, 16, bytes(512), color=32803, bands=1, bits=16),), "raw photo"),
-        ((THUMBNAIL, page(16, 16, bytes(512), color=32803, bands=1, bits=16)), "raw photo"),
+        ((RAW,), "raw photo"),
+        ((THUMBNAIL, RAW), "raw photo"),
     ],
 )
 def test_raw_photos_and_lost_images_are_refused_by_name(pages: tuple[Page, ...], match: str, tmp_path: Path) -> None:
     path = written(tmp_path, *pages)
     with pytest.raises(PictureError, match=match):
         plan(path, tmp_path / "b.tif", 2, None, many=False)
+
+
+def test_raw_photos_in_a_folder_are_skipped_and_told(tmp_path: Path) -> None:
+    thumbnail, floats = page(4, 4, bytes(48), t254=(1,), within=(RAW,)), RAW._replace(tags=RAW.tags | {339: (3, (3,))})
+    for name, one in {"a.nef": thumbnail, "b.pef": RAW, "c.dng": floats, "d.tif": IMAGE}.items():
+        (tmp_path / name).write_bytes(tiff(one))
+    found = gather([tmp_path], tmp_path.with_name("out"))
+    assert [source.path.name for source in found.sources] == ["d.tif"]
+    assert [path.name for path in found.unreadable] == ["a.nef", "b.pef", "c.dng"]
 
 
 def test_canons_raw_photos_are_refused_by_name(tmp_path: Path) -> None:

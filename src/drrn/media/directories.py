@@ -5,6 +5,7 @@ Nothing is believed that the file has no bytes for, and nothing is allocated by 
 
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from stat import S_ISREG
@@ -63,14 +64,27 @@ def layout(path: Path) -> Layout | None:
         MalformedError: it has no first directory.
         OSError: it can't be read.
     """
+    with mapped(path) as file:
+        return _layout(file) if file is not None else None
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[mmap | None]:
+    """The content of a TIFF; None where the file is no regular one, or no TIFF.
+
+    Raises:
+        OSError: it can't be read.
+    """
     status = path.stat()
     if not S_ISREG(status.st_mode) or status.st_size < 8:  # to open a pipe would wait for who writes into it
-        return None
+        yield None
+        return
     with path.open("rb") as file:
         if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return None
+            yield None
+            return
         with mmap(file.fileno(), 0, access=ACCESS_READ) as block:
-            return _layout(block)
+            yield block
 
 
 def has_several(path: Path) -> bool:

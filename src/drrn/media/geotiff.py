@@ -25,7 +25,7 @@ from drrn.media.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, Layou
 from drrn.media.exif import MalformedError
 from drrn.media.gdal import MULTIPLIED, OPTIONS, said
 from drrn.media.opening import Header, check_size, shown
-from drrn.media.tiff import COLOURS, JPEG, OTHERS, PALETTE
+from drrn.media.tiff import COLOURS, JPEG, OTHERS, PALETTE, RAW
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter
@@ -130,7 +130,7 @@ def is_scene(path: Path) -> bool:
         found = directories.layout(path)
     except (MalformedError, OSError):
         return False  # who reads pictures says what is wrong
-    if found is None:
+    if found is None or found.colour in RAW:
         return False
     return bool(found.tags & {*GEOREFERENCED, METADATA, NODATA} or _is_measured(found) or _placed_by(path))
 

@@ -235,7 +235,7 @@ def is_readable(path: Path) -> bool:
             head = file.read(HEAD)
         if re.match(rb"P[1-7Ff]", head):  # two letters that texts begin with, too
             return re.match(rb"P(?:7\n|[1-6Ff]\s+(?:#.*\s+)*\d+\s)", head) is not None
-        return bool(_format(head, ""))
+        return _format(head, "") != "TIFF" or not tiff.is_raw_photo(path)
     except (OSError, PictureError):
         return False
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
+from drrn.media.tiff import is_raw_photo
+
 HEAD: Final = 512
 """Bytes of a file that are enough for `describe`."""
 REMUX: Final = "Copy it into Matroska, which loses nothing: ffmpeg -i FILE -map 0 -c copy FILE.mkv"
@@ -88,4 +90,6 @@ def is_unreadable(path: Path) -> bool:
             head = file.read(HEAD)
     except OSError:
         return False
-    return any(re.match(sign, head, re.DOTALL) for sign, what, _ in SIGNATURES if what not in OTHERS)
+    return any(re.match(sign, head, re.DOTALL) for sign, what, _ in SIGNATURES if what not in OTHERS) or is_raw_photo(
+        path
+    )

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from itertools import islice
 from mmap import mmap
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -68,7 +69,8 @@ def find_page(file: mmap, name: str) -> Page:
     """
     pages = list(_pages(file))
     kinds = [_subfile(file, page) for page in pages]
-    _check_raw(file, pages, name)
+    if raw := _raw_kind(file, pages):
+        raise PictureError(f"{name} is {raw}, which can't be read. {DEVELOP}")
     full = [number for number, kind in enumerate(kinds) if not kind & (SMALLER | MASK)]
     if len(full) > 1:
         raise PictureError(f"{name} has {len(full)} pages or frames; a single picture can be read.")
@@ -89,6 +91,15 @@ def find_page(file: mmap, name: str) -> Page:
     if full and masks:
         left_out.append("without its mask")
     return Page(number, pages[number], tuple(left_out))
+
+
+def is_raw_photo(path: Path) -> bool:
+    """Whether the file is a camera's raw photo that is built as a TIFF, as DNG, NEF, CR2, ARW and PEF are."""
+    try:
+        with directories.mapped(path) as file:
+            return file is not None and _raw_kind(file, list(_pages(file))) is not None
+    except (OSError, exif.MalformedError):
+        return False
 
 
 def check_samples(file: mmap, page: Directory, name: str) -> None:
@@ -196,19 +207,18 @@ def _subfile(file: mmap, page: Directory) -> int:
     return (page.integers(file, SUBFILE) or (SMALLER if old else 0,))[0]
 
 
-def _check_raw(file: mmap, pages: list[Directory], name: str) -> None:
+def _raw_kind(file: mmap, pages: list[Directory]) -> str | None:
+    """What a camera's raw photo is called; None where it is none."""
     first = pages[0]
-    within = [
-        found
-        for page in pages
-        for at in page.integers(file, SUB_IFDS)
-        if (found := _directory(file, page, at)) is not None
-    ]
-    is_raw = any((page.integers(file, COLOUR) or (0,))[0] in RAW for page in [*pages, *within])
+    within = [_directory(file, page, at) for page in pages for at in page.integers(file, SUB_IFDS)]
+    every = [*pages, *(page for page in within if page)]
+    is_raw = any((page.integers(file, COLOUR) or (0,))[0] in RAW for page in every)
     begins_small = bool(_subfile(file, first) & SMALLER) or SUB_IFDS in first.slots
-    if is_raw or file[8:10] == b"CR" or (DNG_VERSION in first.slots and begins_small):
-        kind = "DNG" if DNG_VERSION in first.slots else "CR2" if file[8:10] == b"CR" else ""
-        raise PictureError(f"{name} is a raw photo of a camera{kind and f' ({kind})'}, which can't be read. {DEVELOP}")
+    if file[8:10] == b"CR":
+        return "a raw photo of a camera (CR2)"
+    if DNG_VERSION in first.slots and (is_raw or begins_small):
+        return "a raw photo of a camera (DNG)"
+    return "a raw photo of a camera" if is_raw else None
 
 
 def _directory(file: mmap, page: Directory, at: int) -> Directory | None:
