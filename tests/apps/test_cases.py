@@ -5,7 +5,10 @@ file, the room of that kind has further tests.
 """
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import md5
 from pathlib import Path
@@ -205,3 +208,13 @@ def test_case(
         assert not ended.value.code, told.err
         line = json.loads(told.out.splitlines()[-1])
         right(tmp_path / line["target"], line)
+
+
+def test_forked_workers_read_what_their_parent_has_read(data: Path) -> None:
+    script = data / "cases/fork_after_read.py"
+    if not script.exists() or not hasattr(os, "fork"):
+        pytest.skip(f"no {script}, or no fork")
+    done = subprocess.run([sys.executable, script, "parent"], capture_output=True, text=True, timeout=100)
+    first, second = done.stdout.splitlines()
+    total = first.removeprefix("parent read ")
+    assert second.count(total) == 4 and "HANG" not in second

@@ -1,6 +1,7 @@
 """TIFFs: which page is the image, raw photos, YCbCr, and what libvips has no decoder for."""
 
 import io
+import lzma
 import sys
 import warnings
 import zlib
@@ -141,12 +142,13 @@ def test_raw_photos_and_lost_images_are_refused_by_name(pages: tuple[Page, ...],
 
 
 def test_raw_photos_in_a_folder_are_skipped_and_told(tmp_path: Path) -> None:
+    within = page(4, 4, bytes(48), t254=(1,), within=(IMAGE,))
     thumbnail, floats = page(4, 4, bytes(48), t254=(1,), within=(RAW,)), RAW._replace(tags=RAW.tags | {339: (3, (3,))})
-    for name, one in {"a.nef": thumbnail, "b.pef": RAW, "c.dng": floats, "d.tif": IMAGE}.items():
+    for name, one in {"a.nef": thumbnail, "b.pef": RAW, "c.dng": floats, "d.tif": IMAGE, "e.dng": within}.items():
         (tmp_path / name).write_bytes(tiff(one))
     found = gather([tmp_path], tmp_path.with_name("out"))
     assert [source.path.name for source in found.sources] == ["d.tif"]
-    assert [path.name for path in found.unreadable] == ["a.nef", "b.pef", "c.dng"]
+    assert [path.name for path in found.unreadable] == ["a.nef", "b.pef", "c.dng", "e.dng"]
 
 
 def test_canons_raw_photos_are_refused_by_name(tmp_path: Path) -> None:
@@ -221,6 +223,14 @@ def test_what_libvips_cannot_decode_is_read_by_rasterio(kind: str, samples: str,
     if kind != "lerc" and "white" not in samples:  # with these GDAL writes metadata, which make a raster of them
         assert plan(path, None, 2, None, many=False).kind is PICTURES
     assert np.array_equal(levels(path), truth)
+
+
+def test_rasterio_reads_the_page_that_is_the_image_upright(tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    packed = page(16, 16, lzma.compress(RGB.tobytes()), compression=34925, t274=(6,))
+    path = written(tmp_path, THUMBNAIL, packed)
+    assert np.array_equal(levels(path), np.rot90(RGB, -1))
+    assert probe(path).converted == ("without its thumbnail",)
 
 
 @pytest.mark.parametrize("kind", FOREIGN)

@@ -67,7 +67,8 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     malformed is dropped.
 
     Raises:
-        PictureError: as `probe`, or the file is damaged or cut short.
+        PictureError: as `probe`, or the file is damaged or cut short; or it is a WebP, and this process was forked from
+            one that had read or written pictures.
     """
     with opened(path, max_pixels) as (bands, header, notes, orientation):
         array = np.concatenate(list(bands()))

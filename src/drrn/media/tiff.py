@@ -74,7 +74,7 @@ def find_page(file: mmap, name: str) -> Page:
     full = [number for number, kind in enumerate(kinds) if not kind & (SMALLER | MASK)]
     if len(full) > 1:
         raise PictureError(f"{name} has {len(full)} pages or frames; a single picture can be read.")
-    if not full and SUB_IFDS in pages[0].slots:
+    if _lies_within(file, pages):
         raise PictureError(
             f"{name} begins with a smaller copy of an image that lies in a SubIFD, as in raw photos, and can't be read "
             f"there. {DEVELOP}"
@@ -97,7 +97,8 @@ def is_raw_photo(path: Path) -> bool:
     """Whether the file is a camera's raw photo that is built as a TIFF, as DNG, NEF, CR2, ARW and PEF are."""
     try:
         with directories.mapped(path) as file:
-            return file is not None and _raw_kind(file, list(_pages(file))) is not None
+            pages = list(_pages(file)) if file is not None else []
+            return file is not None and (_raw_kind(file, pages) is not None or _lies_within(file, pages))
     except (OSError, exif.MalformedError):
         return False
 
@@ -219,6 +220,11 @@ def _raw_kind(file: mmap, pages: list[Directory]) -> str | None:
     if DNG_VERSION in first.slots and (is_raw or begins_small):
         return "a raw photo of a camera (DNG)"
     return "a raw photo of a camera" if is_raw else None
+
+
+def _lies_within(file: mmap, pages: list[Directory]) -> bool:
+    """Whether all pages are smaller copies or masks, and the first says that there is more in it."""
+    return SUB_IFDS in pages[0].slots and all(_subfile(file, page) & (SMALLER | MASK) for page in pages)
 
 
 def _directory(file: mmap, page: Directory, at: int) -> Directory | None:
