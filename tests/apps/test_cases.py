@@ -184,6 +184,19 @@ CASES: list[tuple[str, list[str], Check | str]] = [
 """The file, further arguments, and what is right: a check of the result, or a part of the line that refuses it."""
 
 
+@pytest.mark.parametrize("command", ["upscale mac_folder -o out -m", "evaluate --scales 2 --data mac_folder -- "])
+def test_a_folder_of_a_mac(command: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (source := data / "cases" / "mac_folder").exists():
+        pytest.skip(f"no {source}")
+    shutil.copytree(source, tmp_path / "mac_folder")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command.split(), "tiny"])
+    assert not ended.value.code
+    if command.startswith("upscale"):
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".drrn.sqlite", "IMG_1_x2.jpg"]
+
+
 @pytest.mark.parametrize(("name", "args", "right"), CASES, ids=[f"{name} {' '.join(args)}" for name, args, _ in CASES])
 def test_case(
     name: str,

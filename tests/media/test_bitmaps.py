@@ -202,3 +202,13 @@ def test_a_file_cut_short_or_damaged_is_refused_or_a_picture(suffix: str, tmp_pa
             assert np.isfinite(picture.pixels).all() and changes(probe(path), tmp_path / "a.png") is not None
         except PictureError as error:
             assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_a_bitmap_needs_no_file_header(mode: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 4), dtype=np.uint8)
+    image = Image.fromarray(pixels, "RGBA").convert("RGB" if mode == "P" else "RGBA").convert(mode)
+    image.save(tmp_path / "a.bmp")
+    image.save(tmp_path / "a.dib")
+    assert (tmp_path / "a.dib").read_bytes() == (tmp_path / "a.bmp").read_bytes()[14:]
+    assert (read(tmp_path / "a.dib").to_array() == read(tmp_path / "a.bmp").to_array()).all()

@@ -56,6 +56,7 @@ def test_only_known_suffixes_are_split_off(name: str, parts: tuple[str, str]) ->
         ("PNG", "RGBA", ".jpg", ".png"),
         ("PNG", "RGB", ".apng", ".png"),
         ("BMP", "RGB", ".dib", ".bmp"),
+        ("DIB", "RGB", ".dib", ".bmp"),
         ("TIFF", "RGB", ".gtiff", ".tif"),
         ("GIF", "RGB", ".gif", ".png"),
         ("PPM", "1", ".pbm", ".pgm"),

@@ -83,7 +83,9 @@ class Show:
 
     def unreadable(self, paths: Sequence[Path]) -> None:
         """Say which of the skipped files are images or videos after all."""
-        if paths and not self.as_json:
+        if paths and self.as_json:
+            self._json(unreadable=[self._name(path) for path in paths])
+        elif paths:
             kinds = Counter(path.suffix.lower() or "without a suffix" for path in paths)
             counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
             self.aside.print(

@@ -27,6 +27,8 @@ PACKED: Final = {1: "run lengths", 2: "run lengths", 4: "JPEG", 5: "PNG"}
 MASKED: Final = (3, 6)
 EMBEDDED: Final = b"DEBM"
 """The colour space of a BMP that has an ICC profile, as it lies in the file."""
+DIB_HEADERS: Final = (40, 52, 56, 108, 124)
+"""Bytes of the header of a bitmap."""
 KINDS: Final = {4: 1, 5: 1, 6: 3}
 """PNM's number -> samples a pixel."""
 TUPLES: Final = {"BLACKANDWHITE": 1, "GRAYSCALE": 1, "GRAYSCALE_ALPHA": 2, "RGB": 3, "RGB_ALPHA": 4}
@@ -49,15 +51,23 @@ class Bitmap(NamedTuple):
 
 
 def bmp(file: Block, name: str) -> Bitmap:
-    """Windows' and OS/2's bitmap of 1, 4, 8, 24 and 32 bit a pixel.
+    """Windows' and OS/2's bitmap of 1, 4, 8, 24 and 32 bit a pixel, with the header of a file or without it (DIB).
 
     Raises:
         PictureError: it is of a kind that can't be read, damaged or cut short.
     """
     try:
-        return _bmp(file, name)
+        return _bmp(file if file[:2] == b"BM" else _with_file_header(file), name)
     except struct.error as error:
         raise _damaged(name, "BMP") from error
+
+
+def is_dib(head: bytes) -> bool:
+    """Whether it is a bitmap without the header of a file, as clipboards and .dib files have it."""
+    if len(head) < 40 or int.from_bytes(head[:4], "little") not in DIB_HEADERS:
+        return False
+    planes, depth, packed = struct.unpack_from("<HHL", head, 12)
+    return planes == 1 and depth in (1, 4, 8, 16, 24, 32) and packed <= max(MASKED)
 
 
 def pnm(file: Block, name: str) -> Bitmap:
@@ -138,6 +148,14 @@ def to_pnm(rows: Rows, *, pam: bool) -> Iterator[Piece]:
     yield header.encode()
     for top in range(0, height, BAND):
         yield rows[top : top + BAND].astype(rows.dtype.newbyteorder(">"), copy=False).tobytes()
+
+
+def _with_file_header(file: Block) -> bytes:
+    """A copy of a bitmap that has none."""
+    header, depth, packed, used = struct.unpack_from("<L10xHL12xL", file)
+    masks = {3: 12, 6: 16}.get(packed, 0) if header == 40 else 0
+    palette = 4 * min(used or (2**depth if depth <= 8 else 0), 256)
+    return b"BM" + struct.pack("<LLL", 14 + len(file), 0, 14 + header + masks + palette) + file[:]
 
 
 def _bmp(file: Block, name: str) -> Bitmap:

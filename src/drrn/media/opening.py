@@ -207,6 +207,8 @@ def _format(head: bytes, name: str) -> Format:
         return "TIFF"
     if head.startswith(b"BM") and len(head) > 26 and int.from_bytes(head[14:18], "little") < 256:
         return "BMP"
+    if bitmaps.is_dib(head):
+        return "BMP"
     if re.match(rb"P[1-7Ff][\s#]", head):
         return "PNM"
     if head.startswith((b"GIF87a", b"GIF89a")):
