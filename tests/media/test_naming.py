@@ -12,7 +12,7 @@ from drrn.errors import PictureError
 from drrn.media import containers
 from drrn.media.files import probe, read
 from drrn.media.naming import image_suffix, is_image, is_system_folder, split
-from drrn.media.signatures import describe, is_unreadable
+from drrn.media.signatures import describe, unreadable
 from drrn.upscaling.folders import gather
 
 
@@ -169,7 +169,16 @@ def test_unreadable_images_of_a_folder_are_listed(folder: Path, tmp_path: Path) 
     (folder / "backup.zip").write_bytes(b"PK\3\4")
     found = gather([folder], tmp_path / "out")
     assert [path.name for path in found.unreadable] == ["IMG_1.HEIC"]
-    assert is_unreadable(folder / "IMG_1.HEIC") and not is_unreadable(folder / "backup.zip")
+    assert unreadable(folder / "IMG_1.HEIC") and not unreadable(folder / "backup.zip")
+
+
+def test_a_folder_of_unreadable_images_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "IMG_1.HEIC").write_bytes(ftyp(b"heic", b"mif1") + bytes(100))
+    ((_, error),) = gather([tmp_path / "in"], tmp_path / "out").failed
+    assert str(error).endswith(
+        "IMG_1.HEIC is a HEIC image, which drrn can't read. Convert it: heif-convert FILE FILE.png."
+    )
 
 
 def test_text_is_not_a_film(tmp_path: Path) -> None:

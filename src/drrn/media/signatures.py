@@ -85,15 +85,14 @@ def describe(head: bytes) -> tuple[str, str] | None:
     return next(((what, advice) for sign, what, advice in SIGNATURES if re.match(sign, head, re.DOTALL)), None)
 
 
-def is_unreadable(path: Path) -> bool:
-    """Whether the file is an image or a video, of a kind that drrn can't read."""
+def unreadable(path: Path) -> tuple[str, str] | None:
+    """What `describe` says of an image or a video that drrn can't read; None if the file is something else."""
     try:
         if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
-            return False
+            return None
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError:
-        return False
-    return any(re.match(sign, head, re.DOTALL) for sign, what, _ in SIGNATURES if what not in OTHERS) or is_raw_photo(
-        path
-    )
+        return None
+    found = describe(head) or (("a raw photo of a camera", RAW) if is_raw_photo(path) else None)
+    return found if found and found[0] not in OTHERS else None

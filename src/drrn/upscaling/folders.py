@@ -9,7 +9,7 @@ from typing import NamedTuple
 from drrn.errors import DRRNError, PictureError, UsageError
 from drrn.media.naming import is_system_file, is_system_folder
 from drrn.media.opening import shown
-from drrn.media.signatures import is_unreadable
+from drrn.media.signatures import unreadable as unreadable_kind
 from drrn.upscaling.kinds import KINDS
 from drrn.upscaling.manifest import mark
 
@@ -63,7 +63,10 @@ def gather(paths: Sequence[Path], output: Path | None, *, recursive: bool = Fals
         unreadable += foreign
         if not found and not unread:
             deeper = "" if recursive else " (its folders are looked into with --recursive)"
-            failed.append((path, PictureError(f"{shown(path)} holds no pictures{deeper}.")))
+            other = ""
+            if foreign and (kind := unreadable_kind(foreign[0])):
+                other = f" {shown(foreign[0].name)} is {kind[0]}, which drrn can't read. {kind[1]}."
+            failed.append((path, PictureError(f"{shown(path)} holds no pictures{deeper}.{other}")))
     return Gathered(list(dict.fromkeys(sources)), skipped, failed, unreadable)
 
 
@@ -114,6 +117,6 @@ def _walk(folder: Path, output: Path, *, recursive: bool) -> Gathered:
                 sources.append(Source(path, output / at.relative_to(folder)))
                 continue
             skipped += 1
-            if inside and not is_system_file(name) and is_unreadable(path):
+            if inside and not is_system_file(name) and unreadable_kind(path):
                 unreadable.append(path)
     return Gathered(sources, skipped, unread, unreadable)
