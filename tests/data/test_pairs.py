@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from drrn.core.colour import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
-from drrn.data.pairs import make_pairs, match_pairs, pictures_in, read_levels, split, unit
+from drrn.data.pairs import Levels, make_pairs, match_pairs, pictures_in, read_levels, split, unit
 from drrn.errors import DataError, PictureError
 from drrn.media.files import write
 from drrn.media.picture import Picture
@@ -42,8 +42,8 @@ def near(half: NDArray[np.float16], exact: NDArray[Any]) -> None:
     assert (np.abs(half - exact.astype(np.float64)) <= np.where(exact > 1, 2**-11, 2**-12) + 1e-6).all()
 
 
-def darker(lr: NDArray[np.float32], scale: float, size: tuple[int, int]) -> NDArray[np.float32]:
-    return imresize(lr, size[1], size[0]) / np.float32(scale)
+def darker(path: Path, lr: NDArray[np.float32], scale: float, hr: Levels) -> Levels:
+    return levels(imresize(lr, *hr.shape[1:]) / np.float32(scale)).astype(np.uint8)
 
 
 # --- reading ---

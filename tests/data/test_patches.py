@@ -30,7 +30,7 @@ def sized(sizes: list[tuple[int, int]]) -> Pool:
     height, width = np.array(sizes, np.int64).T
     empty = np.zeros((1, 0))
     start = np.cumsum(height * width) - height * width
-    return Pool(empty.astype(np.float16), empty.astype(np.uint8), start, height, width)
+    return Pool(empty.astype(np.float16), empty.astype(np.uint8), start, height, width, np.ones_like(start))
 
 
 def sampler_of(pool: Pool, **changes: int | bool) -> Sampler:
@@ -267,3 +267,28 @@ def test_pictures_too_small_for_a_patch_are_said_to_be() -> None:
         sampler = sampler_of(POOL, size=13, stride=stride, epoch_steps=5)
         with pytest.raises(DataError, match=r"^No picture is as large as a patch of 13x13\."):
             sampler.batch(0, 0)
+
+
+# --- aligned patches ---
+
+
+@pytest.mark.parametrize("scale", [2.0, 3.0, 1.5])
+def test_aligned_patches_begin_at_whole_pixels_of_lr(scale: float) -> None:
+    """A picture whose pixels say where they lie tells where each patch was cut, however it is turned."""
+    side, size = 24, 6
+    y, x = np.mgrid[:side, :side]
+    hr = np.stack([y, x]).astype(np.uint8)
+    pair = Pair("place", scale, hr[:, ::2, ::2].astype(np.float16), hr.astype(np.float16), hr)
+    pool = Pool.of([pair], align=True)
+    step = int(scale) if scale == int(scale) else 1
+    drawn, _ = sampler_of(pool, size=size, stride=0, epoch_steps=1, batch_size=6000, augment=True).batch(0, 0)
+    corners = {(int(patch[0].min()), int(patch[1].min())) for patch in drawn}
+    assert corners == {(row, column) for row in range(0, 19, step) for column in range(0, 19, step)}
+    on_grid = grid(pool, size, 4)[:, 0]
+    assert {int(place) // side % step for place in on_grid} == {int(place) % side % step for place in on_grid} == {0}
+
+
+def test_without_alignment_patches_begin_anywhere() -> None:
+    pool = Pool.of([pair_of(9, 9)])
+    windows = {int(place) for place in anywhere(pool, 3, 2000, np.random.default_rng(0))[:, 0]}
+    assert windows == {9 * row + column for row in range(7) for column in range(7)}

@@ -55,9 +55,21 @@ def test_a_cosine_rises_and_falls() -> None:
     assert 0 < rates[-1] < 0.001
 
 
+def test_a_decay_falls_in_a_line_over_its_epochs_alone() -> None:
+    how = replace(MODERN, schedule="decay", learning_rate=2.0, warm_up=0, epochs=10, decay_epochs=4)
+    rates = [learning_rate(how, step, 10) for step in range(100)]
+    assert rates[:61] == [2.0] * 61
+    assert rates[60:] == pytest.approx([2.0 * (100 - step) / 40 for step in range(60, 100)])
+    longer = replace(how, epochs=20)
+    assert [learning_rate(longer, step, 10) for step in range(61)] == rates[:61]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"later_patches": (64,)}, "`later_patches` must be at least 1, with `stride` 0"),
+        ({"later_patches": (0,), "stride": 0, "epoch_steps": 1}, "`later_patches` must be at least 1"),
+        ({"align": True, "patch": 32}, "multiples of every whole scale, got 32 at 3"),
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"patience": -1}, "`patience` must be at least 0, got -1"),
         ({"learning_rate": 0}, "`learning_rate` must be above 0, got 0"),

@@ -59,3 +59,15 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, start: Path) -> No
     with pytest.raises(WeightsError, match="No weights named 'absent'"):
         train(tmp_path / "run", data, STILL, start="absent")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_with_another_unshuffle_takes_all_but_the_ends(tmp_path: Path, start: Path) -> None:
+    data = pictures(tmp_path / "pictures")
+    model = replace(store.load(start).config, unshuffle=2)
+    train(tmp_path / "run", data, STILL, model, start=str(start))
+    found, given = store.load(tmp_path / "run/best.safetensors"), store.load(start)
+    assert found.config == model
+    trunk = [name for name in given.tensors if not name.startswith(("blocks.0.enter", "leave"))]
+    assert trunk
+    for name in trunk:
+        assert np.allclose(found.tensors[name], given.tensors[name], atol=1e-6)

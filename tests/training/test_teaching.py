@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drrn.core.colour import levels
 from drrn.core.config import DRRNConfig
-from drrn.errors import EngineError, TrainingError, WeightsError
+from drrn.errors import DataError, EngineError, TrainingError, WeightsError
+from drrn.media.files import read, write
 from drrn.media.picture import Picture
 from drrn.training.given import teaching
 from drrn.upscaling.upscaler import Upscaler
@@ -83,9 +85,11 @@ def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes() -> None:
     weights = small_weights(channels=3, gain=0.2)
     lr = np.random.default_rng(0).random((3, 7, 9), np.float32)
     for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a grey one stays grey
-        made = teaching(weights, "cpu", 1, lambda number: None)(planes, 2, (18, 14))
+        original = np.zeros((3, 14, 18), np.uint8)
+        made = teaching(weights, "cpu", 1, lambda number: None)(Path("a.png"), planes, 2, original)
         picture = Picture(pixels=planes.transpose(1, 2, 0))
-        assert np.array_equal(made, Upscaler(weights, device="cpu").upscale(picture, 2).pixels.transpose(2, 0, 1))
+        larger = Upscaler(weights, device="cpu").upscale(picture, 2).pixels.transpose(2, 0, 1)
+        assert np.array_equal(made, levels(larger))
 
 
 def test_a_teacher_that_makes_no_numbers_teaches_nothing(tmp_path: Path, data: Path, teacher: Path) -> None:
@@ -105,3 +109,56 @@ def test_who_cannot_teach_is_refused(tmp_path: Path, data: Path, teacher: Path) 
     lr = pictures(tmp_path / "lr", height=8, width=8)
     with pytest.raises(TrainingError, match=r"x5 is outside .* Give another --teacher, or other scales\."):
         train(tmp_path / "run", data, STILL, teacher=str(teacher), lr_data=lr)
+
+
+# --- targets on disk ---
+
+
+@pytest.fixture
+def taught(tmp_path: Path, data: Path) -> Path:
+    """Targets for scale 2: the originals, turned upside down."""
+    folder = tmp_path / "taught"
+    (folder / "x2/pictures").mkdir(parents=True)
+    for path in data.iterdir():
+        turned = replace(read(path), pixels=read(path).pixels[::-1].copy())
+        write(turned, folder / f"x2/pictures/{path.stem}.webp")
+    return folder
+
+
+def test_targets_on_disk_are_learned_and_validation_stays_with_the_originals(
+    tmp_path: Path, data: Path, taught: Path
+) -> None:
+    (alone,), _ = train(tmp_path / "alone", data, STILL)
+    (turned,), _ = train(tmp_path / "turned", data, STILL, teacher_data=taught)
+    assert turned.train_loss > 1.3 * alone.train_loss, "bicubic is far from a picture upside down"
+    assert turned.val_loss == alone.val_loss
+
+
+def test_a_scale_without_targets_learns_from_the_originals(tmp_path: Path, data: Path, taught: Path) -> None:
+    how = replace(STILL, scales=(3,), patch=39, stride=39)
+    (taught / "x2").rename(taught / "x3")
+    with pytest.raises(DataError, match=r"is 40x40\. Expected 39x39: .*\.png, cropped to a multiple of 3\.$"):
+        train(tmp_path / "run", data, how, teacher_data=taught)
+    (taught / "x3").rename(taught / "x2")
+    both = replace(how, scales=(2, 3), patch=36, stride=36)
+    targets_of_2 = train(tmp_path / "both", data, both, teacher_data=taught)[0][0]
+    originals = train(tmp_path / "neither", data, both)[0][0]
+    assert targets_of_2.train_loss > originals.train_loss
+
+
+def test_targets_that_are_missing_are_named(tmp_path: Path, data: Path, taught: Path) -> None:
+    for target in (taught / "x2/pictures").iterdir():
+        target.unlink()
+    with pytest.raises(DataError, match=r"No target for .*(\d)\.png in .*x2\. Expected .*x2/pictures/\1\.webp\.$"):
+        train(tmp_path / "run", data, STILL, teacher_data=taught)
+    with pytest.raises(DataError, match=r"holds no targets for these scales\. Expected folders x4 in it\.$"):
+        train(tmp_path / "run", data, replace(STILL, scales=(4,)), teacher_data=taught)
+    with pytest.raises(TrainingError, match=r"--teacher and --teacher-data are two teachers\. Give one of them\.$"):
+        train(tmp_path / "run", data, STILL, teacher_data=taught, teacher="small")
+
+
+def test_other_targets_are_another_training(tmp_path: Path, data: Path, taught: Path) -> None:
+    train(tmp_path / "run", data, STILL, teacher_data=taught)
+    (taught / "x2/pictures/0.webp").write_bytes((taught / "x2/pictures/1.webp").read_bytes())
+    with pytest.raises(TrainingError, match="teacher_data_sha256"):
+        train(tmp_path / "run", data, STILL, teacher_data=taught)

@@ -27,9 +27,9 @@ SCALED = re.compile(r"_?x\d+(\.\d+)?$")
 
 Levels = NDArray[np.uint8]
 """(channels, H, W): rounded luma, or RGB."""
-Teach = Callable[[NDArray[np.float32], float, tuple[int, int]], NDArray[np.float32]]
-"""From an lr (channels, h, w) in [0, 1], or a little beyond, its scale and the (width, height) of the original:
-(channels, H, W) in [0, 1], to be learnt in its place."""
+Teach = Callable[[Path, NDArray[np.float32], float, Levels], Levels]
+"""From the file of an original, its lr (channels, h, w) in [0, 1], or a little beyond, the scale, and the original as
+cropped for it (channels, H, W): what is to be learnt in its place, of the same shape, or the original itself."""
 
 
 class Pair(NamedTuple):
@@ -133,7 +133,7 @@ def make_pairs(
                 cropped = modcrop(hr, scale)
                 if 0 in cropped.shape:
                     raise DataError(f"{path} is too small for scale {scale:g}.")
-                made[scale] = pair(path.stem, scale, degrade(unit(cropped), scale), cropped, teach)
+                made[scale] = pair(path, scale, degrade(unit(cropped), scale), cropped, teach)
             yield made[scale]
 
 
@@ -165,13 +165,13 @@ def match_pairs(
                 f"{path} is {hr.shape[2]}x{hr.shape[1]} and its lr {lr.shape[2]}x{lr.shape[1]}: one is no enlargement "
                 "of the other."
             )
-        yield pair(path.stem, scale, unit(lr), hr, teach)
+        yield pair(path, scale, unit(lr), hr, teach)
 
 
-def pair(name: str, scale: float, lr: NDArray[np.float32], hr: Levels, teach: Teach | None) -> Pair:
+def pair(path: Path, scale: float, lr: NDArray[np.float32], hr: Levels, teach: Teach | None) -> Pair:
     """`lr` (channels, h, w) in [0, 1], enlarged to the size of `hr`, and `hr` or what `teach` makes in its place."""
     height, width = hr.shape[1:]
     ilr = imresize(lr, height, width)
     if teach:
-        hr = levels(teach(lr, scale, (width, height))).astype(np.uint8)
-    return Pair(name, scale, lr.astype(np.float16), ilr.astype(np.float16), hr)
+        hr = teach(path, lr, scale, hr)
+    return Pair(path.stem, scale, lr.astype(np.float16), ilr.astype(np.float16), hr)

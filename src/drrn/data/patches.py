@@ -33,10 +33,16 @@ class Pool:
     start: Index  # (pictures,), as the next two; several may begin at one place
     height: Index
     width: Index
+    step: Index
+    """Patches begin at multiples of it: 1, or the whole scale that they are aligned to."""
 
     @classmethod
-    def of(cls, pairs: Iterable[Pair]) -> "Pool":
-        """A pair that comes again is another picture with the same pixels, which are kept once."""
+    def of(cls, pairs: Iterable[Pair], align: bool = False) -> "Pool":
+        """A pair that comes again is another picture with the same pixels, which are kept once.
+
+        Args:
+            align: let patches begin at whole pixels of lr, where the scale is a whole number.
+        """
         given = list(pairs)
         kept = list({id(pair): pair for pair in given}.values())
         ends = np.cumsum([pair.hr[0].size for pair in kept])
@@ -47,11 +53,14 @@ class Pool:
             start=np.array([starts[id(pair)] for pair in given], np.int64),
             height=np.array([pair.hr.shape[1] for pair in given], np.int64),
             width=np.array([pair.hr.shape[2] for pair in given], np.int64),
+            step=np.array([int(pair.scale) if align and pair.scale == int(pair.scale) else 1 for pair in given]),
         )
 
 
 def grid(pool: Pool, size: int, stride: int) -> Index:
     """The patches of `size` whose corners lie `stride` apart, from each picture's first pixel: (N, 2).
+
+    Where patches are aligned, the stride is the next smaller multiple of the picture's `step`.
 
     Returns:
         A row a patch: the place of its corner in the pool, and the width of its picture.
@@ -60,9 +69,10 @@ def grid(pool: Pool, size: int, stride: int) -> Index:
         DataError: no picture is as large as a patch.
     """
     patches = []
-    for start, height, width in zip(pool.start, pool.height, pool.width, strict=True):
-        rows = np.arange(0, height - size + 1, stride)
-        corners = start + rows[:, None] * width + np.arange(0, width - size + 1, stride)
+    for start, height, width, step in zip(pool.start, pool.height, pool.width, pool.step, strict=True):
+        apart = max(stride // step, 1) * step
+        rows = np.arange(0, height - size + 1, apart)
+        corners = start + rows[:, None] * width + np.arange(0, width - size + 1, apart)
         patches.append(np.stack([corners.ravel(), np.full(corners.size, width)], axis=1))
     found = np.concatenate(patches)
     if not len(found):
@@ -128,14 +138,15 @@ def anywhere(pool: Pool, size: int, count: int, chance: np.random.Generator) -> 
     Raises:
         DataError: as `grid`.
     """
-    across = np.maximum(pool.width - size + 1, 0)
-    ends = np.cumsum(np.maximum(pool.height - size + 1, 0) * across)
+    down, across = ((np.maximum(side - size, -1) // pool.step + 1) for side in (pool.height, pool.width))
+    ends = np.cumsum(down * across)
     if not ends[-1]:
         raise _too_small(size)
     place = chance.integers(0, ends[-1], count)
     picture = np.searchsorted(ends, place, side="right")
     row, column = np.divmod(place - ends[picture], across[picture])
-    row += np.maximum(pool.height - size + 1, 0)[picture]  # places were counted back from the picture's end
+    row += down[picture]  # places were counted back from the picture's end
+    row, column = row * pool.step[picture], column * pool.step[picture]
     return np.stack([pool.start[picture] + row * pool.width[picture] + column, pool.width[picture]], axis=1)
 
 

@@ -114,7 +114,7 @@ def fit(
     first = fabric.is_global_zero
     net = fresh(model, train)
     if start:
-        net.load_state_dict(build(start).state_dict())
+        begin_with(net, start)
     net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = deepcopy(net) if train.ema_decay else net
     optimiser = make_optimiser(net, train)
@@ -178,9 +178,10 @@ def fit(
     while not done():
         epoch, saved = len(history), time.monotonic()
         began = (saved, time.process_time())
+        now = in_epoch(patches, train, epoch, fabric.world_size)
         network.train()
         while step < patches.steps:
-            ilr, hr = to_device(fabric, patches.batch(epoch, step, fabric.global_rank, fabric.world_size))
+            ilr, hr = to_device(fabric, now.batch(epoch, step, fabric.global_rank, fabric.world_size))
             rate = learning_rate(train, epoch * patches.steps + step, patches.steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -249,6 +250,22 @@ def fresh(model: DRRNConfig, train: TrainConfig) -> DRRN:
     net = DRRN(model)
     net.initialise(train.initial, train.unit_gain, train.leave_gain, train.centred)
     return net
+
+
+def begin_with(net: DRRN, start: Weights) -> None:
+    """Give `net` the weights of `start`; of one with another `unshuffle` all but the first and last convolutions."""
+    ends = ("blocks.0.enter.", "leave.")
+    same = net.config == start.config
+    state = build(start).state_dict()
+    net.load_state_dict(net.state_dict() | {name: state[name] for name in state if same or not name.startswith(ends)})
+
+
+def in_epoch(patches: Sampler, train: TrainConfig, epoch: int, world: int) -> Sampler:
+    """What to draw in an epoch: patches of its size, of as many pixels together as in the first, alike by process."""
+    sizes = (train.patch, *train.later_patches)
+    size = sizes[min(epoch * len(sizes) // train.epochs, len(sizes) - 1)]
+    count = round(train.batch_size * (train.patch / size) ** 2 / world)
+    return replace(patches, size=size, batch_size=max(count, 1) * world)
 
 
 def diverged(what: str, epoch: int, step: int) -> DivergedError:

@@ -4,11 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import numpy as np
+
+from drrn.core.colour import levels
 from drrn.core.config import DRRNConfig
 from drrn.core.loss import terms
-from drrn.data.pairs import Pair, Teach, pictures_in, split, spread
+from drrn.data.pairs import Levels, Pair, Teach, pictures_in, read_levels, split, spread
 from drrn.engines import EngineName
 from drrn.engines.engine import Planes, is_compiled
 from drrn.errors import DataError, TrainingError
@@ -65,6 +68,8 @@ def scales_of(pairs: Sequence[Pair]) -> tuple[float, ...]:
 def start_of(model: DRRNConfig, source: Source) -> tuple[DRRNConfig, Weights | None]:
     """The model to train, which is that of the weights to start from where none else was asked for, and these.
 
+    A model may differ from them in `unshuffle`: its first and last convolutions then begin anew.
+
     Raises:
         WeightsError: there are no such weights.
         TrainingError: they are of another model.
@@ -72,11 +77,13 @@ def start_of(model: DRRNConfig, source: Source) -> tuple[DRRNConfig, Weights | N
     if source.start is None:
         return model, None
     start = load(source.start)
-    if model not in (DRRNConfig(), start.config):
+    if model == DRRNConfig():
+        return start.config, start
+    if model != replace(start.config, unshuffle=model.unshuffle):
         ours, theirs = model.to_dict(), start.config.to_dict()
         odd = ", ".join(f"{key} = {theirs[key]}" for key in ours if ours[key] != theirs[key])
         raise TrainingError(f"{source.start} is of another model, with {odd}. Leave out the options of the model.")
-    return start.config, start
+    return model, start
 
 
 def teacher_of(model: DRRNConfig, how: TrainConfig, source: Source) -> Weights | None:
@@ -88,6 +95,8 @@ def teacher_of(model: DRRNConfig, how: TrainConfig, source: Source) -> Weights |
     """
     if source.teacher is None:
         return None
+    if source.teacher_data:
+        raise TrainingError("--teacher and --teacher-data are two teachers. Give one of them.")
     teacher = load(source.teacher)
     if teacher.config.channels != model.channels:
         raise TrainingError(
@@ -113,13 +122,54 @@ def teaching(teacher: Weights, device: str, threads: int, taught: Callable[[int]
     engine: EngineName = "torch" if device == "cpu" and not is_compiled() else "auto"
     upscaler, numbers = Upscaler(teacher, engine=engine, device=device, threads=threads, max_memory=UNBOUND), count(1)
 
-    def teach(lr: Planes, scale: float, size: tuple[int, int]) -> Planes:
+    def teach(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
         see_covered(teacher, scale)
-        larger = upscaler.upscale(Picture(pixels=lr.transpose(1, 2, 0)), size=size)
+        larger = upscaler.upscale(Picture(pixels=lr.transpose(1, 2, 0)), size=(hr.shape[2], hr.shape[1]))
         taught(next(numbers))
-        return larger.pixels.transpose(2, 0, 1)
+        return levels(larger.pixels.transpose(2, 0, 1)).astype(np.uint8)
 
     return teach
+
+
+def targets(folder: Path, scales: Sequence[float], channels: Literal[1, 3]) -> Teach:
+    """What a teacher left in `folder` as files, see `Source.teacher_data`.
+
+    Raises:
+        DataError: there is no x folder for any of the scales; in the making, a target is missing or of another size.
+    """
+    taught = {scale: folder / f"x{scale:g}" for scale in scales if (folder / f"x{scale:g}").is_dir()}
+    if not taught:
+        wanted = ", ".join(f"x{scale:g}" for scale in sorted(set(scales)))
+        raise DataError(f"{folder} holds no targets for these scales. Expected folders {wanted} in it.")
+
+    def teach(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
+        if scale not in taught:
+            return hr
+        target = target_of(path, taught[scale])
+        made = read_levels(target, channels)
+        if made.shape != hr.shape:
+            raise DataError(
+                f"{target} is {made.shape[2]}x{made.shape[1]}. Expected {hr.shape[2]}x{hr.shape[1]}: {path.name}, "
+                f"cropped to a multiple of {scale:g}."
+            )
+        return made
+
+    return teach
+
+
+def target_of(path: Path, folder: Path) -> Path:
+    """The file for `path` in `folder`, or in a folder there that is called as its own: T91, or BSDS500_train.
+
+    Raises:
+        DataError: there is none.
+    """
+    parents = path.resolve().parts[:-1]
+    places = [folder, *(folder / "_".join(parents[-count:]) for count in range(1, min(len(parents), 3) + 1))]
+    for place in places:
+        for suffix in (".webp", ".png", ".tif"):
+            if (found := place / f"{path.stem}{suffix}").exists():
+                return found
+    raise DataError(f"No target for {path} in {folder}. Expected {places[1] / path.stem}.webp.")
 
 
 def see_covered(teacher: Weights, scale: float) -> None:

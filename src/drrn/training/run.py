@@ -22,8 +22,19 @@ from drrn.engines.pytorch import is_out_of_memory
 from drrn.errors import TooLittleMemoryError, TrainingError
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import Watch, fit, together
-from drrn.training.given import Given, backbone_of, pictures_of, scales_of, start_of, teacher_of, teaching
+from drrn.training.given import (
+    Given,
+    backbone_of,
+    pictures_of,
+    scales_of,
+    start_of,
+    target_of,
+    targets,
+    teacher_of,
+    teaching,
+)
 from drrn.training.journal import Epoch
+from drrn.training.machine import faster_precision, keep_memory
 
 EXTENDABLE = ("epochs", "patience")
 """What a training may be given more of: no step that is done would have been another."""
@@ -117,7 +128,9 @@ def train(
     on_each, on_all = (int(os.environ[name]) if launched else 1 for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     if on_all % on_each:
         raise TrainingError(f"{on_all} processes are not as many on each machine. Give all one --nproc-per-node.")
-    fabric = Fabric(accelerator=device, devices=on_each, num_nodes=on_all // on_each, precision=how.precision)
+    keep_memory()
+    precision, measured = faster_precision(model, device) if how.precision == "auto" else (how.precision, "")
+    fabric = Fabric(accelerator=device, devices=on_each, num_nodes=on_all // on_each, precision=precision)
     # as they are: of a picture in bfloat16 the network would learn no more than eight binary digits
     fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
     fabric.launch()
@@ -138,6 +151,8 @@ def train(
         for left in run.rglob(".drrn-????????????.*"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         watch.note(f"{len(given.paths)} pictures to learn from, {len(given.validating)} to validate on, in {run}")
+        if measured:
+            watch.note(f"{measured}: {precision} is taken")
         if about.get("machine") != machine():
             watch.note(f"begun with {about.get('machine')}, goes on with {machine()}: the last digits may differ")
     about = fabric.broadcast(about)
@@ -159,7 +174,12 @@ def train(
         if fabric.is_global_zero:
             watch.taught(number, count)
 
-    learnt = pairs(given.paths, teaching(teacher, str(fabric.device), threads, taught) if teacher else None)
+    teach: Teach | None = None
+    if teacher:
+        teach = teaching(teacher, str(fabric.device), threads, taught)
+    elif source.teacher_data:
+        teach = targets(source.teacher_data, how.scales, model.channels)
+    learnt = pairs(given.paths, teach)
     if together(fabric, [float(stopped())]).item():
         part(fabric)
         return []
@@ -167,8 +187,9 @@ def train(
         how = replace(how, scales=scales_of(shown + learnt))
     if fabric.is_global_zero and (small := too_small(shown + learnt, how.patch)):
         watch.note(small)
-    held_out, examples = sampler(Pool.of(shown), how, stride=how.patch), shown[:: max(len(shown) // 4, 1)][:4]
-    patches = sampler(Pool.of(learnt), how, stride=how.stride)
+    examples = shown[:: max(len(shown) // 4, 1)][:4]
+    held_out = sampler(Pool.of(shown, how.align), how, stride=how.patch)
+    patches = sampler(Pool.of(learnt, how.align), how, stride=how.stride)
     del shown, learnt  # which the pools hold
     history = fit(
         model,
@@ -228,10 +249,19 @@ def describe(model: DRRNConfig, how: TrainConfig, source: Source, given: Given) 
             "lr": label(source.lr_data) if source.lr_data else "MATLAB's bicubic (drrn.core.resize)",
             "start_sha256": sha256(tensors).hexdigest() if start else None,
             "teacher_sha256": teacher.digest() if teacher else None,
+            "teacher_data_sha256": digest_of_targets(source.teacher_data, how.scales, paths),
             "backbone_sha256": backbone.digest if backbone else None,
             "lr_sha256": _digest(pictures_in([source.lr_data])) if source.lr_data else None,
         },
     }
+
+
+def digest_of_targets(folder: Path | None, scales: Sequence[float], paths: Sequence[Path]) -> str | None:
+    """`_digest` of the targets in a folder of `Source.teacher_data`."""
+    if folder is None:
+        return None
+    folders = [folder / f"x{scale:g}" for scale in sorted(set(scales))]
+    return _digest([target_of(path, taught) for taught in folders if taught.is_dir() for path in paths])
 
 
 def too_small(pairs: Sequence[Pair], patch: int) -> str:
@@ -264,8 +294,12 @@ def open_run(run: Path, wanted: dict[str, Any], command: str, *, extends: bool =
     try:
         was = {key: dict(about[key]) for key in wanted}
         # the only ones, in runs from before there was a choice
-        was["train"].setdefault("initial", "he")
-        was["train"].setdefault("centred", False)
+        was["train"] = {
+            **json.loads(json.dumps(asdict(TrainConfig()))),
+            "initial": "he",
+            "centred": False,
+            **was["train"],
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is no config of a run. Give another --run.") from error
     before: dict[str, int] = {}

@@ -1,0 +1,75 @@
+"""A training takes the faster arithmetic of a machine, and patches that grow while it goes on."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain, repeat
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from drrn.data.patches import Pool, Sampler
+from drrn.training.fit import in_epoch
+from drrn.training.machine import faster_precision, keep_memory
+from tests.training.small_training import QUICK, SMALL, left, pictures, train
+
+
+def clock(float32: float, bfloat16: float) -> Callable[[], float]:
+    """A clock by which a step in either arithmetic takes so many seconds."""
+
+    def ticks() -> Iterator[float]:
+        now = 0.0
+        for seconds in chain.from_iterable(repeat((float32, bfloat16))):
+            yield now
+            now += seconds
+            yield now
+
+    following = ticks()
+    return lambda: next(following)
+
+
+@pytest.mark.parametrize(("float32", "bfloat16", "taken"), [(1.0, 0.6, "bf16-mixed"), (1.0, 10.0, "32-true")])
+def test_auto_takes_the_faster_arithmetic_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, float32: float, bfloat16: float, taken: str
+) -> None:
+    monkeypatch.setattr(time, "perf_counter", clock(float32, bfloat16))
+    assert faster_precision(SMALL, "cpu") == (
+        taken,
+        f"a step in bfloat16 takes {bfloat16:g} of the time in float32",
+    )
+
+
+def test_a_run_may_go_on_in_another_arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, how = pictures(tmp_path / "pictures"), replace(QUICK, precision="auto", epochs=2)
+    for stop_after, bfloat16 in ((12, 0.5), (float("inf"), 2.0)):
+        monkeypatch.setattr(
+            "drrn.training.run.faster_precision",
+            lambda *_, bf16=bfloat16: ("bf16-mixed" if bf16 < 1 else "32-true", f"bfloat16 takes {bf16}"),
+        )
+        history, watch = train(tmp_path / "run", data, how, stop_after=stop_after)
+        taken = "bf16-mixed" if bfloat16 < 1 else "32-true"
+        assert f"bfloat16 takes {bfloat16}: {taken} is taken" in watch.notes
+    assert len(history) == 2
+
+
+def test_patches_grow_and_a_step_keeps_its_pixels(tmp_path: Path) -> None:
+    how = replace(QUICK, patch=8, stride=0, epoch_steps=2, batch_size=16, epochs=6, later_patches=(16, 32))
+    sampler = Sampler(
+        pool=Pool(*(np.zeros((1, 1)),) * 2, *(np.ones(1, int),) * 4),  # type: ignore[arg-type]
+        size=8, stride=0, batch_size=16, epoch_steps=2, augment=True, seed=0,
+    )  # fmt: skip
+    now = [in_epoch(sampler, how, epoch, world=1) for epoch in range(7)]
+    assert [(each.size, each.batch_size) for each in now] == [(8, 16)] * 2 + [(16, 4)] * 2 + [(32, 1)] * 3
+    assert [in_epoch(sampler, how, epoch, world=2).batch_size for epoch in (0, 2, 4)] == [16, 4, 2]
+    data = pictures(tmp_path / "pictures")
+    train(tmp_path / "whole", data, how)
+    for stop_after in (5, 4, float("inf")):
+        train(tmp_path / "parts", data, how, stop_after=stop_after)
+    assert left(tmp_path / "whole") == left(tmp_path / "parts")
+
+
+def test_memory_that_is_kept_leaves_the_process_as_it_was() -> None:
+    keep_memory()
+    assert torch.ones(1 << 22).sum() == 1 << 22
