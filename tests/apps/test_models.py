@@ -1,6 +1,7 @@
 """From a trained model to a packaged one with its card, on the command line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from drrn.apps import cli
 from drrn.media.files import write
 from drrn.media.picture import Picture
 from drrn.weights import store
+from drrn.weights.store import Weights
 from tests.small_weights import small_weights
 
 
@@ -77,3 +79,42 @@ def test_what_can_t_be_judged_is_one_line(here: Path, capsys: pytest.CaptureFixt
     assert models("show", "best.safetensors", "--plot", "mine.png") == 2
     assert "has no curve" in capsys.readouterr().err
     assert not (here / "judged.json").exists() and not (here / "mine.png").exists()
+
+
+# --- networks for exact scales ---
+
+
+def alone(scale: int) -> Weights:
+    return replace(small_weights(scale, unshuffle=scale), scales=(scale,), card={"command": f"train x{scale}"})
+
+
+def test_networks_for_exact_scales_are_joined_and_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for scale in (2, 3):
+        store.save(alone(scale), here / f"x{scale}.safetensors")
+    exact = ("--exact", "x2.safetensors", "x3.safetensors")
+    assert models("join", "best.safetensors", *exact, "-o", "joined.safetensors") == 0
+    joined = store.load("joined.safetensors")
+    assert {scale: each.digest() for scale, each in joined.exact.items()} == {s: alone(s).digest() for s in (2, 3)}
+    capsys.readouterr()
+    assert models("show", "joined.safetensors", "--markdown") == 0
+    page = capsys.readouterr().out
+    assert "exactly 3 times as large have a network of their own: 1 block(s) of 2 units, width 8" in page
+    assert "## Command of the network for x2\n\n```\ntrain x2\n```" in page
+
+
+@pytest.mark.parametrize(
+    ("exact", "message"),
+    [
+        (["other.safetensors"], "other.safetensors was trained for x2, x3, x4. Give networks for x2, x3 or x4 alone."),
+        (["x2.safetensors", "x2.safetensors"], "Two networks are for one scale. Give one for each."),
+        (["rgb.safetensors"], "its network for x2 has other channels or units."),
+    ],
+)
+def test_networks_that_do_not_fit_together_are_not_joined(
+    here: Path, capsys: pytest.CaptureFixture[str], exact: list[str], message: str
+) -> None:
+    store.save(alone(2), here / "x2.safetensors")
+    store.save(replace(small_weights(channels=3), scales=(2,)), here / "rgb.safetensors")
+    assert models("join", "best.safetensors", "--exact", *exact, "-o", "joined.safetensors") == 2
+    assert message in capsys.readouterr().err
+    assert not (here / "joined.safetensors").exists()

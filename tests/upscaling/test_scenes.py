@@ -21,7 +21,9 @@ from drrn.media.geotiff import opened
 from drrn.upscaling import scenes
 from drrn.upscaling.jobs import plan
 from drrn.upscaling.scenes import spread
+from drrn.upscaling.upscaler import Upscaler
 from tests.scene_files import enlarged, put, smooth, upscaler
+from tests.small_weights import small_weights
 
 NONE = -9999
 
@@ -148,8 +150,10 @@ def test_windows_equal_the_whole_to_the_last_bit(
     assert np.isnan(whole).any() == hides
 
 
-def test_windows_of_the_engine_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, by = put(tmp_path / "a.tif", smooth(80, 70)), upscaler()
+@pytest.mark.parametrize("unshuffle", [2, 3])  # windows of 64 pixels begin within cells of 3
+def test_windows_of_the_engine_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unshuffle: int) -> None:
+    source, weights = put(tmp_path / "a.tif", smooth(80, 70)), small_weights(units=1, width=4, unshuffle=unshuffle)
+    by = Upscaler(weights, device="cpu", threads=1)
     whole = read(enlarged(source, by)).astype(int)
     monkeypatch.setattr(scenes, "SIDES", (64,))
     windowed = read(enlarged(source, by)).astype(int)

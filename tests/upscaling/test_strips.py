@@ -23,6 +23,7 @@ from tests.small_weights import small_weights
 MODELS = [
     {"channels": 1, "unshuffle": 1},
     {"channels": 1, "unshuffle": 2},
+    {"channels": 1, "unshuffle": 3},
     {"channels": 1, "unshuffle": 4},
     {"channels": 3, "unshuffle": 1},
     {"channels": 3, "unshuffle": 2},
@@ -31,9 +32,9 @@ MODELS = [
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strips of 64 columns, of which there are several in small pictures."""
+    """Strips of 96 columns, of which there are several in small pictures."""
     for module in ("upscaler", "strips"):
-        monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 64)
+        monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 96)
 
 
 def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str, Any]]:
@@ -191,7 +192,7 @@ def test_the_estimate_does_not_grow_with_the_picture(kernels: str) -> None:
     large = header._replace(width=5000, height=5000)
     costs = [strips.estimate(upscaler, each, 2 * each.width, 2 * each.height, "PNG") for each in (header, large)]
     assert costs[1].memory < 20 << 20 and costs[1].seconds > 20 * costs[0].seconds
-    assert costs[0].tile == (2000, 64)
+    assert costs[0].tile == (2000, 96)
 
 
 def test_little_memory_makes_narrower_strips(kernels: str) -> None:

@@ -49,6 +49,7 @@ CONFIGS = [
     {"units": 1, "blocks": 2, "skip": "chain"},
     {"units": 3, "unshuffle": 2},
     {"units": 1, "unshuffle": 4, "batch_norm": True},
+    {"units": 1, "unshuffle": 3, "bias": False, "flat": True},
     {"units": 2, "channels": 3, "unshuffle": 2, "global_residual": False},
 ]
 
@@ -70,7 +71,7 @@ def test_tiled_equals_whole(
     tiled = run_tiled(runner, ilr, config=config, sides=sides, done=done.append)
     assert sum(done) == height * width
     assert np.abs(tiled - whole).max() <= 1e-5
-    assert np.abs(whole - ilr).max() > 1e-3  # the network does something
+    assert height * width == 1 or np.abs(whole - ilr).max() > 1e-3  # the network does something
 
 
 def test_a_halo_one_cell_short_shows_seams() -> None:

@@ -1,5 +1,8 @@
 """A picture becomes a larger picture, and what it carries goes with it."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -198,3 +201,35 @@ def test_fewer_units_are_another_network() -> None:
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(EngineError, match="There is no device 'quantum' here"):
         Upscaler(small_weights(), device="quantum")
+
+
+# --- networks for exact scales ---
+
+
+def several(**options: Any) -> Upscaler:
+    """A model with networks of its own for x2 and x3, on grids of their own."""
+    whole = small_weights(0, unshuffle=1)
+    exact = {scale: replace(small_weights(scale, unshuffle=scale), scales=(scale,), name="random") for scale in (2, 3)}
+    return Upscaler(replace(whole, exact=exact), device="cpu", threads=1, **options)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize(("scale", "unshuffle"), [(1.5, 1), (2, 2), (3, 3), (4, 1)])
+def test_each_exact_scale_is_enlarged_by_its_network(scale: float, unshuffle: int, alpha: bool) -> None:
+    by, given_ = several(), picture(21, 30, alpha=alpha)
+    alone = Upscaler(replace(by.weights.network(scale), exact={}), device="cpu", threads=1)
+    assert alone.network.config.unshuffle == unshuffle
+    found, wanted = by.upscale(given_, scale), alone.upscale(given_, scale)
+    assert (found.pixels == wanted.pixels).all()
+    assert by.estimate(30, 21, scale).memory == alone.estimate(30, 21, scale).memory
+
+
+def test_networks_are_made_ready_once_and_only_when_needed() -> None:
+    by = several()
+    assert by.fitting((5, 5), (8, 8)) is by
+    assert by.fitting((5, 5), (10, 10)) is by.fitting((6, 7), (12, 14)) is not by
+    beside = by.beside(1 << 20)
+    assert beside.fitting((5, 5), (10, 10)).max_memory == by.max_memory - (1 << 20)
+    assert beside.fitting((5, 5), (10, 10)).engine is by.fitting((5, 5), (10, 10)).engine
+    for result in ((7, 7), (12, 12), (20, 20)):
+        assert by.fitting((5, 5), (10, 10)).fitting((5, 5), result).network is by.weights

@@ -66,6 +66,16 @@ def weights_of(config: DRRNConfig, seed: int = 0, card: Mapping[str, Any] = CARD
     return Weights(config=config, scales=(1.5, 2, 4), units=units, tensors=tensors_of(config, seed), card=card)
 
 
+def with_exact(units: int = 2) -> Weights:
+    """Networks of their own for x2 and x3, on grids of their own."""
+    whole = weights_of(DRRNConfig(width=3, units=units))
+    exact = {
+        scale: replace(weights_of(replace(whole.config, unshuffle=scale), scale, {"of": scale}), scales=(scale,))
+        for scale in (2, 3)
+    }
+    return replace(whole, exact=exact)
+
+
 # --- round trip ---
 
 
@@ -412,7 +422,10 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "no hash": respelled(lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "sha256"})),
     "another's hash": respelled(lambda text: json.dumps(json.loads(text) | {"sha256": "0" * 64})),
     "our part spelt otherwise": respelled(lambda text: text.replace(": ", ":")),
-    "a format to come": saying(format=2),
+    "a format to come": saying(format=3),
+    "an exact scale of 9": saying(exact={"9": {"config": CONFIG.to_dict(), "card": {}}}),
+    "an exact network that is not there": saying(exact={"2": {"config": CONFIG.to_dict(), "card": {}}}),
+    "exact networks that are none": saying(exact=[2, 3]),
     "a format that is text": saying(format="1" * 9999),
     "no config": saying(config=None),
     "a config that is a list": saying(config=[]),
@@ -470,7 +483,10 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
         ("a tensor renamed", r"its tensors are not those of its config: \[\('blocks\.0\.enter\.conv\.weight', "),
         ("another's hash", "its SHA-256 does not match: it is damaged"),
         ("two tensors exchanged", "its SHA-256 does not match: it is damaged"),
-        ("a format to come", "its format is 2, this drrn reads 1"),
+        ("a format to come", "its format is 3, this drrn reads 1 and 2"),
+        ("an exact scale of 9", "its exact scales are not some of 2, 3 and 4"),
+        ("an exact network that is not there", r"its network needs a file of \d+ bytes, it has \d+"),
+        ("exact networks that are none", "its exact scales are not some of 2, 3 and 4"),
         ("a config with a field less", "its config has missing or unknown fields: 'batch_norm, "),
         ("a config of a gigantic network", r"its network needs a file of \d+ bytes, it has \d+"),
         ("no scales", "its scales are no list of numbers above 1"),
@@ -598,3 +614,47 @@ def test_weights_that_are_not_finite_are_refused(name: str, value: float) -> Non
 def test_units_that_the_network_does_not_have_are_refused(units: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="its range of units is not one of its config"):
         replace(weights_of(CONFIG), units=units)
+
+
+# --- networks for exact scales ---
+
+
+def test_networks_for_exact_scales_are_saved_and_loaded(tmp_path: Path) -> None:
+    given = with_exact()
+    save(given, tmp_path / "a.safetensors")
+    found = load(tmp_path / "a.safetensors")
+    assert found.digest() == given.digest() != replace(given, exact={}).digest()
+    assert {scale: network.digest() for scale, network in found.exact.items()} == {
+        scale: network.digest() for scale, network in given.exact.items()
+    }
+    assert [found.exact[scale].card for scale in (2, 3)] == [{"of": 2}, {"of": 3}]
+    assert [found.network(scale).config.unshuffle for scale in (1.5, 2, 2.0, 2.5, 3, 4)] == [1, 2, 2, 1, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("source", "result", "unshuffle"),
+    [((7, 5), (14, 10), 2), ((7, 5), (21, 15), 3), ((7, 5), (14, 11), 1), ((7, 5), (15, 10), 1), ((7, 5), (28, 20), 1)],
+)
+def test_only_an_image_that_becomes_exactly_as_large_gets_the_network_for_it(
+    source: tuple[int, int], result: tuple[int, int], unshuffle: int
+) -> None:
+    assert with_exact().fitting(source, result).config.unshuffle == unshuffle
+
+
+def test_a_scale_with_its_own_network_is_covered() -> None:
+    weights = replace(with_exact(), scales=(1.5, 2))
+    assert [weights.covers(scale) for scale in (1.2, 1.5, 2.5, 3, 3.5)] == [False, True, True, True, False]
+    assert "(x1.5 to x3)" in weights.outside(4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scales": (2, 3)}, "its network for x2 is not for that scale alone"),
+        ({"units": (1, 2)}, "its network for x2 has other channels or units"),
+    ],
+)
+def test_networks_that_do_not_belong_together_are_refused(changes: dict[str, Any], message: str) -> None:
+    whole = with_exact()
+    with pytest.raises(ValueError, match=message):
+        replace(whole, exact={2: replace(whole.exact[2], **changes)})

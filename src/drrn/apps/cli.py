@@ -21,7 +21,7 @@ from drrn.apps.bench import bench
 from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
-from drrn.apps.models import import_model, judge_model, list_models, pack_model, show_model
+from drrn.apps.models import import_model, join_models, judge_model, list_models, pack_model, show_model
 from drrn.apps.show import sentence
 from drrn.apps.study import list_studies, report_study, run_study
 from drrn.apps.train import defaults_in, train_with
@@ -33,7 +33,7 @@ ABOUT = "Enlarge pictures with the Deep Recursive Residual Network, and train an
 
 
 def models() -> int:
-    """List, show, judge, pack and import models: see `drrn models --help`."""
+    """List, show, judge, pack, join and import models: see `drrn models --help`."""
     raise AssertionError("parsed as a group of commands")
 
 
@@ -58,6 +58,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "show": show_model,
     "judge": judge_model,
     "pack": pack_model,
+    "join": join_models,
     "import": import_model,
 }
 STUDY: dict[str, Callable[..., Any]] = {

@@ -1,4 +1,4 @@
-"""`drrn models`: list, show, judge, pack, import."""
+"""`drrn models`: list, show, judge, pack, join, import."""
 
 import json as json_text
 import shlex
@@ -165,6 +165,41 @@ def pack_model(
     if character.sha256 != weights.digest():
         raise DataError(f"{judged} is of another network than {model}. Judge this very file.")
     store.save(replace(weights, card=card.judged(weights.card, character)), _safetensors(output))
+    print(output)
+    return 0
+
+
+def join_models(
+    model: Positional[str],
+    /,
+    *,
+    exact: tuple[str, ...],
+    output: Annotated[Path, arg(aliases=["-o"])],
+) -> int:
+    """Put networks into one file: one for any scale, and others that enlarge by exactly 2, 3 or 4.
+
+    Args:
+        model: A packaged name or a weights file, for all scales that have no network of their own.
+        exact: Weights files, each trained for one scale alone: 2, 3 or 4.
+        output: The weights file to write, ending in .safetensors.
+    """
+    from dataclasses import replace
+
+    from drrn.weights import store
+
+    others = [store.load(name) for name in exact]
+    for name, other in zip(exact, others, strict=True):
+        if len(other.scales) != 1 or other.scales[0] not in store.EXACT_SCALES or other.exact:
+            scales = ", ".join(f"x{scale:g}" for scale in other.scales)
+            raise UsageError(f"{name} was trained for {scales}. Give networks for x2, x3 or x4 alone.")
+    by_scale = {int(other.scales[0]): other for other in others}
+    if len(by_scale) < len(others):
+        raise UsageError("Two networks are for one scale. Give one for each.")
+    try:
+        joined = replace(store.load(model), exact=by_scale)
+    except ValueError as error:
+        raise UsageError(f"{model} and the others do not fit together: {error}") from error
+    store.save(joined, _safetensors(output))
     print(output)
     return 0
 

@@ -122,6 +122,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     """
     if not scale >= 1:
         raise ValueError(f"`scale` must be at least 1, got {scale}.")
+    weights = weights.network(scale)
     graph = _Graph()
     planes = graph.do("Transpose", "picture", perm=[0, 3, 1, 2])
     planes = graph.do("Div", graph.do("Cast", planes, to=TensorProto.FLOAT), np.float32(255))  # (N, 3, H, W)
@@ -177,6 +178,7 @@ def export(
             written then.
         DRRNError: as `drrn.atomic.atomic`.
     """
+    weights = weights if scale is None else weights.network(scale)
     engine = choose(weights, units=units)
     proto = model(weights, units) if scale is None else picture_model(weights, scale, units)
     checker.check_model(proto, full_check=True)

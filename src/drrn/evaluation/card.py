@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from drrn.core.config import DRRNConfig
 from drrn.errors import DataError, WeightsError
 from drrn.evaluation.catalogue import spans
 from drrn.evaluation.character import Character, Point
@@ -64,21 +65,34 @@ def _page(weights: Weights, plot: str) -> str:
     runs = f" and to run with {least} to {most} units (`--units`)" if least < most else ""
     parts = [
         f"# {weights.name}",
-        f"A DRRN of {config.blocks} block(s) of {config.units} units, width {config.width}, skip `{config.skip}`, "
-        f"unshuffle {config.unshuffle}, {config.channels} channel(s): {config.parameters:,} parameters, "
-        f"{config.macs():,} multiply-adds for each pixel of the result.",
+        f"A DRRN of {_described(config)}",
+        *(
+            f"Images that become exactly {scale} times as large have a network of their own: "
+            f"{_described(network.config)}"
+            for scale, network in weights.exact.items()
+        ),
         f"Trained for {spans(weights.scales)}{runs}.",
     ]
     if "scores" in card:
         parts += ["## Scores", f"{card['protocol']}.", _scores(card["scores"])]
     if "character" in card:
         parts += _character(weights.name, card["character"], plot)
-    for key in ORIGIN:
-        if key in card:
-            value = card[key]
-            shown = value if isinstance(value, str | int) else json.dumps(value, indent=2)
-            parts += [f"## {key.replace('_', ' ').capitalize()}", f"```\n{shown}\n```"]
+    origins = {"": card, **{f" of the network for x{scale}": each.card for scale, each in weights.exact.items()}}
+    for of, about in origins.items():
+        for key in ORIGIN:
+            if key in about:
+                value = about[key]
+                shown = value if isinstance(value, str | int) else json.dumps(value, indent=2)
+                parts += [f"## {key.replace('_', ' ').capitalize()}{of}", f"```\n{shown}\n```"]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _described(config: DRRNConfig) -> str:
+    return (
+        f"{config.blocks} block(s) of {config.units} units, width {config.width}, skip `{config.skip}`, "
+        f"unshuffle {config.unshuffle}, {config.channels} channel(s): {config.parameters:,} parameters, "
+        f"{config.macs():,} multiply-adds for each pixel of the result."
+    )
 
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> str:

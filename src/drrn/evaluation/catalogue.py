@@ -60,7 +60,8 @@ def catalogue(names: Sequence[str | Path], *, threads: int = 0) -> list[Entry]:
     laps: list[list[Upscaler]] = []
     began = perf_counter()
     while not laps or (len(laps) < LAPS and perf_counter() - began < SECONDS):
-        laps.append([Upscaler(each, device="cpu", threads=threads) for each in weights])
+        ready = (Upscaler(each, device="cpu", threads=threads) for each in weights)
+        laps.append([each.fitting((1, 1), (2, 2)) for each in ready])
         for upscaler in laps[-1]:
             upscaler.speed()
     entries = [_entry(max(samples, key=Upscaler.speed)) for samples in zip(*laps, strict=True)]
@@ -68,7 +69,7 @@ def catalogue(names: Sequence[str | Path], *, threads: int = 0) -> list[Entry]:
 
 
 def _entry(upscaler: Upscaler) -> Entry:
-    weights, config = upscaler.weights, upscaler.weights.config
+    weights, config = upscaler.weights, upscaler.network.config
     return Entry(
         name=weights.name,
         default=weights.name == DEFAULT,
@@ -78,7 +79,7 @@ def _entry(upscaler: Upscaler) -> Entry:
         width=config.width,
         unshuffle=config.unshuffle,
         epoch=epoch(weights.card),
-        parameters=config.parameters,
+        parameters=weights.parameters,
         macs=config.macs(),
         engine=upscaler.engine.name,
         seconds_per_megapixel=1e6 / upscaler.speed(),

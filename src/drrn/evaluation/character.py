@@ -183,4 +183,9 @@ def _by_units(upscaler: Upscaler, with_units: Callable[[int], Upscaler], folder:
     for units in range(least, most + 1) if least < most else ():
         note(f"{units} units")
         for pair in _pairs(with_units(units), folder, SCALES, note):
-            yield ByUnits(units, upscaler.weights.config.macs(units), pair.ours.scale, round(pair.ours.psnr, 4))
+            yield ByUnits(
+                units,
+                upscaler.weights.network(pair.ours.scale).config.macs(units),
+                pair.ours.scale,
+                round(pair.ours.psnr, 4),
+            )

@@ -192,6 +192,7 @@ def quantised(model: bytes, crops: list[Planes]) -> bytes:
 
 
 def _drrn(weights: Weights, name: str) -> Network:
+    weights = weights.network(2)
     config = weights.config
     return Network(name, 1, config.channels, config.macs(), config.parameters, weights)
 

@@ -121,7 +121,8 @@ class Windows:
         Raises:
             UsageError: not even the smallest fits, or the windows of an ensemble would not fit together.
         """
-        cell = upscaler.weights.config.unshuffle
+        upscaler = upscaler.fitting((scene.width, scene.height), (width, height))
+        cell = upscaler.network.config.unshuffle
         if upscaler.ensemble and (width % cell or height % cell):  # turned, its cells would begin elsewhere
             raise UsageError(
                 f"{shown(scene.path)} would become {width}x{height}, and an ensemble in windows needs sides that are "
@@ -129,14 +130,14 @@ class Windows:
             )
         self.upscaler, self.scene, self.size = upscaler, scene, (height, width)
         self.whole = scene.height, scene.width
-        config = upscaler.weights.config
-        self.halo = config.halo
+        config = upscaler.network.config
+        self.halo, self.cell = config.halo, cell
         # a pixel that is kept sees so far: the network's halo, bicubic's 2 pixels, and 2 more where it is at an edge
         sees = max(ceil(config.halo * n / m) for n, m in zip(self.whole, self.size, strict=True)) + 4
         self.reach = 2 ** sees.bit_length() - 1
         """How far around measurements `spread` goes, in pixels of the scene; it needs as many around a window."""
         for side in [side for side in SIDES if side >= block] or SIDES[-1:]:
-            self.side, self.outer = side, [min(side + 2 * self.halo, n) for n in self.size]
+            self.side, self.outer = side, [min(side + 2 * (self.halo + cell - 1), n) for n in self.size]
             self.part = self._part()
             """Sides of the largest part of the scene that is read for a window."""
             self.memory = self._memory()
@@ -179,7 +180,7 @@ class Windows:
     ) -> tuple[NDArray[Any], NDArray[np.bool] | None]:
         """(bands, h, w) of the result, and where there are measurements if the scene has a mask."""
         scene = self.scene
-        around = tile(place, *self.size, self.halo)
+        around = tile(place, *self.size, self.halo, self.cell)
         needed = source_of(around.outer, self.whole, self.size)
         part, inside = tile(needed, *self.whole, self.reach)
         values = scene.read(part)
@@ -218,7 +219,7 @@ class Windows:
 
     def _detail(self, ilr: NDArray[np.floating], told: Callable[[float], None]) -> NDArray[np.float32]:
         """(h, w): what the network adds to ilr, of which it sees what is near the band's range."""
-        config, done = self.upscaler.weights.config, 0
+        config, done = self.upscaler.network.config, 0
 
         def count(pixels: int) -> None:
             nonlocal done

@@ -94,8 +94,9 @@ def estimate(upscaler: Upscaler, header: Header, width: int, height: int, form: 
     Raises:
         UsageError: it does not fit into the upscaler's memory.
     """
+    upscaler = upscaler.fitting((header.width, header.height), (width, height))
     columns = _columns(upscaler, header, width, height, form)
-    halo, strips = 2 * upscaler.weights.config.halo, -(-width // columns)
+    halo, strips = 2 * upscaler.network.config.halo, -(-width // columns)
     outer = min(columns + halo, width)
     running = _running(upscaler, header, height, outer) + upscaler.engine.memory(height, outer)
     return Estimate(
@@ -120,6 +121,7 @@ def enlarge_file(
     Args:
         made: told of the temporary file that has all of the result.
     """
+    upscaler = upscaler.fitting((job.header.width, job.header.height), (job.width, job.height))
     header, form, target, size = job.header, wanted_format(job.target), job.target, (job.height, job.width)
     columns, bits = _columns(upscaler, header, job.width, job.height, form), _bits(header, form)
     given = header.pixels * header.channels * header.bits // 8
@@ -151,7 +153,7 @@ def enlarge(
         DRRNError: the disk is full.
     """
     height, width = size = result.shape[0], result.shape[1]
-    sight = Sight(samples, upscaler.weights.config.channels)
+    sight = Sight(samples, upscaler.network.config.channels)
     top = 255 if result.dtype.itemsize == 1 else 65535
     for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
         for place, sr in _run(upscaler, sight, strip, size):
@@ -163,7 +165,7 @@ def enlarge(
 
 def _run(upscaler: Upscaler, sight: Sight, strip: Place, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
     """The bands of a strip, from the top down: where they are, and what the network makes of them, clipped."""
-    (height, width), config = size, upscaler.weights.config
+    (height, width), config = size, upscaler.network.config
     tops = range(0, height, BAND)
     if sight.constant is not None:  # nothing to restore, and no border for the network's padding to darken
         for top in tops:
@@ -184,7 +186,7 @@ def _run(upscaler: Upscaler, sight: Sight, strip: Place, size: tuple[int, int]) 
 
 def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: Format) -> int:
     """Of a strip. Raises UsageError: what is done before or after takes more than the memory."""
-    needed, halo = max(_ends(header, width, height, form)), 2 * upscaler.weights.config.halo
+    needed, halo = max(_ends(header, width, height, form)), 2 * upscaler.network.config.halo
     if needed > upscaler.max_memory:
         raise UsageError(
             f"{width}x{height} pixels need {needed / 2**20:.0f} MB and more, allowed are "
@@ -199,7 +201,7 @@ def _running(upscaler: Upscaler, header: Header, height: int, columns: int) -> i
     colours = 0 if header.channels == 1 else 44
     rows = BAND * header.height // height + 4  # of the source, under a band
     source = 3 * rows * header.width * header.channels * header.bits // 8
-    return AT_LEAST + BAND * columns * (36 + colours + 12 * (upscaler.weights.config.channels - 1)) + source
+    return AT_LEAST + BAND * columns * (36 + colours + 12 * (upscaler.network.config.channels - 1)) + source
 
 
 def _ends(header: Header, width: int, height: int, form: Format) -> tuple[int, int]:

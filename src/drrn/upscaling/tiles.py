@@ -40,9 +40,9 @@ def pieces(rows: slice, columns: slice, sides: Sides) -> Iterator[Place]:
             yield slice(top, min(top + sides[0], rows.stop)), slice(left, min(left + sides[1], columns.stop))
 
 
-def tile(place: Place, height: int, width: int, halo: int) -> Tile:
-    """What must be read of a plane of (height, width) to write `place`."""
-    (above, down), (before, across) = _span(place[0], height, halo), _span(place[1], width, halo)
+def tile(place: Place, height: int, width: int, halo: int, cell: int = 1) -> Tile:
+    """What must be read of a plane of (height, width) to write `place`: whole cells, and `halo` more around them."""
+    (above, down), (before, across) = _span(place[0], height, halo, cell), _span(place[1], width, halo, cell)
     return Tile((above, before), (down, across))
 
 
@@ -128,6 +128,6 @@ def _nothing(rows: int) -> None:
     """For those who tell when a whole tile is done."""
 
 
-def _span(kept: slice, end: int, halo: int) -> tuple[slice, slice]:
-    first, last = max(kept.start - halo, 0), min(kept.stop + halo, end)
+def _span(kept: slice, end: int, halo: int, cell: int) -> tuple[slice, slice]:
+    first, last = max(kept.start - kept.start % cell - halo, 0), min(kept.stop + -kept.stop % cell + halo, end)
     return slice(first, last), slice(kept.start - first, kept.stop - first)

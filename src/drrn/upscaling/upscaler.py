@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -36,10 +37,10 @@ BYTES_PER_PIXEL = 42
 """What planes take for each pixel of the enlarged picture, when colours are put together again; measured."""
 BYTES_PER_SOURCE_PIXEL = 28
 """What they take for each pixel of the picture that is enlarged, all the time; measured."""
-MAX_TILE = 1024
+MAX_TILE = 1008
 """Side of a square tile, and width of a strip, in pixels: smaller ones overlap more, with larger ones it takes longer
-to stop, and the rows that an engine streams outgrow the processor's cache."""
-STRIP_STEP = 16
+to stop, and the rows that an engine streams outgrow the processor's cache. A multiple of any number of whole cells."""
+STRIP_STEP = 48
 """The width of a strip is a multiple of this, and so of whole cells."""
 SAMPLE_MACS = 1e10
 """The work of the sample that tells an engine's speed: a tenth of a second or less."""
@@ -104,16 +105,14 @@ class Upscaler:
             EngineError: the engine is not to be had here, or can't run so many units.
         """
         self.weights = weights if isinstance(weights, Weights) else load(weights)
-        self.engine: Engine = choose(
-            self.weights,
-            engine=engine,
-            device=device,
-            units=units,
-            threads=threads,
-            precision=precision,
-            compiled=compiled,
+        self.network = self.weights
+        """What the engine runs: the weights, or of those for other scales the network that `fitting` took."""
+        self._choose = partial(
+            choose, engine=engine, device=device, units=units, threads=threads, precision=precision, compiled=compiled
         )
-        self.units = self.weights.config.units if units is None else units
+        self.engine: Engine = self._choose(self.network)
+        self._others: dict[int, Upscaler] = {}  # by the whole scale of their network, 0 for all others
+        self.units = self.network.config.units if units is None else units
         self.precision = precision
         self.max_memory = max_memory
         self.ensemble = ensemble
@@ -178,8 +177,10 @@ class Upscaler:
         Raises:
             UsageError: as `upscale`.
         """
-        halo, source = 2 * self.weights.config.halo, width * height
-        width, height = target_size(width, height, scale, size)
+        wanted = target_size(width, height, scale, size)
+        self = self.fitting((width, height), wanted)
+        halo, source = 2 * self.network.config.halo, width * height
+        width, height = wanted
         turns = self._turns(disagreement)
         planes = self._planes(source, width * height, turns)
         work, needed = [], []  # of a run: its pixels, and what the engine needs
@@ -202,12 +203,32 @@ class Upscaler:
         Raises:
             EngineError: not even the smallest tile fits.
         """
-        down, across = largest_tile(self.engine, self.weights.config, memory, height, width)
+        down, across = largest_tile(self.engine, self.network.config, memory, height, width)
         if not self.engine.streams:
             return min(down, MAX_TILE), min(across, MAX_TILE)
-        step = STRIP_STEP if across >= STRIP_STEP else self.weights.config.unshuffle
+        step = STRIP_STEP if across >= STRIP_STEP else self.network.config.unshuffle
         strips = -(-width // min(across if across == width else across // step * step, MAX_TILE))
         return down, min(-(-width // (strips * step)) * step, width)  # of one width, or nearly
+
+    def fitting(self, source: tuple[int, int], result: tuple[int, int]) -> "Upscaler":
+        """The same, with the network for images that are enlarged from `source` to `result`, both (width, height).
+
+        The networks are made ready when they are first needed, and kept.
+        """
+        network = self.weights.fitting(source, result)
+        if network is self.network:
+            return self
+        scale = 0 if network is self.weights else result[0] // source[0]
+        if scale not in self._others:
+            self._others[scale] = copy(self)
+            self._others[scale].network, self._others[scale].engine = network, self._choose(network)
+            self._others[scale]._pixels_per_second = None
+        other = self._others[scale]
+        if other.max_memory != self.max_memory:  # one that is `beside` something else
+            other.speed()
+            other = copy(other)
+            other.max_memory = self.max_memory
+        return other
 
     def beside(self, held: int) -> "Upscaler":
         """The same, for who holds so many bytes of its memory already. Both can't be used at the same time.
@@ -235,6 +256,7 @@ class Upscaler:
         bounds: tuple[float, float] = (0.0, 1.0),
     ) -> tuple[Picture, Plane]:
         width, height = target_size(picture.width, picture.height, scale, size)
+        self = self.fitting((picture.width, picture.height), (width, height))
         memory = self._planes(picture.width * picture.height, width * height, turns)
         self._tile(height, width, memory)  # what does not fit is refused before anything is computed
         pixels_to_run = (1 if picture.alpha is None else 2) * turns * width * height
@@ -247,7 +269,7 @@ class Upscaler:
 
         def run(ilr: Planes) -> Planes:
             tile = self._tile(ilr.shape[1], ilr.shape[2], memory)
-            return run_tiled(self.engine, ilr, config=self.weights.config, sides=tile, done=done)
+            return run_tiled(self.engine, ilr, config=self.network.config, sides=tile, done=done)
 
         def enlarge(planes: Planes) -> tuple[Planes, Plane]:
             corner = planes[:, :1, :1]
@@ -289,7 +311,7 @@ class Upscaler:
         # while alpha runs, finished colours and their disagreement are kept; a run takes ilr, sr, the tile that was
         # computed and where it is finite, the ensemble also the plain result, the mean and the squares
         kept, planes = (12, 3) if turns == 1 else (16, 6)
-        running = kept + (4 * planes + 1) * self.weights.config.channels
+        running = kept + (4 * planes + 1) * self.network.config.channels
         peak = max(BYTES_PER_PIXEL + kept - 12, running)
         return Bytes(*(each * result + BYTES_PER_SOURCE_PIXEL * source for each in (peak, running)))
 
@@ -308,7 +330,7 @@ class Upscaler:
         ones give that again. Bicubic, chroma, alpha and an ensemble's further turns are not in it.
         """
         if self._pixels_per_second is None:
-            config = self.weights.config
+            config = self.network.config
             side = int(np.clip((SAMPLE_MACS / config.macs(self.units)) ** 0.5, 32, 512)) // 4 * 4
             sample = np.full((config.channels, side, side), 0.5, np.float32)
             self.engine.run(sample)
@@ -321,14 +343,14 @@ class Upscaler:
         if (planes == planes[:1]).all():  # grey stays grey, to the last bit
             grey, disagreement = self._enlarge_one(planes[0], enlarge)
             return np.repeat(grey[None], len(planes), axis=0), disagreement
-        if self.weights.config.channels == 3:
+        if self.network.config.channels == 3:
             return enlarge(planes)
         y, *chroma = ycbcr(planes)
         luma, disagreement = enlarge(y[None])
         return rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)])).clip(0, 1), disagreement
 
     def _enlarge_one(self, plane: Plane, enlarge: Enlarge) -> tuple[Plane, Plane]:
-        planes, disagreement = enlarge(np.repeat(plane[None], self.weights.config.channels, axis=0))
+        planes, disagreement = enlarge(np.repeat(plane[None], self.network.config.channels, axis=0))
         return planes.mean(axis=0, dtype=np.float32), disagreement
 
 

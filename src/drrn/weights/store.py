@@ -5,8 +5,9 @@ in a file is code, so that one from a stranger is safe to open: it is good, or i
 """
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import prod
 from pathlib import Path
@@ -23,9 +24,14 @@ from drrn.core.config import DRRNConfig
 from drrn.errors import WeightsError
 
 PACKAGED = Path(__file__).parent / "packaged"
-FORMAT = 1
+FORMATS = (1, 2)
+"""The second has networks for exact scales."""
 ROUNDING = 0.02
 """By how much a scale may differ that a picture's sides make."""
+EXACT_SCALES = (2, 3, 4)
+"""Those that may have networks of their own."""
+EXACT = re.compile(r"x\d\.")
+"""How the tensors of a network for one exact scale begin."""
 MAX_HEADER = 1 << 20
 """Bytes. Ours have some 5,000; a header of 90 MB keeps the library busy for half a minute (measured)."""
 
@@ -45,6 +51,9 @@ class Weights:
     """Where it comes from: data, recipe, command, seed, commit, scores, protocol. Plain JSON values."""
     name: str = ""
     """What users call it: its packaged name, or its file's."""
+    exact: Mapping[int, "Weights"] = field(default_factory=dict)
+    """Networks of their own for images that become exactly 2, 3 or 4 times as large, by that number. All other scales
+    are this network's."""
 
     def __post_init__(self) -> None:
         shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
@@ -56,20 +65,41 @@ class Weights:
         low, high = self.units
         if not 0 <= low <= high <= self.config.units:
             raise ValueError("its range of units is not one of its config.")
+        for scale, network in self.exact.items():
+            if not scale >= 2 or network.exact or network.scales != (scale,):
+                raise ValueError(f"its network for x{scale} is not for that scale alone.")
+            if (network.config.channels, network.units) != (self.config.channels, self.units):
+                raise ValueError(f"its network for x{scale} has other channels or units.")
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were trained, of all networks together."""
+        return self.config.parameters + sum(network.config.parameters for network in self.exact.values())
+
+    def network(self, scale: float) -> "Weights":
+        """What enlarges by exactly `scale`: the network of that scale, or this one."""
+        return self.exact.get(int(scale), self) if scale == int(scale) else self
+
+    def fitting(self, source: tuple[int, int], result: tuple[int, int]) -> "Weights":
+        """What enlarges an image from `source` to `result`, both (width, height)."""
+        scale = result[0] / source[0]
+        return self.network(scale) if result[1] == scale * source[1] else self
 
     def covers(self, scale: float) -> bool:
         """Whether it lies within the scales that it was trained for, but for the rounding to whole pixels."""
-        return min(self.scales) * (1 - ROUNDING) <= scale <= max(self.scales) * (1 + ROUNDING)
+        low, high = min(self.scales), max((*self.scales, *self.exact))
+        return low * (1 - ROUNDING) <= scale <= high * (1 + ROUNDING)
 
     def outside(self, scale: float) -> str:
         """What to say of a scale that it does not cover; nothing of another."""
-        low, high = (f"x{each:g}" for each in (min(self.scales), max(self.scales)))
+        low, high = (f"x{each:g}" for each in (min(self.scales), max((*self.scales, *self.exact))))
         trained = f"{low} to {high}" if low != high else low
         return "" if self.covers(scale) else f"x{scale:.3g} is outside of what {self.name} was trained for ({trained})"
 
     def digest(self) -> str:
-        """SHA-256 of the network: of all that decides pixels, and nothing of where it comes from."""
-        return _digest({"config": self.config.to_dict()}, self.tensors)
+        """SHA-256 of the networks: of all that decides pixels, and nothing of where it comes from."""
+        exact = {str(scale): network.digest() for scale, network in self.exact.items()}
+        return _digest({"config": self.config.to_dict()} | ({"exact": exact} if exact else {}), self.tensors)
 
 
 def names() -> list[str]:
@@ -84,13 +114,23 @@ def save(weights: Weights, path: Path) -> None:
         DRRNError: the file can't be written.
     """
     about = {
-        "format": FORMAT,
+        "format": FORMATS[bool(weights.exact)],
         "config": weights.config.to_dict(),
         "scales": list(weights.scales),
         "units": list(weights.units),
         "card": dict(weights.card),
     }
     tensors = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in weights.tensors.items()}
+    if weights.exact:
+        about["exact"] = {
+            str(scale): {"config": network.config.to_dict(), "card": dict(network.card)}
+            for scale, network in weights.exact.items()
+        }
+        tensors |= {
+            f"x{scale}.{name}": np.ascontiguousarray(tensor, "<f4")
+            for scale, network in weights.exact.items()
+            for name, tensor in network.tensors.items()
+        }
     about["sha256"] = _digest(about, tensors)
     write_bytes(path, pack_tensors(tensors, metadata={"drrn": json.dumps(about)}))
 
@@ -111,20 +151,33 @@ def load(name: str | Path) -> Weights:
     try:
         with path.open("rb") as file:
             about = _read_about(file)
-            config, size = _believe(about, path.stat().st_size)
+            configs, size = _believe(about, path.stat().st_size)
             file.seek(0)
             tensors = parse_tensors(file.read(size + 1))
         if about["sha256"] != _digest({k: v for k, v in about.items() if k != "sha256"}, tensors):
             raise ValueError("its SHA-256 does not match: it is damaged.")
         low, high = about["units"]
-        return Weights(
-            config=config,
+        whole = Weights(
+            config=configs.pop(0),
             scales=tuple(about["scales"]),
             units=(low, high),
-            tensors=tensors,
+            tensors={name: tensor for name, tensor in tensors.items() if not EXACT.match(name)},
             card=about["card"],
             name=path.stem,
         )
+        exact = {
+            scale: replace(
+                whole,
+                config=config,
+                scales=(scale,),
+                tensors={
+                    name.removeprefix(f"x{scale}."): t for name, t in tensors.items() if name.startswith(f"x{scale}.")
+                },
+                card=about["exact"][str(scale)]["card"],
+            )
+            for scale, config in configs.items()
+        }
+        return replace(whole, exact=exact)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise WeightsError(f"{_line(str(path))} is no DRRN weights file: {_sentence(error)}") from error
 
@@ -149,18 +202,24 @@ def _read_about(file: BinaryIO) -> dict[str, Any]:
     about = json.loads(text)
     if json.dumps(about) != text:  # said twice, or otherwise: the hash is of values, and 1e-05 and 1E-05 are one
         raise ValueError("its header is spelt as drrn spells none: it is damaged.")
-    if about["format"] != FORMAT:
-        raise ValueError(f"its format is {about['format']!r:.20}, this drrn reads {FORMAT}.")
+    if about["format"] not in FORMATS:
+        raise ValueError(f"its format is {about['format']!r:.20}, this drrn reads 1 and 2.")
     if any(entry["dtype"] != "F32" for name, entry in values.items() if name != "__metadata__"):
         raise ValueError("it has tensors that are not 32-bit floats.")
     about["length"] = 8 + length
     return dict(about)
 
 
-def _believe(about: dict[str, Any], size: int) -> tuple[DRRNConfig, int]:
-    """The config, once it is seen that the file is as large as this network needs: nothing is allocated before."""
-    config = DRRNConfig.from_dict(about["config"])
-    needed = about.pop("length") + 4 * sum(prod(shape) for shape in config.tensors().values())
+def _believe(about: dict[str, Any], size: int) -> tuple[dict[int, DRRNConfig], int]:
+    """The configs by their exact scale, 0 for all other scales, once it is seen that the file is as large as these
+    networks need: nothing is allocated before."""
+    exact = about.get("exact", {})
+    if not (isinstance(exact, dict) and set(exact) <= set(map(str, EXACT_SCALES))):
+        raise ValueError("its exact scales are not some of 2, 3 and 4.")
+    parts = {0: about, **{int(scale): part for scale, part in exact.items()}}
+    configs = {scale: DRRNConfig.from_dict(part["config"]) for scale, part in parts.items()}
+    numbers = sum(prod(shape) for config in configs.values() for shape in config.tensors().values())
+    needed = about.pop("length") + 4 * numbers
     if needed != size:
         raise ValueError(f"its network needs a file of {needed} bytes, it has {size}.")
     scales = about["scales"]
@@ -169,9 +228,9 @@ def _believe(about: dict[str, Any], size: int) -> tuple[DRRNConfig, int]:
     low, high = about["units"]
     if not (type(low) is int and type(high) is int):
         raise ValueError("its range of units is not one.")
-    if not isinstance(about["card"], dict):
+    if not all(isinstance(part["card"], dict) for part in parts.values()):
         raise ValueError("its card is not one.")
-    return config, needed
+    return configs, needed
 
 
 def _digest(about: Mapping[str, Any], tensors: Mapping[str, NDArray[np.float32]]) -> str:
