@@ -417,6 +417,8 @@ def test_the_target_says_how_it_is_encoded(here: Path) -> None:
         (["--crf", "60"], "--crf of H264 is from 0 to 51, got 60"),
         (["--codec", "ffv1", "--crf", "3", "-o", "a.mkv"], "nothing is lost"),
         (["--size", "62x43"], "needs even sides, and it is 62x43; use --size 62x44"),
+        (["--lossless"], "without loss a film needs --codec ffv1, in a .mkv"),
+        (["--quality", "80"], "--quality is for JPEG and WebP"),
         (["--max-memory", "10"], "--max-memory"),
         (["--check"], "no checks"),
         (["--max-pixels", "3000"], "--max-pixels"),
@@ -478,6 +480,27 @@ def test_only_other_tracks_that_are_there_can_be_dropped(
     assert run(source, "--drop-track", number) == 2
     assert f"without track {number}: those that can be dropped are 1 (audio)." in capsys.readouterr().err
     assert not (here / "film_x2.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "result"),
+    [
+        ("a.mp4", "clip v2.0", "clip v2.0_x2.mp4"),
+        ("a.mov", "clip v2.0", "clip v2.0_x2.mov"),
+        ("a.mkv", "clip", "clip_x2.mkv"),
+        ("a.mkv", "clip.mp4", "clip_x2.mkv"),
+        ("a.mp4", "clip.m4v", "clip_x2.m4v"),
+        ("a.mp4", "clip.mkv", "clip_x2.mp4"),
+        ("a.3gp", "clip.3gp", "clip_x2.mkv"),
+        ("a.avi", "clip.avi", "clip_x2.mkv"),
+    ],
+)
+def test_the_container_decides_the_suffix(
+    here: Path, capsys: pytest.CaptureFixture[str], made: str, name: str, result: str
+) -> None:
+    film(here / made, times=CFR[:2]).rename(here / name)
+    assert run(here / name, "--estimate", "--json") == 0
+    assert Path(json.loads(capsys.readouterr().out)["target"]).name == result
 
 
 def test_options_of_films_are_refused_for_pictures(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

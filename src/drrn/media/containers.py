@@ -8,7 +8,7 @@ This needs PyAV, which is imported only when there is a film.
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from stat import S_ISREG
@@ -56,6 +56,18 @@ def is_film(path: Path) -> bool:
             return _format(file.read(64)) is not None
     except OSError:
         return False
+
+
+def suffixes(path: Path) -> tuple[str, ...]:
+    """The suffixes that fit a film in the container of this file, the usual one first."""
+    head = b""
+    with suppress(OSError), path.open("rb") as file:  # who reads it says what is wrong
+        head = file.read(64)
+    if _format(head) == "Matroska":
+        return (".mkv", ".webm")
+    if _format(head) == "AVI" or head[8:10] == b"3g":  # which are only read
+        return (".mkv",)
+    return (".mov", ".mp4", ".m4v") if head[4:8] != b"ftyp" or head[8:12] == b"qt  " else (".mp4", ".m4v", ".mov")
 
 
 class Opened(NamedTuple):

@@ -77,9 +77,10 @@ class Films:
         return video.probe(source, max_pixels=max_pixels)
 
     def name(self, source: Path, header: Header) -> tuple[str, str]:
-        """Kinds of files that are read only become Matroska."""
+        """Containers that are only read become Matroska."""
         stem, suffix = split(source.name)
-        return stem, suffix if suffix.lower() in CONTAINERS else ".mkv"
+        fitting = containers.suffixes(source)
+        return stem, suffix if suffix.lower() in fitting else fitting[0]
 
     def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
         if job.options.lossless and _target(job).codec != "ffv1":
