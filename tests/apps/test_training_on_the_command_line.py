@@ -54,6 +54,15 @@ def test_the_time_is_told_before_an_epoch_is_over(
     assert re.fullmatch(r"about \d.* an epoch, \d.* for all that are left", expected)
 
 
+def test_the_time_of_a_teacher_is_told_once(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EXPECT_SECONDS", 0.0)
+    assert train("--epochs", "1", "--width", "4", "--units", "1", "--teacher", "tiny") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("the teacher")]
+    assert len(told) == 1 and re.fullmatch(r"the teacher has enlarged 2 of 5, about \d.* left", told[0])
+
+
 def test_bicubic_is_measured_as_the_network_is(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store.save(small_weights(gain=0.0, bias=False), here / "nothing.safetensors")  # it leaves bicubic as it is
     assert train("--start", "nothing.safetensors", "--learning-rate", "1e-30", "--epochs", "1") == 0

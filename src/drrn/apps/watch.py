@@ -36,6 +36,8 @@ class Show:
         self.timed: tuple[int, float] | None = None
         """Steps that were done, of all epochs, when time began to be measured: after the first, which takes longest."""
         self.expected = False
+        self.taught_since: tuple[int, float] | None = None
+        """The same of what the teacher has enlarged; once it is said how long that takes, the time is infinite."""
 
     def __enter__(self) -> "Show":
         self.progress.start()
@@ -46,6 +48,12 @@ class Show:
 
     def taught(self, number: int, count: int) -> None:
         self.progress.update(self.bar, total=count, completed=number, description="teaching")
+        first, since = self.taught_since = self.taught_since or (number, time.monotonic())
+        seconds = time.monotonic() - since
+        if seconds > EXPECT_SECONDS and number > first and not self.console.is_terminal:
+            self.taught_since = number, float("inf")
+            left = seconds / (number - first) * (count - number)
+            self.note(f"the teacher has enlarged {number:,} of {count:,}, about {duration(left)} left")
 
     def begin(self, plan: Plan) -> None:
         self.plan = plan
