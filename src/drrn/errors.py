@@ -5,7 +5,7 @@ class DRRNError(Exception):
     """The base of them all. An app prints its sentence without a traceback and exits with 2."""
 
     source = ""
-    """What could not be done, where one of the files that were named is it."""
+    """The file it is about, if it is about one of those on the command line."""
 
 
 class UsageError(DRRNError):

@@ -1,4 +1,4 @@
-"""Runs command lines as an install without extras does: what they bring can't be imported.
+"""Run command lines as in an install without extras: their packages can't be imported.
 
 Reads a JSON list of command lines from stdin; writes a JSON list of [exit code, stdout and stderr].
 """
@@ -41,7 +41,7 @@ def run(args: list[str]) -> tuple[int, str]:
 
 
 def block() -> None:
-    """Let nothing import what extras bring."""
+    """Make imports of the extras' packages fail."""
     sys.meta_path.insert(0, Missing())
 
 

@@ -144,7 +144,7 @@ def test_an_estimate_stops_there(here: Path, capsys: pytest.CaptureFixture[str])
     assert sorted(here.iterdir()) == before
 
 
-def test_an_estimate_does_not_mind_that_the_result_is_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_estimate_works_if_the_result_exists(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "photo_x2.png").write_bytes(b"mine")
     (here / "out").mkdir()
     (here / "out/photo_x2.png").write_bytes(b"mine")
@@ -156,7 +156,7 @@ def test_an_estimate_does_not_mind_that_the_result_is_there(here: Path, capsys: 
     assert (here / "photo_x2.png").read_bytes() == (here / "out/photo_x2.png").read_bytes() == b"mine"
 
 
-def test_an_estimate_of_memory_counts_the_process(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_memory_estimate_includes_the_process(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png", "--estimate", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["process_mb"] > 30 and told["estimated_mb"] > told["process_mb"], "Python and its libraries"
@@ -165,7 +165,7 @@ def test_an_estimate_of_memory_counts_the_process(here: Path, capsys: pytest.Cap
     assert said and int(said[1]) == pytest.approx(told["estimated_mb"], abs=10)
 
 
-def test_of_a_long_run_a_faster_model_is_named(
+def test_a_long_run_suggests_the_fastest_model(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("upscale", "photo.png", "--estimate") == 0
@@ -180,7 +180,7 @@ def test_of_a_long_run_a_faster_model_is_named(
         assert "would take" not in capsys.readouterr().out
 
 
-def test_a_failure_is_json_too_where_that_is_asked_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_failure_is_printed_as_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, error in [
         (["absent.png"], {"source": "absent.png", "error": "There is no file absent.png."}),
         (["photo.png", "-s", "9"], {"source": "photo.png", "error": "A scale must be above 1 and at most 8, got 9."}),

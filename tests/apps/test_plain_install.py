@@ -1,4 +1,4 @@
-"""`pip install drrn` alone: what it can do it does, and what it can't ends in a line that names the extra."""
+"""A plain `pip install drrn`: every command works, or names the extra it needs in one line."""
 
 import json
 import os
@@ -49,7 +49,7 @@ EXTRA = {
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
-    """What became of each of the command lines, in one process."""
+    """Exit code and output of each command line, run in one process."""
     here = tmp_path_factory.mktemp("plain")
     chance = np.random.default_rng(0)
     (here / "set").mkdir()
@@ -62,7 +62,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
     lines = [*sorted(DONE), *EXTRA]
     judged = Character("small", small_weights(width=4).digest(), ["set"], [], [], [], [], [])
     (here / "judged.json").write_text(judged.to_json())
-    (here / "site").mkdir()  # of every process, those that a command starts too
+    (here / "site").mkdir()  # applies to child processes, too
     (here / "site/sitecustomize.py").write_text("from tests.apps.plain_install import block\nblock()\n")
     paths = [str(here / "site"), str(ROOT), *filter(None, sys.path)]
     asked = json.dumps([shlex.split(line) for line in lines])
@@ -80,25 +80,25 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
 
 
 @pytest.mark.parametrize("line", sorted(DONE))
-def test_it_is_done_without_any_extra(ended: dict[str, tuple[int, str]], line: str) -> None:
+def test_a_command_works_without_extras(ended: dict[str, tuple[int, str]], line: str) -> None:
     code, said = ended[line]
     assert code == 0, said
 
 
 @pytest.mark.parametrize("line", EXTRA)
-def test_a_line_names_the_extra(ended: dict[str, tuple[int, str]], line: str) -> None:
+def test_a_command_names_the_extra_it_needs(ended: dict[str, tuple[int, str]], line: str) -> None:
     code, said = ended[line]
     assert code == 2 and "Traceback" not in said
     assert f"pip install 'drrn[{EXTRA[line]}]'" in said
 
 
-def test_every_command_is_tried() -> None:
+def test_every_command_is_covered() -> None:
     groups = {f"{group} {name}" for group, names in cli.GROUPS.items() for name in names}
     for command in groups | (cli.COMMANDS.keys() - cli.GROUPS.keys()):
         assert any(line.startswith(f"{command} ") or line == command for line in [*DONE, *EXTRA]), command
 
 
-def test_all_that_extras_bring_is_missing() -> None:
+def test_every_package_of_an_extra_is_blocked() -> None:
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     packages = {line.partition(">=")[0] for name, lines in about.items() if name != "dev" for line in lines}
     missing = {name.replace("_", "-") for name in plain_install.EXTRAS.split()}

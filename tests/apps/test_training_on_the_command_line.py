@@ -1,4 +1,4 @@
-"""`drrn train` tells outside of a terminal what it does, how long that takes, and how good bicubic is."""
+"""Without a terminal, `drrn train` prints what it does, how long it takes, and bicubic's PSNR."""
 
 import re
 from pathlib import Path
@@ -29,13 +29,13 @@ def train(*words: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_pictures_patches_steps_and_a_line_an_epoch(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_patches_and_steps_are_printed_and_one_line_per_epoch(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert train("--epochs", "2", "--width", "4", "--units", "1") == 0
     first, second, *epochs = capsys.readouterr().err.splitlines()
     assert first == "5 pictures to learn from, 1 to validate on, in run"
-    about = (
-        r"100 patches of 16x16, 12 steps of 8 an epoch, at most 2 epochs; bicubic has (\d+\.\d+) dB on the patches .*"
-    )
+    about = r"100 patches of 16x16, 12 steps of 8 patches per epoch, at most 2 epochs; bicubic has (\d+\.\d+) dB on .*"
     told = re.fullmatch(about, second)
     assert told, second
     assert len(epochs) == 2 and all(f" dB (bicubic {told[1]})" in line for line in epochs)
@@ -45,16 +45,16 @@ def test_pictures_patches_steps_and_a_line_an_epoch(here: Path, capsys: pytest.C
     assert "at most 3 epochs, 2 of them done" in second and len(epochs) == 1
 
 
-def test_the_time_is_told_before_an_epoch_is_over(
+def test_the_expected_time_is_printed_during_the_first_epoch(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "EXPECT_SECONDS", 0.0)
     assert train("--epochs", "1", "--width", "4", "--units", "1") == 0
     *_, expected, _ = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"about \d.* an epoch, \d.* for all that are left", expected)
+    assert re.fullmatch(r"about \d.* per epoch, \d.* until the end", expected)
 
 
-def test_the_time_of_a_teacher_is_told_once(
+def test_the_expected_time_of_a_teacher_is_printed_once(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "EXPECT_SECONDS", 0.0)
@@ -63,17 +63,17 @@ def test_the_time_of_a_teacher_is_told_once(
     assert len(told) == 1 and re.fullmatch(r"the teacher has enlarged 2 of 5, about \d.* left", told[0])
 
 
-def test_bicubic_is_measured_as_the_network_is(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store.save(small_weights(gain=0.0, bias=False), here / "nothing.safetensors")  # it leaves bicubic as it is
+def test_bicubic_is_measured_on_the_same_patches_as_the_network(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store.save(small_weights(gain=0.0, bias=False), here / "nothing.safetensors")  # it returns bicubic unchanged
     assert train("--start", "nothing.safetensors", "--learning-rate", "1e-30", "--epochs", "1") == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
     told = re.search(r"PSNR (.*) dB \(bicubic (.*)\)", line)
     assert told and told[1] == told[2]
 
 
-def test_pictures_into_which_no_patch_fits_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_smaller_than_a_patch_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, path in enumerate(pictures(here / "low", count=12, height=12).iterdir()):
         path.rename(here / "pictures" / f"low {number}.png")
     assert train("--epochs", "1", "--width", "4", "--units", "1", "--validation-data", "pictures") == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
-    assert line.startswith("left out, being smaller than a patch of 16x16: low ") and line.endswith(" and 2 more")
+    assert line.startswith("left out, smaller than a 16x16 patch: low ") and line.endswith(" and 2 more")

@@ -285,7 +285,7 @@ def test_a_picture_without_a_partner_says_what_was_expected(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("names", [("ax2", "ax3"), ("a", "a")])
-def test_several_partners_are_refused_and_named(tmp_path: Path, names: tuple[str, str]) -> None:
+def test_several_partners_are_refused_by_name(tmp_path: Path, names: tuple[str, str]) -> None:
     partners = [
         put(noise(4, 4), tmp_path / f"lr/{name}.{end}") for name, end in zip(names, ("bmp", "png"), strict=True)
     ]

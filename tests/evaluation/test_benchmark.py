@@ -158,7 +158,7 @@ def test_compare_shows_several_models_in_each_of_several_windows(folder: Path) -
     assert not np.array_equal(second[2].planes, second[3].planes)
 
 
-def test_costs_are_measured_where_there_is_no_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_costs_are_measured_without_the_resource_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     module = runpy.run_path(timing.__file__)
     result, cost = module["measure"](lambda: 7)

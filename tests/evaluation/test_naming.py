@@ -1,4 +1,4 @@
-"""Where a name must be that of one model or one set, two that share it are called by their paths."""
+"""Models and sets that share a name are listed by their paths."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def run(*args: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_names_stay_short_where_they_are_different() -> None:
+def test_only_names_that_clash_become_paths() -> None:
     assert distinct_names(["tiny", "runs/best.safetensors"], ["tiny", "best"], {"bicubic"}) == ["tiny", "best"]
     assert distinct_names(["a/x", "b/x", "c/y"], ["x", "x", "y"]) == ["a/x", "b/x", "y"]
     assert distinct_names(["mine/bicubic"], ["bicubic"], {"bicubic"}) == ["mine/bicubic"]
@@ -48,7 +48,7 @@ def test_names_stay_short_where_they_are_different() -> None:
         distinct_names(["a/x", "a/x"], ["x", "x"])
 
 
-def test_models_of_one_name_have_a_row_each(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_with_the_same_name_have_separate_rows(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ["--json", "scores.json", "--markdown", "table.md"]
     assert run("evaluate", *MODELS, "--data", "x/val", "--scales", "2", "--device", "cpu", *files) == 0
     shown = capsys.readouterr().out
@@ -61,7 +61,7 @@ def test_models_of_one_name_have_a_row_each(here: Path, capsys: pytest.CaptureFi
         assert f"{row['model']} " in shown and score in shown
 
 
-def test_sets_of_one_name_have_a_table_each(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sets_with_the_same_name_have_separate_tables(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["evaluate", "a/best.safetensors", "--scales", "2", "--device", "cpu", "--json", "scores.json", "--data"]
     assert run(*words, "x/val", "y/val") == 0
     rows = json.loads(Path("scores.json").read_text())
@@ -72,7 +72,7 @@ def test_sets_of_one_name_have_a_table_each(here: Path, capsys: pytest.CaptureFi
     assert "drrn: x/val is named twice. Name each once." in capsys.readouterr().err
 
 
-def test_a_known_set_that_is_given_twice_is_refused(
+def test_the_same_known_set_twice_is_refused(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("drrn.evaluation.published.recognise", lambda *_: "Set5")
@@ -80,12 +80,14 @@ def test_a_known_set_that_is_given_twice_is_refused(
     assert "drrn: x/val and y/val would both be called Set5." in capsys.readouterr().err
 
 
-def test_compared_models_of_one_name_have_a_column_each(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compared_models_with_the_same_name_have_separate_columns(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("compare", "x/val/0.png", "--models", *MODELS, "-s", "2", "-o", "c.png", "--device", "cpu") == 0
     captions = capsys.readouterr().out.partition(": ")[2].split(" | ")
     assert [caption.split()[0] for caption in captions] == ["bicubic", *MODELS, "original"]
 
 
-def test_raced_models_of_one_name_have_a_row_each(here: Path) -> None:
+def test_benchmarked_models_with_the_same_name_have_separate_rows(here: Path) -> None:
     report = race(MODELS, runners=["reference"], with_peers=False, side=16, rounds=1, threads=1)
     assert report.networks == [*MODELS[:2], "bicubic"]

@@ -281,7 +281,7 @@ def test_pictures_that_are_missing_or_too_few_are_told_before_anything_runs(fold
         tasks(tmp_path / "one", tmp_path)
     with pytest.raises(DataError, match="No folder"):
         plan([ONE], TINY, 1, data=(folder,), test=(tmp_path / "none",), output=tmp_path)
-    with pytest.raises(DataError, match="Two folders to judge by are called"):
+    with pytest.raises(DataError, match="Two test folders are called"):
         plan([ONE], TINY, 1, data=(folder,), test=(folder, folder), output=tmp_path)
 
 

@@ -306,7 +306,7 @@ def test_two_machines_share_a_search_and_leave_each_other_their_trials(
 
 
 def stop_once(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
-    """A search in `one`, shared, that is stopped within its first trial."""
+    """Start a search in `one` and stop it during its first trial."""
     with monkeypatch.context() as patch:
         asked = Stop.is_asked
 
@@ -318,31 +318,29 @@ def stop_once(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
         assert search("one", *args) == 143
 
 
-def test_a_machine_that_never_returns_does_not_keep_its_trial(
+def test_a_lost_machine_does_not_keep_its_trial(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = ["--storage", "sqlite:///shared.db"]
     stop_once(monkeypatch, *storage)
     assert search("two", *storage) == 0 and states("two") == ["unfinished", "complete", "complete"]
-    assert "the same command here once a machine has given no sign of life for 60 min" in capsys.readouterr().err
+    assert "Trials of a machine that has not responded for 60 min are replaced by" in capsys.readouterr().err
     monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
     assert search("two", *storage) == 0
     assert states("two") == ["failed", "complete", "complete", "complete"]
-    assert table("two")[0]["reason"] == "Its machine gives no sign of life"
+    assert table("two")[0]["reason"] == "Its machine stopped responding"
     assert search("one", *storage) == 0, "it returns after all"
     assert states("one") == states("two")
 
 
-def test_a_machine_that_returns_goes_on_with_its_own_trial_however_late(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_resumes_its_own_trial_after_its_lease_expired(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
     stop_once(monkeypatch)
     assert search("one") == 0 and states("one") == ["complete"] * 3
 
 
 @pytest.mark.parametrize("told", ["step", "epoch"])
-def test_who_works_on_a_trial_that_another_does_without_lets_go_of_it(
+def test_a_machine_stops_a_trial_that_another_has_given_up(
     here: Path, monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
     storage = "sqlite:///shared.db"
@@ -362,14 +360,14 @@ def test_who_works_on_a_trial_that_another_does_without_lets_go_of_it(
     assert not Path("run/trials/0000/best.safetensors").exists() or told == "epoch", "it has stopped at once"
 
 
-def test_signs_of_life_are_given_while_a_trial_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_renewed_while_a_trial_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
 
-    def live(trial: optuna.Trial) -> bool:
+    def record(trial: optuna.Trial) -> bool:
         given.append(trial.number)
         return kept_trials.renew(trial)
 
-    monkeypatch.setattr(tuning, "renew", live)
+    monkeypatch.setattr(tuning, "renew", record)
     began = time.time()
     assert search("run", "--epochs", "2", trials=1) == 0
     assert len(given) == 2 + 1, "after each epoch, and before its result"
@@ -380,7 +378,7 @@ def test_signs_of_life_are_given_while_a_trial_runs(here: Path, monkeypatch: pyt
     assert began <= kept.user_attrs["alive_at"] <= time.time()
 
 
-def test_lost_machines_do_not_end_a_search_as_failures_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_machines_do_not_count_as_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
     kept = optuna.create_study()
     for machine in range(kept_trials.PATIENCE + 2):

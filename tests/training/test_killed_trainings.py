@@ -182,7 +182,7 @@ def test_torchrun_with_two_processes_learns_what_one_learns(tmp_path: Path, opti
 
 
 def agent(folder: Path, port: int, words: list[str]) -> subprocess.Popen[str]:
-    """torchrun as each of two machines runs it, which meet at a port of this one."""
+    """torchrun as on one of two machines, here both on the loopback interface."""
     launcher = (
         f"torch.distributed.run --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:{port} "
         "--local-addr 127.0.0.1 -m -- drrn"
@@ -203,7 +203,7 @@ def free_port() -> int:
 
 
 def kill_with_children(process: subprocess.Popen[str]) -> None:
-    """As a machine that is switched off."""
+    """Like a machine that is switched off."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     for pid in [process.pid, *map(int, children)]:
         os.kill(pid, signal.SIGKILL)
@@ -212,7 +212,7 @@ def kill_with_children(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="children of a process are looked up in /proc")
-def test_two_machines_learn_what_two_processes_of_one_learn_and_go_on_after_one_is_lost(tmp_path: Path) -> None:
+def test_two_machines_equal_two_processes_on_one_and_resume_after_one_is_lost(tmp_path: Path) -> None:
     pictures(tmp_path / "pictures")
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
@@ -232,7 +232,7 @@ def test_two_machines_learn_what_two_processes_of_one_learn_and_go_on_after_one_
     kill_with_children(machines[1])
     said = machines[0].communicate(timeout=120)[1]
     assert machines[0].returncode != 0
-    assert "drrn: Another process of this training has ended or can't be reached. Start all again" in said
+    assert "drrn: Another process of this training ended or can't be reached. Start all of them again" in said
 
     port = free_port()
     machines = [agent(two, port, words) for _ in range(2)]

@@ -124,9 +124,7 @@ def test_the_folder_of_another_training_is_refused(tmp_path: Path, data: Path, o
         train(tmp_path / "run", data, other)
 
 
-def test_a_finished_training_that_gets_more_epochs_ends_as_one_that_had_them_from_the_start(
-    tmp_path: Path, data: Path
-) -> None:
+def test_more_epochs_continue_a_finished_training_as_if_planned_from_the_start(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "whole", data, replace(QUICK, epochs=5))
     run = tmp_path / "run"
     train(run, data, replace(QUICK, epochs=2))
@@ -141,24 +139,24 @@ def test_a_finished_training_that_gets_more_epochs_ends_as_one_that_had_them_fro
         train(run, data, replace(QUICK, epochs=4), extends=True)
 
 
-def test_more_epochs_are_only_for_whom_they_are_meant(tmp_path: Path, data: Path) -> None:
+def test_trials_and_experiments_never_get_more_epochs(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "run", data, replace(QUICK, epochs=1))
-    with pytest.raises(TrainingError, match=r"train.epochs = 1, now it is 2"):  # trials and experiments say how long
+    with pytest.raises(TrainingError, match=r"train.epochs = 1, now it is 2"):
         train(tmp_path / "run", data, replace(QUICK, epochs=2))
 
 
-def test_a_training_that_ended_early_says_so_and_goes_on_with_more_patience(tmp_path: Path, data: Path) -> None:
+def test_a_training_that_stopped_early_continues_with_more_patience(tmp_path: Path, data: Path) -> None:
     still = replace(QUICK, epochs=9, patience=1, learning_rate=1e-30)
     history, _ = train(tmp_path / "run", data, still)
     assert len(history) == 2
     again, watch = train(tmp_path / "run", data, replace(still, epochs=12), extends=True)
-    assert again == history and "a larger --patience goes on" in watch.notes[-1]
+    assert again == history and "A larger --patience continues" in watch.notes[-1]
     longer, watch = train(tmp_path / "run", data, replace(still, epochs=12, patience=3), extends=True)
     assert len(longer) == 4 and longer[:2] == history
     assert len(train(tmp_path / "run", data, replace(still, epochs=12, patience=0), extends=True)[0]) == 12
 
 
-def test_a_longer_cosine_lets_the_step_size_rise_once(tmp_path: Path, data: Path) -> None:
+def test_more_epochs_follow_the_longer_cosine(tmp_path: Path, data: Path) -> None:
     how = replace(QUICK, epochs=2, schedule="cosine")
     train(tmp_path / "run", data, how)
     history, _ = train(tmp_path / "run", data, replace(how, epochs=4), extends=True)
@@ -321,7 +319,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, data: Path) 
     ("launched", "each", "all_of_them", "expected"),
     [(True, 2, 4, (2, 2)), (True, 1, 2, (1, 2)), (True, 2, 2, (2, 1)), (False, 2, 4, (1, 1))],
 )
-def test_machines_are_counted_by_what_torchrun_says(
+def test_the_number_of_machines_comes_from_torchrun(
     tmp_path: Path,
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -341,11 +339,21 @@ def test_machines_are_counted_by_what_torchrun_says(
     assert (fabric.call_args.kwargs["devices"], fabric.call_args.kwargs["num_nodes"]) == expected
 
 
-def test_machines_with_unlike_numbers_of_processes_are_refused(
+def test_different_numbers_of_processes_per_machine_are_refused(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(TrainingError, match="3 processes are not as many on each machine"):
+    with pytest.raises(TrainingError, match="3 processes can't be split evenly over machines"):
         train(tmp_path / "run", data)
+
+
+def test_several_processes_never_choose_a_precision_each(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match="--precision auto is for one process"):
+        train(tmp_path / "run", data, replace(QUICK, precision="auto"))

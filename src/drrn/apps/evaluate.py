@@ -24,7 +24,7 @@ def evaluate(
     """Judge models by the protocol of the papers: bicubic first, then what is published, then the models.
 
     Args:
-        models: Packaged names or weights files. Where two have one name, their rows are named by their paths.
+        models: Packaged names or weights files. Models that share a name are listed by their paths.
         data: Folders of original pictures: Set5, Set14, BSD100, your own.
         scales: Factors, above 1 and at most 8.
         markdown: Write the table here.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from drrn.upscaling.upscaler import Upscaler
 
 LONG_SECONDS = 60.0
-"""From which a faster model is named."""
+"""Expected time above which the fastest model is suggested."""
 
 
 class Show:
@@ -46,7 +46,7 @@ class Show:
         Args:
             why: it is that engine.
             names: what files are called that stand for something else.
-            ready: makes an upscaler of a packaged model, for its speed.
+            ready: makes an upscaler for a packaged model, to measure its speed.
             many: off, a failure is raised, in place of a list of one.
             endless: there will be no end with a list.
         """
@@ -55,8 +55,8 @@ class Show:
 
         self.why, self.names, self.many, self.endless, self.as_json = why, names, many, endless, as_json
         self.ready = cache(ready)
-        self.held: int | None = None
-        """Bytes of the process before the first picture is read."""
+        self.process_memory: int | None = None
+        """Bytes the process holds before the first image is read."""
         self.began = time.perf_counter()
         self.failures: list[DRRNError] = []
         self.told = Counter[str]()
@@ -96,7 +96,7 @@ class Show:
     def begin(self, jobs: "Sequence[Job]") -> None:
         from drrn.evaluation.timing import resident_memory
 
-        self.held = resident_memory() if self.held is None else self.held
+        self.process_memory = resident_memory() if self.process_memory is None else self.process_memory
         self.work_of = {job.source: _work(job) for job in jobs}
         if self.whole is not None:
             self.bars.remove_task(self.whole)
@@ -130,7 +130,7 @@ class Show:
                 target=self._name(job.target),
                 width=job.width,
                 height=job.height,
-                **_how(job, choice, self.held or 0),
+                **_how(job, choice, self.process_memory or 0),
                 converted=job.kind.changes(job),
                 **({} if seconds is None else {"seconds": round(seconds, 3)}),
                 **_found(job, found),
@@ -200,15 +200,15 @@ class Show:
             self.bars.remove_task(self.bar_of.pop(source))
 
     def _line(self, job: "Job", choice: "Choice") -> str:
-        from drrn.upscaling.choosing import faster, outside, trained_for
+        from drrn.upscaling.choosing import find_faster, outside, trained_for
 
         upscaler, cost = choice.upscaler, choice.cost
         source, target = self._name(job.source), self._name(job.target)
         sizes = f"{source} {job.header.width}x{job.header.height} -> {target} {job.width}x{job.height}"
         frames = f"{job.header.frames} frames" if job.header.frames > 1 else ""
         how = f"{upscaler.engine.name}: {self.why}" if self.why else upscaler.engine.name
-        about = f"about {duration(cost.seconds)} and {(cost.memory + (self.held or 0)) / 2**20:.0f} MB"
-        if choice.budget is None and cost.seconds > LONG_SECONDS and (fast := faster(job, choice, self.ready)):
+        about = f"about {duration(cost.seconds)} and {(cost.memory + (self.process_memory or 0)) / 2**20:.0f} MB"
+        if choice.budget is None and cost.seconds > LONG_SECONDS and (fast := find_faster(job, choice, self.ready)):
             least = fast.upscaler.weights.name
             about = f"{upscaler.weights.name}: {about}; {least} would take {duration(fast.cost.seconds)} (-m {least})"
         if (untrained := outside(job, upscaler.weights)) and (other := trained_for(job)):
@@ -277,7 +277,7 @@ def _found(job: "Job", found: "Found") -> dict[str, Any]:
 
 
 def sentence(error: DRRNError) -> str:
-    """What it says, in one line that gives no orders to a terminal, whatever names are in it."""
+    """The message on one line, without control characters."""
     from drrn.media.opening import shown
 
     return shown(" ".join(str(error).split()))

@@ -118,8 +118,8 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
             print(
                 f"{len(found.finished)} of {trials} trials are finished, the others under way elsewhere. The same "
                 "command there goes on with what was killed; "
-                f"--trials {trials + len(found.unfinished)} here does without, and so does the same command here once "
-                f"a machine has given no sign of life for {duration(kept.LEASE_SECONDS)}.",
+                f"--trials {trials + len(found.unfinished)} here does without. Trials of a machine that has not "
+                f"responded for {duration(kept.LEASE_SECONDS)} are replaced by the same command here.",
                 file=sys.stderr,
             )
         if found.best is None:

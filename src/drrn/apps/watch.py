@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from drrn.study.run import End
 
 EXPECT_SECONDS = 10.0
-"""Of steps, after which the time that the training will take is printed."""
+"""Seconds of training, or of teaching, after which the expected time is printed."""
 
 
 class Show:
-    """A line an epoch; on a terminal also a bar with the time left, elsewhere the time in words."""
+    """One line per epoch, and the time left: as a bar on a terminal, elsewhere in words."""
 
     def __init__(self, how: TrainConfig):
         self.how = how
@@ -33,11 +33,11 @@ class Show:
         self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self.bar = self.progress.add_task("training", total=None, loss="")
         self.plan: Plan | None = None
-        self.timed: tuple[int, float] | None = None
-        """Steps that were done, of all epochs, when time began to be measured: after the first, which takes longest."""
-        self.expected = False
-        self.taught_since: tuple[int, float] | None = None
-        """The same of what the teacher has enlarged; once it is said how long that takes, the time is infinite."""
+        self.timing: tuple[int, float] | None = None
+        """Steps done, over all epochs, and the time when the clock started: after the first step, which is slowest."""
+        self.time_printed = False
+        self.teaching: tuple[int, float] | None = None
+        """The same for what the teacher has enlarged; the time is infinite once it has been printed."""
 
     def __enter__(self) -> "Show":
         self.progress.start()
@@ -48,32 +48,32 @@ class Show:
 
     def taught(self, number: int, count: int) -> None:
         self.progress.update(self.bar, total=count, completed=number, description="teaching")
-        first, since = self.taught_since = self.taught_since or (number, time.monotonic())
+        first, since = self.teaching = self.teaching or (number, time.monotonic())
         seconds = time.monotonic() - since
         if seconds > EXPECT_SECONDS and number > first and not self.console.is_terminal:
-            self.taught_since = number, float("inf")
+            self.teaching = number, float("inf")
             left = seconds / (number - first) * (count - number)
             self.note(f"the teacher has enlarged {number:,} of {count:,}, about {duration(left)} left")
 
     def begin(self, plan: Plan) -> None:
         self.plan = plan
-        patches = f"{plan.patches:,} patches" if plan.patches else "patches anywhere"
+        patches = f"{plan.patches:,} patches" if plan.patches else "random patches"
         epochs = f"at most {plan.epochs} epochs" + f", {plan.done} of them done" * bool(plan.done)
         self.note(
-            f"{patches} of {plan.size}x{plan.size}, {plan.steps:,} steps of {plan.batch_size} an epoch, {epochs}; "
-            f"bicubic has {plan.bicubic:.3f} dB on the patches held out"
+            f"{patches} of {plan.size}x{plan.size}, {plan.steps:,} steps of {plan.batch_size} patches per epoch, "
+            f"{epochs}; bicubic has {plan.bicubic:.3f} dB on the validation patches"
         )
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         done = epoch * steps + step
-        if self.timed is None:
-            self.timed = done, time.monotonic()
-        elif not self.expected and time.monotonic() - self.timed[1] > EXPECT_SECONDS:
-            self.expected = True
-            if self.console.is_terminal or (seconds := self.seconds_a_step(done)) is None:
+        if self.timing is None:
+            self.timing = done, time.monotonic()
+        elif not self.time_printed and time.monotonic() - self.timing[1] > EXPECT_SECONDS:
+            self.time_printed = True
+            if self.console.is_terminal or (seconds := self.seconds_per_step(done)) is None:
                 return
             left = seconds * (self.how.epochs * steps - done)
-            self.note(f"about {duration(seconds * steps)} an epoch, {duration(left)} for all that are left")
+            self.note(f"about {duration(seconds * steps)} per epoch, {duration(left)} until the end")
         self.progress.update(
             self.bar,
             total=self.how.epochs * steps,
@@ -87,21 +87,21 @@ class Show:
         bicubic = f" (bicubic {self.plan.bicubic:.3f})" if self.plan else ""
         self.note(
             f"epoch {row.epoch + 1:3d}  loss {row.train_loss:.6f}  validation {row.val_loss:.6f}  "
-            f"PSNR {row.val_psnr:.3f} dB{bicubic}{accuracy}{'  best' if best else ''}{self.left(row.epoch + 1)}"
+            f"PSNR {row.val_psnr:.3f} dB{bicubic}{accuracy}{'  best' if best else ''}{self.time_left(row.epoch + 1)}"
         )
 
-    def left(self, epochs: int) -> str:
-        """The time left after so many, where no bar shows it."""
+    def time_left(self, epochs: int) -> str:
+        """The time left after `epochs`, unless a bar shows it."""
         if self.console.is_terminal or not self.plan or epochs >= self.how.epochs:
             return ""
-        seconds = self.seconds_a_step(epochs * self.plan.steps)
+        seconds = self.seconds_per_step(epochs * self.plan.steps)
         return f"  about {duration(seconds * (self.how.epochs - epochs) * self.plan.steps)} left" if seconds else ""
 
-    def seconds_a_step(self, done: int) -> float | None:
-        """The mean since the first, validations included; None where there was only one."""
-        if self.timed is None or done <= self.timed[0]:
+    def seconds_per_step(self, done: int) -> float | None:
+        """The mean since the first step, including validation; None after only one step."""
+        if self.timing is None or done <= self.timing[0]:
             return None
-        return (time.monotonic() - self.timed[1]) / (done - self.timed[0])
+        return (time.monotonic() - self.timing[1]) / (done - self.timing[0])
 
     def note(self, sentence: str) -> None:
         self.console.print(sentence, highlight=False, soft_wrap=True)

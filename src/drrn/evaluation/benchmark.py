@@ -69,10 +69,10 @@ def evaluate(
 ) -> Iterator[Row]:
     """Bicubic, then what is published where the pictures are a known set, then each of `upscalers`.
 
-    A set is called by its folder's name, or its path where another has that name.
+    A set is named after its folder, or by its path if two folders share a name.
 
     Args:
-        upscalers: with weights of different names, see `drrn.evaluation.naming.load_models`.
+        upscalers: their weights must have distinct names, see `drrn.evaluation.naming.load_models`.
         note: told what a reader of the rows must know.
 
     Raises:
@@ -83,7 +83,7 @@ def evaluate(
         for sentence in filter(None, map(upscaler.weights.outside, scales)):
             note(f"{sentence}.")
     names = distinct_names(folders, [folder.name or str(folder) for folder in folders])
-    folder_of: dict[str, Path] = {}  # by the name of the set
+    folder_of: dict[str, Path] = {}  # by set name
     for folder, name in zip(folders, names, strict=True):
         paths = pictures_in([folder])
         for scale in scales:
@@ -96,7 +96,7 @@ def evaluate(
                 )
             data = known or name
             if (other := folder_of.setdefault(data, folder)) != folder:
-                raise DataError(f"{other} and {folder} would both be called {data}. Leave out one, or rename it.")
+                raise DataError(f"{other} and {folder} would both be called {data}. Leave one out, or rename it.")
             yield replace(bicubic, data=data)
             for model, cell in published.rows(data, scale).items() if known else ():
                 if model != BICUBIC:

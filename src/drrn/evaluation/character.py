@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from drrn.core.metrics import PROTOCOL
-from drrn.core.typed import record
+from drrn.core.parsing import parse_record
 from drrn.data.pairs import pictures_in
 from drrn.errors import DataError
 from drrn.evaluation.benchmark import Row, evaluate
@@ -93,7 +93,7 @@ class Character:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Character":
         """Raises ValueError: that is no character."""
-        character: Character = record(cls, values)
+        character: Character = parse_record(cls, values)
         return character
 
 

@@ -1,4 +1,4 @@
-"""What models and folders of pictures are called where a name must be that of one: in tables, plots and JSON."""
+"""Distinct names for models and image folders, for tables, plots and JSON."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -9,17 +9,17 @@ from drrn.errors import UsageError
 from drrn.weights.store import Weights, load
 
 BICUBIC = "bicubic"
-"""The model that is in every table."""
+"""The baseline in every table."""
 
 
-def distinct_names(given: Sequence[str | Path], names: Sequence[str], taken: Collection[str] = ()) -> list[str]:
-    """A name for each of `given`: its own of `names`, or where that is another's, or of `taken`, what was given.
+def distinct_names(paths: Sequence[str | Path], names: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """The short names, except where two are equal or one is in `taken`: those are replaced by their paths.
 
     Raises:
-        UsageError: something is given twice.
+        UsageError: a path is given twice.
     """
     counts = Counter([*names, *taken])
-    found = [name if counts[name] == 1 else str(each) for each, name in zip(given, names, strict=True)]
+    found = [name if counts[name] == 1 else str(each) for each, name in zip(paths, names, strict=True)]
     for name, count in Counter(found).items():
         if count > 1:
             raise UsageError(f"{name} is named twice. Name each once.")
@@ -27,11 +27,11 @@ def distinct_names(given: Sequence[str | Path], names: Sequence[str], taken: Col
 
 
 def load_models(models: Sequence[str], taken: Collection[str] = (BICUBIC,)) -> list[Weights]:
-    """Packaged models or weights files, no two of one `name`.
+    """Load packaged models or weights files and give each a distinct `name`.
 
     Raises:
-        WeightsError: there is no such model.
-        UsageError: one is named twice.
+        WeightsError: a model does not exist.
+        UsageError: a model is named twice.
     """
     weights = [load(model) for model in models]
     names = distinct_names(models, [each.name for each in weights], taken)

@@ -99,7 +99,7 @@ def race(
     models = list(models) or [*UNTRAINED, *names()]
     threads = threads or cores()
     course = Course(side=side, rounds=rounds, seconds=seconds, data=data, calibration=calibration, note=note)
-    course.know(models)  # what is not there ends it here, and not after an hour
+    course.load(models)  # what is not there ends it here, and not after an hour
     pictures_in([folder for folder in (data, calibration) if folder])
     ours = DEFAULT if DEFAULT in models else models[0]
 
@@ -148,8 +148,8 @@ class Course:
     left_out: list[str] = field(default_factory=list)
     known: dict[str, Network] = field(default_factory=dict)
 
-    def know(self, models: Sequence[str]) -> None:
-        """Look them up, and call them apart.
+    def load(self, models: Sequence[str]) -> None:
+        """Load the networks and give each a distinct name.
 
         Raises:
             WeightsError: there is no such model.

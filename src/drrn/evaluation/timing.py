@@ -28,10 +28,10 @@ def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
 
 
 def resident_memory() -> int:
-    """Bytes that the process holds now; where the system tells its peak alone (macOS), that."""
+    """Resident memory of the process now, in bytes; on macOS its peak, as nothing else is reported there."""
     if sys.platform == "win32":
         return int(_windows_counters().working_set)
-    return int((_status("VmRSS") or _peak_mb()) * 2**20)
+    return int((_read_status("VmRSS") or _peak_mb()) * 2**20)
 
 
 def _forget_peak() -> None:
@@ -44,16 +44,16 @@ def _forget_peak() -> None:
 def _peak_mb() -> float:
     if sys.platform == "win32":
         return _windows_counters().peak_working_set / 2**20
-    if peak := _status("VmHWM"):
+    if peak := _read_status("VmHWM"):
         return peak
-    import resource  # Windows has none
+    import resource  # not available on Windows
 
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def _status(name: str) -> float:
-    """MB that Linux says of this process; 0 elsewhere."""
+def _read_status(name: str) -> float:
+    """A memory field of /proc/self/status, in MB; 0 on other systems than Linux."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), 0.0)

@@ -15,23 +15,23 @@ from PIL import Image as Pillow
 
 from drrn.core.colour import levels
 from drrn.core.config import DRRNConfig
-from drrn.core.typed import record, typed
+from drrn.core.parsing import parse_record, parse_value
 from drrn.errors import StudyError
 from drrn.evaluation.benchmark import Row
 from drrn.study.experiments import BASE, BUDGETS, BudgetName, Experiment
 from drrn.training.journal import Epoch
 
 NAME = "result.json"
-FOLLOWING: dict[str, Callable[[DRRNConfig], int]] = {
+DERIVED: dict[str, Callable[[DRRNConfig], int]] = {
     "parameters": lambda model: model.parameters,
     "macs_per_pixel": lambda model: model.macs(),
 }
-"""Fields of the JSON that follow from the network."""
-SAID: dict[str, dict[str, Any]] = {
+"""Fields of the JSON that are computed from the network."""
+REQUIRED: dict[str, dict[str, Any]] = {
     "data": {"folders": list[str], "pictures": int, "validation_pictures": int},
     "machine": {"cpu": str, "jobs": int, "threads": int, "engine": str, "torch": str},
 }
-"""What the report needs of these, among other things that they hold."""
+"""Entries of `data` and `machine` that the report needs."""
 HELD_OUT = "held out"
 """What the set is called whose pictures were held out from learning, where no other was named."""
 
@@ -119,7 +119,7 @@ def to_json(result: Result) -> str:
     values = asdict(result) | {
         "history": [row._asdict() for row in result.history],
         "examples": {name: [version._asdict() for version in shown] for name, shown in result.examples.items()},
-        **{name: follow(model) for name, follow in FOLLOWING.items()},
+        **{name: follow(model) for name, follow in DERIVED.items()},
     }
     return json.dumps(_short(values), indent=1) + "\n"
 
@@ -131,11 +131,11 @@ def from_json(text: str) -> Result:
     """
     values = json.loads(text)
     if isinstance(values, dict):
-        values = {key: value for key, value in values.items() if key not in FOLLOWING}
-    result: Result = record(Result, values)
-    for name, kinds in SAID.items():
+        values = {key: value for key, value in values.items() if key not in DERIVED}
+    result: Result = parse_record(Result, values)
+    for name, kinds in REQUIRED.items():
         for key, kind in kinds.items():
-            typed(kind, getattr(result, name).get(key), f"{name}.{key}")
+            parse_value(kind, getattr(result, name).get(key), f"{name}.{key}")
     return result
 
 

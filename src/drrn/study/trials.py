@@ -1,8 +1,8 @@
 """Where the trials of a search are kept: a database, which several machines may share.
 
-A trial belongs to the folder that runs it: who was killed finds his own unfinished trial again and goes on with it, and
-never takes one that another machine is busy with. A machine that gives no sign of life for `LEASE_SECONDS` has lost its
-trial to whoever has nothing else to do: that one has failed then, and another is tried in its place.
+A trial belongs to the folder that runs it: a process that was killed resumes its own unfinished trial and never takes
+one that another machine is working on. A machine holds its trial on a lease, renewed every minute and after each epoch.
+If the lease expires, the next machine with nothing else to do marks the trial as failed and starts another instead.
 """
 
 import json
@@ -42,10 +42,10 @@ PATIENCE = 10
 """Trials that may fail in any search; in a long one, as many as are wanted."""
 
 LEASE_SECONDS = 3600.0
-"""Without a sign of life from a machine, by the clocks of both, after which another may do without its trial."""
+"""How long a lease lasts without being renewed, by the clocks of the two machines."""
 
 RENEW_SECONDS = 60.0
-"""Between two signs of life."""
+"""Seconds between two renewals."""
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def agree(study: Study, search: dict[str, Any]) -> None:
 def take(study: Study, owner: str, wanted: int, seed: int) -> Trial | None:
     """The trial that `owner` left unfinished, or else a new one; none where `wanted` are finished or under way.
 
-    Where a machine is lost that has one of them, a new one takes its place.
+    A trial whose lease has expired is replaced by a new one.
 
     Raises:
         StudyError: as many failed as are wanted, and `PATIENCE` at least.
@@ -132,7 +132,7 @@ def take(study: Study, owner: str, wanted: int, seed: int) -> Trial | None:
     alive = [trial for trial in every if trial.state is not TrialState.FAIL]
     mine = next((t for t in alive if t.state is TrialState.RUNNING and t.user_attrs["owner"] == owner), None)
     if mine is None and len(alive) >= wanted and (lost := [each for each in alive if is_lost(each)]):
-        fail(study, Trial(study, lost[0]._trial_id), "Its machine gives no sign of life", lost=True)
+        fail(study, Trial(study, lost[0]._trial_id), "Its machine stopped responding", lost=True)
         return take(study, owner, wanted, seed)
     if mine is None and len(alive) < wanted:
         failed = [each for each in every if each.state is TrialState.FAIL and not each.user_attrs.get("lost")]
@@ -159,7 +159,7 @@ def take(study: Study, owner: str, wanted: int, seed: int) -> Trial | None:
 
 
 def renew(trial: Trial) -> bool:
-    """Note in the storage that `trial` is worked on now; false where it is over, as another machine does without it."""
+    """Renew the lease of `trial`; False if another machine has given it up."""
     try:
         trial.set_user_attr("alive_at", time.time())
     except UpdateFinishedTrialError:
@@ -168,10 +168,10 @@ def renew(trial: Trial) -> bool:
 
 
 def fail(study: Study, trial: Trial, reason: str, *, lost: bool = False) -> None:
-    """End a trial without a result, unless another machine has ended it.
+    """End a trial without a result, unless another machine has done so.
 
     Args:
-        lost: whether its machine gave no sign of life, which is no fault of what it tries.
+        lost: its lease expired, which says nothing about the values it tried.
     """
     with suppress(UpdateFinishedTrialError):
         trial.set_user_attr("reason", reason)
@@ -180,8 +180,8 @@ def fail(study: Study, trial: Trial, reason: str, *, lost: bool = False) -> None
 
 
 def is_lost(trial: FrozenTrial) -> bool:
-    """Whether the machine that has `trial` gives no sign of life."""
-    alive_at = trial.user_attrs.get("alive_at", 0)  # those of older versions gave none
+    """Whether the lease of `trial` has expired."""
+    alive_at = trial.user_attrs.get("alive_at", 0)  # older versions recorded none
     return trial.state is TrialState.RUNNING and time.time() - alive_at > LEASE_SECONDS
 
 

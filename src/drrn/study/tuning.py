@@ -110,7 +110,7 @@ def tune(
                         command=command,
                         device=device,
                         threads=threads,
-                        stopped=lambda look=look: stopped() or look.ends,  # type: ignore[misc]
+                        stopped=lambda look=look: stopped() or look.should_stop,  # type: ignore[misc]
                         save_seconds=save_seconds,
                     )
             except (DivergedError, KilledError, TooLittleMemoryError) as error:
@@ -140,7 +140,7 @@ class KilledError(Exception):
 
 
 class Look:
-    """Looks on for a trial: tells its steps, that it lives, and after each epoch whether it is worth another."""
+    """Watches a trial: reports its steps, renews its lease, and decides after each epoch whether to go on."""
 
     def __init__(self, trial: Trial, watch: Watch, *, prunes: bool, epochs: int):
         self.trial, self.watch, self.prunes, self.epochs = trial, watch, prunes, epochs
@@ -149,24 +149,23 @@ class Look:
         """Epochs that the storage knows of."""
         self.prunes_now = self.is_poor()  # as a life before this one may have found, and ended
         self.lost = False
-        """Whether another machine does without this trial."""
-        self.renewed = time.monotonic()  # when it was taken
+        """Whether another machine has given this trial up."""
+        self.renewed = time.monotonic()
 
     @property
-    def ends(self) -> bool:
-        """Whether to stop here."""
+    def should_stop(self) -> bool:
         return self.prunes_now or self.lost
 
     def taught(self, number: int, count: int) -> None:
         """Not shown: the bars are those of steps and trials."""
-        self.live()
+        self.renew_if_due()
 
     def begin(self, plan: Plan) -> None:
         """Not shown, as notes."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         self.watch.step(epoch, step, steps, loss)
-        self.live()
+        self.renew_if_due()
 
     def epoch(self, row: Epoch, best: bool) -> None:
         self.renew()
@@ -177,13 +176,12 @@ class Look:
             self.told = row.epoch + 1
             self.prunes_now = self.is_poor()
 
-    def live(self) -> None:
-        """Give a sign of life, if the last one is some time ago."""
+    def renew_if_due(self) -> None:
         if time.monotonic() - self.renewed > RENEW_SECONDS:
             self.renew()
 
     def renew(self) -> None:
-        """Give a sign of life, or see that it comes too late."""
+        """Renew the lease, or notice that it is lost."""
         self.renewed = time.monotonic()
         self.lost = self.lost or not renew(self.trial)
 
@@ -214,7 +212,7 @@ def counted(trial: Trial, saved: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(UpdateFinishedTrialError):  # another machine does without it
+        with suppress(UpdateFinishedTrialError):  # another machine has given it up
             trial.set_user_attr("lives", None)
 
 

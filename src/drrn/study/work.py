@@ -208,10 +208,10 @@ def check(task: Task) -> None:
     """See that the pictures are there.
 
     Raises:
-        DataError: a folder is missing or empty, there are too few pictures, or two folders to judge by have one name.
+        DataError: a folder is missing or empty, there are too few pictures, or two test folders have the same name.
     """
     sets = [label(folder) for folder in task.test]
     if twice := next((name for name in sets if sets.count(name) > 1), None):
-        raise DataError(f"Two folders to judge by are called {twice}. Name each once, or rename one.")
+        raise DataError(f"Two test folders are called {twice}. Name each once, or rename one.")
     if not all(task.judged().values()) or not task.learnt_and_held_out()[0]:
         raise DataError("There are too few pictures to learn from, hold out and judge by.")

@@ -37,22 +37,22 @@ from drrn.weights.store import save as save_weights
 
 
 class Plan(NamedTuple):
-    """What a training is about to do."""
+    """The size of a training, known once its images are read."""
 
     patches: int
-    """Of an epoch; 0 where they are drawn anywhere."""
+    """Per epoch; 0 if they are drawn at random positions."""
     size: int
     """Side of a patch, in pixels."""
     batch_size: int
-    """Patches of a step."""
+    """Patches per step."""
     steps: int
-    """Of an epoch."""
+    """Per epoch."""
     epochs: int
-    """At most, in all."""
+    """The maximum, including finished ones."""
     done: int
-    """Epochs that are finished already."""
+    """Epochs already finished."""
     bicubic: float
-    """PSNR of bicubic on the patches held out, in dB: what the validation's PSNR is to be compared with."""
+    """Bicubic's PSNR on the validation patches, in dB: the baseline for the network's."""
 
 
 class Watch(Protocol):
@@ -65,7 +65,7 @@ class Watch(Protocol):
         """The teacher has enlarged so many of the lr to learn from: one for each picture and scale."""
 
     def begin(self, plan: Plan) -> None:
-        """The pictures are read, and the first step follows."""
+        """The images are read; the first step comes next."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
 
@@ -121,7 +121,7 @@ def fit(
     history: list[Epoch] = []
     step, sums = 0, torch.zeros(3, dtype=torch.float64)
 
-    # of the first process: the folder of another machine may be another one
+    # only the first process's: on another machine the folder may hold something else
     state, damaged = fabric.broadcast(checkpoint.load(run) if first else (None, None))
     if damaged and first:
         watch.note(f"{damaged} is damaged: going on from the checkpoint before it.")
@@ -161,7 +161,8 @@ def fit(
     journal = Journal(run) if first and not done() else None
     if first and len(history) < train.epochs and done():
         watch.note(
-            f"No better validation loss in {train.patience} epochs: a larger --patience goes on, 0 is without end."
+            f"Stopped early: no better validation loss in {train.patience} epochs. "
+            "A larger --patience continues, 0 never stops."
         )
     elif first and not done():
         watch.begin(
@@ -303,7 +304,7 @@ def validate(
     fabric: Fabric, net: DRRN, held_out: Sampler, train: TrainConfig, loss_of: Loss, stopped: Callable[[], bool]
 ) -> list[float] | None:
     """Mean loss, squared error and accuracy over the patches held out, in their order, as they are; None if stopped."""
-    patches, size = judged_by(held_out, train), held_out.size
+    patches, size = select_validation_patches(held_out, train), held_out.size
     net.eval()
     for buffer in net.buffers():  # statistics of batch norms, of which each process has its own
         buffer.copy_(fabric.broadcast(buffer))
@@ -322,8 +323,8 @@ def validate(
     return (total[:3] / total[3]).tolist()
 
 
-def judged_by(held_out: Sampler, train: TrainConfig) -> Index:
-    """The patches to validate on: all, or as many as `train` wants, spread evenly."""
+def select_validation_patches(held_out: Sampler, train: TrainConfig) -> Index:
+    """All held-out patches, or `train.validation_patches` of them, spread evenly."""
     patches = held_out.patches
     if train.validation_patches and len(patches) > train.validation_patches:
         patches = patches[np.linspace(0, len(patches) - 1, train.validation_patches).astype(np.int64)]
@@ -331,8 +332,8 @@ def judged_by(held_out: Sampler, train: TrainConfig) -> Index:
 
 
 def bicubic_psnr(held_out: Sampler, train: TrainConfig) -> float:
-    """PSNR in dB of bicubic on the patches to validate on."""
-    patches, squared = judged_by(held_out, train), 0.0
+    """Bicubic's PSNR on the validation patches, in dB."""
+    patches, squared = select_validation_patches(held_out, train), 0.0
     for start in range(0, len(patches), train.batch_size):
         some = patches[start : start + train.batch_size]
         ilr, hr = cut(held_out.pool, some, np.zeros(len(some), np.int64), held_out.size)

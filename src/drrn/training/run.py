@@ -37,9 +37,9 @@ from drrn.training.journal import Epoch
 from drrn.training.machine import faster_precision, keep_memory
 
 EXTENDABLE = ("epochs", "patience")
-"""What a training may be given more of: no step that is done would have been another."""
-NAMED = 10
-"""Pictures that are too small, in a sentence."""
+"""Options that may grow when a run is resumed: they change no step already taken."""
+MAX_NAMES = 10
+"""Images named in one message."""
 
 
 @contextmanager
@@ -61,11 +61,11 @@ def memory_watched() -> Iterator[None]:
 
 
 @contextmanager
-def others_watched() -> Iterator[None]:
-    """Make one sentence of every way in which torch tells that another process of the training is gone.
+def peer_errors() -> Iterator[None]:
+    """Turn torch's errors about a lost peer process into one sentence.
 
     Raises:
-        TrainingError: it is.
+        TrainingError: another process of this training is gone.
     """
     try:
         yield
@@ -73,11 +73,11 @@ def others_watched() -> Iterator[None]:
         if not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
             raise
         raise TrainingError(
-            "Another process of this training has ended or can't be reached. Start all again: the same commands go on."
+            "Another process of this training ended or can't be reached. Start all of them again to resume."
         ) from error
 
 
-@others_watched()
+@peer_errors()
 @memory_watched()
 def train(
     model: DRRNConfig,
@@ -96,11 +96,11 @@ def train(
     """Train `model` on the pictures of `source`, in the folder `run`; see `fit` for what it leaves there.
 
     Where `run` holds this very training already, it goes on; weights, checkpoint and history are in the end what they
-    would be uninterrupted. With torchrun, each process takes one device, on one machine or on several, whose processes
-    must be as many on each; of the folders called `run` only the first machine's is used.
+    would be uninterrupted. Under torchrun each process uses one device. Several machines need the same number
+    of processes each; only the first machine's `run` is read and written.
 
     Args:
-        extends: whether a training that `run` holds may get more epochs, or more patience.
+        extends: allow more epochs or patience than the run in `run` was started with.
 
     Returns:
         The history; nothing where it is stopped while the pictures are read.
@@ -124,10 +124,14 @@ def train(
             f"Between {how.fewest_units} and {model.units} units can't be drawn. Give --fewest-units at most the "
             "model's units, and a model that shares its convolutions and has no batch norm."
         )
-    launched = "TORCHELASTIC_RUN_ID" in os.environ  # by torchrun: what else sets the others may mean other things
+    launched = "TORCHELASTIC_RUN_ID" in os.environ  # by torchrun; schedulers set WORLD_SIZE for other purposes
     on_each, on_all = (int(os.environ[name]) if launched else 1 for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     if on_all % on_each:
-        raise TrainingError(f"{on_all} processes are not as many on each machine. Give all one --nproc-per-node.")
+        raise TrainingError(
+            f"{on_all} processes can't be split evenly over machines. Use the same --nproc-per-node on each."
+        )
+    if on_all > 1 and how.precision == "auto":  # each would measure, and might choose another
+        raise TrainingError("--precision auto is for one process. For several, give 32-true or bf16-mixed.")
     keep_memory()
     precision, measured = faster_precision(model, device) if how.precision == "auto" else (how.precision, "")
     fabric = Fabric(accelerator=device, devices=on_each, num_nodes=on_all // on_each, precision=precision)
@@ -158,7 +162,7 @@ def train(
     about = fabric.broadcast(about)
     for name, digest in described.get("data", {}).items():
         if name.endswith("sha256") and digest != about["data"].get(name):
-            raise TrainingError(f"This machine has other pictures or weights than the first: {name} differs.")
+            raise TrainingError(f"The images or weights on this machine differ from those on the first one: {name}.")
 
     def pairs(of: Sequence[Path], teach: Teach | None = None) -> list[Pair]:
         if source.lr_data:
@@ -265,20 +269,20 @@ def digest_of_targets(folder: Path | None, scales: Sequence[float], paths: Seque
 
 
 def too_small(pairs: Sequence[Pair], patch: int) -> str:
-    """What to say of pictures that no patch fits into; nothing where there are none."""
+    """A message naming the images that are smaller than a patch, or an empty string."""
     names = list(dict.fromkeys(pair.name for pair in pairs if min(pair.hr.shape[1:]) < patch))
     if not names:
         return ""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"left out, being smaller than a patch of {patch}x{patch}: {', '.join(names[:NAMED])}{more}"
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"left out, smaller than a {patch}x{patch} patch: {', '.join(names[:MAX_NAMES])}{more}"
 
 
 def open_run(run: Path, wanted: dict[str, Any], command: str, *, extends: bool = False) -> dict[str, Any]:
     """Make the run's `config.json`, or see that it is of the same training.
 
     Args:
-        extends: whether it may be one with fewer epochs, or less patience, which is then changed; `extended` keeps what
-            they were.
+        extends: accept a run with fewer epochs or less patience. Its config is updated; `extended` lists the values
+            it had before.
 
     Raises:
         TrainingError: it is of another one, or no config of ours.
@@ -305,7 +309,7 @@ def open_run(run: Path, wanted: dict[str, Any], command: str, *, extends: bool =
     before: dict[str, int] = {}
     for part, values in json.loads(json.dumps(wanted)).items():
         for key, value in values.items():
-            if extends and key in EXTENDABLE and is_more(was[part].get(key), value):
+            if extends and key in EXTENDABLE and is_extension(was[part].get(key), value):
                 before[key] = was[part][key]
             elif was[part].get(key) != value:
                 or_more = f", or a larger --{key}" if extends and key in EXTENDABLE else ""
@@ -320,8 +324,8 @@ def open_run(run: Path, wanted: dict[str, Any], command: str, *, extends: bool =
     return about
 
 
-def is_more(before: Any, now: int) -> bool:
-    """Whether a training may go on longer with so many epochs, or such patience, of which 0 has no end."""
+def is_extension(before: Any, now: int) -> bool:
+    """Whether `now` epochs, or patience (0 is unlimited), let a training run longer than `before`."""
     return type(before) is int and before > 0 and (now > before or now == 0)
 
 

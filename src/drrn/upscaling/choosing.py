@@ -63,11 +63,11 @@ def choose(job: Job, upscalers: Sequence[Upscaler]) -> Choice:
     return min(slower, key=lambda choice: choice.cost.seconds)
 
 
-def faster(job: Job, choice: Choice, ready: Callable[[str], Upscaler]) -> Choice | None:
-    """The fastest packaged model for the job, where it takes less than half as long as the chosen one.
+def find_faster(job: Job, choice: Choice, ready: Callable[[str], Upscaler]) -> Choice | None:
+    """The fastest packaged model for the job, if it takes less than half the time of the chosen one.
 
     Args:
-        ready: makes an upscaler of a packaged model, otherwise as the chosen one is.
+        ready: makes an upscaler for a packaged model, with the options of the chosen one.
     """
     trained = [weights for name in names() if not outside(job, weights := load(name))]
     if not trained:
@@ -78,7 +78,7 @@ def faster(job: Job, choice: Choice, ready: Callable[[str], Upscaler]) -> Choice
     try:
         upscaler = ready(least.name)
         other = Choice(choice.index, upscaler, job.kind.estimate(job, upscaler))
-    except DRRNError:  # it can't run so many units, or there is too little memory
+    except DRRNError:  # it can't run that many units, or needs too much memory
         return None
     return other if 2 * other.cost.seconds < choice.cost.seconds else None
 

@@ -1,4 +1,4 @@
-"""JSON of strangers is what the code goes by, or it is refused with the name of the part that is not."""
+"""Untrusted JSON has the expected types, or the error names the part that has not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from drrn.core.config import DRRNConfig
-from drrn.core.typed import typed
+from drrn.core.parsing import parse_value
 
 
 class Point(NamedTuple):
@@ -31,13 +31,13 @@ class Thing:
 GOOD: dict[str, Any] = {"name": "a", "kind": "good", "points": [{"x": 1}, {"x": 1.5, "y": 2}]}
 
 
-def test_what_fits_becomes_the_thing() -> None:
+def test_valid_json_becomes_a_dataclass() -> None:
     full = GOOD | {"sizes": [1, 2], "limit": 3, "flag": True, "notes": {"n": ["m"]}, "rest": [1, "x"]}
     full["model"] = DRRNConfig(width=8).to_dict()
-    assert typed(Thing, full) == Thing(
+    assert parse_value(Thing, full) == Thing(
         "a", "good", (Point(1), Point(1.5, 2)), [1, 2], 3, True, {"n": ["m"]}, DRRNConfig(width=8), [1, "x"]
     )
-    assert typed(Thing, GOOD) == Thing("a", "good", (Point(1), Point(1.5, 2)))
+    assert parse_value(Thing, GOOD) == Thing("a", "good", (Point(1), Point(1.5, 2)))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_fits_becomes_the_thing() -> None:
         ({"name": "a"}, "`it` lacks kind, points."),
     ],
 )
-def test_what_does_not_is_named(wrong: Any, message: str) -> None:
+def test_an_error_names_the_wrong_part(wrong: Any, message: str) -> None:
     with pytest.raises(ValueError) as refused:
-        typed(Thing, wrong)
+        parse_value(Thing, wrong)
     assert str(refused.value) == message

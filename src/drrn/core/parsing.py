@@ -1,4 +1,4 @@
-"""Values from a stranger's JSON, as the types that the code goes by."""
+"""Check values from untrusted JSON against the types they should have."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -6,17 +6,17 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
-def typed(kind: Any, value: Any, name: str = "it") -> Any:
-    """`value`, as `json.loads` gave it, as a `kind`: it is that, or it is refused.
+def parse_value(kind: Any, value: Any, name: str = "it") -> Any:
+    """Check that `value`, from `json.loads`, is a `kind`, and convert it.
 
     Args:
-        kind: a dataclass or a NamedTuple, of whose fields only those may be missing that have a default; a list, a
-            tuple of one kind, a mapping from str; a Literal, or X | None; bool, int, float (an int will do), str; Any.
-            What has a `from_dict` is made by that.
-        name: what to call it in an error.
+        kind: a dataclass or NamedTuple (only fields with defaults may be missing); list[X], tuple[X, ...] or
+            Mapping[str, X]; a Literal; X | None; bool, int, float (ints are accepted), str; or Any. A class with a
+            `from_dict` is built by it.
+        name: what errors call the value.
 
     Raises:
-        ValueError: it is something else, with the name of the part that is.
+        ValueError: it is something else. The message names the part that is wrong.
     """
     origin, inside = get_origin(kind), get_args(kind)
     if kind is Any:
@@ -29,29 +29,29 @@ def typed(kind: Any, value: Any, name: str = "it") -> Any:
         if value is None and NoneType in inside:
             return None
         (kind,) = (each for each in inside if each is not NoneType)
-        return typed(kind, value, name)
+        return parse_value(kind, value, name)
     if origin in (list, tuple, Sequence):
         if not isinstance(value, list):
             raise _wrong(name, "a list", value)
-        each_typed = [typed(inside[0], each, f"{name}[{place}]") for place, each in enumerate(value)]
-        return tuple(each_typed) if origin is tuple else each_typed
+        parsed = [parse_value(inside[0], each, f"{name}[{place}]") for place, each in enumerate(value)]
+        return tuple(parsed) if origin is tuple else parsed
     if origin in (dict, Mapping):
         if not isinstance(value, dict):
             raise _wrong(name, "an object", value)
-        return {key: typed(inside[1], each, f"{name}.{key:.50}") for key, each in value.items()}
+        return {key: parse_value(inside[1], each, f"{name}.{key:.50}") for key, each in value.items()}
     if hasattr(kind, "from_dict"):
         return kind.from_dict(value)
     if is_dataclass(kind) or hasattr(kind, "_fields"):
-        return record(kind, value, name)
-    if type(value) is not kind and not (kind is float and type(value) is int):  # not isinstance: True is no number
+        return parse_record(kind, value, name)
+    if type(value) is not kind and not (kind is float and type(value) is int):  # not isinstance: True is not a number
         raise _wrong(
             name, {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}[kind], value
         )
     return value
 
 
-def record(kind: Any, value: Any, name: str = "it") -> Any:
-    """The same for a dataclass or a NamedTuple, whether or not it has a `from_dict`."""
+def parse_record(kind: Any, value: Any, name: str = "it") -> Any:
+    """`parse_value` for a dataclass or NamedTuple, ignoring its `from_dict`."""
     if not isinstance(value, dict):
         raise _wrong(name, "an object", value)
     kinds = get_type_hints(kind)
@@ -64,7 +64,7 @@ def record(kind: Any, value: Any, name: str = "it") -> Any:
     if unknown := ", ".join(sorted(value.keys() - kinds.keys())):
         raise ValueError(f"`{name}` has unknown fields: {unknown[:200]!r}.")
     inside = "" if name == "it" else f"{name}."
-    return kind(**{key: typed(kinds[key], each, inside + key) for key, each in value.items()})
+    return kind(**{key: parse_value(kinds[key], each, inside + key) for key, each in value.items()})
 
 
 def _wrong(name: str, wanted: str, value: Any) -> ValueError:
