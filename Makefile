@@ -14,7 +14,7 @@ demo: $(READY)  ## enlarge the samples with the packaged model
 	@echo "Look at demo/."
 
 test: $(READY)  ## all tests but the long ones
-	$(BIN)/python -m pytest -q -m "not full"
+	$(BIN)/python -m pytest -q -m "not full" --numprocesses 2 --dist loadfile
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -26,7 +26,7 @@ bench: $(READY)  ## seconds a megapixel, side by side: docs/performance.md
 	$(BIN)/drrn bench --long
 
 soak: $(READY)  ## the long tests too, and the native engine under sanitizers, fuzzed, and on another CPU
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 	native/check.sh
 
 fuzz: $(READY)  ## 50,000 broken files of every format: docs/hostile.md

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, RLELossless
 
@@ -69,3 +70,10 @@ def enlarged(source: Path, *args: str | Path, model: str = "tiny.safetensors") -
     target = source.with_name(f"{source.stem}_out.dcm")
     assert run(source, "-o", target, "--overwrite", *args, model=model) == 0
     return dcmread(target)
+
+
+def published(name: str) -> bytes:
+    """A file of pydicom's own."""
+    path = get_testdata_file(f"{name}.dcm", download=False)
+    assert isinstance(path, str), f"pydicom has no {name}.dcm"
+    return Path(path).read_bytes()

@@ -20,6 +20,7 @@ from drrn.evaluation.timing import measure
 from drrn.media.files import read, write
 from drrn.media.picture import Picture
 from drrn.upscaling.upscaler import Upscaler
+from tests.conftest import ROOT
 from tests.small_weights import small_weights
 
 
@@ -138,13 +139,15 @@ def test_measure_sees_the_peak_of_the_work_alone() -> None:
     assert after.peak_mb < cost.peak_mb - 50  # an earlier peak is forgotten
 
 
-def test_compare_shows_four_versions_of_one_window(data: Path) -> None:
-    original = read(data / "Set5" / "butterfly_GT.png")
+@pytest.mark.parametrize("name", ["samples/coffee.png", "Set5/butterfly_GT.png"])
+def test_compare_shows_four_versions_of_one_window(name: str, request: pytest.FixtureRequest) -> None:
+    sample = name.startswith("samples")
+    original = read((ROOT if sample else request.getfixturevalue("data")) / name)
     ((lr, bicubic, sr, hr),) = compare(original, {"drrn": nothing()}, 3, [(60, 30, 90, 120)])
     assert lr.planes.shape == (3, 40, 30)
     assert bicubic.planes.shape == sr.planes.shape == hr.planes.shape == (3, 120, 90)
     assert np.array_equal(hr.planes, original.pixels[30:150, 60:150].transpose(2, 0, 1))
-    assert bicubic.caption.startswith("bicubic 24.0")  # DRRN_FACTS: 24.04 with luma rounded first
+    assert sample or bicubic.caption.startswith("bicubic 24.0")  # DRRN_FACTS: 24.04 with luma rounded first
     assert np.abs(levels(bicubic.planes) - levels(sr.planes)).max() <= 3  # chroma is bicubic, luma nearly
 
 

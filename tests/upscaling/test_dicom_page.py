@@ -12,21 +12,19 @@ from pydicom import Dataset, dcmread
 
 from drrn.core.resize import imresize
 from tests.conftest import ROOT
-from tests.dicom_files import enlarged
+from tests.dicom_files import enlarged, published
 
 DOCUMENT = ROOT / "docs/dicom.md"
 BEGIN, END = "<!-- begin: measured -->\n", "<!-- end: measured -->\n"
 NAMES = {"CT_small": "CT", "MR_small": "MR"}
 
 
-def test_the_page_says_what_becomes_of_a_ct_and_an_mr_slice(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_says_what_becomes_of_a_ct_and_an_mr_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     columns = []
     for name in NAMES:
         source = tmp_path / f"{name}.dcm"
-        source.write_bytes((data / f"formats/medical/{name}.dcm").read_bytes())
+        source.write_bytes(published(name))
         before, after = dcmread(source), enlarged(source, model="small")
         columns += [facts(before), facts(after, before)]
     heads = [f"{kind}{end}" for kind in NAMES.values() for end in ("", ", enlarged")]

@@ -16,7 +16,7 @@ from drrn.media import transfer
 from drrn.media.picture import Picture
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
-from tests.dicom_files import DEFLATED, IMPLICIT, NAME, enlarged, put, run, smooth
+from tests.dicom_files import DEFLATED, IMPLICIT, NAME, enlarged, published, put, run, smooth
 from tests.small_weights import small_weights
 
 
@@ -41,7 +41,6 @@ def by_hand(values: np.ndarray, low: int, high: int, between: tuple[int, int] | 
     [("CT_small", 1, -1024, (0, 4095)), ("MR_small", None, None, None)],  # of CT, -1024 to 3071 Hounsfield units
 )
 def test_values_are_those_of_the_plane_enlarged(
-    data: Path,
     here: Path,
     name: str,
     slope: int | None,
@@ -49,7 +48,7 @@ def test_values_are_those_of_the_plane_enlarged(
     between: tuple[int, int] | None,
 ) -> None:
     source = here / "slice.dcm"
-    source.write_bytes((data / f"formats/medical/{name}.dcm").read_bytes())
+    source.write_bytes(published(name))
     before, after = dcmread(source), enlarged(source)
     wanted = by_hand(before.pixel_array, -(1 << 15), (1 << 15) - 1, between)
     assert np.abs(after.pixel_array - wanted).max() <= 1
@@ -172,7 +171,7 @@ def test_all_frames_are_enlarged_each_for_itself(
     assert many == pytest.approx(3 * json.loads(capsys.readouterr().out)["estimated_seconds"], rel=0.1)
 
 
-def test_colours_become_rgb_of_the_same_hue(data: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_colours_become_rgb_of_the_same_hue(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flat = np.broadcast_to(np.array([200, 100, 50], np.uint8), (8, 9, 3))
     after = enlarged(put(here / "a.dcm", np.ascontiguousarray(flat)))
     assert (after.pixel_array == [200, 100, 50]).all() and after.pixel_array.shape == (16, 18, 3)
@@ -183,7 +182,7 @@ def test_colours_become_rgb_of_the_same_hue(data: Path, here: Path, capsys: pyte
     assert "YBR_FULL to RGB" in capsys.readouterr().err
     assert after.PhotometricInterpretation == "RGB"
     assert np.abs(after.pixel_array - [195, 140, 83.0]).max() <= 1
-    source.write_bytes((data / "formats/medical/examples_rgb_color.dcm").read_bytes())
+    source.write_bytes(published("examples_rgb_color"))
     before, larger = dcmread(source).pixel_array, enlarged(source, "--scale", "1.1").pixel_array
     upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
     wanted = upscaler.upscale(Picture(pixels=(before / 255).astype(np.float32)), 1.1)
@@ -252,10 +251,10 @@ def test_a_folder_is_gone_on_with(here: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_overlays_icon_and_places_in_pixels_are_left_out_and_said_to_be(
-    data: Path, here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = here / "a.dcm"
-    source.write_bytes((data / "formats/medical/examples_overlay.dcm").read_bytes())
+    source.write_bytes(published("examples_overlay"))
     after = enlarged(source, "--scale", "1.1")
     assert "without overlays · without icon" in capsys.readouterr().err
     assert "IconImageSequence" not in after and not any("(60" in str(each.tag) for each in after)
