@@ -552,7 +552,7 @@ def test_a_watched_folder_gives_what_arrives_until_a_signal(here: Path) -> None:
         assert process.stdout.readline().startswith(f"out/{name.replace('.png', '_x2.png')} · ")
     (here / "arrive/bad.png").write_text("no picture")
     said = [process.stderr.readline() for _ in range(4)]
-    assert "arrive/bad.png is no PNG" in said[-1]
+    assert "arrive/bad.png is not an image that drrn can read" in said[-1]
     process.send_signal(signal.SIGINT)
     _, last = process.communicate(timeout=300)
     assert (process.returncode, last) == (130, "")

@@ -243,7 +243,7 @@ def alone(code: str) -> str:
 
 
 @pytest.mark.parametrize("fields", [{"width": 48, "unshuffle": 2}, {"width": 20, "skip": "chain", "channels": 3}])
-@pytest.mark.parametrize("side", [256, 512, 701])
+@pytest.mark.parametrize("side", [256, 501, pytest.param(701, marks=pytest.mark.full)])
 def test_memory_is_on_the_safe_side_and_is_given_back(fields: dict[str, Any], side: int) -> None:
     ratio, held = map(float, alone(MEASURED.format(fields=fields, side=side)).split())
     assert 0.05 < ratio <= 1
