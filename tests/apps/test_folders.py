@@ -252,7 +252,6 @@ def test_a_bad_file_does_not_stop_the_others(here: Path, capsys: pytest.CaptureF
         (["in/a.png", "--watch"], "--watch waits for what arrives in a folder"),
         (["in", "-o", "out", "--watch", "--estimate"], "leave out --estimate"),
         (["in", "-o", "out", "--jobs", "0"], "got --jobs 0"),
-        (["in/a.png", "-o", "-", "--json"], "can't both go to stdout"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -264,6 +263,12 @@ def test_what_can_t_be_done_is_one_line(
     assert run(*args) == 2
     assert message in one_line(capsys)
     assert sorted(here.rglob("*")) == before
+
+
+def test_json_and_a_picture_cannot_both_go_to_stdout(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("in/a.png", "-o", "-", "--json") == 2
+    said = capsys.readouterr()
+    assert "can't both go to stdout" in said.err and "can't both go to stdout" in json.loads(said.out)["error"]
 
 
 def test_a_manifest_that_is_none_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
