@@ -49,6 +49,13 @@ def test_a_grey_jpeg_has_no_chroma_to_subsample() -> None:
     assert loss_of("JPEG", encoded("JPEG", photo(mode="L"), quality=60)) == Loss(60, subsampled=False)
 
 
+def test_stray_bytes_and_filling_do_not_hide_the_tables() -> None:
+    content = encoded("JPEG", quality=85)
+    at = content.index(b"\xff\xdb")
+    assert loss_of("JPEG", content[:at] + b"\0\0\0\0" + content[at:]) == Loss(85, True)
+    assert loss_of("JPEG", content[:at] + b"\xff" * 9 + content[at:]) == Loss(85, True)
+
+
 def test_a_jpeg_without_tables_has_an_unknown_loss() -> None:
     content = encoded("JPEG")
     for end in (2, 3, 20, content.index(b"\xff\xdb"), content.index(b"\xff\xc0") + 6):

@@ -9,6 +9,8 @@ originals: a JPEG of quality 90 loses 0.13 dB again, one of 75, written with 80,
 from typing import Final, NamedTuple
 
 from drrn.errors import UsageError
+from drrn.media.jpeg import FRAMES
+from drrn.media.metadata.jpeg_segments import segments
 from drrn.media.notes import Block, Format
 from drrn.media.webp import chunks
 
@@ -21,9 +23,7 @@ SUBSAMPLED_BELOW: Final = 90
 """Quality asked for, below which the chroma of a JPEG is subsampled, if it has no JPEG as source."""
 LUMA_SUM: Final = 3691
 """Sum of the quantization table for luma that libjpeg has for a quality of 50."""
-DQT, SOS = 0xDB, 0xDA
-FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
-MOST_SEGMENTS: Final = 1000
+DQT: Final = 0xDB
 
 
 class Loss(NamedTuple):
@@ -82,22 +82,15 @@ def webp_options(loss: Loss | None) -> dict[str, bool | int]:
 
 def _jpeg(file: Block) -> Loss | None:
     """By the tables and the sampling that stand before the first scan."""
-    at, tables, first, subsampled = 2, dict[int, int](), -1, False
-    for _ in range(MOST_SEGMENTS):
-        while file[at : at + 1] == b"\xff" and file[at + 1 : at + 2] == b"\xff":  # fill bytes
-            at += 1
-        marker, length = file[at + 1 : at + 2], int.from_bytes(file[at + 2 : at + 4])
-        body = file[at + 4 : at + 2 + length]
-        if file[at : at + 1] != b"\xff" or not marker or marker[0] == SOS or length < 2:
-            break
-        if marker[0] == DQT:
+    tables, first, subsampled = dict[int, int](), -1, False
+    for marker, body in segments(file):
+        if marker == DQT:
             tables |= _tables(body)
-        elif marker[0] in FRAMES and len(body) >= 9:
+        elif marker in FRAMES and len(body) >= 9:
             factors = [body[index] for index in range(7, len(body), 3)]
             across, down = max(each >> 4 for each in factors), max(each & 15 for each in factors)
             subsampled = len(factors) == 3 and all(each >> 4 < across and each & 15 < down for each in factors[1:])
             first = body[8]
-        at += 2 + length
     if first not in tables:
         return None
     scale = 100 * tables[first] / LUMA_SUM
