@@ -220,7 +220,7 @@ def test_xmp_that_cannot_be_read_is_left_out_and_said(hostile: bytes, tmp_path: 
 
 
 def two_parts(path: Path, *, damage: bool = False) -> Path:
-    """A JPEG whose second part takes two segments."""
+    """A JPEG whose second part takes two segments, which lie before the first part."""
     second = (
         packet({"dc": NAMESPACES["dc"]}, "", "", outer='xmlns:GPano="' + NAMESPACES["GPano"] + '"')
         .replace(
@@ -235,7 +235,7 @@ def two_parts(path: Path, *, damage: bool = False) -> Path:
     assert len(bodies) == 2
     first = of(f'xmpNote:HasExtendedXMP="{guid}"')
     other = [(0xE1, body) for body in (bodies[:1] if damage else bodies[::-1])]
-    return with_segments([(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + first), *other], path)
+    return with_segments([*other, (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + first)], path)
 
 
 def test_both_parts_of_xmp_are_kept_whole(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ LAYOUT: Final = {
 """Tags that tell how samples lie in a file, or that are carried in another way."""
 MOST_ENTRIES = 0xFFFF
 """Of a directory: a BigTIFF could say more, and libtiff reads no more."""
-MOST = 1 << 20
+MOST = 1 << 24
 """Bytes of values that are carried out of one directory; what is longer stays behind."""
 
 
@@ -237,6 +237,11 @@ def rationals(block: Block, directory: Directory) -> tuple[float, float] | None:
         )
         numbers.append(above / below if below else 0.0)
     return (numbers[0], numbers[1]) if all(numbers) else None
+
+
+def too_long(directory: Directory) -> set[int]:
+    """Its tags whose values are not carried, for they are too many."""
+    return {tag for tag, (kind, count, _) in directory.slots.items() if count * SIZES.get(kind, 0) > MOST}
 
 
 def has_maker_note(block: Block, page: Directory | None = None) -> bool:

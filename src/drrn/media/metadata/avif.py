@@ -48,7 +48,7 @@ def read_boxes(file: Block) -> Boxes:
 def meta_of(file: Block) -> dict[bytes, bytes]:
     """The boxes of the description, by their kinds; none where it is missing or too long."""
     meta = next((body for kind, body in boxes(file, 0, len(file)) if kind == b"meta"), b"")
-    return dict(boxes(meta, 4, len(meta))) if len(meta) <= MAX_META else {}
+    return dict(boxes(meta, 4, len(meta)))
 
 
 def primary_of(found: dict[bytes, bytes]) -> int:
@@ -58,7 +58,7 @@ def primary_of(found: dict[bytes, bytes]) -> int:
 
 
 def boxes(file: Block, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """The kind and the body of each; of the pixels alone, the body is empty."""
+    """The kind and the body of each; of the pixels, and where it is too long to be a description, the body is empty."""
     for _ in range(MAX_BOXES):
         if at + 8 > end:
             return
@@ -69,7 +69,7 @@ def boxes(file: Block, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
         stop = end if size == 0 else at + size
         if stop < begin or stop > end:
             return
-        yield kind, b"" if kind == b"mdat" else file[begin:stop]
+        yield kind, b"" if kind == b"mdat" or stop - begin > MAX_META else file[begin:stop]
         at = stop
 
 

@@ -26,7 +26,7 @@ Piece = bytes | memoryview
 
 SEGMENT: Final = 65533
 """Bytes that a segment of a JPEG holds."""
-EXIF, XMP, ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+EXIF, XMP, ICC = b"Exif\0\0", jpeg_segments.XMP, b"ICC_PROFILE\0"
 """How such a segment begins."""
 PADDING: Final = re.compile(rb"\s+(?=<\?xpacket end)")
 """Space in an XMP packet, left for programs that edit it in place."""

@@ -10,6 +10,8 @@ START, END, SCAN, COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
 APP0, APP1, APP2, APP11, APP13 = 0xE0, 0xE1, 0xE2, 0xEB, 0xED
 WITHOUT_LENGTH: Final = (0x00, 0x01, *range(0xD0, 0xD9))
 MAX_SEGMENTS: Final = 1 << 14
+XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
+"""How a segment with a packet begins."""
 PHOTOSHOP, RESOURCE, IPTC = b"Photoshop 3.0\0", b"8BIM", 0x0404
 SAMSUNG, SAMSUNG_LIST, SAMSUNG_VIDEO = b"SEFT", b"SEFH", 0x0A30
 """How a list of what a phone put behind the image ends and begins, and the kind of a video in it."""
@@ -20,7 +22,7 @@ Segment = tuple[int, bytes]
 
 class Segments(NamedTuple):
     xmp_pieces: tuple[bytes, ...] = ()
-    """Bodies of the segments that may hold a piece of extended XMP."""
+    """Bodies of the segments with XMP: the main packet, and pieces of an extended one."""
     comments: tuple[bytes, ...] = ()
     iptc: bytes = b""
     """Captions, as IPTC has them; in what else Photoshop put there are the old size and the program's own work."""
@@ -35,7 +37,7 @@ def read_segments(file: Block) -> Segments:
     pieces, comments, iptc, aspect = [], [], b"", None
     lost: dict[str, None] = {}
     for marker, body in segments(file):
-        if marker == APP1:
+        if marker == APP1 and body.startswith(b"http"):
             pieces.append(body)
         elif marker == COMMENT and body:
             comments.append(body)

@@ -12,6 +12,7 @@ from drrn.media.metadata.xml import InvalidXMLError
 from drrn.media.notes import INCH, Block, Extras, Format, Notes, Pair
 
 TAGS: Final = {
+    0x10E: "ImageDescription",
     0x12D: "TransferFunction",
     0x8649: "Photoshop",
     0x935C: "Photoshop's layers",
@@ -113,7 +114,9 @@ def _of_png(file: Block) -> Notes:
 
 def _of_jpeg(file: Block, notes: Notes) -> Notes:
     found = jpeg_segments.read_segments(file)
-    lost, extended, packet = [*notes.extras.lost, *found.lost], None, notes.xmp
+    first = next((body for body in found.xmp_pieces if body.startswith(jpeg_segments.XMP)), None)
+    packet = first[len(jpeg_segments.XMP) :] if first else notes.xmp  # libvips takes any part for it
+    lost, extended = [*notes.extras.lost, *found.lost], None
     try:
         if packet and extended_xmp.stated_guid(packet):
             extended = extended_xmp.extended_of(packet, found.xmp_pieces)
@@ -131,7 +134,8 @@ def of_tiff(file: Block, page: tags.Directory, notes: Notes) -> Notes:
     """The notes of a page, of which profile, XMP and dpi are known."""
     notes = notes._replace(exif=tags.of_tiff(file, page))
     lost = ["without the maker's note"] if tags.has_maker_note(file, page) else []
-    others = [TAGS.get(tag, str(tag)) for tag in sorted(page.slots.keys() - {*tags.ABOUT, *tags.LAYOUT, tags.IPTC})]
+    known = {*tags.ABOUT, *tags.LAYOUT, tags.IPTC} - tags.too_long(page)
+    others = [TAGS.get(tag, str(tag)) for tag in sorted(page.slots.keys() - known)]
     if others:
         more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
         lost.append(f"without the TIFF tags {', '.join(others[:MAX_NAMED])}{more}")
