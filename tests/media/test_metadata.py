@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
-from drrn.media import exif
+from drrn.media import exif, gif
 from drrn.media.files import changes, probe, read, write
 from drrn.media.metadata import avif, descriptions, exif_places
 from drrn.media.metadata.png import png_chunk
 from drrn.media.picture import Picture
-from tests.media.metadata import doubled, jpeg_segments, photo, png_chunks, with_chunks, with_segments
+from tests.media.metadata import doubled, jpeg_segments, packet, photo, png_chunks, with_chunks, with_segments
 
 CHRM = struct.pack(">8L", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)  # Display P3
 MDCV = struct.pack(">8H2L", 34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10_000_000, 1)
@@ -137,6 +137,16 @@ def test_color_tags_are_kept_in_a_png_and_said_elsewhere(kind: str, tmp_path: Pa
         assert changes(header, tmp_path / f"b.{suffix}") == MISSING[kind]
 
 
+def test_color_tags_behind_a_profile_or_srgb_are_not_missed(tmp_path: Path) -> None:
+    linear = (b"gAMA", struct.pack(">L", 100000))
+    photo().save(tmp_path / "a.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    for path in (
+        with_chunks([linear], tmp_path / "a.png", onto=tmp_path / "a.png"),
+        with_chunks([linear, (b"sRGB", b"\0")], tmp_path / "b.png"),
+    ):
+        assert changes(probe(path), tmp_path / "c.jpg") == ()
+
+
 def test_color_tags_of_a_wrong_length_are_dropped(tmp_path: Path) -> None:
     found = png_chunks(doubled(with_chunks([(b"cICP", b"\t")], tmp_path / "a.png"), tmp_path / "b.png"))
     assert b"cICP" not in found
@@ -197,12 +207,12 @@ def test_the_aspect_of_a_gif_and_of_a_bmp_is_kept(tmp_path: Path) -> None:
 
 def test_the_background_is_kept_as_the_image_is_decoded(tmp_path: Path) -> None:
     photo().save(tmp_path / "rgb.png")
-    photo().convert("L").convert("P").save(tmp_path / "palette.png")
+    photo().quantize(16).save(tmp_path / "palette.png")
     Image.new("1", (9, 9)).save(tmp_path / "1.png")
     for name, body, right in (
         ("rgb", struct.pack(">3H", 1, 2, 3), struct.pack(">3H", 1, 2, 3)),
         ("1", struct.pack(">H", 1), struct.pack(">H", 255)),
-        ("palette", b"\7", struct.pack(">3H", 7, 7, 7)),
+        ("palette", b"\7", struct.pack(">3H", *png_chunks(tmp_path / "palette.png")[b"PLTE"][0][21:24])),
     ):
         path = tmp_path / f"{name}.png"
         whole = path.read_bytes()
@@ -216,6 +226,8 @@ def test_comments_of_a_gif_are_said(tmp_path: Path) -> None:
     assert "without comments" in probe(tmp_path / "a.gif").converted
     photo().convert("P").save(tmp_path / "b.gif")
     assert "without comments" not in probe(tmp_path / "b.gif").converted
+    whole = (tmp_path / "b.gif").read_bytes()
+    assert not any(gif.has_comment(whole[:length]) for length in range(13, len(whole), 7))
 
 
 # JPEG
@@ -396,6 +408,16 @@ def test_an_avif_in_hdr_becomes_a_png_in_hdr(tmp_path: Path) -> None:
     assert changes(probe(tmp_path / "a.avif"), tmp_path / "b.png") == ()
     assert png_chunks(doubled(tmp_path / "a.avif", tmp_path / "b.png"))[b"cICP"] == [PQ]
     assert changes(probe(tmp_path / "a.avif"), tmp_path / "b.jpg") == ("without cICP (BT.2020, PQ)",)
+
+
+def test_an_orientation_beside_that_of_an_avif_is_void(tmp_path: Path) -> None:
+    said = packet({"tiff": "http://ns.adobe.com/tiff/1.0/"}, 'tiff:Orientation="6"', "")
+    photo().save(tmp_path / "a.avif", exif=described(t112=6), xmp=said)
+    picture = read(tmp_path / "a.avif")
+    assert (picture.width, picture.height) == (32, 48)
+    assert picture.xmp and b'tiff:Orientation="1"' in picture.xmp
+    with Image.open(doubled(tmp_path / "a.avif", tmp_path / "b.png")) as opened:
+        assert opened.getexif().get(exif.ORIENTATION, 1) == 1 and opened.size == (64, 96)
 
 
 def test_a_picture_of_a_program_needs_no_metadata(tmp_path: Path) -> None:
