@@ -1,6 +1,7 @@
 """JPEGs that break the rules where no pixel depends on it are read as they were meant; all others stay refused."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -59,6 +60,10 @@ def with_adobe(transform: int) -> Break:
     return change
 
 
+def levels(path: Path) -> np.ndarray:
+    return read(path).to_array()
+
+
 TOLERATED: dict[str, tuple[Break, str]] = {
     "Samsung's scan parameters": (scan_parameters(bytes(3)), "wrong scan parameters corrected"),
     "other scan parameters": (scan_parameters(b"\0\x3e\x11"), "wrong scan parameters corrected"),
@@ -92,9 +97,50 @@ def test_stray_bytes_of_a_progressive_jpeg_are_left_out(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "b.jpg").pixels, read(tmp_path / "a.jpg").pixels)
 
 
+@pytest.mark.parametrize("extra", [2, 3, 4, 9, 200])
+@pytest.mark.parametrize(
+    ("marker", "options"),
+    [
+        (b"\xff\xd0", {"restart_marker_blocks": 4}),
+        (b"\xff\xd3", {"restart_marker_blocks": 4}),
+        (b"\xff\xd9", {}),
+        (b"\xff\xd9", {"progressive": True}),
+        (b"\xff\xc4", {"progressive": True}),
+        (b"\xff\xda", {"progressive": True}),
+    ],
+)
+def test_zeros_behind_a_scan_are_left_out(
+    marker: bytes, options: dict[str, object], extra: int, tmp_path: Path
+) -> None:
+    content = encoded(**options)
+    at = content.rindex(marker)
+    (tmp_path / "a.jpg").write_bytes(content)
+    (tmp_path / "b.jpg").write_bytes(content[:at] + bytes(extra) + content[at:])
+    assert np.array_equal(levels(tmp_path / "b.jpg"), levels(tmp_path / "a.jpg"))
+
+
+def test_padding_of_all_intervals_is_left_out_and_said(tmp_path: Path) -> None:
+    content = encoded(restart_marker_blocks=4)
+    (tmp_path / "a.jpg").write_bytes(content)
+    (tmp_path / "b.jpg").write_bytes(re.sub(rb"(\xff[\xd0-\xd7])", rb"\0\0\0\0\0\1", content))
+    assert np.array_equal(levels(tmp_path / "b.jpg"), levels(tmp_path / "a.jpg"))
+    assert "stray bytes behind scans left out" in probe(tmp_path / "b.jpg").tolerated[0]
+
+
+def test_zeros_that_are_a_part_of_a_scan_stay(tmp_path: Path) -> None:
+    """Of a flat image in few codes, data may end in zeros."""
+    path = tmp_path / "a.jpg"
+    for size in range(8, 400, 8):
+        Image.new("L", (size, size), 128).save(path, optimize=True, progressive=size % 16 == 0)
+        if find_mends(path.read_bytes()).padding:
+            assert probe(path).tolerated == () and np.ptp(levels(path)) == 0
+            return
+    pytest.fail("no such file was found")
+
+
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 4}])
 def test_files_without_fault_are_left_as_they_are(options: dict[str, object]) -> None:
-    assert find_mends(encoded(**options)) == ([], ())
+    assert find_mends(encoded(**options)) == ([], (), ())
 
 
 @pytest.mark.parametrize("kind", ["cut", "cut, with an end", "a hole", "a wrong restart"])
@@ -143,6 +189,12 @@ def test_an_edited_file_is_read_as_if_it_were_written_so(content: bytes, steps: 
         file = Mended(written.fileno(), len(content), edits)
         assert b"".join(iter(lambda: file.read(3), b"")) == right
         assert file.seek(-2, 2) == max(len(right) - 2, 0) and file.read(1) == right[-2:][:1]
+
+
+def test_zeros_behind_ff_are_no_padding() -> None:
+    """The first of them says that FF is a part of the data."""
+    scan = b"\xff\xd8\xff\xda\0\2ab\xff\0\0\0\xff\xd0\xff\0\0\xff\xd1\0\0a\xff\0\xff\xd9"
+    assert find_mends(scan).padding == (Edit(10, 12, b""),)
 
 
 @given(st.binary(max_size=400))

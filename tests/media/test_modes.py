@@ -150,8 +150,8 @@ Animations, of more than one frame, go from any to any:
   drrn[geo], and are enlarged as [measurements](geotiff.md).
 * Of BMP, 1, 4, 8, 24 and 32 bit a pixel are read, not run lengths. Of PNM, the binary kinds, P4 to P7, of any maximum;
   `.pgm` takes grey, `.ppm` RGB, `.pnm` either, and a picture with alpha becomes a PAM, in `.pam` or `.pnm`.
-* A JPEG with wrong scan parameters, stray bytes before a marker, or an unknown JFIF version or color transform
-  is read as viewers read it, which is said; `--strict` refuses it. One that lacks pixels is always refused.
+* A JPEG with wrong scan parameters, stray bytes before a marker, zeros behind a scan, or an unknown JFIF version or
+  color transform is read as viewers read it, which is said; `--strict` refuses it. One that lacks pixels is refused.
 * Of a TIFF's pages, the one that is neither a smaller copy nor a mask is the image, and what is left out is said; raw
   photos, which are TIFFs, are refused. ZSTD, LZMA, LERC, old-style JPEG, and tiles or YCbCr in single bands need
   drrn[geo]. RGB with a fourth band that nothing is said of has alpha.

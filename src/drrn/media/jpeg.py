@@ -7,12 +7,14 @@ unseen. So the rules are mended here, the decoder gets a file without fault, and
 import os
 import re
 from bisect import bisect
+from collections.abc import Iterator
+from itertools import islice
 from mmap import mmap
 from typing import Final, NamedTuple
 
 from drrn.media.rows import let_go
 
-SOI, EOI, SOS, APP0, APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE
+EOI, SOS, RESTARTS, APP0, APP14 = 0xD9, 0xDA, 0xDD, 0xE0, 0xEE
 SEQUENTIAL: Final = (0xC0, 0xC1, 0xC9)
 FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 LONE: Final = (0x01, *range(0xD0, 0xD9))
@@ -25,6 +27,10 @@ WHOLE: Final = b"\x00\x3f\x00"
 """What a scan of a sequential JPEG must say of itself: all coefficients, in all bits."""
 TRANSFORMS: Final = {3: b"\x01", 4: b"\x02"}
 """By the number of components, the color transform that is assumed where Adobe's is unknown: YCbCr, YCCK."""
+PADDING: Final = re.compile(rb"(?:(?<=\xff\x00)|(?<![\x00\xff]))\x00{2,}+(?=\xff[^\x00\xff])")
+"""Zeros before a restart or a marker; the first behind FF belongs to that, and one alone is too often right.
+
+It can only begin where the zeros do, and gives none of them back, so that it takes no more time for many."""
 CHUNK = 1 << 20
 """Bytes that are looked at before their pages are given back."""
 MOST_SEGMENTS = 1 << 16
@@ -46,6 +52,15 @@ class Mends(NamedTuple):
     """In order, and apart."""
     tolerated: tuple[str, ...]
     """The same in words, as `wrong scan parameters`."""
+    padding: tuple[Edit, ...] = ()
+    """Zeros at the end of entropy-coded data: only a decoder can tell whether they are a part of it."""
+
+    def without_padding(self, kept: int) -> "Mends":
+        """Leave these out, too, but for the first ones, which may be a part."""
+        cuts = [edit._replace(begin=edit.begin + kept) for edit in self.padding]
+        count = sum(cut.end - cut.begin for cut in cuts)
+        said = f"{count:,} stray byte{'s' if count > 1 else ''} behind scans left out"
+        return Mends(sorted([*self.edits, *cuts]), (*self.tolerated, said))
 
 
 def find_mends(file: bytes | mmap) -> Mends:
@@ -55,7 +70,8 @@ def find_mends(file: bytes | mmap) -> Mends:
     version of JFIF, and an unknown color transform of Adobe. What can't be understood is left to the decoder.
     """
     edits: list[Edit] = []
-    at, stray, components, is_sequential, is_jfif = 2, 0, 0, False, False
+    padding: list[Edit] = []
+    at, stray, components, is_sequential, has_restarts, is_jfif = 2, 0, 0, False, False, False
     transform: tuple[int, bytes] | None = None
     for _ in range(MOST_SEGMENTS):
         begin = _find(NEXT, file, at)
@@ -74,6 +90,8 @@ def find_mends(file: bytes | mmap) -> Mends:
         at = begin + 2 + max(int.from_bytes(file[begin + 2 : body]), 2)
         if marker in FRAMES and at > body + 5:
             components, is_sequential = int.from_bytes(file[body + 5 : body + 6]), marker in SEQUENTIAL
+        elif marker == RESTARTS:
+            has_restarts = True
         elif marker == APP0 and file[body : body + 5] == b"JFIF\0":
             is_jfif = True
             if file[body + 5 : body + 6] not in (b"\x01", b""):
@@ -83,9 +101,11 @@ def find_mends(file: bytes | mmap) -> Mends:
         elif marker == SOS:
             if is_sequential and at <= len(file) and file[at - 3 : at] != WHOLE:
                 edits.append(Edit(at - 3, at, WHOLE))
-            at = _find(AFTER_SCAN, file, at)
+            begin, at = at, _find(AFTER_SCAN, file, at)
             if at < 0:
                 break
+            if has_restarts or file[at + 1] != EOI or not is_sequential:  # behind an only scan, libjpeg ignores them
+                padding += islice(_zeros(file, begin, at + 2), MOST_SEGMENTS - len(padding))
     let_go(file)
     said = [f"{stray:,} stray byte{'s' if stray > 1 else ''} before markers left out"] if stray else []
     if any(edit.by == WHOLE for edit in edits):
@@ -95,7 +115,7 @@ def find_mends(file: bytes | mmap) -> Mends:
     if transform and not is_jfif and (by := TRANSFORMS.get(components)) and transform[1] not in (b"\x00", by, b""):
         edits.append(Edit(transform[0], transform[0] + 1, by))
         said.append(f"the unknown color transform {transform[1][0]} read as {'YCbCr' if components == 3 else 'YCCK'}")
-    return Mends(sorted(edits), tuple(said))
+    return Mends(sorted(edits), tuple(said), tuple(padding))
 
 
 class Mended:
@@ -136,6 +156,13 @@ class Mended:
         """The new place."""
         self.at = max(offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence], 0)
         return self.at
+
+
+def _zeros(file: bytes | mmap, begin: int, end: int) -> Iterator[Edit]:
+    for at in range(begin, end, CHUNK):
+        for run in PADDING.finditer(file, at, min(at + CHUNK, end)):
+            yield Edit(run.start(), run.end(), b"")
+        let_go(file)
 
 
 def _find(pattern: re.Pattern[bytes], file: bytes | mmap, at: int) -> int:

@@ -130,46 +130,100 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
             yield _plain(BITMAPS[form](file, name), form, file, name, max_pixels)
             return
         try:
-            options: dict[str, Any] = {"access": "sequential", "fail_on": "warning"}
-            page, layout = None, None
-            if form == "PNG":
-                _check_png(file, name, max_pixels)
-            elif form == "TIFF":
-                page = tiff.find_page(file, name)
-                about = page.directory
-                width, height = ((about.integers(file, tag) or (0,))[0] for tag in (exif.WIDTH, exif.HEIGHT))
-                check_size(width, height, name, max_pixels)
-                tiff.check_samples(file, about, name)
-                if what := tiff.foreign(file, about):
-                    from drrn.media import gdal  # which needs this
-
-                    with gdal.opened(path, file, page, what) as decoded:
+            match form:
+                case "JPEG":
+                    yield _jpeg(handle, file, name, max_pixels)
+                case "TIFF":
+                    with _tiff(path, handle, file, name, max_pixels) as decoded:
                         yield decoded
-                    return
-                strict = "error" if (about.integers(file, 0x103) or (1,))[0] in SOUND else "warning"
-                options |= {"page": page.number, "fail_on": strict}
-            elif form == "AVIF":
-                layout = avif.read_layout(file)
-                if layout is None:
-                    raise PictureError(f"{name} is an AVIF that is damaged or cut short: it doesn't say what is in it.")
-                avif.check_stored(layout, name, max_pixels)
-                if layout.others:
-                    count = layout.others + 1
-                    raise PictureError(f"{name} has {count} pages or frames; a single picture can be read.")
-            # By number: libvips would take "[1]" at the end of a name for options.
-            mends = find_mends(file) if form == "JPEG" else Mends([], ())
-            source = _source(handle, len(file), mends) if form == "JPEG" else pyvips.Source.new_from_descriptor(handle)
-            with libvips.exclusive():
-                image = getattr(pyvips.Image, LOADERS[form])(source, **options)
-                decoded = _known(image, form, file, name, max_pixels, page)
-            header = decoded.header._replace(tolerated=mends.tolerated, loss=loss_of(form, file))
-            if layout:
-                taken = decoding(form, layout.coded, 1, image.bands, header.bits, file)
-                header = header._replace(coded=layout.coded, decoding=taken)
-            yield decoded._replace(header=header)
+                case "AVIF":
+                    yield _avif(handle, file, name, max_pixels)
+                case _:
+                    if form == "PNG":
+                        _check_png(file, name, max_pixels)
+                    yield _decoded(_by_number(handle), form, file, name, max_pixels)
         except (*FAULTS, exif.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
             raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
+
+
+def _decoded(
+    source: Any,
+    form: Format,
+    file: mmap,
+    name: str,
+    max_pixels: int,
+    *,
+    page: tiff.Page | None = None,
+    fail_on: str = "warning",
+) -> Opened:
+    options = {"page": page.number} if page else {}
+    with libvips.exclusive():
+        image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=fail_on, **options)
+        found = _known(image, form, file, name, max_pixels, page)
+
+    def bands() -> Iterator[NDArray[Any]]:
+        assert source  # which must live as long as this: libvips calls into it
+        yield from found.bands()
+
+    return found._replace(bands=bands, header=found.header._replace(loss=loss_of(form, file)))
+
+
+def _by_number(handle: int) -> Any:
+    """A file as libvips sees it; of a name, it would take "[1]" at the end for options."""
+    return pyvips.Source.new_from_descriptor(handle)
+
+
+def _jpeg(handle: int, file: mmap, name: str, max_pixels: int) -> Opened:
+    """With its faults mended."""
+    mends = find_mends(file)
+
+    def look(mends: Mends) -> Opened:
+        return _decoded(_source(handle, len(file), mends), "JPEG", file, name, max_pixels)
+
+    if mends.padding:  # or what only looks like it: the decoder alone can tell
+        ways = (mends, mends.without_padding(1), mends.without_padding(0))
+        mends = next((each for each in ways if not _meets_padding(look(each))), mends)
+    found = look(mends)
+    return found._replace(header=found.header._replace(tolerated=mends.tolerated))
+
+
+def _meets_padding(found: Opened) -> bool:
+    try:
+        for _ in found.bands():
+            pass
+    except FAULTS as error:
+        return "extraneous bytes before marker" in reason(error)
+    return False
+
+
+@contextmanager
+def _tiff(path: Path, handle: int, file: mmap, name: str, max_pixels: int) -> Iterator[Opened]:
+    page = tiff.find_page(file, name)
+    about = page.directory
+    width, height = ((about.integers(file, tag) or (0,))[0] for tag in (exif.WIDTH, exif.HEIGHT))
+    check_size(width, height, name, max_pixels)
+    tiff.check_samples(file, about, name)
+    if what := tiff.foreign(file, about):
+        from drrn.media import gdal  # which needs this
+
+        with gdal.opened(path, file, page, what) as found:
+            yield found
+        return
+    strict = "error" if (about.integers(file, 0x103) or (1,))[0] in SOUND else "warning"
+    yield _decoded(_by_number(handle), "TIFF", file, name, max_pixels, page=page, fail_on=strict)
+
+
+def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> Opened:
+    layout = avif.read_layout(file)
+    if layout is None:
+        raise PictureError(f"{name} is an AVIF that is damaged or cut short: it doesn't say what is in it.")
+    avif.check_stored(layout, name, max_pixels)
+    if layout.others:
+        raise PictureError(f"{name} has {layout.others + 1} pages or frames; a single picture can be read.")
+    found = _decoded(_by_number(handle), "AVIF", file, name, max_pixels)
+    taken = decoding("AVIF", layout.coded, 1, found.header.channels, found.header.bits, file)
+    return found._replace(header=found.header._replace(coded=layout.coded, decoding=taken))
 
 
 @contextmanager
