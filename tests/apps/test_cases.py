@@ -120,6 +120,13 @@ def micrograph(result: Path, line: Line) -> None:
         assert (tags[282], tags[283], tags[296]) == (4, 4, 1) and "unit=um" in tags[270]
 
 
+def the_same_mean(result: Path, line: Line) -> None:
+    becomes("saturated_x2.png", (128, 96))(result, line)
+    with Image.open(result.with_name("saturated.png")) as before, Image.open(result) as after:
+        drift = np.asarray(after).mean(axis=(0, 1)) - np.asarray(before).mean(axis=(0, 1))
+    assert np.abs(drift).max() <= 0.5
+
+
 def turned_by_xmp(result: Path, line: Line) -> None:
     becomes("xmp_turned_x2.png", (128, 96))(result, line)
     assert b'tiff:Orientation="6"' in result.read_bytes()
@@ -162,6 +169,7 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     ("photo_sphere.jpg", [], panorama),
     ("imagej_um.tif", [], micrograph),
     ("xmp_turned.png", [], turned_by_xmp),
+    ("saturated.png", [], the_same_mean),
     ("hdr_cicp.png", [], hdr("hdr_cicp_x2.png", b"cLLI")),
     ("hdr_nclx.avif", [], hdr("hdr_nclx_x2.png")),
     ("hdr_nclx.avif", ["-o", "a.jpg"], becomes("a.jpg", (128, 96), "without cICP (BT.2020, PQ)")),

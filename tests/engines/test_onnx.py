@@ -341,7 +341,7 @@ def test_another_bicubic_in_the_graph_is_not_written(tmp_path: Path, monkeypatch
     """The kernel with a = -0.75, which OpenCV and torch have."""
     a = -0.75
     theirs = [[0, 1, 0, 0], [a, 0, -a, 0], [-2 * a, -a - 3, 2 * a + 3, a], [a, a + 2, -a - 2, -a]]
-    monkeypatch.setattr(room, "KEYS", np.array(theirs, np.float32))
+    monkeypatch.setattr("drrn.engines.onnx_graph.KEYS", np.array(theirs, np.float32))
     with pytest.raises(EngineError, match=r"\(allowed is 1\), and in .*% of the samples \(allowed is 1%\)"):
         export(small_weights(), tmp_path / "tiny.onnx", scale=2)
     assert not list(tmp_path.iterdir())

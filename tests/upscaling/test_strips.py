@@ -76,6 +76,19 @@ def test_strips_equal_the_whole_to_the_bit(
                     assert (result[:] == whole).all(), (kind, height, width, size, bits)
 
 
+def test_strips_narrower_than_what_a_color_depends_on_are_exact_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("upscaler", "strips"):
+        monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 16)
+    upscaler = Upscaler(small_weights(), threads=1)
+    array, size = small(9, 13), (72, 104)
+    whole = upscaler.upscale(Picture.from_array(array), size=size[::-1]).to_array()
+    with Scratch(tmp_path / "a", *size, 3, 8, tile=16) as result:
+        strips.enlarge(upscaler, array, result, 16, lambda share: None)
+        assert (result[:] == whole).all()
+
+
 def given(path: Path, array: Any, **notes: Any) -> Path:
     store(array, path, Notes(**notes))
     return path

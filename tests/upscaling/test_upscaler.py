@@ -39,10 +39,12 @@ def upscaler(request: pytest.FixtureRequest) -> Upscaler:
 def test_luma_goes_through_the_network_and_chroma_by_bicubic() -> None:
     weights = small_weights()
     given_ = picture()
+    given_ = replace(given_, pixels=given_.pixels * 0.2 + 0.2)  # so that no color leaves [0, 1]
     planes = ycbcr(np.ascontiguousarray(given_.pixels.transpose(2, 0, 1)))
     ilr = imresize(planes, 40, 60)
-    ilr[:1] = TorchEngine(weights, device="cpu").run(ilr[:1]).clip(0, 1)
-    expected = rgb(ilr).clip(0, 1).transpose(1, 2, 0)
+    ilr[:1] = TorchEngine(weights, device="cpu").run(ilr[:1])
+    expected = rgb(ilr).transpose(1, 2, 0)
+    assert expected.min() > 0 and expected.max() < 1
     assert np.abs(Upscaler(weights, device="cpu").upscale(given_, 2).pixels - expected).max() < 1e-5
 
 

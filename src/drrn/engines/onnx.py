@@ -15,23 +15,21 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, checker, helper, numpy_helper
+from onnx import TensorProto, checker, helper
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from drrn.atomic import atomic
+from drrn.core import gamut
 from drrn.core.colour import FROM_RGB, OFFSET, TO_RGB, levels, rgb, ycbcr
 from drrn.core.resize import imresize
 from drrn.engines.engine import Engine, OutOfMemoryError, Planes, choose, cores
 from drrn.engines.layers import layers
+from drrn.engines.onnx_graph import Cells, Graph, Taps, constant, into_range, mixed
 from drrn.errors import EngineError
 from drrn.weights.store import Weights
 
 OPSET, IR_VERSION = 18, 8
 """As old as the graph allows (`Pad` has axes since 18): a file of today then runs where nobody updates."""
-
-KEYS = np.array([[0, 1, 0, 0], [-0.5, 0, 0.5, 0], [1, -2.5, 2, -0.5], [-0.5, 1.5, -1.5, 0.5]], np.float32)
-"""The bicubic kernel of `drrn.core.resize` for a sample that lies t beyond the second of its four neighbours: row k is
-what t^k adds to the weight of each."""
 
 CARD = ("command", "commit", "seed", "scores", "protocol")
 """What of a card goes into the file, each where there is one."""
@@ -95,7 +93,7 @@ def model(weights: Weights, units: int | None = None) -> onnx.ModelProto:
     Args:
         units: residual units to run in each block instead of the config's.
     """
-    graph = _Graph()
+    graph = Graph()
     _network(graph, weights, units, "ilr")
     shape = ["N", weights.config.channels, "H", "W"]
     return _model(
@@ -123,11 +121,11 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     if not scale >= 1:
         raise ValueError(f"`scale` must be at least 1, got {scale}.")
     weights = weights.network(scale)
-    graph = _Graph()
+    graph = Graph()
     planes = graph.do("Transpose", "picture", perm=[0, 3, 1, 2])
     planes = graph.do("Div", graph.do("Cast", planes, to=TensorProto.FLOAT), np.float32(255))  # (N, 3, H, W)
-    rows, columns = (_Taps.along(graph, axis, scale) for axis in (1, 2))
-    grey = _constant(graph, planes, axes=[1])
+    rows, columns = (Taps.along(graph, axis, scale) for axis in (1, 2))
+    grey = constant(graph, planes, axes=[1])
 
     def bicubic(given: str) -> str:
         across = graph.do("Transpose", rows.resize(graph, given), perm=[0, 1, 3, 2])
@@ -135,7 +133,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
 
     def restored(given: str) -> str:
         ilr = bicubic(given)
-        flat = _constant(graph, given, axes=[2, 3])  # the network's padding would darken its border
+        flat = constant(graph, given, axes=[2, 3])  # the network's padding would darken its border
         sr = graph.do("Where", flat, ilr, _network(graph, weights, units, ilr))
         return graph.do("Clip", sr, np.float32(0), np.float32(1))
 
@@ -144,12 +142,14 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
         larger = graph.do("Where", grey, graph.do("ReduceMean", sr, np.array([1])), sr)
     else:
         # a grey picture goes through the network as it is, and not as its luma of studio range
-        planes = graph.do("Where", grey, planes, _mixed(graph, planes, FROM_RGB / 255, OFFSET / 255))
+        source = planes
+        planes = graph.do("Where", grey, source, mixed(graph, source, FROM_RGB / 255, OFFSET / 255))
         luma, chroma = (graph.do("Gather", planes, np.array(which), axis=1) for which in ([0], [1, 2]))
         sr = restored(luma)
         colours = graph.do("Concat", sr, bicubic(chroma), axis=1)
-        larger = graph.do("Where", grey, sr, _mixed(graph, colours, TO_RGB * 255, -TO_RGB @ OFFSET))
-        larger = graph.do("Clip", larger, np.float32(0), np.float32(1))
+        colours = mixed(graph, colours, TO_RGB * 255, -TO_RGB @ OFFSET)
+        cells = (Cells.along(graph, 2, scale), Cells.along(graph, 3, scale))
+        larger = graph.do("Where", grey, sr, into_range(graph, colours, source, cells))
     # a cast cuts off what stands after the point, so that halves go up, as in `drrn.core.colour.levels`
     larger = graph.do("Add", graph.do("Mul", larger, np.float32(255)), np.float32(0.5))
     graph.do("Transpose", graph.do("Cast", larger, to=TensorProto.UINT8), perm=[0, 2, 3, 1])
@@ -192,28 +192,7 @@ def export(
     return checked
 
 
-class _Graph:
-    """Nodes in the order they are said, and the constants they need, equal ones once."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
-
-    def do(self, operator: str, *given: str | NDArray[Any] | np.generic, **attributes: Any) -> str:
-        """Append a node; the name of its result."""
-        names = [value if isinstance(value, str) else self._constant(np.asarray(value)) for value in given]
-        result = f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, names, [result], **attributes))
-        return result
-
-    def _constant(self, values: NDArray[Any]) -> str:
-        known = (values.dtype.str, values.shape, values.tobytes())
-        if known not in self.constants:
-            self.constants[known] = numpy_helper.from_array(values, f"constant_{len(self.constants)}")
-        return self.constants[known].name
-
-
-def _network(graph: _Graph, weights: Weights, units: int | None, ilr: str) -> str:
+def _network(graph: Graph, weights: Weights, units: int | None, ilr: str) -> str:
     """What `drrn.network.model.DRRN` is: the name of sr."""
     config, cell = weights.config, weights.config.unshuffle
     first, *others = layers(weights, units)
@@ -247,57 +226,12 @@ def _network(graph: _Graph, weights: Weights, units: int | None, ilr: str) -> st
     return graph.do("Add", ilr, x) if config.global_residual else x
 
 
-class _Taps(NamedTuple):
-    """Names of what `drrn.core.resize` makes each row of an enlarged picture from."""
-
-    neighbours: str
-    """(n, 4): which rows."""
-    weights: str
-    """(n, 1, 4): how much of each."""
-
-    @classmethod
-    def along(cls, graph: _Graph, axis: int, scale: float) -> "_Taps":
-        """For a side of "picture", by whole numbers, which are exact on the largest picture, as floats are not."""
-        side = graph.do("Gather", graph.do("Shape", "picture"), np.array(axis))
-        product = graph.do("Mul", graph.do("Cast", side, to=TensorProto.DOUBLE), np.float64(scale))
-        larger = graph.do("Cast", graph.do("Add", product, np.float64(0.5)), to=TensorProto.INT64)
-        # sample i of `larger` lies at (2 i + 1) side / (2 larger) - 1/2 of `side`: in units of 1 / (2 larger)
-        unit = graph.do("Mul", larger, np.array(2))
-        places = graph.do("Sub", graph.do("Mul", graph.do("Range", np.array(1), unit, np.array(2)), side), larger)
-        places = graph.do("Unsqueeze", places, np.array([1]))  # (n, 1)
-        rest = graph.do("Mod", places, unit)
-        t = graph.do("Div", *(graph.do("Cast", value, to=TensorProto.FLOAT) for value in (rest, unit)))
-        weight = graph.do("MatMul", graph.do("Pow", t, np.arange(4, dtype=np.float32)), KEYS)
-        second = graph.do("Div", graph.do("Sub", places, rest), unit)
-        # past an edge they come back from it, the edge sample twice
-        period = graph.do("Mul", side, np.array(2))
-        index = graph.do("Mod", graph.do("Add", second, np.arange(-1, 3)), period)
-        back = graph.do("Sub", graph.do("Sub", period, np.array(1)), index)
-        return cls(graph.do("Min", index, back), graph.do("Unsqueeze", weight, np.array([1])))
-
-    def resize(self, graph: _Graph, x: str) -> str:
-        """(N, C, H, W) -> (N, C, n, W)."""
-        neighbours = graph.do("Gather", x, self.neighbours, axis=2)  # (N, C, n, 4, W)
-        return graph.do("Squeeze", graph.do("MatMul", self.weights, neighbours), np.array([3]))
-
-
-def _constant(graph: _Graph, x: str, axes: list[int]) -> str:
-    """Whether each picture is the same all along `axes`: (N, C, H, W) -> (N, 1, 1, 1)."""
-    range_ = graph.do("Sub", *(graph.do(f"Reduce{end}", x, np.array(axes)) for end in ("Max", "Min")))
-    return graph.do("Equal", graph.do("ReduceMax", range_, np.array([1, 2, 3])), np.float32(0))
-
-
-def _mixed(graph: _Graph, planes: str, matrix: NDArray[np.float64], offset: NDArray[np.float64]) -> str:
-    """matrix @ planes + offset, of (N, 3, H, W)."""
-    return graph.do("Conv", planes, matrix[:, :, None, None].astype(np.float32), offset.astype(np.float32))
-
-
 Value = tuple[str, int, Sequence[str | int]]
 """Name, type and shape of what goes in or comes out; a side with a name may have any length."""
 
 
 def _model(
-    graph: _Graph, weights: Weights, units: int | None, given: Value, made: Value, about: str, **facts: float
+    graph: Graph, weights: Weights, units: int | None, given: Value, made: Value, about: str, **facts: float
 ) -> onnx.ModelProto:
     """The graph whose last node makes `made`, with what is known of the weights."""
     graph.nodes[-1].output[0] = made[0]
@@ -364,7 +298,10 @@ def _pictures(engine: Engine, weights: Weights, scale: float) -> Iterator[Exampl
         size = int(height * scale + 0.5), int(width * scale + 0.5)
         larger = imresize(ycbcr(planes) if channels == 1 else planes, *size)
         larger[:channels] = engine.run(larger[:channels]).clip(0, 1)
-        yield picture, levels(rgb(larger) if channels == 1 else larger).transpose(1, 2, 0)
+        if channels == 1:
+            at = gamut.window((slice(0, size[0]), slice(0, size[1])), (height, width), size)
+            larger = gamut.clip(rgb(larger), planes, at)
+        yield picture, levels(larger).transpose(1, 2, 0)
 
 
 @np.errstate(invalid="ignore")  # what is not finite is refused in the end

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
+from drrn.core import gamut
 from drrn.core.colour import chroma, levels, luma, rgb
 from drrn.core.resize import imresize_place, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
@@ -70,14 +71,19 @@ class Sight:
         """A place of what the model gets, where the picture becomes that large."""
         return imresize_place(self.seen(self.colours(source_of(place, self.size, size))), place, self.size, size)
 
+    @property
+    def mixes(self) -> bool:
+        """Whether its colors are made of the model's luma and of chroma: then they can leave [0, 1]."""
+        return self.model == 1 and not self.grey
+
     def coloured(self, sr: Planes, place: Place, size: tuple[int, int]) -> Planes:
-        """What the model made of a place, (channels, h, w), as colours (1 or 3, h, w) in [0, 1]."""
+        """What the model made of a place, (channels, h, w), as colours (1 or 3, h, w), in [0, 1] unless it `mixes`."""
         if self.grey:
             return np.repeat(sr.mean(axis=0, dtype=np.float32)[None], self.samples.shape[2], axis=0)
         if self.model == 3:
             return sr
         others = chroma(self.colours(source_of(place, self.size, size)))
-        return rgb(np.concatenate([sr, imresize_place(others, place, self.size, size)])).clip(0, 1)
+        return rgb(np.concatenate([sr, imresize_place(others, place, self.size, size)]))
 
 
 def goes(upscaler: Upscaler, header: Header) -> bool:
@@ -98,7 +104,7 @@ def estimate(upscaler: Upscaler, header: Header, width: int, height: int, form: 
     columns = _columns(upscaler, header, width, height, form)
     halo, strips = 2 * upscaler.network.config.halo, -(-width // columns)
     outer = min(columns + halo, width)
-    running = _running(upscaler, header, height, outer) + upscaler.engine.memory(height, outer)
+    running = _running(upscaler, header, width, height, outer) + upscaler.engine.memory(height, outer)
     return Estimate(
         width=width,
         height=height,
@@ -155,12 +161,63 @@ def enlarge(
     height, width = size = result.shape[0], result.shape[1]
     sight = Sight(samples, upscaler.network.config.channels)
     top = 255 if result.dtype.itemsize == 1 else 65535
+    for place, colors in _colored(upscaler, sight, columns, size):
+        result.put(levels(colors, top).transpose(1, 2, 0), place[0].start, place[1].start)
+        before = place[1].start * height + (place[1].stop - place[1].start) * place[0].stop
+        progress(before / (height * width))
+
+
+def _colored(upscaler: Upscaler, sight: Sight, columns: int, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
+    """The colors of all bands of all strips, (1 or 3, h, w) in [0, 1], and where they are.
+
+    Where colors must be brought into range, they depend on those around. Then each band, and each strip, ends before
+    the one that the network made, and the next goes on there.
+    """
+    height, width = size
+    left = kept = 0  # columns that are done; the first that is still needed
+    edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)  # sr there
     for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
-        for place, sr in _run(upscaler, sight, strip, size):
-            result.put(levels(sight.coloured(sr, place, size), top).transpose(1, 2, 0), place[0].start, place[1].start)
-            before = strip[1].start * height + (strip[1].stop - strip[1].start) * place[0].stop
-            progress(before / (height * width))
+        bands = _run(upscaler, sight, strip, size)
+        if not sight.mixes:
+            yield from ((place, sight.coloured(sr, place, size)) for place, sr in bands)
+        else:
+            right = gamut.ready(strip[1].stop, sight.size[1], width)
+            needed = strip[1].stop if right == width else gamut.needed(right, sight.size[1], width)
+            before, edge = edge, np.empty((1, height, strip[1].stop - needed), np.float32)
+            wide = _widened(bands, before, edge)
+            yield from _clipped(sight, wide, slice(kept, strip[1].stop), slice(left, right), size)
+            left, kept = right, needed
         trim()
+
+
+def _widened(bands: Iterator[tuple[Place, Planes]], before: Planes, edge: Planes) -> Iterator[tuple[slice, Planes]]:
+    """The rows of each band, and its sr with that of the columns `before`; `edge` is filled with its last columns."""
+    for (rows, _), sr in bands:
+        wide = np.concatenate([before[:, rows], sr], axis=2)
+        edge[:, rows] = wide[..., wide.shape[2] - edge.shape[2] :]
+        yield rows, wide
+
+
+def _clipped(
+    sight: Sight, bands: Iterator[tuple[slice, Planes]], columns: slice, inner: slice, size: tuple[int, int]
+) -> Iterator[tuple[Place, Planes]]:
+    """The colors of the columns `inner`, for bands of sr that have more `columns`."""
+    high = sight.size[0], size[0]
+    held = np.empty((3, 0, columns.stop - columns.start), np.float32)
+    top = done = 0  # the first row that is held; rows that are done
+    for rows, sr in bands:
+        held = np.concatenate([held, sight.coloured(sr, (rows, columns), size)], axis=1)
+        ready = gamut.ready(rows.stop, *high)
+        if ready > done and inner.stop > inner.start:
+            place = slice(done, ready), inner
+            at = gamut.window(place, sight.size, size)
+            around = held[:, at.outer[0].start - top : at.outer[0].stop - top]
+            around = around[..., at.outer[1].start - columns.start : at.outer[1].stop - columns.start]
+            yield place, gamut.clip(around, sight.colours(at.source), at)
+        done = ready
+        if done < size[0]:
+            needed = gamut.needed(done, *high)
+            held, top = held[:, needed - top :], needed
 
 
 def _run(upscaler: Upscaler, sight: Sight, strip: Place, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
@@ -192,16 +249,20 @@ def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: 
             f"{width}x{height} pixels need {needed / 2**20:.0f} MB and more, allowed are "
             f"{upscaler.max_memory / 2**20:.0f}. Give a smaller scale, or a larger --max-memory."
         )
-    beside = _running(upscaler, header, height, min(MAX_TILE + halo, width))
+    beside = _running(upscaler, header, width, height, min(MAX_TILE + halo, width))
     return upscaler.sides(height, width, upscaler.max_memory - beside)[1]
 
 
-def _running(upscaler: Upscaler, header: Header, height: int, columns: int) -> int:
+def _running(upscaler: Upscaler, header: Header, width: int, height: int, columns: int) -> int:
     """Bytes that bands of a strip take, with its halo and beside the engine."""
     colours = 0 if header.channels == 1 else 44
     rows = BAND * header.height // height + 4  # of the source, under a band
     source = 3 * rows * header.width * header.channels * header.bits // 8
-    return AT_LEAST + BAND * columns * (36 + colours + 12 * (upscaler.network.config.channels - 1)) + source
+    around = 0
+    if header.channels == 3 and upscaler.network.config.channels == 1:  # see `_colored`
+        down, across = (2 * (gamut.REACH + 1) * -(-m // n) for m, n in ((height, header.height), (width, header.width)))
+        around = 40 * down * columns + 8 * height * min(across, width - columns)
+    return AT_LEAST + BAND * columns * (36 + colours + 12 * (upscaler.network.config.channels - 1)) + source + around
 
 
 def _ends(header: Header, width: int, height: int, form: Format) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """A picture becomes a larger picture.
 
-Luma goes through the network and chroma is enlarged by bicubic; an RGB model takes all three channels. Alpha goes the
-way of luma, the colours having been spread under it first, so that nothing dark shines through at its edges.
+Luma goes through the network and chroma is enlarged by bicubic; where the two do not fit, `drrn.core.gamut` keeps the
+mean of the colors. An RGB model takes all three channels. Alpha goes the way of luma, the colours having been spread
+under it first, so that nothing dark shines through at its edges.
 """
 
 import time
@@ -16,16 +17,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from drrn.core import gamut
 from drrn.core.colour import rgb, ycbcr
 from drrn.core.resize import imresize
 from drrn.engines import EngineName, Precision
-from drrn.engines.engine import Engine, Planes, choose
+from drrn.engines.engine import BAND, Engine, Planes, choose
 from drrn.errors import UsageError
 from drrn.media.files import read
 from drrn.media.notes import resized
 from drrn.media.picture import Picture
 from drrn.upscaling.ensemble import TURNS, run_eight
-from drrn.upscaling.tiles import Sides, largest_tile, run_tiled
+from drrn.upscaling.tiles import Sides, largest_tile, pieces, run_tiled
 from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
 
@@ -347,7 +349,12 @@ class Upscaler:
             return enlarge(planes)
         y, *chroma = ycbcr(planes)
         luma, disagreement = enlarge(y[None])
-        return rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)])).clip(0, 1), disagreement
+        mixed = rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)]))
+        colors = np.empty_like(mixed)
+        for place in pieces(slice(0, height), slice(0, width), (BAND, MAX_TILE)):
+            at = gamut.window(place, (planes.shape[1], planes.shape[2]), (height, width))
+            colors[:, *place] = gamut.clip(mixed[:, *at.outer], planes[:, *at.source], at)
+        return colors, disagreement
 
     def _enlarge_one(self, plane: Plane, enlarge: Enlarge) -> tuple[Plane, Plane]:
         planes, disagreement = enlarge(np.repeat(plane[None], self.network.config.channels, axis=0))
