@@ -144,7 +144,7 @@ def test_two_pictures_with_one_map_are_not_lost(here: Path, capsys: pytest.Captu
 def test_a_disk_that_is_full_leaves_neither_result_nor_map(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    before, whole, calls = names(here), embedding.joined, 0
+    before, whole, calls = names(here), embedding.embed_metadata, 0
 
     def full(*args: object, **options: object) -> object:
         nonlocal calls
@@ -153,7 +153,7 @@ def test_a_disk_that_is_full_leaves_neither_result_nor_map(
             raise OSError(errno.ENOSPC, "No space left on device")
         return whole(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(packing, "joined", full)
+    monkeypatch.setattr(packing, "embed_metadata", full)
     assert upscale("photo.png", *ALL) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert calls == number and names(here) == before

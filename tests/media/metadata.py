@@ -11,7 +11,7 @@ from PIL import Image
 
 from drrn.media.files import read, write
 from drrn.media.metadata.jpeg_segments import segments
-from drrn.media.notes import resized
+from drrn.media.notes import resize_metadata
 from drrn.media.picture import Picture
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -92,5 +92,5 @@ def doubled(path: Path, target: Path) -> Path:
 def twice(small: Picture) -> Picture:
     pixels = small.pixels.repeat(2, 0).repeat(2, 1)
     alpha = None if small.alpha is None else small.alpha.repeat(2, 0).repeat(2, 1)
-    notes = resized(small.notes, (small.width, small.height), (2 * small.width, 2 * small.height))
+    notes = resize_metadata(small.notes, (small.width, small.height), (2 * small.width, 2 * small.height))
     return replace(small, pixels=pixels, alpha=alpha, **notes._asdict())

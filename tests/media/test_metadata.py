@@ -59,7 +59,7 @@ def test_a_subject_beyond_65535_keeps_its_place() -> None:
     block = exif.plain(described(x9214=(40000, 30000, 9, 9)).tobytes())
     assert block
     found = Image.Exif()
-    found.load(exif_places.resized(block, (50_000, 40_000), (100_000, 80_000)))
+    found.load(exif_places.resize(block, (50_000, 40_000), (100_000, 80_000)))
     assert found.get_ifd(exif.EXIF)[0x9214] == (80000, 60000, 18, 18)
 
 
@@ -67,7 +67,7 @@ def test_a_subject_beyond_32_bit_ends_there() -> None:
     block = exif.plain(described(x9214=(3_000_000_000, 70_000)).tobytes())
     assert block
     found = Image.Exif()
-    found.load(exif_places.resized(block, (10, 10), (20, 20)))
+    found.load(exif_places.resize(block, (10, 10), (20, 20)))
     assert found.get_ifd(exif.EXIF)[0x9214] == (0xFFFFFFFF, 140_000)
 
 
@@ -313,7 +313,7 @@ def test_ome_xml_tells_the_new_size_and_spacing(tmp_path: Path) -> None:
 def test_regions_of_ome_xml_are_left_out_and_said() -> None:
     image = b'<Image><Pixels SizeX="4"/><ROIRef ID="ROI:0"/></Image>'
     text = b'<OME UUID="urn:uuid:1">' + image + b'<ROI ID="ROI:0"><Union/></ROI></OME>'
-    assert descriptions.without_parts(text) == (
+    assert descriptions.remove_parts(text) == (
         b'<OME><Image><Pixels SizeX="4"/></Image></OME>',
         ("without the regions of its OME-XML",),
     )
@@ -328,11 +328,11 @@ def test_tags_of_a_tiff_that_are_not_kept_are_said(tmp_path: Path) -> None:
 
 
 def test_other_descriptions_that_count_pixels_are_mended() -> None:
-    assert descriptions.resized(b"Aperio|MPP = 0.5|AppMag = 20", (9, 9), (18, 18)) == b"Aperio|MPP = 0.25|AppMag = 20"
-    shape = descriptions.resized(b'{"shape": [2, 48, 64, 3]}\0', (64, 48), (128, 96))
+    assert descriptions.resize(b"Aperio|MPP = 0.5|AppMag = 20", (9, 9), (18, 18)) == b"Aperio|MPP = 0.25|AppMag = 20"
+    shape = descriptions.resize(b'{"shape": [2, 48, 64, 3]}\0', (64, 48), (128, 96))
     assert json.loads(shape.rstrip(b"\0")) == {"shape": [2, 96, 128, 3]}
     for text in (b"a castle, 48x32", b"{no json", b"<OME", b"ImageJ=1\nxorigin=?", b"", b"[" * 99_999):
-        assert descriptions.resized(text, (48, 32), (96, 64)) == text
+        assert descriptions.resize(text, (48, 32), (96, 64)) == text
 
 
 # AVIF

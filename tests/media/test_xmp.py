@@ -93,10 +93,10 @@ def test_sizes_and_resolutions_grow_in_attributes_and_elements() -> None:
             [form.format(name, values[index]) for name, values in said.items()] for index in (0, 1)
         )  # fmt: skip
         old, new = (of(" ".join(each)) if "=" in form else of("", "".join(each)) for each in (before, after))
-        assert xmp.resized(old, (10, 10), (20, 30)) == new
+        assert xmp.resize(old, (10, 10), (20, 30)) == new
     sizes = of('tiff:ImageWidth="10" exif:PixelXDimension="10" exif:PixelYDimension="4" dc:format="image/avif"')
     right = of('tiff:ImageWidth="20" exif:PixelXDimension="20" exif:PixelYDimension="8" dc:format="image/png"')
-    assert xmp.with_size(sizes, (20, 8), "image/png") == right
+    assert xmp.set_size(sizes, (20, 8), "image/png") == right
 
 
 def regions(unit: str, area: str, width: int, height: int) -> bytes:
@@ -111,11 +111,11 @@ def regions(unit: str, area: str, width: int, height: int) -> bytes:
 
 def test_regions_in_pixels_grow_and_shares_stay() -> None:
     pixels = regions("pixel", 'stArea:x="20" stArea:y="10" stArea:w="8" stArea:h="4"', 48, 32)
-    assert xmp.resized(pixels, (48, 32), (96, 96)) == regions(
+    assert xmp.resize(pixels, (48, 32), (96, 96)) == regions(
         "pixel", 'stArea:x="40" stArea:y="30" stArea:w="16" stArea:h="12"', 96, 96
     )
     shares = 'stArea:x="0.25" stArea:y="0.5" stArea:w="0.1" stArea:h="0.2"'
-    assert xmp.resized(regions("normalized", shares, 48, 32), (48, 32), (96, 96)) == regions(
+    assert xmp.resize(regions("normalized", shares, 48, 32), (48, 32), (96, 96)) == regions(
         "normalized", shares, 96, 96
     )
 
@@ -124,7 +124,7 @@ def test_lists_of_a_subject_grow() -> None:
     listed = "<exif:SubjectArea><rdf:Seq>{}</rdf:Seq></exif:SubjectArea>"
     for before, after in (((10, 20), (20, 60)), ((10, 20, 4), (20, 60, 10)), ((10, 20, 4, 6), (20, 60, 8, 18))):
         old, new = (of("", listed.format("".join(f"<rdf:li>{n}</rdf:li>" for n in each))) for each in (before, after))
-        assert xmp.resized(old, (10, 10), (20, 30)) == new
+        assert xmp.resize(old, (10, 10), (20, 30)) == new
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -209,7 +209,7 @@ def test_xmp_keeps_every_byte_but_those_of_sizes(suffix: str, tmp_path: Path) ->
 )
 def test_xmp_that_cannot_be_read_is_left_out_and_said(hostile: bytes, tmp_path: Path) -> None:
     with pytest.raises(InvalidXMLError):
-        xmp.resized(hostile, (1, 1), (2, 2))
+        xmp.resize(hostile, (1, 1), (2, 2))
     path = with_xmp(hostile, tmp_path / "a.png")
     assert probe(path).converted == ("without XMP that can't be read",)
     assert read(path).xmp is None
@@ -231,7 +231,7 @@ def two_parts(path: Path, *, damage: bool = False) -> Path:
         .replace(b"<rdf:Description GPano", b'<rdf:Description xmlns:dc="' + NAMESPACES["dc"].encode() + b'" GPano')
     )
     guid = md5(second).hexdigest().upper()
-    bodies = [*extended_xmp.segments_of(second)]
+    bodies = [*extended_xmp.split(second)]
     assert len(bodies) == 2
     first = of(f'xmpNote:HasExtendedXMP="{guid}"')
     other = [(0xE1, body) for body in (bodies[:1] if damage else bodies[::-1])]

@@ -22,8 +22,16 @@ from drrn.media import apng, exif, gif, libvips, webp
 from drrn.media.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
 from drrn.media.frames import Frame, Reel, Samples, composed
 from drrn.media.libvips import FAULTS, reason
-from drrn.media.notes import Block, Format, Notes, fitted, held, left_behind, resized
-from drrn.media.notes import upright as upright_notes
+from drrn.media.notes import (
+    Block,
+    Format,
+    Notes,
+    find_missing,
+    fit_metadata,
+    held,
+    make_metadata_upright,
+    resize_metadata,
+)
 from drrn.media.opening import Header, check_texts, converted, mapped, shown
 from drrn.media.quality import Loss, loss_of, webp_options
 
@@ -120,7 +128,7 @@ def write(
     """
     header, (width, height) = like.header, size
     form = writable(path, width, height, icc=like.notes.icc, overwrite=overwrite)
-    notes = fitted(resized(like.notes, (header.width, header.height), size), width, height, form)
+    notes = fit_metadata(resize_metadata(like.notes, (header.width, header.height), size), width, height, form)
     encode, alpha = partial(_encoded, form=form, name=shown(path), loss=loss), header.alpha and not like.opaque
     if form != "PNG":
         frames = (_of_eight_bit(frame if alpha == header.alpha else frame[..., :-1]) for frame in frames)
@@ -162,7 +170,7 @@ def changes(header: Header, path: Path) -> tuple[str, ...]:
         told.append(rounded)
     if form and header.plays > (most := KNOWN[form].MOST_PLAYS):
         told.append(f"shown {header.plays:,} times to {most:,}")
-    told += left_behind(header.holds, form) if form else []
+    told += find_missing(header.holds, form) if form else []
     return tuple(dict.fromkeys(told))
 
 
@@ -224,7 +232,7 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[Reel, Header, int]:
         )
     first = _opened(reel, reel.frames[0])
     turn = exif.orientation(reel.notes.exif) if reel.notes.exif else 1
-    reel.notes = upright_notes(reel.notes, turn, (reel.width, reel.height))
+    reel.notes = make_metadata_upright(reel.notes, turn, (reel.width, reel.height))
     width, height = (reel.width, reel.height) if turn < 5 else (reel.height, reel.width)
     header = Header(
         form,

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from drrn.media.frames import Frame, Reel, Samples, patches
 from drrn.media.metadata.embedding import png_notes
 from drrn.media.metadata.png import png_chunk
-from drrn.media.metadata.reading import noted
+from drrn.media.metadata.reading import read_metadata
 from drrn.media.notes import Block, Notes
 
 LOADER: Final = "pngload_buffer"
@@ -51,7 +51,7 @@ def parse(file: Block, name: str) -> Reel:
         _parse(file, reel)
     except (ValueError, struct.error) as error:
         raise reel.damaged(str(error)) from error
-    reel.notes = noted(None, "PNG", file)
+    reel.notes = read_metadata(None, "PNG", file)
     return reel
 
 

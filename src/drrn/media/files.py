@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from drrn.atomic import atomic
 from drrn.errors import PictureError
-from drrn.media.notes import Format, Notes, left_behind
+from drrn.media.notes import Format, Notes, find_missing
 from drrn.media.opening import Header, opened, shown
 from drrn.media.packing import packed
 from drrn.media.picture import Picture
@@ -166,7 +166,7 @@ def changes(header: Header, path: Path) -> tuple[str, ...]:
         told.append("16 bit to 8")
     if header.channels == 1 and (form == "WebP" or (form == "BMP" and header.alpha)):
         told.append("grey to RGB")
-    told += left_behind(header.holds, form) if form else []
+    told += find_missing(header.holds, form) if form else []
     return tuple(dict.fromkeys(told))
 
 

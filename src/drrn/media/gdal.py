@@ -19,7 +19,7 @@ from drrn.media import exif, tiff
 from drrn.media.directories import BITS, COLOUR, EXTRA
 from drrn.media.memory import decoding
 from drrn.media.metadata.reading import of_tiff
-from drrn.media.notes import Notes, held, upright
+from drrn.media.notes import Notes, held, make_metadata_upright
 from drrn.media.opening import Header, Opened
 from drrn.media.rows import BAND
 
@@ -69,7 +69,7 @@ def opened(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Opene
             bits: Final = 16 if dtype == np.uint16 else 8
             across, down = int(dataset.width), int(dataset.height)
             turn = exif.orientation(file, directory)
-            notes = upright(_notes(file, directory), turn, (across, down))
+            notes = make_metadata_upright(_notes(file, directory), turn, (across, down))
             width, height = (across, down) if turn < 5 else (down, across)
             channels, changes = 1 if grey else 3, (*tiff.converted(file, page), *notes.extras.lost)
             header = Header(

@@ -75,7 +75,7 @@ class Notes(NamedTuple):
     extras: Extras = Extras()
 
 
-def upright(notes: Notes, orientation: int, stored: Size, *, is_void: bool = False) -> Notes:
+def make_metadata_upright(notes: Notes, orientation: int, stored: Size, *, is_void: bool = False) -> Notes:
     """The notes of an image that was read: of what is left behind they don't speak, and places in them are turned.
 
     An orientation that only XMP states is left as it is, for most viewers heed none: who sees the image turned, sees it
@@ -93,8 +93,8 @@ def upright(notes: Notes, orientation: int, stored: Size, *, is_void: bool = Fal
         if packet is None:
             return None
         try:
-            packet, left = xmp.without_parts(packet, turned=orientation != 1)
-            packet = xmp.turned(packet, orientation, stored) if must_turn else packet
+            packet, left = xmp.remove_parts(packet, turned=orientation != 1)
+            packet = xmp.make_upright(packet, orientation, stored) if must_turn else packet
         except InvalidXMLError:
             packet, left = b"", ("without XMP that can't be read",)
         lost.extend(left)
@@ -104,15 +104,15 @@ def upright(notes: Notes, orientation: int, stored: Size, *, is_void: bool = Fal
         if exif is None:
             return None
         try:
-            exif, left = exif_places.without_parts(exif)
-            exif = exif_places.turned(exif, orientation, stored) if must_turn else exif
+            exif, left = exif_places.remove_parts(exif)
+            exif = exif_places.make_upright(exif, orientation, stored) if must_turn else exif
         except MalformedError:
             exif, left = b"", ("without EXIF that can't be read",)
         lost.extend(left)
         return exif or None
 
     exif = clean_exif(notes.exif)
-    packet, extended = _joined(clean(notes.xmp), clean(notes.extras.extended_xmp), lost)
+    packet, extended = _check_extended(clean(notes.xmp), clean(notes.extras.extended_xmp), lost)
     dpi, aspect = notes.dpi, notes.extras.aspect
     if is_quarter(orientation):
         dpi, aspect = dpi and (dpi[1], dpi[0]), aspect and (aspect[1], aspect[0])
@@ -122,7 +122,7 @@ def upright(notes: Notes, orientation: int, stored: Size, *, is_void: bool = Fal
     return Notes(notes.icc, exif, packet, dpi, extras)
 
 
-def resized(notes: Notes, before: Size, after: Size) -> Notes:
+def resize_metadata(notes: Notes, before: Size, after: Size) -> Notes:
     """The notes of the image in its new size: what counts pixels is scaled."""
     if before == after:
         return notes
@@ -134,16 +134,16 @@ def resized(notes: Notes, before: Size, after: Size) -> Notes:
     exif = notes.exif
     if exif and tags.plain(exif):
         with suppress(MalformedError):  # nobody can read it
-            exif = exif_places.resized(tags.plain(exif) or b"", before, after)
+            exif = exif_places.resize(tags.plain(exif) or b"", before, after)
     extras = notes.extras._replace(
         aspect=scaled(notes.extras.aspect),
-        extended_xmp=_edited(notes.extras.extended_xmp, lambda packet: xmp.resized(packet, before, after)),
+        extended_xmp=_edited(notes.extras.extended_xmp, lambda packet: xmp.resize(packet, before, after)),
     )
-    packet = _edited(notes.xmp, lambda packet: xmp.resized(packet, before, after))
+    packet = _edited(notes.xmp, lambda packet: xmp.resize(packet, before, after))
     return Notes(notes.icc, exif, packet, scaled(notes.dpi), extras)
 
 
-def fitted(notes: Notes, width: int, height: int, form: Format | None = None) -> Notes:
+def fit_metadata(notes: Notes, width: int, height: int, form: Format | None = None) -> Notes:
     """With EXIF and XMP of an upright picture of this size, in a file of this format."""
     exif = tags.plain(notes.exif) if notes.exif else None
     turned = exif is not None and tags.orientation(exif) != 1
@@ -152,7 +152,7 @@ def fitted(notes: Notes, width: int, height: int, form: Format | None = None) ->
     mime = MIMES.get(form, "") if form else ""
 
     def fit(packet: bytes) -> bytes:
-        return xmp.with_size(packet, (width, height), mime, upright=turned)
+        return xmp.set_size(packet, (width, height), mime, upright=turned)
 
     extras = notes.extras._replace(extended_xmp=_edited(notes.extras.extended_xmp, fit))
     return notes._replace(exif=exif, xmp=_edited(notes.xmp, fit), extras=extras)
@@ -177,20 +177,20 @@ def held(notes: Notes) -> tuple[str, ...]:
     return names + color_tags.names(extras.color_tags, has_profile=bool(notes.icc))
 
 
-def left_behind(holds: tuple[str, ...], form: Format) -> list[str]:
+def find_missing(holds: tuple[str, ...], form: Format) -> list[str]:
     """What of `held` a file of that format has no place for, each as `without EXIF`."""
     return [f"without {name}" for name in holds if form not in HOLDERS.get(name, ("PNG",))]
 
 
-def _joined(packet: bytes | None, extended: bytes | None, lost: list[str]) -> tuple[bytes | None, bytes | None]:
+def _check_extended(packet: bytes | None, extended: bytes | None, lost: list[str]) -> tuple[bytes | None, bytes | None]:
     """Both parts of the XMP, if they can be joined, as formats other than JPEG need it; a main one states no other."""
     if packet and extended:
         try:
-            extended_xmp.merged(packet, extended)
+            extended_xmp.merge(packet, extended)
             return packet, extended
         except InvalidXMLError:
             lost.append("without extended XMP that can't be read")
-    return extended_xmp.with_guid(packet, None) if packet else None, None
+    return extended_xmp.set_guid(packet, None) if packet else None, None
 
 
 def _edited(packet: bytes | None, edit: Callable[[bytes], bytes]) -> bytes | None:

@@ -25,8 +25,8 @@ from drrn.media.jpeg import Mended, Mends, find_mends
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import decoding
 from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
-from drrn.media.metadata.reading import noted
-from drrn.media.notes import Block, Format, Notes, held, upright
+from drrn.media.metadata.reading import read_metadata
+from drrn.media.notes import Block, Format, Notes, held, make_metadata_upright
 from drrn.media.quality import Loss, loss_of
 from drrn.media.rows import BAND, let_go
 from drrn.media.signatures import HEAD, describe
@@ -356,13 +356,13 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int, pag
             f"{name} has {image.bands} bands of {image.interpretation}, {image.format}; "
             f"grey and RGB of 8 and 16 bit can be read."
         )
-    notes = noted(image, form, file, page and page.directory)
+    notes = read_metadata(image, form, file, page and page.directory)
     turn = exif.orientation(notes.exif) if notes.exif else 1
     if page:
         turn = exif.orientation(file, page.directory)
     elif form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
         turn = 1
-    notes = upright(notes, turn, (image.width, image.height), is_void=form == "AVIF")
+    notes = make_metadata_upright(notes, turn, (image.width, image.height), is_void=form == "AVIF")
     width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
     bands = partial(libvips.bands, image, form, name)
     conversions = (

@@ -16,7 +16,7 @@ from drrn.media import libvips
 from drrn.media.bitmaps import to_bmp, to_pnm
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.memory import OPTIMISED
-from drrn.media.metadata.embedding import Piece, joined
+from drrn.media.metadata.embedding import Piece, embed_metadata
 from drrn.media.notes import Format, Notes
 from drrn.media.opening import shown
 from drrn.media.quality import BEST_JPEG, Loss, webp_options
@@ -59,7 +59,9 @@ def packed(
                 libvips.claim_workers(shown(path), "written")
                 _encode(rows.image() if isinstance(rows, Scratch) else _image(rows), form, file, path, check, loss)
                 with mmap(file.fileno(), 0, access=ACCESS_READ) as encoded:
-                    yield from _checked(joined(encoded, form, notes, width, height, alpha=bands % 2 == 0), check)
+                    yield from _checked(
+                        embed_metadata(encoded, form, notes, width, height, alpha=bands % 2 == 0), check
+                    )
 
 
 def _checked(pieces: Iterator[Piece], check: Callable[[], None]) -> Iterator[Piece]:

@@ -50,7 +50,7 @@ def left_out(dataset: "DatasetReader") -> tuple[str, ...]:
     """What is not kept, each as `without statistics`."""
     tags = [dataset.tags(), *(dataset.tags(band) for band in range(1, dataset.count + 1))]
     told = ["without statistics"] if any(key.startswith(STATISTICS) for each in tags for key in each) else []
-    _, parts = descriptions.without_parts(dataset.tags().get(DESCRIPTION, "").encode())
+    _, parts = descriptions.remove_parts(dataset.tags().get(DESCRIPTION, "").encode())
     return (*told, *parts, *(f"without {space}" for space in dataset.tag_namespaces() if space == "EXIF"))
 
 
@@ -108,8 +108,8 @@ def describe(dataset: "DatasetReader", larger: "DatasetWriter", made_by: str) ->
         if key in tags:
             tags[key] = f"{float(tags[key]) * after[axis] / before[axis]:.10g}"
     if DESCRIPTION in tags:
-        text, _ = descriptions.without_parts(tags[DESCRIPTION].encode())
-        tags[DESCRIPTION] = descriptions.resized(text, before, after).decode().rstrip("\0")
+        text, _ = descriptions.remove_parts(tags[DESCRIPTION].encode())
+        tags[DESCRIPTION] = descriptions.resize(text, before, after).decode().rstrip("\0")
     larger.update_tags(**tags, ENLARGED_BY=made_by)
     for space in dataset.tag_namespaces():
         if space == XMP:
@@ -148,8 +148,8 @@ def _resized_xmp(tags: dict[str, str], before: xmp.Size, after: xmp.Size) -> dic
     (document,) = tags.values()
     start, packet = f"{XMP}=" * document.startswith(f"{XMP}="), document.removeprefix(f"{XMP}=").encode()
     with suppress(InvalidXMLError):
-        packet, _ = xmp.without_parts(packet)
-        packet = xmp.with_size(xmp.resized(packet, before, after), after)
+        packet, _ = xmp.remove_parts(packet)
+        packet = xmp.set_size(xmp.resize(packet, before, after), after)
     return {"": start + packet.decode()}
 
 

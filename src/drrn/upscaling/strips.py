@@ -19,7 +19,7 @@ from drrn.engines.engine import BAND, Planes, StreamingEngine
 from drrn.errors import EngineError, PictureError, UsageError
 from drrn.media.files import EIGHT_BIT, store, unpacked, wanted_format, writable
 from drrn.media.memory import AT_LEAST, encoding
-from drrn.media.notes import Format, resized
+from drrn.media.notes import Format, resize_metadata
 from drrn.media.opening import Header, shown
 from drrn.media.rows import Rows, Scratch, check_room, trim
 from drrn.upscaling.tiles import Place, pieces, tile
@@ -140,7 +140,7 @@ def enlarge_file(
             writable(target, job.width, job.height, alpha=False, icc=notes.icc, overwrite=job.overwrite)
             start()
             enlarge(upscaler, samples, larger, columns, progress)
-        notes = resized(notes, (header.width, header.height), (job.width, job.height))
+        notes = resize_metadata(notes, (header.width, header.height), (job.width, job.height))
         loss, check = job.loss(form), partial(progress, 1.0)
         store(larger, target, notes, loss=loss, overwrite=job.overwrite, made=made, check=check)
 

@@ -24,7 +24,7 @@ from drrn.engines import EngineName, Precision
 from drrn.engines.engine import BAND, Engine, Planes, choose
 from drrn.errors import UsageError
 from drrn.media.files import read
-from drrn.media.notes import resized
+from drrn.media.notes import resize_metadata
 from drrn.media.picture import Picture
 from drrn.upscaling.ensemble import TURNS, run_eight
 from drrn.upscaling.tiles import Sides, largest_tile, pieces, run_tiled
@@ -300,7 +300,7 @@ class Upscaler:
             picture,
             pixels=np.ascontiguousarray(colours.transpose(1, 2, 0)),
             alpha=alpha,
-            **resized(picture.notes, (picture.width, picture.height), (width, height))._asdict(),
+            **resize_metadata(picture.notes, (picture.width, picture.height), (width, height))._asdict(),
         )
         return larger, disagreement
 

@@ -41,7 +41,7 @@ def read_boxes(file: Block) -> Boxes:
             aspect = (float(high), float(wide)) if wide and high and wide != high else None
     if any(kind == b"colr" and body[:4] in (b"prof", b"rICC") for kind, body in properties):
         primaries, transfer = color_tags.SRGB  # the profile counts
-    tags = color_tags.of_nclx(primaries & 0xFF, transfer & 0xFF, mastering, light)
+    tags = color_tags.from_nclx(primaries & 0xFF, transfer & 0xFF, mastering, light)
     return Boxes(tags, aspect, _lost(found))
 
 

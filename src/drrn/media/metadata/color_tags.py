@@ -33,13 +33,13 @@ TOLERANCE: Final = 100
 """Of both: 0.001."""
 
 
-def of_png(chunks: list[Chunk]) -> tuple[Chunk, ...]:
+def from_png(chunks: list[Chunk]) -> tuple[Chunk, ...]:
     """Those of a PNG that have the right length, each once."""
     found = {name: body for name, body in reversed(chunks) if len(body) in SIZES.get(name, ())}
     return tuple((name, found[name]) for name in SIZES if name in found)
 
 
-def of_nclx(primaries: int, transfer: int, mastering: bytes = b"", light: bytes = b"") -> tuple[Chunk, ...]:
+def from_nclx(primaries: int, transfer: int, mastering: bytes = b"", light: bytes = b"") -> tuple[Chunk, ...]:
     """Those of an AVIF, decoded to RGB of the full range; none where that is sRGB, as an image without them.
 
     Args:

@@ -20,7 +20,7 @@ _OUTLINES: Final = ("ROI", "ROIRef")
 """Elements of OME-XML that count pixels in ways of their own."""
 
 
-def without_parts(text: bytes) -> tuple[bytes, tuple[str, ...]]:
+def remove_parts(text: bytes) -> tuple[bytes, tuple[str, ...]]:
     """OME-XML without the outlines of regions, and without the name and the number of the file that it was in."""
     if (document := _ome(text)) is None:
         return text, ()
@@ -30,7 +30,7 @@ def without_parts(text: bytes) -> tuple[bytes, tuple[str, ...]]:
     return document.edited(edits), ("without the regions of its OME-XML",) if has_outlines else ()
 
 
-def turned(text: bytes) -> bytes:
+def swap_sides(text: bytes) -> bytes:
     """A description of an image whose width and height have changed places."""
     if (document := _ome(text)) is None:
         return text
@@ -43,7 +43,7 @@ def turned(text: bytes) -> bytes:
     return document.edited(edits)
 
 
-def resized(text: bytes, before: Size, after: Size) -> bytes:
+def resize(text: bytes, before: Size, after: Size) -> bytes:
     """The description of the image in its new size."""
     factors = {axis: Fraction(new, old) for axis, new, old in zip("XY", after, before, strict=True)}
     if text.startswith(b"ImageJ="):
@@ -51,9 +51,9 @@ def resized(text: bytes, before: Size, after: Size) -> bytes:
     if text.startswith(b"Aperio"):
         return _MICRONS.sub(lambda m: m[1] + _number(m[2], 1 / factors["X"]), text)
     if text.startswith(b"{"):
-        return _of_tifffile(text, before, after)
+        return _resize_shape(text, before, after)
     if document := _ome(text):
-        return _resized_ome(document, factors, dict(zip("XY", after, strict=True)))
+        return _resize_ome(document, factors, dict(zip("XY", after, strict=True)))
     return text
 
 
@@ -63,7 +63,7 @@ def _number(text: bytes, factor: Fraction) -> bytes:
     return text if number is None else f"{float(number * factor):.10g}".encode()
 
 
-def _of_tifffile(text: bytes, before: Size, after: Size) -> bytes:
+def _resize_shape(text: bytes, before: Size, after: Size) -> bytes:
     """JSON, in which height and width stand side by side in the shape."""
     try:
         described: Any = json.loads(text.rstrip(b"\0"))
@@ -99,7 +99,7 @@ def _pixels(document: Document) -> list[dict[str, slice]]:
     return [*of_elements.values()]
 
 
-def _resized_ome(document: Document, factors: dict[str, Fraction], sides: dict[str, int]) -> bytes:
+def _resize_ome(document: Document, factors: dict[str, Fraction], sides: dict[str, int]) -> bytes:
     edits: list[Edit] = []
     for owned in _pixels(document):
         for axis, factor in factors.items():

@@ -18,7 +18,7 @@ from drrn.media.metadata import extended_xmp, jpeg_segments
 from drrn.media.metadata.png import CHUNK, png_chunk
 from drrn.media.metadata.png import XMP as PNG_XMP
 from drrn.media.metadata.xml import InvalidXMLError
-from drrn.media.notes import INCH, Format, Notes, fitted
+from drrn.media.notes import INCH, Format, Notes, fit_metadata
 from drrn.media.rows import let_go
 
 Block = bytes | mmap
@@ -32,7 +32,9 @@ PADDING: Final = re.compile(rb"\s+(?=<\?xpacket end)")
 """Space in an XMP packet, left for programs that edit it in place."""
 
 
-def joined(encoded: Block, form: Format, notes: Notes, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
+def embed_metadata(
+    encoded: Block, form: Format, notes: Notes, width: int, height: int, *, alpha: bool
+) -> Iterator[Piece]:
     """The file that libvips made of the pixels alone, with `notes` in it, piece by piece.
 
     EXIF and XMP are those of an upright picture of this size.
@@ -40,7 +42,7 @@ def joined(encoded: Block, form: Format, notes: Notes, width: int, height: int, 
     Raises:
         PictureError: the notes are longer than the format can hold.
     """
-    notes = fitted(notes, width, height, form)
+    notes = fit_metadata(notes, width, height, form)
     if form != "JPEG":
         notes = _in_one_packet(notes)
     match form:
@@ -94,11 +96,11 @@ def _jpeg(encoded: Block, notes: Notes) -> Iterator[Piece]:
         yield _jpeg_segment(0xE1, EXIF + notes.exif)
     if notes.xmp:
         extended = notes.extras.extended_xmp
-        packet = extended_xmp.with_guid(notes.xmp, extended) if extended else notes.xmp
+        packet = extended_xmp.set_guid(notes.xmp, extended) if extended else notes.xmp
         if len(XMP) + len(packet) > SEGMENT:
             packet = PADDING.sub(b"\n", packet)
         yield _jpeg_segment(0xE1, XMP + packet)
-        for body in extended_xmp.segments_of(extended or b""):
+        for body in extended_xmp.split(extended or b""):
             yield _jpeg_segment(0xE1, body)
     if notes.icc:
         most = SEGMENT - len(ICC) - 2
@@ -170,8 +172,8 @@ def _in_one_packet(notes: Notes) -> Notes:
     if not (notes.xmp and notes.extras.extended_xmp):
         return notes
     try:
-        packet = extended_xmp.merged(notes.xmp, notes.extras.extended_xmp)
-    except InvalidXMLError as error:  # of no file that was read: see `drrn.media.notes.upright`
+        packet = extended_xmp.merge(notes.xmp, notes.extras.extended_xmp)
+    except InvalidXMLError as error:  # of no file that was read: see `make_metadata_upright`
         raise PictureError("The two parts of the XMP can't be joined; use jpg, which holds both.") from error
     return notes._replace(xmp=packet, extras=notes.extras._replace(extended_xmp=None))
 

@@ -19,19 +19,19 @@ FOCAL_ACROSS, FOCAL_DOWN = 0xA20E, 0xA20F
 CODES: Final = {exif.SHORT: "H", exif.LONG: "L"}
 
 
-def without_parts(block: bytes) -> tuple[bytes, tuple[str, ...]]:
+def remove_parts(block: bytes) -> tuple[bytes, tuple[str, ...]]:
     """The block without what its description says of parts that are left behind, and what these were."""
     lost: list[str] = []
 
     def strip(text: bytes) -> bytes:
-        stripped, left = descriptions.without_parts(text)
+        stripped, left = descriptions.remove_parts(text)
         lost.extend(left)
         return stripped
 
-    return _described(block, strip), tuple(lost)
+    return _edit_description(block, strip), tuple(lost)
 
 
-def turned(block: bytes, orientation: int, stored: Size) -> bytes:
+def make_upright(block: bytes, orientation: int, stored: Size) -> bytes:
     """The block of an image that was turned upright; its orientation is 1.
 
     Args:
@@ -54,10 +54,10 @@ def turned(block: bytes, orientation: int, stored: Size) -> bytes:
             area = turn(Area(*map(Fraction, (*values, 0, 0)[:4])), orientation, *stored)
             sides = (area.width, area.height) if len(values) == 4 else values[2:]
             _write(new, photograph, tag, [max(int(value), 0) for value in (area.x, area.y, *sides)])
-    return _described(bytes(new), descriptions.turned) if is_quarter(orientation) else bytes(new)
+    return _edit_description(bytes(new), descriptions.swap_sides) if is_quarter(orientation) else bytes(new)
 
 
-def resized(block: bytes, before: Size, after: Size) -> bytes:
+def resize(block: bytes, before: Size, after: Size) -> bytes:
     """The block with what counts pixels, scaled; see `drrn.media.exif.fitted` for the size of the image itself.
 
     Raises:
@@ -76,10 +76,10 @@ def resized(block: bytes, before: Size, after: Size) -> bytes:
                 factors = (across, down, (across + down) / 2) if len(values) == 3 else (across, down, across, down)
                 scaled = [numbers.round_half_up(value * factor) for value, factor in zip(values, factors, strict=False)]
                 _write(new, photograph, tag, scaled)
-    return _described(bytes(new), lambda text: descriptions.resized(text, before, after))
+    return _edit_description(bytes(new), lambda text: descriptions.resize(text, before, after))
 
 
-def _described(block: bytes, edit: Callable[[bytes], bytes]) -> bytes:
+def _edit_description(block: bytes, edit: Callable[[bytes], bytes]) -> bytes:
     kind, count, at = Directory.first(block).slots.get(DESCRIPTION, (0, 0, 0))
     old = block[at : at + count] if kind == ASCII else b""
     new = edit(old)

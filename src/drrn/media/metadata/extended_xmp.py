@@ -20,7 +20,7 @@ PIECE: Final = 65000
 HEADER: Final = len(PREFIX) + 32 + 8
 
 
-def extended_of(packet: bytes, segments: Iterable[bytes]) -> bytes | None:
+def find_extended(packet: bytes, segments: Iterable[bytes]) -> bytes | None:
     """The extended packet that `packet` states, or None where the segments don't hold all of it.
 
     Args:
@@ -52,7 +52,7 @@ def stated_guid(packet: bytes) -> str:
     return next((document.text(part.content).upper() for part in _notes(document)), "")
 
 
-def with_guid(packet: bytes, extended: bytes | None) -> bytes:
+def set_guid(packet: bytes, extended: bytes | None) -> bytes:
     """The main packet, stating the extended one; or stating none, where that is None."""
     document = Document(packet)
     if extended is None:
@@ -60,20 +60,20 @@ def with_guid(packet: bytes, extended: bytes | None) -> bytes:
     return document.edited((part.content, _guid(extended)) for part in _notes(document))
 
 
-def segments_of(extended: bytes) -> Iterator[bytes]:
+def split(extended: bytes) -> Iterator[bytes]:
     """The bodies of the segments that hold an extended packet."""
     guid = _guid(extended)
     for at in range(0, len(extended), PIECE):
         yield PREFIX + guid + struct.pack(">LL", len(extended), at) + extended[at : at + PIECE]
 
 
-def merged(packet: bytes, extended: bytes) -> bytes:
+def merge(packet: bytes, extended: bytes) -> bytes:
     """One packet of both, which states no extended one.
 
     Raises:
         InvalidXMLError: one of them is no XMP.
     """
-    main, other = Document(with_guid(packet, None)), Document(extended)
+    main, other = Document(set_guid(packet, None)), Document(extended)
     (root, around), (other_root, _) = _rdf(main), _rdf(other)
     outer = other.namespaces(other_root)
     own: defaultdict[int, set[bytes]] = defaultdict(set)

@@ -24,7 +24,7 @@ SQUARE: Final = 49
 """Of the pixels of a GIF, as 0 is, which says nothing."""
 
 
-def noted(image: Any, form: Format, file: Block, page: tags.Directory | None = None) -> Notes:
+def read_metadata(image: Any, form: Format, file: Block, page: tags.Directory | None = None) -> Notes:
     """The notes of a file, of which `image` is what libvips opened; of a TIFF, those of a page."""
     if form == "PNG":
         return _of_png(file)
@@ -51,7 +51,7 @@ def noted(image: Any, form: Format, file: Block, page: tags.Directory | None = N
 
 
 def of_webp(icc: bytes | None, exif: bytes | None, packet: bytes | None) -> Notes:
-    """What the chunks of a WebP tell, as `noted`."""
+    """What the chunks of a WebP tell, as `read_metadata`."""
     notes = _with_exif(Notes(icc, xmp=packet), exif)
     return notes._replace(dpi=_sensible(tags.dpi(notes.exif) if notes.exif else None))
 
@@ -107,7 +107,7 @@ def _of_png(file: Block) -> Notes:
             lost.append("without content credentials")
     notes = notes._replace(dpi=notes.dpi or _sensible(tags.dpi(notes.exif) if notes.exif else None))
     extras = notes.extras._replace(
-        aspect=aspect, color_tags=color_tags.of_png(colors), texts=tuple(texts), lost=(*notes.extras.lost, *lost)
+        aspect=aspect, color_tags=color_tags.from_png(colors), texts=tuple(texts), lost=(*notes.extras.lost, *lost)
     )
     return notes._replace(extras=extras)
 
@@ -119,7 +119,7 @@ def _of_jpeg(file: Block, notes: Notes) -> Notes:
     lost, extended = [*notes.extras.lost, *found.lost], None
     try:
         if packet and extended_xmp.stated_guid(packet):
-            extended = extended_xmp.extended_of(packet, found.xmp_pieces)
+            extended = extended_xmp.find_extended(packet, found.xmp_pieces)
             if extended is None:
                 lost.append("without extended XMP that can't be read")
     except InvalidXMLError:

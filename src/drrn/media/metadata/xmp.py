@@ -113,7 +113,7 @@ class Value(NamedTuple):
     span: slice
 
 
-def without_parts(packet: bytes, *, turned: bool = False) -> tuple[bytes, tuple[str, ...]]:
+def remove_parts(packet: bytes, *, turned: bool = False) -> tuple[bytes, tuple[str, ...]]:
     """The packet without what it says of further parts of its file, and what these were.
 
     Args:
@@ -145,7 +145,7 @@ def without_parts(packet: bytes, *, turned: bool = False) -> tuple[bytes, tuple[
     return document.edited(edits), tuple(lost)
 
 
-def turned(packet: bytes, orientation: int, stored: Size) -> bytes:
+def make_upright(packet: bytes, orientation: int, stored: Size) -> bytes:
     """The packet of an image that was turned upright: its orientation is 1, and what it says of places is turned.
 
     Args:
@@ -162,8 +162,8 @@ def turned(packet: bytes, orientation: int, stored: Size) -> bytes:
                 if not pair.is_place and pair.across in owned and pair.down in owned:
                     first, second = owned[pair.across], owned[pair.down]
                     edits += [_edit(first, second.text), _edit(second, first.text)]
-        edits += _turned_area(owned, "center", ((AREA, n) for n in "xywh"), _bounds(owned, AREA, stored), orientation)
-        edits += _turned_area(
+        edits += _turn_area(owned, "center", ((AREA, n) for n in "xywh"), _bounds(owned, AREA, stored), orientation)
+        edits += _turn_area(
             owned,
             "corner",
             ((IPTC, n) for n in ("rbX", "rbY", "rbW", "rbH")),
@@ -172,34 +172,34 @@ def turned(packet: bytes, orientation: int, stored: Size) -> bytes:
         )
         full, cropped = _size(owned, "FullPano", stored), _size(owned, "CroppedAreaImage", stored)
         names = ("CroppedAreaLeft", "CroppedAreaTop", "CroppedAreaImageWidth", "CroppedAreaImageHeight")
-        edits += _turned_area(owned, "corner", ((GPANO, f"{n}Pixels") for n in names), full, orientation)
+        edits += _turn_area(owned, "corner", ((GPANO, f"{n}Pixels") for n in names), full, orientation)
         sides = ("Left", "Top", "Width", "Height")
         names_of_largest = ((GPANO, f"LargestValidInteriorRect{n}") for n in sides)
-        edits += _turned_area(owned, "corner", names_of_largest, cropped, orientation)
+        edits += _turn_area(owned, "corner", names_of_largest, cropped, orientation)
         if rectangle := owned.get((MICROSOFT, "Rectangle")):
-            edits += _turned_rectangle(rectangle, orientation)
+            edits += _turn_rectangle(rectangle, orientation)
     for listed in _lists(document):
-        edits += _turned_point(listed, orientation, stored)
+        edits += _turn_point(listed, orientation, stored)
     return document.edited(edits)
 
 
-def resized(packet: bytes, before: Size, after: Size) -> bytes:
-    """The packet with what counts pixels, scaled; see `with_size` for the size of the image itself."""
+def resize(packet: bytes, before: Size, after: Size) -> bytes:
+    """The packet with what counts pixels, scaled; see `set_size` for the size of the image itself."""
     document = Document(packet)
     across, down = (Fraction(new, old) for new, old in zip(after, before, strict=True))
     edits: list[Edit] = []
     for owned, owner in _groups(document):
         for pair in SCALED:
             if _counts_pixels(owned, owner, pair):
-                edits += _scaled(owned.get(pair.across), across)
-                edits += _scaled(owned.get(pair.down), down) if pair.down != pair.across else []
+                edits += _scale(owned.get(pair.across), across)
+                edits += _scale(owned.get(pair.down), down) if pair.down != pair.across else []
     for listed in _lists(document):
         for value, factor in zip(listed, _factors(len(listed), across, down), strict=False):
-            edits += _scaled(value, factor)
+            edits += _scale(value, factor)
     return document.edited(edits)
 
 
-def with_size(packet: bytes, size: Size, mime: str = "", *, upright: bool = False) -> bytes:
+def set_size(packet: bytes, size: Size, mime: str = "", *, upright: bool = False) -> bytes:
     """The packet with this size of the image, and the format of its file, where it states them.
 
     Args:
@@ -264,7 +264,7 @@ def _factors(count: int, across: Fraction, down: Fraction) -> tuple[Fraction, ..
     return (across, down, (across + down) / 2) if count == 3 else (across, down, across, down)
 
 
-def _scaled(value: Value | None, factor: Fraction) -> list[Edit]:
+def _scale(value: Value | None, factor: Fraction) -> list[Edit]:
     if value is None or (number := numbers.parse(value.text)) is None:
         return []
     return [_edit(value, numbers.write(number * factor, value.text))]
@@ -287,7 +287,7 @@ def _size(owned: Mapping[Name, Value], name: str, stored: Size) -> tuple[Fractio
     return width or Fraction(stored[0]), height or Fraction(stored[1])
 
 
-def _turned_area(
+def _turn_area(
     owned: Mapping[Name, Value],
     anchor: str,
     names: Iterator[Name],
@@ -306,7 +306,7 @@ def _turned_area(
     return [_edit(value, numbers.write(number, value.text)) for value, number in zip(values, new, strict=True) if value]
 
 
-def _turned_rectangle(rectangle: Value, orientation: int) -> list[Edit]:
+def _turn_rectangle(rectangle: Value, orientation: int) -> list[Edit]:
     """Of Microsoft: left, top, width and height as shares of the image."""
     found = [numbers.parse(text) for text in rectangle.text.split(",")]
     if len(found) != 4 or None in found:
@@ -317,7 +317,7 @@ def _turned_rectangle(rectangle: Value, orientation: int) -> list[Edit]:
     return [_edit(rectangle, ", ".join(f"{float(number):.6f}" for number in new))]
 
 
-def _turned_point(listed: list[Value], orientation: int, stored: Size) -> list[Edit]:
+def _turn_point(listed: list[Value], orientation: int, stored: Size) -> list[Edit]:
     found = [numbers.parse(value.text) for value in listed]
     if len(found) < 2 or None in found:
         return []
