@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from drrn.data.patches import Pool, Sampler
+from drrn.errors import TrainingError
 from drrn.training.fit import in_epoch
 from drrn.training.machine import faster_precision, keep_memory
 from tests.training.small_training import QUICK, SMALL, left, pictures, train
@@ -68,6 +69,18 @@ def test_patches_grow_and_a_step_keeps_its_pixels(tmp_path: Path) -> None:
     for stop_after in (5, 4, float("inf")):
         train(tmp_path / "parts", data, how, stop_after=stop_after)
     assert left(tmp_path / "whole") == left(tmp_path / "parts")
+
+
+def test_a_training_on_spoilt_lr_resumes_to_the_same_bytes_and_judges_by_the_same_lr(tmp_path: Path) -> None:
+    data, how = pictures(tmp_path / "pictures"), replace(QUICK, degrade="photo", epochs=2)
+    history, _ = train(tmp_path / "whole", data, how)
+    for stop_after in (5, 9, float("inf")):
+        train(tmp_path / "parts", data, how, stop_after=stop_after)
+    assert left(tmp_path / "whole") == left(tmp_path / "parts")
+    clean, _ = train(tmp_path / "clean", data, replace(how, degrade="clean"))
+    assert history[0].val_loss > clean[0].val_loss, "what is spoilt is further from the original"
+    with pytest.raises(TrainingError, match=r"^--degrade photo makes the lr itself\. Leave out --lr-data\.$"):
+        train(tmp_path / "other", data, how, lr_data=data)
 
 
 def test_memory_that_is_kept_leaves_the_process_as_it_was() -> None:

@@ -69,6 +69,8 @@ def test_a_decay_falls_in_a_line_over_its_epochs_alone() -> None:
     [
         ({"later_patches": (64,)}, "`later_patches` must be at least 1, with `stride` 0"),
         ({"later_patches": (0,), "stride": 0, "epoch_steps": 1}, "`later_patches` must be at least 1"),
+        ({"quality": (95, 30)}, r"`quality` must be two numbers in 1..100, the lower first, got \(95, 30\)"),
+        ({"blur": 0.1}, "`blur` must be above 0.2 and `noise` at least 0, got 0.1"),
         ({"align": True, "patch": 32}, "multiples of every whole scale, got 32 at 3"),
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"patience": -1}, "`patience` must be at least 0, got -1"),

@@ -6,8 +6,8 @@ columns; mirrored or turned, it is another corner and other strides. A batch is 
 What a step sees follows from the seed, the epoch and the step alone, so a training can go on at any step.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -108,6 +108,8 @@ class Sampler:
     augment: bool
     """Turn and mirror each patch at random: in the long run all eight ways."""
     seed: int
+    renew: Callable[[int], NDArray[np.float16]] | None = None
+    """Gives the pool's ilr of an epoch, where they are others in each."""
 
     @cached_property
     def patches(self) -> Index:
@@ -118,6 +120,11 @@ class Sampler:
     def steps(self) -> int:
         """Steps of one epoch. Patches that fill no batch wait for another epoch's order."""
         return self.epoch_steps or max(len(self.patches) // self.batch_size, 1)
+
+    def in_epoch(self, epoch: int, size: int, batch_size: int) -> "Sampler":
+        """The same for one epoch, with patches of that size and number, and the ilr of that epoch."""
+        pool = replace(self.pool, ilr=self.renew(epoch)) if self.renew else self.pool
+        return replace(self, pool=pool, size=size, batch_size=batch_size)
 
     def batch(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> Batch:
         """What process `rank` of `world` sees of the `batch_size` patches of a step."""

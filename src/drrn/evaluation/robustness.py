@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Final
 
 import numpy as np
-import pyvips
 
 from drrn.core.colour import levels, luma
 from drrn.core.metrics import judge
 from drrn.core.resize import degrade, imresize, modcrop
+from drrn.data.degradations import jpeg, noisy
 from drrn.data.pairs import Levels, read_levels, unit
 from drrn.evaluation.drawings import DRAWINGS, SHRUNK
 from drrn.evaluation.performance import EQUAL
@@ -77,31 +78,14 @@ def _scores(upscaler: Upscaler, lr: Levels, hr: Levels) -> tuple[float, float]:
     return ours, bicubic
 
 
-def _jpeg(quality: int) -> Spoil:
-    """Through a JPEG in memory, its chroma subsampled 4:2:0 as usual."""
-
-    def spoil(lr: Levels) -> Levels:
-        file = pyvips.Image.new_from_array(np.ascontiguousarray(lr.transpose(1, 2, 0))).jpegsave_buffer(
-            Q=quality, subsample_mode="on"
-        )
-        return np.asarray(pyvips.Image.jpegload_buffer(file).numpy()).transpose(2, 0, 1)
-
-    return spoil
-
-
-def _noise(sigma: float) -> Spoil:
-    """Gaussian, in levels of 255, independent in each channel and the same at each call."""
-
-    def spoil(lr: Levels) -> Levels:
-        noise = np.random.default_rng(0).normal(0, sigma, lr.shape)
-        return np.rint((lr + noise).clip(0, 255)).astype(np.uint8)
-
-    return spoil
+def _noise(lr: Levels, sigma: float) -> Levels:
+    """The same at each call."""
+    return noisy(lr, sigma=sigma, rng=np.random.default_rng(0))
 
 
 SPOILT: Final[dict[str, Spoil]] = {
     "rounded to 8 bits": lambda lr: lr,
-    **{f"JPEG of quality {quality}": _jpeg(quality) for quality in (90, 75, 50)},
-    **{f"noise of {sigma} levels": _noise(sigma) for sigma in (5, 10, 25)},
+    **{f"JPEG of quality {quality}": partial(jpeg, quality=quality) for quality in (90, 75, 50)},
+    **{f"noise of {sigma} levels": partial(_noise, sigma=sigma) for sigma in (5, 10, 25)},
 }
 """What is done to lr."""

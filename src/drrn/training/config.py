@@ -27,6 +27,16 @@ class TrainConfig:
     align: bool = False
     """Begin patches at whole pixels of lr, at scales that are whole numbers: a network whose cells are the pixels of lr
     then sees in training what it sees in use. `patch` and `later_patches` must be multiples of those scales."""
+    degrade: Literal["clean", "photo"] = "clean"
+    """clean: lr is MATLAB's bicubic, the papers' protocol. photo: it is spoilt as photos are, otherwise in each epoch:
+    blurred, reduced by one of four kernels, noisy, and saved as JPEG, with strengths up to `blur`, `noise` and
+    `quality`."""
+    blur: float = 1.2
+    """Of photo: the largest standard deviation of blur, in pixels of lr."""
+    noise: float = 12.0
+    """Of photo: the largest standard deviation of noise, in levels of 255."""
+    quality: tuple[int, int] = (30, 95)
+    """Of photo: the lowest and the highest quality of JPEG."""
     stride: int = 21
     """Distance of the patches, in pixels, each being seen once an epoch. 0 draws them anywhere."""
     augment: bool = True
@@ -118,6 +128,10 @@ class TrainConfig:
         for name in ("ema_decay", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be in [0, 1), got {getattr(self, name)}.")
+        if not (self.blur > 0.2 and self.noise >= 0):
+            raise ValueError(f"`blur` must be above 0.2 and `noise` at least 0, got {self.blur} and {self.noise}.")
+        if not 1 <= self.quality[0] <= self.quality[1] <= 100:
+            raise ValueError(f"`quality` must be two numbers in 1..100, the lower first, got {self.quality}.")
         if not 0 < self.validation < 1:
             raise ValueError(f"`validation` must be in (0, 1), got {self.validation}.")
         if not self.scales or not all(1 < scale <= 8 for scale in self.scales):
@@ -250,6 +264,8 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise ValueError(f"`{name}` must be a list, got {value!r:.100}.")
+        if Ellipsis not in get_args(kind) and len(value) != len(get_args(kind)):
+            raise ValueError(f"`{name}` must be a list of {len(get_args(kind))}, got {value!r:.100}.")
         return tuple(_value(name, get_args(kind)[0], each) for each in value)
     if type(value) is not kind and (kind, type(value)) != (float, int):  # not isinstance: True is no number of epochs
         raise ValueError(f"`{name}` must be {kind.__name__}, got {value!r:.100}.")

@@ -266,7 +266,7 @@ def in_epoch(patches: Sampler, train: TrainConfig, epoch: int, world: int) -> Sa
     sizes = (train.patch, *train.later_patches)
     size = sizes[min(epoch * len(sizes) // train.epochs, len(sizes) - 1)]
     count = round(train.batch_size * (train.patch / size) ** 2 / world)
-    return replace(patches, size=size, batch_size=max(count, 1) * world)
+    return patches.in_epoch(epoch, size, max(count, 1) * world)
 
 
 def diverged(what: str, epoch: int, step: int) -> DivergedError:

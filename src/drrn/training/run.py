@@ -9,13 +9,14 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
 
 from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
+from drrn.data.degradations import Spoiler, Strength
 from drrn.data.pairs import Pair, Teach, label, make_pairs, match_pairs, pictures_in
 from drrn.data.patches import Pool, Sampler
 from drrn.engines.pytorch import is_out_of_memory
@@ -40,6 +41,8 @@ EXTENDABLE = ("epochs", "patience")
 """Options that may grow when a run is resumed: they change no step already taken."""
 MAX_NAMES = 10
 """Images named in one message."""
+VALIDATION = 1 << 31
+"""The epoch whose spoilt lr judge all others."""
 
 
 @contextmanager
@@ -124,6 +127,8 @@ def train(
             f"Between {how.fewest_units} and {model.units} units can't be drawn. Give --fewest-units at most the "
             "model's units, and a model that shares its convolutions and has no batch norm."
         )
+    if how.degrade == "photo" and source.lr_data:
+        raise TrainingError("--degrade photo makes the lr itself. Leave out --lr-data.")
     launched = "TORCHELASTIC_RUN_ID" in os.environ  # by torchrun; schedulers set WORLD_SIZE for other purposes
     on_each, on_all = (int(os.environ[name]) if launched else 1 for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     if on_all % on_each:
@@ -194,6 +199,12 @@ def train(
     examples = shown[:: max(len(shown) // 4, 1)][:4]
     held_out = sampler(Pool.of(shown, how.align), how, stride=how.patch)
     patches = sampler(Pool.of(learnt, how.align), how, stride=how.stride)
+    if how.degrade == "photo":
+        held_out, patches = (
+            replace(each, renew=spoiler(paths, how, model.channels).ilr)
+            for each, paths in ((held_out, given.validating), (patches, given.paths))
+        )
+        held_out = held_out.in_epoch(VALIDATION, how.patch, how.batch_size)
     del shown, learnt  # which the pools hold
     history = fit(
         model,
@@ -266,6 +277,11 @@ def digest_of_targets(folder: Path | None, scales: Sequence[float], paths: Seque
         return None
     folders = [folder / f"x{scale:g}" for scale in sorted(set(scales))]
     return _digest([target_of(path, taught) for taught in folders if taught.is_dir() for path in paths])
+
+
+def spoiler(paths: Sequence[Path], how: TrainConfig, channels: Literal[1, 3]) -> Spoiler:
+    strength = Strength(blur=how.blur, noise=how.noise, quality=how.quality)
+    return Spoiler(paths, how.scales, channels, strength, how.seed)
 
 
 def too_small(pairs: Sequence[Pair], patch: int) -> str:

@@ -1,0 +1,142 @@
+"""Spoil an image as cameras, files and the web do: blur, another reduction, noise and JPEG.
+
+Everything is drawn from a generator that is given, so the same seed spoils an image the same way.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil, pi
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from drrn.core.colour import levels, luma
+from drrn.core.resize import degrade, imresize, modcrop
+from drrn.data.pairs import Levels, read_levels, unit
+
+Planes = NDArray[np.float32]
+Generator = np.random.Generator
+
+KERNELS = {"bilinear": Pillow.Resampling.BILINEAR, "lanczos": Pillow.Resampling.LANCZOS}
+"""Antialiased reductions by Pillow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strength:
+    """How much an image is spoilt at most. Each kind of damage is left out as often as its share says."""
+
+    blur: float
+    """Standard deviation of the Gaussian along its longer axis, in pixels of lr."""
+    noise: float
+    """Standard deviation of Gaussian noise, and of Poisson noise at white, in levels of 255."""
+    quality: tuple[int, int]
+    """The lowest and the highest JPEG quality."""
+    left_out: float = 0.3
+    """Share of images without blur, without noise and without JPEG, each drawn on its own."""
+
+
+def spoil(hr: Levels, scale: float, strength: Strength, rng: Generator) -> Levels:
+    """The lr of `hr` (3, H, W), spoilt: (3, h, w), each side divided by `scale` and rounded.
+
+    The image is blurred and reduced, then noise and JPEG come in random order.
+    """
+    planes = unit(hr)
+    if rng.random() >= strength.left_out:
+        longer = rng.uniform(0.2, strength.blur) * scale
+        planes = blurred(planes, (longer, longer * rng.uniform(0.5, 1.0)), rng.uniform(0, pi))
+    lr = levels(reduced(planes, scale, rng.choice(["bicubic", "area", *KERNELS]))).astype(np.uint8)
+    damages: list[Callable[[Levels], Levels]] = [
+        partial(noisy, sigma=rng.uniform(0, strength.noise), poisson=rng.random() < 0.5, rng=rng),
+        partial(jpeg, quality=int(rng.integers(*strength.quality, endpoint=True)), subsampled=rng.random() < 0.7),
+    ]
+    for index in rng.permutation(len(damages)):
+        if rng.random() >= strength.left_out:
+            lr = damages[index](lr)
+    return lr
+
+
+def blurred(planes: Planes, sigmas: tuple[float, float], angle: float) -> Planes:
+    """Convolve (C, H, W) with a Gaussian of these standard deviations in pixels, the first along `angle` in radians.
+
+    The image is mirrored beyond its border.
+    """
+    margin = ceil(4 * max(sigmas))
+    padded = np.pad(planes, ((0, 0), (margin, margin), (margin, margin)), mode="symmetric")
+    height, width = padded.shape[1:]
+    y, x = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
+    along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    gain = np.exp(-2 * pi**2 * ((sigmas[0] * along) ** 2 + (sigmas[1] * across) ** 2))
+    smooth = np.fft.irfft2(np.fft.rfft2(padded) * gain, s=(height, width))
+    return smooth[:, margin : height - margin, margin : width - margin].astype(np.float32)
+
+
+def reduced(planes: Planes, scale: float, kernel: str) -> Planes:
+    """(C, H, W) -> (C, h, w), each side divided by `scale` and rounded.
+
+    Args:
+        kernel: bicubic (MATLAB's), area (the mean of what a pixel covers), or one of `KERNELS`.
+    """
+    if kernel == "bicubic":
+        return degrade(planes, scale)
+    height, width = (max(round(side / scale), 1) for side in planes.shape[1:])
+    if kernel == "area":
+        return _mean_rows(_mean_rows(planes, height).swapaxes(1, 2), width).swapaxes(1, 2)
+    return np.stack([np.asarray(Pillow.fromarray(plane).resize((width, height), KERNELS[kernel])) for plane in planes])
+
+
+def _mean_rows(planes: Planes, count: int) -> Planes:
+    """(C, H, W) -> (C, count, W): the integral over rows, taken between the borders of the new rows."""
+    height = planes.shape[1]
+    integral = np.concatenate([np.zeros_like(planes[:, :1]), planes], axis=1).cumsum(axis=1, dtype=np.float64)
+    borders = np.linspace(0, height, count + 1)
+    before = np.minimum(borders.astype(np.intp), height - 1)
+    part = (borders - before)[:, None]
+    at = integral[:, before] * (1 - part) + integral[:, before + 1] * part
+    return (np.diff(at, axis=1) * (count / height)).astype(np.float32)
+
+
+def noisy(lr: Levels, *, sigma: float, poisson: bool = False, rng: Generator) -> Levels:
+    """(C, h, w) with noise of `sigma` levels, independent in each channel; with `poisson` it grows with brightness."""
+    spread = sigma * np.sqrt(unit(lr)) if poisson else sigma
+    return np.rint((lr + spread * rng.standard_normal(lr.shape)).clip(0, 255)).astype(np.uint8)
+
+
+def jpeg(lr: Levels, *, quality: int, subsampled: bool = True) -> Levels:
+    """(3, h, w) through a JPEG in memory, its chroma 4:2:0 or 4:4:4."""
+    file = pyvips.Image.new_from_array(np.ascontiguousarray(lr.transpose(1, 2, 0))).jpegsave_buffer(
+        Q=quality, subsample_mode="on" if subsampled else "off"
+    )
+    return np.asarray(pyvips.Image.jpegload_buffer(file).numpy()).transpose(2, 0, 1)
+
+
+class Spoiler:
+    """The spoilt ilr of the images of a training, others in each epoch."""
+
+    def __init__(
+        self, paths: Sequence[Path], scales: Sequence[float], channels: Literal[1, 3], strength: Strength, seed: int
+    ):
+        """Read the images.
+
+        Raises:
+            ImageError: a file is no image that can be read.
+        """
+        self.originals = [read_levels(path, 3) for path in paths]
+        self.scales = list(dict.fromkeys(scales))
+        self.channels, self.strength, self.seed = channels, strength, seed
+
+    def ilr(self, epoch: int) -> NDArray[np.float16]:
+        """(channels, pixels of all images): image by image, and each at scale by scale, as `make_pairs` gives them."""
+        spoilt = []
+        for index, original in enumerate(self.originals):
+            for number, scale in enumerate(self.scales):
+                hr = modcrop(original, scale)
+                rng = np.random.default_rng([self.seed, epoch, index, number])
+                lr = unit(spoil(hr, scale, self.strength, rng))
+                seen = luma(lr)[None] if self.channels == 1 else lr
+                spoilt.append(imresize(seen, *hr.shape[1:]).astype(np.float16).reshape(self.channels, -1))
+        return np.concatenate(spoilt, axis=1)

@@ -1,0 +1,101 @@
+"""Images are spoilt as it is said, the same way for the same seed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from drrn.core.colour import luma
+from drrn.core.resize import imresize, modcrop
+from drrn.data.degradations import KERNELS, Spoiler, Strength, blurred, jpeg, noisy, reduced, spoil
+from drrn.data.pairs import make_pairs, pictures_in, read_levels, unit
+from drrn.data.patches import Pool
+from tests.training.small_training import pictures
+
+STRONG = Strength(blur=1.5, noise=12, quality=(30, 95), left_out=0)
+
+
+def noise_of(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((3, height, width), np.float32)
+
+
+@pytest.mark.parametrize(("sigmas", "angle"), [((2.0, 2.0), 0.7), ((2.5, 1.0), 0.0), ((2.5, 1.0), np.pi / 2)])
+def test_blur_is_a_gaussian_of_these_axes(sigmas: tuple[float, float], angle: float) -> None:
+    """Against SciPy, in its own order: (rows, columns), so the first axis lies along the columns at an angle of 0."""
+    planes = noise_of(40, 50)
+    rows_columns = sigmas[::-1] if angle == 0 else sigmas
+    wanted = [gaussian_filter(plane, rows_columns, mode="reflect", truncate=8) for plane in planes.astype(float)]
+    assert np.abs(blurred(planes, sigmas, angle) - wanted).max() < 1e-3
+
+
+def test_blur_along_a_slope_is_blur_of_the_turned_image() -> None:
+    planes = noise_of(40, 40)
+    turned = blurred(np.rot90(planes, axes=(1, 2)).copy(), (3.0, 1.0), np.pi / 4)
+    assert np.allclose(np.rot90(blurred(planes, (3.0, 1.0), -np.pi / 4), axes=(1, 2)), turned, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", ["bicubic", "area", *KERNELS])
+@pytest.mark.parametrize("scale", [1.5, 2, 3])
+def test_reductions_have_the_size_and_keep_the_place_and_the_mean(kernel: str, scale: float) -> None:
+    ramp = np.broadcast_to(np.linspace(0, 1, 60, dtype=np.float32), (3, 48, 60)).copy()
+    small = reduced(ramp, scale, kernel)
+    assert small.shape == (3, round(48 / scale), round(60 / scale))
+    inside = slice(4, -4)
+    assert np.allclose(small[..., inside], imresize(ramp, *small.shape[1:])[..., inside], atol=2e-3)
+
+
+def test_area_is_the_mean_of_what_a_pixel_covers() -> None:
+    planes = noise_of(12, 18)
+    assert np.allclose(reduced(planes, 3, "area"), planes.reshape(3, 4, 3, 6, 3).mean((2, 4)), atol=1e-6)
+    (row,) = reduced(np.array([[[1, 2, 4]]], np.float32), 1.5, "area")[0]
+    assert np.allclose(row, [(1 + 2 / 2) / 1.5, (2 / 2 + 4) / 1.5])
+
+
+def test_noise_is_as_strong_as_it_is_said_and_poisson_grows_with_light() -> None:
+    gray = np.full((3, 200, 200), 128, np.uint8)
+    assert noisy(gray, sigma=5, rng=np.random.default_rng(0)).std() == pytest.approx(5, rel=0.03)
+    dark, bright = (np.full((3, 200, 200), level, np.uint8) for level in (40, 160))
+    spread = [noisy(each, sigma=10, poisson=True, rng=np.random.default_rng(0)).std() for each in (dark, bright)]
+    assert spread[1] / spread[0] == pytest.approx(2, rel=0.05)
+
+
+def test_jpeg_loses_more_at_lower_quality_and_chroma_when_subsampled() -> None:
+    image = (noise_of(64, 64) * 255).astype(np.uint8)
+    off = {quality: np.abs(jpeg(image, quality=quality).astype(int) - image).mean() for quality in (95, 50)}
+    assert off[50] > off[95]
+    sharp = jpeg(image, quality=95, subsampled=False).astype(int)
+    assert np.abs(sharp - image).mean() < off[95] / 2
+
+
+def test_the_same_seed_spoils_the_same_and_another_does_not() -> None:
+    hr = read_like(40, 52)
+    first, again, other = (spoil(hr, 2, STRONG, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.shape == (3, 20, 26) and first.dtype == np.uint8
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def read_like(height: int, width: int) -> np.ndarray:
+    return (imresize(noise_of(height // 4, width // 4), height, width).clip(0, 1) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_spoiler_gives_ilr_in_the_order_of_the_pairs(tmp_path: Path, channels: int) -> None:
+    """With next to no damage they are those of the clean pairs."""
+    paths = pictures_in([pictures(tmp_path / "a", count=3, height=40, width=50)])
+    gentle = Strength(blur=0.21, noise=0, quality=(100, 100), left_out=1.0)
+    spoiler = Spoiler(paths, (2, 3, 2), channels, gentle, seed=0)  # type: ignore[arg-type]
+    pool = Pool.of(make_pairs(paths, (2, 3, 2), channels))  # type: ignore[arg-type]
+    ilr = spoiler.ilr(0)
+    assert ilr.shape == pool.ilr.shape and ilr.dtype == pool.ilr.dtype
+    assert np.abs(ilr.astype(float) - pool.ilr).mean() < 0.03  # another reduction; another image is off by 0.2
+    assert np.array_equal(ilr, spoiler.ilr(0)) and not np.array_equal(ilr, spoiler.ilr(1))
+
+
+def test_luma_is_of_the_spoilt_colors(tmp_path: Path) -> None:
+    (path,) = pictures_in([pictures(tmp_path / "a", count=1)])
+    spoiler = Spoiler([path], (2,), 1, STRONG, seed=3)
+    hr = modcrop(read_levels(path, 3), 2)
+    lr = unit(spoil(hr, 2, STRONG, np.random.default_rng([3, 5, 0, 0])))
+    wanted = imresize(luma(lr)[None], *hr.shape[1:])
+    assert np.array_equal(spoiler.ilr(5), wanted.astype(np.float16).reshape(1, -1))
