@@ -8,13 +8,18 @@ import pytest
 from hypothesis import settings
 
 from drrn.engines import EngineName
-from drrn.engines.native import kernels_here
+from drrn.engines.engine import is_compiled
+
+if is_compiled():
+    from drrn.engines.native import kernels_here
 
 # the same examples every time, and no example fails for being slow
 settings.register_profile("drrn", deadline=None, derandomize=True, database=None)
 settings.load_profile("drrn")
 
 ROOT = Path(__file__).parents[1]
+KERNELS = kernels_here() if is_compiled() else []
+"""The native engine's that this CPU runs; none where drrn was installed without a compiler."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,7 +32,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="module", params=kernels_here())
+@pytest.fixture(scope="module", params=KERNELS)
 def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each of the native engine's kernels that this CPU runs; the process is held to them meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
@@ -35,7 +40,7 @@ def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-@pytest.fixture(scope="module", params=["torch", *kernels_here()])
+@pytest.fixture(scope="module", params=["torch", *KERNELS])
 def engine(request: pytest.FixtureRequest) -> Iterator[EngineName]:
     """torch, which does not stream, and the native engine with each of its kernels."""
     with pytest.MonkeyPatch.context() as patch:

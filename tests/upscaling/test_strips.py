@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from drrn.engines import EngineName
-from drrn.engines.native import kernels_here
 from drrn.errors import DRRNError, EngineError, UsageError
 from drrn.media.files import probe, read, store, write
 from drrn.media.notes import Notes
@@ -18,6 +17,7 @@ from drrn.upscaling import strips
 from drrn.upscaling.jobs import plan
 from drrn.upscaling.kinds import Job
 from drrn.upscaling.upscaler import Upscaler
+from tests.conftest import KERNELS
 from tests.small_weights import small_weights
 
 MODELS = [
@@ -53,7 +53,7 @@ def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str,
     yield "one grey but for the last pixel", nearly
 
 
-@pytest.mark.parametrize("name", [*kernels_here(), "reference"])
+@pytest.mark.parametrize("name", [*KERNELS, "reference"])
 @pytest.mark.parametrize("fields", MODELS, ids=str)
 def test_strips_equal_the_whole_to_the_bit(
     name: str, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
