@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ DONE = {
     "evaluate small.safetensors --data set --scales 2",
     "bench small.safetensors --only reference --side 16 --rounds 1 --threads 1",
     "models list",
+    "models join small.safetensors --exact x2.safetensors --output joined.safetensors",
     "models show tiny",
     "models pack small.safetensors --judged judged.json --output packed.safetensors",
     "study list",
@@ -59,6 +61,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
     (here / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
     (here / "port.pth").write_bytes(b"PK\x03\x04")
     store.save(small_weights(width=4), here / "small.safetensors")
+    store.save(replace(small_weights(width=4), scales=(2,)), here / "x2.safetensors")
     lines = [*sorted(DONE), *EXTRA]
     judged = Character("small", small_weights(width=4).digest(), ["set"], [], [], [], [], [])
     (here / "judged.json").write_text(judged.to_json())
