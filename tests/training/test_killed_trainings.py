@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -181,20 +183,30 @@ def test_torchrun_with_two_processes_learns_what_one_learns(tmp_path: Path, opti
         assert row == pytest.approx(same, rel=1e-4)
 
 
-def agent(folder: Path, port: int, words: list[str]) -> subprocess.Popen[str]:
-    """torchrun as on one of two machines, here both on the loopback interface."""
+@contextmanager
+def two_machines(folder: Path, words: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
+    """torchrun as on each of two machines, here both on the loopback interface; stopped at the latest in the end."""
     launcher = (
-        f"torch.distributed.run --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:{port} "
-        "--local-addr 127.0.0.1 -m -- drrn"
+        "torch.distributed.run --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d "
+        f"--rdzv-endpoint 127.0.0.1:{free_port()} --local-addr 127.0.0.1 -m -- drrn"
     )
-    return subprocess.Popen(
-        [sys.executable, "-m", *launcher.split(), *words],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-m", *launcher.split(), *words]
+    machines = [subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, **pipes) for _ in range(2)]
+
+    def stop() -> None:
+        for machine in machines:
+            machine.terminate()
+
+    watchdog = threading.Timer(600, stop)
+    watchdog.start()
+    try:
+        yield machines
+    finally:
+        watchdog.cancel()
+        stop()
+        for machine in machines:
+            machine.communicate()
 
 
 def free_port() -> int:
@@ -224,19 +236,16 @@ def test_two_machines_equal_two_processes_on_one_and_resume_after_one_is_lost(tm
     )
     assert alone.returncode == 0, alone.stderr
 
-    port = free_port()
-    machines = [agent(two, port, words) for _ in range(2)]
-    deadline = time.monotonic() + 120
-    while not (two / "run/last.ckpt").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    kill_with_children(machines[1])
-    said = machines[0].communicate(timeout=120)[1]
-    assert machines[0].returncode != 0
-    assert "drrn: Another process of this training ended or can't be reached. Start all of them again" in said
+    with two_machines(two, words) as machines:
+        while not (two / "run/last.ckpt").exists() and machines[1].poll() is None:
+            time.sleep(0.05)
+        kill_with_children(machines[1])
+        said = machines[0].communicate()[1]
+        assert machines[0].returncode != 0
+        assert "drrn: Another process of this training ended or can't be reached. Start all of them again" in said
 
-    port = free_port()
-    machines = [agent(two, port, words) for _ in range(2)]
-    for machine in machines:
-        said = machine.communicate(timeout=120)[1]
-        assert machine.returncode == 0, said
+    with two_machines(two, words) as machines:
+        for machine in machines:
+            said = machine.communicate()[1]
+            assert machine.returncode == 0, said
     assert left(two / "run") == left(one / "run")
