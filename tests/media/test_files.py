@@ -793,7 +793,7 @@ def test_no_file_is_left_open(tmp_path: Path) -> None:
     good, inks = saved(photo(), tmp_path / "a.png"), saved(photo().convert("CMYK"), tmp_path / "b.tif")
     bad = saved(photo(), tmp_path / "c.jpg")
     bad.write_bytes(bad.read_bytes()[:400])
-    for _ in range(30):
+    for _ in range(10):
         read(good)
         read(inks)
         refused(bad)
