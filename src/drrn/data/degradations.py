@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from drrn.core.colour import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
@@ -22,7 +21,7 @@ from drrn.data.pairs import Levels, read_levels, unit
 Planes = NDArray[np.float32]
 Generator = np.random.Generator
 
-KERNELS = {"bilinear": Pillow.Resampling.BILINEAR, "lanczos": Pillow.Resampling.LANCZOS}
+KERNELS = {"bilinear": "BILINEAR", "lanczos": "LANCZOS"}
 """Antialiased reductions by Pillow."""
 
 
@@ -86,7 +85,10 @@ def reduced(planes: Planes, scale: float, kernel: str) -> Planes:
     height, width = (max(round(side / scale), 1) for side in planes.shape[1:])
     if kernel == "area":
         return _mean_rows(_mean_rows(planes, height).swapaxes(1, 2), width).swapaxes(1, 2)
-    return np.stack([np.asarray(Pillow.fromarray(plane).resize((width, height), KERNELS[kernel])) for plane in planes])
+    from PIL import Image as Pillow  # not part of a plain install, in which this module is imported, too
+
+    how = Pillow.Resampling[KERNELS[kernel]]
+    return np.stack([np.asarray(Pillow.fromarray(plane).resize((width, height), how)) for plane in planes])
 
 
 def _mean_rows(planes: Planes, count: int) -> Planes:
