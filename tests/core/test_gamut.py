@@ -110,6 +110,12 @@ def test_cells_that_got_too_little_ask_once_more() -> None:
     assert before - colors[2].clip(0, 1).sum() > 3 and abs(before - clip(colors, source)[2].sum()) < 1e-3
 
 
+def test_the_result_is_in_range_even_where_the_source_is_not() -> None:
+    colors, source = example(0, (9, 2), (9, 2))
+    result = clip(colors, source * 2 - 0.5)
+    assert result.min() == 0 and result.max() == 1
+
+
 def test_gray_is_clipped_and_no_more() -> None:
     rng = np.random.default_rng(0)
     colors = np.repeat(rng.normal(0.5, 1, (1, 24, 24)), 3, axis=0).astype(np.float32)

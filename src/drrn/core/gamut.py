@@ -53,7 +53,7 @@ def clip(colors: NDArray[Float], source: NDArray[Float], at: Window) -> NDArray[
 
     Args:
         colors: (3, H, W) at `at.outer` of the enlarged picture, not clipped.
-        source: (3, h, w) at `at.source` of the source picture, in [0, 1].
+        source: (3, h, w) at `at.source` of the source picture.
         at: the place's `window`.
 
     Returns:
@@ -75,7 +75,7 @@ def clip(colors: NDArray[Float], source: NDArray[Float], at: Window) -> NDArray[
             taken = _sums(np.minimum(np.maximum(beyond, 0, out=beyond), counted, out=beyond), starts)
             if not taken.any():
                 continue
-            room = goal[rows][:, columns] - plane.clip(0, 1)
+            room = goal.clip(0, 1)[rows][:, columns] - plane.clip(0, 1)
             room = np.maximum(sign * room, 0, out=room)
             share = _share(taken, _sums(room, starts))[rows[at.inner[0]]][:, columns[at.inner[1]]]
             result += sign * share * room[*at.inner]
