@@ -45,7 +45,7 @@ def test_colors_in_range_are_left_as_they_are(seed: int, rows: tuple[int, float]
 
 
 @settings(deadline=None)
-@given(seeds, st.tuples(st.integers(1, 20), st.sampled_from([1, 2, 3, 4])), sides)
+@given(seeds, *[st.tuples(st.integers(1, 20), st.sampled_from([1, 2, 3, 4]))] * 2)
 def test_every_channel_stays_between_its_clipped_value_and_its_source_pixel(
     seed: int, rows: tuple[int, float], columns: tuple[int, float]
 ) -> None:

@@ -93,8 +93,14 @@ def needed(rows: int, n_in: int, n_out: int) -> int:
 
 
 def _cell(index: NDArray[np.intp], n_in: int, n_out: int) -> NDArray[np.intp]:
-    """The source sample, of `n_in`, in which the center of each sample `index` of `n_out` lies."""
-    return (2 * index + 1) * n_in // (2 * n_out)
+    """The source sample, of `n_in`, in which the center of each sample `index` of `n_out` lies.
+
+    Centers between two count to the one nearer to the middle, so that a flipped picture has its cells flipped; in
+    the very middle, of an odd number made of an even one, to the right or lower.
+    """
+    left = np.minimum(index, n_out - 1 - index)
+    cell = (2 * left + 1) * n_in // (2 * n_out)
+    return np.where(left == index, cell, n_in - 1 - cell)
 
 
 def _axis(place: slice, n_in: int, n_out: int) -> tuple[slice, slice, slice, NDArray[np.intp]]:
@@ -106,7 +112,9 @@ def _axis(place: slice, n_in: int, n_out: int) -> tuple[slice, slice, slice, NDA
 
 
 def _start(index: int, n_in: int, n_out: int) -> int:
-    """The first sample whose center lies in source sample `index` or after it."""
+    """The first sample that lies in source sample `index` or after it."""
+    if 2 * index > n_in:
+        return n_out - _start(n_in - index, n_in, n_out)
     return -((n_in - 2 * n_out * index) // (2 * n_in))
 
 

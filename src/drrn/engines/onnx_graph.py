@@ -87,13 +87,20 @@ class Cells(NamedTuple):
         """Of planes (N, C, H, W)."""
         side, larger = sides(graph, axis - 1, scale)
         index = graph.do("Range", np.array(0), larger, np.array(1))
-        odd = graph.do("Add", graph.do("Mul", index, np.array(2)), np.array(1))
+        last = graph.do("Sub", larger, np.array(1))
+        mirrored = graph.do("Sub", last, index)
+        odd = graph.do("Add", graph.do("Mul", graph.do("Min", index, mirrored), np.array(2)), np.array(1))
         own = graph.do("Div", graph.do("Mul", odd, side), graph.do("Mul", larger, np.array(2)))
-        # cell i begins at the first sample k with (2 k + 1) side >= 2 i larger
-        ends = graph.do("Range", np.array(0), graph.do("Add", side, np.array(1)), np.array(1))
-        ends = graph.do("Mul", ends, graph.do("Mul", larger, np.array(2)))
+        other = graph.do("Sub", graph.do("Sub", side, np.array(1)), own)
+        own = graph.do("Where", graph.do("LessOrEqual", index, mirrored), own, other)
+        # in the first half, cell i begins at the first sample k with (2 k + 1) side >= 2 i larger
+        cell = graph.do("Range", np.array(0), graph.do("Add", side, np.array(1)), np.array(1))
+        rest = graph.do("Sub", side, cell)
+        ends = graph.do("Mul", graph.do("Min", cell, rest), graph.do("Mul", larger, np.array(2)))
         ends = graph.do("Sub", graph.do("Add", ends, side), np.array(1))
-        ends = graph.do("Unsqueeze", graph.do("Div", ends, graph.do("Mul", side, np.array(2))), np.array([1]))
+        ends = graph.do("Div", ends, graph.do("Mul", side, np.array(2)))
+        ends = graph.do("Where", graph.do("LessOrEqual", cell, rest), ends, graph.do("Sub", larger, ends))
+        ends = graph.do("Unsqueeze", ends, np.array([1]))
         starts, stops = (
             graph.do("Slice", ends, np.array([first]), np.array([last]), np.array([0]))
             for first, last in ((0, -1), (1, np.iinfo(np.int64).max))
