@@ -12,7 +12,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
 from drrn.engines.engine import Planes
-from drrn.upscaling.jobs import plan
+from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 

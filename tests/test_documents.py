@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.evaluation import card, performance
+from drrn.evaluation import performance
+from drrn.evaluation.cards import card
 from drrn.evaluation.table import to_markdown
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import write
 from drrn.study.claims import judge
 from drrn.study.experiments import BUDGETS, LISTS
 from drrn.study.figures import FIGURES

@@ -69,7 +69,7 @@ def be(life: dict[str, Any], log: Path, tell: int) -> NoReturn:
 
 
 def die_at(call: int) -> None:
-    from drrn.upscaling.manifest import Manifest
+    from drrn.upscaling.batch.manifest import Manifest
 
     calls = 0
 

@@ -11,8 +11,8 @@ import pytest
 from drrn.apps import cli
 from drrn.apps.words import parse_duration
 from drrn.errors import UsageError
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import write
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights

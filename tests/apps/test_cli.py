@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from drrn.apps import cli, show
-from drrn.media.files import probe, read, write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import probe, read, write
 from drrn.weights import store
 from tests.small_weights import small_weights
 

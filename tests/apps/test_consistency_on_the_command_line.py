@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.media import packing
-from drrn.media.files import probe, read, write
+from drrn.media.image import Picture
+from drrn.media.images import encoding as packing
+from drrn.media.images.files import probe, read, write
 from drrn.media.metadata import embedding
-from drrn.media.picture import Picture
 from drrn.upscaling.consistency import WHITE, check, check_bicubic
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.media.files import SUFFIXES, probe, write
-from drrn.media.picture import Picture
-from drrn.upscaling import folders, jobs
+from drrn.media.image import Picture
+from drrn.media.images.files import SUFFIXES, probe, write
+from drrn.upscaling.batch import folders, jobs
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights
@@ -382,7 +382,7 @@ def test_a_terminal_is_given_no_picture(
 def test_a_stdin_without_end_is_refused(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drrn.upscaling.pipes.BYTES_BESIDE_PIXELS", 2**20)
+    monkeypatch.setattr("drrn.upscaling.batch.pipes.BYTES_BESIDE_PIXELS", 2**20)
     with Path("/dev/zero").open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         assert run("-", "-o", "x.png", "--max-pixels", "1000") == 2
@@ -420,7 +420,7 @@ def test_what_arrives_is_taken_when_it_is_whole(here: Path, monkeypatch: pytest.
         steps[looks]()
         looks += 1
 
-    monkeypatch.setattr("drrn.upscaling.folders.time.sleep", sleep)
+    monkeypatch.setattr("drrn.upscaling.batch.folders.time.sleep", sleep)
     arriving = folders.arrivals(lambda: [source] if source.path.exists() else [])
     assert [(next(arriving), looks) for _ in range(3)] == [([source], 3), ([source], 6), ([source], 9)]
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from drrn.media.files import store
-from drrn.media.notes import Notes
-from drrn.media.rows import Scratch
+from drrn.media.images.files import store
+from drrn.media.images.scratch import Scratch
+from drrn.media.metadata.notes import Notes
 from drrn.weights.store import save
 from tests.small_weights import small_weights
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.evaluation.character import Character
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.evaluation.cards.measure import Character
+from drrn.media.image import Picture
+from drrn.media.images.files import write
 from drrn.weights import store
 from tests.apps import plain_install
 from tests.conftest import ROOT

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike
 
-from drrn.core.colour import levels, luma, rgb, ycbcr
+from drrn.core.color import levels, luma, rgb, ycbcr
 
 seeds = st.integers(0, 2**32 - 1)
 

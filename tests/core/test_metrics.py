@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drrn.core.colour import levels, luma
+from drrn.core.color import levels, luma
 from drrn.core.metrics import Score, judge, ms_ssim, psnr, ssim
 from drrn.core.resize import degrade, imresize, modcrop
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from drrn.core.colour import luma
+from drrn.core.color import luma
 from drrn.core.resize import imresize, modcrop
 from drrn.data.degradations import KERNELS, Spoiler, Strength, blurred, jpeg, noisy, reduced, spoil
 from drrn.data.pairs import make_pairs, pictures_in, read_levels, unit

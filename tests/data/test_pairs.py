@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drrn.core.colour import levels, luma
+from drrn.core.color import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import Levels, make_pairs, match_pairs, pictures_in, read_levels, split, unit
 from drrn.errors import DataError, PictureError
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import write
 
 Array = NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drrn.data.pairs import Pair, pictures_in
 from drrn.data.patches import TURNS, Pool, Sampler, anywhere, cut, grid
 from drrn.errors import DataError
-from drrn.media.files import probe
+from drrn.media.images.files import probe
 
 PAPER = {2: 71_875, 3: 71_704, 4: 71_761}
 """Patches of 31 at stride 21 of T91 and BSDS500/train, as the authors' script counts them (DRRN_FACTS.md section 3)."""

@@ -26,8 +26,8 @@ from drrn.engines.engine import choose
 from drrn.engines.onnx import OnnxEngine, export, model, picture_model
 from drrn.engines.pytorch import build
 from drrn.errors import DRRNError, EngineError
-from drrn.media.files import read
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import read
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import Weights, load
 from tests.conftest import ROOT

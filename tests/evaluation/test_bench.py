@@ -18,8 +18,8 @@ from drrn.evaluation.performance import EQUAL, Growth, Report, Row, number, to_m
 from drrn.evaluation.plot import fastest, plot
 from drrn.evaluation.race import Course, race
 from drrn.evaluation.worker import Contender, Worker
-from drrn.media.files import probe, write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import probe, write
 from drrn.weights import store
 from tests.small_weights import small_weights
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.core.colour import levels
+from drrn.core.color import levels
 from drrn.errors import DataError
 from drrn.evaluation import published, timing
 from drrn.evaluation.benchmark import evaluate
 from drrn.evaluation.compare import compare
 from drrn.evaluation.table import legend, to_json, to_markdown
 from drrn.evaluation.timing import measure
-from drrn.media.files import read, write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import read, write
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import ROOT
 from tests.small_weights import small_weights

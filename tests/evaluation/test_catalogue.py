@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drrn.evaluation.catalogue import catalogue, epoch, lines, spans, to_json, to_markdown, to_text
+from drrn.evaluation.cards.catalogue import catalogue, epoch, lines, spans, to_json, to_markdown, to_text
 from drrn.weights import store
 from tests.small_weights import small_weights
 

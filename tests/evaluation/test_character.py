@@ -9,12 +9,12 @@ import pytest
 
 from drrn.core.metrics import psnr
 from drrn.errors import DataError, WeightsError
-from drrn.evaluation import card
-from drrn.evaluation.character import CURVE, Character, Worse, characterise
-from drrn.evaluation.drawings import DRAWINGS, SHRUNK
-from drrn.evaluation.robustness import SPOILT, robustness
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.evaluation.cards import card
+from drrn.evaluation.cards.drawings import DRAWINGS, SHRUNK
+from drrn.evaluation.cards.measure import CURVE, Character, Worse, characterise
+from drrn.evaluation.cards.robustness import SPOILT, robustness
+from drrn.media.image import Picture
+from drrn.media.images.files import write
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from drrn.weights.store import Weights
@@ -186,7 +186,7 @@ def test_an_older_card_is_shown_as_it_is() -> None:
     ],
 )
 def test_the_card_of_a_stranger_is_one_line(about: dict[str, object], tmp_path: Path) -> None:
-    from drrn.evaluation.curve import plot
+    from drrn.evaluation.cards.curve import plot
 
     weights = replace(small_weights(), card=about)
     with pytest.raises(WeightsError, match=r"The card of random makes no sense\. Show it without --markdown\."):
@@ -197,7 +197,7 @@ def test_the_card_of_a_stranger_is_one_line(about: dict[str, object], tmp_path: 
 
 
 def test_the_curve_is_drawn_where_there_is_one(found: Character, tmp_path: Path) -> None:
-    from drrn.evaluation.curve import plot
+    from drrn.evaluation.cards.curve import plot
 
     judged = replace(small_weights(), card=card.judged({}, found))
     for name in ("one.png", "two.png"):

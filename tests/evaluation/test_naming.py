@@ -10,8 +10,8 @@ from drrn.apps import cli
 from drrn.errors import UsageError
 from drrn.evaluation.naming import distinct_names
 from drrn.evaluation.race import race
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import write
 from drrn.weights import store
 from tests.small_weights import small_weights
 

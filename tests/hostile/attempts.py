@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
 from drrn.training.config import read_config
-from drrn.upscaling.jobs import plan
+from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import load
 from tests.small_weights import small_weights

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Final
 
-from drrn.media.files import MAX_PIXELS
+from drrn.media.images.files import MAX_PIXELS
 from tests.hostile import sequences
 from tests.hostile.attempts import enlarge
 from tests.hostile.formats import Format, with_checksums

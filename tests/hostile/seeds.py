@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from drrn.media import exif
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import write
+from drrn.media.metadata import exif
 from drrn.weights import store
 from tests.small_weights import small_weights
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from drrn.apps import cli
-from drrn.media.files import read
+from drrn.media.images.files import read
 from drrn.weights import store
 from tests.hostile.bombs import BOMBS, HARMLESS
 from tests.hostile.harness import Campaign, Limits, campaign

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from drrn.errors import PictureError
-from drrn.media.files import read, write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import read, write
 from tests.conftest import ROOT
 from tests.hostile import misbehaving
 from tests.hostile.formats import FORMATS

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import write
 from drrn.weights import store
 from tests.hostile.conftest import Canary
 from tests.hostile.seeds import photo, saved

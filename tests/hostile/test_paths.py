@@ -11,8 +11,8 @@ import pytest
 from drrn.apps import cli
 from drrn.data.pairs import pictures_in
 from drrn.errors import DataError, TrainingError
-from drrn.media.files import probe, write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import probe, write
 from drrn.training.config import read_config
 from drrn.weights import store
 from tests.conftest import ROOT

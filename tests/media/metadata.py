@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from drrn.media.files import read, write
+from drrn.media.image import Picture
+from drrn.media.images.files import read, write
 from drrn.media.metadata.jpeg_segments import segments
-from drrn.media.notes import resize_metadata
-from drrn.media.picture import Picture
+from drrn.media.metadata.notes import resize_metadata
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 

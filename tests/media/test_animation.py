@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from drrn.errors import PictureError
-from drrn.media import files
-from drrn.media.animation import Animation, changes, is_animated, probe, read, writable, write
-from drrn.media.frames import Samples, blended, patches, ticks
+from drrn.media.animation.files import Animation, changes, is_animated, probe, read, writable, write
+from drrn.media.animation.frames import Samples, blended, patches, ticks
+from drrn.media.images import files
 from tests.media import moving
 from tests.media.moving import CLEAR, KEEP, RESTORE, Step, as_pillow_has_them, multiplied, shown
 

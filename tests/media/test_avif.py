@@ -7,7 +7,7 @@ import pytest
 
 from drrn.apps.cli import main
 from drrn.errors import PictureError
-from drrn.media.files import probe, read, unpacked
+from drrn.media.images.files import probe, read, unpacked
 from tests.media.avif_files import Item, avif, crop, grid, image, mirror, size, turn
 
 RANDOM = np.random.default_rng(0)

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from drrn.errors import PictureError
-from drrn.media.files import changes, probe, read, writable, write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import changes, probe, read, writable, write
 from tests.media.test_files import noise, photo, refused, saved
 
 SHAPES = array_shapes(min_dims=3, max_dims=3, max_side=9)

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("pydicom")
 
 from drrn.errors import PictureError
-from drrn.media.dicom import probe, read
+from drrn.media.dicom.files import probe, read
 from drrn.weights import store
 from tests.dicom_files import DEFLATED, EXPLICIT, IMPLICIT, put, run, smooth
 from tests.small_weights import small_weights

@@ -13,9 +13,9 @@ import pydicom
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRBigEndian
 
-from drrn.media.dicom import probe, read
-from drrn.media.transfer import is_dicom
-from drrn.upscaling.folders import gather
+from drrn.media.dicom.files import probe, read
+from drrn.media.dicom.transfer import is_dicom
+from drrn.upscaling.batch.folders import gather
 from drrn.weights import store
 from tests.dicom_files import EXPLICIT, IMPLICIT, enlarged, put
 from tests.media.test_dicom import VALUES, data_set, element, with_body

@@ -20,9 +20,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image, ImageCms, ImageOps
 
 from drrn.errors import DRRNError, PictureError
-from drrn.media import exif
-from drrn.media.files import probe, read, writable, write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import probe, read, writable, write
+from drrn.media.metadata import exif
 from tests.media.png_by_the_book import decode
 
 LOSSLESS = ["png", "tif", "webp"]
@@ -385,7 +385,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
 import resource
 from pathlib import Path
 from drrn.errors import PictureError
-from drrn.media.files import read
+from drrn.media.images.files import read
 read(Path({str(saved(photo(), tmp_path / "a.png"))!r}))
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
@@ -721,8 +721,8 @@ import resource, signal
 from pathlib import Path
 import numpy as np
 from drrn.errors import DRRNError
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.media.images.files import write
+from drrn.media.image import Picture
 from tests.media.png_by_the_book import decode
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))

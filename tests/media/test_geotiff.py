@@ -23,11 +23,11 @@ from rasterio.transform import Affine
 
 from drrn.apps import cli
 from drrn.errors import PictureError, UsageError
-from drrn.media import geotiff
-from drrn.media.files import write
-from drrn.media.geotiff import is_scene, probe
+from drrn.media.geotiff import files as geotiff
+from drrn.media.geotiff.files import is_scene, probe
+from drrn.media.image import Picture
+from drrn.media.images.files import write
 from drrn.media.metadata.xmp import TIFF
-from drrn.media.picture import Picture
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
 from tests.media.metadata import packet

@@ -14,8 +14,8 @@ from PIL import Image
 
 from drrn.apps.cli import main
 from drrn.errors import PictureError
-from drrn.media.files import probe, read, unpacked
-from drrn.media.jpeg import Edit, Mended, find_mends
+from drrn.media.images.files import probe, read, unpacked
+from drrn.media.images.jpeg import Edit, Mended, find_mends
 
 SEED = np.random.default_rng(3)
 PIXELS = SEED.integers(0, 255, (12, 9, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)

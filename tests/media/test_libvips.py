@@ -14,7 +14,7 @@ from PIL import Image
 
 from drrn.errors import PictureError
 from drrn.media import libvips
-from drrn.media.files import read
+from drrn.media.images.files import read
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
 
@@ -114,7 +114,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from drrn.errors import DRRNError
-from drrn.media.files import read, write
+from drrn.media.images.files import read, write
 path = Path({str(path)!r})
 {first}
 child = os.fork()

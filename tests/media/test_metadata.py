@@ -11,11 +11,11 @@ import tifffile
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
-from drrn.media import exif, gif
-from drrn.media.files import changes, probe, read, write
-from drrn.media.metadata import avif, descriptions, exif_places
+from drrn.media.animation import gif
+from drrn.media.image import Picture
+from drrn.media.images.files import changes, probe, read, write
+from drrn.media.metadata import avif, descriptions, exif, exif_places
 from drrn.media.metadata.png import png_chunk
-from drrn.media.picture import Picture
 from tests.media.metadata import doubled, jpeg_segments, packet, photo, png_chunks, with_chunks, with_segments
 
 CHRM = struct.pack(">8L", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)  # Display P3

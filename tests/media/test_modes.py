@@ -20,13 +20,13 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
 from drrn.errors import DRRNError
-from drrn.media import geotiff
-from drrn.media.files import changes, read, write
+from drrn.media.geotiff import files as geotiff
+from drrn.media.images.files import changes, read, write
 from drrn.media.metadata.png import png_chunk
-from drrn.upscaling.animations import ANIMATIONS
-from drrn.upscaling.jobs import plan
-from drrn.upscaling.kinds import Job
-from drrn.upscaling.scenes import SCENES
+from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.formats.animation import ANIMATIONS
+from drrn.upscaling.formats.raster import SCENES
+from drrn.upscaling.formats.registry import Job
 from tests.conftest import ROOT
 from tests.media import animated_modes
 from tests.media.moving import as_pillow_has_them
@@ -166,7 +166,7 @@ Animations, of more than one frame, go from any to any:
   80 and at most 95, and stays 4:2:0 if it was; the new loss is then some 0.15 dB of PSNR at most, on average over Set5
   and Set14. A WebP from a lossy WebP has quality 90, also when animated. All else is as good as the format can be: JPEG
   of quality 95 and 4:4:4, and lossless WebP. `--quality 85` decides for JPEG and WebP, `--lossless` for WebP; in
-  Python, `write(image, path, loss=Loss(85, subsampled=True))`, with `Loss` from `drrn.media.quality`.
+  Python, `write(image, path, loss=Loss(85, subsampled=True))`, with `Loss` from `drrn.media.images.quality`.
 * A file is taken for what it is, whatever its name, and the result has a suffix that fits: `photo.jfif` becomes
   `photo_x2.jpg`, `scan.pbm` becomes `scan_x2.pgm`, and a JPEG called `v1.2 final` becomes `v1.2 final_x2.jpg`.
 * In folders, files are images by their content or by a known suffix. What systems put there is skipped: `._*`,

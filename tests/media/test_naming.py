@@ -9,11 +9,11 @@ from PIL import Image
 
 from drrn.data.pairs import pictures_in
 from drrn.errors import PictureError
-from drrn.media import containers
-from drrn.media.files import probe, read
+from drrn.media.images.files import probe, read
 from drrn.media.naming import image_suffix, is_image, is_system_folder, split
 from drrn.media.signatures import describe, unreadable
-from drrn.upscaling.folders import gather
+from drrn.media.video import containers
+from drrn.upscaling.batch.folders import gather
 
 
 def encoded(form: str, mode: str = "RGB") -> bytes:

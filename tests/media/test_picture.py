@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
 
 SHAPES = array_shapes(min_dims=3, max_dims=3, max_side=9).filter(lambda shape: shape[2] <= 4)
 
@@ -69,5 +69,5 @@ def test_what_is_no_array_of_a_picture_is_refused(array: Any) -> None:
 
 def test_a_picture_needs_no_decoder() -> None:
     """Whoever has arrays needs no libvips."""
-    script = "import sys, drrn.media.picture; sys.exit('pyvips' in sys.modules or 'torch' in sys.modules)"
+    script = "import sys, drrn.media.image; sys.exit('pyvips' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -10,10 +10,10 @@ from PIL import Image
 
 from drrn.apps import cli
 from drrn.errors import UsageError
-from drrn.media.files import read, write
-from drrn.media.notes import Format
-from drrn.media.quality import Loss, choose, loss_of
-from drrn.upscaling import strips
+from drrn.media.images.files import read, write
+from drrn.media.images.quality import Loss, choose, loss_of
+from drrn.media.metadata.notes import Format
+from drrn.upscaling.formats import strips
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drrn.errors import DRRNError, UsageError
-from drrn.media.bitmaps import to_bmp, to_pnm
-from drrn.media.files import read, store, unpacked
-from drrn.media.notes import Notes
-from drrn.media.rows import Scratch, check_room
+from drrn.media.images.bitmaps import to_bmp, to_pnm
+from drrn.media.images.files import read, store, unpacked
+from drrn.media.images.scratch import Scratch, check_room
+from drrn.media.metadata.notes import Notes
 from tests.media.test_files import photo, saved
 
 FORMATS = ("png", "jpg", "tif", "webp", "bmp", "ppm")
@@ -99,7 +99,7 @@ def test_a_full_disk_is_said(number: int, tmp_path: Path, monkeypatch: pytest.Mo
         def write(self, content: Any, /) -> int:
             raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("drrn.media.rows.TemporaryFile", lambda **options: Full(tmp_path / "x", "w+"))
+    monkeypatch.setattr("drrn.media.images.scratch.TemporaryFile", lambda **options: Full(tmp_path / "x", "w+"))
     with pytest.raises(DRRNError, match=rf"a.png can't be written: {os.strerror(number)}\."):
         Scratch(tmp_path / "a.png", 10, 10, 3, 8)
 

@@ -14,10 +14,10 @@ import tifffile
 from PIL import Image
 
 from drrn.errors import PictureError
-from drrn.media.files import changes, probe, read, unpacked
-from drrn.upscaling.folders import gather
-from drrn.upscaling.jobs import plan
-from drrn.upscaling.pictures import PICTURES
+from drrn.media.images.files import changes, probe, read, unpacked
+from drrn.upscaling.batch.folders import gather
+from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.formats.image import PICTURES
 from tests.media.tiff_files import COEFFICIENTS, RATIONAL, REFERENCES, Page, page, tiff
 
 RGB = np.kron(

@@ -19,7 +19,8 @@ import av
 
 from drrn.apps import cli
 from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media import containers, video
+from drrn.media.video import containers
+from drrn.media.video import decoding as video
 from tests.film_files import BARE, CFR, Extra, film, planes
 
 LIMIT = 10**8

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drrn.media.files import changes, probe, read, write
+from drrn.media.image import Picture
+from drrn.media.images.files import changes, probe, read, write
 from drrn.media.metadata import extended_xmp, xmp
 from drrn.media.metadata.xml import MAX_BYTES, Document, InvalidXMLError
-from drrn.media.picture import Picture
 from tests.media.metadata import doubled, jpeg_segments, packet, photo, with_segments, with_xmp
 
 NAMESPACES = {

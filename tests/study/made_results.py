@@ -15,7 +15,7 @@ import numpy as np
 from drrn.evaluation.benchmark import Image, Row
 from drrn.study.experiments import BUDGETS, LISTS, BudgetName, Experiment
 from drrn.study.result import Result, Results, Version, to_text
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
 
 SETS = {"BSDS500/test": 24.6, "data/Set5": 30.4}
 """What is judged by, and bicubic's PSNR there, in dB."""

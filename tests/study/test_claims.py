@@ -24,7 +24,7 @@ from drrn.study.claims import (
 from drrn.study.experiments import LISTS, Experiment, find
 from drrn.study.intervals import Interval
 from drrn.study.result import Result, Results
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
 from tests.study.made_results import made_results
 
 

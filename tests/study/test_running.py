@@ -18,11 +18,11 @@ import pytest
 from drrn.apps import cli
 from drrn.errors import DataError, StudyError
 from drrn.evaluation.benchmark import Row, score_bicubic
-from drrn.study import work
+from drrn.study import perform as work
 from drrn.study.experiments import BASE, Budget, Experiment, vary
+from drrn.study.perform import Task, is_done, perform
 from drrn.study.result import Result, from_json, load, to_json
 from drrn.study.run import End, _Clock, _leave, _Running, plan, run
-from drrn.study.work import Task, is_done, perform
 from drrn.training import run as room
 from tests.training.small_training import Onlooker, pictures
 

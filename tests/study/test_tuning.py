@@ -22,14 +22,14 @@ from drrn.apps import cli, tune
 from drrn.apps.train import Stop
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
-from drrn.study import trials as kept_trials
-from drrn.study import tuning
-from drrn.study.space import Space, suggest
-from drrn.study.tuned import Found, Tried, importances, leave
 from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import REPORT
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
+from drrn.tuning import search as tuning
+from drrn.tuning import trials as kept_trials
+from drrn.tuning.results import Found, Tried, importances, leave
+from drrn.tuning.space import Space, suggest
 from drrn.weights import store
 from tests.training.small_training import pictures
 
@@ -387,7 +387,7 @@ def test_lost_machines_do_not_count_as_failures(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_folder_is_one_processs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from drrn.study.trials import owned
+    from drrn.tuning.trials import owned
 
     with owned(Path("run")):
         assert search("run") == 2

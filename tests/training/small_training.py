@@ -8,12 +8,12 @@ from unittest import mock
 import numpy as np
 
 from drrn.core.config import DRRNConfig
-from drrn.media.files import write
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import write
 from drrn.training import run as room
 from drrn.training.config import Source, TrainConfig
 from drrn.training.fit import Plan, fit
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
 
 SMALL = DRRNConfig(width=4, units=2)
 QUICK = TrainConfig(scales=(2,), patch=16, stride=8, batch_size=8, epochs=3, ema_decay=0.9, sheet_every=0)

@@ -18,7 +18,7 @@ from drrn.network.model import DRRN
 from drrn.training import checkpoint, fit
 from drrn.training.config import MODERN, TrainConfig
 from drrn.training.fit import best, compare, draw_units, follow, score, stale
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
 from drrn.weights.store import load
 from tests.training.small_training import QUICK, SMALL, pictures, train
 

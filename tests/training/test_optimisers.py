@@ -10,7 +10,7 @@ from torch.optim import Adam
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
 from drrn.training.config import TrainConfig
-from drrn.training.optimisers import MUON_RATE, Muon, make_optimiser, orthogonalise
+from drrn.training.optimizers import MUON_RATE, Muon, make_optimiser, orthogonalise
 
 CONFIG = DRRNConfig(blocks=2, units=2, width=8)
 

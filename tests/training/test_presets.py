@@ -6,7 +6,7 @@ import os
 import pytest
 
 from drrn.core.config import DRRNConfig
-from drrn.evaluation.catalogue import epoch, spans
+from drrn.evaluation.cards.catalogue import epoch, spans
 from drrn.training.config import TrainConfig, read_config
 from drrn.weights import store
 from tests.conftest import ROOT

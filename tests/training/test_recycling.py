@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
-from drrn.training.recycle import SELDOM, groups, recycle, shares
+from drrn.training.dormant import SELDOM, groups, recycle, shares
 from tests.training.small_training import QUICK, SMALL, pictures, train
 
 CONFIG = DRRNConfig(blocks=2, units=2, width=6, unshuffle=2)

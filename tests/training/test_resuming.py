@@ -18,7 +18,7 @@ from drrn.network.model import DRRN
 from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import MODERN, PAPER, REPORT, TrainConfig
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
 from drrn.weights import store
 from tests.training.small_training import QUICK, SMALL, Onlooker, left, pictures, train
 

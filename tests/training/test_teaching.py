@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.core.colour import levels
+from drrn.core.color import levels
 from drrn.core.config import DRRNConfig
 from drrn.errors import DataError, EngineError, TrainingError, WeightsError
-from drrn.media.files import read, write
-from drrn.media.picture import Picture
-from drrn.training.given import teaching
+from drrn.media.image import Picture
+from drrn.media.images.files import read, write
+from drrn.training.inputs import teaching
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights

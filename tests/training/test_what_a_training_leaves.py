@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from drrn.errors import DRRNError
-from drrn.media.files import read
-from drrn.training.journal import Epoch, Journal, read_times
+from drrn.media.images.files import read
+from drrn.training.logging import Epoch, Journal, read_times
 from tests.training.small_training import QUICK, SMALL, pictures, train
 
 COLUMNS = [

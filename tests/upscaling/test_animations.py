@@ -15,11 +15,11 @@ from PIL import Image
 
 from drrn.apps import cli
 from drrn.errors import PictureError, UsageError
-from drrn.media.animation import probe, read
-from drrn.media.picture import Picture
+from drrn.media.animation.files import probe, read
+from drrn.media.image import Picture
+from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.consistency import Asked
-from drrn.upscaling.jobs import plan
-from drrn.upscaling.kinds import Job, Options, kind_of
+from drrn.upscaling.formats.registry import Job, Options, kind_of
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.media import moving
@@ -112,7 +112,7 @@ def test_frames_that_are_alike_are_computed_once(
     enlarge(job, upscaler)
     assert len(ran) == 4
     once = list(read(job.target).frames())
-    monkeypatch.setattr("drrn.upscaling.animations.MOST_KEPT", 32 * 24 * 4)  # one result
+    monkeypatch.setattr("drrn.upscaling.formats.animation.MOST_KEPT", 32 * 24 * 4)  # one result
     ran.clear()
     enlarge(plan(source, None, 2, None, many=False, overwrite=True), upscaler)
     assert 4 < len(ran) < 7 and all(map(np.array_equal, once, read(job.target).frames()))

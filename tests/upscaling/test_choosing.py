@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from drrn.errors import UsageError
-from drrn.media.files import write
-from drrn.media.picture import Picture
-from drrn.upscaling.choosing import choose, outside, trained_for
-from drrn.upscaling.jobs import plan
-from drrn.upscaling.kinds import Job, Options
+from drrn.media.image import Picture
+from drrn.media.images.files import write
+from drrn.upscaling.batch.choosing import choose, outside, trained_for
+from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.formats.registry import Job, Options
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.core.colour import levels, luma
+from drrn.core.color import levels, luma
 from drrn.core.metrics import psnr
 from drrn.core.resize import imresize
-from drrn.media.files import read
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import read
 from drrn.upscaling.consistency import WHITE, Asked, check, check_bicubic, enlarge, heat
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import ROOT

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drrn.core.colour import rgb, ycbcr
+from drrn.core.color import rgb, ycbcr
 from drrn.core.resize import imresize
 from drrn.engines import EngineName
 from drrn.engines.engine import Planes, choose
-from drrn.media.files import read
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import read
 from drrn.upscaling.ensemble import TURNS, run_eight, turned, upright
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import ROOT

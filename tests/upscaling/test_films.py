@@ -18,9 +18,10 @@ import av
 
 from drrn.apps import cli
 from drrn.core.resize import imresize
-from drrn.media import encoding, muxing, video
-from drrn.media.encoding import Target
-from drrn.upscaling import films
+from drrn.media.video import decoding as video
+from drrn.media.video import encoding, muxing
+from drrn.media.video.encoding import Target
+from drrn.upscaling.formats import video as films
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests import compare_films
@@ -266,7 +267,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 DEATHS = """
 import os, signal, sys
 from drrn.apps import cli
-from drrn.media import encoding, muxing
+from drrn.media.video import encoding, muxing
 room, name, number, what = {"encoding": encoding, "muxing": muxing}[sys.argv[1]], sys.argv[2], *map(int, sys.argv[3:5])
 call, calls = getattr(room, name), []
 def die(*args, **kwargs):

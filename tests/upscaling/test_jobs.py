@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drrn.engines import EngineName
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 
@@ -38,8 +38,8 @@ def test_what_progress_raises_ends_an_engine_within_a_band_or_a_tile(
 
 
 def test_a_name_that_grows_too_long_loses_the_end_of_its_stem(tmp_path: Path) -> None:
-    from drrn.media.files import write
-    from drrn.upscaling.jobs import plan
+    from drrn.media.images.files import write
+    from drrn.upscaling.batch.jobs import plan
 
     source = tmp_path / f"{'a' * 251}.png"
     write(Picture(pixels=np.zeros((2, 2, 1), np.float32)), tmp_path / "x.png")

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drrn.core.colour import rgb, ycbcr
+from drrn.core.color import rgb, ycbcr
 from drrn.core.resize import imresize
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import names
 

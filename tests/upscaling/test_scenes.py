@@ -16,11 +16,11 @@ from rasterio.enums import ColorInterp
 
 from drrn.core.resize import imresize
 from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media import geotiff
-from drrn.media.geotiff import opened
-from drrn.upscaling import scenes
-from drrn.upscaling.jobs import plan
-from drrn.upscaling.scenes import spread
+from drrn.media.geotiff import files as geotiff
+from drrn.media.geotiff.files import opened
+from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.formats import raster as scenes
+from drrn.upscaling.formats.raster import spread
 from drrn.upscaling.upscaler import Upscaler
 from tests.scene_files import enlarged, put, smooth, upscaler
 from tests.small_weights import small_weights
@@ -185,7 +185,7 @@ def test_a_scene_larger_than_the_memory_keeps_within_it(tmp_path: Path) -> None:
     from pathlib import Path
     from tests.scene_files import enlarged, put, smooth, upscaler
     from drrn.upscaling.upscaler import UsageError
-    from drrn.upscaling.jobs import plan
+    from drrn.upscaling.batch.jobs import plan
     folder = Path({str(tmp_path)!r})
     by = upscaler(max_memory={128 << 20})
     try:

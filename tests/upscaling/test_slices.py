@@ -12,8 +12,8 @@ pytest.importorskip("pydicom")
 from pydicom import Dataset, dcmread
 
 from drrn.core.resize import imresize
-from drrn.media import transfer
-from drrn.media.picture import Picture
+from drrn.media.dicom import transfer
+from drrn.media.image import Picture
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.dicom_files import DEFLATED, IMPLICIT, NAME, enlarged, published, put, run, smooth

@@ -9,13 +9,13 @@ import pytest
 
 from drrn.engines import EngineName
 from drrn.errors import DRRNError, EngineError, UsageError
-from drrn.media.files import probe, read, store, write
-from drrn.media.notes import Notes
-from drrn.media.picture import Picture
-from drrn.media.rows import Scratch
-from drrn.upscaling import strips
-from drrn.upscaling.jobs import plan
-from drrn.upscaling.kinds import Job
+from drrn.media.image import Picture
+from drrn.media.images.files import probe, read, store, write
+from drrn.media.images.scratch import Scratch
+from drrn.media.metadata.notes import Notes
+from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.formats import strips
+from drrn.upscaling.formats.registry import Job
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import KERNELS
 from tests.small_weights import small_weights
@@ -33,7 +33,7 @@ MODELS = [
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of 96 columns, of which there are several in small pictures."""
-    for module in ("upscaler", "strips"):
+    for module in ("upscaler", "formats.strips"):
         monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 96)
 
 
@@ -79,7 +79,7 @@ def test_strips_equal_the_whole_to_the_bit(
 def test_strips_narrower_than_what_a_color_depends_on_are_exact_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("upscaler", "strips"):
+    for module in ("upscaler", "formats.strips"):
         monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 16)
     upscaler = Upscaler(small_weights(), threads=1)
     array, size = small(9, 13), (72, 104)
@@ -179,7 +179,7 @@ def test_a_disk_without_room_is_said_before_anything_is_done(tmp_path: Path, mon
     source = given(tmp_path / "a.png", small())
     job = plan(source, None, 4, None, many=False)
     usage = type("Usage", (), {"free": 100_000})
-    monkeypatch.setattr("drrn.media.rows.disk_usage", lambda folder: usage)
+    monkeypatch.setattr("drrn.media.images.scratch.disk_usage", lambda folder: usage)
     with pytest.raises(UsageError, match="MB of disk while it is made"):
         done(job, Upscaler(small_weights(), threads=1))
     assert list(tmp_path.iterdir()) == [source]
@@ -217,7 +217,7 @@ def test_little_memory_makes_narrower_strips(kernels: str) -> None:
 
 
 def probe_of(width: int, height: int) -> Any:
-    from drrn.media.opening import Header
+    from drrn.media.images.decoding import Header
 
     return Header("PNG", width, height, 3, False, 8, decoding=4 << 20)
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drrn.core.colour import rgb, ycbcr
+from drrn.core.color import rgb, ycbcr
 from drrn.core.resize import imresize
 from drrn.engines import EngineName
 from drrn.engines.engine import OutOfMemoryError
 from drrn.engines.pytorch import TorchEngine
 from drrn.errors import EngineError, UsageError
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
 from drrn.upscaling.upscaler import Upscaler, spread, target_size
 from tests.small_weights import small_weights
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import torch
+from drrn.training.recycle import SELDOM, groups, shares
 
 from drrn.data.pairs import make_pairs
 from drrn.engines.pytorch import build
-from drrn.training.recycle import SELDOM, groups, shares
 from drrn.weights.store import load
 
 pairs = list(make_pairs(sorted(Path("data/BSDS500/test").iterdir())[:6], [2, 3, 4], 1))

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from drrn.media.files import read, write
 
 import drrn
 from drrn.core.resize import degrade
-from drrn.media.files import read, write
 
 teacher, out = drrn.Upscaler(sys.argv[1], threads=1), Path(sys.argv[2])
 for folder in ("lr", "hr", "teacher", "held_out"):

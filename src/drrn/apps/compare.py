@@ -12,7 +12,7 @@ from drrn.weights import DEFAULT
 
 if TYPE_CHECKING:
     from drrn.evaluation.compare import Window
-    from drrn.media.picture import Picture
+    from drrn.media.image import Picture
 
 
 def compare(
@@ -46,7 +46,7 @@ def compare(
         raise UsageError("Comparing needs Pillow. Install it: pip install 'drrn[compare]'.") from error
     from drrn.evaluation.compare import compare as versions
     from drrn.evaluation.naming import load_models
-    from drrn.media.files import read, writable, write
+    from drrn.media.images.files import read, writable, write
     from drrn.upscaling.upscaler import Upscaler
 
     if not originals or not models:

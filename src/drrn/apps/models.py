@@ -26,7 +26,7 @@ def list_models(*, json: bool = False, markdown: Path | None = None, threads: in
         threads: CPU threads, 0 for all cores.
     """
     from drrn.atomic import write_text
-    from drrn.evaluation.catalogue import catalogue, to_json, to_markdown, to_text
+    from drrn.evaluation.cards.catalogue import catalogue, to_json, to_markdown, to_text
     from drrn.evaluation.race import machine
     from drrn.weights import store
 
@@ -51,13 +51,13 @@ def show_model(
         markdown: As a model card instead of JSON.
         plot: Draw its PSNR over scales here, as .png, .svg or .pdf; the card shows it as lying beside it.
     """
-    from drrn.evaluation.card import to_markdown
+    from drrn.evaluation.cards.card import to_markdown
     from drrn.weights import store
 
     weights = store.load(model)
     if plot:
         try:
-            from drrn.evaluation.curve import plot as draw
+            from drrn.evaluation.cards.curve import plot as draw
         except ModuleNotFoundError as error:
             raise UsageError(f"Drawing needs {error.name}. Install it: pip install 'drrn[bench]'.") from error
         draw(weights, plot)
@@ -92,7 +92,7 @@ def judge_model(
     from rich.console import Console
 
     from drrn.atomic import write_text
-    from drrn.evaluation.character import characterise
+    from drrn.evaluation.cards.measure import characterise
     from drrn.upscaling.upscaler import Upscaler
     from drrn.weights import store
 
@@ -153,8 +153,8 @@ def pack_model(
     """
     from dataclasses import replace
 
-    from drrn.evaluation import card
-    from drrn.evaluation.character import Character
+    from drrn.evaluation.cards import card
+    from drrn.evaluation.cards.measure import Character
     from drrn.weights import store
 
     weights = store.load(model)

@@ -16,9 +16,9 @@ from drrn.errors import DRRNError
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from drrn.upscaling.choosing import Choice
+    from drrn.upscaling.batch.choosing import Choice
     from drrn.upscaling.consistency import Found
-    from drrn.upscaling.kinds import Job
+    from drrn.upscaling.formats.registry import Job
     from drrn.upscaling.upscaler import Upscaler
 
 LONG_SECONDS = 60.0
@@ -28,7 +28,7 @@ LONG_SECONDS = 60.0
 class Show:
     """A line a picture, and a list of what failed; on a terminal also bars, with the time left.
 
-    See `drrn.upscaling.jobs.Watch`.
+    See `drrn.upscaling.batch.jobs.Watch`.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class Show:
             self.bars.remove_task(self.bar_of.pop(source))
 
     def _line(self, job: "Job", choice: "Choice") -> str:
-        from drrn.upscaling.choosing import find_faster, outside, trained_for
+        from drrn.upscaling.batch.choosing import find_faster, outside, trained_for
 
         upscaler, cost = choice.upscaler, choice.cost
         source, target = self._name(job.source), self._name(job.target)
@@ -217,7 +217,7 @@ class Show:
         return " · ".join(filter(None, told))
 
     def _name(self, path: Path) -> str:
-        from drrn.media.opening import shown
+        from drrn.media.images.decoding import shown
 
         return self.names.get(path) or (str(path) if self.as_json else shown(path))
 
@@ -242,7 +242,7 @@ def _why(choice: "Choice") -> str:
 
 def _how(job: "Job", choice: "Choice", held: int) -> dict[str, Any]:
     """By what it is enlarged, and what that is expected to cost, with the `held` bytes of the process, for JSON."""
-    from drrn.upscaling.choosing import outside
+    from drrn.upscaling.batch.choosing import outside
 
     upscaler, cost = choice.upscaler, choice.cost
     told = {
@@ -278,6 +278,6 @@ def _found(job: "Job", found: "Found") -> dict[str, Any]:
 
 def sentence(error: DRRNError) -> str:
     """The message on one line, without control characters."""
-    from drrn.media.opening import shown
+    from drrn.media.images.decoding import shown
 
     return shown(" ".join(str(error).split()))

@@ -17,11 +17,11 @@ from drrn.apps.train import Stop
 from drrn.apps.words import duration
 from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
-from drrn.study.space import Objective, Space
 from drrn.training.config import SAVE_SECONDS, Recipe, Source, TrainConfig
+from drrn.tuning.space import Objective, Space
 
 if TYPE_CHECKING:
-    from drrn.study.tuned import Tried
+    from drrn.tuning.results import Tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +87,9 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
             save_seconds: Seconds between two checkpoints within an epoch: what a crash costs at most.
         """
         try:
-            from drrn.study import trials as kept
-            from drrn.study import tuned, tuning
+            from drrn.tuning import results as tuned
+            from drrn.tuning import search as tuning
+            from drrn.tuning import trials as kept
         except ModuleNotFoundError as error:
             raise UsageError(f"Tuning needs {error.name}. Install it: pip install 'drrn[tune]'.") from error
         stop = Stop()

@@ -18,7 +18,7 @@ from drrn.media import Block, CodecName, Overviews
 from drrn.weights import DEFAULT
 
 if TYPE_CHECKING:
-    from drrn.upscaling.folders import Source
+    from drrn.upscaling.batch.folders import Source
     from drrn.upscaling.upscaler import Size
 
 
@@ -112,16 +112,16 @@ def upscale(
             white from 5 levels of 255.
     """
     from drrn.engines.engine import cores, pick
-    from drrn.media.opening import shown
-    from drrn.upscaling.choosing import AUTO, BUDGET
+    from drrn.media.images.decoding import shown
+    from drrn.upscaling.batch.choosing import AUTO, BUDGET
+    from drrn.upscaling.batch.folders import arrivals, gather, is_folder
+    from drrn.upscaling.batch.jobs import make_folder, plan, work_through
+    from drrn.upscaling.batch.manifest import manifest
+    from drrn.upscaling.batch.pipes import PIPE, piped
     from drrn.upscaling.consistency import Asked
-    from drrn.upscaling.films import FILMS
-    from drrn.upscaling.folders import arrivals, gather, is_folder
-    from drrn.upscaling.jobs import make_folder, plan, work_through
-    from drrn.upscaling.kinds import Options, kind_of
-    from drrn.upscaling.manifest import manifest
-    from drrn.upscaling.pipes import PIPE, piped
-    from drrn.upscaling.scenes import SCENES
+    from drrn.upscaling.formats.raster import SCENES
+    from drrn.upscaling.formats.registry import Options, kind_of
+    from drrn.upscaling.formats.video import FILMS
     from drrn.upscaling.upscaler import Upscaler
     from drrn.weights.store import load
     from drrn.weights.store import names as packaged

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from drrn.apps.words import duration
 from drrn.training.config import TrainConfig
 from drrn.training.fit import Plan
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
 
 if TYPE_CHECKING:
     from drrn.study.run import End

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.core.colour import levels
+from drrn.core.color import levels
 
 PROTOCOL = (
     "BT.601 luma rounded to 8 bits; hr cropped to a multiple of the scale; lr by MATLAB's antialiased bicubic, not "

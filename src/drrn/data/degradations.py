@@ -14,7 +14,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from drrn.core.colour import levels, luma
+from drrn.core.color import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import Levels, read_levels, unit
 

@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.core.colour import levels, luma
+from drrn.core.color import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.errors import DataError
-from drrn.media.animation import is_animated
-from drrn.media.files import read
+from drrn.media.animation.files import is_animated
+from drrn.media.images.files import read
 from drrn.media.naming import IMAGES, is_image
 
 SCALED = re.compile(r"_?x\d+(\.\d+)?$")

@@ -20,7 +20,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from drrn.atomic import atomic
 from drrn.core import gamut
-from drrn.core.colour import FROM_RGB, OFFSET, TO_RGB, levels, rgb, ycbcr
+from drrn.core.color import FROM_RGB, OFFSET, TO_RGB, levels, rgb, ycbcr
 from drrn.core.resize import imresize
 from drrn.engines.engine import Engine, OutOfMemoryError, Planes, choose, cores
 from drrn.engines.layers import layers
@@ -150,7 +150,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
         colours = mixed(graph, colours, TO_RGB * 255, -TO_RGB @ OFFSET)
         cells = (Cells.along(graph, 2, scale), Cells.along(graph, 3, scale))
         larger = graph.do("Where", grey, sr, into_range(graph, colours, source, cells))
-    # a cast cuts off what stands after the point, so that halves go up, as in `drrn.core.colour.levels`
+    # a cast cuts off what stands after the point, so that halves go up, as in `drrn.core.color.levels`
     larger = graph.do("Add", graph.do("Mul", larger, np.float32(255)), np.float32(0.5))
     graph.do("Transpose", graph.do("Cast", larger, to=TensorProto.UINT8), perm=[0, 2, 3, 1])
     return _model(

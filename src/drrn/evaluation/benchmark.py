@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.core.colour import levels, luma
+from drrn.core.color import levels, luma
 from drrn.core.metrics import judge, ms_ssim
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import pictures_in, read_levels, unit
@@ -19,7 +19,7 @@ from drrn.evaluation import published
 from drrn.evaluation.naming import BICUBIC, distinct_names
 from drrn.evaluation.perceptual import flip
 from drrn.evaluation.timing import measure
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
 from drrn.upscaling.upscaler import Upscaler
 
 Planes = NDArray[np.float32]

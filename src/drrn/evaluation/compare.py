@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from drrn.core.colour import luma
+from drrn.core.color import luma
 from drrn.core.metrics import judge
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.engines.engine import Planes
 from drrn.errors import DataError
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
 from drrn.upscaling.upscaler import Upscaler, target_size
 
 Window = tuple[int, int, int, int]

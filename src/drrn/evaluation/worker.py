@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple, Self, TextIO, TypeVar
 
 import numpy as np
 
-from drrn.core.colour import luma
+from drrn.core.color import luma
 from drrn.core.metrics import judge
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import pictures_in, read_levels, unit

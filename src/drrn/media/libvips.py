@@ -18,8 +18,8 @@ import pyvips
 from numpy.typing import NDArray
 
 from drrn.errors import PictureError, shown
-from drrn.media.notes import Format
-from drrn.media.rows import BAND
+from drrn.media.images.scratch import BAND
+from drrn.media.metadata.notes import Format
 
 FAULTS: Final = (pyvips.Error, UnicodeDecodeError)
 """What pyvips raises; the second where libvips quotes bytes that are not text."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
 
 GAP = 4
 LINE = 18

@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
-from drrn.media.tiff import is_raw_photo
+from drrn.media.images.tiff import is_raw_photo
 
 HEAD: Final = 512
 """Bytes of a file that are enough for `describe`."""

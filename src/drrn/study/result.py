@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from drrn.core.colour import levels
+from drrn.core.color import levels
 from drrn.core.config import DRRNConfig
 from drrn.core.parsing import parse_record, parse_value
 from drrn.errors import StudyError
 from drrn.evaluation.benchmark import Row
 from drrn.study.experiments import BASE, BUDGETS, BudgetName, Experiment
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
 
 NAME = "result.json"
 DERIVED: dict[str, Callable[[DRRNConfig], int]] = {

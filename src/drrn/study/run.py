@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from drrn.errors import DRRNError
 from drrn.study.experiments import Budget, Experiment
-from drrn.study.work import Task, check, is_done, perform
+from drrn.study.perform import Task, check, is_done, perform
 from drrn.training.fit import Plan
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
 
 Outcome = Literal["trained", "diverged", "failed", "stopped"]
 

@@ -29,9 +29,9 @@ from drrn.network.losses import Loss, make_loss
 from drrn.network.model import DRRN
 from drrn.training import checkpoint
 from drrn.training.config import SAVE_SECONDS, TrainConfig, learning_rate
-from drrn.training.journal import Epoch, Journal, write_history
-from drrn.training.optimisers import make_optimiser
-from drrn.training.recycle import recycle
+from drrn.training.dormant import recycle
+from drrn.training.logging import Epoch, Journal, write_history
+from drrn.training.optimizers import make_optimiser
 from drrn.weights.store import Weights
 from drrn.weights.store import save as save_weights
 

@@ -23,7 +23,7 @@ from drrn.engines.pytorch import is_out_of_memory
 from drrn.errors import TooLittleMemoryError, TrainingError
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
 from drrn.training.fit import Watch, fit, together
-from drrn.training.given import (
+from drrn.training.inputs import (
     Given,
     backbone_of,
     pictures_of,
@@ -34,7 +34,7 @@ from drrn.training.given import (
     teacher_of,
     teaching,
 )
-from drrn.training.journal import Epoch
+from drrn.training.logging import Epoch
 from drrn.training.machine import faster_precision, keep_memory
 
 EXTENDABLE = ("epochs", "patience")

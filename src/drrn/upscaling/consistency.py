@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.core.colour import levels, luma
+from drrn.core.color import levels, luma
 from drrn.core.metrics import psnr
 from drrn.core.resize import imresize
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
 from drrn.upscaling.upscaler import Plane, Size, Upscaler, spread
 
 WHITE = 5

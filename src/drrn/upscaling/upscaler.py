@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.core import gamut
-from drrn.core.colour import rgb, ycbcr
+from drrn.core.color import rgb, ycbcr
 from drrn.core.resize import imresize
 from drrn.engines import EngineName, Precision
 from drrn.engines.engine import BAND, Engine, Planes, choose
 from drrn.errors import UsageError
-from drrn.media.files import read
-from drrn.media.notes import resize_metadata
-from drrn.media.picture import Picture
+from drrn.media.image import Picture
+from drrn.media.images.files import read
+from drrn.media.metadata.notes import resize_metadata
 from drrn.upscaling.ensemble import TURNS, run_eight
 from drrn.upscaling.tiles import Sides, largest_tile, pieces, run_tiled
 from drrn.weights import DEFAULT

@@ -13,13 +13,13 @@ from mmap import mmap
 from typing import Final
 
 from drrn.errors import PictureError
-from drrn.media import exif as tags
+from drrn.media.images.scratch import let_go
+from drrn.media.metadata import exif as tags
 from drrn.media.metadata import extended_xmp, jpeg_segments
+from drrn.media.metadata.notes import INCH, Format, Notes, fit_metadata
 from drrn.media.metadata.png import CHUNK, png_chunk
 from drrn.media.metadata.png import XMP as PNG_XMP
 from drrn.media.metadata.xml import InvalidXMLError
-from drrn.media.notes import INCH, Format, Notes, fit_metadata
-from drrn.media.rows import let_go
 
 Block = bytes | mmap
 Piece = bytes | memoryview

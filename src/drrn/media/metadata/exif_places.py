@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Final
 
-from drrn.media import exif
-from drrn.media.exif import Directory, Tag
-from drrn.media.metadata import descriptions, numbers
+from drrn.media.metadata import descriptions, exif, numbers
+from drrn.media.metadata.exif import Directory, Tag
 from drrn.media.metadata.turns import Area, is_quarter, turn
 
 Size = tuple[int, int]
@@ -58,7 +57,7 @@ def make_upright(block: bytes, orientation: int, stored: Size) -> bytes:
 
 
 def resize(block: bytes, before: Size, after: Size) -> bytes:
-    """The block with what counts pixels, scaled; see `drrn.media.exif.fitted` for the size of the image itself.
+    """The block with what counts pixels, scaled; see `exif.fitted` for the size of the image.
 
     Raises:
         MalformedError: the parts of the block lie over each other.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mmap import mmap
 from typing import Final
 
-from drrn.media.rows import let_go
+from drrn.media.images.scratch import let_go
 
 Block = bytes | mmap
 Chunk = tuple[bytes, bytes]

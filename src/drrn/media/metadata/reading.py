@@ -5,11 +5,11 @@ libvips finds ICC profiles, EXIF and XMP; what else there is, is looked for in t
 
 from typing import Any, Final
 
-from drrn.media import exif as tags
 from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg_segments, png
+from drrn.media.metadata import exif as tags
+from drrn.media.metadata.notes import INCH, Block, Extras, Format, Notes, Pair
 from drrn.media.metadata.png import png_chunks, text_of
 from drrn.media.metadata.xml import InvalidXMLError
-from drrn.media.notes import INCH, Block, Extras, Format, Notes, Pair
 
 TAGS: Final = {
     0x10E: "ImageDescription",

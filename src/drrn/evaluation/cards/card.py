@@ -1,0 +1,169 @@
+"""The card of a model: what is known of it, packed into its file and shown as Markdown."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from drrn.core.config import DRRNConfig
+from drrn.errors import DataError, WeightsError
+from drrn.evaluation.cards.catalogue import spans
+from drrn.evaluation.cards.measure import Character, Point
+from drrn.weights.store import Weights
+
+MOST_WORSE = 30
+"""Pictures that bicubic enlarges better: so many are named in a card, the worst."""
+KEPT = ("data", "units", "curve", "worse", "robustness", "command", "commit")
+ORIGIN = ("command", "commit", "seed", "data", "recipe", "validation", "source", "source_sha256")
+
+
+def judged(card: Mapping[str, Any], character: Character) -> dict[str, Any]:
+    """The card with what was measured in it: small, as it goes into the header of the weights file."""
+    measured = asdict(character)
+    kept = {name: measured[name] for name in KEPT} | {
+        "worse": measured["worse"][:MOST_WORSE],
+        "worse_count": len(character.worse),
+    }
+    return {**card, "scores": measured["scores"], "protocol": character.protocol, "character": kept}
+
+
+def to_markdown(weights: Weights, *, plot: str = "") -> str:
+    """What is known of `weights`; of an older card, what that has.
+
+    Args:
+        plot: where the picture of its curve lies, seen from the page.
+
+    Raises:
+        WeightsError: the card has values that are none of drrn's.
+    """
+    try:
+        return _page(weights, plot)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"The card of {weights.name} makes no sense. Show it without --markdown.") from error
+
+
+def curve(weights: Weights) -> tuple[str, list[Point]]:
+    """The set that the curve over scales is of, and its points.
+
+    Raises:
+        DataError: the card has none.
+        WeightsError: it has something else there.
+    """
+    if "character" not in weights.card:
+        raise DataError(f"The card of {weights.name} has no curve. Measure it: drrn models judge, drrn models pack.")
+    try:
+        about = weights.card["character"]
+        points = [Point(*(float(row[name]) for name in ("scale", "psnr", "bicubic"))) for row in about["curve"]]
+        return str(about["data"][0]), points
+    except (LookupError, TypeError, ValueError) as error:
+        raise WeightsError(f"The card of {weights.name} makes no sense. Show it without --plot.") from error
+
+
+def _page(weights: Weights, plot: str) -> str:
+    config, card = weights.config, weights.card
+    least, most = weights.units
+    runs = f" and to run with {least} to {most} units (`--units`)" if least < most else ""
+    parts = [
+        f"# {weights.name}",
+        f"A DRRN of {_described(config)}",
+        *(
+            f"Images that become exactly {scale} times as large have a network of their own: "
+            f"{_described(network.config)}"
+            for scale, network in weights.exact.items()
+        ),
+        f"Trained for {spans(weights.scales)}{runs}.",
+    ]
+    if "scores" in card:
+        parts += ["## Scores", f"{card['protocol']}.", _scores(card["scores"])]
+    if "character" in card:
+        parts += _character(weights.name, card["character"], plot)
+    origins = {"": card, **{f" of the network for x{scale}": each.card for scale, each in weights.exact.items()}}
+    for of, about in origins.items():
+        for key in ORIGIN:
+            if key in about:
+                value = about[key]
+                shown = value if isinstance(value, str | int) else json.dumps(value, indent=2)
+                parts += [f"## {key.replace('_', ' ').capitalize()}{of}", f"```\n{shown}\n```"]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _described(config: DRRNConfig) -> str:
+    return (
+        f"{config.blocks} block(s) of {config.units} units, width {config.width}, skip `{config.skip}`, "
+        f"unshuffle {config.unshuffle}, {config.channels} channel(s): {config.parameters:,} parameters, "
+        f"{config.macs():,} multiply-adds for each pixel of the result."
+    )
+
+
+def _scores(rows: Sequence[Mapping[str, Any]]) -> str:
+    head = ["data", "scale", "PSNR", "SSIM"]
+    lines = [[row["data"], f"x{row['scale']:g}", f"{row['psnr']:.2f}", f"{row['ssim']:.4f}"] for row in rows]
+    if all("bicubic_psnr" in row for row in rows):
+        head += ["bicubic", "difference"]
+        for line, row in zip(lines, rows, strict=True):
+            bicubic = row["bicubic_psnr"]
+            line += [f"{bicubic:.2f} / {row['bicubic_ssim']:.4f}", f"{row['psnr'] - bicubic:+.2f} dB"]
+    return table(head, lines)
+
+
+def _character(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
+    first = about["data"][0]
+    at = f" at commit {about['commit']}" if about["commit"] else ""
+    written = f"`{about['command']}`{at}"
+    parts = [f"Measured, as all that follows, by {written}. None of these pictures took part in the making."]
+    if about["units"]:
+        parts += ["## By units", f"PSNR in dB on {first}, when it runs with fewer units.", _units(about["units"])]
+    by_scale = [[f"x{row['scale']:g}", *_against(row)] for row in about["curve"]]
+    parts += [
+        "## By scale",
+        f"PSNR in dB on {first}.",
+        f"![PSNR of {name} and of bicubic by scale]({plot})" if plot else "",
+        table(["scale", name, "bicubic", "difference"], by_scale),
+        "## Worse than bicubic",
+        _worse(about),
+        "## Robustness",
+        f"PSNR in dB, twice as large: {first} from an lr in colours of 8 bits that was spoilt, and drawings that were "
+        "made smaller in three ways, of which nearest moves them by half a pixel. Networks trained on bicubic lr alone "
+        "enlarge blocks and noise with the rest. **harms** is where bicubic is nearer to the original.",
+        table(
+            ["pictures", "lr", name, "bicubic", "difference", ""],
+            [
+                [row["data"], row["lr"], *_against(row), "**harms**" if row["psnr"] < row["bicubic"] else ""]
+                for row in about["robustness"]
+            ],
+            texts=2,
+        ),
+    ]
+    return parts
+
+
+def _units(rows: Sequence[Mapping[str, Any]]) -> str:
+    scales = list(dict.fromkeys(row["scale"] for row in rows))
+    found = {(row["units"], row["scale"]): row["psnr"] for row in rows}
+    macs = {row["units"]: row["macs"] for row in rows}
+    return table(
+        ["units", "kMAC a pixel", *(f"x{scale:g}" for scale in scales)],
+        [
+            [f"{units}", f"{each / 1000:,.1f}", *(f"{found[units, scale]:.2f}" for scale in scales)]
+            for units, each in macs.items()
+        ],
+    )
+
+
+def _worse(about: Mapping[str, Any]) -> str:
+    rows, count = about["worse"], about["worse_count"]
+    if not rows:
+        return "No picture of these sets at the scales of the scores, and none of the first set at those of the curve."
+    said = f"{count} of the results" + (f"; the worst {len(rows)}:" if count > len(rows) else ":")
+    lines = [[row["data"], row["picture"], f"x{row['scale']:g}", *_against(row)] for row in rows]
+    return f"{said}\n\n{table(['data', 'picture', 'scale', 'PSNR', 'bicubic', 'difference'], lines, texts=2)}"
+
+
+def _against(row: Mapping[str, Any]) -> list[str]:
+    return [f"{row['psnr']:.2f}", f"{row['bicubic']:.2f}", f"{row['psnr'] - row['bicubic']:+.2f}"]
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+    """Of Markdown: the first columns have texts, the others numbers."""
+    rule = ["---"] * texts + ["---:"] * (len(head) - texts)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])

@@ -1,0 +1,44 @@
+"""The PSNR of a model over scales, beside bicubic's, as one picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from drrn.atomic import atomic
+from drrn.evaluation.cards.card import curve
+from drrn.evaluation.cards.measure import Point
+from drrn.evaluation.plot import INK, OTHERS, OURS
+from drrn.weights.store import Weights
+
+
+def plot(weights: Weights, path: Path) -> None:
+    """Write it as a picture of the kind that the suffix of `path` says.
+
+    Raises:
+        DRRNError: the card has no curve, or the file can't be written.
+    """
+    data, points = curve(weights)
+    figure = draw(weights.name, data, points, weights.scales)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None} if path.suffix == ".png" else None)
+
+
+def draw(name: str, data: str, points: Sequence[Point], trained: Sequence[float]) -> Figure:
+    """How much better than bicubic it is at each scale, the scales that it was trained for marked."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    scales = [point.scale for point in points]
+    gains = [point.psnr - point.bicubic for point in points]
+    axes.axhline(0, color=OTHERS)
+    axes.annotate("bicubic", (scales[-1], 0), xytext=(0, 3), textcoords="offset points", ha="right", color=OTHERS)
+    axes.plot(scales, gains, color=OURS, marker="o", markersize=4)
+    axes.axvspan(min(trained), max(trained), color="#f3e3dc", zorder=-2)
+    axes.set_title(f"{name} on {data}: PSNR against bicubic's", fontsize=10, loc="left", color=INK)
+    axes.set_xlabel("scale (shaded: trained for)", fontsize=8, color=INK)
+    axes.set_ylabel("dB", fontsize=8, color=INK)
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.grid(color="#e6e9ec", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

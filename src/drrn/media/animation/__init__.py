@@ -1,0 +1,1 @@
+"""GIF, APNG and WebP animations."""

@@ -1,0 +1,163 @@
+"""Animated PNG: a file is taken apart into its frames, and frames become a file.
+
+A frame has the header, the palette and the transparent colours of the file, and data of its own in other chunks.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from itertools import count
+from typing import Final, Literal
+
+from drrn.media.animation.frames import Frame, Reel, Samples, patches
+from drrn.media.metadata.embedding import png_notes
+from drrn.media.metadata.notes import Block, Notes
+from drrn.media.metadata.png import png_chunk
+from drrn.media.metadata.reading import read_metadata
+
+LOADER: Final = "pngload_buffer"
+"""libvips' name of what decodes a frame."""
+SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+MOST_PLAYS: Final = 0xFFFFFFFF
+MOST: Final = 0xFFFF
+"""Of both parts of the fraction of a second for which a frame is shown."""
+DEFAULT_RATE: Final = 100
+"""Ticks a second where a file says 0."""
+AFTER: Final[tuple[Literal["keep", "clear", "restore"], ...]] = ("keep", "clear", "restore")
+OPAQUE: Final = (0, 2, 3)
+"""Colours that have no alpha, but for a chunk tRNS."""
+
+Piece = tuple[int, int]
+"""From where to where data lie in the file."""
+
+
+def is_animated(file: Block) -> bool:
+    """Whether there is more than one frame, as the file says before its pixels."""
+    try:
+        for name, at, _ in _chunks(file, checked=False):
+            if name in (b"acTL", b"IDAT"):
+                return name == b"acTL" and file[at : at + 4] > b"\0\0\0\1" and file[12:16] == b"IHDR"
+    except ValueError:
+        pass
+    return False
+
+
+def parse(file: Block, name: str) -> Reel:
+    """Raises PictureError: it is damaged or cut short, or has too many frames."""
+    reel = Reel("PNG", name, *struct.unpack(">LL", file[16:24]))
+    try:
+        _parse(file, reel)
+    except (ValueError, struct.error) as error:
+        raise reel.damaged(str(error)) from error
+    reel.notes = read_metadata(None, "PNG", file)
+    return reel
+
+
+def pieces(
+    frames: Iterable[Samples],
+    encode: Callable[[Samples], bytes],
+    seconds: Sequence[Fraction],
+    plays: int,
+    notes: Notes,
+) -> Iterator[bytes]:
+    """The file, piece by piece."""
+    numbers = count()
+    for index, ((left, top, samples), shown) in enumerate(zip(patches(frames), map(fraction, seconds), strict=True)):
+        still = encode(samples)
+        control = struct.pack(
+            ">LLLLLHHBB", next(numbers), samples.shape[1], samples.shape[0], left, top, *shown.as_integer_ratio(), 0, 0
+        )
+        if not index:
+            yield still[:33]  # the signature and IHDR
+            yield from png_notes(notes)
+            yield png_chunk(b"acTL", struct.pack(">LL", len(seconds), plays))
+        yield png_chunk(b"fcTL", control)
+        for name, at, end in _chunks(still, checked=False):
+            if name == b"IDAT" and not index:
+                yield png_chunk(b"IDAT", still[at:end])
+            elif name == b"IDAT":
+                yield png_chunk(b"fdAT", struct.pack(">L", next(numbers)) + still[at:end])
+    yield png_chunk(b"IEND", b"")
+
+
+def rounded(seconds: Sequence[Fraction]) -> str:
+    """What becomes of durations that can't be told, if there are any."""
+    return "" if all(fraction(each) == each for each in seconds) else "durations rounded"
+
+
+def fraction(seconds: Fraction) -> Fraction:
+    """The nearest that can be written."""
+    for rate in (seconds.denominator, 1000, 100, 10, 1):
+        shown = Fraction(round(seconds * rate), rate)
+        if max(shown.as_integer_ratio()) <= MOST:
+            return shown
+    return Fraction(MOST)
+
+
+def _parse(file: Block, reel: Reel) -> None:
+    said, number = None, count()
+    palette = clear = b""
+    control: tuple[int, ...] | None = None
+    data: list[Piece] = []
+    hidden = False
+
+    def end_frame() -> None:
+        if control is None:
+            return
+        if not data:
+            raise ValueError("a frame without pixels")
+        _, width, height, left, top, ticks, rate, after, over = control
+        if after > 2 or over > 1:
+            raise ValueError("a frame of no known kind")
+        still = partial(_still, file, width, height, palette + clear, list(data))
+        alpha = file[25] not in OPAQUE or bool(clear)
+        seconds = Fraction(ticks, rate or DEFAULT_RATE)
+        reel.add(Frame(left, top, width, height, seconds, alpha, bool(over), AFTER[after], still))
+
+    for name, at, end in _chunks(file, checked=True):
+        match name:
+            case b"acTL":
+                said, reel.plays = struct.unpack(">LL", file[at:end])
+            case b"PLTE":
+                palette = png_chunk(name, file[at:end])
+            case b"tRNS":
+                clear = png_chunk(name, file[at:end])
+            case b"fcTL":
+                end_frame()
+                control, data = struct.unpack(">LLLLLHHBB", file[at:end]), []
+            case b"IDAT":
+                hidden = hidden or control is None
+                data.append((at, end))
+            case b"fdAT":
+                data.append((at + 4, end))
+        if name in (b"fcTL", b"fdAT") and int.from_bytes(file[at : at + 4]) != next(number):
+            raise ValueError("its frames are out of order")
+    end_frame()
+    if len(reel.frames) != said:
+        raise ValueError(f"it has {len(reel.frames)} frames and says {said}")
+    if hidden:
+        reel.left_out = ("without the picture that is no frame",)
+    elif (reel.frames[0].width, reel.frames[0].height) != (reel.width, reel.height):
+        raise ValueError("its first frame has another size")
+
+
+def _chunks(file: Block, *, checked: bool) -> Iterator[tuple[bytes, int, int]]:
+    """The name of each chunk, and from where to where its body lies. Raises ValueError: it is damaged."""
+    at, name = len(SIGNATURE), b""
+    while name != b"IEND":
+        size, name, begin = int.from_bytes(file[at : at + 4]), file[at + 4 : at + 8], at + 8
+        at = begin + size + 4
+        if at > len(file):
+            raise ValueError("it ends too early")
+        if checked and zlib.crc32(file[begin - 4 : at - 4]) != int.from_bytes(file[at - 4 : at]):
+            raise ValueError(f"the checksum of a chunk {name.decode('latin-1')!r}")
+        yield name, begin, at - 4
+
+
+def _still(file: Block, width: int, height: int, colours: bytes, data: Sequence[Piece]) -> bytes:
+    """A file of one frame."""
+    header = png_chunk(b"IHDR", struct.pack(">LL", width, height) + file[24:29])
+    body = b"".join(png_chunk(b"IDAT", file[begin:end]) for begin, end in data)
+    return SIGNATURE + header + colours + body + png_chunk(b"IEND", b"")

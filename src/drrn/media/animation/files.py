@@ -1,0 +1,325 @@
+"""An animation, from a file to the frames that are seen and from such frames to a file: GIF, animated PNG and WebP.
+
+Frames are taken and given one after another, and lie in memory one at a time. What a viewer shows is what counts:
+frames come composed, and go as what changes from one to the next. Durations, loops, transparency and the notes of
+pictures are kept as far as the other format has a place for them, which `changes` tells.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyvips
+
+from drrn.atomic import atomic
+from drrn.errors import PictureError
+from drrn.media import libvips
+from drrn.media.animation import apng, gif, webp
+from drrn.media.animation.frames import Frame, Reel, Samples, composed
+from drrn.media.images.decoding import Header, check_texts, converted, mapped, shown
+from drrn.media.images.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
+from drrn.media.images.quality import Loss, loss_of, webp_options
+from drrn.media.libvips import FAULTS, reason
+from drrn.media.metadata import exif
+from drrn.media.metadata.notes import (
+    Block,
+    Format,
+    Notes,
+    find_missing,
+    fit_metadata,
+    held,
+    make_metadata_upright,
+    resize_metadata,
+)
+
+ANIMATED: Final[dict[Format, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
+"""The suffixes that can be written."""
+KNOWN: Final = {"GIF": gif, "PNG": apng, "WebP": webp}
+LOOK_SECONDS: Final = 0.1
+"""So often who waits for libvips looks for a signal, where that does not end the waiting."""
+SMALL: Final = 1 << 16
+"""Pixels that libvips decodes or encodes in a moment."""
+
+
+class Animation(NamedTuple):
+    """A file that has been looked through, to the last frame."""
+
+    header: Header
+    notes: Notes
+    background: bytes
+    """As in `Reel`."""
+    alike: tuple[int, ...]
+    """For each frame the number of the first that shows the same."""
+    opaque: bool
+    """Whether alpha, where there is one, is 1 everywhere at all times."""
+    frames: Callable[[], Iterator[Samples]]
+    """What is seen, one after another, upright: (H, W, channels and alpha), uint8 or uint16."""
+
+
+def is_animated(path: Path) -> bool:
+    """Whether the file says that it is one, of more than one frame, whatever its name."""
+    try:
+        with mapped(path) as (_, _, file):
+            form = _format(file)
+            return form is not None and KNOWN[form].is_animated(file)
+    except PictureError:
+        return False
+
+
+def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """What the file says of itself. No pixel is decoded.
+
+    Raises:
+        PictureError: it is missing, no animation, damaged, or of more than `max_pixels` in all its frames.
+    """
+    with mapped(path) as (name, _, file):
+        return _known(file, name, max_pixels)[1]
+
+
+def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
+    """The animation in the file. All its frames have been decoded once, and none is kept.
+
+    Raises:
+        PictureError: as `probe`, or a frame is damaged.
+    """
+    with mapped(path) as (name, _, file):
+        content = bytes(file)  # a file that is changed meanwhile would change under the work
+    reel, header, turn = _known(content, name, max_pixels)
+    bands = header.channels + 1
+
+    def frames() -> Iterator[Samples]:
+        for samples in composed(reel, partial(_decoded, reel, bands)):
+            yield upright(samples if header.alpha else samples[..., :-1], turn)
+
+    first: dict[bytes, int] = {}
+    alike, opaque = [], True
+    for number, samples in enumerate(frames()):
+        alike.append(first.setdefault(blake2b(samples.tobytes()).digest(), number))
+        opaque = opaque and (not header.alpha or bool((samples[..., -1] == np.iinfo(samples.dtype).max).all()))
+    return Animation(header, reel.notes, reel.background, tuple(alike), opaque, frames)
+
+
+def write(
+    frames: Iterable[Samples],
+    path: Path,
+    like: Animation,
+    size: tuple[int, int],
+    *,
+    loss: Loss | None = None,
+    overwrite: bool = False,
+    made: Callable[[Path], None] = lambda temporary: None,
+) -> None:
+    """Write the frames as they come, in the format of the suffix: whole, or not at all.
+
+    PNG and, without `loss`, WebP are lossless; a GIF has 256 colours a frame.
+
+    Args:
+        frames: as many as `like` has, with its bits, channels and alpha.
+        like: what tells of durations, loops and notes; its dpi grow with its size.
+        size: width and height of the frames.
+        made: as in `drrn.media.images.files.write`.
+
+    Raises:
+        PictureError: as `writable`.
+        DRRNError: as `atomic`, and what `frames` raises.
+    """
+    header, (width, height) = like.header, size
+    form = writable(path, width, height, icc=like.notes.icc, overwrite=overwrite)
+    notes = fit_metadata(resize_metadata(like.notes, (header.width, header.height), size), width, height, form)
+    encode, alpha = partial(_encoded, form=form, name=shown(path), loss=loss), header.alpha and not like.opaque
+    if form != "PNG":
+        frames = (_of_eight_bit(frame if alpha == header.alpha else frame[..., :-1]) for frame in frames)
+    pieces: Iterator[bytes]
+    match form:
+        case "GIF":
+            pieces = gif.pieces(frames, encode, header.seconds, header.plays, size, alpha=alpha)
+        case "WebP":
+            back = like.background
+            how = {"alpha": alpha, "lossy": loss is not None}
+            pieces = webp.pieces(frames, encode, header.seconds, header.plays, size, notes, back, **how)
+        case _:
+            pieces = apng.pieces(frames, encode, header.seconds, header.plays, notes)
+    with atomic(path, overwrite=overwrite) as temporary:
+        with temporary.open("xb") as file:
+            try:
+                for piece in pieces:
+                    file.write(piece)
+            except FAULTS as error:
+                raise PictureError(f"{shown(path)} can't be encoded as {form}{reason(error)}.") from error
+            if form == "WebP":
+                webp.end(file, shown(path))
+        made(temporary)
+
+
+def changes(header: Header, path: Path) -> tuple[str, ...]:
+    """What becomes something else on the way from a file to `path`, as `drrn.media.images.files.changes`."""
+    form = format_of(path)
+    told = [what for what in header.converted if form != "GIF" or "palette" not in what]
+    if header.bits == 16 and form != "PNG":
+        told.append("16 bit to 8")
+    if header.channels == 1 and form == "WebP":
+        told.append("grey to RGB")
+    if form == "GIF":
+        told.append("more than 256 colours to a palette")
+        if header.alpha:
+            told.append("alpha to all or nothing")
+    if form and (rounded := KNOWN[form].rounded(header.seconds)):
+        told.append(rounded)
+    if form and header.plays > (most := KNOWN[form].MOST_PLAYS):
+        told.append(f"shown {header.plays:,} times to {most:,}")
+    told += find_missing(header.holds, form) if form else []
+    return tuple(dict.fromkeys(told))
+
+
+def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, overwrite: bool = False) -> Format:
+    """The format that `path` asks for, if an animation can be written so: long work asks before it begins.
+
+    Raises:
+        PictureError: the suffix is unknown or of a format for single pictures, that holds not so many pixels a side, or
+            no grey to which `icc` belongs, or `path` exists and `overwrite` is off.
+    """
+    form, name = format_of(path), shown(path)
+    if form is None:
+        single = next((form for form, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
+        if single:
+            raise PictureError(f"{name} can't be written: {single} holds no animation; use gif, png or webp.")
+        known = ", ".join(suffix for suffixes in ANIMATED.values() for suffix in suffixes)
+        raise PictureError(f"{name} can't be written: the suffix of an animation must be one of {known}.")
+    if form == "WebP" and icc and icc[16:20] == b"GRAY":
+        raise PictureError(f"{name} can't be written: WebP holds no grey ICC profile; use png.")
+    longest = {"GIF": gif.LONGEST, "WebP": LONGEST["WebP"]}.get(form, max(width, height))
+    if max(width, height) > longest:
+        raise PictureError(
+            f"{name} can't be written: {form} holds {longest} pixels a side, and the animation is {width} x {height}; "
+            "use png."
+        )
+    if not overwrite and os.path.lexists(path):
+        raise PictureError(f"{name} exists. Give another name, or --overwrite.")
+    return form
+
+
+def format_of(path: Path) -> Format | None:
+    """What its suffix says; None where no animation can be written so."""
+    return next((form for form, suffixes in ANIMATED.items() if path.suffix.lower() in suffixes), None)
+
+
+def _format(file: Block) -> Format | None:
+    if file[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if file[:8] == apng.SIGNATURE:
+        return "PNG"
+    return "WebP" if file[:4] == b"RIFF" and file[8:12] == b"WEBP" else None
+
+
+def _known(file: Block, name: str, max_pixels: int) -> tuple[Reel, Header, int]:
+    """What the file says, if that can be read, and its orientation."""
+    form = _format(file)
+    if form is None or not KNOWN[form].is_animated(file):
+        raise PictureError(f"{name} is no animated GIF, PNG or WebP.")
+    if form == "PNG":
+        check_texts(file, name)
+    reel = KNOWN[form].parse(file, name)
+    frames, count = len(reel.frames), reel.width * reel.height * len(reel.frames)
+    if not count:
+        raise PictureError(f"{name} is {reel.width} x {reel.height}: it has no pixels.")
+    if count > max_pixels:
+        raise PictureError(
+            f"{name} is {reel.width} x {reel.height} in {frames:,} frames, {count:,} pixels; the limit is "
+            f"{max_pixels:,} (--max-pixels)."
+        )
+    first = _opened(reel, reel.frames[0])
+    turn = exif.orientation(reel.notes.exif) if reel.notes.exif else 1
+    reel.notes = make_metadata_upright(reel.notes, turn, (reel.width, reel.height))
+    width, height = (reel.width, reel.height) if turn < 5 else (reel.height, reel.width)
+    header = Header(
+        form,
+        width,
+        height,
+        1 if form == "PNG" and first.bands < 3 else 3,
+        reel.alpha,
+        16 if first.format == "ushort" else 8,
+        (*converted(first, form, file, alpha=reel.alpha), *reel.left_out, *reel.notes.extras.lost),
+        held(reel.notes),
+        frames,
+        tuple(frame.seconds for frame in reel.frames),
+        reel.plays,
+        loss=loss_of(form, file),
+    )
+    return reel, header, turn
+
+
+def _opened(reel: Reel, frame: Frame) -> Any:
+    """A frame alone, as libvips sees it, which has not decoded it yet."""
+    try:
+        load = getattr(pyvips.Image, KNOWN[reel.form].LOADER)
+        with libvips.exclusive():
+            image = load(frame.still(), access="sequential", fail_on="warning")  # it copies the file: it is read later
+    except FAULTS as error:
+        raise _damaged(reel, frame, error) from error
+    if (image.width, image.height) != (frame.width, frame.height):
+        raise reel.damaged("a frame has another size than it says")
+    return image
+
+
+def _decoded(reel: Reel, bands: int, frame: Frame) -> Samples:
+    """(H, W, bands), the last of which is alpha."""
+    image = _opened(reel, frame)
+    try:
+        samples = _aside(partial(next, libvips.bands(image, reel.form, reel.name, step=image.height)), image)
+    except FAULTS as error:
+        raise _damaged(reel, frame, error) from error
+    if image.bands % 2:
+        opaque = np.full_like(samples[..., :1], np.iinfo(samples.dtype).max)
+        samples = np.concatenate([samples, opaque], axis=2)
+    return samples[..., [0, 0, 0, 1]] if samples.shape[2] < bands else samples  # a palette of greys
+
+
+def _damaged(reel: Reel, frame: Frame, error: Exception) -> PictureError:
+    return reel.damaged(f"frame {reel.frames.index(frame) + 1}{reason(error).replace(' (', ': ').rstrip(')')}")
+
+
+def _of_eight_bit(samples: Samples) -> Samples:
+    """In RGB too."""
+    if samples.dtype == np.uint16:
+        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    grey = {1: [0, 0, 0], 2: [0, 0, 0, 1]}.get(samples.shape[2])
+    return samples[..., grey] if grey else samples
+
+
+def _encoded(samples: Samples, form: Format, name: str, loss: Loss | None) -> bytes:
+    """A file of one frame."""
+    libvips.claim_workers(name, "written")
+    height, width, bands = samples.shape
+    deep = samples.dtype == np.uint16
+    image = pyvips.Image.new_from_memory(
+        np.ascontiguousarray(samples), width, height, bands, "ushort" if deep else "uchar"
+    )
+    grey, colour = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    image = image.copy(interpretation=grey if bands < 3 else colour)
+    match form:
+        case "GIF":
+            save = partial(image.gifsave_buffer, keep="none")
+        case "WebP":
+            save = partial(image.webpsave_buffer, keep="none", effort=4 if loss else 2, **webp_options(loss))
+        case _:
+            save = partial(image.pngsave_buffer, keep="none", filter="all")
+    return bytes(_aside(save, image))
+
+
+def _aside(work: Callable[[], Any], image: Any) -> Any:
+    """Do it in a thread of its own, so that a signal needn't wait; at once where a thread would take longer."""
+    if image.width * image.height <= SMALL:
+        return work()
+    with ThreadPoolExecutor(1) as threads:
+        future = threads.submit(work)
+        try:
+            while not wait([future], LOOK_SECONDS).done:
+                pass
+            return future.result()
+        finally:
+            image.set_kill(True)  # or the thread goes on to the end

@@ -1,0 +1,191 @@
+"""GIF: a file is taken apart into its frames, and frames become a file.
+
+Where a frame leaves nothing, nothing is seen, as browsers have it, and not the background that the file names.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+
+from drrn.media.animation.frames import Frame, Patch, Reel, Samples, patches, ticks
+from drrn.media.metadata.notes import Block
+
+LOADER: Final = "gifload_buffer"
+"""libvips' name of what decodes a frame."""
+RATE: Final = 100
+"""Ticks a second."""
+LONGEST: Final = 0xFFFF
+"""Pixels a side; and ticks of a frame, and plays but the first."""
+MOST_PLAYS: Final = LONGEST + 1
+LOOPS: Final = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
+EXTENSION, CONTROL, COMMENT, PROGRAM, IMAGE, END = 0x21, 0xF9, 0xFE, 0xFF, 0x2C, 0x3B
+
+
+class Control(NamedTuple):
+    """What the extension before a frame says of it."""
+
+    flags: int = 0
+    ticks: int = 0
+    transparent: int = 0
+    """Number of the transparent colour, where the flags say that there is one."""
+
+
+class Image(NamedTuple):
+    """Where a frame lies in the file."""
+
+    control: Control
+    left: int
+    top: int
+    width: int
+    height: int
+    interlaced: bool
+    table: tuple[int, int]
+    """Its palette, or that of all: from, to."""
+    data: tuple[int, int]
+
+
+def is_animated(file: Block) -> bool:
+    """Whether there is more than one frame, or something behind the first that can't be read."""
+    first: Image | None = None
+    try:
+        for part in _parts(file):
+            if isinstance(part, Image):
+                if first:
+                    return True
+                first = part
+    except (IndexError, struct.error, ValueError):
+        return first is not None and first.data[1] < len(file)
+    return False
+
+
+def parse(file: Block, name: str) -> Reel:
+    """Raises PictureError: it is damaged or cut short, or has too many frames."""
+    reel = Reel("GIF", name, *struct.unpack("<HH", file[6:10]))
+    try:
+        for part in _parts(file):
+            if isinstance(part, int):
+                reel.plays = part
+                continue
+            control, left, top, width, height, *_ = part
+            after: Literal["keep", "clear", "restore"] = "keep"
+            match control.flags >> 2 & 7:
+                case 2:
+                    after = "clear"
+                case 3 | 4:  # as some programs write it
+                    after = "restore"
+            still, seconds = partial(_still, file, part), Fraction(control.ticks, RATE)
+            reel.add(Frame(left, top, width, height, seconds, bool(control.flags & 1), True, after, still))
+    except (IndexError, struct.error) as error:
+        raise reel.damaged("it ends too early") from error
+    except ValueError as error:
+        raise reel.damaged(str(error)) from error
+    return reel
+
+
+def pieces(
+    frames: Iterable[Samples],
+    encode: Callable[[Samples], bytes],
+    seconds: Sequence[Fraction],
+    plays: int,
+    size: tuple[int, int],
+    *,
+    alpha: bool,
+) -> Iterator[bytes]:
+    """The file, piece by piece. With alpha each frame is whole, and gone before the next: nothing else can erase."""
+    yield b"GIF89a" + struct.pack("<HHBBB", *size, 0x70, 0, 0)
+    if plays != 1:
+        again = max(min(plays, MOST_PLAYS) - 1, 0)
+        yield bytes([EXTENSION, PROGRAM, 11]) + LOOPS[0] + struct.pack("<BBHB", 3, 1, again, 0)
+    parts = (Patch(0, 0, _hard(frame)) for frame in frames) if alpha else patches(frames, holes=True)
+    for (left, top, samples), shown in zip(parts, ticks(seconds, RATE, LONGEST), strict=True):
+        still = encode(samples)
+        image = next(part for part in _parts(still) if isinstance(part, Image))
+        seen_through = image.control.flags & (samples.shape[2] == 4)  # libvips says so of opaque frames too
+        flags = (2 if alpha else 1) << 2 | seen_through
+        yield struct.pack("<BBBBHBB", EXTENSION, CONTROL, 4, flags, shown, image.control.transparent, 0)
+        table = still[slice(*image.table)]
+        bits = (len(table) // 3 - 1).bit_length()
+        yield struct.pack("<BHHHHB", IMAGE, left, top, image.width, image.height, 0x80 | bits - 1) + table
+        yield still[slice(*image.data)]
+    yield bytes([END])
+
+
+def rounded(seconds: Sequence[Fraction]) -> str:
+    """What becomes of durations that can't be told, if there are any."""
+    return "" if ticks(seconds, RATE, LONGEST) == [each * RATE for each in seconds] else "durations to 1/100 s"
+
+
+def has_comment(file: Block) -> bool:
+    """Whether someone wrote a text into it."""
+    try:
+        _, at = _table(13, file[10])
+        while file[at] in (EXTENSION, IMAGE):
+            if file[at] == EXTENSION and file[at + 1] == COMMENT:
+                return True
+            at = _behind(file, at + 2 if file[at] == EXTENSION else _table(at + 10, file[at + 9])[1] + 1)
+    except IndexError:
+        pass  # it ends too early, which who decodes it says
+    return False
+
+
+def _parts(file: Block) -> Iterator[Image | int]:
+    """The frames, and how often all are shown, in the order of the file.
+
+    Raises:
+        IndexError, struct.error: it ends too early.
+        ValueError: it is damaged, as the message says.
+    """
+    shared, at = _table(13, file[10])
+    control = Control()
+    while (kind := file[at]) != END:
+        if kind == EXTENSION:
+            label, body = file[at + 1], at + 3
+            at = _behind(file, at + 2)
+            if label == CONTROL:
+                control = Control(*struct.unpack("<BHB", file[body : body + 4]))
+            elif label == PROGRAM and file[body : body + 11] in LOOPS and file[body + 11 : body + 13] == b"\3\1":
+                loops = int.from_bytes(file[body + 13 : body + 15], "little")
+                yield loops + 1 if loops else 0
+        elif kind == IMAGE:
+            left, top, width, height, flags = struct.unpack("<HHHHB", file[at + 1 : at + 10])
+            own, data = _table(at + 10, flags)
+            at = _behind(file, data + 1)
+            table = own if flags & 0x80 else shared
+            yield Image(control, left, top, width, height, bool(flags & 0x40), table, (data, at))
+            control = Control()
+        else:
+            raise ValueError(f"a block of the unknown kind {kind}")
+
+
+def _table(at: int, flags: int) -> tuple[tuple[int, int], int]:
+    """From where to where a palette lies that begins here, and what comes behind it."""
+    end = at + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    return (at, end), end
+
+
+def _behind(file: Block, at: int) -> int:
+    """Where the blocks end that begin here."""
+    while length := file[at]:
+        at += length + 1
+    return at + 1
+
+
+def _still(file: Block, image: Image) -> bytes:
+    """A file of one frame, at the corner of a canvas of its size."""
+    table = file[slice(*image.table)]
+    bits = (len(table) // 3 - 1).bit_length() if table else 0
+    size = struct.pack("<HH", image.width, image.height)
+    control = struct.pack("<BBBBHBB", EXTENSION, CONTROL, 4, image.control.flags & 1, 0, image.control.transparent, 0)
+    head = b"GIF89a" + size + bytes([0x80 | bits - 1 if table else 0, 0, 0]) + table + control
+    frame = struct.pack("<BHH", IMAGE, 0, 0) + size + bytes([image.interlaced << 6])
+    return head + frame + file[slice(*image.data)] + bytes([END])
+
+
+def _hard(frame: Samples) -> Samples:
+    """Without what is transparent in part."""
+    alpha = np.where(frame[..., -1:] >= 128, 255, 0).astype(frame.dtype)
+    return np.where(alpha > 0, np.dstack([frame[..., :-1], alpha]), np.zeros((1, 1, 1), frame.dtype))

@@ -1,0 +1,146 @@
+"""Animated WebP: a file is taken apart into its frames, and frames become a file."""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import BinaryIO, Final, Literal
+
+from drrn.errors import PictureError
+from drrn.media.animation.frames import Frame, Reel, Samples, patches, ticks
+from drrn.media.metadata.embedding import webp_chunk, webp_ends
+from drrn.media.metadata.notes import Block, Notes
+from drrn.media.metadata.reading import of_webp
+
+LOADER: Final = "webpload_buffer"
+"""libvips' name of what decodes a frame."""
+RATE: Final = 1000
+"""Ticks a second."""
+LONGEST: Final = (1 << 24) - 1
+"""Ticks of a frame."""
+MOST_PLAYS: Final = 0xFFFF
+ALPHA, MOVES = 0x10, 0x02
+"""Flags of a file."""
+CLEARS, REPLACES = 0x01, 0x02
+"""Flags of a frame."""
+
+IMAGE: Final = (b"ALPH", b"VP8 ", b"VP8L")
+"""Chunks that are the pixels of a frame."""
+
+Chunk = tuple[bytes, int, int]
+"""Its name, and from where to where its body lies."""
+
+
+def is_animated(file: Block) -> bool:
+    """Whether there is more than one frame, as far as the file can be read."""
+    if file[12:16] != b"VP8X" or not _number(file, 20, 1) & MOVES:
+        return False
+    frames = (chunk for chunk in chunks(file, 12, len(file)) if chunk[0] == b"ANMF")
+    try:
+        return next(frames, None) is not None and next(frames, None) is not None
+    except ValueError:
+        return True
+
+
+def parse(file: Block, name: str) -> Reel:
+    """Raises PictureError: it is damaged or cut short, or has too many frames."""
+    reel = Reel("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
+    kept: dict[bytes, bytes] = {}
+    try:
+        for chunk, at, end in chunks(file, 12, 8 + _number(file, 4, 4)):
+            if chunk == b"ANMF":
+                reel.add(_frame(file, at, end))
+            elif chunk == b"ANIM":
+                reel.background, reel.plays = file[at : at + 4], _number(file, at + 4, 2)
+            elif chunk in (b"ICCP", b"EXIF", b"XMP "):
+                kept.setdefault(chunk, file[at:end])
+    except ValueError as error:
+        raise reel.damaged(str(error)) from error
+    reel.notes = of_webp(*(kept.get(chunk) or None for chunk in (b"ICCP", b"EXIF", b"XMP ")))
+    return reel
+
+
+def pieces(
+    frames: Iterable[Samples],
+    encode: Callable[[Samples], bytes],
+    seconds: Sequence[Fraction],
+    plays: int,
+    size: tuple[int, int],
+    notes: Notes,
+    background: bytes,
+    *,
+    alpha: bool,
+    lossy: bool = False,
+) -> Iterator[bytes]:
+    """The file, piece by piece; `end` ends it.
+
+    Args:
+        lossy: whether `encode` is; pixels that stay are repeated then, for holes would have spoiled edges.
+    """
+    before, after = webp_ends(notes, *size, flags=MOVES | ALPHA)
+    yield b"RIFF\0\0\0\0WEBP" + before
+    yield webp_chunk(b"ANIM", background + struct.pack("<H", min(plays, MOST_PLAYS)))
+    parts = patches(frames, step=2, holes=not alpha and not lossy)
+    for (left, top, samples), shown in zip(parts, ticks(seconds, RATE, LONGEST), strict=True):
+        still = encode(samples)
+        image = b"".join(
+            webp_chunk(chunk, still[at:end]) for chunk, at, end in chunks(still, 12, len(still)) if chunk in IMAGE
+        )
+        numbers = (left // 2, top // 2, samples.shape[1] - 1, samples.shape[0] - 1, shown)
+        head = b"".join(number.to_bytes(3, "little") for number in numbers)
+        yield webp_chunk(b"ANMF", head + bytes([REPLACES if alpha else 0]) + image)
+    yield after
+
+
+def end(file: BinaryIO, name: str) -> None:
+    """Write what is known only when all pieces are there: the length. Raises PictureError: it is too large."""
+    length = file.tell() - 8
+    if length > 0xFFFFFFFE:
+        raise PictureError(f"{name} can't be written: WebP holds 4 GB; use png or a smaller scale.")
+    file.seek(4)
+    file.write(struct.pack("<L", length))
+
+
+def rounded(seconds: Sequence[Fraction]) -> str:
+    """What becomes of durations that can't be told, if there are any."""
+    return "" if ticks(seconds, RATE, LONGEST) == [each * RATE for each in seconds] else "durations to 1/1000 s"
+
+
+def _frame(file: Block, at: int, end: int) -> Frame:
+    """Raises ValueError: it is damaged."""
+    left, top, width, height, shown = (_number(file, at + 3 * index, 3) for index in range(5))
+    parts = {chunk: (chunk, begin, stop) for chunk, begin, stop in chunks(file, at + 16, end)}
+    image = parts.get(b"VP8L") or parts.get(b"VP8 ")
+    if end - at < 16 or image is None:
+        raise ValueError("a frame without pixels")
+    opacity = parts.get(b"ALPH") if image[0] == b"VP8 " else None
+    alpha = opacity is not None or (image[0] == b"VP8L" and bool(_number(file, image[1] + 4, 1) & 0x10))
+    still = partial(_still, file, image, opacity, width + 1, height + 1)
+    flags = file[at + 15]
+    after: Literal["keep", "clear"] = "clear" if flags & CLEARS else "keep"
+    over, seconds = not flags & REPLACES, Fraction(shown, RATE)
+    return Frame(2 * left, 2 * top, width + 1, height + 1, seconds, alpha, over, after, still)
+
+
+def chunks(file: Block, at: int, end: int) -> Iterator[Chunk]:
+    """Raises ValueError: one goes on behind the end."""
+    if end > len(file):
+        raise ValueError("it ends too early")
+    while at < end:
+        begin = at + 8
+        at = begin + _number(file, at + 4, 4)
+        if at > end:
+            raise ValueError("it ends too early")
+        yield file[begin - 8 : begin - 4], begin, at
+        at += at % 2
+
+
+def _number(file: Block, at: int, size: int) -> int:
+    return int.from_bytes(file[at : at + size], "little")
+
+
+def _still(file: Block, image: Chunk, opacity: Chunk | None, width: int, height: int) -> bytes:
+    """A file of one frame."""
+    body = b"".join(webp_chunk(name, file[at:end]) for name, at, end in ([opacity, image] if opacity else [image]))
+    head = webp_ends(Notes(), width, height, flags=ALPHA)[0] if opacity else b""
+    return b"RIFF" + struct.pack("<L", 4 + len(head) + len(body)) + b"WEBP" + head + body

@@ -1,0 +1,1 @@
+"""GeoTIFF rasters, by rasterio."""

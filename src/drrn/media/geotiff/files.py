@@ -1,0 +1,365 @@
+"""GeoTIFF, and every TIFF of measurements: read window by window, and written so, with all that places and names them.
+
+What is kept, scaled, left out and refused is in docs/geotiff.md. GDAL, which does the work, is shown local regular
+files alone, as GeoTIFF and as nothing else, and none of the files that may lie beside them.
+
+This needs rasterio, which is imported only when there is such a file.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import ceil, isinf, isnan, log2
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.core.resize import Place
+from drrn.errors import PictureError, UsageError
+from drrn.media import Block, Overviews
+from drrn.media.geotiff import georeference as placing
+from drrn.media.images import directories
+from drrn.media.images.decoding import Header, check_size, shown
+from drrn.media.images.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, Layout
+from drrn.media.images.gdal import MULTIPLIED, OPTIONS, said
+from drrn.media.images.tiff import COLOURS, JPEG, OTHERS, PALETTE, RAW
+from drrn.media.metadata.exif import MalformedError
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader, DatasetWriter
+
+SUFFIXES: Final = (".tif", ".tiff")
+DTYPES: Final = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+BLOCK: Final[Block] = 256
+"""Side of a tile of what is written, where nothing else is asked for."""
+MOST_BANDS = 1024
+MOST_TIMES = 2000
+"""Bytes that one of the file may stand for: Deflate makes of zeros a thousandth, and sparse files nothing."""
+PHOTOMETRIC: Final = {0: "MINISWHITE", 1: "MINISBLACK", 2: "RGB", 6: "RGB"}
+ALPHA: Final = {MULTIPLIED: "PREMULTIPLIED", 2: "NON-PREMULTIPLIED"}
+BESIDE: Final = (".aux.xml", ".msk", ".ovr")
+"""What other programs put behind the name of a file, for what is not in it."""
+WORLD: Final = (".tfw", ".TFW", ".tifw", ".tiffw", ".wld")
+"""Suffixes, in place of a file's own, of files that say where it lies."""
+MOST_BESIDE = 1 << 20
+"""Bytes of such a file that are looked at."""
+
+
+class Scene:
+    """A raster that is open to be read."""
+
+    def __init__(self, dataset: "DatasetReader", found: Layout, path: Path):
+        from rasterio.enums import ColorInterp, MaskFlags
+
+        self.dataset, self.layout, self.path = dataset, found, path
+        self.width, self.height, self.bands = int(dataset.width), int(dataset.height), int(dataset.count)
+        self.dtype = np.dtype(dataset.dtypes[0])
+        self.nodata = held(dataset.nodata, self.dtype)
+        """What stands for no measurement; NaN does too."""
+        self.alpha: int | None = next((i for i, c in enumerate(dataset.colorinterp) if c == ColorInterp.alpha), None)
+        """The band, from 0, that says where the others are seen."""
+        flags = dataset.mask_flag_enums[0]
+        self.masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+        """Whether there is a mask of all bands."""
+        down, across = dataset.block_shapes[0]
+        self.striped = across == self.width
+        """Whether reading some columns decodes all of them."""
+        self.interleaved = self.bands == 1 or dataset.interleaving.value.upper() == "PIXEL"
+        """Whether the bands of a pixel lie together: where there is one, not all programs know the other way."""
+        together = self.bands if self.interleaved else 1
+        self.block = int(down) * int(across) * together * self.dtype.itemsize
+        """Bytes that are decoded at once."""
+
+    @property
+    def filler(self) -> float:
+        """What is written where there is no measurement."""
+        return self.nodata if self.nodata is not None else float("nan") if self.dtype.kind == "f" else 0
+
+    def read(self, place: Place) -> NDArray[Any]:
+        """(bands, h, w), as they lie in the file. Raises PictureError: it is damaged there."""
+        with said(self.path, "is a TIFF that is damaged or cut short"):
+            return self.dataset.read(window=_window(place))
+
+    def hidden(self, values: NDArray[Any], place: Place) -> NDArray[np.bool]:
+        """(bands, h, w): where of what was read there is no measurement. Raises PictureError, as `read`."""
+        hidden = np.isnan(values) if self.dtype.kind == "f" else np.zeros(values.shape, bool)
+        if self.nodata is not None and not isnan(self.nodata):
+            hidden |= values == self.dtype.type(self.nodata)
+        if self.alpha is not None and self.layout.extra[-1:] != (MULTIPLIED,):  # colours that are, fade by themselves
+            hidden |= values[self.alpha] == 0
+            hidden[self.alpha] = False
+        if self.masked:
+            hidden |= self.mask(place) == 0
+        return hidden
+
+    def mask(self, place: Place) -> NDArray[np.uint8]:
+        """(h, w), 0 where none of the bands has a measurement."""
+        with said(self.path, "is a TIFF whose mask is damaged or cut short"):
+            return self.dataset.read_masks(1, window=_window(place))
+
+
+class Larger:
+    """The raster that a scene becomes, open to be written."""
+
+    def __init__(self, dataset: "DatasetWriter", target: Path, *, masked: bool):
+        self.dataset, self.target, self.masked = dataset, target, masked
+        self.sums: list[tuple[Place, int]] = []
+
+    def write(self, place: Place, values: NDArray[Any], mask: NDArray[np.bool] | None) -> None:
+        """(bands, h, w), and where there are measurements; each block of the file as a whole, and once."""
+        with said(self.target, "can't be written"):
+            self.dataset.write(values, window=_window(place))
+            if mask is not None:
+                self.dataset.write_mask(mask, window=_window(place))
+        self.sums.append((place, _sum(values, mask)))
+
+    def check(self, again: "DatasetReader") -> None:
+        """Raises PictureError: this is not what was written."""
+        for place, total in self.sums:
+            window = _window(place)
+            mask = again.read_masks(1, window=window) != 0 if self.masked else None
+            if _sum(again.read(window=window), mask) != total:
+                raise PictureError(f"{shown(self.target)} is not what was written to it: the disk may be full.")
+
+
+def is_scene(path: Path) -> bool:
+    """Whether it is a TIFF that is placed on the Earth, or has samples that no photograph has."""
+    try:
+        found = directories.layout(path)
+    except (MalformedError, OSError):
+        return False  # who reads pictures says what is wrong
+    if found is None or found.colour in RAW:
+        return False
+    return bool(found.tags & {*GEOREFERENCED, METADATA, NODATA} or _is_measured(found) or _placed_by(path))
+
+
+def probe(path: Path, *, max_pixels: int) -> Header:
+    """What the file says of itself. No pixel is decoded.
+
+    Raises:
+        PictureError: it is damaged, of a kind that can't be read or be kept, or of more than `max_pixels`.
+        UsageError: rasterio is not installed.
+    """
+    with opened(path, max_pixels=max_pixels) as scene:
+        if not scene.layout.tags & GEOREFERENCED and (other := _placed_by(path)):
+            raise PictureError(
+                f"{shown(path)} is placed by {shown(other.name)}, and files beside a TIFF are not read. Put it into "
+                "the TIFF first, as gdal_translate does."
+            )
+        with said(path, "has something that can't be kept"):
+            placing.try_out(scene.dataset)
+        left = placing.left_out(scene.dataset)
+        if NODATA in scene.layout.tags and scene.nodata is None:
+            left += (f"without its nodata value, which {scene.dtype} doesn't hold",)
+        found = scene.layout
+        if found.kind == 3 and found.bits == 16:
+            left += (f"float16 to {scene.dtype}",)
+        if not found.extra and found.bands > COLOURS.get(found.colour, found.bands):
+            left += ("bands of no stated kind marked as unspecified",)
+        beside = (path.with_name(path.name + suffix) for suffix in BESIDE)
+        left += tuple(f"without {shown(other.name)}, which is not read" for other in beside if os.path.lexists(other))
+        bits: Final = 8 if scene.dtype.itemsize == 1 else 16
+        return Header("GeoTIFF", scene.width, scene.height, scene.bands, False, bits, left)
+
+
+@contextmanager
+def opened(path: Path, *, max_pixels: int) -> Iterator[Scene]:
+    """The scene, for as long as the block lasts.
+
+    Raises:
+        DRRNError: as `probe`.
+    """
+    name, real = shown(path), Path(os.path.realpath(path))
+    os.environ.setdefault("PROJ_DEBUG", "0")  # or PROJ, within GDAL, writes to the terminal
+    try:
+        import rasterio
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{name} is a GeoTIFF or a TIFF of measurements, which needs rasterio. Install it: pip install 'drrn[geo]'."
+        ) from error
+    try:
+        found = directories.layout(real)
+        several = found is not None and directories.has_several(real)
+    except MalformedError as error:
+        raise PictureError(f"{name} is a TIFF that is damaged or cut short.") from error
+    except OSError as error:
+        raise PictureError(f"{name} can't be read: {error.strerror or error}.") from error
+    if found is None or str(real).startswith("/vsi"):  # such names mean archives and addresses to GDAL
+        raise PictureError(f"{name} is no TIFF in a local file.")
+    _check(found, name, max_pixels)
+    if several:
+        raise PictureError(f"{name} has several pages or datasets; one raster can be read. Split them first.")
+    with rasterio.Env(**OPTIONS):
+        with said(path, "is a TIFF that is damaged or of a kind that can't be read"):
+            dataset = rasterio.open(real, driver="GTiff")
+        with dataset:
+            with said(path, "is a TIFF that is damaged or of a kind that can't be read"):
+                scene = Scene(dataset, found, path)
+                _check_bands(scene, name)
+            yield scene
+
+
+@contextmanager
+def written(
+    scene: Scene,
+    path: Path,
+    width: int,
+    height: int,
+    made_by: str,
+    *,
+    target: Path,
+    block: Block = BLOCK,
+    overviews: Overviews = "keep",
+) -> Iterator[Larger]:
+    """A GeoTIFF of that size, to be filled in the block, with what places and names `scene`.
+
+    When the block ends it gets its overviews, and is compared with what was written.
+
+    Args:
+        target: what the file will be called, and is called in messages.
+        block: side of its tiles, in pixels.
+
+    Raises:
+        PictureError: it can't be written, or is not what was written.
+    """
+    import rasterio
+
+    options: dict[str, Any] = {
+        "compress": "deflate",
+        "predictor": 3 if scene.dtype.kind == "f" else 2,
+        "tiled": True,
+        "blockxsize": block,
+        "blockysize": block,
+        "interleave": "pixel" if scene.interleaved else "band",
+        "bigtiff": "IF_SAFER",
+        "photometric": PHOTOMETRIC[scene.layout.colour],
+        "alpha": "NO" if scene.alpha is None else ALPHA.get((0, *scene.layout.extra)[-1], "UNSPECIFIED"),
+    }
+    with said(target, "can't be written"):
+        dataset = placing.create(scene.dataset, path, width, height, nodata=scene.nodata, **options)
+    larger = Larger(dataset, target, masked=scene.masked)
+    try:
+        with said(target, "can't be written"):
+            placing.describe(scene.dataset, dataset, made_by)
+        yield larger
+    except BaseException:
+        with suppress(Exception):  # what ended it is what is said
+            dataset.close()
+        raise
+    with said(target, "can't be written"):
+        dataset.close()
+        levels = {"keep": scene.dataset.overviews(1), "make": _levels(width, height), "none": []}[overviews]
+        if levels:
+            packed = {"COMPRESS_OVERVIEW": "DEFLATE", "PREDICTOR_OVERVIEW": str(options["predictor"])}
+            with rasterio.Env(**OPTIONS, **packed), rasterio.open(path, "r+", driver="GTiff") as again:
+                again.build_overviews(levels, rasterio.enums.Resampling.average)
+        with rasterio.open(path, driver="GTiff") as again:
+            larger.check(again)
+
+
+def writable(path: Path, *, overwrite: bool) -> None:
+    """Raises PictureError: no GeoTIFF can be written to `path`."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise PictureError(
+            f"{shown(path)} can't be written: a TIFF of measurements becomes one; use {' or '.join(SUFFIXES)}."
+        )
+    if not overwrite and os.path.lexists(path):
+        raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")
+
+
+def held(value: float | None, dtype: np.dtype[Any]) -> float | None:
+    """The nodata value as samples of that type have it; None where none has."""
+    if value is None:
+        return None
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            rounded = float(dtype.type(value))
+        return rounded if isinf(rounded) == isinf(value) else None
+    info = np.iinfo(dtype)
+    return int(value) if info.min <= value <= info.max and value == int(value) else None
+
+
+def _levels(width: int, height: int) -> list[int]:
+    """Of overviews: halves, down to the one that is not larger than a tile."""
+    return [1 << power for power in range(1, ceil(log2(max(width, height, BLOCK) / BLOCK)) + 1)]
+
+
+def _window(place: Place) -> Any:
+    from rasterio.windows import Window
+
+    rows, columns = place
+    return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+
+
+def _sum(values: NDArray[Any], mask: NDArray[np.bool] | None) -> int:
+    return crc32(b"" if mask is None else mask.tobytes(), crc32(values.tobytes()))
+
+
+def _placed_by(path: Path) -> Path | None:
+    """The file beside it that says where it lies, if there is one."""
+    for world in (path.with_suffix(suffix) for suffix in WORLD):
+        if world.is_file():
+            return world
+    other = path.with_name(path.name + BESIDE[0])
+    with suppress(OSError):
+        if S_ISREG(other.stat().st_mode):
+            with other.open("rb") as file:
+                text = file.read(MOST_BESIDE)
+            return other if b"<GeoTransform" in text or b"<GCPList" in text else None
+    return None
+
+
+def _is_measured(found: Layout) -> bool:
+    if found.kind in (2, 3, 5, 6) or found.bits in (32, 64):
+        return True
+    colours = COLOURS.get(found.colour, 0)
+    beside = found.bands - colours
+    nameless = found.colour == 2 and found.bands == 4 and EXTRA not in found.tags
+    plain = colours == 0 or found.colour == PALETTE or found.bits not in (8, 16) or nameless
+    return not plain and beside > 0 and (beside > 1 or found.extra not in ((1,), (2,)))
+
+
+def _check(found: Layout, name: str, max_pixels: int) -> None:
+    """Refuse what is damaged, no raster of measurements, or too much, before GDAL sees it."""
+    check_size(found.width, found.height, name, max_pixels)
+    if not found.stored or min(found.block) < 1 or not found.bands:
+        raise PictureError(f"{name} is a TIFF that is damaged: it doesn't say where its pixels are.")
+    if found.bands > MOST_BANDS:
+        raise PictureError(f"{name} has {found.bands:,} bands; up to {MOST_BANDS:,} can be read.")
+    if found.smaller:
+        raise PictureError(f"{name} begins with a smaller copy of its raster. Take the raster out of it first.")
+    if found.colour == PALETTE or found.bits < 8:
+        what = "a palette" if found.colour == PALETTE else f"samples of {found.bits} bit"
+        raise PictureError(
+            f"{name} has {what}: classes, between which there is nothing to compute. Enlarge it by nearest neighbour, "
+            "as gdalwarp -r near does."
+        )
+    if not found.alike or found.bits not in (8, 16, 32, 64) or found.kind not in (1, 2, 3):
+        kind = "complex" if found.kind in (5, 6) else f"of {found.bits} bit" if found.alike else "of several types"
+        raise PictureError(f"{name} has samples that are {kind}; one type of {', '.join(DTYPES)} can be read.")
+    if found.colour not in PHOTOMETRIC or (found.colour == 6 and found.compression != JPEG):
+        kinds = {6: "YCbCr", **OTHERS}
+        kind = kinds.get(found.colour, f"of photometric interpretation {found.colour}")
+        raise PictureError(f"{name} is {kind}; rasters of measurements can be grey and RGB.")
+    said = found.width * found.height * found.bands * found.bits // 8
+    if said > MOST_TIMES * found.size:
+        raise PictureError(
+            f"{name} says that it has {said:,} bytes of samples, and is a file of {found.size:,}: it is damaged, or as "
+            "good as empty."
+        )
+
+
+def _check_bands(scene: Scene, name: str) -> None:
+    """Refuse what only GDAL can tell."""
+    dataset = scene.dataset
+    if len(set(dataset.dtypes)) > 1 or scene.dtype.name not in DTYPES:
+        raise PictureError(
+            f"{name} has samples of {', '.join(sorted(set(dataset.dtypes)))}; one of {', '.join(DTYPES)} can be read."
+        )
+    if (scene.width, scene.height, scene.bands) != (scene.layout.width, scene.layout.height, scene.layout.bands):
+        raise PictureError(f"{name} is a TIFF that is damaged: its directories contradict each other.")
+    placing.check(dataset, name)

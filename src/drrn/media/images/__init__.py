@@ -1,0 +1,1 @@
+"""Still images: files become pixels, and pixels files."""

@@ -1,0 +1,434 @@
+"""A file is opened: what it is, how large, and whether it can be read, before a pixel is decoded.
+
+The format is what the first bytes say, never the suffix. Only libvips' decoders for these six are reached.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import partial
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from drrn.errors import PictureError
+from drrn.errors import shown as shown
+from drrn.media import libvips
+from drrn.media.animation import gif
+from drrn.media.images import avif, bitmaps, tiff
+from drrn.media.images.jpeg import Mended, Mends, find_mends
+from drrn.media.images.memory import decoding
+from drrn.media.images.quality import Loss, loss_of
+from drrn.media.images.scratch import BAND, let_go
+from drrn.media.libvips import FAULTS, reason
+from drrn.media.metadata import exif
+from drrn.media.metadata.notes import Block, Format, Notes, held, make_metadata_upright
+from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
+from drrn.media.metadata.reading import read_metadata
+from drrn.media.signatures import HEAD, describe
+
+if TYPE_CHECKING:
+    from drrn.media.video.decoding import Film
+
+LOADERS: Final[dict[Format, str]] = {
+    "PNG": "pngload_source",
+    "JPEG": "jpegload_source",
+    "WebP": "webpload_source",
+    "TIFF": "tiffload_source",
+    "GIF": "gifload_source",
+    "AVIF": "heifload_source",
+}
+BITMAPS: Final = {"BMP": bitmaps.bmp, "PNM": bitmaps.pnm}
+SPACES: Final = {
+    ("b-w", 1): (1, False),
+    ("grey16", 1): (1, False),
+    ("b-w", 2): (1, True),
+    ("grey16", 2): (1, True),
+    ("srgb", 3): (3, False),
+    ("rgb16", 3): (3, False),
+    ("srgb", 4): (3, True),
+    ("rgb16", 4): (3, True),
+    ("cmyk", 4): (3, False),
+}
+"""libvips' (interpretation, bands) -> channels, alpha."""
+MOST_TEXT = 1 << 25
+"""Bytes that the texts and the profile of a PNG may have, unpacked."""
+MOST_BOXES = 1 << 16
+"""Bytes of an AVIF in which its description is looked for."""
+SOUND: Final = (1, 5, 8, 32946)
+"""Compressions of a TIFF (none, LZW, deflate twice) in which damaged pixels are an error: warnings are of tags."""
+
+
+class Header(NamedTuple):
+    """What a file says of itself."""
+
+    format: Format
+    width: int
+    height: int
+    """Upright: after the EXIF orientation."""
+    channels: int
+    """1 grey or 3 colour."""
+    alpha: bool
+    bits: Literal[8, 16]
+    """Of a sample once it is read: 8 where the file has fewer."""
+    converted: tuple[str, ...] = ()
+    """What reading changes, each as `CMYK to sRGB`."""
+    holds: tuple[str, ...] = ()
+    """What is there beside the pixels, of `ICC`, `EXIF`, `XMP` and `dpi`."""
+    frames: int = 1
+    seconds: tuple[Fraction, ...] = ()
+    """How long each frame of an animation is shown."""
+    plays: int = 1
+    """How often an animation is; 0 for ever."""
+    decoding: int = 0
+    """Bytes that its decoder takes, for the picture's rows are not all there at once; on the safe side."""
+    coded: int = 0
+    """Pixels that its decoder makes, where that may be more, for it is cropped."""
+    tolerated: tuple[str, ...] = ()
+    """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
+    loss: Loss | None = None
+    """What its format has lost; None where that is nothing, or unknown."""
+    film: "Film | None" = None
+    """The rest, where it is one."""
+
+    @property
+    def pixels(self) -> int:
+        """Of all frames together."""
+        return self.width * self.height * self.frames
+
+    @property
+    def decoded(self) -> int:
+        """Pixels that reading it takes, cropped ones included: what a limit must allow."""
+        return max(self.pixels, self.coded)
+
+
+class Opened(NamedTuple):
+    """A file that can be read, as far as its beginning tells."""
+
+    bands: Callable[[], Iterator[NDArray[Any]]]
+    """Bands of rows (h, W, channels and alpha), uint8 or uint16, as they lie in the file: to be taken once."""
+    header: Header
+    notes: Notes
+    orientation: int
+    """1 to 8, as EXIF numbers them."""
+
+
+@contextmanager
+def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
+    """The file, for as long as the block lasts; what its decoder meets in the block becomes a PictureError.
+
+    Raises:
+        PictureError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
+    """
+    with mapped(path) as (name, handle, file):
+        form = _format(file[:HEAD], name)
+        if form in BITMAPS:
+            yield _plain(BITMAPS[form](file, name), form, file, name, max_pixels)
+            return
+        try:
+            match form:
+                case "JPEG":
+                    yield _jpeg(handle, file, name, max_pixels)
+                case "TIFF":
+                    with _tiff(path, handle, file, name, max_pixels) as decoded:
+                        yield decoded
+                case "AVIF":
+                    yield _avif(handle, file, name, max_pixels)
+                case _:
+                    if form == "PNG":
+                        _check_png(file, name, max_pixels)
+                    yield _decoded(_by_number(handle), form, file, name, max_pixels)
+        except (*FAULTS, exif.MalformedError) as error:
+            kind = "an AVIF" if form == "AVIF" else f"a {form}"
+            raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
+
+
+def _decoded(
+    source: Any,
+    form: Format,
+    file: mmap,
+    name: str,
+    max_pixels: int,
+    *,
+    page: tiff.Page | None = None,
+    fail_on: str = "warning",
+) -> Opened:
+    options = {"page": page.number} if page else {}
+    with libvips.exclusive():
+        image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=fail_on, **options)
+        found = _known(image, form, file, name, max_pixels, page)
+
+    def bands() -> Iterator[NDArray[Any]]:
+        assert source  # which must live as long as this: libvips calls into it
+        yield from found.bands()
+
+    return found._replace(bands=bands, header=found.header._replace(loss=loss_of(form, file)))
+
+
+def _by_number(handle: int) -> Any:
+    """A file as libvips sees it; of a name, it would take "[1]" at the end for options."""
+    return pyvips.Source.new_from_descriptor(handle)
+
+
+def _jpeg(handle: int, file: mmap, name: str, max_pixels: int) -> Opened:
+    """With its faults mended."""
+    mends = find_mends(file)
+
+    def look(mends: Mends) -> Opened:
+        return _decoded(_source(handle, len(file), mends), "JPEG", file, name, max_pixels)
+
+    if mends.padding:  # or what only looks like it: the decoder alone can tell
+        ways = (mends, mends.without_padding(1), mends.without_padding(0))
+        mends = next((each for each in ways if not _meets_padding(look(each))), mends)
+    found = look(mends)
+    return found._replace(header=found.header._replace(tolerated=mends.tolerated))
+
+
+def _meets_padding(found: Opened) -> bool:
+    try:
+        for _ in found.bands():
+            pass
+    except FAULTS as error:
+        return "extraneous bytes before marker" in reason(error)
+    return False
+
+
+@contextmanager
+def _tiff(path: Path, handle: int, file: mmap, name: str, max_pixels: int) -> Iterator[Opened]:
+    page = tiff.find_page(file, name)
+    about = page.directory
+    width, height = ((about.integers(file, tag) or (0,))[0] for tag in (exif.WIDTH, exif.HEIGHT))
+    check_size(width, height, name, max_pixels)
+    tiff.check_samples(file, about, name)
+    if what := tiff.foreign(file, about):
+        from drrn.media.images import gdal  # which needs this
+
+        with gdal.opened(path, file, page, what) as found:
+            yield found
+        return
+    strict = "error" if (about.integers(file, 0x103) or (1,))[0] in SOUND else "warning"
+    yield _decoded(_by_number(handle), "TIFF", file, name, max_pixels, page=page, fail_on=strict)
+
+
+def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> Opened:
+    layout = avif.read_layout(file)
+    if layout is None:
+        raise PictureError(f"{name} is an AVIF that is damaged or cut short: it doesn't say what is in it.")
+    avif.check_stored(layout, name, max_pixels)
+    if layout.others:
+        raise PictureError(f"{name} has {layout.others + 1} pages or frames; a single picture can be read.")
+    found = _decoded(_by_number(handle), "AVIF", file, name, max_pixels)
+    taken = decoding("AVIF", layout.coded, 1, found.header.channels, found.header.bits, file)
+    return found._replace(header=found.header._replace(coded=layout.coded, decoding=taken))
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[tuple[str, int, mmap]]:
+    """Any file that is no folder, no pipe and not empty: what it is called in a message, its descriptor and content.
+
+    Raises:
+        PictureError: it is one of these, or missing, or something in the block can't be read.
+    """
+    name = shown(path)
+    try:
+        status = path.stat()
+        if S_ISDIR(status.st_mode):
+            raise PictureError(f"{name} is a folder; a picture was expected.")
+        if not S_ISREG(status.st_mode):  # to open a pipe would wait for who writes into it
+            raise PictureError(f"{name} is no regular file; a picture was expected.")
+        if not status.st_size:
+            raise PictureError(f"{name} is empty; a picture was expected.")
+        with path.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as file:
+            yield name, handle.fileno(), file
+    except FileNotFoundError as error:
+        raise PictureError(f"There is no file {name}.") from error
+    except OSError as error:
+        raise PictureError(f"{name} can't be read: {error.strerror or error}.") from error
+
+
+def _format(head: bytes, name: str) -> Format:
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if head.startswith(b"BM") and len(head) > 26 and int.from_bytes(head[14:18], "little") < 256:
+        return "BMP"
+    if bitmaps.is_dib(head):
+        return "BMP"
+    if re.match(rb"P[1-7Ff][\s#]", head):
+        return "PNM"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head[4:8] == b"ftyp":
+        brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
+        if b"avis" in brands:  # of which libvips sees one frame
+            raise PictureError(f"{name} is an animated AVIF; a single picture was expected.")
+        if b"avif" in brands:
+            return "AVIF"
+    if found := describe(head):
+        what, advice = found
+        raise PictureError(f"{name} is {what}, which drrn can't read.{advice and f' {advice}.'}")
+    raise PictureError(
+        f"{name} is not an image that drrn can read (PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF or DICOM), nor a video "
+        "(MP4, MOV, Matroska, WebM or AVI)."
+    )
+
+
+def is_readable(path: Path) -> bool:
+    """Whether the first bytes are those of an image that `opened` knows, whatever the name and the rest."""
+    try:
+        if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+            return False
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        if re.match(rb"P[1-7Ff]", head):  # two letters that texts begin with, too
+            return re.match(rb"P(?:7\n|[1-6Ff]\s+(?:#.*\s+)*\d+\s)", head) is not None
+        return _format(head, "") != "TIFF" or not tiff.is_raw_photo(path)
+    except (OSError, PictureError):
+        return False
+
+
+def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if not width or not height:
+        raise PictureError(f"{name} is {width} x {height}: it has no pixels.")
+    if width * height > max_pixels:
+        count = f"{width * height:,}"
+        raise PictureError(f"{name} is {width} x {height}, {count} pixels; the limit is {max_pixels:,} (--max-pixels).")
+
+
+def _check_png(file: mmap, name: str, max_pixels: int) -> None:
+    """Refuse a size that libpng calls an error, texts that it unpacks without limit, and frames it doesn't see."""
+    check_size(int.from_bytes(file[16:20]), int.from_bytes(file[20:24]), name, max_pixels)
+    for chunk, body in png_chunks(file):
+        if chunk == b"acTL" and body[:4] > b"\0\0\0\1":
+            raise PictureError(f"{name} is animated; a single picture was expected.")
+    check_texts(file, name)
+
+
+def check_texts(file: Block, name: str) -> None:
+    """Refuse texts and profiles of a PNG that are large once they are unpacked."""
+    left = MOST_TEXT
+    for chunk, body in png_chunks(file):
+        if chunk in TEXTS:
+            left -= inflated_size(chunk, body, left)
+        if left < 0:
+            raise PictureError(f"{name} has over {MOST_TEXT:,} bytes of text and profiles; a picture was expected.")
+
+
+def _plain(bitmap: bitmaps.Bitmap, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
+    """A file that libvips doesn't know, if it is not too large."""
+    check_size(bitmap.width, bitmap.height, name, max_pixels)
+    channels = 1 if bitmap.bands < 3 else 3
+    alpha = bitmap.bands % 2 == 0
+    width, height, notes = bitmap.width, bitmap.height, bitmap.notes
+    taken = decoding(form, width, height, bitmap.bands, bitmap.bits, file)
+    about = bitmap.bits, bitmap.converted, held(notes)
+    header = Header(form, width, height, channels, alpha, *about, decoding=taken)
+
+    def bands() -> Iterator[NDArray[Any]]:
+        for top in range(0, bitmap.height, BAND):
+            yield bitmap.decode(top, min(top + BAND, bitmap.height))
+            let_go(file)
+
+    return Opened(bands, header, notes, 1)
+
+
+def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int, page: tiff.Page | None) -> Opened:
+    """What libvips knows of the file, if that can be read."""
+    if page and tiff.is_opaque(image, file, page.directory):
+        image = image.extract_band(0, n=3)
+    check_size(image.width, image.height, name, max_pixels)
+    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    if pages > 1 and form in ("GIF", "WebP"):
+        raise PictureError(f"{name} is animated; a single picture was expected.")
+    deep = image.format == "ushort" and form in ("PNG", "TIFF", "AVIF")  # a JPEG of 12 bit fills no 16
+    space = SPACES.get((image.interpretation, image.bands))
+    if space is None or not (deep or image.format == "uchar"):
+        raise PictureError(
+            f"{name} has {image.bands} bands of {image.interpretation}, {image.format}; "
+            f"grey and RGB of 8 and 16 bit can be read."
+        )
+    notes = read_metadata(image, form, file, page and page.directory)
+    turn = exif.orientation(notes.exif) if notes.exif else 1
+    if page:
+        turn = exif.orientation(file, page.directory)
+    elif form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
+        turn = 1
+    notes = make_metadata_upright(notes, turn, (image.width, image.height), is_void=form == "AVIF")
+    width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
+    bands = partial(libvips.bands, image, form, name)
+    conversions = (
+        *converted(image, form, file, alpha=image.bands == 4),
+        *(tiff.converted(file, page) if page else ()),
+        *notes.extras.lost,
+    )
+    if image.interpretation == "cmyk":
+        inked = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
+        bands, notes = partial(libvips.bands, inked, form, name), notes._replace(icc=None)
+    elif form == "AVIF" and deep:
+        bands = partial(_widened, image, image.get("bits-per-sample"), name)
+    elif page and tiff.is_ycbcr(file, page.directory):
+        bands = partial(tiff.rgb, file, page.directory, bands)
+    bits: Literal[8, 16] = 16 if deep else 8
+    multiscan = bool(image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"))
+    about: dict[str, Any] = {"multiscan": multiscan, "page": page and page.directory}
+    taken = decoding(form, image.width, image.height, image.bands, bits, file, **about)
+    header = Header(form, width, height, *space, bits, conversions, held(notes), decoding=taken)
+    return Opened(bands, header, notes, turn)
+
+
+def _source(handle: int, size: int, mends: Mends) -> Any:
+    """A file that libvips reads as it goes: of a JPEG that it may map, all that it has seen stays in memory."""
+    mended = Mended(handle, size, mends.edits) if mends.edits else None
+    source = pyvips.SourceCustom()
+    source.on_read(mended.read if mended else partial(os.read, handle))
+    source.on_seek(mended.seek if mended else partial(os.lseek, handle))
+    return source
+
+
+def _widened(image: Any, bits: int, name: str) -> Iterator[NDArray[np.uint16]]:
+    """Samples of `bits`, which libvips shifts to the left, so that white is 65535."""
+    top = 2**bits - 1
+    levels = (np.arange(top + 1) * 65535 / top).round().astype(np.uint16)
+    for band in libvips.bands(image, "AVIF", name):
+        yield levels[band >> (16 - bits)]
+
+
+def converted(image: Any, form: Format, file: Block, *, alpha: bool) -> Iterator[str]:
+    """What is not as it lies in the file, once libvips has decoded it."""
+    palette = f"palette to RGB{' and alpha' if alpha else ''}"
+    if image.interpretation == "cmyk":
+        yield "CMYK to sRGB"
+    elif form == "GIF":
+        yield palette
+        for note, mark in (("ICC", b"ICCRGBG1"), ("XMP", b"XMP DataXMP")):  # libvips doesn't look for them
+            if file.find(mark) >= 0:
+                yield f"without {note}"
+        if gif.has_comment(file):
+            yield "without comments"
+    elif form == "PNG":
+        depth, colour = file[24], file[25]
+        if colour == 3:
+            yield palette
+        elif depth < 8:
+            yield f"{depth} bit to 8"
+        if colour in (0, 2) and any(chunk == b"tRNS" for chunk, _ in png_chunks(file)):
+            yield "a transparent colour to alpha"
+    elif form == "AVIF":
+        bits = image.get("bits-per-sample")
+        if bits > 8:
+            yield f"{bits} bit to 16"
+        flags = re.findall(rb"av1C..(.)", file[:MOST_BOXES], re.DOTALL)
+        if flags and all(flag[0] & 0x10 for flag in flags):  # that of alpha is monochrome too
+            yield "grey to RGB"

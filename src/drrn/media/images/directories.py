@@ -1,0 +1,175 @@
+"""What a TIFF says of itself in its directories, found without a decoder: enough to know a raster from a photograph.
+
+Nothing is believed that the file has no bytes for, and nothing is allocated by what it says.
+"""
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from stat import S_ISREG
+from typing import Final, NamedTuple
+from xml.etree import ElementTree
+
+from drrn.media.metadata import exif
+from drrn.media.metadata.exif import Directory, MalformedError
+
+GEOREFERENCED: Final = {
+    *(0x830E, 0x8480, 0x8482, 0x85D8),  # ModelPixelScale, IntergraphMatrix, ModelTiepoint, ModelTransformation
+    *(0x87AF, 0xC69C),  # GeoKeyDirectory, RPCCoefficient
+}
+METADATA, NODATA = 0xA480, 0xA481
+"""GDAL's, and the value that stands for no measurement."""
+MOST_METADATA = 1 << 24
+SUBFILE, BITS, COMPRESSION, COLOUR, STRIPS, BANDS, ROWS = 0xFE, 0x102, 0x103, 0x106, 0x111, 0x115, 0x116
+PLANES, PALETTE, TILE_WIDTH, TILE_HEIGHT, TILES, EXTRA, KIND = 0x11C, 0x140, 0x142, 0x143, 0x144, 0x152, 0x153
+SMALLER, MASK = 1, 4
+"""Bits of SUBFILE: a smaller copy of another picture, the mask of one."""
+MOST_DIRECTORIES = 128
+
+
+class Layout(NamedTuple):
+    """What the first directory says."""
+
+    width: int
+    height: int
+    bands: int
+    bits: int
+    """Of a sample of the first band."""
+    kind: int
+    """SampleFormat of the first band: 1 unsigned, 2 signed, 3 floating point, 5 and 6 complex."""
+    alike: bool
+    """Whether bits and kind are those of the first 16 bands too."""
+    colour: int
+    """PhotometricInterpretation, or -1."""
+    extra: tuple[int, ...]
+    """What bands beyond the colours are: 1 alpha that colours are multiplied by, 2 alpha, 0 anything."""
+    compression: int
+    block: tuple[int, int]
+    """(height, width) of a tile or strip."""
+    stored: bool
+    """Whether there are offsets of tiles or strips."""
+    tags: frozenset[int]
+    smaller: bool
+    """Whether it calls itself a smaller copy of another image."""
+    size: int
+    """Bytes of the file."""
+
+
+def layout(path: Path) -> Layout | None:
+    """None where the file is no regular one, or no TIFF.
+
+    Raises:
+        MalformedError: it has no first directory.
+        OSError: it can't be read.
+    """
+    with mapped(path) as file:
+        return _layout(file) if file is not None else None
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[mmap | None]:
+    """The content of a TIFF; None where the file is no regular one, or no TIFF.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    status = path.stat()
+    if not S_ISREG(status.st_mode) or status.st_size < 8:  # to open a pipe would wait for who writes into it
+        yield None
+        return
+    with path.open("rb") as file:
+        if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            yield None
+            return
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as block:
+            yield block
+
+
+def has_several(path: Path) -> bool:
+    """Whether a TIFF has further pictures, beside smaller copies and masks of one.
+
+    Raises:
+        MalformedError: its directories are damaged, endless or too many, or what GDAL says in it is no XML.
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as block:
+        first = Directory.first(block)
+        _check_metadata(block, first)
+        return _has_several(block, first)
+
+
+def chain(file: mmap, first: Directory) -> Iterator[Directory]:
+    """The directories in a row, from the first.
+
+    Raises:
+        MalformedError: one of them is damaged, or they come back to one before.
+    """
+    offset = f"{first.order}{'Q' if first.wide else 'L'}"
+    directory, seen = first, set(struct.unpack_from(offset, file, 8 if first.wide else 4))
+    while True:
+        yield directory
+        try:
+            (at,) = struct.unpack_from(offset, file, directory.end)
+        except struct.error as error:
+            raise MalformedError("The directory has no end.") from error
+        if not at:
+            return
+        if at in seen:
+            raise MalformedError("The directories have no end.")
+        seen.add(at)
+        directory = Directory.at(file, at, first.order, wide=first.wide)
+
+
+def _layout(file: mmap) -> Layout:
+    first = Directory.first(file)
+
+    def said(tag: int, default: int) -> tuple[int, ...]:
+        return first.integers(file, tag) or (default,)
+
+    width, height, bands = said(exif.WIDTH, 0)[0], said(exif.HEIGHT, 0)[0], said(BANDS, 1)[0]
+    bits, kinds = said(BITS, 1), said(KIND, 1)
+    tiled = TILE_WIDTH in first.slots
+    rows, columns = (said(TILE_HEIGHT, 0)[0], said(TILE_WIDTH, 0)[0]) if tiled else (said(ROWS, height)[0], width)
+    return Layout(
+        width,
+        height,
+        bands,
+        bits[0],
+        kinds[0],
+        len(set(bits)) == len(set(kinds)) == 1,
+        said(COLOUR, -1)[0],
+        first.integers(file, EXTRA),
+        said(COMPRESSION, 1)[0],
+        (rows if tiled else min(rows, height), columns),
+        (TILES if tiled else STRIPS) in first.slots,
+        frozenset(first.slots),
+        bool(said(SUBFILE, 0)[0] & SMALLER),
+        len(file),
+    )
+
+
+def _check_metadata(file: mmap, first: Directory) -> None:
+    """GDAL would read as much of it as it understands, and drop the rest."""
+    _, count, at = first.slots.get(METADATA, (0, 0, 0))
+    text = file[at : at + count].rstrip(b"\0 ")
+    if len(text) > MOST_METADATA or b"<!" in text:  # so that no entity can grow
+        raise MalformedError("The metadata are not those that GDAL writes.")
+    try:
+        if text:
+            ElementTree.fromstring(text.decode())
+    except (ElementTree.ParseError, UnicodeDecodeError) as error:
+        raise MalformedError("The metadata are no XML.") from error
+
+
+def _has_several(file: mmap, directory: Directory) -> bool:
+    """Whether of the directories in a row more than one is neither of a copy nor of a mask."""
+    pages = 0
+    for number, page in enumerate(chain(file, directory)):
+        if number == MOST_DIRECTORIES:
+            raise MalformedError("The directories have no end.")
+        pages += not (page.integers(file, SUBFILE) or (0,))[0] & (SMALLER | MASK)
+        if pages > 1:
+            return True
+    return False

@@ -1,0 +1,120 @@
+"""Rows of samples, with what belongs to them, become the bytes of a file."""
+
+import re
+from collections.abc import Callable, Iterator
+from io import FileIO
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final
+
+import numpy as np
+import pyvips
+
+from drrn.errors import DRRNError, PictureError
+from drrn.media import libvips
+from drrn.media.images.bitmaps import to_bmp, to_pnm
+from drrn.media.images.decoding import shown
+from drrn.media.images.memory import OPTIMISED
+from drrn.media.images.quality import BEST_JPEG, Loss, webp_options
+from drrn.media.images.scratch import Rows, Scratch, unnamed
+from drrn.media.libvips import FAULTS, reason
+from drrn.media.metadata.embedding import Piece, embed_metadata
+from drrn.media.metadata.notes import Format, Notes
+
+LOOK_SECONDS: Final = 0.1
+"""So often libvips' work is looked at, which it does in a thread of its own."""
+
+
+def packed(
+    rows: Rows,
+    form: Format,
+    notes: Notes,
+    path: Path,
+    *,
+    loss: Loss | None = None,
+    pam: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Piece]:
+    """The file that will be `path`, piece by piece. But for WebP, it takes no more memory than some rows.
+
+    Args:
+        rows: 8 bit where the format has no more.
+        loss: of JPEG and WebP; as little as the format can where none is given.
+        pam: take no simpler kind of PNM.
+        check: called again and again; what it raises ends the work.
+
+    Raises:
+        PictureError: they can't be encoded so.
+        DRRNError: the disk is full.
+    """
+    height, width, bands = rows.shape
+    match form:
+        case "PNM":
+            yield from _checked(to_pnm(rows, pam=pam), check)
+        case "BMP":
+            yield from _checked(to_bmp(rows, notes), check)
+        case _:
+            with unnamed(path) as file:
+                libvips.claim_workers(shown(path), "written")
+                _encode(rows.image() if isinstance(rows, Scratch) else _image(rows), form, file, path, check, loss)
+                with mmap(file.fileno(), 0, access=ACCESS_READ) as encoded:
+                    yield from _checked(
+                        embed_metadata(encoded, form, notes, width, height, alpha=bands % 2 == 0), check
+                    )
+
+
+def _checked(pieces: Iterator[Piece], check: Callable[[], None]) -> Iterator[Piece]:
+    for piece in pieces:
+        yield piece
+        check()
+
+
+def _image(rows: Rows) -> Any:
+    array = np.ascontiguousarray(rows[:])
+    height, width, bands = array.shape
+    return pyvips.Image.new_from_memory(array, width, height, bands, "ushort" if array.dtype == np.uint16 else "uchar")
+
+
+def _encode(image: Any, form: Format, file: FileIO, path: Path, check: Callable[[], None], loss: Loss | None) -> None:
+    """The pixels alone into `file`, as a file of this format."""
+    grey, colour = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
+    image = image.copy(interpretation=grey if image.bands < 3 else colour)
+    options: dict[str, Any]
+    match form:
+        case "PNG":
+            options = {}
+        case "JPEG":
+            optimised = image.width * image.height <= OPTIMISED
+            kept = loss or BEST_JPEG
+            chroma = "on" if kept.subsampled else "off"
+            options = {"Q": kept.quality, "subsample_mode": chroma, "optimize_coding": optimised}
+        case "WebP":
+            options = webp_options(loss)
+        case "TIFF":
+            options = {"compression": "deflate", "predictor": "horizontal"}
+        case _:
+            raise ValueError(f"{form} is not written by libvips.")
+    save = getattr(image, f"{form.lower()}save_target")
+    target = pyvips.Target.new_to_descriptor(file.fileno())
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            save(target, keep="none", **options)
+        except FAULTS as error:
+            failed.append(error)
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(LOOK_SECONDS)
+            check()
+    finally:
+        image.set_kill(True)
+        thread.join()
+    for error in failed:
+        if disk := re.search(r"system error: (.+)", str(error)):
+            raise DRRNError(f"{shown(path)} can't be written: {disk[1]}.") from error
+        raise PictureError(f"{shown(path)} can't be encoded as {form}{reason(error)}.") from error

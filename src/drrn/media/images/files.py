@@ -1,0 +1,249 @@
+"""A file becomes a `Picture`, and a `Picture` a file: PNG, JPEG, WebP, TIFF, BMP and PNM; GIF and AVIF are read only.
+
+Reading is strict: the least warning of a decoder is an error. What can't be kept is converted, which
+`Header.converted` and `changes` say, or refused; docs/formats.md has the table:
+
+    kept       grey and RGB, each with or without alpha, of 8 and 16 bit; ICC, EXIF, XMP and dpi
+    converted  palettes to RGB, grey of 1, 2 and 4 bit to 8, a transparent colour to alpha, YCbCr to RGB;
+               CMYK to sRGB, by its profile (not kept then) or, without one, by libvips' own;
+               TIFF's associated alpha: the colours are divided by it and rounded down
+    refused    floating point, signed, 12 and 32 bit samples; Lab; bands beside colours and alpha;
+               several pages; several frames, which are the matter of `animation`
+    not kept   what the files say of further images and of the old pixels; texts and tags of one format in another
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.atomic import atomic
+from drrn.errors import PictureError
+from drrn.media.image import Picture
+from drrn.media.images.decoding import Header, opened, shown
+from drrn.media.images.encoding import packed
+from drrn.media.images.quality import Loss
+from drrn.media.images.scratch import Rows, Scratch, trim
+from drrn.media.metadata.notes import Format, Notes, find_missing
+
+MAX_PIXELS = 100_000_000
+SUFFIXES: Final[dict[Format, tuple[str, ...]]] = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "WebP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "PNM": (".pnm", ".pgm", ".ppm", ".pam"),
+}
+"""The suffixes that can be written; in reading, a suffix means nothing."""
+LONGEST: Final[dict[Format, int]] = {"JPEG": 65500, "WebP": 16383}
+"""Pixels a side: WebP's limit, and libjpeg's, a little below the format's own."""
+EIGHT_BIT: Final = ("JPEG", "WebP", "BMP")
+"""Formats that hold no more."""
+UPWARD: Final = (3, 4, 7, 8)
+"""Orientations whose rows are to be taken from the last, when their axes are in place; and the columns:"""
+LEFTWARD: Final = (2, 3, 6, 7)
+
+
+def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """What the file says of itself. No pixel is decoded, so damage further in goes unseen.
+
+    Raises:
+        PictureError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
+    """
+    with opened(path, max_pixels) as file:
+        return file.header
+
+
+def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The picture in the file, upright: its orientation is applied.
+
+    The values are the file's, divided by 255 or 65535, in the colour space that `icc` says. EXIF that is
+    malformed is dropped.
+
+    Raises:
+        PictureError: as `probe`, or the file is damaged or cut short; or it is a WebP, and this process was forked from
+            one that had read or written pictures.
+    """
+    with opened(path, max_pixels) as (bands, header, notes, orientation):
+        array = np.concatenate(list(bands()))
+    array = upright(array, orientation)
+    top = np.float32(255 if header.bits == 8 else 65535)
+    return Picture(
+        pixels=np.divide(array[..., : header.channels], top, dtype=np.float32, order="C"),
+        alpha=np.divide(array[..., -1], top, dtype=np.float32, order="C") if header.alpha else None,
+        bits=header.bits,
+        **notes._asdict(),
+    )
+
+
+@contextmanager
+def unpacked(path: Path, beside: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[Scratch, Header, Notes]]:
+    """As `read`, for a picture that need not fit into the memory: its samples, upright, on the disk of `beside`.
+
+    Raises:
+        PictureError: as `read`.
+        DRRNError: the disk is full.
+    """
+    with ExitStack() as stack:
+        yield _unpacked(path, max_pixels, lambda *shape: stack.enter_context(Scratch(beside, *shape)))
+
+
+def write(
+    picture: Picture,
+    path: Path,
+    *,
+    loss: Loss | None = None,
+    overwrite: bool = False,
+    made: Callable[[Path], None] = lambda temporary: None,
+) -> None:
+    """Write the picture in the format of the suffix: whole, or not at all.
+
+    Nothing is lost but in a JPEG, which is of quality 95, its chroma not subsampled. What a format doesn't hold is
+    converted or left behind, as `changes` says. ICC, EXIF, XMP, dpi and extras go with it; the orientation of
+    EXIF is 1, the size in EXIF and XMP is the picture's, and a thumbnail is dropped.
+
+    Args:
+        loss: how much of a JPEG or WebP may be lost instead, as `Loss(quality=80, subsampled=True)`.
+        made: called with the file, when all is in it and before it becomes `path`.
+
+    Raises:
+        PictureError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
+        DRRNError: as `atomic`.
+    """
+    if not all(np.isfinite(plane).all() for plane in (picture.pixels, picture.alpha) if plane is not None):
+        raise PictureError(f"{shown(path)} is not written: some pixels are NaN or infinite.")
+    rows = (replace(picture, bits=8) if wanted_format(path) in EIGHT_BIT else picture).to_array()
+    store(rows, path, picture.notes, loss=loss, overwrite=overwrite, made=made)
+
+
+def store(
+    rows: Rows,
+    path: Path,
+    notes: Notes,
+    *,
+    loss: Loss | None = None,
+    overwrite: bool = False,
+    made: Callable[[Path], None] = lambda temporary: None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """As `write`, of samples as the file will have them: 8 bit where its format has no more.
+
+    Args:
+        check: called again and again; what it raises ends the work, and there is no file.
+
+    Raises:
+        DRRNError: as `write`.
+    """
+    height, width, bands = rows.shape
+    form = writable(
+        path,
+        width,
+        height,
+        alpha=bands % 2 == 0,
+        channels=1 if bands < 3 else 3,
+        icc=notes.icc,
+        overwrite=overwrite,
+    )
+    pam = path.suffix.lower() == ".pam"
+    with atomic(path, overwrite=overwrite) as temporary:
+        with temporary.open("xb") as file:
+            for piece in packed(rows, form, notes, path, loss=loss, pam=pam, check=check):
+                file.write(piece)
+        made(temporary)
+
+
+def changes(header: Header, path: Path) -> tuple[str, ...]:
+    """What becomes something else on the way from a file to `path`, each as `CMYK to sRGB` or `without EXIF`."""
+    form = _format(path)
+    told = [*header.tolerated, *header.converted]
+    if header.bits == 16 and form in EIGHT_BIT:
+        told.append("16 bit to 8")
+    if header.channels == 1 and (form == "WebP" or (form == "BMP" and header.alpha)):
+        told.append("grey to RGB")
+    told += find_missing(header.holds, form) if form else []
+    return tuple(dict.fromkeys(told))
+
+
+def writable(
+    path: Path,
+    width: int,
+    height: int,
+    *,
+    alpha: bool,
+    channels: int | None = None,
+    icc: bytes | None = None,
+    overwrite: bool = False,
+) -> Format:
+    """The format that `path` asks for, if such a picture can be written so: long work asks before it begins.
+
+    Args:
+        channels: 1 grey or 3 colour, where that is known.
+
+    Raises:
+        PictureError: the suffix is unknown, the format holds no alpha, not so many pixels a side, no such colours,
+            or no grey to which `icc` belongs, or `path` exists and `overwrite` is off.
+    """
+    form = _format(path)
+    if form is None:
+        known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+        raise PictureError(f"{shown(path)} can't be written: its suffix must be one of {known}.")
+    if alpha and form == "JPEG":
+        raise PictureError(f"{shown(path)} can't be written: JPEG holds no alpha; use png, webp or tiff.")
+    if form in ("WebP", "BMP") and icc and icc[16:20] == b"GRAY":  # with RGB it would show wrong tones
+        raise PictureError(f"{shown(path)} can't be written: {form} holds no grey ICC profile; use png or tiff.")
+    kind = path.suffix.lower()
+    if (kind == ".pgm" and channels == 3) or (kind == ".ppm" and channels == 1) or (kind in (".pgm", ".ppm") and alpha):
+        held = "grey" if kind == ".pgm" else "RGB"
+        raise PictureError(f"{shown(path)} can't be written: {kind} holds {held} alone; use pam, png or tiff.")
+    if form in LONGEST and max(width, height) > LONGEST[form]:
+        raise PictureError(
+            f"{shown(path)} can't be written: {form} holds {LONGEST[form]} pixels a side, and the picture is "
+            f"{width} x {height}; use png or tiff."
+        )
+    if not overwrite and os.path.lexists(path):
+        raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")
+    return form
+
+
+def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> tuple[Scratch, Header, Notes]:
+    """A function of its own, for the decoder to be gone, with what it holds, when it returns."""
+    with opened(path, max_pixels) as (bands, header, notes, orientation):
+        samples = scratch(header.height, header.width, header.channels + header.alpha, header.bits)
+        row = 0
+        for band in bands():
+            last = row + len(band)
+            if orientation < 5:
+                samples.put(upright(band, orientation), header.height - last if orientation in UPWARD else row)
+            else:
+                samples.put(upright(band, orientation), 0, header.width - last if orientation in LEFTWARD else row)
+            row = last
+            trim()
+    return samples, header, notes
+
+
+def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """A view of (H, W, C), turned as EXIF's `orientation` says."""
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if orientation in UPWARD:
+        array = array[::-1]
+    return array[:, ::-1] if orientation in LEFTWARD else array
+
+
+def wanted_format(path: Path) -> Format:
+    """What its suffix says. Raises PictureError: that can't be written."""
+    form = _format(path)
+    if form is None:
+        known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+        raise PictureError(f"{shown(path)} can't be written: its suffix must be one of {known}.")
+    return form
+
+
+def _format(path: Path) -> Format | None:
+    return next((form for form, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)

@@ -1,0 +1,134 @@
+"""GDAL, by rasterio: how it is called, and the images of TIFFs that libvips has no decoder for.
+
+rasterio is imported only when there is such a file.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import mmap
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.errors import DRRNError, PictureError, shown
+from drrn.media.images import tiff
+from drrn.media.images.decoding import Header, Opened
+from drrn.media.images.directories import BITS, COLOUR, EXTRA
+from drrn.media.images.memory import decoding
+from drrn.media.images.scratch import BAND
+from drrn.media.metadata import exif
+from drrn.media.metadata.notes import Notes, held, make_metadata_upright
+from drrn.media.metadata.reading import of_tiff
+
+CACHE = 64 << 20
+"""Bytes of blocks that GDAL may keep."""
+OPTIONS: Final = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": False,
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    "GDAL_TIFF_INTERNAL_MASK": True,
+    "GDAL_CACHEMAX": CACHE,
+    "GDAL_NUM_THREADS": 1,
+}
+MULTIPLIED = 1
+ICC, XMP = 0x8773, 0x02BC
+
+
+@contextmanager
+def opened(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Opened]:
+    """The image of a TIFF, as `drrn.media.images.decoding.opened`.
+
+    Args:
+        what: why libvips can't read it, as `compressed by ZSTD`.
+
+    Raises:
+        PictureError: rasterio is not installed, or can't read it either.
+    """
+    name, real, directory = shown(path), os.path.realpath(path), page.directory
+    kind = f"is a TIFF {what}"
+    try:
+        import rasterio
+    except ModuleNotFoundError as error:
+        raise PictureError(f"{name} {kind}: rasterio can read it. Install it: pip install 'drrn[geo]'.") from error
+    colour = directory.integers(file, COLOUR)[0]
+    if colour == tiff.CMYK or real.startswith("/vsi"):  # such names mean archives and addresses to GDAL
+        raise PictureError(f"{name} {kind}{', and CMYK' if colour == tiff.CMYK else ''}, which can't be read.")
+    with rasterio.Env(**OPTIONS):
+        with said(path, f"{kind}, which can't be read"):
+            dataset = rasterio.open(f"GTIFF_DIR:{page.number + 1}:{real}" if page.number else real, driver="GTiff")
+        with dataset:
+            bands, dtype = int(dataset.count), np.dtype(dataset.dtypes[0])
+            grey = colour in (0, 1)
+            alpha = bands == (2 if grey else 4)
+            expected = 1 if colour == tiff.PALETTE else (1 if grey else 3) + alpha
+            if dtype not in (np.uint8, np.uint16) or bands != expected:
+                raise PictureError(f"{name} {kind}, which can't be read: it has {bands} bands of {dtype}.")
+            bits: Final = 16 if dtype == np.uint16 else 8
+            across, down = int(dataset.width), int(dataset.height)
+            turn = exif.orientation(file, directory)
+            notes = make_metadata_upright(_notes(file, directory), turn, (across, down))
+            width, height = (across, down) if turn < 5 else (down, across)
+            channels, changes = 1 if grey else 3, (*tiff.converted(file, page), *notes.extras.lost)
+            header = Header(
+                "TIFF", width, height, channels, alpha, bits, changes, held(notes),
+                decoding=CACHE + decoding("TIFF", across, down, channels + alpha, bits, file, page=directory),
+            )  # fmt: skip
+
+            def rows() -> Iterator[NDArray[Any]]:
+                step = max(BAND, min(int(dataset.block_shapes[0][0]), 8 * BAND))
+                for top in range(0, down, step):
+                    window = rasterio.windows.Window(0, top, across, min(step, down - top))
+                    with said(path, f"{kind} that is damaged or cut short"):
+                        samples = dataset.read(window=window)
+                    yield _samples(np.moveaxis(samples, 0, 2), dataset, file, directory)
+
+            yield Opened(rows, header, notes, turn)
+
+
+@contextmanager
+def said(path: Path, what: str) -> Iterator[None]:
+    """Whatever rasterio meets becomes one sentence."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    try:
+        yield
+    except DRRNError:
+        raise
+    except MemoryError as error:
+        raise PictureError(f"{shown(path)} {what}: there is not enough memory.") from error
+    except Exception as error:  # rasterio raises its own, GDAL's, and what Python happens to raise
+        reason = next(iter(str(error).splitlines()), "")[:200].rstrip(".")
+        raise PictureError(f"{shown(path)} {what} ({shown(reason)}).") from error
+
+
+def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: exif.Directory) -> NDArray[Any]:
+    """(h, W, bands) as GDAL gives them, as libvips would."""
+    colour, bits = page.integers(file, COLOUR)[0], (page.integers(file, BITS) or (1,))[0]
+    if colour == tiff.PALETTE:
+        table = np.zeros((256, 3), np.uint8)
+        for index, entry in dataset.colormap(1).items():
+            table[index] = entry[:3]
+        return table[raw[..., 0]]
+    top = int(np.iinfo(raw.dtype).max)
+    if bits < 8:
+        raw = raw * raw.dtype.type(top // (2**bits - 1))
+    if colour == 0:  # white is 0
+        raw = np.concatenate([top - raw[..., :1], raw[..., 1:]], axis=2)
+    if page.integers(file, EXTRA) == (MULTIPLIED,):
+        alpha = np.maximum(raw[..., -1:], 1).astype(np.uint64)
+        colours = np.minimum(raw[..., :-1].astype(np.uint64) * top // alpha, top).astype(raw.dtype)
+        raw = np.concatenate([colours, raw[..., -1:]], axis=2)
+    return raw
+
+
+def _notes(file: mmap, page: exif.Directory) -> Notes:
+    def content(tag: int) -> bytes | None:
+        kind, count, at = page.slots.get(tag, (0, 0, 0))
+        return file[at : at + count * exif.SIZES[kind]] if count else None
+
+    return of_tiff(file, page, Notes(content(ICC), xmp=content(XMP), dpi=exif.dpi(file, page)))

@@ -1,0 +1,174 @@
+"""JPEGs that break the rules where no pixel depends on it, and that all viewers show: mended as they are read.
+
+libjpeg meets such a file with a warning, and libvips reports its first warning alone: behind it, damage would go
+unseen. So the rules are mended here, the decoder gets a file without fault, and its least warning stays an error.
+"""
+
+import os
+import re
+from bisect import bisect
+from collections.abc import Iterator
+from itertools import islice
+from mmap import mmap
+from typing import Final, NamedTuple
+
+from drrn.media.images.scratch import let_go
+
+EOI, SOS, RESTARTS, APP0, APP14 = 0xD9, 0xDA, 0xDD, 0xE0, 0xEE
+SEQUENTIAL: Final = (0xC0, 0xC1, 0xC9)
+FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+LONE: Final = (0x01, *range(0xD0, 0xD9))
+"""Markers without a segment: TEM, the restarts, and SOI."""
+NEXT: Final = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+"""A marker between segments."""
+AFTER_SCAN: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+"""A marker behind entropy-coded data, in which restarts are a part."""
+WHOLE: Final = b"\x00\x3f\x00"
+"""What a scan of a sequential JPEG must say of itself: all coefficients, in all bits."""
+TRANSFORMS: Final = {3: b"\x01", 4: b"\x02"}
+"""By the number of components, the color transform that is assumed where Adobe's is unknown: YCbCr, YCCK."""
+PADDING: Final = re.compile(rb"(?:(?<=\xff\x00)|(?<![\x00\xff]))\x00{2,}+(?=\xff[^\x00\xff])")
+"""Zeros before a restart or a marker; the first behind FF belongs to that, and one alone is too often right.
+
+It can only begin where the zeros do, and gives none of them back, so that it takes no more time for many."""
+CHUNK = 1 << 20
+"""Bytes that are looked at before their pages are given back."""
+MOST_SEGMENTS = 1 << 16
+"""Segments that are looked at; a file with more is left as it is."""
+
+
+class Edit(NamedTuple):
+    """Bytes of the file from `begin` to `end`, which become `by`."""
+
+    begin: int
+    end: int
+    by: bytes
+
+
+class Mends(NamedTuple):
+    """What is wrong with a JPEG, and how it is mended."""
+
+    edits: list[Edit]
+    """In order, and apart."""
+    tolerated: tuple[str, ...]
+    """The same in words, as `wrong scan parameters`."""
+    padding: tuple[Edit, ...] = ()
+    """Zeros at the end of entropy-coded data: only a decoder can tell whether they are a part of it."""
+
+    def without_padding(self, kept: int) -> "Mends":
+        """Leave these out, too, but for the first ones, which may be a part."""
+        cuts = [edit._replace(begin=edit.begin + kept) for edit in self.padding]
+        count = sum(cut.end - cut.begin for cut in cuts)
+        said = f"{count:,} stray byte{'s' if count > 1 else ''} behind scans left out"
+        return Mends(sorted([*self.edits, *cuts]), (*self.tolerated, said))
+
+
+def find_mends(file: bytes | mmap) -> Mends:
+    """Look through the segments of a JPEG for faults that no pixel depends on.
+
+    These are bytes before a marker that belong to nothing, parameters of a scan that can't be others, an unknown
+    version of JFIF, and an unknown color transform of Adobe. What can't be understood is left to the decoder.
+    """
+    edits: list[Edit] = []
+    padding: list[Edit] = []
+    at, stray, components, is_sequential, has_restarts, is_jfif = 2, 0, 0, False, False, False
+    transform: tuple[int, bytes] | None = None
+    for _ in range(MOST_SEGMENTS):
+        begin = _find(NEXT, file, at)
+        if begin < 0:
+            break
+        extra = file[at:begin].strip(b"\xff")  # which fills, as it may
+        if extra:
+            edits.append(Edit(at, begin, b""))
+            stray += len(extra)
+        marker, body = file[begin + 1], begin + 4
+        if marker == EOI:
+            break
+        if marker in LONE:
+            at = begin + 2
+            continue
+        at = begin + 2 + max(int.from_bytes(file[begin + 2 : body]), 2)
+        if marker in FRAMES and at > body + 5:
+            components, is_sequential = int.from_bytes(file[body + 5 : body + 6]), marker in SEQUENTIAL
+        elif marker == RESTARTS:
+            has_restarts = True
+        elif marker == APP0 and file[body : body + 5] == b"JFIF\0":
+            is_jfif = True
+            if file[body + 5 : body + 6] not in (b"\x01", b""):
+                edits.append(Edit(body + 5, body + 6, b"\x01"))
+        elif marker == APP14 and file[body : body + 5] == b"Adobe" and at >= body + 12:
+            transform = body + 11, file[body + 11 : body + 12]
+        elif marker == SOS:
+            if is_sequential and at <= len(file) and file[at - 3 : at] != WHOLE:
+                edits.append(Edit(at - 3, at, WHOLE))
+            begin, at = at, _find(AFTER_SCAN, file, at)
+            if at < 0:
+                break
+            if has_restarts or file[at + 1] != EOI or not is_sequential:  # behind an only scan, libjpeg ignores them
+                padding += islice(_zeros(file, begin, at + 2), MOST_SEGMENTS - len(padding))
+    let_go(file)
+    said = [f"{stray:,} stray byte{'s' if stray > 1 else ''} before markers left out"] if stray else []
+    if any(edit.by == WHOLE for edit in edits):
+        said.append("wrong scan parameters corrected")
+    if any(edit.by == b"\x01" for edit in edits):
+        said.append("an unknown version of JFIF read as 1")
+    if transform and not is_jfif and (by := TRANSFORMS.get(components)) and transform[1] not in (b"\x00", by, b""):
+        edits.append(Edit(transform[0], transform[0] + 1, by))
+        said.append(f"the unknown color transform {transform[1][0]} read as {'YCbCr' if components == 3 else 'YCCK'}")
+    return Mends(sorted(edits), tuple(said), tuple(padding))
+
+
+class Mended:
+    """A file as it is with `edits`, to be read by `read` and `seek`, as those of `os`."""
+
+    def __init__(self, handle: int, size: int, edits: list[Edit]):
+        self.handle, self.at = handle, 0
+        self.parts: list[tuple[int, int, bytes | None]] = []
+        """Where it begins here, where in the file, and its bytes where they are others."""
+        self.begins: list[int] = []
+        begin, length = 0, 0
+        for edit in [*edits, Edit(size, size, b"")]:
+            for where, count, by in ((begin, edit.begin - begin, None), (0, len(edit.by), edit.by)):
+                if count:
+                    self.parts.append((length, where, by))
+                    length += count
+            begin = edit.end
+        self.begins = [part[0] for part in self.parts]
+        self.size = length
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end."""
+        if self.at >= self.size:
+            return b""
+        index = bisect(self.begins, self.at) - 1
+        begin, where, by = self.parts[index]
+        end = self.begins[index + 1] if index + 1 < len(self.begins) else self.size
+        size, within = min(size, end - self.at), self.at - begin
+        if by is None:
+            os.lseek(self.handle, where + within, os.SEEK_SET)
+            found = os.read(self.handle, size)
+        else:
+            found = by[within : within + size]
+        self.at += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int) -> int:
+        """The new place."""
+        self.at = max(offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence], 0)
+        return self.at
+
+
+def _zeros(file: bytes | mmap, begin: int, end: int) -> Iterator[Edit]:
+    for at in range(begin, end, CHUNK):
+        for run in PADDING.finditer(file, at, min(at + CHUNK, end)):
+            yield Edit(run.start(), run.end(), b"")
+        let_go(file)
+
+
+def _find(pattern: re.Pattern[bytes], file: bytes | mmap, at: int) -> int:
+    """Where the next match begins; -1 where there is none."""
+    for begin in range(at, len(file), CHUNK):
+        if found := pattern.search(file, begin, min(begin + CHUNK + 1, len(file))):
+            return found.start()
+        let_go(file)
+    return -1

@@ -1,0 +1,246 @@
+"""Which page of a TIFF is the image, whether its samples can be read, and by which decoder.
+
+The pages are found in the file's directories, before a decoder sees it.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from itertools import islice
+from mmap import mmap
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.errors import PictureError
+from drrn.media.images import directories
+from drrn.media.images.directories import (
+    BANDS,
+    BITS,
+    COLOUR,
+    COMPRESSION,
+    EXTRA,
+    KIND,
+    MASK,
+    PLANES,
+    SMALLER,
+    SUBFILE,
+    TILE_WIDTH,
+)
+from drrn.media.metadata import exif
+from drrn.media.metadata.exif import Directory
+
+PALETTE, CMYK, YCBCR = 3, 5, 6
+COLOURS: Final = {0: 1, 1: 1, 2: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
+"""Bands of a TIFF's colours, by its PhotometricInterpretation: grey (2), RGB, palette, CMYK, YCbCr."""
+OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw photo", 34892: "a raw photo"}
+RAW: Final = (32803, 34892)
+"""Interpretations of what a sensor measures: behind a color filter, and linear."""
+DEVELOP: Final = "Develop it to a 16-bit TIFF first, as darktable or dcraw -T -6 do."
+SUB_IFDS, OLD_SUBFILE, DNG_VERSION = 0x14A, 0xFF, 0xC612
+COEFFICIENTS, SUBSAMPLING, REFERENCES = 0x211, 0x212, 0x214
+JPEG, OLD_JPEG = 7, 6
+BY_LIBVIPS: Final = (1, 2, 3, 4, 5, JPEG, 8, 32771, 32773, 32946, 50001)
+"""Compressions of which the libvips that comes with drrn has decoders."""
+NAMES: Final = {
+    **{OLD_JPEG: "old-style JPEG", 34661: "JBIG", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000"},
+    **{34887: "LERC", 34892: "lossy JPEG of DNG", 34925: "LZMA", 34927: "Zstandard", 50000: "ZSTD", 50002: "JPEG XL"},
+    **{32766: "NeXT", 32809: "ThunderScan", 34676: "SGI LogLuv", 34677: "SGI LogLuv", 34713: "Nikon's raw"},
+}
+MOST_PAGES = 4096
+
+
+class Page(NamedTuple):
+    """The page of a TIFF that is the image."""
+
+    number: int
+    """In the chain of pages, from 0."""
+    directory: Directory
+    left_out: tuple[str, ...]
+    """What else the file has, as `without its thumbnail`."""
+
+
+def find_page(file: mmap, name: str) -> Page:
+    """The one page that is neither a smaller copy nor a mask.
+
+    Raises:
+        PictureError: there are none or several of them, or it is a camera's raw photo.
+        MalformedError: there is no first directory.
+    """
+    pages = list(_pages(file))
+    kinds = [_subfile(file, page) for page in pages]
+    if raw := _raw_kind(file, pages):
+        raise PictureError(f"{name} is {raw}, which can't be read. {DEVELOP}")
+    full = [number for number, kind in enumerate(kinds) if not kind & (SMALLER | MASK)]
+    if len(full) > 1:
+        raise PictureError(f"{name} has {len(full)} pages or frames; a single picture can be read.")
+    if _lies_within(file, pages):
+        raise PictureError(
+            f"{name} begins with a smaller copy of an image that lies in a SubIFD, as in raw photos, and can't be read "
+            f"there. {DEVELOP}"
+        )
+    if not full and len(pages) > 1:
+        raise PictureError(f"{name} has {len(pages)} smaller copies of an image, and not the image itself.")
+    number = full[0] if full else 0
+    copies, masks = (sum(bool(kind & bit) for kind in kinds) for bit in (SMALLER, MASK))
+    left_out = []
+    if not full:
+        left_out.append("a smaller copy, as the file calls it, taken for the image")
+    elif copies:
+        left_out.append("without its thumbnail" if copies == 1 else f"without its {copies} smaller copies")
+    if full and masks:
+        left_out.append("without its mask")
+    return Page(number, pages[number], tuple(left_out))
+
+
+def is_raw_photo(path: Path) -> bool:
+    """Whether the file is a camera's raw photo that is built as a TIFF, as DNG, NEF, CR2, ARW and PEF are."""
+    try:
+        with directories.mapped(path) as file:
+            pages = list(_pages(file)) if file is not None else []
+            return file is not None and (_raw_kind(file, pages) is not None or _lies_within(file, pages))
+    except (OSError, exif.MalformedError):
+        return False
+
+
+def check_samples(file: mmap, page: Directory, name: str) -> None:
+    """Raises PictureError: libvips would take its samples for others, or for damage."""
+
+    def said(tag: int, default: int) -> tuple[int, ...]:
+        return page.integers(file, tag) or (default,)
+
+    bits, kinds, colour, bands = said(BITS, 1), said(KIND, 1), said(COLOUR, -1)[0], said(BANDS, 1)[0]
+    if set(kinds) != {1}:
+        kind = {2: "signed", 3: "floating point"}.get(kinds[0], "of no known type")
+        raise PictureError(f"{name} has samples that are {kind}; unsigned integers can be read.")
+    if colour not in COLOURS:
+        kind = OTHERS.get(colour, f"of photometric interpretation {colour}")
+        raise PictureError(f"{name} is {kind}; grey, palette, RGB, YCbCr and CMYK can be read.")
+    if colour == YCBCR and bits[0] == 16:
+        raise PictureError(f"{name} is YCbCr of 16 bit; 8 bit, and in RGB and grey 16, can be read.")
+    if len(set(bits)) > 1 or bits[0] not in ((1, 2, 4, 8, 16) if COLOURS[colour] == 1 else (8, 16)):
+        raise PictureError(f"{name} has samples of {bits[0]} bit; 8, 16, and in grey 1, 2 and 4 can be read.")
+    extra = bands - COLOURS[colour]
+    if extra and colour == YCBCR:
+        raise PictureError(f"{name} is YCbCr with alpha; YCbCr alone, and RGB and grey with alpha, can be read.")
+    known = said(EXTRA, 0) in ((1,), (2,)) or has_nameless_alpha(file, page)
+    if extra and (extra != 1 or colour in (PALETTE, CMYK) or not known):
+        raise PictureError(f"{name} has {bands} bands; colours and one alpha channel can be read.")
+
+
+def has_nameless_alpha(file: mmap, page: Directory) -> bool:
+    """Whether it is RGB of 4 samples without a word on the fourth, which other programs take for alpha, too."""
+    colour, bands = (page.integers(file, tag)[:1] for tag in (COLOUR, BANDS))
+    return colour == (2,) and bands == (4,) and EXTRA not in page.slots
+
+
+def foreign(file: mmap, page: Directory) -> str:
+    """What it is that libvips has no decoder for, as `compressed by ZSTD`; empty where it has."""
+    compression = (page.integers(file, COMPRESSION) or (1,))[0]
+    planar = page.integers(file, PLANES)[:1] == (2,)
+    if compression not in BY_LIBVIPS:
+        return f"compressed by {NAMES.get(compression, f'method {compression}')}"
+    if planar and TILE_WIDTH in page.slots:
+        return "in tiles of single bands"
+    return "YCbCr in single bands" if planar and _is_ycbcr(file, page) else ""
+
+
+def converted(file: mmap, page: Page) -> Iterator[str]:
+    """What is not as it lies in the file, once it is decoded."""
+    directory = page.directory
+    colour, bits = directory.integers(file, COLOUR)[:1], (directory.integers(file, BITS) or (1,))[0]
+    if colour == (PALETTE,):
+        yield "palette to RGB"
+    elif bits < 8:
+        yield f"{bits} bit to 8"
+    if _is_ycbcr(file, directory):
+        yield "YCbCr to RGB"
+    if directory.integers(file, EXTRA) == (1,):
+        yield "colours divided by alpha"
+    if has_nameless_alpha(file, directory):
+        yield "a fourth band of no stated kind to alpha"
+    yield from page.left_out
+
+
+def is_opaque(image: Any, file: mmap, page: Directory) -> bool:
+    """Whether libvips has put an alpha channel behind colors that have none, as it does with subsampled YCbCr."""
+    return _is_ycbcr(file, page) and image.bands == 4
+
+
+def is_ycbcr(file: mmap, page: Directory) -> bool:
+    """Whether libvips gives YCbCr as it lies in the file: without subsampling it takes it for RGB."""
+    return _is_ycbcr(file, page) and page.integers(file, SUBSAMPLING) == (1, 1)
+
+
+def rgb(file: mmap, page: Directory, bands: Callable[[], Iterator[NDArray[np.uint8]]]) -> Iterator[NDArray[np.uint8]]:
+    """Bands of rows (h, W, 3) of YCbCr in RGB: TIFF 6.0, section 21."""
+    red, green, blue = _rationals(file, page, COEFFICIENTS, (0.299, 0.587, 0.114))
+    ends = np.array(_rationals(file, page, REFERENCES, (0, 255, 128, 255, 128, 255)), np.float32).reshape(3, 2)
+    low, span = ends[:, 0], np.where(ends[:, 1] == ends[:, 0], 1, ends[:, 1] - ends[:, 0])
+    for band in bands():
+        y, cb, cr = np.moveaxis((band - low) / span * np.array([255, 127, 127], np.float32), 2, 0)
+        r, b = y + cr * (2 - 2 * red), y + cb * (2 - 2 * blue)
+        g = y - (red * (r - y) + blue * (b - y)) / (green or 1)
+        yield np.dstack([r, g, b]).round().clip(0, 255).astype(np.uint8)
+
+
+def _is_ycbcr(file: mmap, page: Directory) -> bool:
+    """Whether it is YCbCr that is not a JPEG, whose decoder makes it RGB."""
+    compression = (page.integers(file, COMPRESSION) or (1,))[0]
+    return page.integers(file, COLOUR)[:1] == (YCBCR,) and compression not in (JPEG, OLD_JPEG)
+
+
+def _pages(file: mmap) -> Iterator[Directory]:
+    """The directories of the chain; where it is damaged behind the first one, those before the damage."""
+    first = Directory.first(file)
+    yield first
+    pages = directories.chain(file, first)
+    next(pages)
+    try:
+        yield from islice(pages, MOST_PAGES)
+    except exif.MalformedError:
+        return
+
+
+def _subfile(file: mmap, page: Directory) -> int:
+    """Bits of NewSubfileType, or the same out of the older SubfileType."""
+    old = page.integers(file, OLD_SUBFILE)[:1] == (2,)
+    return (page.integers(file, SUBFILE) or (SMALLER if old else 0,))[0]
+
+
+def _raw_kind(file: mmap, pages: list[Directory]) -> str | None:
+    """What a camera's raw photo is called; None where it is none."""
+    first = pages[0]
+    within = [_directory(file, page, at) for page in pages for at in page.integers(file, SUB_IFDS)]
+    every = [*pages, *(page for page in within if page)]
+    is_raw = any((page.integers(file, COLOUR) or (0,))[0] in RAW for page in every)
+    begins_small = bool(_subfile(file, first) & SMALLER) or SUB_IFDS in first.slots
+    if file[8:10] == b"CR":
+        return "a raw photo of a camera (CR2)"
+    if DNG_VERSION in first.slots and (is_raw or begins_small):
+        return "a raw photo of a camera (DNG)"
+    return "a raw photo of a camera" if is_raw else None
+
+
+def _lies_within(file: mmap, pages: list[Directory]) -> bool:
+    """Whether all pages are smaller copies or masks, and the first says that there is more in it."""
+    return SUB_IFDS in pages[0].slots and all(_subfile(file, page) & (SMALLER | MASK) for page in pages)
+
+
+def _directory(file: mmap, page: Directory, at: int) -> Directory | None:
+    try:
+        return Directory.at(file, at, page.order, wide=page.wide)
+    except exif.MalformedError:
+        return None
+
+
+def _rationals(file: mmap, page: Directory, tag: int, default: tuple[float, ...]) -> tuple[float, ...]:
+    """The numbers of a tag, or `default` where it hasn't as many."""
+    kind, count, at = page.slots.get(tag, (0, 0, 0))
+    if count != len(default):
+        return default
+    if kind != exif.RATIONAL:
+        return page.integers(file, tag) or default
+    numbers = struct.unpack_from(f"{page.order}{2 * count}L", file, at)
+    return tuple(above / (below or 1) for above, below in zip(numbers[::2], numbers[1::2], strict=True))

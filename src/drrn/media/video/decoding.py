@@ -1,0 +1,346 @@
+"""Video: what a film says of itself, and its frames as planes, with their times.
+
+A film that is damaged or cut short is refused, and not read as a shorter one. How films are opened is in `containers`,
+how they are written in `encoding` and `muxing`.
+"""
+
+import re
+import struct
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.errors import PictureError
+from drrn.media.images.decoding import Header, shown
+from drrn.media.video.containers import Opened, opened
+from drrn.media.video.hdr import Light, light
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+BITS: Final = {"": 8, "10le": 10, "12le": 12}
+PIXELS: Final = {
+    f"{kind}{end}": bits for kind in ("gray", "yuv420p", "yuv422p", "yuv444p") for end, bits in BITS.items()
+} | {"yuvj420p": 8, "yuvj422p": 8, "yuvj444p": 8}
+"""FFmpeg's names of what can be read -> bits of a sample. Those with a j are what is now said by the range."""
+STUDIO, FULL = 1, 2
+"""FFmpeg's numbers of ranges; 0 is unknown, and taken to be studio."""
+UNKNOWN = 2
+"""FFmpeg's number of an unknown matrix."""
+RATES: Final = (Fraction(1), Fraction(1000))
+"""Frames a second that are believed, to encode by; times are kept whatever they are."""
+ALPHA_INFO = b"\x4e\x01\xa5"
+"""The begin of HEVC's message that there is a layer of alpha."""
+LATEST = 1 << 60
+"""Units of time from the start: what is later can't be reckoned with."""
+HIDING: Final = ("vp8", "mpeg4", "msmpeg4v2", "msmpeg4v3")
+"""Codecs of which a packet may have nothing to show."""
+LOST: Final = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
+"""What a frame can have beside it that is true of that frame alone, and not of a larger one."""
+
+DECODING: Final = Lock()
+"""Held by who listens to what FFmpeg says: it tells it to all threads."""
+
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+"""(H, W)."""
+
+
+class Film(NamedTuple):
+    """What a film says of itself, beside its `Header`: all that must be true of its enlargement too."""
+
+    stream: int
+    """Its number in the file; other streams are copied."""
+    pixels: str
+    """FFmpeg's name of the pixel format, of `PIXELS`, without a j."""
+    bits: int
+    time_base: Fraction
+    """Seconds that are one unit of its times."""
+    rate: Fraction
+    """Frames a second, on average."""
+    range: int
+    matrix: int
+    primaries: int
+    transfer: int
+    """The four as FFmpeg numbers them."""
+    siting: str
+    """Where chroma lies, as FFmpeg calls it: left, center, topleft, ..., unspecified."""
+    aspect: Fraction | None
+    """Width of a pixel by its height."""
+    turn: tuple[int, ...] | None
+    """FFmpeg's display matrix: how it is to be turned when shown."""
+    light: Light
+
+    @property
+    def subsampling(self) -> tuple[int, int]:
+        """Rows and columns of luma for each of chroma."""
+        return (2 if "420" in self.pixels else 1), (2 if "420" in self.pixels or "422" in self.pixels else 1)
+
+
+class Frame(NamedTuple):
+    """One picture of a film."""
+
+    planes: list[Plane]
+    """Luma, and where there are colours two planes of chroma: as decoded."""
+    time: int
+    """When it is shown, in units of `Film.time_base`."""
+    duration: int
+    """Of the same units, 0 where that is unknown."""
+
+
+def probe(path: Path, *, max_pixels: int) -> Header:
+    """What the film says of itself. One frame is decoded, once it is known to have at most `max_pixels`.
+
+    Raises:
+        PictureError: it is damaged, cut short, of a kind that can't be read, or has more than `max_pixels` a frame.
+        UsageError: PyAV is not installed.
+    """
+    name = shown(path)
+    with opened(path, max_pixels) as file:
+        container = file.container
+        stream = _stream(container, name)
+        context = stream.codec_context
+        width, height, pixels = context.width, context.height, context.pix_fmt or "unknown"
+        if not width or not height:
+            raise PictureError(f"{name} is {width} x {height}: it has no pixels.")
+        if width * height > max_pixels:
+            raise PictureError(
+                f"{name} is {width} x {height}, {width * height:,} pixels a frame; the limit is {max_pixels:,} "
+                "(--max-pixels)."
+            )
+        if _has_alpha(container, stream, pixels):
+            decoder = "-c:v libvpx-vp9 " if context.name == "vp9" else "-c:v libvpx " if context.name == "vp8" else ""
+            raise PictureError(
+                f"{name} has transparency, which enlarged films can't keep. Convert it to an animated PNG, which can "
+                f"(ffmpeg {decoder}-i FILE FILE.apng), or flatten it first."
+            )
+        if pixels not in PIXELS:
+            raise PictureError(
+                f"{name} has pixels of the kind {pixels}; grey and YCbCr of 4:2:0, 4:2:2 and 4:4:4, of 8, 10 and 12 "
+                "bit can be read. Convert it first."
+            )
+        count = _count(file, stream, name)
+        container.seek(0)
+        frame = next(_decoded(container, stream, name))
+        try:
+            beside: Any = frame.side_data
+        except ValueError as error:  # PyAV does not know all kinds, as those of films for two eyes
+            raise PictureError(f"{name} has data beside its frames that can't be read. Convert it first.") from error
+        extra = {each.type.name: bytes(each) for each in beside}
+        others = [f"without {LOST[each]}" for each in extra if each in LOST]
+        if len([each for each in container.streams.video if not is_cover(each)]) > 1:
+            others.append(f"without all video streams but number {stream.index}")
+        if file.form == "MP4":
+            others += _hidden(path, max_pixels, stream.index, count)
+        turn = struct.unpack("<9i", extra["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in extra else None
+        film = Film(
+            stream=stream.index,
+            pixels=pixels.replace("yuvj", "yuv"),
+            bits=PIXELS[pixels],
+            time_base=stream.time_base or Fraction(1, 1000),
+            rate=_rate(stream),
+            range=FULL if pixels.startswith("yuvj") else int(frame.color_range),
+            matrix=int(frame.colorspace),
+            primaries=int(frame.color_primaries),
+            transfer=int(frame.color_trc),
+            siting=_siting(frame),
+            aspect=stream.sample_aspect_ratio or None,
+            turn=turn,
+            light=light(extra),
+        )
+    channels = 1 if pixels.startswith("gray") else 3
+    return Header(
+        file.form, width, height, channels, False, 8 if film.bits == 8 else 16, tuple(others), frames=count, film=film
+    )
+
+
+def frames(path: Path, header: Header) -> Iterator[Frame]:
+    """All frames, in the order in which they are shown.
+
+    Raises:
+        PictureError: as `probe`; or there are fewer frames than there should be, one is damaged, interlaced or of
+            another size, or has no time of its own.
+    """
+    name, last = shown(path), None
+    assert header.film is not None
+    with opened(path, header.width * header.height) as file:
+        container = file.container
+        stream: Any = container.streams[header.film.stream]
+        for frame in _decoded(container, stream, name, header.frames):
+            at = _at(frame)
+            if (frame.width, frame.height) != (header.width, header.height) or PIXELS.get(
+                frame.format.name
+            ) != header.film.bits:
+                raise PictureError(f"{name} changes its size or its pixels at {at}; films of one size can be enlarged.")
+            if frame.pts is None or abs(frame.pts) > LATEST or (last is not None and frame.pts <= last):
+                raise PictureError(f"{name} has frames without a time of their own at {at}. Convert it first.")
+            last = frame.pts
+            yield Frame(_planes(frame), frame.pts, frame.duration or 0)
+
+
+def is_cover(stream: "Stream") -> bool:
+    """Whether it is a picture on the case, and no film."""
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _stream(container: "InputContainer", name: str) -> "VideoStream":
+    """The first that is a film, and no cover."""
+    stream = next((each for each in container.streams.video if not is_cover(each)), None)
+    if stream is None:
+        raise PictureError(f"{name} has no video stream; a film or a picture was expected.")
+    if stream.codec_context is None:
+        raise PictureError(f"{name} is of a codec that can't be decoded. Convert it first.")
+    if stream.codec_context.field_order > 1:
+        raise PictureError(f"{name} is interlaced; whole frames can be enlarged. Deinterlace it first.")
+    return stream
+
+
+def _has_alpha(container: "InputContainer", stream: "VideoStream", pixels: str) -> bool:
+    """Whether the video has an alpha channel, also one that the decoder would leave out without a word."""
+    import av
+
+    if pixels != "unknown" and any(each.is_alpha for each in av.VideoFormat(pixels).components):
+        return True
+    if any(key.lower() == "alpha_mode" for key in stream.metadata):  # VP8 and VP9; browsers say so of every recording
+        found = any(packet.has_sidedata("matroska_block_additional") for packet in container.demux(stream))
+        container.seek(0)
+        if found:
+            return True
+    return ALPHA_INFO in (stream.codec_context.extradata or b"")
+
+
+def _count(file: Opened, stream: "VideoStream", name: str) -> int:
+    """Frames that will be shown: by the index, or where there is none of all of them by reading through the file."""
+    if file.form == "MP4" and stream.frames:
+        return sum(not entry.is_discard for entry in stream.index_entries)
+    others = [each for each in file.container.streams if each.type != "video" or not is_cover(each)]
+    count = there = 0
+    for packet in file.container.demux(others):
+        there += packet.size > 0
+        count += packet.size > 0 and packet.stream is stream and not packet.is_discard
+    if there < file.packets:
+        raise PictureError(f"{name} is a film that is damaged: of {file.packets} packets {there} can be found.")
+    return count
+
+
+def _hidden(path: Path, max_pixels: int, number: int, count: int) -> list[str]:
+    """What is said of frames that an MP4 has and does not show."""
+    with opened(path, max_pixels, edits=False) as (container, _, _):
+        stream = container.streams[number]
+        found = len(stream.index_entries)
+        if found < stream.frames:
+            raise PictureError(
+                f"{shown(path)} is a film that is damaged: of its {stream.frames} frames {found} can be found."
+            )
+        hidden = stream.frames - count if stream.frames else 0
+    return [f"without {hidden} frames that its edit list hides"] if hidden > 0 else []
+
+
+def _decoded(container: "InputContainer", stream: "VideoStream", name: str, count: int = 0) -> Iterator["VideoFrame"]:
+    """The frames, as long as there are as many packets as the `count`, where one is given, and each has its frame."""
+    stream.codec_context.options = dict(container.options)
+    stream.codec_context.thread_count = 1  # what other threads say of damage would wait for this one
+    due: set[int] = set()
+    turns: deque[int] = deque()  # AVI says when packets come, and frames are shown then, but in their own order
+    first, there, in_turn = None, 0, container.format.name == "avi"
+    packets = container.demux(stream)
+    while True:
+        with DECODING, _heeded(name):
+            packet = next(packets, None)
+            decoded = packet.decode() if packet else []
+        if packet is None:
+            break
+        if packet.is_corrupt:
+            raise PictureError(f"{name} is a film that is damaged or cut short at {_at(packet)}.")
+        if packet.size and not packet.is_discard:
+            there += 1
+            due.update([] if packet.pts is None or in_turn else [packet.pts])
+            turns.extend([] if packet.dts is None or not in_turn else [packet.dts])
+        for frame in decoded:
+            if frame.is_corrupt:
+                raise PictureError(f"{name} is a film that is damaged at {_at(frame)}.")
+            if frame.interlaced_frame:
+                raise PictureError(f"{name} is interlaced at {_at(frame)}; whole frames can be enlarged.")
+            frame.pts = turns.popleft() if turns else frame.pts
+            first = frame.pts if first is None else first
+            due.discard(frame.pts)
+            yield frame
+    if there < count:
+        raise PictureError(f"{name} is a film that is damaged: of its {count} frames {there} are there.")
+    if first is None:
+        raise PictureError(f"{name} is a film without a frame that can be decoded.")
+    lost = [*turns, *(time for time in due if time > first)]  # what is before it can be shown by nobody
+    if lost and stream.codec_context.name not in HIDING:
+        at = f"{float(min(lost) * (stream.time_base or 1)):.3f} s"
+        raise PictureError(f"{name} is a film that is damaged: {len(lost)} frames are missing, the first at {at}.")
+
+
+@contextmanager
+def _heeded(name: str) -> Iterator[None]:
+    """FFmpeg's errors are errors, also where it hides them and goes on: it guesses what is missing in a frame."""
+    import av
+
+    level, before = av.logging.get_level(), av.logging.get_last_error()[0]
+    av.logging.set_level(av.logging.PANIC)  # they are counted, and not shown
+    try:
+        yield
+    finally:
+        av.logging.set_level(level)
+    count, last = av.logging.get_last_error()
+    if count > before and last:
+        raise PictureError(f"{name} is a film that is damaged ({' '.join(last[2].split()).rstrip('.')}).")
+
+
+def _at(moment: "Packet[Any] | VideoFrame") -> str:
+    pts, base = moment.pts, moment.time_base
+    return "an unknown time" if pts is None or base is None else f"{float(pts * base):.3f} s"
+
+
+def _planes(frame: "VideoFrame") -> list[Plane]:
+    planes: list[Plane] = []
+    for plane in frame.planes:
+        kind = np.dtype(np.uint8) if frame.format.components[0].bits == 8 else np.dtype("<u2")
+        values: Any = np.frombuffer(memoryview(plane), kind)
+        rows = values.reshape(-1, plane.line_size // kind.itemsize)
+        planes.append(rows[: plane.height, : plane.width].copy())
+    return planes
+
+
+def _rate(stream: "VideoStream") -> Fraction:
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    return min(max(rate, RATES[0]), RATES[1]).limit_denominator(1001)
+
+
+def _siting(frame: "VideoFrame") -> str:
+    """Where chroma lies, which PyAV can be told of by a filter's own words alone."""
+    import av
+    from av.filter import Graph
+
+    graph = Graph()
+    names = ("sidedata", "showinfo", "buffersink")  # without side data, of which there may be much to say
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1)
+    )
+    graph.link_nodes(source, graph.add(names[0], "mode=delete"), *(graph.add(each) for each in names[1:])).configure()
+    with DECODING, av.logging.Capture() as lines:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
+            graph.push(frame)
+            graph.pull()
+        finally:
+            av.logging.set_level(level)
+    found = re.search(r" cl:(\w+) ", "".join(text for _, _, text in lines))
+    return found[1] if found else "unspecified"

@@ -1,0 +1,289 @@
+"""Segments become a film: what is encoded gets the times of the source, and all that is no video is copied from there.
+
+Sound, subtitles and data are copied packet by packet, to the byte; chapters, tags, languages, covers and attached files
+go with them, as far as the container can hold them.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from fractions import Fraction
+from heapq import merge
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from drrn.atomic import atomic
+from drrn.errors import PictureError
+from drrn.media.images.decoding import Header, shown
+from drrn.media.video.containers import opened, said
+from drrn.media.video.decoding import Film, is_cover
+from drrn.media.video.encoding import CODECS, Target, formats, kept, tell
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+CONTAINERS: Final = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+MP4: Final = (".mp4", ".m4v", ".mov")
+TAGS: Final = {"title", "artist", "album_artist", "album", "composer", "date", "comment", "genre", "copyright"} | {
+    "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "creation_time"
+}  # fmt: skip
+"""What MP4 has places for; where there is more to say, it is all said in another way."""
+NOTHING: Final = b"\0\0"
+"""Between two subtitles in MP4: its muxer makes these itself."""
+OF_THE_FILE: Final = ("major_brand", "minor_version", "compatible_brands", "encoder")
+OF_THE_STREAM: Final = ("encoder", "alpha_mode", "vendor_id", "bps", "duration", "number_of_", "_statistics")
+"""How names begin of what is said of the encoded stream, and will not be true of another."""
+
+
+def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[str, ...]:
+    """What the file can't hold of the source, each as `without ...`: long work asks before it begins.
+
+    Sound and subtitles that another container could hold are never left out unasked; those that none can hold are.
+
+    Raises:
+        PictureError: codec, container, pixels and size don't go together, sound or subtitles need another container, or
+            a track to drop is not there.
+    """
+    name, codec, film = shown(path), CODECS[target.codec], header.film
+    assert film is not None
+    title = target.codec.upper()
+    if target.suffix not in CONTAINERS:
+        raise PictureError(f"{name} can't be written: the suffix of a film must be one of {', '.join(CONTAINERS)}.")
+    if target.suffix not in codec.suffixes:
+        raise PictureError(
+            f"{name} can't be written: {title} goes into {', '.join(codec.suffixes)}; give such an --output, or "
+            "another --codec."
+        )
+    if target.crf is not None and (codec.crf is None or not 0 <= target.crf <= codec.most):
+        allowed = f"from 0 to {codec.most}" if codec.most else "not to be given: nothing is lost"
+        raise PictureError(f"{name} can't be written: the --crf of {title} is {allowed}, got {target.crf}.")
+    down, across = film.subsampling
+    if target.codec != "ffv1" and (target.height % down or target.width % across):
+        even = f"{target.width + target.width % across}x{target.height + target.height % down}"
+        raise PictureError(
+            f"{name} can't be written: {title} of such pixels needs even sides, and it is "
+            f"{target.width}x{target.height}; use --size {even}, or --codec ffv1 in a .mkv."
+        )
+    if film.aspect not in (None, 1) and target.codec in ("av1", "ffv1") and target.suffix not in MP4:
+        shape = f"{film.aspect.numerator}:{film.aspect.denominator}" if film.aspect else ""
+        raise PictureError(
+            f"{name} can't be written: {title} in {target.suffix} doesn't hold pixels of {shape}; use --codec hevc, or "
+            "a --size by which they are square."
+        )
+    with said(name, f"can't be written as {title} of {target.width}x{target.height}"):
+        if film.pixels not in formats(codec):
+            fitting = [each for each, other in CODECS.items() if film.pixels in formats(other)]
+            raise PictureError(
+                f"{name} can't be written: {title} doesn't hold pixels of the kind {film.pixels}; use --codec "
+                f"{' or '.join(fitting)}."
+            )
+        with opened(source, header.width * header.height) as (container, _, _):
+            return _left(container, film, target, name)
+
+
+def join(
+    segments: Sequence[Path],
+    source: Path,
+    header: Header,
+    target: Target,
+    path: Path,
+    *,
+    overwrite: bool,
+    made: Callable[[Path], None],
+) -> None:
+    """Write the film: the segments as its video stream, all else of the source copied.
+
+    Args:
+        made: called with the file, when all is in it and before it becomes `path`.
+
+    Raises:
+        DRRNError: a segment or the source can't be read, or as `atomic`.
+    """
+    film, name = header.film, shown(path)
+    assert film is not None
+    times, durations, decoded = _timetable(segments)
+    with (
+        atomic(path, overwrite=overwrite) as temporary,
+        said(name, "can't be written"),
+        opened(source, header.width * header.height) as (container, _, _),
+    ):
+        import av
+
+        with closing(_started(temporary, target.suffix, container.metadata)) as out:
+            copied = _streams(container, out, film, target)
+            out.set_chapters(container.chapters())
+            out.start_encoding()
+
+            def packets() -> "Iterator[Packet[Any]]":
+                for number, (shown_as, key, data) in enumerate(_packets(segments)):
+                    packet = av.Packet(data)
+                    packet.pts, packet.duration, packet.is_keyframe = times[shown_as], durations[shown_as], key
+                    packet.dts = decoded[number]
+                    packet.time_base, packet.stream = film.time_base, copied[film.stream]
+                    yield packet
+
+            def others() -> "Iterator[Packet[Any]]":
+                held = [index for index, new in copied.items() if index != film.stream and new.type != "attachment"]
+                streams = [container.streams[index] for index in held]
+                for packet in container.demux(streams) if streams else ():
+                    if packet.dts is None and not packet.size:  # PyAV's own, at the end
+                        continue
+                    if packet.stream.name == "mov_text" and bytes(packet) == NOTHING and target.suffix in MP4:
+                        continue
+                    packet.stream = copied[packet.stream.index]
+                    yield packet
+
+            for packet in merge(packets(), others(), key=_moment):
+                out.mux(packet)
+        made(temporary)
+
+
+def _started(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "OutputContainer":
+    """A container to write to, with what is said of the whole film."""
+    import av
+    from av.container.core import Flags
+
+    options = {}
+    said = {key: value for key, value in tags.items() if key not in OF_THE_FILE}
+    if suffix in MP4 and set(said) - TAGS:
+        options["movflags"] = "use_metadata_tags"
+    out = av.open(
+        f"file:{path}" if isinstance(path, Path) else path,
+        "w",
+        format=CONTAINERS[suffix],
+        container_options=options,
+        metadata_errors="surrogateescape",
+    )
+    bitexact: Any = Flags.bitexact
+    out.flags |= bitexact.value  # nothing of chance or of today
+    out.metadata.update(said)
+    return out
+
+
+def _streams(container: "InputContainer", out: "OutputContainer", film: Film, target: Target) -> "dict[int, Stream]":
+    """By their numbers in the source, those of the result, as far as it can hold them."""
+    streams: dict[int, Stream] = {}
+    for stream in container.streams:
+        if stream.index == film.stream:
+            video = out.add_stream(CODECS[target.codec].encoder, rate=film.rate)
+            tell(video.codec_context, film, target)  # type: ignore[arg-type]
+            video.time_base = film.time_base
+            if target.codec == "hevc" and target.suffix in MP4:
+                video.codec_context.codec_tag = "hvc1"  # as Apple's players want it
+            if film.turn:
+                video.set_display_matrix(film.turn)  # type: ignore[union-attr]
+            said = {key: value for key, value in stream.metadata.items() if not key.lower().startswith(OF_THE_STREAM)}
+            new: Stream = video
+        elif (
+            is_cover(stream) and CONTAINERS[target.suffix] == "matroska" and stream.index not in target.drop
+        ):  # where it is no stream, but a file within
+            (packet,) = (each for each in container.demux(stream) if each.size)
+            container.seek(0)
+            kind = "png" if stream.name == "png" else "jpeg"
+            tags = {"filename": f"cover.{kind}", "mimetype": f"image/{kind}", **stream.metadata}
+            new, said = out.add_attachment(tags["filename"], tags["mimetype"], bytes(packet)), tags
+        elif stream.index not in target.drop and _fits(stream, container, target.suffix):
+            new, said = out.add_stream_from_template(stream, opaque=True), stream.metadata
+        else:
+            continue
+        new.metadata.update(said)
+        new.disposition = stream.disposition
+        streams[stream.index] = new
+    return streams
+
+
+def _left(container: "InputContainer", film: Film, target: Target, name: str) -> tuple[str, ...]:
+    told = []
+    others = {stream.index: stream.type for stream in container.streams if stream.index != film.stream}
+    for index in target.drop:
+        if index not in others:
+            there = ", ".join(f"{number} ({kind})" for number, kind in others.items()) or "none"
+            raise PictureError(f"{name} can't be written without track {index}: those that can be dropped are {there}.")
+    for stream in container.streams:
+        if stream.index in target.drop:
+            told.append(f"without the {stream.type} stream {stream.index}")
+            continue
+        if stream.index == film.stream or _is_made_anew(stream, container) or _fits(stream, container, target.suffix):
+            continue
+        if stream.type in ("audio", "subtitle"):
+            kind = stream.codec_context.name if stream.codec_context else "an unknown codec"
+            able = [suffix for suffix in CONTAINERS if _fits(stream, container, suffix)]
+            if able:
+                raise PictureError(
+                    f"{name} can't be written: {target.suffix} can't take the {stream.type} stream {stream.index}, "
+                    f"{kind}, as it is. Use an --output ending in {' or '.join(able)}, or --drop-track {stream.index}."
+                )
+            told.append(f"without the {stream.type} stream {stream.index}, of {kind}, which no film here can hold")
+            continue
+        if stream.type != "video":  # of those the header tells
+            told.append(f"without the {stream.type} stream {stream.index}")
+        elif is_cover(stream):
+            told.append("without the cover")
+    return tuple(told)
+
+
+def _is_made_anew(stream: "Stream", container: "InputContainer") -> bool:
+    """Whether a muxer writes it itself, of chapters and of a timecode that are metadata too."""
+    if stream.type != "data":
+        return False
+    chapters = len(container.chapters())
+    return (chapters > 0 and stream.frames == chapters) or "timecode" in stream.metadata
+
+
+def _fits(stream: "Stream", container: "InputContainer", suffix: str) -> bool:
+    """Whether a file of that suffix can hold such a stream, by trying."""
+    import av.error
+
+    if _is_made_anew(stream, container) or (stream.type == "video" and not is_cover(stream)):
+        return False
+    trial = _started(io.BytesIO(), suffix, {})
+    try:
+        new = trial.add_stream_from_template(stream, opaque=True)
+        new.disposition = stream.disposition
+        trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    with suppress(av.error.FFmpegError, ValueError):  # without packets there may be no end
+        trial.close()
+    return True
+
+
+def _timetable(segments: Sequence[Path]) -> tuple[list[int], list[int], list[int]]:
+    """When frames are shown, and for how long; and when packets are decoded, in their own order."""
+    times: list[int] = []
+    last, late = 0, 0
+    for path in segments:
+        segment = kept(path)
+        times += segment["times"].tolist()
+        last = int(segment["durations"][-1])
+        late = max(late, int((np.arange(len(segment["order"])) - segment["order"]).max()))
+    gaps = [after - before for before, after in pairwise(times)]
+    # As many frames before it is shown as the order demands. MP4 adds up the steps of decoding to the length of the
+    # film: the first ones take what the last ones lack.
+    late = min(late, len(times) - 1)
+    ahead = times[-1] - times[-1 - late]
+    before = [times[0] - ahead * (late - number) // late for number in range(late)]
+    return times, [*gaps, last or (gaps[-1] if gaps else 1)], before + times[: len(times) - late]
+
+
+def _packets(segments: Sequence[Path]) -> Iterator[tuple[int, bool, bytes]]:
+    """Of each packet, which frame of the film it is, whether decoding can begin there, and its bytes."""
+    first = 0
+    for path in segments:
+        segment, at = kept(path), 0
+        order, keys, sizes = (segment[name].tolist() for name in ("order", "keys", "sizes"))
+        for number, key, size in zip(order, keys, sizes, strict=True):
+            yield first + number, key, segment["data"][at : at + size].tobytes()
+            at += size
+        first += len(order)
+
+
+def _moment(packet: "Packet[Any]") -> Fraction:
+    """When it must be there, in seconds."""
+    time = packet.pts if packet.dts is None else packet.dts
+    return (time or 0) * (packet.time_base or Fraction(1))

@@ -1,0 +1,217 @@
+"""One experiment, from pictures to its `result.json`: what a process of its own does."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from drrn.atomic import write_text
+from drrn.core.resize import degrade, modcrop
+from drrn.data.pairs import label, make_pairs, pictures_in, split, spread, unit
+from drrn.data.patches import Batch, Pool, cut, grid
+from drrn.errors import DataError, DivergedError, StudyError
+from drrn.evaluation.benchmark import Row, score, score_bicubic
+from drrn.evaluation.compare import compare
+from drrn.evaluation.race import machine
+from drrn.evaluation.timing import Cost, measure
+from drrn.media.image import Picture
+from drrn.media.images.files import read
+from drrn.study.experiments import Budget, Experiment
+from drrn.study.result import HELD_OUT, NAME, Result, Version, from_json, to_json, to_text
+from drrn.training.config import Source
+from drrn.training.fit import Watch
+from drrn.training.gradients import gradients_at_end, gradients_at_start
+from drrn.training.inputs import seen_through
+from drrn.training.logging import read_history, read_times
+from drrn.training.run import about_run, train
+from drrn.upscaling.upscaler import Upscaler
+
+EXAMPLES = 3
+"""Pictures that are shown of each experiment."""
+SIDE = 72
+"""Of the part that is shown, in pixels."""
+PATCHES = 16
+"""Patches whose gradients are measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """An experiment at the size of its budget, and where everything is."""
+
+    experiment: Experiment
+    budget: Budget
+    data: tuple[Path, ...]
+    """Folders to learn from and hold out."""
+    test: tuple[Path, ...]
+    """Folders to judge by; where there are none, the pictures held out."""
+    backbone: tuple[Path, ...]
+    """What the losses vgg and lpips see through, for the experiments that have them."""
+    run: Path
+    device: str
+    threads: int
+    jobs: int
+    """Experiments that run at the same time: for the record."""
+    with_examples: bool
+
+    @property
+    def source(self) -> Source:
+        source = Source(data=self.data, pictures=self.budget.pictures, backbone=self.backbone)
+        return seen_through(source, self.experiment.train.loss)
+
+    @property
+    def cost(self) -> float:
+        """The work of the training, in multiply-adds and up to a factor that all have in common."""
+        how = self.experiment.train
+        return self.experiment.model.macs() * how.epochs * (how.epoch_steps or 1) * how.batch_size
+
+    def learnt_and_held_out(self) -> tuple[list[Path], list[Path]]:
+        """
+        Raises:
+            DataError: a folder is missing or empty, or there are too few pictures.
+        """
+        how = self.experiment.train
+        return split(spread(pictures_in(self.data), self.budget.pictures), how.validation, how.seed)
+
+    def judged(self) -> dict[str, list[Path]]:
+        """The pictures to judge by, by the name of their set."""
+        if not self.test:
+            return {HELD_OUT: spread(self.learnt_and_held_out()[1], self.budget.test_pictures)}
+        return {label(folder): spread(pictures_in([folder]), self.budget.test_pictures) for folder in self.test}
+
+
+def is_done(task: Task) -> bool:
+    """Whether the experiment has its result.
+
+    Raises:
+        StudyError: there is one, of something else or of other pictures.
+    """
+    path = task.run / NAME
+    if not path.exists():
+        return False
+    try:
+        result = from_json(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} is no result of a study ({error}). Delete it and run the study again.") from error
+    if (result.experiment, result.budget) != (task.experiment, task.budget.name):
+        raise StudyError(f"{path} is of another experiment of that name. Give another --output.")
+    pictures = [label(folder) for folder in task.data], [label(folder) for folder in task.test] or [HELD_OUT]
+    if (result.data["folders"], result.sets) != pictures:
+        learnt, judged = ", ".join(result.data["folders"]), ", ".join(result.sets)
+        raise StudyError(f"{path} is of pictures of {learnt}, judged by {judged}. Give these, or another --output.")
+    return True
+
+
+def perform(task: Task, watch: Watch, stopped: Callable[[], bool]) -> Result | None:
+    """Train, judge and time an experiment, and write its `result.json`; nothing where it is stopped.
+
+    Raises:
+        DRRNError: something fails that is no result: a picture is damaged, the disk is full.
+    """
+    experiment = task.experiment
+    outcome, reason = "trained", ""
+    try:
+        train(
+            experiment.model,
+            experiment.train,
+            task.source,
+            task.run,
+            watch=watch,
+            command="drrn study run",
+            device=task.device,
+            threads=task.threads,
+            stopped=stopped,
+        )
+    except DivergedError as error:
+        outcome, reason = "diverged", str(error)
+    if stopped():
+        return None
+    history, about, best = read_history(task.run), about_run(task.run), task.run / "best.safetensors"
+    seconds, cpu_seconds = read_times(task.run, len(history))
+    upscaler = Upscaler(best, device=task.device, threads=task.threads) if best.exists() else None
+    pool, batch = held_out(task)
+    scale = experiment.train.scales[0]
+    rows = tuple(takewhile(lambda _: not stopped(), scores(task, upscaler, scale)))
+    if stopped():
+        return None
+    cost = time_of(upscaler, task.judged(), scale) if upscaler else None
+    result = Result(
+        experiment=experiment,
+        budget=task.budget.name,
+        outcome="diverged" if outcome == "diverged" else "trained",
+        reason=reason,
+        history=tuple(history),
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        constant_loss=float(unit(pool.hr).var(axis=1).mean()),
+        gradients={"start": tuple(gradients_at_start(experiment.model, experiment.train, batch))}
+        | ({"end": tuple(gradients_at_end(upscaler.weights, batch))} if upscaler else {}),
+        scores=rows,
+        seconds_per_megapixel=cost.seconds if cost else None,
+        peak_mb=cost.peak_mb if cost else None,
+        examples=examples(task.judged(), upscaler, scale) if upscaler and task.with_examples else {},
+        data=about["data"],
+        machine=machine() | about["machine"] | {"jobs": task.jobs, "engine": upscaler.engine.name if upscaler else ""},
+        commit=about["commit"],
+    )
+    write_text(task.run / NAME, to_json(result))
+    return result
+
+
+def held_out(task: Task) -> tuple[Pool, Batch]:
+    """The pictures held out, and a few of their patches, from all of them."""
+    how, model = task.experiment.train, task.experiment.model
+    _, paths = task.learnt_and_held_out()
+    pool = Pool.of(make_pairs(paths, how.scales, model.channels))
+    patches = grid(pool, how.patch, how.patch)
+    patches = patches[np.linspace(0, len(patches) - 1, PATCHES).astype(np.int64)]
+    return pool, cut(pool, patches, np.zeros(PATCHES, np.int64), how.patch)
+
+
+def scores(task: Task, upscaler: Upscaler | None, scale: float) -> Iterator[Row]:
+    """Bicubic and, where there is one, the network, on each set."""
+    channels: Literal[1] | None = 1 if task.experiment.model.channels == 1 else None
+    for name, paths in task.judged().items():
+        yield replace(score_bicubic(paths, scale, channels, perceptual=True), data=name)
+        if upscaler:
+            yield replace(score(upscaler, paths, scale, perceptual=True), data=name, model=task.experiment.name)
+
+
+def time_of(upscaler: Upscaler, judged: dict[str, list[Path]], scale: float) -> Cost:
+    """What a megapixel of the first picture, enlarged, costs: the best of three times."""
+    hr = modcrop(read(next(iter(judged.values()))[0]).pixels.transpose(2, 0, 1), scale)
+    height, width = hr.shape[1:]
+    lr = Picture(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0))
+    costs = [measure(lambda: upscaler.upscale(lr, size=(width, height)))[1] for _ in range(3)]
+    return Cost(min(cost.seconds for cost in costs) * 1e6 / (height * width), max(cost.peak_mb for cost in costs))
+
+
+def examples(
+    judged: dict[str, Sequence[Path]] | dict[str, list[Path]], upscaler: Upscaler, scale: float
+) -> dict[str, tuple[Version, ...]]:
+    """Lr, bicubic, sr and original of the middles of a few pictures, from all the first set."""
+    shown = {}
+    for path in spread(next(iter(judged.values())), EXAMPLES):
+        picture = read(path)
+        side = min(SIDE, picture.width, picture.height)
+        window = ((picture.width - side) // 2, (picture.height - side) // 2, side, side)
+        shown[path.stem if path.stem not in shown else path.name] = tuple(
+            Version(each.caption, to_text(each.planes))
+            for each in compare(picture, {"drrn": upscaler}, scale, [window])[0]
+        )
+    return shown
+
+
+def check(task: Task) -> None:
+    """See that the pictures are there.
+
+    Raises:
+        DataError: a folder is missing or empty, there are too few pictures, or two test folders have the same name.
+    """
+    sets = [label(folder) for folder in task.test]
+    if twice := next((name for name in sets if sets.count(name) > 1), None):
+        raise DataError(f"Two test folders are called {twice}. Name each once, or rename one.")
+    if not all(task.judged().values()) or not task.learnt_and_held_out()[0]:
+        raise DataError("There are too few pictures to learn from, hold out and judge by.")

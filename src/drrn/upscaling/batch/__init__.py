@@ -1,0 +1,1 @@
+"""Many files: found, planned, chosen for, remembered."""

@@ -1,0 +1,104 @@
+"""Which of several models enlarges a file: the best that is done within the time there is for it.
+
+The best is the one of the highest PSNR on its card. That ranks models that are finished, for whoever has no time to try
+them; it takes no part in how they became so.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from drrn.errors import DRRNError, UsageError
+from drrn.upscaling.formats.registry import Job
+from drrn.upscaling.upscaler import Estimate, Upscaler
+from drrn.weights.store import Weights, load, names
+
+AUTO = "auto"
+"""Stands for all packaged models, where one is named."""
+BUDGET = 30.0
+"""Seconds for each file, where nothing else is said."""
+RANKED_ON = "Set5"
+"""The set whose PSNR ranks models: every card has it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model that a file gets."""
+
+    index: int
+    """Of its upscaler, among those that there were."""
+    upscaler: Upscaler
+    cost: Estimate
+    budget: float | None = None
+    """Seconds that it was chosen for; None where one was named."""
+
+    @property
+    def within_budget(self) -> bool:
+        return self.budget is None or self.cost.seconds <= self.budget
+
+
+def choose(job: Job, upscalers: Sequence[Upscaler]) -> Choice:
+    """Of `upscalers` the best whose expected seconds are within the job's budget; the fastest where none's are.
+
+    Those that were not trained for such a scale are left out where one was, and so are those that need too much memory.
+
+    Raises:
+        UsageError: all need too much memory.
+    """
+    trained = [each for each in upscalers if not outside(job, each.weights)] or upscalers
+    ranked = sorted(trained, key=lambda each: _psnr(each.weights, max(job.scales)), reverse=True)
+    slower: list[Choice] = []
+    refused: UsageError | None = None
+    for upscaler in ranked:
+        try:
+            cost = job.kind.estimate(job, upscaler)
+        except UsageError as error:
+            refused = refused or error
+            continue
+        choice = Choice(upscalers.index(upscaler), upscaler, cost, job.options.budget)
+        if choice.within_budget:
+            return choice
+        slower.append(choice)
+    if refused and not slower:
+        raise refused
+    return min(slower, key=lambda choice: choice.cost.seconds)
+
+
+def find_faster(job: Job, choice: Choice, ready: Callable[[str], Upscaler]) -> Choice | None:
+    """The fastest packaged model for the job, if it takes less than half the time of the chosen one.
+
+    Args:
+        ready: makes an upscaler for a packaged model, with the options of the chosen one.
+    """
+    trained = [weights for name in names() if not outside(job, weights := load(name))]
+    if not trained:
+        return None
+    least = min(trained, key=lambda weights: weights.config.macs())
+    if least.config.macs() * 2 > choice.upscaler.weights.config.macs(choice.upscaler.units):
+        return None
+    try:
+        upscaler = ready(least.name)
+        other = Choice(choice.index, upscaler, job.kind.estimate(job, upscaler))
+    except DRRNError:  # it can't run that many units, or needs too much memory
+        return None
+    return other if 2 * other.cost.seconds < choice.cost.seconds else None
+
+
+def outside(job: Job, weights: Weights) -> str:
+    """What to say where a side grows as `weights` were not trained for; nothing else."""
+    return next(filter(None, map(weights.outside, job.scales)), "")
+
+
+def trained_for(job: Job) -> str:
+    """The first packaged model that was; empty where none was."""
+    return next((name for name in names() if not outside(job, load(name))), "")
+
+
+def scored(weights: Weights) -> dict[float, float]:
+    """PSNR on `RANKED_ON` by scale, as the card has it."""
+    return {row["scale"]: row["psnr"] for row in weights.card.get("scores", []) if row["data"] == RANKED_ON}
+
+
+def _psnr(weights: Weights, scale: float) -> float:
+    """At the scored scale that is nearest; less than any where there is none."""
+    known = scored(weights)
+    return known[min(known, key=lambda each: abs(each - scale))] if known else float("-inf")

@@ -1,0 +1,122 @@
+"""Folders of pictures: what lies in them, what their enlargements are called, and what arrives in them."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.media.images.decoding import shown
+from drrn.media.naming import is_system_file, is_system_folder
+from drrn.media.signatures import unreadable as unreadable_kind
+from drrn.upscaling.batch.manifest import mark
+from drrn.upscaling.formats.registry import KINDS
+
+WATCH_SECONDS = 1.0
+"""Between two looks into a folder that is watched: what has not changed for so long is taken to be whole."""
+
+
+class Source(NamedTuple):
+    """A picture to be enlarged."""
+
+    path: Path
+    output: Path | None
+    """As `drrn.upscaling.batch.jobs.plan` takes it."""
+
+
+class Gathered(NamedTuple):
+    """What lies where the arguments point to."""
+
+    sources: list[Source]
+    skipped: int
+    """Files that are no images, system files and folders, and links that lead nowhere or out of their folder."""
+    failed: list[tuple[Path, DRRNError]]
+    """Folders in which there are no pictures, or that can't be read."""
+    unreadable: list[Path]
+    """Those of the skipped files that are images or videos of kinds that drrn can't read, like HEIC."""
+
+
+def gather(paths: Sequence[Path], output: Path | None, *, recursive: bool = False) -> Gathered:
+    """The pictures among `paths` and in the folders among them.
+
+    A folder's pictures go to `output`, its own folders too: `folder/of/photo.png` to `output/of/photo_x2.png`. Links to
+    folders are not followed. `output` itself is left out.
+
+    Raises:
+        UsageError: there is a folder, but no folder `output` outside of it.
+    """
+    sources: list[Source] = []
+    skipped, failed, unreadable = 0, [], []
+    for path in paths:
+        if not is_folder(path):
+            sources.append(Source(path, output))
+            continue
+        if output is None:
+            raise UsageError(f"{shown(path)} is a folder: what it becomes needs an --output, another folder.")
+        if path.resolve().is_relative_to(output.resolve()):  # else the next run would enlarge what this one makes
+            raise UsageError(f"{shown(path)} lies in the --output {shown(output)}. Give another, outside or within it.")
+        found, others, unread, foreign = _walk(path, output, recursive=recursive)
+        sources += found
+        skipped += others
+        failed += unread
+        unreadable += foreign
+        if not found and not unread:
+            deeper = "" if recursive else " (its folders are looked into with --recursive)"
+            other = ""
+            if foreign and (kind := unreadable_kind(foreign[0])):
+                other = f" {shown(foreign[0].name)} is {kind[0]}, which drrn can't read. {kind[1]}."
+            failed.append((path, PictureError(f"{shown(path)} holds no pictures{deeper}.{other}")))
+    return Gathered(list(dict.fromkeys(sources)), skipped, failed, unreadable)
+
+
+def is_folder(path: Path) -> bool:
+    """Also of a path that is too long for any file."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def arrivals(look: Callable[[], Sequence[Source]]) -> Iterator[list[Source]]:
+    """Those that `look` finds new or changed, once they are as they were a look before. Never ends."""
+    before: dict[Source, str] = {}
+    taken: dict[Source, str] = {}
+    while True:
+        now = {source: mark(source.path) for source in look()}
+        whole = [source for source in now if before.get(source) == now[source] != taken.get(source)]
+        taken = {source: seen for source, seen in taken.items() if source in now} | {each: now[each] for each in whole}
+        before = now
+        if whole:
+            yield whole
+        time.sleep(WATCH_SECONDS)
+
+
+def _walk(folder: Path, output: Path, *, recursive: bool) -> Gathered:
+    root, out = os.path.realpath(folder), os.path.realpath(output)
+    sources: list[Source] = []
+    unread: list[tuple[Path, DRRNError]] = []
+    unreadable: list[Path] = []
+    skipped = 0
+
+    def fail(error: OSError) -> None:
+        path = Path(error.filename)
+        unread.append((path, PictureError(f"{shown(path)} can't be read: {error.strerror or error}.")))
+
+    for where, folders, names in os.walk(folder, onerror=fail):
+        at = Path(where)
+        if recursive:
+            skipped += sum(map(is_system_folder, folders))
+        folders[:] = sorted(
+            name for name in folders if recursive and not is_system_folder(name) and os.path.realpath(at / name) != out
+        )
+        for name in sorted(names):
+            path = at / name
+            inside = not path.is_symlink() or (path.is_file() and Path(os.path.realpath(path)).is_relative_to(root))
+            if inside and not is_system_file(name) and any(kind.gathers(path) for kind in KINDS):
+                sources.append(Source(path, output / at.relative_to(folder)))
+                continue
+            skipped += 1
+            if inside and not is_system_file(name) and unreadable_kind(path):
+                unreadable.append(path)
+    return Gathered(sources, skipped, unread, unreadable)

@@ -1,0 +1,182 @@
+"""What drrn made in a folder, and of what, so that the next run does only what is missing or stale.
+
+It is a database in that folder, which one run at a time holds, as long as it lives. A row says that under this name
+these bytes are drrn's. It is written before the file gets its name: whenever a run is killed, no file of drrn's is
+unknown.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from hashlib import file_digest
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from drrn.errors import PictureError, UsageError
+from drrn.media.images.decoding import shown
+
+NAME = ".drrn.sqlite"
+FORMAT = 1
+TABLE = """
+CREATE TABLE IF NOT EXISTS made (
+    target BLOB NOT NULL, mark TEXT NOT NULL, sha256 TEXT NOT NULL,
+    source BLOB NOT NULL, source_mark TEXT NOT NULL, source_sha256 TEXT NOT NULL,
+    recipe TEXT NOT NULL,
+    PRIMARY KEY (target, sha256)
+)
+"""
+"""Names as bytes, since they need not be text; `target` is relative to the folder, with slashes."""
+
+
+class Seen(NamedTuple):
+    """A file as it was."""
+
+    mark: str
+    """Size, time of its last change in ns, and number: while these are the same, the content is taken to be."""
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Raises PictureError: it can't be read, or changes meanwhile."""
+        before = mark(path)
+        try:
+            seen = cls(before, sha256(path))
+        except OSError as error:
+            raise PictureError(f"{shown(path)} can't be read: {error.strerror or error}.") from error
+        if mark(path) != before:
+            raise PictureError(f"{shown(path)} is being written. Run it again.")
+        return seen
+
+
+class Made(NamedTuple):
+    """A file that drrn made."""
+
+    file: Seen
+    source: Seen
+    recipe: str
+    """All that decides its pixels beside the source, as text."""
+
+
+class Manifest:
+    """What is known of `folder`, read from `database`. Several threads may use it."""
+
+    def __init__(self, folder: Path, database: sqlite3.Connection):
+        self.folder, self.database = folder, database
+        self.turn = threading.Lock()
+
+    def made(self, target: Path) -> Made | None:
+        """What drrn made at `target`, if it is still there to the byte."""
+        query = "SELECT mark, sha256, source_mark, source_sha256, recipe FROM made WHERE target = ?"
+        known = [Made(Seen(*row[:2]), Seen(*row[2:4]), row[4]) for row in self._do(query, self._name(target))]
+        now = mark(target)
+        for made in known:
+            if made.file.mark == now:
+                return made
+        if not known or not now:
+            return None
+        try:
+            digest = sha256(target)
+        except OSError:  # a folder, say
+            return None
+        for made in known:
+            if made.file.sha256 == digest:
+                self._do("UPDATE made SET mark = ? WHERE target = ? AND sha256 = ?", now, self._name(target), digest)
+                return made
+        return None
+
+    def is_fresh(self, target: Path, made: Made, source: Path, recipe: str) -> bool:
+        """Whether `source` by `recipe` would become what was `made` at `target`."""
+        if made.recipe != recipe:
+            return False
+        if made.source.mark == mark(source):
+            return True
+        try:
+            now = Seen.of(source)
+        except PictureError:  # who goes on to read it says so
+            return False
+        if made.source.sha256 != now.sha256:
+            return False
+        query = "UPDATE made SET source_mark = ? WHERE target = ? AND sha256 = ?"
+        self._do(query, now.mark, self._name(target), made.file.sha256)
+        return True
+
+    def add(self, target: Path, temporary: Path, source: Path, seen: Seen, recipe: str) -> None:
+        """Say that what lies in `temporary`, and will be `target`, is drrn's."""
+        self._do(
+            "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(self._name(target), *Seen.of(temporary), os.fsencode(source), *seen, recipe),
+        )
+
+    def forget_others(self, target: Path) -> None:
+        """`target` is there: what was there before is no more."""
+        made = self.made(target)
+        if made:
+            self._do("DELETE FROM made WHERE target = ? AND sha256 != ?", self._name(target), made.file.sha256)
+
+    def _name(self, target: Path) -> bytes:
+        return os.fsencode(target.relative_to(self.folder).as_posix())
+
+    def _do(self, query: str, *values: str | bytes) -> list[tuple[str, ...]]:
+        with self.turn, _said(self.folder):
+            return self.database.execute(query, values).fetchall()
+
+
+@contextmanager
+def manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
+    """The manifest of `folder`, which no other process can have for as long as the block lasts.
+
+    Args:
+        writes: off makes none where there is none.
+
+    Raises:
+        UsageError: another process has it, or it can't be used.
+    """
+    path = folder / NAME
+    kept = path if writes or path.exists() else ":memory:"
+    with _said(folder):
+        # no transactions but SQLite's own, one a statement; on the disk when the statement ends
+        database = sqlite3.connect(kept, timeout=0, isolation_level=None, check_same_thread=False)
+    with closing(database):
+        with _said(folder):
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")  # what is locked once stays so
+            database.execute("BEGIN EXCLUSIVE")
+            database.execute(TABLE)
+            (form,) = database.execute("PRAGMA user_version").fetchone()
+            database.execute(f"PRAGMA user_version = {FORMAT}")
+            if form in (0, FORMAT):
+                database.execute("COMMIT")
+        if form not in (0, FORMAT):
+            raise UsageError(f"{shown(path)} is of a newer drrn. Take that one, or give another --output.")
+        yield Manifest(folder, database)
+
+
+def mark(path: Path) -> str:
+    """See `Seen.mark`; nothing where there is no such file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+
+
+def sha256(path: Path) -> str:
+    """Of the content of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _said(folder: Path) -> Iterator[None]:
+    """What SQLite can't do becomes a sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        sentence = f"{shown(folder / NAME)} can't be used: {error}. Give another --output"
+        if code == sqlite3.SQLITE_BUSY:
+            sentence = f"Another drrn is at work in {shown(folder)}. Wait for its end, or give another --output"
+        elif code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            sentence += ", or remove that file"
+        raise UsageError(f"{sentence}.") from error

@@ -1,0 +1,68 @@
+"""A picture that comes by stdin or goes by stdout, as files that are gone afterwards."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.upscaling.batch.folders import Source
+from drrn.upscaling.formats.registry import kind_of
+
+PIPE = Path("-")
+CHUNK = 1 << 20
+BYTES_PER_PIXEL = 8
+"""Of RGBA of 16 bit, not compressed."""
+BYTES_BESIDE_PIXELS = 64 << 20
+
+
+@contextmanager
+def piped(asked: Source, max_pixels: int) -> Iterator[Source]:
+    """The same with a file, `stdin` or `stdout` and a suffix, in place of each `-`.
+
+    When the block has ended, the result goes to stdout, in the format of the source; PNG where that is read only.
+
+    Raises:
+        UsageError: there is an input without an output, or stdout is a terminal.
+        PictureError: stdin is no picture or larger than one of `max_pixels` can be, or stdout is closed.
+    """
+    given, made = asked
+    if made is None:
+        raise UsageError("A picture from stdin needs an --output: a file, or - for stdout.")
+    if made == PIPE and sys.stdout.isatty():
+        raise UsageError("A picture can't be shown as text: send stdout into a file or a program, or give an --output.")
+    with TemporaryDirectory(prefix="drrn-") as folder:
+        try:
+            if given == PIPE:
+                given = Path(folder) / "stdin"
+                _take(given, max_pixels * BYTES_PER_PIXEL + BYTES_BESIDE_PIXELS)
+            if made == PIPE:
+                made = Path(folder) / f"stdout{_suffix(given, max_pixels)}"
+            yield Source(given, made)
+        except DRRNError as error:
+            raise type(error)(str(error).replace(f"{folder}{os.sep}", "")) from error
+        if asked.output == PIPE and made.exists():
+            _give(made)
+
+
+def _suffix(given: Path, max_pixels: int) -> str:
+    kind = kind_of(given)
+    return kind.name(Path(given.stem), kind.probe(given, max_pixels=max_pixels))[1]
+
+
+def _take(to: Path, most: int) -> None:
+    with to.open("wb") as file:
+        while piece := sys.stdin.buffer.read(CHUNK):
+            if file.write(piece) and file.tell() > most:
+                raise PictureError(f"stdin has over {most:,} bytes, more than a picture of --max-pixels.")
+
+
+def _give(path: Path) -> None:
+    try:
+        with path.open("rb") as file, open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
+            shutil.copyfileobj(file, stdout)
+    except OSError as error:
+        raise PictureError(f"The picture can't be written to stdout: {error.strerror or error}.") from error

@@ -1,0 +1,274 @@
+"""A picture goes from file to file in strips: memory doesn't grow with its height and, but for some rows, its width.
+
+Its samples are decoded onto the disk. Of each strip, which is as high as the picture, ilr streams through the engine in
+bands; what comes out lies on the disk again, until it is encoded from there. The strips are those of a picture that is
+enlarged in memory, by `drrn.upscaling.upscaler`, and the pixels are the same to the bit.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+
+from drrn.core import gamut
+from drrn.core.color import chroma, levels, luma, rgb
+from drrn.core.resize import imresize_place, source_of
+from drrn.engines.engine import BAND, Planes, StreamingEngine
+from drrn.errors import EngineError, PictureError, UsageError
+from drrn.media.images.decoding import Header, shown
+from drrn.media.images.files import EIGHT_BIT, store, unpacked, wanted_format, writable
+from drrn.media.images.memory import AT_LEAST, encoding
+from drrn.media.images.scratch import Rows, Scratch, check_room, trim
+from drrn.media.metadata.notes import Format, resize_metadata
+from drrn.upscaling.tiles import Place, pieces, tile
+from drrn.upscaling.upscaler import MAX_TILE, Estimate, Upscaler
+
+if TYPE_CHECKING:
+    from drrn.upscaling.formats.registry import Job
+
+
+class Sight:
+    """A picture that is there a place at a time, as a model sees it."""
+
+    def __init__(self, samples: Rows, model: int):
+        """Look at as much of it as decides how each pixel is enlarged.
+
+        Args:
+            samples: (H, W, 1 or 3).
+            model: its channels.
+        """
+        self.samples, self.model = samples, model
+        self.size = (samples.shape[0], samples.shape[1])
+        self.grey = True
+        """Whether the colours of each pixel are the same."""
+        first = self.colours((slice(0, 1), slice(0, 1)))
+        plain, flat = True, model == 1 and len(first) == 3  # of one colour, of one luma
+        for place in pieces(slice(0, self.size[0]), slice(0, self.size[1]), (BAND, MAX_TILE)):
+            band = self.colours(place)
+            self.grey = self.grey and bool((band == band[:1]).all())
+            plain = plain and bool((band == first).all())
+            flat = flat and bool((luma(band) == luma(first)).all())
+            if not (plain or flat or (self.grey and len(first) == 3)):
+                break
+        self.constant = self.seen(first) if plain or (flat and not self.grey) else None
+        """What the model sees everywhere, (channels, 1, 1), where that is one thing."""
+
+    def colours(self, place: Place) -> Planes:
+        """(1 or 3, h, w) in [0, 1]."""
+        samples = self.samples[place[0]][:, place[1]]
+        top = np.float32(255 if samples.dtype.itemsize == 1 else 65535)
+        return np.divide(samples.transpose(2, 0, 1), top, dtype=np.float32, order="C")
+
+    def seen(self, colours: Planes) -> Planes:
+        """What the model takes of them, (channels, h, w)."""
+        if self.grey:
+            return np.repeat(colours[:1], self.model, axis=0)
+        return colours if self.model == 3 else luma(colours)[None]
+
+    def ilr(self, place: Place, size: tuple[int, int]) -> Planes:
+        """A place of what the model gets, where the picture becomes that large."""
+        return imresize_place(self.seen(self.colours(source_of(place, self.size, size))), place, self.size, size)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether its colors are made of the model's luma and of chroma: then they can leave [0, 1]."""
+        return self.model == 1 and not self.grey
+
+    def coloured(self, sr: Planes, place: Place, size: tuple[int, int]) -> Planes:
+        """What the model made of a place, (channels, h, w), as colours (1 or 3, h, w), in [0, 1] unless it `mixes`."""
+        if self.grey:
+            return np.repeat(sr.mean(axis=0, dtype=np.float32)[None], self.samples.shape[2], axis=0)
+        if self.model == 3:
+            return sr
+        others = chroma(self.colours(source_of(place, self.size, size)))
+        return rgb(np.concatenate([sr, imresize_place(others, place, self.size, size)]))
+
+
+def goes(upscaler: Upscaler, header: Header) -> bool:
+    """Whether such a picture can be enlarged so: in one turn, by an engine that streams, and without alpha.
+
+    Under alpha, colours are spread from as far as there are any.
+    """
+    return upscaler.engine.streams and not upscaler.ensemble and not header.alpha
+
+
+def estimate(upscaler: Upscaler, header: Header, width: int, height: int, form: Format) -> Estimate:
+    """What it will cost to go from a file with this header to one of that format and size.
+
+    Raises:
+        UsageError: it does not fit into the upscaler's memory.
+    """
+    upscaler = upscaler.fitting((header.width, header.height), (width, height))
+    columns = _columns(upscaler, header, width, height, form)
+    halo, strips = 2 * upscaler.network.config.halo, -(-width // columns)
+    outer = min(columns + halo, width)
+    running = _running(upscaler, header, width, height, outer) + upscaler.engine.memory(height, outer)
+    return Estimate(
+        width=width,
+        height=height,
+        seconds=(width + (strips - 1) * halo) * height / upscaler.speed(),
+        memory=max(running, *_ends(header, width, height, form)),
+        tile=(height, columns),
+    )
+
+
+def enlarge_file(
+    job: "Job",
+    upscaler: Upscaler,
+    *,
+    start: Callable[[], None],
+    progress: Callable[[float], None],
+    made: Callable[[Path], None],
+) -> None:
+    """Read, enlarge and write the picture of a job. See `drrn.upscaling.formats.registry.Kind.enlarge`.
+
+    Args:
+        made: told of the temporary file that has all of the result.
+    """
+    upscaler = upscaler.fitting((job.header.width, job.header.height), (job.width, job.height))
+    header, form, target, size = job.header, wanted_format(job.target), job.target, (job.height, job.width)
+    columns, bits = _columns(upscaler, header, job.width, job.height, form), _bits(header, form)
+    given = header.pixels * header.channels * header.bits // 8
+    result = job.width * job.height * header.channels * bits // 8
+    check_room(target, result + max(given, result))  # the result, and first what is enlarged, then the file
+    with Scratch(target, *size, header.channels, bits, tile=columns) as larger:
+        with unpacked(job.source, target, max_pixels=header.decoded) as (samples, found, notes):  # damage ends here
+            if found != header:
+                raise PictureError(f"{shown(job.source)} has changed since it was looked at. Run it again.")
+            writable(target, job.width, job.height, alpha=False, icc=notes.icc, overwrite=job.overwrite)
+            start()
+            enlarge(upscaler, samples, larger, columns, progress)
+        notes = resize_metadata(notes, (header.width, header.height), (job.width, job.height))
+        loss, check = job.loss(form), partial(progress, 1.0)
+        store(larger, target, notes, loss=loss, overwrite=job.overwrite, made=made, check=check)
+
+
+def enlarge(
+    upscaler: Upscaler, samples: Rows, result: Scratch, columns: int, progress: Callable[[float], None]
+) -> None:
+    """Fill `result` with `samples`, enlarged to its size.
+
+    Args:
+        columns: of a strip, at most.
+        progress: told the share that is done; what it raises ends the work.
+
+    Raises:
+        EngineError: the network failed.
+        DRRNError: the disk is full.
+    """
+    height, width = size = result.shape[0], result.shape[1]
+    sight = Sight(samples, upscaler.network.config.channels)
+    top = 255 if result.dtype.itemsize == 1 else 65535
+    for place, colors in _colored(upscaler, sight, columns, size):
+        result.put(levels(colors, top).transpose(1, 2, 0), place[0].start, place[1].start)
+        before = place[1].start * height + (place[1].stop - place[1].start) * place[0].stop
+        progress(before / (height * width))
+
+
+def _colored(upscaler: Upscaler, sight: Sight, columns: int, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
+    """The colors of all bands of all strips, (1 or 3, h, w) in [0, 1], and where they are.
+
+    Where colors must be brought into range, they depend on those around. Then each band, and each strip, ends before
+    the one that the network made, and the next goes on there.
+    """
+    height, width = size
+    left = kept = 0  # columns that are done; the first that is still needed
+    edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)  # sr there
+    for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
+        bands = _run(upscaler, sight, strip, size)
+        if not sight.mixes:
+            yield from ((place, sight.coloured(sr, place, size)) for place, sr in bands)
+        else:
+            right = gamut.ready(strip[1].stop, sight.size[1], width)
+            needed = strip[1].stop if right == width else gamut.needed(right, sight.size[1], width)
+            before, edge = edge, np.empty((1, height, strip[1].stop - needed), np.float32)
+            wide = _widened(bands, before, edge)
+            yield from _clipped(sight, wide, slice(kept, strip[1].stop), slice(left, right), size)
+            left, kept = right, needed
+        trim()
+
+
+def _widened(bands: Iterator[tuple[Place, Planes]], before: Planes, edge: Planes) -> Iterator[tuple[slice, Planes]]:
+    """The rows of each band, and its sr with that of the columns `before`; `edge` is filled with its last columns."""
+    for (rows, _), sr in bands:
+        wide = np.concatenate([before[:, rows], sr], axis=2)
+        edge[:, rows] = wide[..., wide.shape[2] - edge.shape[2] :]
+        yield rows, wide
+
+
+def _clipped(
+    sight: Sight, bands: Iterator[tuple[slice, Planes]], columns: slice, inner: slice, size: tuple[int, int]
+) -> Iterator[tuple[Place, Planes]]:
+    """The colors of the columns `inner`, for bands of sr that have more `columns`."""
+    high = sight.size[0], size[0]
+    held = np.empty((3, 0, columns.stop - columns.start), np.float32)
+    top = done = 0  # the first row that is held; rows that are done
+    for rows, sr in bands:
+        held = np.concatenate([held, sight.coloured(sr, (rows, columns), size)], axis=1)
+        ready = gamut.ready(rows.stop, *high)
+        if ready > done and inner.stop > inner.start:
+            place = slice(done, ready), inner
+            at = gamut.window(place, sight.size, size)
+            around = held[:, at.outer[0].start - top : at.outer[0].stop - top]
+            around = around[..., at.outer[1].start - columns.start : at.outer[1].stop - columns.start]
+            yield place, gamut.clip(around, sight.colours(at.source), at)
+        done = ready
+        if done < size[0]:
+            needed = gamut.needed(done, *high)
+            held, top = held[:, needed - top :], needed
+
+
+def _run(upscaler: Upscaler, sight: Sight, strip: Place, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
+    """The bands of a strip, from the top down: where they are, and what the network makes of them, clipped."""
+    (height, width), config = size, upscaler.network.config
+    tops = range(0, height, BAND)
+    if sight.constant is not None:  # nothing to restore, and no border for the network's padding to darken
+        for top in tops:
+            rows = slice(top, min(top + BAND, height))
+            shape = len(sight.constant), rows.stop - rows.start, strip[1].stop - strip[1].start
+            yield (rows, strip[1]), np.broadcast_to(sight.constant, shape)
+        return
+    (_, outer), (_, inner) = tile(strip, height, width, config.halo)
+    bands = (sight.ilr((slice(top, min(top + BAND, height)), outer), size) for top in tops)
+    row = 0
+    for sr in cast(StreamingEngine, upscaler.engine).stream(bands):
+        if not np.isfinite(sr).all():
+            raise EngineError("The network computed values that are not finite: the weights or the device are faulty.")
+        if sr.shape[1]:
+            yield (slice(row, row + sr.shape[1]), strip[1]), sr[..., inner].clip(0, 1)
+        row += sr.shape[1]
+
+
+def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: Format) -> int:
+    """Of a strip. Raises UsageError: what is done before or after takes more than the memory."""
+    needed, halo = max(_ends(header, width, height, form)), 2 * upscaler.network.config.halo
+    if needed > upscaler.max_memory:
+        raise UsageError(
+            f"{width}x{height} pixels need {needed / 2**20:.0f} MB and more, allowed are "
+            f"{upscaler.max_memory / 2**20:.0f}. Give a smaller scale, or a larger --max-memory."
+        )
+    beside = _running(upscaler, header, width, height, min(MAX_TILE + halo, width))
+    return upscaler.sides(height, width, upscaler.max_memory - beside)[1]
+
+
+def _running(upscaler: Upscaler, header: Header, width: int, height: int, columns: int) -> int:
+    """Bytes that bands of a strip take, with its halo and beside the engine."""
+    colours = 0 if header.channels == 1 else 44
+    rows = BAND * header.height // height + 4  # of the source, under a band
+    source = 3 * rows * header.width * header.channels * header.bits // 8
+    around = 0
+    if header.channels == 3 and upscaler.network.config.channels == 1:  # see `_colored`
+        down, across = (2 * (gamut.REACH + 1) * -(-m // n) for m, n in ((height, header.height), (width, header.width)))
+        around = 40 * down * columns + 8 * height * min(across, width - columns)
+    return AT_LEAST + BAND * columns * (36 + colours + 12 * (upscaler.network.config.channels - 1)) + source + around
+
+
+def _ends(header: Header, width: int, height: int, form: Format) -> tuple[int, int]:
+    """Bytes that decoding takes, and encoding."""
+    return header.decoding, encoding(form, width, height, header.channels, _bits(header, form))
+
+
+def _bits(header: Header, form: Format) -> Literal[8, 16]:
+    return 8 if form in EIGHT_BIT else header.bits

@@ -1,0 +1,289 @@
+"""Films: frame by frame, in segments that are kept until all is done.
+
+A run that ends before, however it ends, leaves the segments that it finished in a hidden folder beside the target, and
+the same command goes on there: the result is the one of a run that was never stopped, to the byte. Luma goes through
+the network, in the film's own range; chroma is enlarged by bicubic as it lies in the film, not by way of RGB.
+"""
+
+import json
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from hashlib import blake2b, sha256
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from drrn.atomic import write_text
+from drrn.core.resize import Samples, resample
+from drrn.errors import DRRNError, PictureError
+from drrn.media.image import Picture
+from drrn.media.images.decoding import Header, shown
+from drrn.media.naming import FILMS as FILM_NAMES
+from drrn.media.naming import split
+from drrn.media.video import containers, encoding, muxing
+from drrn.media.video import decoding as video
+from drrn.media.video.decoding import FULL, UNKNOWN, Film, Frame, Plane
+from drrn.media.video.encoding import Target
+from drrn.media.video.hdr import Light
+from drrn.media.video.muxing import CONTAINERS
+from drrn.upscaling.batch.manifest import Seen, mark
+from drrn.upscaling.consistency import Found
+from drrn.upscaling.upscaler import Estimate, Upscaler
+
+if TYPE_CHECKING:
+    from drrn.upscaling.formats.registry import Job, Made
+
+SEGMENT = 48
+"""Frames of a segment: so many are lost at most when a run is killed, and every so often one stands for itself."""
+REMEMBERED = 4
+"""Frames that are kept with what they became: drawn films show one several times."""
+DECODED = 20
+"""Frames of the source that a decoder holds."""
+SITES: Final = {
+    "left": (0, 1),
+    "center": (0, 0),
+    "topleft": (1, 1),
+    "top": (1, 0),
+    "bottomleft": (-1, 1),
+    "bottom": (-1, 0),
+    "unspecified": (0, 1),
+}
+"""Down and across, whether chroma lies with the first of its samples of luma, in their middle, or with the last."""
+BT601 = 6
+"""FFmpeg's number of a matrix of BT.601."""
+
+
+class Films:
+    """See `drrn.upscaling.formats.registry.Kind`."""
+
+    checks: Final = False
+    counts_frames: Final = False
+    warning: Final = ""
+
+    def knows(self, path: Path) -> bool:
+        return containers.is_film(path)
+
+    def gathers(self, path: Path) -> bool:
+        return split(path.name)[1].lower() in FILM_NAMES or containers.is_film(path)
+
+    def probe(self, source: Path, *, max_pixels: int) -> Header:
+        return video.probe(source, max_pixels=max_pixels)
+
+    def name(self, source: Path, header: Header) -> tuple[str, str]:
+        """Containers that are only read become Matroska."""
+        stem, suffix = split(source.name)
+        fitting = containers.suffixes(source)
+        return stem, suffix if suffix.lower() in fitting else fitting[0]
+
+    def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
+        if job.options.lossless and _target(job).codec != "ffv1":
+            raise PictureError(f"{shown(path)} can't be written: without loss a film needs --codec ffv1, in a .mkv.")
+        muxing.writable(path, job.source, _result(job), _target(job))
+        if not overwrite and os.path.lexists(path):
+            raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")
+
+    def changes(self, job: "Job") -> tuple[str, ...]:
+        before, after, target = _film(job.header), _film(_result(job)), _target(job)
+        told = [*job.header.converted, *muxing.writable(job.target, job.source, _result(job), target)]
+        if before.matrix != after.matrix:
+            told.append("colours marked as BT.601, which small films without a mark are taken for")
+        if before.aspect != after.aspect and after.aspect:
+            told.append(f"pixels of {after.aspect.numerator}:{after.aspect.denominator}")
+        if target.codec == "ffv1" and after.light != Light():
+            told.append("without the light of HDR")
+        if CONTAINERS[target.suffix] in ("matroska", "webm") and (before.time_base * 1000).denominator > 1:
+            told.append("times to whole milliseconds")
+        return tuple(told)
+
+    def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
+        held, header = _held(job), job.header
+        one = upscaler.beside(held).estimate(header.width, header.height, size=(job.width, job.height))
+        return replace(one, seconds=one.seconds * header.frames, memory=one.memory + held)
+
+    def enlarge(
+        self,
+        job: "Job",
+        upscaler: Upscaler,
+        *,
+        start: Callable[[], None],
+        progress: Callable[[float], None],
+        made: "Made",
+    ) -> Found:
+        seen, folder, beside = Seen.of(job.source), work_folder(job.target), upscaler.beside(_held(job))
+        start()
+        _ready(folder, json.dumps([job.recipe(upscaler), seen.sha256, encoding.version(), SEGMENT]))
+        segments = _segments(job, beside, folder, progress)
+        if mark(job.source) != seen.mark:
+            raise PictureError(f"{shown(job.source)} has changed while it was read. Run it again.")
+        result, target = _result(job), _target(job)
+        write = partial(muxing.join, segments, job.source, result, target, job.target)
+        try:
+            write(overwrite=job.overwrite, made=partial(made, job.target))
+        except PictureError as error:
+            if isinstance(error.__cause__, ValueError):  # the film's own fault, as of sounds whose times go back
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        return Found()
+
+
+FILMS: Final = Films()
+
+
+def work_folder(target: Path) -> Path:
+    """Where the segments of an unfinished film lie."""
+    return target.with_name(f".drrn-film-{sha256(os.fsencode(target.name)).hexdigest()[:16]}")
+
+
+def enlarge_frame(
+    frame: Frame, film: Film, upscaler: Upscaler, size: tuple[int, int], told: Callable[[float], None]
+) -> Frame:
+    """The frame as (height, width) `size`.
+
+    Values stay in their range, studio or full; where the frame has some outside of it, as cameras make them, in the
+    frame's own.
+
+    Raises:
+        DRRNError: as `Upscaler.upscale`.
+    """
+    luma, *chroma = frame.planes
+    height, width = size
+    black, white = _range(film, 219)
+    low, high = _ends(luma, black, white)
+    slope = np.float32(219 / 255 / (white - black))  # to the luma that networks know: of studio range, by 255
+
+    def to_network(values: Plane | int) -> np.ndarray:
+        return (np.asarray(values, np.float32) - np.float32(black)) * slope + np.float32(16 / 255)
+
+    picture = Picture(pixels=to_network(luma)[..., None])
+    bounds = (float(to_network(low)), float(to_network(high)))
+    larger = upscaler.upscale(picture, size=(width, height), bounds=bounds, progress=told).pixels[..., 0]
+    planes = [_stored((larger - np.float32(16 / 255)) / slope + np.float32(black), low, high, luma)]
+    black, white = _range(film, 224)
+    for plane in chroma:
+        down, across = (
+            Samples(-(-new // step), new / old, site * (0.5 - 0.5 / step) * (1 - old / new))
+            for old, new, step, site in zip(luma.shape, size, film.subsampling, SITES[film.siting], strict=True)
+        )
+        planes.append(_stored(resample(plane.astype(np.float32), down, across), *_ends(plane, black, white), plane))
+    return Frame(planes, frame.time, frame.duration)
+
+
+def _film(header: Header) -> Film:
+    assert header.film is not None
+    return header.film
+
+
+def _target(job: "Job") -> Target:
+    suffix = job.target.suffix.lower()
+    codec = job.options.codec or ("av1" if suffix == ".webm" else "h264")
+    return Target(job.width, job.height, codec, job.options.crf, suffix, job.options.drop_track)
+
+
+def _result(job: "Job") -> Header:
+    """What the result's film says of itself: what was enlarged does, but for what its size changes."""
+    header, film = job.header, _film(job.header)
+    if (
+        abs(job.width - header.width * job.height / header.height) >= 1
+    ):  # not by rounding: it keeps its shape when shown
+        film = film._replace(
+            aspect=(film.aspect or Fraction(1)) * Fraction(header.width * job.height, header.height * job.width)
+        )
+    grows = not _is_large(header.width, header.height) and _is_large(job.width, job.height)
+    if film.matrix == UNKNOWN and grows and header.channels == 3:
+        film = film._replace(matrix=BT601)
+    return header._replace(film=film)
+
+
+def _is_large(width: int, height: int) -> bool:
+    """Whether players take a film for one in the colours of BT.709, where it says nothing, and not of BT.601."""
+    return width >= 1280 or height > 576
+
+
+def _held(job: "Job") -> int:
+    """Bytes that lie there while a frame is enlarged: those of decoder and encoder, and what is remembered."""
+    header = job.header
+    one = encoding.frame_bytes(header, job.width, job.height)
+    before = encoding.frame_bytes(header, header.width, header.height)
+    return encoding.memory(header, _target(job)) + REMEMBERED * one + DECODED * before
+
+
+def _ready(folder: Path, recipe: str) -> None:
+    """Make it a folder in which nothing lies but segments of this recipe."""
+    kept = folder / "recipe.json"
+    with suppress(OSError, UnicodeDecodeError):
+        if kept.read_text() == recipe:
+            return
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise DRRNError(f"{shown(folder)} can't be made a folder: {error.strerror or error}.") from error
+    write_text(kept, recipe)
+
+
+def _segments(job: "Job", upscaler: Upscaler, folder: Path, progress: Callable[[float], None]) -> list[Path]:
+    """All segments of the film, those made that are not there."""
+    header, film, size = job.header, _film(_result(job)), (job.height, job.width)
+    known: OrderedDict[bytes, list[Plane]] = OrderedDict()
+
+    def enlarged(numbered: Iterator[tuple[int, Frame]]) -> Iterator[Frame]:
+        for number, frame in numbered:
+
+            def told(share: float, number: int = number) -> None:
+                progress(min((number + share) / header.frames, 1.0))
+
+            key = blake2b(b"".join(plane.tobytes() for plane in frame.planes)).digest()
+            planes = known.pop(key, None) or enlarge_frame(frame, film, upscaler, size, told).planes
+            known[key] = planes
+            if len(known) > REMEMBERED:
+                known.popitem(last=False)
+            told(1.0)
+            yield Frame(planes, frame.time, frame.duration)
+
+    def frames() -> Iterator[Frame]:
+        try:
+            yield from video.frames(job.source, header)
+        except PictureError:  # the film's own fault, which no other run will find mended
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    segments = []
+    for number, numbered in groupby(enumerate(frames()), key=lambda each: each[0] // SEGMENT):
+        path = folder / f"{number:06}.npz"
+        if path.exists():
+            for at, _ in numbered:
+                progress(min((at + 1) / header.frames, 1.0))
+        else:
+            encoding.encode(enlarged(numbered), film, _target(job), path)
+        segments.append(path)
+    return segments
+
+
+def _range(film: Film, steps: int) -> tuple[int, int]:
+    """The values of a plane that are nominally its least and its largest.
+
+    Args:
+        steps: of 8 bits that are between them in studio range: 219 for luma, 224 for chroma.
+    """
+    if film.range == FULL:
+        return 0, (1 << film.bits) - 1
+    unit = 1 << (film.bits - 8)
+    return 16 * unit, (16 + steps) * unit
+
+
+def _ends(plane: Plane, black: int, white: int) -> tuple[int, int]:
+    """Between which values its enlargement may lie."""
+    return min(black, int(plane.min())), max(white, int(plane.max()))
+
+
+def _stored(values: np.ndarray, low: int, high: int, like: Plane) -> Plane:
+    return np.rint(values).clip(low, high).astype(like.dtype)
