@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from drrn.engines import EngineName
-from drrn.engines.engine import is_compiled
+from drrn.engines.selection import is_compiled
 
 if is_compiled():
     from drrn.engines.native import kernels_here

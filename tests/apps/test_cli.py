@@ -75,7 +75,7 @@ def test_every_engine_makes_the_same_picture(here: Path, capsys: pytest.CaptureF
 def test_what_was_not_compiled_is_said(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drrn.engines.engine.is_compiled", lambda: False)
+    monkeypatch.setattr("drrn.engines.selection.is_compiled", lambda: False)
     assert upscale("photo.png") == 0
     said = capsys.readouterr().err
     assert "the native engine was not compiled here" in said and "· reference (NumPy): " in said

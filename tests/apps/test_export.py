@@ -89,7 +89,8 @@ def test_weights_that_compute_no_numbers_are_one_line(here: Path, capsys: pytest
 def test_a_missing_extra_is_named(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, "drrn.engines.onnx", raising=False)
-    monkeypatch.delattr("drrn.engines.onnx", raising=False)
+    for module in ("export", "onnx"):
+        monkeypatch.delitem(sys.modules, f"drrn.engines.{module}", raising=False)
+        monkeypatch.delattr(f"drrn.engines.{module}", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     assert refused(capsys, "tiny.onnx") == f"drrn: Exporting needs {missing}. Install it: pip install 'drrn[onnx]'."

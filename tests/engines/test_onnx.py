@@ -22,9 +22,10 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from drrn.core.config import Skip
 from drrn.engines import onnx as room
-from drrn.engines.engine import choose
-from drrn.engines.onnx import OnnxEngine, export, model, picture_model
+from drrn.engines.export import export
+from drrn.engines.onnx import OnnxEngine, model, picture_model
 from drrn.engines.pytorch import build
+from drrn.engines.selection import choose
 from drrn.errors import DRRNError, EngineError
 from drrn.media.image import Picture
 from drrn.media.images.files import read
@@ -398,8 +399,8 @@ import sys
 sys.modules["torch"] = None  # an import of it fails
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from drrn.engines.engine import choose
-from drrn.engines.onnx import export
+from drrn.engines.selection import choose
+from drrn.engines.export import export
 from tests.small_weights import small_weights
 
 with TemporaryDirectory() as folder:

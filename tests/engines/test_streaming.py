@@ -17,11 +17,12 @@ import drrn.engines
 from drrn.core.config import DRRNConfig
 from drrn.engines import EngineName
 from drrn.engines import engine as room
-from drrn.engines.engine import Engine, Planes, StreamingEngine, choose
+from drrn.engines.engine import Engine, Planes, StreamingEngine
 from drrn.engines.layers import layers
 from drrn.engines.native import NativeEngine, kernels_here
 from drrn.engines.pytorch import build
 from drrn.engines.reference import ReferenceEngine, transform
+from drrn.engines.selection import choose
 from drrn.errors import EngineError
 from drrn.network.importing import import_pth
 from drrn.weights.store import Weights, load

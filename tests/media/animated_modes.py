@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from drrn.media.animation import files as animation
 from drrn.upscaling.batch.jobs import plan
-from drrn.upscaling.formats.registry import Job
+from drrn.upscaling.formats.job import Job
 from tests.media import moving
 from tests.media.moving import Step, as_pillow_has_them, multiplied
 from tests.media.png_by_the_book import decode

@@ -25,8 +25,8 @@ from drrn.media.images.files import changes, read, write
 from drrn.media.metadata.png import png_chunk
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.formats.animation import ANIMATIONS
+from drrn.upscaling.formats.job import Job
 from drrn.upscaling.formats.raster import SCENES
-from drrn.upscaling.formats.registry import Job
 from tests.conftest import ROOT
 from tests.media import animated_modes
 from tests.media.moving import as_pillow_has_them

@@ -19,7 +19,8 @@ from drrn.media.animation.files import probe, read
 from drrn.media.image import Picture
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.consistency import Asked
-from drrn.upscaling.formats.registry import Job, Options, kind_of
+from drrn.upscaling.formats.job import Job, Options
+from drrn.upscaling.formats.registry import kind_of
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.media import moving

@@ -11,7 +11,7 @@ from drrn.media.image import Picture
 from drrn.media.images.files import write
 from drrn.upscaling.batch.choosing import choose, outside, trained_for
 from drrn.upscaling.batch.jobs import plan
-from drrn.upscaling.formats.registry import Job, Options
+from drrn.upscaling.formats.job import Job, Options
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 

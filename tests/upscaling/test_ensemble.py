@@ -11,7 +11,8 @@ import pytest
 from drrn.core.color import rgb, ycbcr
 from drrn.core.resize import imresize
 from drrn.engines import EngineName
-from drrn.engines.engine import Planes, choose
+from drrn.engines.engine import Planes
+from drrn.engines.selection import choose
 from drrn.media.image import Picture
 from drrn.media.images.files import read
 from drrn.upscaling.ensemble import TURNS, run_eight, turned, upright

@@ -15,7 +15,7 @@ from drrn.media.images.scratch import Scratch
 from drrn.media.metadata.notes import Notes
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.formats import strips
-from drrn.upscaling.formats.registry import Job
+from drrn.upscaling.formats.job import Job
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import KERNELS
 from tests.small_weights import small_weights
@@ -217,7 +217,7 @@ def test_little_memory_makes_narrower_strips(kernels: str) -> None:
 
 
 def probe_of(width: int, height: int) -> Any:
-    from drrn.media.images.decoding import Header
+    from drrn.media.header import Header
 
     return Header("PNG", width, height, 3, False, 8, decoding=4 << 20)
 

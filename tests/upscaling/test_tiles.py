@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from drrn.core.config import DRRNConfig
 from drrn.engines import EngineName
-from drrn.engines.engine import OutOfMemoryError, Planes, choose
+from drrn.engines.engine import OutOfMemoryError, Planes
 from drrn.engines.pytorch import TorchEngine
+from drrn.engines.selection import choose
 from drrn.errors import EngineError
 from drrn.upscaling.tiles import largest_tile, pieces, run_tiled
 from tests.small_weights import small_weights

@@ -33,7 +33,7 @@ def export(
     if output.suffix != ".onnx":
         raise UsageError(f"{output} must end in .onnx.")
     try:
-        from drrn.engines import onnx
+        from drrn.engines import export as engine
     except ModuleNotFoundError as error:
         raise UsageError(f"Exporting needs {error.name}. Install it: pip install 'drrn[onnx]'.") from error
     from drrn.upscaling.upscaler import target_size
@@ -41,12 +41,12 @@ def export(
 
     if scale is not None:
         target_size(1, 1, scale, None)  # refuses what `drrn upscale` does
-    checked = onnx.export(store.load(model), output, units=units, scale=scale, overwrite=overwrite)
+    checked = engine.export(store.load(model), output, units=units, scale=scale, overwrite=overwrite)
     found = (
         f"at most {checked.difference:.1g} off"
         if scale is None
         else f"at most {checked.difference:.0f} of 255 off, in {checked.differing:.2%} of the samples"
     )
-    sizes = ", ".join(f"{width}x{height}" for height, width in onnx.SIZES)
+    sizes = ", ".join(f"{width}x{height}" for height, width in engine.SIZES)
     print(f"{output} · ONNX Runtime and {checked.engine} agree on {sizes}: {found}")
     return 0

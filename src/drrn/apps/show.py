@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from drrn.upscaling.batch.choosing import Choice
     from drrn.upscaling.consistency import Found
-    from drrn.upscaling.formats.registry import Job
+    from drrn.upscaling.formats.job import Job
     from drrn.upscaling.upscaler import Upscaler
 
 LONG_SECONDS = 60.0
@@ -217,7 +217,7 @@ class Show:
         return " · ".join(filter(None, told))
 
     def _name(self, path: Path) -> str:
-        from drrn.media.images.decoding import shown
+        from drrn.errors import shown
 
         return self.names.get(path) or (str(path) if self.as_json else shown(path))
 
@@ -278,6 +278,6 @@ def _found(job: "Job", found: "Found") -> dict[str, Any]:
 
 def sentence(error: DRRNError) -> str:
     """The message on one line, without control characters."""
-    from drrn.media.images.decoding import shown
+    from drrn.errors import shown
 
     return shown(" ".join(str(error).split()))

@@ -111,16 +111,18 @@ def upscale(
         check_map: Write that as photo_x2_check.png too: the largest difference of a channel, black where there is none,
             white from 5 levels of 255.
     """
-    from drrn.engines.engine import cores, pick
-    from drrn.media.images.decoding import shown
+    from drrn.engines.engine import cores
+    from drrn.engines.selection import pick
+    from drrn.errors import shown
     from drrn.upscaling.batch.choosing import AUTO, BUDGET
     from drrn.upscaling.batch.folders import arrivals, gather, is_folder
     from drrn.upscaling.batch.jobs import make_folder, plan, work_through
     from drrn.upscaling.batch.manifest import manifest
     from drrn.upscaling.batch.pipes import PIPE, piped
     from drrn.upscaling.consistency import Asked
+    from drrn.upscaling.formats.job import Options
     from drrn.upscaling.formats.raster import SCENES
-    from drrn.upscaling.formats.registry import Options, kind_of
+    from drrn.upscaling.formats.registry import kind_of
     from drrn.upscaling.formats.video import FILMS
     from drrn.upscaling.upscaler import Upscaler
     from drrn.weights.store import load

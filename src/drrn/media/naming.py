@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from drrn.media.images.decoding import Header, is_readable
+from drrn.media.header import Header
+from drrn.media.images.decoding import is_readable
 from drrn.media.images.files import SUFFIXES
 
 SYSTEM_FILES: Final = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".directory", ".picasa.ini"})

@@ -13,7 +13,8 @@ from drrn.core.config import DRRNConfig
 from drrn.core.loss import terms
 from drrn.data.pairs import Levels, Pair, Teach, pictures_in, read_levels, split, spread
 from drrn.engines import EngineName
-from drrn.engines.engine import Planes, is_compiled
+from drrn.engines.engine import Planes
+from drrn.engines.selection import is_compiled
 from drrn.errors import DataError, TrainingError
 from drrn.media.image import Picture
 from drrn.network.backbone import SMALLEST, Backbone, read_backbone

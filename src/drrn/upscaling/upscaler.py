@@ -21,7 +21,8 @@ from drrn.core import gamut
 from drrn.core.color import rgb, ycbcr
 from drrn.core.resize import imresize
 from drrn.engines import EngineName, Precision
-from drrn.engines.engine import BAND, Engine, Planes, choose
+from drrn.engines.engine import BAND, Engine, Planes
+from drrn.engines.selection import choose
 from drrn.errors import UsageError
 from drrn.media.image import Picture
 from drrn.media.images.files import read
@@ -97,7 +98,7 @@ class Upscaler:
 
         Args:
             weights: as loaded, or their packaged name, or their file.
-            engine, device, units, threads, precision, compiled: see `drrn.engines.engine.choose`.
+            engine, device, units, threads, precision, compiled: see `drrn.engines.selection.choose`.
             max_memory: bytes that an enlargement may take; tiles are made as small as that needs.
             ensemble: give the mean of what the network makes of ilr in its eight flips and turns, in eight times the
                 time. A picture that is flipped or turned then becomes the same result, flipped or turned.

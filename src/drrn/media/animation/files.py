@@ -17,11 +17,12 @@ import numpy as np
 import pyvips
 
 from drrn.atomic import atomic
-from drrn.errors import PictureError
+from drrn.errors import PictureError, shown
 from drrn.media import libvips
 from drrn.media.animation import apng, gif, webp
 from drrn.media.animation.frames import Frame, Reel, Samples, composed
-from drrn.media.images.decoding import Header, check_texts, converted, mapped, shown
+from drrn.media.header import Header
+from drrn.media.images.decoding import check_texts, converted, mapped
 from drrn.media.images.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
 from drrn.media.images.quality import Loss, loss_of, webp_options
 from drrn.media.libvips import FAULTS, reason

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.atomic import atomic
-from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.errors import DRRNError, PictureError, UsageError, shown
 from drrn.media.dicom.derivation import Derived, derive, left_out
 from drrn.media.dicom.transfer import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, READ, RLE, begin, swap_words, swapped
-from drrn.media.images.decoding import Header, shown
+from drrn.media.header import Header
 
 if TYPE_CHECKING:
     from pydicom import Dataset

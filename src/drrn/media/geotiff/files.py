@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.core.resize import Place
-from drrn.errors import PictureError, UsageError
+from drrn.errors import PictureError, UsageError, shown
 from drrn.media import Block, Overviews
 from drrn.media.geotiff import georeference as placing
+from drrn.media.header import Header
 from drrn.media.images import directories
-from drrn.media.images.decoding import Header, check_size, shown
+from drrn.media.images.decoding import check_size
 from drrn.media.images.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, Layout
 from drrn.media.images.gdal import MULTIPLIED, OPTIONS, said
 from drrn.media.images.tiff import COLOURS, JPEG, OTHERS, PALETTE, RAW

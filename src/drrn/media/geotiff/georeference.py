@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from drrn.errors import PictureError
-from drrn.media.images.decoding import shown
+from drrn.errors import PictureError, shown
 from drrn.media.metadata import descriptions, xmp
 from drrn.media.metadata.xml import InvalidXMLError
 

@@ -5,37 +5,33 @@ The format is what the first bytes say, never the suffix. Only libvips' decoders
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from functools import partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from drrn.errors import PictureError
-from drrn.errors import shown as shown
+from drrn.errors import PictureError, shown
 from drrn.media import libvips
 from drrn.media.animation import gif
+from drrn.media.header import Header, Opened
 from drrn.media.images import avif, bitmaps, tiff
 from drrn.media.images.jpeg import Mended, Mends, find_mends
 from drrn.media.images.memory import decoding
-from drrn.media.images.quality import Loss, loss_of
+from drrn.media.images.quality import loss_of
 from drrn.media.images.scratch import BAND, let_go
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata import exif
-from drrn.media.metadata.notes import Block, Format, Notes, held, make_metadata_upright
+from drrn.media.metadata.notes import Block, Format, held, make_metadata_upright
 from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
 from drrn.media.metadata.reading import read_metadata
 from drrn.media.signatures import HEAD, describe
-
-if TYPE_CHECKING:
-    from drrn.media.video.decoding import Film
 
 LOADERS: Final[dict[Format, str]] = {
     "PNG": "pngload_source",
@@ -64,60 +60,6 @@ MOST_BOXES = 1 << 16
 """Bytes of an AVIF in which its description is looked for."""
 SOUND: Final = (1, 5, 8, 32946)
 """Compressions of a TIFF (none, LZW, deflate twice) in which damaged pixels are an error: warnings are of tags."""
-
-
-class Header(NamedTuple):
-    """What a file says of itself."""
-
-    format: Format
-    width: int
-    height: int
-    """Upright: after the EXIF orientation."""
-    channels: int
-    """1 grey or 3 colour."""
-    alpha: bool
-    bits: Literal[8, 16]
-    """Of a sample once it is read: 8 where the file has fewer."""
-    converted: tuple[str, ...] = ()
-    """What reading changes, each as `CMYK to sRGB`."""
-    holds: tuple[str, ...] = ()
-    """What is there beside the pixels, of `ICC`, `EXIF`, `XMP` and `dpi`."""
-    frames: int = 1
-    seconds: tuple[Fraction, ...] = ()
-    """How long each frame of an animation is shown."""
-    plays: int = 1
-    """How often an animation is; 0 for ever."""
-    decoding: int = 0
-    """Bytes that its decoder takes, for the picture's rows are not all there at once; on the safe side."""
-    coded: int = 0
-    """Pixels that its decoder makes, where that may be more, for it is cropped."""
-    tolerated: tuple[str, ...] = ()
-    """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
-    loss: Loss | None = None
-    """What its format has lost; None where that is nothing, or unknown."""
-    film: "Film | None" = None
-    """The rest, where it is one."""
-
-    @property
-    def pixels(self) -> int:
-        """Of all frames together."""
-        return self.width * self.height * self.frames
-
-    @property
-    def decoded(self) -> int:
-        """Pixels that reading it takes, cropped ones included: what a limit must allow."""
-        return max(self.pixels, self.coded)
-
-
-class Opened(NamedTuple):
-    """A file that can be read, as far as its beginning tells."""
-
-    bands: Callable[[], Iterator[NDArray[Any]]]
-    """Bands of rows (h, W, channels and alpha), uint8 or uint16, as they lie in the file: to be taken once."""
-    header: Header
-    notes: Notes
-    orientation: int
-    """1 to 8, as EXIF numbers them."""
 
 
 @contextmanager

@@ -11,10 +11,9 @@ from typing import Any, Final
 import numpy as np
 import pyvips
 
-from drrn.errors import DRRNError, PictureError
+from drrn.errors import DRRNError, PictureError, shown
 from drrn.media import libvips
 from drrn.media.images.bitmaps import to_bmp, to_pnm
-from drrn.media.images.decoding import shown
 from drrn.media.images.memory import OPTIMISED
 from drrn.media.images.quality import BEST_JPEG, Loss, webp_options
 from drrn.media.images.scratch import Rows, Scratch, unnamed

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.atomic import atomic
-from drrn.errors import PictureError
+from drrn.errors import PictureError, shown
+from drrn.media.header import Header
 from drrn.media.image import Picture
-from drrn.media.images.decoding import Header, opened, shown
+from drrn.media.images.decoding import opened
 from drrn.media.images.encoding import packed
 from drrn.media.images.quality import Loss
 from drrn.media.images.scratch import Rows, Scratch, trim

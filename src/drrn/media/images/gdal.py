@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.errors import DRRNError, PictureError, shown
+from drrn.media.header import Header, Opened
 from drrn.media.images import tiff
-from drrn.media.images.decoding import Header, Opened
 from drrn.media.images.directories import BITS, COLOUR, EXTRA
 from drrn.media.images.memory import decoding
 from drrn.media.images.scratch import BAND

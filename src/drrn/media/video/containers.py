@@ -14,8 +14,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media.images.decoding import shown
+from drrn.errors import DRRNError, PictureError, UsageError, shown
 
 if TYPE_CHECKING:
     from av.container import InputContainer

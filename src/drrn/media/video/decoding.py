@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.errors import PictureError
-from drrn.media.images.decoding import Header, shown
+from drrn.errors import PictureError, shown
+from drrn.media.header import Film, Header
 from drrn.media.video.containers import Opened, opened
-from drrn.media.video.hdr import Light, light
+from drrn.media.video.hdr import light
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -54,37 +54,6 @@ DECODING: Final = Lock()
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W)."""
-
-
-class Film(NamedTuple):
-    """What a film says of itself, beside its `Header`: all that must be true of its enlargement too."""
-
-    stream: int
-    """Its number in the file; other streams are copied."""
-    pixels: str
-    """FFmpeg's name of the pixel format, of `PIXELS`, without a j."""
-    bits: int
-    time_base: Fraction
-    """Seconds that are one unit of its times."""
-    rate: Fraction
-    """Frames a second, on average."""
-    range: int
-    matrix: int
-    primaries: int
-    transfer: int
-    """The four as FFmpeg numbers them."""
-    siting: str
-    """Where chroma lies, as FFmpeg calls it: left, center, topleft, ..., unspecified."""
-    aspect: Fraction | None
-    """Width of a pixel by its height."""
-    turn: tuple[int, ...] | None
-    """FFmpeg's display matrix: how it is to be turned when shown."""
-    light: Light
-
-    @property
-    def subsampling(self) -> tuple[int, int]:
-        """Rows and columns of luma for each of chroma."""
-        return (2 if "420" in self.pixels else 1), (2 if "420" in self.pixels or "422" in self.pixels else 1)
 
 
 class Frame(NamedTuple):

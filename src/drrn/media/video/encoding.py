@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.atomic import write_bytes
-from drrn.errors import DRRNError, PictureError
+from drrn.errors import DRRNError, PictureError, shown
 from drrn.media import CodecName
-from drrn.media.images.decoding import Header, shown
+from drrn.media.header import Film, Header
 from drrn.media.video.containers import said
-from drrn.media.video.decoding import Film, Frame, Plane
+from drrn.media.video.decoding import Frame, Plane
 from drrn.media.video.hdr import words
 
 if TYPE_CHECKING:

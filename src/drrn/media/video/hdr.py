@@ -2,20 +2,9 @@
 
 import struct
 from fractions import Fraction
-from typing import NamedTuple
 
 from drrn.media import CodecName
-
-
-class Light(NamedTuple):
-    """What HDR says of the display that it was mastered on, and of its brightest light."""
-
-    primaries: tuple[tuple[Fraction, Fraction], ...] = ()
-    """x and y of red, green, blue and white, where it is known."""
-    luminance: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
-    """The least and the largest, in cd/m2."""
-    brightest: tuple[int, int] = (0, 0)
-    """The largest of a pixel, and of the average of a frame, in cd/m2."""
+from drrn.media.header import Light
 
 
 def light(beside: dict[str, bytes]) -> Light:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from drrn.atomic import atomic
-from drrn.errors import PictureError
-from drrn.media.images.decoding import Header, shown
+from drrn.errors import PictureError, shown
+from drrn.media.header import Film, Header
 from drrn.media.video.containers import opened, said
-from drrn.media.video.decoding import Film, is_cover
+from drrn.media.video.decoding import is_cover
 from drrn.media.video.encoding import CODECS, Target, formats, kept, tell
 
 if TYPE_CHECKING:

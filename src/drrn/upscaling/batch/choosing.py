@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from drrn.errors import DRRNError, UsageError
-from drrn.upscaling.formats.registry import Job
+from drrn.upscaling.formats.job import Job
 from drrn.upscaling.upscaler import Estimate, Upscaler
 from drrn.weights.store import Weights, load, names
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media.images.decoding import shown
+from drrn.errors import DRRNError, PictureError, UsageError, shown
 from drrn.media.naming import is_system_file, is_system_folder
 from drrn.media.signatures import unreadable as unreadable_kind
-from drrn.upscaling.batch.manifest import mark
+from drrn.upscaling.fingerprint import mark
 from drrn.upscaling.formats.registry import KINDS
 
 WATCH_SECONDS = 1.0

@@ -12,14 +12,15 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from drrn.atomic import TEMPORARY
-from drrn.errors import DRRNError, PictureError, UsageError
-from drrn.media.images.decoding import shown
+from drrn.errors import DRRNError, PictureError, UsageError, shown
 from drrn.media.images.files import MAX_PIXELS, SUFFIXES
 from drrn.upscaling.batch.choosing import Choice, choose
 from drrn.upscaling.batch.folders import Source, is_folder
-from drrn.upscaling.batch.manifest import Manifest, Seen, mark
+from drrn.upscaling.batch.manifest import Manifest
 from drrn.upscaling.consistency import Asked, Found
-from drrn.upscaling.formats.registry import Job, Options, kind_of
+from drrn.upscaling.fingerprint import Seen, mark
+from drrn.upscaling.formats.job import Job, Options
+from drrn.upscaling.formats.registry import kind_of
 from drrn.upscaling.upscaler import Size, Upscaler, target_size
 
 LOSSY: Final = (*SUFFIXES["JPEG"], *SUFFIXES["WebP"])

@@ -10,12 +10,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from hashlib import file_digest
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from drrn.errors import PictureError, UsageError
-from drrn.media.images.decoding import shown
+from drrn.errors import PictureError, UsageError, shown
+from drrn.upscaling.fingerprint import Seen, mark, sha256
 
 NAME = ".drrn.sqlite"
 FORMAT = 1
@@ -28,26 +27,6 @@ CREATE TABLE IF NOT EXISTS made (
 )
 """
 """Names as bytes, since they need not be text; `target` is relative to the folder, with slashes."""
-
-
-class Seen(NamedTuple):
-    """A file as it was."""
-
-    mark: str
-    """Size, time of its last change in ns, and number: while these are the same, the content is taken to be."""
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """Raises PictureError: it can't be read, or changes meanwhile."""
-        before = mark(path)
-        try:
-            seen = cls(before, sha256(path))
-        except OSError as error:
-            raise PictureError(f"{shown(path)} can't be read: {error.strerror or error}.") from error
-        if mark(path) != before:
-            raise PictureError(f"{shown(path)} is being written. Run it again.")
-        return seen
 
 
 class Made(NamedTuple):
@@ -150,21 +129,6 @@ def manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
         if form not in (0, FORMAT):
             raise UsageError(f"{shown(path)} is of a newer drrn. Take that one, or give another --output.")
         yield Manifest(folder, database)
-
-
-def mark(path: Path) -> str:
-    """See `Seen.mark`; nothing where there is no such file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ""
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
-
-
-def sha256(path: Path) -> str:
-    """Of the content of a file. Raises OSError."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from drrn.errors import PictureError
+from drrn.errors import PictureError, shown
 from drrn.media.animation.files import (
     ANIMATED,
     Animation,
@@ -23,16 +23,14 @@ from drrn.media.animation.files import (
     write,
 )
 from drrn.media.animation.frames import Samples
+from drrn.media.header import Header
 from drrn.media.image import Picture
-from drrn.media.images.decoding import Header, shown
 from drrn.media.images.memory import encoding
 from drrn.media.metadata.notes import Format
 from drrn.media.naming import split
 from drrn.upscaling.consistency import Found
+from drrn.upscaling.formats.job import Job, Made
 from drrn.upscaling.upscaler import Estimate, Upscaler
-
-if TYPE_CHECKING:
-    from drrn.upscaling.formats.registry import Job, Made
 
 MOST_KEPT = 128 << 20
 """Bytes of results that are kept for frames that come again."""
@@ -41,7 +39,7 @@ AT_ONCE = 4
 
 
 class Animations:
-    """See `drrn.upscaling.formats.registry.Kind`."""
+    """See `drrn.upscaling.formats.job.Kind`."""
 
     checks: Final = False
     counts_frames: Final = True
@@ -61,13 +59,13 @@ class Animations:
         (stem, suffix), suffixes = split(source.name), ANIMATED[header.format]
         return stem, suffix if suffix.lower() in suffixes else suffixes[0]
 
-    def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
+    def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
         writable(path, job.width, job.height, overwrite=overwrite)
 
-    def changes(self, job: "Job") -> tuple[str, ...]:
+    def changes(self, job: Job) -> tuple[str, ...]:
         return changes(job.header, job.target)
 
-    def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
+    def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
         """Of frames that are alike nothing is known yet."""
         header, held = job.header, _held(job, upscaler)
         one = upscaler.beside(held).estimate(
@@ -77,12 +75,12 @@ class Animations:
 
     def enlarge(
         self,
-        job: "Job",
+        job: Job,
         upscaler: Upscaler,
         *,
         start: Callable[[], None],
         progress: Callable[[float], None],
-        made: "Made",
+        made: Made,
     ) -> Found:
         animation = read(job.source, max_pixels=job.header.pixels)
         start()
@@ -102,7 +100,7 @@ ANIMATIONS: Final = Animations()
 
 
 def _enlarged(
-    animation: Animation, job: "Job", upscaler: Upscaler, progress: Callable[[float], None]
+    animation: Animation, job: Job, upscaler: Upscaler, progress: Callable[[float], None]
 ) -> Iterator[Samples]:
     """The frames, larger, as they are asked for."""
     last = {first: number for number, first in enumerate(animation.alike)}
@@ -124,7 +122,7 @@ def _enlarged(
         yield larger
 
 
-def _held(job: "Job", upscaler: Upscaler) -> int:
+def _held(job: Job, upscaler: Upscaler) -> int:
     """Bytes that lie there while a frame is enlarged: the file, its canvas, results, and what the encoder is given.
 
     Raises:
@@ -140,16 +138,16 @@ def _held(job: "Job", upscaler: Upscaler) -> int:
     return file + encoder + 3 * canvas + AT_ONCE * _result(job) + _kept(job, upscaler)
 
 
-def _form(job: "Job") -> Format:
+def _form(job: Job) -> Format:
     form = format_of(job.target)
     assert form, "found to be writable before"
     return form
 
 
-def _kept(job: "Job", upscaler: Upscaler) -> int:
+def _kept(job: Job, upscaler: Upscaler) -> int:
     return min(MOST_KEPT, upscaler.max_memory // 4, (job.header.frames - 1) * _result(job))
 
 
-def _result(job: "Job") -> int:
+def _result(job: Job) -> int:
     """Bytes of a frame that is enlarged."""
     return job.width * job.height * (job.header.channels + job.header.alpha) * job.header.bits // 8

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +20,16 @@ from drrn.errors import UsageError
 from drrn.media.dicom import files as dicom
 from drrn.media.dicom import transfer
 from drrn.media.dicom.derivation import derive
+from drrn.media.header import Header
 from drrn.media.image import Picture
-from drrn.media.images.decoding import Header
 from drrn.media.naming import split
 from drrn.upscaling.consistency import Found
+from drrn.upscaling.formats.job import Job, Made
 from drrn.upscaling.upscaler import Estimate, Upscaler, spread
-
-if TYPE_CHECKING:
-    from drrn.upscaling.formats.registry import Job, Made
 
 
 class Slices:
-    """See `drrn.upscaling.formats.registry.Kind`."""
+    """See `drrn.upscaling.formats.job.Kind`."""
 
     checks: Final = False
     counts_frames: Final = True
@@ -50,23 +48,23 @@ class Slices:
         stem, suffix = split(source.name)
         return stem, suffix if suffix.lower() in dicom.SUFFIXES else dicom.SUFFIXES[0]
 
-    def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
+    def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
         dicom.writable(path, job.width, job.height, overwrite=overwrite)
 
-    def changes(self, job: "Job") -> tuple[str, ...]:
+    def changes(self, job: Job) -> tuple[str, ...]:
         return job.header.converted
 
-    def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
+    def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
         return estimate(upscaler, job.header, job.width, job.height)
 
     def enlarge(
         self,
-        job: "Job",
+        job: Job,
         upscaler: Upscaler,
         *,
         start: Callable[[], None],
         progress: Callable[[float], None],
-        made: "Made",
+        made: Made,
     ) -> Found:
         slices = dicom.read(job.source, max_pixels=job.header.pixels)
         start()

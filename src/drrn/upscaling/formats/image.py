@@ -3,23 +3,21 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from drrn.media.header import Header
 from drrn.media.image import Picture
-from drrn.media.images.decoding import Header
 from drrn.media.images.files import changes, probe, read, wanted_format, writable, write
 from drrn.media.images.quality import Loss
 from drrn.media.naming import image_suffix, is_image, split
 from drrn.upscaling.consistency import Asked, Found, enlarge
 from drrn.upscaling.formats import strips
+from drrn.upscaling.formats.job import Job, Made
 from drrn.upscaling.upscaler import Estimate, Upscaler
-
-if TYPE_CHECKING:
-    from drrn.upscaling.formats.registry import Job, Made
 
 
 class Pictures:
-    """See `drrn.upscaling.formats.registry.Kind`."""
+    """See `drrn.upscaling.formats.job.Kind`."""
 
     checks: Final = True
     counts_frames: Final = True
@@ -39,16 +37,16 @@ class Pictures:
         stem, suffix = split(source.name)
         return stem, image_suffix(header, suffix)
 
-    def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
+    def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
         channels = job.header.channels if path == job.target else None
         if path == job.target:
             job.loss(wanted_format(path))
         writable(path, job.width, job.height, alpha=job.header.alpha, channels=channels, overwrite=overwrite)
 
-    def changes(self, job: "Job") -> tuple[str, ...]:
+    def changes(self, job: Job) -> tuple[str, ...]:
         return changes(job.header, job.target)
 
-    def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
+    def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
         if _goes_by_strips(job, upscaler):
             return strips.estimate(upscaler, job.header, job.width, job.height, wanted_format(job.target))
         return upscaler.estimate(
@@ -61,12 +59,12 @@ class Pictures:
 
     def enlarge(
         self,
-        job: "Job",
+        job: Job,
         upscaler: Upscaler,
         *,
         start: Callable[[], None],
         progress: Callable[[float], None],
-        made: "Made",
+        made: Made,
     ) -> Found:
         if _goes_by_strips(job, upscaler):
             strips.enlarge_file(job, upscaler, start=start, progress=progress, made=partial(made, job.target))
@@ -83,11 +81,11 @@ class Pictures:
 PICTURES: Final = Pictures()
 
 
-def _goes_by_strips(job: "Job", upscaler: Upscaler) -> bool:
+def _goes_by_strips(job: Job, upscaler: Upscaler) -> bool:
     return job.options.asked == Asked() and strips.goes(upscaler, job.header)
 
 
-def _write(pictures: Sequence[tuple[Picture, Path]], made: "Made", *, loss: Loss | None, overwrite: bool) -> None:
+def _write(pictures: Sequence[tuple[Picture, Path]], made: Made, *, loss: Loss | None, overwrite: bool) -> None:
     """Write what belongs together: all have been encoded and lie on the disk before the first gets its name."""
     (picture, path), *others = pictures
 

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import product
 from math import ceil, isfinite, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,18 @@ from numpy.typing import NDArray
 from drrn.atomic import atomic
 from drrn.core.resize import Float, Place, imresize_place, source_of
 from drrn.engines.engine import Planes
-from drrn.errors import PictureError, UsageError
+from drrn.errors import PictureError, UsageError, shown
 from drrn.media import Block
 from drrn.media.geotiff import files as geotiff
 from drrn.media.geotiff.files import Larger, Scene
-from drrn.media.images.decoding import Header, shown
+from drrn.media.header import Header
 from drrn.media.images.gdal import CACHE
 from drrn.media.naming import split
 from drrn.upscaling.consistency import Found
 from drrn.upscaling.ensemble import TURNS, run_eight
+from drrn.upscaling.formats.job import Job, Made
 from drrn.upscaling.tiles import Sides, pieces, run_tiled, tile
 from drrn.upscaling.upscaler import Estimate, Upscaler
-
-if TYPE_CHECKING:
-    from drrn.upscaling.formats.registry import Job, Made
 
 SIDES: Final = (2048, 1024, 512, 256)
 """Of a window of the result, in pixels: the largest that fits into the memory. Whole blocks of the file."""
@@ -57,7 +55,7 @@ class Range(NamedTuple):
 
 
 class Scenes:
-    """See `drrn.upscaling.formats.registry.Kind`."""
+    """See `drrn.upscaling.formats.job.Kind`."""
 
     checks: Final = False
     counts_frames: Final = True
@@ -76,24 +74,24 @@ class Scenes:
         stem, suffix = split(source.name)
         return stem, suffix if suffix.lower() in geotiff.SUFFIXES else geotiff.SUFFIXES[0]
 
-    def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
+    def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
         geotiff.writable(path, overwrite=overwrite)
 
-    def changes(self, job: "Job") -> tuple[str, ...]:
+    def changes(self, job: Job) -> tuple[str, ...]:
         return job.header.converted
 
-    def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
+    def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
         with geotiff.opened(job.source, max_pixels=job.header.pixels) as scene:
             return Windows(upscaler, scene, job.width, job.height, _block(job)).estimate()
 
     def enlarge(
         self,
-        job: "Job",
+        job: Job,
         upscaler: Upscaler,
         *,
         start: Callable[[], None],
         progress: Callable[[float], None],
-        made: "Made",
+        made: Made,
     ) -> Found:
         with geotiff.opened(job.source, max_pixels=job.header.pixels) as scene:
             if (scene.width, scene.height, scene.bands) != (job.header.width, job.header.height, job.header.channels):
@@ -341,11 +339,11 @@ def _stored(values: NDArray[np.floating], scene: Scene, nodata: float | None) ->
     return stored
 
 
-def _block(job: "Job") -> Block:
+def _block(job: Job) -> Block:
     return job.options.block or geotiff.BLOCK
 
 
-def _made_by(job: "Job", upscaler: Upscaler) -> str:
+def _made_by(job: Job, upscaler: Upscaler) -> str:
     how = job.derived(upscaler)
     return (
         f"drrn {how.version}, model {how.model}, {job.header.width}x{job.header.height} to {job.width}x{job.height}; "

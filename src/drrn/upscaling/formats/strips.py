@@ -8,7 +8,7 @@ enlarged in memory, by `drrn.upscaling.upscaler`, and the pixels are the same to
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -16,17 +16,15 @@ from drrn.core import gamut
 from drrn.core.color import chroma, levels, luma, rgb
 from drrn.core.resize import imresize_place, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
-from drrn.errors import EngineError, PictureError, UsageError
-from drrn.media.images.decoding import Header, shown
+from drrn.errors import EngineError, PictureError, UsageError, shown
+from drrn.media.header import Header
 from drrn.media.images.files import EIGHT_BIT, store, unpacked, wanted_format, writable
 from drrn.media.images.memory import AT_LEAST, encoding
 from drrn.media.images.scratch import Rows, Scratch, check_room, trim
 from drrn.media.metadata.notes import Format, resize_metadata
+from drrn.upscaling.formats.job import Job
 from drrn.upscaling.tiles import Place, pieces, tile
 from drrn.upscaling.upscaler import MAX_TILE, Estimate, Upscaler
-
-if TYPE_CHECKING:
-    from drrn.upscaling.formats.registry import Job
 
 
 class Sight:
@@ -115,14 +113,14 @@ def estimate(upscaler: Upscaler, header: Header, width: int, height: int, form: 
 
 
 def enlarge_file(
-    job: "Job",
+    job: Job,
     upscaler: Upscaler,
     *,
     start: Callable[[], None],
     progress: Callable[[float], None],
     made: Callable[[Path], None],
 ) -> None:
-    """Read, enlarge and write the picture of a job. See `drrn.upscaling.formats.registry.Kind.enlarge`.
+    """Read, enlarge and write the picture of a job. See `drrn.upscaling.formats.job.Kind.enlarge`.
 
     Args:
         made: told of the temporary file that has all of the result.

@@ -17,29 +17,26 @@ from functools import partial
 from hashlib import blake2b, sha256
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from drrn.atomic import write_text
 from drrn.core.resize import Samples, resample
-from drrn.errors import DRRNError, PictureError
+from drrn.errors import DRRNError, PictureError, shown
+from drrn.media.header import Film, Header, Light
 from drrn.media.image import Picture
-from drrn.media.images.decoding import Header, shown
 from drrn.media.naming import FILMS as FILM_NAMES
 from drrn.media.naming import split
 from drrn.media.video import containers, encoding, muxing
 from drrn.media.video import decoding as video
-from drrn.media.video.decoding import FULL, UNKNOWN, Film, Frame, Plane
+from drrn.media.video.decoding import FULL, UNKNOWN, Frame, Plane
 from drrn.media.video.encoding import Target
-from drrn.media.video.hdr import Light
 from drrn.media.video.muxing import CONTAINERS
-from drrn.upscaling.batch.manifest import Seen, mark
 from drrn.upscaling.consistency import Found
+from drrn.upscaling.fingerprint import Seen, mark
+from drrn.upscaling.formats.job import Job, Made
 from drrn.upscaling.upscaler import Estimate, Upscaler
-
-if TYPE_CHECKING:
-    from drrn.upscaling.formats.registry import Job, Made
 
 SEGMENT = 48
 """Frames of a segment: so many are lost at most when a run is killed, and every so often one stands for itself."""
@@ -62,7 +59,7 @@ BT601 = 6
 
 
 class Films:
-    """See `drrn.upscaling.formats.registry.Kind`."""
+    """See `drrn.upscaling.formats.job.Kind`."""
 
     checks: Final = False
     counts_frames: Final = False
@@ -83,14 +80,14 @@ class Films:
         fitting = containers.suffixes(source)
         return stem, suffix if suffix.lower() in fitting else fitting[0]
 
-    def writable(self, job: "Job", path: Path, *, overwrite: bool) -> None:
+    def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
         if job.options.lossless and _target(job).codec != "ffv1":
             raise PictureError(f"{shown(path)} can't be written: without loss a film needs --codec ffv1, in a .mkv.")
         muxing.writable(path, job.source, _result(job), _target(job))
         if not overwrite and os.path.lexists(path):
             raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")
 
-    def changes(self, job: "Job") -> tuple[str, ...]:
+    def changes(self, job: Job) -> tuple[str, ...]:
         before, after, target = _film(job.header), _film(_result(job)), _target(job)
         told = [*job.header.converted, *muxing.writable(job.target, job.source, _result(job), target)]
         if before.matrix != after.matrix:
@@ -103,19 +100,19 @@ class Films:
             told.append("times to whole milliseconds")
         return tuple(told)
 
-    def estimate(self, job: "Job", upscaler: Upscaler) -> Estimate:
+    def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
         held, header = _held(job), job.header
         one = upscaler.beside(held).estimate(header.width, header.height, size=(job.width, job.height))
         return replace(one, seconds=one.seconds * header.frames, memory=one.memory + held)
 
     def enlarge(
         self,
-        job: "Job",
+        job: Job,
         upscaler: Upscaler,
         *,
         start: Callable[[], None],
         progress: Callable[[float], None],
-        made: "Made",
+        made: Made,
     ) -> Found:
         seen, folder, beside = Seen.of(job.source), work_folder(job.target), upscaler.beside(_held(job))
         start()
@@ -182,13 +179,13 @@ def _film(header: Header) -> Film:
     return header.film
 
 
-def _target(job: "Job") -> Target:
+def _target(job: Job) -> Target:
     suffix = job.target.suffix.lower()
     codec = job.options.codec or ("av1" if suffix == ".webm" else "h264")
     return Target(job.width, job.height, codec, job.options.crf, suffix, job.options.drop_track)
 
 
-def _result(job: "Job") -> Header:
+def _result(job: Job) -> Header:
     """What the result's film says of itself: what was enlarged does, but for what its size changes."""
     header, film = job.header, _film(job.header)
     if (
@@ -208,7 +205,7 @@ def _is_large(width: int, height: int) -> bool:
     return width >= 1280 or height > 576
 
 
-def _held(job: "Job") -> int:
+def _held(job: Job) -> int:
     """Bytes that lie there while a frame is enlarged: those of decoder and encoder, and what is remembered."""
     header = job.header
     one = encoding.frame_bytes(header, job.width, job.height)
@@ -230,7 +227,7 @@ def _ready(folder: Path, recipe: str) -> None:
     write_text(kept, recipe)
 
 
-def _segments(job: "Job", upscaler: Upscaler, folder: Path, progress: Callable[[float], None]) -> list[Path]:
+def _segments(job: Job, upscaler: Upscaler, folder: Path, progress: Callable[[float], None]) -> list[Path]:
     """All segments of the film, those made that are not there."""
     header, film, size = job.header, _film(_result(job)), (job.height, job.width)
     known: OrderedDict[bytes, list[Plane]] = OrderedDict()

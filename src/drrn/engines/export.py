@@ -1,0 +1,110 @@
+"""The network as an ONNX file for programs without drrn, kept only once ONNX Runtime agrees with drrn's own engine."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import checker
+
+from drrn.atomic import atomic
+from drrn.core import gamut
+from drrn.core.color import levels, rgb, ycbcr
+from drrn.core.resize import imresize
+from drrn.engines.engine import Engine
+from drrn.engines.onnx import model, open_session, picture_model, run_session
+from drrn.engines.selection import choose
+from drrn.errors import EngineError
+from drrn.weights.store import Weights
+
+TOLERANCE = 1e-4
+"""How far sr of an exported network may be from drrn's own. The two add in another order; measured is some 1e-6."""
+ROUNDED_OTHERWISE = 0.01
+"""The share of 8-bit samples that may be rounded to the next level: values that lie on the edge between two."""
+SIZES = ((1, 8), (9, 1), (2, 3), (24, 40), (47, 31))
+"""(height, width) of what an exported network is tried on. One pixel is a constant picture: no network is given it."""
+
+
+class Checked(NamedTuple):
+    """How far an exported file, in ONNX Runtime, is from drrn's own engine."""
+
+    engine: str
+    """The one it was held against."""
+    difference: float
+    """The largest: of sr in [0, 1], or for a self-contained file in levels of 8 bits."""
+    differing: float
+    """The share of samples that are not equal. Two float32 seldom are."""
+
+
+def export(
+    weights: Weights, path: Path, *, units: int | None = None, scale: float | None = None, overwrite: bool = False
+) -> Checked:
+    """Write `weights` as ONNX to `path`, once ONNX Runtime has computed from it what drrn's own engine does.
+
+    Args:
+        units: residual units to run in each block instead of the config's.
+        scale: writes a `picture_model` for this scale; None writes a `model`.
+
+    Raises:
+        EngineError: the weights were not trained for so many units, or the file computes something else. It is not
+            written then.
+        DRRNError: as `drrn.atomic.atomic`.
+    """
+    weights = weights if scale is None else weights.network(scale)
+    engine = choose(weights, units=units)
+    proto = model(weights, units) if scale is None else picture_model(weights, scale, units)
+    checker.check_model(proto, full_check=True)
+    session = open_session(proto, threads=1)
+    if scale is None:
+        checked = _check(session, _planes(engine, weights), Checked(engine.name, TOLERANCE, 1))
+    else:
+        checked = _check(session, _pictures(engine, weights, scale), Checked(engine.name, 1, ROUNDED_OTHERWISE))
+    with atomic(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
+    return checked
+
+
+Example = tuple[NDArray[Any], NDArray[Any]]
+"""What is given, and what is expected."""
+
+
+def _planes(engine: Engine, weights: Weights) -> Iterator[Example]:
+    """Noise enlarged by two, as networks are given, and its sr."""
+    chance = np.random.default_rng(0)
+    for height, width in SIZES:
+        lr = chance.random((weights.config.channels, -(-height // 2), -(-width // 2)), np.float32)
+        ilr = imresize(lr, height, width)
+        yield ilr, engine.run(ilr)
+
+
+def _pictures(engine: Engine, weights: Weights, scale: float) -> Iterator[Example]:
+    """Noise of 8 bits, and what `drrn upscale` makes of it."""
+    chance, channels = np.random.default_rng(0), weights.config.channels
+    for height, width in SIZES:
+        picture = chance.integers(0, 256, (height, width, 3), np.uint8)
+        planes = picture.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+        size = int(height * scale + 0.5), int(width * scale + 0.5)
+        larger = imresize(ycbcr(planes) if channels == 1 else planes, *size)
+        larger[:channels] = engine.run(larger[:channels]).clip(0, 1)
+        if channels == 1:
+            at = gamut.window((slice(0, size[0]), slice(0, size[1])), (height, width), size)
+            larger = gamut.clip(rgb(larger), planes, at)
+        yield picture, levels(larger).transpose(1, 2, 0)
+
+
+@np.errstate(invalid="ignore")  # what is not finite is refused in the end
+def _check(session: onnxruntime.InferenceSession, examples: Iterable[Example], allowed: Checked) -> Checked:
+    differences = [
+        np.abs(run_session(session, given[None])[0] - expected.astype(float)) for given, expected in examples
+    ]
+    every = np.concatenate([difference.ravel() for difference in differences])
+    found = Checked(allowed.engine, float(every.max()), float(np.count_nonzero(every) / every.size))
+    if not (found.difference <= allowed.difference and found.differing <= allowed.differing):  # so is NaN refused
+        raise EngineError(
+            f"In ONNX Runtime the network differs from {found.engine} by {found.difference:.2g} (allowed is "
+            f"{allowed.difference:g}), and in {found.differing:.2%} of the samples (allowed is "
+            f"{allowed.differing:.0%}): the weights or ONNX Runtime are faulty. No file was written."
+        )
+    return found

@@ -1,0 +1,106 @@
+"""What a file says of itself before a pixel is decoded."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+from numpy.typing import NDArray
+
+from drrn.media.images.quality import Loss
+from drrn.media.metadata.notes import Format, Notes
+
+
+class Light(NamedTuple):
+    """What HDR says of the display that it was mastered on, and of its brightest light."""
+
+    primaries: tuple[tuple[Fraction, Fraction], ...] = ()
+    """x and y of red, green, blue and white, where it is known."""
+    luminance: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
+    """The least and the largest, in cd/m2."""
+    brightest: tuple[int, int] = (0, 0)
+    """The largest of a pixel, and of the average of a frame, in cd/m2."""
+
+
+class Film(NamedTuple):
+    """What a film says of itself, beside its `Header`: all that must be true of its enlargement too."""
+
+    stream: int
+    """Its number in the file; other streams are copied."""
+    pixels: str
+    """FFmpeg's name of the pixel format, of `PIXELS`, without a j."""
+    bits: int
+    time_base: Fraction
+    """Seconds that are one unit of its times."""
+    rate: Fraction
+    """Frames a second, on average."""
+    range: int
+    matrix: int
+    primaries: int
+    transfer: int
+    """The four as FFmpeg numbers them."""
+    siting: str
+    """Where chroma lies, as FFmpeg calls it: left, center, topleft, ..., unspecified."""
+    aspect: Fraction | None
+    """Width of a pixel by its height."""
+    turn: tuple[int, ...] | None
+    """FFmpeg's display matrix: how it is to be turned when shown."""
+    light: Light
+
+    @property
+    def subsampling(self) -> tuple[int, int]:
+        """Rows and columns of luma for each of chroma."""
+        return (2 if "420" in self.pixels else 1), (2 if "420" in self.pixels or "422" in self.pixels else 1)
+
+
+class Header(NamedTuple):
+    """What a file says of itself."""
+
+    format: Format
+    width: int
+    height: int
+    """Upright: after the EXIF orientation."""
+    channels: int
+    """1 grey or 3 colour."""
+    alpha: bool
+    bits: Literal[8, 16]
+    """Of a sample once it is read: 8 where the file has fewer."""
+    converted: tuple[str, ...] = ()
+    """What reading changes, each as `CMYK to sRGB`."""
+    holds: tuple[str, ...] = ()
+    """What is there beside the pixels, of `ICC`, `EXIF`, `XMP` and `dpi`."""
+    frames: int = 1
+    seconds: tuple[Fraction, ...] = ()
+    """How long each frame of an animation is shown."""
+    plays: int = 1
+    """How often an animation is; 0 for ever."""
+    decoding: int = 0
+    """Bytes that its decoder takes, for the picture's rows are not all there at once; on the safe side."""
+    coded: int = 0
+    """Pixels that its decoder makes, where that may be more, for it is cropped."""
+    tolerated: tuple[str, ...] = ()
+    """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
+    loss: Loss | None = None
+    """What its format has lost; None where that is nothing, or unknown."""
+    film: Film | None = None
+    """The rest, where it is one."""
+
+    @property
+    def pixels(self) -> int:
+        """Of all frames together."""
+        return self.width * self.height * self.frames
+
+    @property
+    def decoded(self) -> int:
+        """Pixels that reading it takes, cropped ones included: what a limit must allow."""
+        return max(self.pixels, self.coded)
+
+
+class Opened(NamedTuple):
+    """A file that can be read, as far as its beginning tells."""
+
+    bands: Callable[[], Iterator[NDArray[Any]]]
+    """Bands of rows (h, W, channels and alpha), uint8 or uint16, as they lie in the file: to be taken once."""
+    header: Header
+    notes: Notes
+    orientation: int
+    """1 to 8, as EXIF numbers them."""

@@ -1,0 +1,62 @@
+"""What imports what: no module imports itself by way of others, not even for the sake of types."""
+
+import ast
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+SOURCE = ROOT / "src"
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports() -> dict[str, set[str]]:
+    """Module by module, the modules of drrn that it imports outside of functions, under TYPE_CHECKING included."""
+    paths = {module(path): path for path in (SOURCE / "drrn").rglob("*.py")}
+    found: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        found[name] = set()
+        waiting: list[ast.AST] = [ast.parse(path.read_text())]
+        while waiting:
+            node = waiting.pop()
+            names: list[str] = []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                names = [each if each in paths else str(node.module) for each in names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif not isinstance(node, ast.FunctionDef):
+                waiting += ast.iter_child_nodes(node)
+            found[name] |= {each for each in names if each in paths and each != name}
+    return found
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of a cycle in their order; nothing where there is none."""
+    done: set[str] = set()
+
+    def search(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        for other in sorted(graph[name]):
+            if found := search(other, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := search(name, []))), [])
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = imports()
+    assert len(graph) > 100 and "drrn.core.resize" in graph["drrn.upscaling.upscaler"]
+    assert cycle(graph) == []
+
+
+def test_a_cycle_is_found() -> None:
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["b", "c", "b"]
