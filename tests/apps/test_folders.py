@@ -546,7 +546,9 @@ def test_a_second_run_at_the_same_time_says_so(here: Path, capsys: pytest.Captur
 
 
 def test_a_watched_folder_gives_what_arrives_until_a_signal(here: Path) -> None:
-    code = "from drrn.upscaling import folders; folders.WATCH_SECONDS = 0.1; from drrn.apps.cli import main; main()"
+    code = (
+        "from drrn.upscaling.batch import folders; folders.WATCH_SECONDS = 0.1; from drrn.apps.cli import main; main()"
+    )
     (here / "arrive").mkdir()
     words = [sys.executable, "-c", code, *command("arrive", "-o", "out", "--watch", "--recursive")[3:]]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
