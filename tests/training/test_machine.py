@@ -45,6 +45,7 @@ def test_auto_takes_the_faster_arithmetic_and_says_why(
 def test_a_run_may_go_on_in_another_arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, how = pictures(tmp_path / "pictures"), replace(QUICK, precision="auto", epochs=2)
     for stop_after, bfloat16 in ((12, 0.5), (float("inf"), 2.0)):
+        monkeypatch.setattr("drrn.training.machine.cpu", lambda which=bfloat16: f"cpu {which}")
         monkeypatch.setattr(
             "drrn.training.run.faster_precision",
             lambda *_, bf16=bfloat16: ("bf16-mixed" if bf16 < 1 else "32-true", f"bfloat16 takes {bf16}"),
@@ -53,6 +54,18 @@ def test_a_run_may_go_on_in_another_arithmetic(tmp_path: Path, monkeypatch: pyte
         taken = "bf16-mixed" if bfloat16 < 1 else "32-true"
         assert f"bfloat16 takes {bfloat16}: {taken} is taken" in watch.notes
     assert len(history) == 2
+
+
+def test_on_the_same_cpu_a_run_keeps_its_arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, how = pictures(tmp_path / "pictures"), replace(QUICK, precision="auto", epochs=2)
+    train(tmp_path / "whole", data, how)
+    taken = (tmp_path / "whole/precision.json").read_text()
+    monkeypatch.setattr("drrn.training.run.faster_precision", lambda *_: pytest.fail("measured again"))
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/precision.json").write_text(taken)
+    for stop_after in (7, float("inf")):
+        train(tmp_path / "parts", data, how, stop_after=stop_after)
+    assert left(tmp_path / "whole") == left(tmp_path / "parts")
 
 
 def test_patches_grow_and_a_step_keeps_its_pixels(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from drrn.core.color import levels
 from drrn.core.config import DRRNConfig
+from drrn.data.pairs import read_levels
 from drrn.errors import DataError, EngineError, TrainingError, WeightsError
 from drrn.media.image import Picture
 from drrn.media.images.files import read, write
-from drrn.training.inputs import teaching
+from drrn.training.inputs import targets, teaching
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights
@@ -132,6 +133,17 @@ def test_targets_on_disk_are_learned_and_validation_stays_with_the_originals(
     (turned,), _ = train(tmp_path / "turned", data, STILL, teacher_data=taught)
     assert turned.train_loss > 1.3 * alone.train_loss, "bicubic is far from a picture upside down"
     assert turned.val_loss == alone.val_loss
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_a_gray_target_is_luma_as_it_is(tmp_path: Path, data: Path, suffix: str) -> None:
+    """WebP keeps gray as three equal colors."""
+    (tmp_path / "taught/x2").mkdir(parents=True)
+    path = data / "0.png"
+    wanted = read_levels(path, 1)
+    write(Picture.from_array(wanted[0][..., None]), tmp_path / f"taught/x2/0{suffix}")
+    teach = targets(tmp_path / "taught", (2,), 1)
+    assert np.array_equal(teach(path, np.zeros((1, 20, 20), np.float32), 2, np.zeros_like(wanted)), wanted)
 
 
 def test_a_scale_without_targets_learns_from_the_originals(tmp_path: Path, data: Path, taught: Path) -> None:

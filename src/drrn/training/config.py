@@ -97,7 +97,8 @@ class TrainConfig:
     """Share of the running average of the weights kept at each step. The average is what is validated and saved."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Arithmetic of forward and backward. auto times bf16-mixed and 32-true at the start and takes the faster: bfloat16
-    takes 0.6 of the time on CPUs that have instructions for it, and ten times as long on others."""
+    takes 0.6 of the time on CPUs that have instructions for it, and ten times as long on others. A run keeps what it
+    took, and measures again only on another CPU."""
     seed: int = 0
     """Of the weights, the split and the order of the patches."""
     sheet_every: int = 5

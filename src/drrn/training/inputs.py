@@ -147,7 +147,9 @@ def targets(folder: Path, scales: Sequence[float], channels: Literal[1, 3]) -> T
         if scale not in taught:
             return hr
         target = target_of(path, taught[scale])
-        made = read_levels(target, channels)
+        made = read_levels(target, 3)
+        if channels == 1:  # WebP has no gray: equal colors are luma as it is, as in any gray file
+            made = made[:1] if (made == made[:1]).all() else read_levels(target, 1)
         if made.shape != hr.shape:
             raise DataError(
                 f"{target} is {made.shape[2]}x{made.shape[1]}. Expected {hr.shape[2]}x{hr.shape[1]}: {path.name}, "

@@ -1,12 +1,17 @@
 """What a training takes from the machine it runs on: the faster arithmetic, and memory that is not given back."""
 
 import ctypes
+import json
+import platform
+import re
 import sys
 import time
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 
+from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
 
@@ -15,6 +20,8 @@ Arithmetic = Literal["32-true", "bf16-mixed"]
 SAMPLE, SIDE = 8, 32
 """Patches of the step that is timed, and their sides in pixels."""
 ROUNDS = 3
+PRECISION = "precision.json"
+"""In the folder of a run: what `auto` took, and on which CPU."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Of glibc's malloc.h."""
 
@@ -38,6 +45,30 @@ def faster_precision(model: DRRNConfig, device: str) -> tuple[Arithmetic, str]:
             seconds[arithmetic] = min(seconds[arithmetic], time.perf_counter() - began)
     ratio = seconds["bf16-mixed"] / seconds["32-true"]
     return ("bf16-mixed" if ratio < 1 else "32-true"), f"a step in bfloat16 takes {ratio:.2g} of the time in float32"
+
+
+def known_precision(run: Path) -> Arithmetic | None:
+    """What a run was begun with on this very CPU, so that it resumes to the same bytes; None where it was not."""
+    try:
+        known = json.loads((run / PRECISION).read_text())
+        return known["precision"] if known["cpu"] == cpu() and known["precision"] in get_args(Arithmetic) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember_precision(run: Path, precision: str) -> None:
+    """Keep it for `known_precision`."""
+    write_text(run / PRECISION, json.dumps({"cpu": cpu(), "precision": precision}) + "\n")
+
+
+def cpu() -> str:
+    """The processor, by its name and what decides how fast bfloat16 is."""
+    try:
+        about = dict(re.findall(r"^(model name|flags)\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M))
+    except OSError:
+        about = {}
+    flags = [flag for flag in about.get("flags", "").split() if flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16")]
+    return " ".join([about.get("model name", platform.processor() or platform.machine()), *flags])
 
 
 def keep_memory() -> None:

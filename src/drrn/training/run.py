@@ -35,7 +35,7 @@ from drrn.training.inputs import (
     teaching,
 )
 from drrn.training.logging import Epoch
-from drrn.training.machine import faster_precision, keep_memory
+from drrn.training.machine import faster_precision, keep_memory, known_precision, remember_precision
 
 EXTENDABLE = ("epochs", "patience")
 """Options that may grow when a run is resumed: they change no step already taken."""
@@ -138,7 +138,10 @@ def train(
     if on_all > 1 and how.precision == "auto":  # each would measure, and might choose another
         raise TrainingError("--precision auto is for one process. For several, give 32-true or bf16-mixed.")
     keep_memory()
-    precision, measured = faster_precision(model, device) if how.precision == "auto" else (how.precision, "")
+    precision, measured = how.precision, ""
+    if how.precision == "auto":
+        known = known_precision(run)
+        precision, measured = (known, "") if known else faster_precision(model, device)
     fabric = Fabric(accelerator=device, devices=on_each, num_nodes=on_all // on_each, precision=precision)
     # as they are: of a picture in bfloat16 the network would learn no more than eight binary digits
     fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
@@ -162,6 +165,7 @@ def train(
         watch.note(f"{len(given.paths)} pictures to learn from, {len(given.validating)} to validate on, in {run}")
         if measured:
             watch.note(f"{measured}: {precision} is taken")
+            remember_precision(run, precision)
         if about.get("machine") != machine():
             watch.note(f"begun with {about.get('machine')}, goes on with {machine()}: the last digits may differ")
     about = fabric.broadcast(about)
