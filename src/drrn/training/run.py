@@ -138,10 +138,13 @@ def train(
     if on_all > 1 and how.precision == "auto":  # each would measure, and might choose another
         raise TrainingError("--precision auto is for one process. For several, give 32-true or bf16-mixed.")
     keep_memory()
-    precision, measured = how.precision, ""
-    if how.precision == "auto":
-        known = known_precision(run)
-        precision, measured = (known, "") if known else faster_precision(model, device)
+    measured = ""
+    if how.precision != "auto":
+        precision = how.precision
+    elif known := known_precision(run):
+        precision = known
+    else:
+        precision, measured = faster_precision(model, device)
     fabric = Fabric(accelerator=device, devices=on_each, num_nodes=on_all // on_each, precision=precision)
     # as they are: of a picture in bfloat16 the network would learn no more than eight binary digits
     fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
