@@ -1,12 +1,15 @@
-# make demo, make test: nothing else is needed than Python 3.11 or newer and a C++ compiler (without one, it is slower).
-# VENV, PYTHON and DRRN_DATA can be given: make test DRRN_DATA=~/pictures
+# Needs Python 3.11 or newer and a C++ compiler (without one, drrn is slower), and nothing else.
+# Variables: VENV, PYTHON and DRRN_DATA, as in: make test DRRN_DATA=~/pictures
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench soak fuzz clean
+.PHONY: help demo test check bench soak fuzz clean
+
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## enlarge the samples with the packaged model
 	$(BIN)/drrn upscale samples/*.png --scale 3 --output demo --overwrite
@@ -38,5 +41,5 @@ $(READY): pyproject.toml constraints.txt $(wildcard native/*)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-clean:
+clean:  ## remove what make and pip have built
 	rm -rf $(VENV) demo build dist
