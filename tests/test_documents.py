@@ -15,7 +15,7 @@ from drrn.apps import cli
 from drrn.evaluation import performance
 from drrn.evaluation.cards import card
 from drrn.evaluation.table import to_markdown
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.study.claims import judge
 from drrn.study.experiments import BUDGETS, LISTS
@@ -52,12 +52,12 @@ def desk(tmp_path: Path) -> Path:
     folder.mkdir()
     chance = np.random.default_rng(0)
     for name in ("photo.png", "scan.tif"):
-        write(Picture(pixels=chance.random((600, 800, 1), np.float32)[::8, ::8]), folder / name)
-    write(Picture(pixels=chance.random((20, 500, 3), np.float32)), folder / "photo.png", overwrite=True)
+        write(Image(pixels=chance.random((600, 800, 1), np.float32)[::8, ::8]), folder / name)
+    write(Image(pixels=chance.random((20, 500, 3), np.float32)), folder / "photo.png", overwrite=True)
     (folder / "photos").mkdir()
     (folder / "presets").symlink_to(ROOT / "presets")
     for number in range(3):
-        write(Picture(pixels=chance.random((64, 64, 3), np.float32)), folder / "photos" / f"{number}.png")
+        write(Image(pixels=chance.random((64, 64, 3), np.float32)), folder / "photos" / f"{number}.png")
     shutil.copytree(folder / "photos", folder / "data/Set5")
     import torch
 
@@ -141,10 +141,10 @@ def test_the_readmes_table_is_the_one_that_the_command_wrote() -> None:
 def test_the_table_is_made_of_the_json_beside_it() -> None:
     import json
 
-    from drrn.evaluation.benchmark import Image, Row
+    from drrn.evaluation.benchmark import ImageScore, Row
 
     rows = [
-        Row(**{**row, "images": [Image(**image) for image in row["images"]]})
+        Row(**{**row, "images": [ImageScore(**image) for image in row["images"]]})
         for row in json.loads((ROOT / "docs" / "results.json").read_text())
     ]
     assert to_markdown(rows) == (ROOT / "docs" / "results.md").read_text()

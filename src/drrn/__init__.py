@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from drrn.core.config import DRRNConfig as DRRNConfig
     from drrn.errors import DRRNError as DRRNError
-    from drrn.media.image import Picture as Picture
+    from drrn.media.image import Image as Image
     from drrn.upscaling.upscaler import Upscaler as Upscaler
     from drrn.upscaling.upscaler import upscale as upscale
     from drrn.weights.store import Weights as Weights
@@ -17,14 +17,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "DRRNConfig": "drrn.core.config",
     "DRRNError": "drrn.errors",
-    "Picture": "drrn.media.image",
+    "Image": "drrn.media.image",
     "Upscaler": "drrn.upscaling.upscaler",
     "Weights": "drrn.weights.store",
     "load": "drrn.weights.store",
     "upscale": "drrn.upscaling.upscaler",
 }
 
-__all__ = ["DRRNConfig", "DRRNError", "Picture", "Upscaler", "Weights", "load", "upscale"]
+__all__ = ["DRRNConfig", "DRRNError", "Image", "Upscaler", "Weights", "load", "upscale"]
 
 
 def __getattr__(name: str) -> Any:

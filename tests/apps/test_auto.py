@@ -11,7 +11,7 @@ import pytest
 from drrn.apps import cli
 from drrn.apps.words import parse_duration
 from drrn.errors import UsageError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
@@ -35,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "in").mkdir()
     for name, side in [("large.png", 50), ("small.png", 10)]:  # x2: 10,000 and 400 pixels
         pixels = np.random.default_rng(side).random((side, side, 3), np.float32)
-        write(Picture(pixels=pixels), tmp_path / "in" / name)
+        write(Image(pixels=pixels), tmp_path / "in" / name)
     return tmp_path
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 
 from drrn.apps import cli, show
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import probe, read, write
 from drrn.weights import store
 from tests.small_weights import small_weights
@@ -26,8 +26,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a picture and a model, where the command runs."""
     monkeypatch.chdir(tmp_path)
     chance = np.random.default_rng(0)
-    write(Picture(pixels=chance.random((12, 16, 3), np.float32)), tmp_path / "photo.png")
-    deep = Picture(
+    write(Image(pixels=chance.random((12, 16, 3), np.float32)), tmp_path / "photo.png")
+    deep = Image(
         pixels=chance.random((10, 10, 3), np.float32),
         alpha=chance.random((10, 10), np.float32),
         bits=16,
@@ -204,7 +204,7 @@ def test_json_tells_what_was_done(here: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_what_is_converted_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Image.open(here / "photo.png") as photo:
+    with Pillow.open(here / "photo.png") as photo:
         photo.quantize(8).save(here / "few.gif")
     assert upscale("few.gif") == 0
     assert "few.gif 16x12 -> few_x2.png 32x24 · palette to RGB · native (" in capsys.readouterr().err
@@ -241,7 +241,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     here: Path, capsys: pytest.CaptureFixture[str], args: list[str], message: str
 ) -> None:
     (here / "text.png").write_text("no picture")
-    write(Picture(pixels=np.random.default_rng(0).random((64, 64, 3), np.float32)), here / "whole.jpg")
+    write(Image(pixels=np.random.default_rng(0).random((64, 64, 3), np.float32)), here / "whole.jpg")
     (here / "cut.jpg").write_bytes((here / "whole.jpg").read_bytes()[:2000])
     (here / "folder").mkdir()
     before = sorted(here.rglob("*"))
@@ -314,7 +314,7 @@ def test_models_are_imported_judged_and_shown(here: Path, capsys: pytest.Capture
 
 
 def test_a_comparison_is_a_picture(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(Picture(pixels=np.random.default_rng(1).random((60, 80, 3), np.float32)), here / "large.png")
+    write(Image(pixels=np.random.default_rng(1).random((60, 80, 3), np.float32)), here / "large.png")
     assert run("compare", "large.png", "-m", "tiny.safetensors", "-s", "2", "--crop", "40x30+10+6", "-o", "c.png") == 0
     assert "bicubic " in capsys.readouterr().out
     assert probe(here / "c.png").width == 4 * (40 + 8)
@@ -324,8 +324,8 @@ def test_a_comparison_is_a_picture(here: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_contact_sheet_has_a_column_a_model_and_a_row_a_crop(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chance = np.random.default_rng(1)
-    write(Picture(pixels=chance.random((60, 80, 3), np.float32)), here / "large.png")
-    write(Picture(pixels=chance.random((60, 80, 1), np.float32)), here / "grey.png")
+    write(Image(pixels=chance.random((60, 80, 3), np.float32)), here / "large.png")
+    write(Image(pixels=chance.random((60, 80, 1), np.float32)), here / "grey.png")
     store.save(small_weights(1), here / "other.safetensors")
     models = ["--models", "tiny.safetensors", "other.safetensors"]
     crops = ["--crop", "40x30+10+6", "30x20+0+0"]
@@ -392,7 +392,7 @@ def test_the_package_is_lazy_and_complete() -> None:
 
 def test_a_terminated_upscale_leaves_no_file(here: Path) -> None:
     store.save(small_weights(width=64, units=9), here / "slow.safetensors")
-    write(Picture(pixels=np.random.default_rng(0).random((500, 500, 3), np.float32)), here / "large.png")
+    write(Image(pixels=np.random.default_rng(0).random((500, 500, 3), np.float32)), here / "large.png")
     before = sorted(here.iterdir())
     words = [
         sys.executable,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images import encoding as packing
 from drrn.media.images.files import probe, read, write
 from drrn.media.metadata import embedding
@@ -30,8 +30,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a picture and a model, where the command runs."""
     monkeypatch.chdir(tmp_path)
     chance = np.random.default_rng(0)
-    write(Picture(pixels=chance.random((12, 16, 3), np.float32)), tmp_path / "photo.png")
-    deep = Picture(pixels=chance.random((9, 10, 1), np.float32), alpha=chance.random((9, 10), np.float32), bits=16)
+    write(Image(pixels=chance.random((12, 16, 3), np.float32)), tmp_path / "photo.png")
+    deep = Image(pixels=chance.random((9, 10, 1), np.float32), alpha=chance.random((9, 10), np.float32), bits=16)
     write(deep, tmp_path / "deep.tif")
     store.save(small_weights(), tmp_path / "tiny.safetensors")
     return tmp_path
@@ -103,7 +103,7 @@ def test_disagreement_and_check_leave_the_result_as_it_is_and_the_ensemble_does_
 
 
 def test_a_picture_that_is_given_back_has_no_psnr_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(Picture(pixels=np.full((8, 8, 3), 0.2, np.float32)), here / "plain.png")
+    write(Image(pixels=np.full((8, 8, 3), 0.2, np.float32)), here / "plain.png")
     assert upscale("plain.png", "--check", "--json") == 0
     assert told(capsys)["check"] == {"psnr": None, "largest": 0}
     assert upscale("plain.png", "--check", "-o", "again.png") == 0
@@ -194,7 +194,7 @@ def test_what_is_known_of_a_folder_holds_maps_and_none_that_are_no_more(here: Pa
     (here / "photo.png").rename(here / "in" / "photo.png")
     assert upscale("in", "-o", "out", *ALL) == 0
     write(
-        Picture(pixels=np.random.default_rng(1).random((12, 16, 3), np.float32)),
+        Image(pixels=np.random.default_rng(1).random((12, 16, 3), np.float32)),
         here / "in" / "photo.png",
         overwrite=True,
     )
@@ -217,7 +217,7 @@ def test_help_names_the_scale_of_the_maps_and_speaks_of_no_confidence(capsys: py
 
 
 def test_an_estimate_counts_the_eight_of_both(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(Picture(pixels=np.zeros((500, 600, 1), np.float32)), here / "large.png")
+    write(Image(pixels=np.zeros((500, 600, 1), np.float32)), here / "large.png")
     memory = []
     for options in ([], ["--ensemble"], ["--disagreement"]):
         assert upscale("large.png", "--estimate", "--json", *options) == 0

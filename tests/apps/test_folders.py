@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import SUFFIXES, probe, write
 from drrn.upscaling.batch import folders, jobs
 from drrn.upscaling.upscaler import Upscaler
@@ -32,8 +32,8 @@ LONG = "ü" * 125 + "z.png"
 Lives = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
-def picture(seed: int, height: int = 12, width: int = 16) -> Picture:
-    return Picture(pixels=np.random.default_rng(seed).random((height, width, 3), np.float32))
+def picture(seed: int, height: int = 12, width: int = 16) -> Image:
+    return Image(pixels=np.random.default_rng(seed).random((height, width, 3), np.float32))
 
 
 def put(folder: Path, *names: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.weights import store
 from drrn.weights.store import Weights
@@ -20,7 +20,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set").mkdir()
     pixels = np.random.default_rng(0).random((8, 8, 3), np.float32).repeat(5, axis=0).repeat(5, axis=1)
-    write(Picture(pixels=pixels), tmp_path / "set/a.png")
+    write(Image(pixels=pixels), tmp_path / "set/a.png")
     store.save(small_weights(), tmp_path / "best.safetensors")
     store.save(small_weights(1), tmp_path / "other.safetensors")
     return tmp_path

@@ -13,7 +13,7 @@ import pytest
 
 from drrn.apps import cli
 from drrn.evaluation.cards.measure import Character
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.weights import store
 from tests.apps import plain_install
@@ -56,7 +56,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
     chance = np.random.default_rng(0)
     (here / "set").mkdir()
     for path in (here / "photo.png", here / "set/0.png", here / "set/1.png"):
-        write(Picture(pixels=chance.random((40, 44, 3), np.float32)), path)
+        write(Image(pixels=chance.random((40, 44, 3), np.float32)), path)
     (here / "slice.dcm").write_bytes(bytes(128) + b"DICM" + bytes(100))
     (here / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
     (here / "port.pth").write_bytes(b"PK\x03\x04")

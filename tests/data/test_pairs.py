@@ -15,7 +15,7 @@ from drrn.core.color import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import Levels, make_pairs, match_pairs, pictures_in, read_levels, split, unit
 from drrn.errors import DataError, PictureError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 
 Array = NDArray[np.uint8]
@@ -32,7 +32,7 @@ def smooth(height: int, width: int, channels: int = 3) -> Array:
 
 def put(array: NDArray[Any], path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(Picture.from_array(array), path)
+    write(Image.from_array(array), path)
     return path
 
 
@@ -212,7 +212,7 @@ def test_a_picture_smaller_than_the_scale_is_refused(tmp_path: Path) -> None:
 
 def test_a_scale_that_is_named_twice_gives_one_pair_twice(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    write(Picture.from_array(np.random.default_rng(0).random((12, 12, 3), np.float32)), path)
+    write(Image.from_array(np.random.default_rng(0).random((12, 12, 3), np.float32)), path)
     two, three, again = make_pairs([path], [2, 3, 2], 1)
     assert again is two and three.scale == 3
 

@@ -27,7 +27,7 @@ from drrn.engines.onnx import OnnxEngine, model, picture_model
 from drrn.engines.pytorch import build
 from drrn.engines.selection import choose
 from drrn.errors import DRRNError, EngineError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import read
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import Weights, load
@@ -136,7 +136,7 @@ def test_the_self_contained_file_is_what_drrn_upscale_does(fields: dict[str, Any
     weights = small_weights(**fields)
     proto, upscaler = picture_model(weights, scale), Upscaler(weights, threads=1)
     for what, array in SPECIAL.items():
-        made, expected = run(proto, array[None])[0], upscaler.upscale(Picture.from_array(array), scale).to_array()
+        made, expected = run(proto, array[None])[0], upscaler.upscale(Image.from_array(array), scale).to_array()
         near(made, expected, 1)
         assert (made != expected).mean() < 0.005, what
         if what in ("constant", "white"):
@@ -173,7 +173,7 @@ def test_the_packaged_model_enlarges_the_samples_the_same(
     tmp_path: Path, name: str, side: int | None, scale: int
 ) -> None:
     array = read(ROOT / "samples" / f"{name}.png").to_array()[:side, :side]
-    expected = Upscaler("small", threads=1).upscale(Picture.from_array(array), scale).to_array()
+    expected = Upscaler("small", threads=1).upscale(Image.from_array(array), scale).to_array()
     export(load("small"), tmp_path / "small.onnx", scale=scale)
     made = run(onnx.load(tmp_path / "small.onnx"), array[None])[0]
     near(made, expected, 1)
@@ -228,7 +228,7 @@ def test_fewer_units_run_in_the_engine() -> None:
 
 
 def test_pictures_in_tiles_are_those_of_the_default_engine() -> None:
-    weights, picture = small_weights(unshuffle=2), Picture.from_array(noise(60, 80, 3))
+    weights, picture = small_weights(unshuffle=2), Image.from_array(noise(60, 80, 3))
     expected = Upscaler(weights, threads=1).upscale(picture, 2)
     # enough for the planes of the picture, too little to run the whole of it
     tiled = Upscaler(weights, engine="onnx", threads=1, max_memory=room.KEPT + 120 * 160 * 60)

@@ -18,7 +18,7 @@ from drrn.evaluation.performance import EQUAL, Growth, Report, Row, number, to_m
 from drrn.evaluation.plot import fastest, plot
 from drrn.evaluation.race import Course, race
 from drrn.evaluation.worker import Contender, Worker
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import probe, write
 from drrn.weights import store
 from tests.small_weights import small_weights
@@ -198,7 +198,7 @@ def tiny(tmp_path: Path) -> str:
 def pictures(tmp_path: Path) -> Path:
     (tmp_path / "pictures").mkdir()
     coarse = 0.2 + 0.6 * np.random.default_rng(0).random((8, 8, 1), np.float32)
-    write(Picture(pixels=coarse.repeat(8, axis=0).repeat(8, axis=1)), tmp_path / "pictures" / "a.png")
+    write(Image(pixels=coarse.repeat(8, axis=0).repeat(8, axis=1)), tmp_path / "pictures" / "a.png")
     return tmp_path / "pictures"
 
 

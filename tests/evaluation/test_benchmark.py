@@ -17,7 +17,7 @@ from drrn.evaluation.benchmark import evaluate
 from drrn.evaluation.compare import compare
 from drrn.evaluation.table import legend, to_json, to_markdown
 from drrn.evaluation.timing import measure
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import read, write
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import ROOT
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     for name, channels in [("grey", 1), ("colour", 3)]:
         coarse = 0.3 + 0.4 * chance.random((6, 7, channels), np.float32)  # far from where RGB is clipped
         pixels = coarse.repeat(8, axis=0).repeat(8, axis=1)
-        write(Picture(pixels=pixels), tmp_path / f"{name}.png")
+        write(Image(pixels=pixels), tmp_path / f"{name}.png")
     return tmp_path
 
 
@@ -120,7 +120,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_picture_too_small_to_be_judged_is_named(tmp_path: Path) -> None:
-    write(Picture(pixels=np.zeros((6, 6, 1), np.float32)), tmp_path / "tiny.png")
+    write(Image(pixels=np.zeros((6, 6, 1), np.float32)), tmp_path / "tiny.png")
     with pytest.raises(DataError, match=r"tiny.png is too small to be judged at scale 3"):
         list(evaluate([], [tmp_path], [3]))
 

@@ -13,7 +13,7 @@ from drrn.evaluation.cards import card
 from drrn.evaluation.cards.drawings import DRAWINGS, SHRUNK
 from drrn.evaluation.cards.measure import CURVE, Character, Worse, characterise
 from drrn.evaluation.cards.robustness import SPOILT, robustness
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
@@ -32,7 +32,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         folder.mkdir()
         for name in ("a", "b"):
             coarse = 0.3 + 0.4 * chance.random((8, 9, 3), np.float32)
-            write(Picture(pixels=coarse.repeat(6, axis=0).repeat(6, axis=1)), folder / f"{name}.png")
+            write(Image(pixels=coarse.repeat(6, axis=0).repeat(6, axis=1)), folder / f"{name}.png")
     return made
 
 

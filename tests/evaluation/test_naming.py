@@ -10,7 +10,7 @@ from drrn.apps import cli
 from drrn.errors import UsageError
 from drrn.evaluation.naming import distinct_names
 from drrn.evaluation.race import race
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.weights import store
 from tests.small_weights import small_weights
@@ -27,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     chance = np.random.default_rng(0)
     for folder in (tmp_path / "x/val", tmp_path / "y/val"):
         folder.mkdir(parents=True)
-        write(Picture(pixels=chance.random((24, 26, 1), np.float32)), folder / "0.png")
+        write(Image(pixels=chance.random((24, 26, 1), np.float32)), folder / "0.png")
     return tmp_path
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.training.config import read_config
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.upscaler import Upscaler
@@ -33,7 +33,7 @@ def enlarge(path: Path, folder: Path, *, max_pixels: int = MAX_PIXELS) -> None:
 
 def use_weights(path: Path, folder: Path) -> None:
     """`drrn upscale --model`."""
-    picture = Picture(pixels=np.full((3, 4, 1), 0.5, np.float32))
+    picture = Image(pixels=np.full((3, 4, 1), 0.5, np.float32))
     Upscaler(load(path), device="cpu", threads=1).upscale(picture, 2)
 
 

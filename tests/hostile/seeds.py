@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
+from PIL import Image as Pillow
 
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.media.metadata import exif
 from drrn.weights import store
@@ -21,13 +21,13 @@ from tests.small_weights import small_weights
 MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16")
 
 
-def photo(width: int = 24, height: int = 16) -> Image.Image:
+def photo(width: int = 24, height: int = 16) -> Pillow.Image:
     y, x = np.mgrid[:height, :width]
-    return Image.fromarray(np.dstack([x * 10, y * 15, 255 - x * 7 - y]).astype(np.uint8))
+    return Pillow.fromarray(np.dstack([x * 10, y * 15, 255 - x * 7 - y]).astype(np.uint8))
 
 
-def tags(orientation: int = 6) -> Image.Exif:
-    about = Image.Exif()
+def tags(orientation: int = 6) -> Pillow.Exif:
+    about = Pillow.Exif()
     about[0x10F], about[0x132], about[exif.ORIENTATION] = "Maker", "2026:10:01 12:00:00", orientation
     about[exif.ACROSS], about[exif.DOWN], about[exif.UNIT] = 300.0, 150.0, 2
     about.get_ifd(exif.EXIF).update({0xA002: 24, 0xA003: 16, 0x829A: 0.01, 0x927C: b"a maker's note"})
@@ -35,7 +35,7 @@ def tags(orientation: int = 6) -> Image.Exif:
     return about
 
 
-def saved(image: Image.Image, form: str, **options: Any) -> bytes:
+def saved(image: Pillow.Image, form: str, **options: Any) -> bytes:
     whole = io.BytesIO()
     image.save(whole, form, **options)
     return whole.getvalue()
@@ -56,12 +56,12 @@ def in_modes(form: str, *options: dict[str, Any]) -> list[bytes]:
 
 def with_notes(suffix: str) -> bytes:
     """As drrn writes it: ICC, EXIF, XMP and dpi."""
-    picture = Picture.from_array(np.asarray(photo()))
+    picture = Image.from_array(np.asarray(photo()))
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"a{suffix}"
-        icc = Image.open(io.BytesIO(saved(photo(), "PNG"))).info.get("icc_profile") or bytes(range(132))
-        noted = Picture(pixels=picture.pixels, icc=icc, exif=tags().tobytes(), xmp=xmp, dpi=(300.0, 150.0))
+        icc = Pillow.open(io.BytesIO(saved(photo(), "PNG"))).info.get("icc_profile") or bytes(range(132))
+        noted = Image(pixels=picture.pixels, icc=icc, exif=tags().tobytes(), xmp=xmp, dpi=(300.0, 150.0))
         write(noted, path)
         return path.read_bytes()
 
@@ -69,7 +69,7 @@ def with_notes(suffix: str) -> bytes:
 @cache
 def png() -> list[bytes]:
     files = in_modes("PNG", {}, {"exif": tags()}, {"dpi": (72, 72)})
-    grey = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    grey = Pillow.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
     files += [saved(photo().quantize(8), "PNG", bits=4), saved(photo().quantize(2), "PNG", bits=1)]
     files += [saved(photo(), "PNG", transparency=(0, 0, 255)), saved(grey, "PNG", transparency=9)]
     files += [with_notes(".png"), chunks((24, 16), interlaced=True)]

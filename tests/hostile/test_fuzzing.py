@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from drrn.errors import PictureError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import read, write
 from tests.conftest import ROOT
 from tests.hostile import misbehaving
@@ -109,7 +109,7 @@ def test_what_was_said_of_a_file_is_not_said_of_the_next(tmp_path: Path) -> None
     """libvips quotes of this one what is no text, and pyvips would keep it."""
     with pytest.raises(PictureError, match=r"is an AVIF that is damaged or cut short\.$"):
         read(FOUND / "AVIF-0ebbf15d2def.avif")
-    good, truth = tmp_path / "good.png", Picture(pixels=np.zeros((3, 4, 1), np.float32))
+    good, truth = tmp_path / "good.png", Image(pixels=np.zeros((3, 4, 1), np.float32))
     write(truth, good)
     assert np.array_equal(read(good).pixels, truth.pixels)
     cut = tmp_path / "cut.png"

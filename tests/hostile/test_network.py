@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.weights import store
 from tests.hostile.conftest import Canary
@@ -85,7 +85,7 @@ COMMANDS = [
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     store.save(small_weights(), tmp_path / "tiny.safetensors")
-    write(Picture(pixels=np.random.default_rng(0).random((24, 20, 3), np.float32)), tmp_path / "photo.png")
+    write(Image(pixels=np.random.default_rng(0).random((24, 20, 3), np.float32)), tmp_path / "photo.png")
     (tmp_path / "set").mkdir()
     shutil.copy("photo.png", "set")
     return tmp_path
@@ -128,7 +128,7 @@ def test_a_file_that_names_a_server_is_refused_and_nobody_called(
 
 def test_a_picture_that_names_a_server_is_enlarged_and_nobody_called(here: Path, canary: Canary) -> None:
     links = f'<x:xmpmeta xmlns:x="{canary.url}/ns"><a rdf:resource="{canary.url}/a"/></x:xmpmeta>'.encode()
-    picture = Picture(pixels=np.zeros((4, 5, 3), np.float32), xmp=links)
+    picture = Image(pixels=np.zeros((4, 5, 3), np.float32), xmp=links)
     for name in ("a.png", "b.jpg", "c.webp", "d.tif"):
         write(picture, here / name)
         side = FILES["vrt.tif"].replace("@", canary.url)

@@ -11,7 +11,7 @@ import pytest
 from drrn.apps import cli
 from drrn.data.pairs import pictures_in
 from drrn.errors import DataError, TrainingError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import probe, write
 from drrn.training.config import read_config
 from drrn.weights import store
@@ -44,7 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def put(name: str) -> None:
     """A picture, by a name that no writer need take."""
-    write(Picture(pixels=np.random.default_rng(0).random((4, 5, 3), np.float32)), Path("a picture.png"))
+    write(Image(pixels=np.random.default_rng(0).random((4, 5, 3), np.float32)), Path("a picture.png"))
     Path("a picture.png").replace(name)
 
 

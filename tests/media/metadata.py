@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image as Pillow
 
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import read, write
 from drrn.media.metadata.jpeg_segments import segments
 from drrn.media.metadata.notes import resize_metadata
@@ -28,9 +28,9 @@ def packet(namespaces: Mapping[str, str], attributes: str, elements: str, outer:
     ).encode()
 
 
-def photo(width: int = 48, height: int = 32) -> Image.Image:
+def photo(width: int = 48, height: int = 32) -> Pillow.Image:
     y, x = np.mgrid[:height, :width]
-    return Image.fromarray(np.dstack([x * 255 // width, y * 255 // height, 255 - x * 2]).astype(np.uint8))
+    return Pillow.fromarray(np.dstack([x * 255 // width, y * 255 // height, 255 - x * 2]).astype(np.uint8))
 
 
 def with_xmp(content: bytes, path: Path, onto: Path | None = None) -> Path:
@@ -89,7 +89,7 @@ def doubled(path: Path, target: Path) -> Path:
     return target
 
 
-def twice(small: Picture) -> Picture:
+def twice(small: Image) -> Image:
     pixels = small.pixels.repeat(2, 0).repeat(2, 1)
     alpha = None if small.alpha is None else small.alpha.repeat(2, 0).repeat(2, 1)
     notes = resize_metadata(small.notes, (small.width, small.height), (2 * small.width, 2 * small.height))

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image
+from PIL import Image as Pillow
 
 from drrn.errors import PictureError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import changes, probe, read, writable, write
 from tests.media.test_files import noise, photo, refused, saved
 
@@ -38,9 +38,9 @@ def put(content: bytes, path: Path) -> Path:
 @given(array=arrays(np.uint8, SHAPES.filter(lambda shape: shape[2] in (1, 3, 4))))
 def test_a_bmp_gives_back_the_same_samples_to_drrn_and_to_pillow(array: Any, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "law.bmp"
-    write(Picture.from_array(array), path, overwrite=True)
+    write(Image.from_array(array), path, overwrite=True)
     assert np.array_equal(read(path).to_array(), array)
-    with Image.open(path) as opened:
+    with Pillow.open(path) as opened:
         assert np.array_equal(np.asarray(opened).reshape(array.shape), array)
 
 
@@ -90,7 +90,7 @@ def test_a_bmp_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 )
 def test_a_pnm_gives_back_the_same_samples(array: Any, suffix: str, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.getbasetemp() / f"law{suffix}"
-    write(Picture.from_array(array), path, overwrite=True)
+    write(Image.from_array(array), path, overwrite=True)
     again = read(path).to_array()
     assert again.dtype == array.dtype and np.array_equal(again, array)
 
@@ -99,8 +99,8 @@ def test_a_pnm_gives_back_the_same_samples(array: Any, suffix: str, tmp_path_fac
 def test_a_pgm_and_a_ppm_are_what_pillow_reads(dtype: Any, tmp_path: Path) -> None:
     for suffix, bands in (("pgm", 1), ("ppm", 3)):
         array = noise(5, 6, bands, dtype=dtype)
-        write(Picture.from_array(array), tmp_path / f"a.{suffix}")
-        with Image.open(tmp_path / f"a.{suffix}") as opened:
+        write(Image.from_array(array), tmp_path / f"a.{suffix}")
+        with Pillow.open(tmp_path / f"a.{suffix}") as opened:
             theirs = np.asarray(opened).reshape(array.shape)
         assert np.array_equal(
             theirs, array if theirs.dtype != np.uint8 else np.round(array / (np.iinfo(dtype).max / 255))
@@ -147,7 +147,7 @@ def test_colours_that_a_suffix_does_not_stand_for_are_refused_before_any_work(tm
 def test_published_files_are_read_as_pillow_has_them_or_refused(data: Path, tmp_path: Path) -> None:
     folder = data / "formats"
     for name in ("pillow/scribble_P_RGB.bmp", "pillow/hopper_16bit.pgm"):
-        with Image.open(folder / name) as opened:
+        with Pillow.open(folder / name) as opened:
             theirs = np.asarray(opened if name.endswith("pgm") else opened.convert("RGB"))
         ours = read(folder / name).to_array()
         assert np.array_equal(ours.reshape(theirs.shape), theirs), name
@@ -176,11 +176,11 @@ def test_sides_of_an_avif_that_can_not_be_are_refused_quietly(
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_an_avif_is_turned_once(orientation: int, tmp_path: Path) -> None:
-    tags = Image.Exif()
+    tags = Pillow.Exif()
     tags[0x112] = orientation
     path = saved(photo(), tmp_path / "a.avif", exif=tags.tobytes(), quality=95)
     picture, header = read(path), probe(path)
-    with Image.open(path) as opened:
+    with Pillow.open(path) as opened:
         assert opened.size == (48, 32)
     expected = np.asarray(photo().rotate(-90, expand=True) if orientation == 6 else photo()).astype(int)
     assert (header.height, header.width) == expected.shape[:2]
@@ -207,7 +207,7 @@ def test_a_file_cut_short_or_damaged_is_refused_or_a_picture(suffix: str, tmp_pa
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
 def test_a_bitmap_needs_no_file_header(mode: str, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 4), dtype=np.uint8)
-    image = Image.fromarray(pixels, "RGBA").convert("RGB" if mode == "P" else "RGBA").convert(mode)
+    image = Pillow.fromarray(pixels, "RGBA").convert("RGB" if mode == "P" else "RGBA").convert(mode)
     image.save(tmp_path / "a.bmp")
     image.save(tmp_path / "a.dib")
     assert (tmp_path / "a.dib").read_bytes() == (tmp_path / "a.bmp").read_bytes()[14:]

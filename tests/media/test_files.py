@@ -17,10 +17,11 @@ import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image as Pillow
+from PIL import ImageCms, ImageOps
 
 from drrn.errors import DRRNError, PictureError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import probe, read, writable, write
 from drrn.media.metadata import exif
 from tests.media.png_by_the_book import decode
@@ -34,13 +35,13 @@ def noise(*shape: int, dtype: Any = np.uint8) -> np.ndarray:
     return np.random.default_rng(7).integers(0, top, shape, dtype, endpoint=True)
 
 
-def photo(width: int = 48, height: int = 32) -> Image.Image:
+def photo(width: int = 48, height: int = 32) -> Pillow.Image:
     """Smooth, so that a JPEG of it comes close."""
     y, x = np.mgrid[:height, :width]
-    return Image.fromarray(np.dstack([x * 255 // width, y * 255 // height, 255 - x * 2]).astype(np.uint8))
+    return Pillow.fromarray(np.dstack([x * 255 // width, y * 255 // height, 255 - x * 2]).astype(np.uint8))
 
 
-def saved(image: Image.Image, path: Path, **options: Any) -> Path:
+def saved(image: Pillow.Image, path: Path, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
@@ -117,9 +118,9 @@ def test_damaged_png_files_are_refused_in_a_line(data: Path) -> None:
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_every_mode_of_pillow_reads_as_pillow_has_it(mode: str, suffix: str, tmp_path: Path) -> None:
     if mode == "I;16":
-        image = Image.fromarray(noise(9, 7, dtype=np.uint16))
+        image = Pillow.fromarray(noise(9, 7, dtype=np.uint16))
     else:
-        image = Image.fromarray(noise(9, 7, 4)).convert("RGB" if mode == "P" else "RGBA").convert(mode)
+        image = Pillow.fromarray(noise(9, 7, 4)).convert("RGB" if mode == "P" else "RGBA").convert(mode)
     ours = read(saved(image, tmp_path / f"a.{suffix}")).to_array()
     theirs = np.asarray(image.convert({"1": "L", "P": "RGB"}.get(mode, mode)))
     assert ours.dtype == theirs.dtype
@@ -170,14 +171,14 @@ def test_colours_multiplied_by_alpha_are_divided_by_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_jpeg_reads_as_pillow_has_it(mode: str, tmp_path: Path) -> None:
     path = saved(photo().convert(mode), tmp_path / "a.jpg", quality=90)
-    ours, theirs = read(path).to_array(), np.asarray(Image.open(path))
+    ours, theirs = read(path).to_array(), np.asarray(Pillow.open(path))
     assert np.abs(ours.reshape(theirs.shape).astype(int) - theirs).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_webp_reads_as_pillow_has_it(mode: str, tmp_path: Path) -> None:
-    path = saved(Image.fromarray(noise(9, 7, 4)).convert(mode), tmp_path / "a.webp", lossless=True)
-    assert np.array_equal(read(path).to_array(), np.asarray(Image.open(path)))
+    path = saved(Pillow.fromarray(noise(9, 7, 4)).convert(mode), tmp_path / "a.webp", lossless=True)
+    assert np.array_equal(read(path).to_array(), np.asarray(Pillow.open(path)))
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
@@ -185,7 +186,7 @@ def test_cmyk_becomes_rgb_and_loses_its_profile(suffix: str, tmp_path: Path) -> 
     inks = np.zeros((16, 48, 4), np.uint8)
     inks[:, 16:32] = 255, 255, 255, 255
     inks[:, 32:] = 0, 255, 255, 0  # magenta and yellow are red
-    picture = read(saved(Image.fromarray(inks, "CMYK"), tmp_path / f"a.{suffix}"))
+    picture = read(saved(Pillow.fromarray(inks, "CMYK"), tmp_path / f"a.{suffix}"))
     white, black, red = (picture.to_array()[8, x].astype(int) for x in (8, 24, 40))
     assert white.min() >= 250 and black.max() <= 60
     assert red[0] > 180 and red[1:].max() < 80
@@ -204,7 +205,7 @@ def test_a_profile_for_cmyk_is_used_and_does_not_pass_for_one_of_rgb(suffix: str
 
 def test_a_cmyk_photograph_looks_as_pillow_has_it(data: Path) -> None:
     path = data / "formats/pillow/pil_sample_cmyk.jpg"
-    ours, theirs = read(path).to_array(), np.asarray(Image.open(path).convert("RGB"))
+    ours, theirs = read(path).to_array(), np.asarray(Pillow.open(path).convert("RGB"))
     assert np.abs(ours.astype(float) - theirs).mean() < 40  # Pillow has no profile, only 1 - ink
     assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.9
 
@@ -218,7 +219,7 @@ def test_the_content_names_the_format_and_the_suffix_nothing(tmp_path: Path) -> 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
 def test_any_file_name_will_do(name: str, suffix: str, tmp_path: Path) -> None:
     path = (tmp_path / name).with_suffix(f".{suffix}")
-    write(Picture.from_array(noise(4, 5, 3)), path)
+    write(Image.from_array(noise(4, 5, 3)), path)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     assert read(path).width == 5
 
@@ -228,7 +229,7 @@ def test_a_file_name_that_is_no_text_is_named_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match=r"There is no file .*\\udcff\\n\.png\.$") as met:
         read(path)
     str(met.value).encode()
-    write(Picture.from_array(noise(4, 5, 3)), path)
+    write(Image.from_array(noise(4, 5, 3)), path)
     assert read(path).width == 5
 
 
@@ -260,7 +261,7 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ALL)
 def test_a_file_cut_short_is_refused_at_every_length(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
-    write(Picture.from_array(noise(16, 16, 3)), path)
+    write(Image.from_array(noise(16, 16, 3)), path)
     whole = path.read_bytes()
     end = {"png": 12 + 4, "jpg": 2, "tif": 4}.get(suffix, 1)  # what follows the last pixel
     for length in range(0, len(whole) - end, 29):
@@ -272,7 +273,7 @@ def test_a_file_cut_short_is_refused_at_every_length(suffix: str, tmp_path: Path
 def test_a_tiff_whose_pixels_are_cut_short_is_refused(compression: str, tmp_path: Path) -> None:
     """The directory lies before the pixels, as some programs write it."""
     path = tmp_path / "a.tif"
-    image = Image.fromarray(noise(64, 64, 3)).convert("1" if compression == "group4" else "RGB")
+    image = Pillow.fromarray(noise(64, 64, 3)).convert("1" if compression == "group4" else "RGB")
     image.save(path, compression=compression)
     whole = path.read_bytes()
     first = exif.Directory.first(whole)
@@ -308,7 +309,7 @@ def test_other_formats_are_refused(tmp_path: Path) -> None:
 
 
 def test_several_pages_or_frames_are_refused(tmp_path: Path) -> None:
-    frames = [photo(), photo().transpose(Image.Transpose.ROTATE_180)]
+    frames = [photo(), photo().transpose(Pillow.Transpose.ROTATE_180)]
     for suffix in ("tif", "webp", "png"):
         path = saved(frames[0], tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
         refused(path, "has 2 pages or frames|is animated")
@@ -413,21 +414,21 @@ def test_texts_that_unpack_without_end_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ALL)
 def test_a_turned_picture_stands_upright_once(orientation: int, suffix: str, tmp_path: Path) -> None:
-    image, tags = photo(48, 32), Image.Exif()
+    image, tags = photo(48, 32), Pillow.Exif()
     tags[exif.ORIENTATION] = orientation
     options = {"lossless": True} if suffix == "webp" else {"quality": 100} if suffix == "jpg" else {}
     if suffix == "tif":
         path = saved(image, tmp_path / "a.tif", tiffinfo={exif.ORIENTATION: orientation})
     else:
         path = saved(image, tmp_path / f"a.{suffix}", exif=tags, **options)
-    with Image.open(path) as opened:
+    with Pillow.open(path) as opened:
         expected = np.asarray(ImageOps.exif_transpose(opened)).astype(int)
     picture, header = read(path), probe(path)
     assert (header.height, header.width) == (picture.height, picture.width) == expected.shape[:2]
     assert np.abs(picture.to_array() - expected).max() <= (1 if suffix == "jpg" else 0)
     again = tmp_path / f"again.{suffix}"
     write(picture, again)
-    with Image.open(again) as opened:
+    with Pillow.open(again) as opened:
         assert opened.getexif().get(exif.ORIENTATION, 1) == 1
     assert np.abs(read(again).to_array() - expected).max() <= (8 if suffix == "jpg" else 0)
 
@@ -435,12 +436,12 @@ def test_a_turned_picture_stands_upright_once(orientation: int, suffix: str, tmp
 def test_the_orientation_of_published_files_is_applied(data: Path) -> None:
     folder = data / "formats"
     for path in sorted([*folder.glob("pillow/hopper_orientation_*.jpg"), *folder.glob("exif/*.jpg")]):
-        with Image.open(path) as opened:
+        with Pillow.open(path) as opened:
             upright = np.asarray(ImageOps.exif_transpose(opened)).astype(int)
         ours = read(path).to_array()
         assert ours.shape == upright.shape and np.abs(ours - upright).max() <= 4, path.name
     path = folder / "pillow/exif_imagemagick_orientation.png"
-    with Image.open(path) as opened:
+    with Pillow.open(path) as opened:
         assert opened.getexif()[exif.ORIENTATION] == 3
         assert np.array_equal(read(path).to_array(), np.asarray(opened.convert("RGB"))[::-1, ::-1])
 
@@ -448,8 +449,8 @@ def test_the_orientation_of_published_files_is_applied(data: Path) -> None:
 # What a file says beside its pixels
 
 
-def described(size: tuple[int, int]) -> Image.Exif:
-    tags = Image.Exif()
+def described(size: tuple[int, int]) -> Pillow.Exif:
+    tags = Pillow.Exif()
     tags[0x10F], tags[0x110], tags[0x132] = "Maker", "Model 7", "2026:10:01 12:00:00"
     tags[exif.WIDTH], tags[exif.HEIGHT] = size
     tags.get_ifd(exif.EXIF).update({0xA002: size[0], 0xA003: size[1], 0x829A: 0.01, 0x9003: "2026:10:01 12:00:00"})
@@ -464,14 +465,14 @@ def test_exif_survives_from_any_format_to_any(origin: str, target: str, order: s
     tags = described((48, 32))
     tags.endian = "<" if order == "II" else ">"
     first, second = tmp_path / f"a.{origin}", tmp_path / f"b.{target}"
-    source = Picture.from_array(np.asarray(photo()))
+    source = Image.from_array(np.asarray(photo()))
     block = tags.tobytes()
     assert block.removeprefix(b"Exif\0\0")[:2] == order.encode()
-    write(Picture(pixels=source.pixels, exif=block, dpi=(300, 150)), first)
+    write(Image(pixels=source.pixels, exif=block, dpi=(300, 150)), first)
     small = read(first)
-    large = Picture(pixels=small.pixels.repeat(2, 0).repeat(2, 1), exif=small.exif, dpi=(600, 300))
+    large = Image(pixels=small.pixels.repeat(2, 0).repeat(2, 1), exif=small.exif, dpi=(600, 300))
     write(large, second)
-    with Image.open(second) as opened:
+    with Pillow.open(second) as opened:
         found = opened.getexif()
         assert (found[0x10F], found[0x110], found[0x132]) == ("Maker", "Model 7", "2026:10:01 12:00:00")
         assert found.get(exif.ORIENTATION, 1) == 1
@@ -487,7 +488,7 @@ def test_other_tags_keep_their_bytes_and_their_place(tmp_path: Path) -> None:
     tags = described((48, 32))
     tags.get_ifd(exif.EXIF)[exif.MAKER_NOTE] = bytes(range(200))
     block = tags.tobytes().removeprefix(b"Exif\0\0")
-    write(Picture(pixels=np.zeros((50, 70_000 // 1_000, 3), np.float32), exif=block), tmp_path / "a.jpg")
+    write(Image(pixels=np.zeros((50, 70_000 // 1_000, 3), np.float32), exif=block), tmp_path / "a.jpg")
     found = read(tmp_path / "a.jpg").exif
     assert found is not None and len(found) == len(block)
     assert found.index(bytes(range(200))) == block.index(bytes(range(200)))
@@ -498,8 +499,8 @@ def test_other_tags_keep_their_bytes_and_their_place(tmp_path: Path) -> None:
 def test_a_makers_note_stays_behind_where_its_offsets_would_be_wrong(tmp_path: Path) -> None:
     tags = described((5, 4))
     tags.get_ifd(exif.EXIF)[exif.MAKER_NOTE] = b"a maker's note"
-    write(Picture(pixels=np.zeros((4, 5, 3), np.float32), exif=tags.tobytes()), tmp_path / "a.tif")
-    with Image.open(tmp_path / "a.tif") as opened:
+    write(Image(pixels=np.zeros((4, 5, 3), np.float32), exif=tags.tobytes()), tmp_path / "a.tif")
+    with Pillow.open(tmp_path / "a.tif") as opened:
         found = opened.getexif().get_ifd(exif.EXIF)
     assert exif.MAKER_NOTE not in found and found[0xA002] == 5
 
@@ -511,11 +512,11 @@ def test_a_directory_that_lies_in_the_header_is_none(at: int) -> None:
 
 
 def test_a_size_beyond_65535_fits_into_exif() -> None:
-    tags = Image.Exif()
+    tags = Pillow.Exif()
     tags.get_ifd(exif.EXIF).update({0xA002: 7, 0xA003: 8})
     block = exif.plain(tags.tobytes())
     assert block
-    found = Image.Exif()
+    found = Pillow.Exif()
     found.load(exif.fitted(block, 70_000, 5, None))
     assert found.get_ifd(exif.EXIF)[0xA002] == 70_000 and found.get_ifd(exif.EXIF)[0xA003] == 5
 
@@ -539,9 +540,9 @@ def test_a_thumbnail_of_the_old_picture_is_dropped(tmp_path: Path) -> None:
 def test_an_icc_profile_keeps_every_byte(suffix: str, length: int, tmp_path: Path) -> None:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     icc = struct.pack(">L", len(icc) + length) + icc[4:] + bytes(random.Random(1).randbytes(length))
-    write(Picture(pixels=np.zeros((32, 48, 3), np.float32), icc=icc), tmp_path / f"a.{suffix}")
+    write(Image(pixels=np.zeros((32, 48, 3), np.float32), icc=icc), tmp_path / f"a.{suffix}")
     assert read(tmp_path / f"a.{suffix}").icc == icc
-    with Image.open(tmp_path / f"a.{suffix}") as opened:
+    with Pillow.open(tmp_path / f"a.{suffix}") as opened:
         assert opened.info["icc_profile"] == icc
 
 
@@ -552,17 +553,17 @@ def test_pixels_an_inch_are_kept_and_none_is_made_up(
     suffix: str, described_too: bool, dpi: tuple[float, float] | None, tmp_path: Path
 ) -> None:
     block = described((5, 4)).tobytes() if described_too else None
-    write(Picture(pixels=np.zeros((4, 5, 3), np.float32), dpi=dpi, exif=block), tmp_path / f"a.{suffix}")
+    write(Image(pixels=np.zeros((4, 5, 3), np.float32), dpi=dpi, exif=block), tmp_path / f"a.{suffix}")
     found = read(tmp_path / f"a.{suffix}").dpi
     assert found is None if dpi is None else found == pytest.approx(dpi, rel=1e-3)
-    with Image.open(tmp_path / f"a.{suffix}") as opened:
+    with Pillow.open(tmp_path / f"a.{suffix}") as opened:
         theirs = opened.info.get("dpi")
         if dpi and suffix != "webp":  # of which Pillow asks no dpi
             assert theirs == pytest.approx(dpi, rel=1e-3)
 
 
 def test_pixels_an_inch_that_only_exif_states_are_found(tmp_path: Path) -> None:
-    tags = Image.Exif()
+    tags = Pillow.Exif()
     tags[exif.ACROSS], tags[exif.DOWN], tags[exif.UNIT] = 40.0, 20.0, 3  # a centimetre
     for suffix in ("png", "jpg", "webp"):
         assert read(saved(photo(), tmp_path / f"a.{suffix}", exif=tags)).dpi == pytest.approx((101.6, 50.8))
@@ -571,9 +572,9 @@ def test_pixels_an_inch_that_only_exif_states_are_found(tmp_path: Path) -> None:
 def test_what_is_too_long_for_a_jpeg_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     pixels = np.zeros((4, 5, 3), np.float32)
     with pytest.raises(PictureError, match="JPEG can't hold 70,029 bytes of XMP"):
-        write(Picture(pixels=pixels, xmp=bytes(70_000)), tmp_path / "a.jpg")
+        write(Image(pixels=pixels, xmp=bytes(70_000)), tmp_path / "a.jpg")
     with pytest.raises(PictureError, match="JPEG can't hold an ICC profile"):
-        write(Picture(pixels=pixels, icc=bytes(2**24)), tmp_path / "a.jpg")
+        write(Image(pixels=pixels, icc=bytes(2**24)), tmp_path / "a.jpg")
     assert not list(tmp_path.iterdir())
 
 
@@ -595,7 +596,7 @@ def test_hostile_exif_harms_neither_reading_nor_writing(tmp_path: Path) -> None:
         block = bytearray(whole)
         for _ in range(chance.randint(1, 8)):
             block[chance.randrange(6, len(block))] = chance.choice([0, 1, 8, 255, chance.randrange(256)])
-        picture = Picture(pixels=np.zeros((4, 4, 3), np.float32), exif=bytes(block), dpi=(200, 200))
+        picture = Image(pixels=np.zeros((4, 4, 3), np.float32), exif=bytes(block), dpi=(200, 200))
         target = targets[number % len(targets)]
         write(picture, target, overwrite=True)
         assert read(target).width == 4
@@ -613,11 +614,11 @@ def test_hostile_exif_harms_neither_reading_nor_writing(tmp_path: Path) -> None:
 )
 def test_lossless_formats_give_back_the_same_samples(array: Any, suffix: str, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.getbasetemp() / f"law{suffix}"
-    write(Picture.from_array(array), path, overwrite=True)
+    write(Image.from_array(array), path, overwrite=True)
     again = read(path).to_array()
     assert again.dtype == array.dtype and np.array_equal(again, array)
     if array.dtype == np.uint8 and array.shape[2] != 2:
-        with Image.open(path) as opened:
+        with Pillow.open(path) as opened:
             assert np.array_equal(np.asarray(opened).reshape(array.shape), array)
 
 
@@ -625,7 +626,7 @@ def test_lossless_formats_give_back_the_same_samples(array: Any, suffix: str, tm
 @given(array=arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, max_side=9).filter(lambda s: s[2] <= 4)))
 def test_webp_gives_back_the_same_samples_as_rgb(array: Any, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "law.webp"
-    write(Picture.from_array(array), path, overwrite=True)
+    write(Image.from_array(array), path, overwrite=True)
     again, bands = read(path), array.shape[2]
     assert np.array_equal(
         again.to_array()[..., :3], np.broadcast_to(array[..., : bands - 1 + bands % 2], again.pixels.shape)
@@ -638,21 +639,21 @@ def test_colours_that_nobody_sees_are_kept(tmp_path: Path) -> None:
     array = noise(16, 16, 4)
     array[..., 3] = 0
     for suffix in LOSSLESS:
-        write(Picture.from_array(array), tmp_path / f"a.{suffix}")
+        write(Image.from_array(array), tmp_path / f"a.{suffix}")
         assert np.array_equal(read(tmp_path / f"a.{suffix}").to_array(), array)
 
 
 def test_a_jpeg_is_close_to_the_picture_in_every_colour(tmp_path: Path) -> None:
-    write(Picture.from_array(np.asarray(photo())), tmp_path / "a.jpg")
+    write(Image.from_array(np.asarray(photo())), tmp_path / "a.jpg")
     assert np.abs(read(tmp_path / "a.jpg").to_array().astype(int) - np.asarray(photo())).max() <= 4
-    with Image.open(tmp_path / "a.jpg") as opened:
+    with Pillow.open(tmp_path / "a.jpg") as opened:
         assert {layer[1:3] for layer in opened.layer} == {(1, 1)}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "webp"])
 def test_16_bit_is_rounded_where_8_are_held(suffix: str, tmp_path: Path) -> None:
     array = np.full((16, 16, 3), 0x80C0, np.uint16)  # 128.25 of 255 in 8 bit, and 129 if it were cut to bytes upward
-    write(Picture.from_array(array), tmp_path / f"a.{suffix}")
+    write(Image.from_array(array), tmp_path / f"a.{suffix}")
     picture = read(tmp_path / f"a.{suffix}")
     assert picture.bits == 8 and set(picture.to_array().ravel().tolist()) == {round(0x80C0 / 257)}
 
@@ -660,26 +661,26 @@ def test_16_bit_is_rounded_where_8_are_held(suffix: str, tmp_path: Path) -> None
 def test_a_suffix_that_is_unknown_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     for name in ("a.gif", "a", "a.png.exe", ".png"):
         with pytest.raises(PictureError, match=r"one of \.png, .*\.tif, \.tiff, \.bmp, \.pnm, \.pgm, \.ppm, \.pam\.$"):
-            write(Picture.from_array(noise(4, 4, 3)), tmp_path / name)
+            write(Image.from_array(noise(4, 4, 3)), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
 def test_alpha_in_a_jpeg_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="JPEG holds no alpha; use png, webp or tiff"):
-        write(Picture.from_array(noise(4, 4, 4)), tmp_path / "a.jpg")
+        write(Image.from_array(noise(4, 4, 4)), tmp_path / "a.jpg")
 
 
 def test_a_profile_of_grey_is_not_put_beside_rgb(tmp_path: Path) -> None:
     icc = bytes(16) + b"GRAY" + bytes(200)
     with pytest.raises(PictureError, match="WebP holds no grey ICC profile"):
-        write(Picture(pixels=np.zeros((4, 5, 1), np.float32), icc=icc), tmp_path / "a.webp")
+        write(Image(pixels=np.zeros((4, 5, 1), np.float32), icc=icc), tmp_path / "a.webp")
 
 
 def test_sides_that_a_format_cannot_hold_are_refused(tmp_path: Path) -> None:
     for width, name in ((16384, "a.webp"), (65501, "a.jpg")):
         with pytest.raises(PictureError, match=f"holds {width - 1} pixels a side, and the picture is {width} x 1"):
-            write(Picture(pixels=np.zeros((1, width, 1), np.float32)), tmp_path / name)
-        write(Picture(pixels=np.zeros((1, width - 1, 1), np.float32)), tmp_path / name)
+            write(Image(pixels=np.zeros((1, width, 1), np.float32)), tmp_path / name)
+        write(Image(pixels=np.zeros((1, width - 1, 1), np.float32)), tmp_path / name)
         assert read(tmp_path / name).width == width - 1
 
 
@@ -689,7 +690,7 @@ def test_a_picture_that_is_none_is_not_written(value: float, where: str, tmp_pat
     planes: dict[str, Any] = {"pixels": np.zeros((4, 5, 3), np.float32), "alpha": np.ones((4, 5), np.float32)}
     planes[where][2, 3] = value
     with pytest.raises(PictureError, match="NaN or infinite"):
-        write(Picture(**planes), tmp_path / "a.png")
+        write(Image(**planes), tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
 
@@ -697,11 +698,11 @@ def test_an_old_file_is_kept_unless_it_is_to_be_replaced(tmp_path: Path) -> None
     path = tmp_path / "a.png"
     path.write_text("old")
     with pytest.raises(PictureError, match=r"exists\. Give another name, or --overwrite"):
-        write(Picture.from_array(noise(4, 4, 3)), path)
+        write(Image.from_array(noise(4, 4, 3)), path)
     with pytest.raises(PictureError, match="exists"):
         writable(path, 4, 4, alpha=False)
     assert path.read_text() == "old"
-    write(Picture.from_array(noise(4, 4, 3)), path, overwrite=True)
+    write(Image.from_array(noise(4, 4, 3)), path, overwrite=True)
     assert read(path).width == 4 and len(list(tmp_path.iterdir())) == 1
 
 
@@ -709,7 +710,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("missing/a.png", "file/a.png"):
         with pytest.raises(DRRNError, match="can't be written"):
-            write(Picture.from_array(noise(4, 4, 3)), tmp_path / name)
+            write(Image.from_array(noise(4, 4, 3)), tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", ALL)
@@ -722,12 +723,12 @@ from pathlib import Path
 import numpy as np
 from drrn.errors import DRRNError
 from drrn.media.images.files import write
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from tests.media.png_by_the_book import decode
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 try:
-    write(Picture.from_array(np.random.default_rng(1).random((64, 64, 3))), Path({str(path)!r}), overwrite=True)
+    write(Image.from_array(np.random.default_rng(1).random((64, 64, 3))), Path({str(path)!r}), overwrite=True)
 except DRRNError as error:
     print(error)
 """

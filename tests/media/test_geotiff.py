@@ -25,7 +25,7 @@ from drrn.apps import cli
 from drrn.errors import PictureError, UsageError
 from drrn.media.geotiff import files as geotiff
 from drrn.media.geotiff.files import is_scene, probe
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.media.metadata.xmp import TIFF
 from drrn.weights import DEFAULT, store
@@ -193,7 +193,7 @@ def test_tiles_and_overviews_are_those_asked_for(tmp_path: Path, capsys: pytest.
     with rasterio.open(plain) as after:
         assert not after.overviews(1)
     source = tmp_path / "b.png"
-    write(Picture(pixels=np.zeros((4, 4, 1), np.float32)), source)
+    write(Image(pixels=np.zeros((4, 4, 1), np.float32)), source)
     assert upscale("--block", "512") == 2
     assert "--block and --overviews are those of GeoTIFF" in capsys.readouterr().err
 

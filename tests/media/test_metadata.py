@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms
+from PIL import Image as Pillow
+from PIL import ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
 from drrn.media.animation import gif
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import changes, probe, read, write
 from drrn.media.metadata import avif, descriptions, exif, exif_places
 from drrn.media.metadata.png import png_chunk
@@ -24,8 +25,8 @@ CLLI = struct.pack(">2L", 10_000_000, 4_000_000)
 PQ = bytes([9, 16, 0, 1])
 
 
-def described(**tags: Any) -> Image.Exif:
-    found = Image.Exif()
+def described(**tags: Any) -> Pillow.Exif:
+    found = Pillow.Exif()
     found[0x10F] = "Maker"  # of no outer tag, Pillow writes none at all into a PNG
     inner = {int(tag[1:], 16): value for tag, value in tags.items() if tag.startswith("x")}
     found.get_ifd(exif.EXIF).update(inner)
@@ -35,8 +36,8 @@ def described(**tags: Any) -> Image.Exif:
     return found
 
 
-def exif_of(path: Path) -> tuple[Image.Exif, dict[int, Any]]:
-    with Image.open(path) as opened:
+def exif_of(path: Path) -> tuple[Pillow.Exif, dict[int, Any]]:
+    with Pillow.open(path) as opened:
         opened.load()
         found = opened.getexif()
         return found, found.get_ifd(exif.EXIF)
@@ -58,7 +59,7 @@ def test_a_subject_stays_in_its_place(before: Any, after: Any, suffix: str, tmp_
 def test_a_subject_beyond_65535_keeps_its_place() -> None:
     block = exif.plain(described(x9214=(40000, 30000, 9, 9)).tobytes())
     assert block
-    found = Image.Exif()
+    found = Pillow.Exif()
     found.load(exif_places.resize(block, (50_000, 40_000), (100_000, 80_000)))
     assert found.get_ifd(exif.EXIF)[0x9214] == (80000, 60000, 18, 18)
 
@@ -66,7 +67,7 @@ def test_a_subject_beyond_65535_keeps_its_place() -> None:
 def test_a_subject_beyond_32_bit_ends_there() -> None:
     block = exif.plain(described(x9214=(3_000_000_000, 70_000)).tobytes())
     assert block
-    found = Image.Exif()
+    found = Pillow.Exif()
     found.load(exif_places.resize(block, (10, 10), (20, 20)))
     assert found.get_ifd(exif.EXIF)[0x9214] == (0xFFFFFFFF, 140_000)
 
@@ -85,9 +86,9 @@ def test_a_subject_is_where_it_was_once_the_image_stands_upright(orientation: in
     stored[2:4, 8:10] = 255
     focal = {"xA20E": IFDRational(50), "xA20F": IFDRational(70)}
     tags = described(x9214=(9, 3, 2, 1), **focal, t112=orientation, t11A=72.0, t11B=36.0, t128=2)
-    Image.fromarray(stored).save(tmp_path / "a.png", exif=tags)
+    Pillow.fromarray(stored).save(tmp_path / "a.png", exif=tags)
     picture = read(tmp_path / "a.png")
-    found = Image.Exif()
+    found = Pillow.Exif()
     found.load(picture.exif or b"")
     inner, turned = found.get_ifd(exif.EXIF), orientation >= 5
     rows, columns = np.nonzero(picture.pixels[..., 0])
@@ -184,7 +185,7 @@ def test_the_aspect_of_pixels_is_kept(suffix: str, tmp_path: Path) -> None:
         (body,) = (body for marker, body in jpeg_segments(result) if marker == 0xE0)
         assert body[7:12] == struct.pack(">BHH", 0, 1, 2)
     if suffix == "tif":
-        with Image.open(result) as opened:
+        with Pillow.open(result) as opened:
             assert [opened.getexif()[tag] for tag in (282, 283, 296)] == [2, 4, 1]
 
 
@@ -208,7 +209,7 @@ def test_the_aspect_of_a_gif_and_of_a_bmp_is_kept(tmp_path: Path) -> None:
 def test_the_background_is_kept_as_the_image_is_decoded(tmp_path: Path) -> None:
     photo().save(tmp_path / "rgb.png")
     photo().quantize(16).save(tmp_path / "palette.png")
-    Image.new("1", (9, 9)).save(tmp_path / "1.png")
+    Pillow.new("1", (9, 9)).save(tmp_path / "1.png")
     for name, body, right in (
         ("rgb", struct.pack(">3H", 1, 2, 3), struct.pack(">3H", 1, 2, 3)),
         ("1", struct.pack(">H", 1), struct.pack(">H", 255)),
@@ -416,10 +417,10 @@ def test_an_orientation_beside_that_of_an_avif_is_void(tmp_path: Path) -> None:
     picture = read(tmp_path / "a.avif")
     assert (picture.width, picture.height) == (32, 48)
     assert picture.xmp and b'tiff:Orientation="1"' in picture.xmp
-    with Image.open(doubled(tmp_path / "a.avif", tmp_path / "b.png")) as opened:
+    with Pillow.open(doubled(tmp_path / "a.avif", tmp_path / "b.png")) as opened:
         assert opened.getexif().get(exif.ORIENTATION, 1) == 1 and opened.size == (64, 96)
 
 
 def test_a_picture_of_a_program_needs_no_metadata(tmp_path: Path) -> None:
-    write(Picture(pixels=np.zeros((4, 5, 3), np.float32)), tmp_path / "a.png")
+    write(Image(pixels=np.zeros((4, 5, 3), np.float32)), tmp_path / "a.png")
     assert set(png_chunks(tmp_path / "a.png")) == {b"IHDR", b"IDAT", b"IEND"}

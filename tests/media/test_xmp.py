@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import changes, probe, read, write
 from drrn.media.metadata import extended_xmp, xmp
 from drrn.media.metadata.xml import MAX_BYTES, Document, InvalidXMLError
@@ -141,9 +141,9 @@ def test_places_are_where_they_were_once_the_image_stands_upright(orientation: i
         f'<rdf:Description MPReg:Rectangle="{9 / 12}, {2 / 8}, {1 / 12}, {1 / 8}"/>'
         f"<exif:SubjectArea><rdf:Seq><rdf:li>{x}</rdf:li><rdf:li>{y}</rdf:li></rdf:Seq></exif:SubjectArea>",
     )
-    tags = Image.Exif()
+    tags = Pillow.Exif()
     tags[0x112] = orientation
-    Image.fromarray(stored).save(tmp_path / "a.png", exif=tags)
+    Pillow.fromarray(stored).save(tmp_path / "a.png", exif=tags)
     picture = read(with_xmp(said, tmp_path / "a.png", onto=tmp_path / "a.png"))
     ((row, column),) = np.argwhere(picture.pixels[..., 0] == 1)
     assert picture.xmp and (b'tiff:Orientation="1"' in picture.xmp) == (orientation != 1)
@@ -163,7 +163,7 @@ def test_places_are_where_they_were_once_the_image_stands_upright(orientation: i
 def test_a_depth_map_is_left_out_where_the_image_is_turned(tmp_path: Path) -> None:
     said = of('GDepth:ImageWidth="48"', "<GDepth:Data>AAAA</GDepth:Data>")
     for orientation, left in ((1, ()), (6, ("without depth map",))):
-        tags = Image.Exif()
+        tags = Pillow.Exif()
         tags[0x112] = orientation
         photo().save(tmp_path / "a.png", exif=tags)
         path = with_xmp(said, tmp_path / "a.png", onto=tmp_path / "a.png")
@@ -180,7 +180,7 @@ def test_an_orientation_that_only_xmp_states_is_left(suffix: str, tmp_path: Path
     assert (picture.width, picture.height, picture.xmp) == (48, 32, said)
     result = doubled(path, tmp_path / f"b.{suffix}")
     assert read(result).xmp == said
-    with Image.open(result) as opened:
+    with Pillow.open(result) as opened:
         assert opened.getexif().get(0x112) in (None, 6)  # Pillow takes it from XMP then
 
 
@@ -189,7 +189,7 @@ def test_xmp_keeps_every_byte_but_those_of_sizes(suffix: str, tmp_path: Path) ->
     said = of('dc:source="é"', "<!-- a comment --><dc:title><![CDATA[<&>]]></dc:title>") + b"\n  \n<?xpacket end='w'?>"
     result = doubled(with_xmp(said, tmp_path / f"a.{suffix}"), tmp_path / f"b.{suffix}")
     assert read(result).xmp == said
-    with Image.open(result) as opened:
+    with Pillow.open(result) as opened:
         theirs = opened.info["xmp"] if "xmp" in opened.info else opened.info["XML:com.adobe.xmp"].encode()
     assert theirs == said
 
@@ -213,7 +213,7 @@ def test_xmp_that_cannot_be_read_is_left_out_and_said(hostile: bytes, tmp_path: 
     path = with_xmp(hostile, tmp_path / "a.png")
     assert probe(path).converted == ("without XMP that can't be read",)
     assert read(path).xmp is None
-    write(Picture(pixels=np.zeros((4, 5, 3), np.float32), xmp=hostile), tmp_path / "b.png")  # a program's own affair
+    write(Image(pixels=np.zeros((4, 5, 3), np.float32), xmp=hostile), tmp_path / "b.png")  # a program's own affair
 
 
 # Packets in two parts

@@ -12,7 +12,7 @@ from math import log2
 
 import numpy as np
 
-from drrn.evaluation.benchmark import Image, Row
+from drrn.evaluation.benchmark import ImageScore, Row
 from drrn.study.experiments import BUDGETS, LISTS, BudgetName, Experiment
 from drrn.study.result import Result, Results, Version, to_text
 from drrn.training.logging import Epoch
@@ -127,7 +127,7 @@ def _row(model: str, data: str, psnr: float, seed: int) -> Row:
     own = np.random.default_rng([seed, zlib.crc32(f"{model} {data}".encode())]).normal(0, 0.01, PICTURES)
     images = []
     for number, value in enumerate((psnr + easy - easy.mean() + own - own.mean()).tolist()):
-        images.append(Image(f"picture {number}", value, value / 35, 0.1, ms_ssim=value / 32, flip=2.5 / value))
+        images.append(ImageScore(f"picture {number}", value, value / 35, 0.1, ms_ssim=value / 32, flip=2.5 / value))
     return Row(
         model, "measured", data, 3, psnr, float(np.mean([image.ssim for image in images])), 0.8, 300.0, images=images
     )

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 
 from drrn.core.config import DRRNConfig
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.training import run as room
 from drrn.training.config import Source, TrainConfig
@@ -30,7 +30,7 @@ def pictures(folder: Path, count: int = 6, height: int = 40, width: int = 48, se
     y, x = np.mgrid[:height, :width]
     for number in range(count):
         waves = [np.sin(x * chance.uniform(0.1, 1) + y * chance.uniform(0.1, 1)) for _ in range(3)]
-        write(Picture.from_array((0.5 + 0.4 * np.dstack(waves)).astype(np.float32)), folder / f"{number}.png")
+        write(Image.from_array((0.5 + 0.4 * np.dstack(waves)).astype(np.float32)), folder / f"{number}.png")
     return folder
 
 

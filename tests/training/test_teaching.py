@@ -12,7 +12,7 @@ from drrn.core.color import levels
 from drrn.core.config import DRRNConfig
 from drrn.data.pairs import read_levels
 from drrn.errors import DataError, EngineError, TrainingError, WeightsError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import read, write
 from drrn.training.inputs import targets, teaching
 from drrn.upscaling.upscaler import Upscaler
@@ -88,7 +88,7 @@ def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes() -> None:
     for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a grey one stays grey
         original = np.zeros((3, 14, 18), np.uint8)
         made = teaching(weights, "cpu", 1, lambda number: None)(Path("a.png"), planes, 2, original)
-        picture = Picture(pixels=planes.transpose(1, 2, 0))
+        picture = Image(pixels=planes.transpose(1, 2, 0))
         larger = Upscaler(weights, device="cpu").upscale(picture, 2).pixels.transpose(2, 0, 1)
         assert np.array_equal(made, levels(larger))
 
@@ -141,7 +141,7 @@ def test_a_gray_target_is_luma_as_it_is(tmp_path: Path, data: Path, suffix: str)
     (tmp_path / "taught/x2").mkdir(parents=True)
     path = data / "0.png"
     wanted = read_levels(path, 1)
-    write(Picture.from_array(wanted[0][..., None]), tmp_path / f"taught/x2/0{suffix}")
+    write(Image.from_array(wanted[0][..., None]), tmp_path / f"taught/x2/0{suffix}")
     teach = targets(tmp_path / "taught", (2,), 1)
     assert np.array_equal(teach(path, np.zeros((1, 20, 20), np.float32), 2, np.zeros_like(wanted)), wanted)
 

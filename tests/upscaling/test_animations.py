@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 
 from drrn.apps import cli
 from drrn.errors import PictureError, UsageError
 from drrn.media.animation.files import probe, read
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.consistency import Asked
 from drrn.upscaling.formats.job import Job, Options
@@ -66,7 +66,7 @@ def test_each_frame_is_enlarged_as_a_picture(alpha: bool, upscaler: Upscaler, tm
     result = read(job.target)
     assert (result.header.seconds, result.header.plays) == (probe(source).seconds, 4)
     for ours, frame in zip(result.frames(), frames, strict=True):
-        assert np.array_equal(ours, upscaler.upscale(Picture.from_array(frame), 2.5).to_array())
+        assert np.array_equal(ours, upscaler.upscale(Image.from_array(frame), 2.5).to_array())
 
 
 def test_sixteen_bits_go_through(upscaler: Upscaler, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_sixteen_bits_go_through(upscaler: Upscaler, tmp_path: Path) -> None:
     assert job.target.name == "a_x2.apng"
     enlarge(job, upscaler)
     for ours, frame in zip(read(job.target).frames(), frames, strict=True):
-        assert np.array_equal(ours, upscaler.upscale(Picture.from_array(frame), 2).to_array())
+        assert np.array_equal(ours, upscaler.upscale(Image.from_array(frame), 2).to_array())
 
 
 @pytest.mark.parametrize("target", ["gif", "png", "webp"])
@@ -88,7 +88,7 @@ def test_any_animation_becomes_any_other(source: str, target: str, upscaler: Ups
     theirs, durations, loop = as_pillow_has_them(job.target)
     assert [frame.shape for frame in theirs] == [(12, 16, 4)] * 3 and durations == [20, 30, 40] and loop == 0
     for ours, frame in zip(theirs, frames, strict=True):
-        expected = upscaler.upscale(Picture.from_array(frame), 2).to_array()
+        expected = upscaler.upscale(Image.from_array(frame), 2).to_array()
         if target == "gif":
             expected[..., 3] = np.where(expected[..., 3] >= 128, 255, 0)
         assert np.array_equal(ours[..., 3], expected[..., 3])
@@ -104,7 +104,7 @@ def test_frames_that_are_alike_are_computed_once(
     ran: list[int] = []
     upscale = Upscaler.upscale
 
-    def count(self: Upscaler, *args: Any, **more: Any) -> Picture:
+    def count(self: Upscaler, *args: Any, **more: Any) -> Image:
         ran.append(1)
         return upscale(self, *args, **more)
 
@@ -200,8 +200,8 @@ def test_a_folder_with_animations_is_enlarged_once(here: Path, capsys: pytest.Ca
     (here / "in").mkdir()
     for name in ("dance.gif", "walk.png", "run.webp", "jump.apng"):
         animated(here / "in" / name, noise(0), noise(1))
-    Image.fromarray(noise(2)).save(here / "in" / "photo.png")
-    Image.fromarray(noise(2)).convert("P").save(here / "in" / "still.gif")
+    Pillow.fromarray(noise(2)).save(here / "in" / "photo.png")
+    Pillow.fromarray(noise(2)).convert("P").save(here / "in" / "still.gif")
     assert run("in", "-o", "out") == 0
     made = sorted(path.name for path in (here / "out").iterdir() if not path.name.startswith("."))
     assert made == ["dance_x2.gif", "jump_x2.apng", "photo_x2.png", "run_x2.webp", "still_x2.png", "walk_x2.png"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from drrn.errors import UsageError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.upscaling.batch.choosing import choose, outside, trained_for
 from drrn.upscaling.batch.jobs import plan
@@ -21,7 +21,7 @@ PIXELS = 40 * 60 * 4
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    write(Picture(pixels=np.random.default_rng(0).random((40, 60, 3), np.float32)), tmp_path / "photo.png")
+    write(Image(pixels=np.random.default_rng(0).random((40, 60, 3), np.float32)), tmp_path / "photo.png")
     return tmp_path / "photo.png"
 
 

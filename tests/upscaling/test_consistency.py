@@ -9,7 +9,7 @@ import pytest
 from drrn.core.color import levels, luma
 from drrn.core.metrics import psnr
 from drrn.core.resize import imresize
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import read
 from drrn.upscaling.consistency import WHITE, Asked, check, check_bicubic, enlarge, heat
 from drrn.upscaling.upscaler import Upscaler
@@ -20,7 +20,7 @@ from tests.upscaling.test_upscaler import picture
 TARGET = Path("large/photo_x2.jpg")
 
 
-def repeated(given: Picture, times: int) -> Picture:
+def repeated(given: Image, times: int) -> Image:
     """Enlarged by repeating pixels."""
     pixels = given.pixels.repeat(times, axis=0).repeat(times, axis=1)
     alpha = None if given.alpha is None else given.alpha.repeat(times, axis=0).repeat(times, axis=1)
@@ -42,7 +42,7 @@ def test_a_check_is_imresize_written_out_by_hand(sides: tuple[int, int], channel
 
 
 def test_a_picture_of_one_colour_is_given_back() -> None:
-    given = Picture.from_array(np.full((6, 5, 4), 140, np.uint8))
+    given = Image.from_array(np.full((6, 5, 4), 140, np.uint8))
     found = check(given, repeated(given, 2))
     assert (found.psnr, found.largest) == (float("inf"), 0)
 
@@ -52,13 +52,13 @@ def test_bicubic_is_checked_as_any_other_result() -> None:
     assert given.alpha is not None and given.alpha.all()
     planes = np.concatenate([given.pixels.transpose(2, 0, 1), given.alpha[None]])
     larger = imresize(planes, 40, 50).clip(0, 1)
-    result = Picture(pixels=larger[:3].transpose(1, 2, 0), alpha=larger[3])
+    result = Image(pixels=larger[:3].transpose(1, 2, 0), alpha=larger[3])
     found, expected = check_bicubic(given, 50, 40), check(given, result)
     assert found.psnr == pytest.approx(expected.psnr) and (found.differences == expected.differences).all()
 
 
 def test_what_was_changed_in_a_result_is_found_where_it_is() -> None:
-    given = Picture(pixels=read(ROOT / "samples" / "chelsea.png").pixels[100:148, 60:120])
+    given = Image(pixels=read(ROOT / "samples" / "chelsea.png").pixels[100:148, 60:120])
     upscaler = Upscaler(threads=1)
     result = upscaler.upscale(given, 2)
     faithful = check(given, result)
@@ -78,7 +78,7 @@ def test_a_changed_alpha_is_found_and_colours_that_nobody_sees_do_not_count() ->
     seen = np.zeros((24, 32), np.float32)
     seen[6:18, 8:24] = 1
     smooth = np.linspace(0.2, 0.8, 24 * 32 * 3, dtype=np.float32).reshape(24, 32, 3)
-    given = Picture(pixels=np.where(seen[..., None] > 0, smooth, 0), alpha=seen)
+    given = Image(pixels=np.where(seen[..., None] > 0, smooth, 0), alpha=seen)
     result = Upscaler(small_weights(gain=0.0, bias=False), engine="native", threads=1).upscale(given, 2)
     faithful = check(given, result)
     assert faithful.differences[:4].max() == 0 and faithful.differences[:, -6:].max() == 0
@@ -91,14 +91,14 @@ def test_a_changed_alpha_is_found_and_colours_that_nobody_sees_do_not_count() ->
 
 def test_texture_that_is_finer_than_the_picture_goes_unseen() -> None:
     """The limit that the documents name: a grid of single pixels is gone when the result is made smaller."""
-    given = Picture(pixels=np.full((16, 16, 1), 0.5, np.float32))
+    given = Image(pixels=np.full((16, 16, 1), 0.5, np.float32))
     invented = np.full((64, 64, 1), 0.5, np.float32)
     invented += 0.3 * (-1) ** np.add.outer(np.arange(64), np.arange(64))[..., None]
-    assert check(given, Picture(pixels=invented.astype(np.float32))).differences[3:-3, 3:-3].max() <= 1
+    assert check(given, Image(pixels=invented.astype(np.float32))).differences[3:-3, 3:-3].max() <= 1
 
 
 @pytest.mark.parametrize("other", [picture(40, 60, 1), picture(40, 60, alpha=True)], ids=["grey", "alpha"])
-def test_a_result_of_another_kind_is_refused(other: Picture) -> None:
+def test_a_result_of_another_kind_is_refused(other: Image) -> None:
     with pytest.raises(ValueError, match="must both be grey or RGB"):
         check(picture(), other)
 
@@ -109,7 +109,7 @@ def test_a_result_of_another_kind_is_refused(other: Picture) -> None:
     [picture(9, 14), picture(9, 14, alpha=True), picture(1, 9, 1), picture(6, 1)],
     ids=["RGB", "alpha", "a row of grey", "a column"],
 )
-def test_all_that_is_asked_is_found_and_nothing_else(given: Picture, channels: int) -> None:
+def test_all_that_is_asked_is_found_and_nothing_else(given: Image, channels: int) -> None:
     upscaler = Upscaler(small_weights(channels=channels), engine="native", threads=1)
     size = (2 * given.width, 3 * given.height)
     plain = upscaler.upscale(given, size=size)

@@ -13,7 +13,7 @@ from drrn.core.resize import imresize
 from drrn.engines import EngineName
 from drrn.engines.engine import Planes
 from drrn.engines.selection import choose
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import read
 from drrn.upscaling.ensemble import TURNS, run_eight, turned, upright
 from drrn.upscaling.upscaler import Upscaler
@@ -81,8 +81,8 @@ def test_alpha_goes_the_same_way() -> None:
     alpha = 0.4 + 0.2 * given.pixels[..., 0]  # neither opaque nor transparent
     results = eight_by_hand(choose(weights, engine="native", threads=1).run, imresize(alpha, 40, 60)[None])
     upscaler = Upscaler(weights, engine="native", threads=1, ensemble=True)
-    result, apart = upscaler.upscale_with_disagreement(Picture(pixels=given.pixels, alpha=alpha), 2)
-    _, of_colours = upscaler.upscale_with_disagreement(Picture(pixels=given.pixels), 2)
+    result, apart = upscaler.upscale_with_disagreement(Image(pixels=given.pixels, alpha=alpha), 2)
+    _, of_colours = upscaler.upscale_with_disagreement(Image(pixels=given.pixels), 2)
     assert result.alpha is not None
     assert np.abs(result.alpha - results.mean(axis=0)[0].clip(0, 1)).max() < 1e-5
     assert np.abs(apart - np.maximum(of_colours, results.std(axis=0)[0])).max() < 1e-6
@@ -97,7 +97,7 @@ def test_a_flipped_or_turned_picture_becomes_the_flipped_or_turned_result(
     given = picture(*sides)
     straight, apart = upscaler.upscale_with_disagreement(given, 2.5)
     for turn in TURNS[1:]:
-        other = Picture(pixels=np.ascontiguousarray(turned(given.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)))
+        other = Image(pixels=np.ascontiguousarray(turned(given.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)))
         result, its = upscaler.upscale_with_disagreement(other, 2.5)
         back = upright(result.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)
         assert np.abs(back - straight.pixels).max() < 1e-6
@@ -128,14 +128,14 @@ def test_a_network_that_does_nothing_agrees_with_itself(channels: int) -> None:
 
 def test_a_constant_picture_stays_constant_and_nothing_disagrees() -> None:
     upscaler = Upscaler(small_weights(), engine="native", threads=1, ensemble=True)
-    result, apart = upscaler.upscale_with_disagreement(Picture.from_array(np.full((9, 11, 3), 77, np.uint8)), 3)
+    result, apart = upscaler.upscale_with_disagreement(Image.from_array(np.full((9, 11, 3), 77, np.uint8)), 3)
     assert (result.to_array() == 77).all() and (apart == 0).all()
 
 
 def test_the_packaged_model_disagrees_with_itself_at_edges_and_in_no_flat_place() -> None:
     sample = read(ROOT / "samples" / "chelsea.png").pixels[100:164, 60:140]
     flat = np.full_like(sample, 0.5)
-    _, apart = Upscaler(threads=1).upscale_with_disagreement(Picture(pixels=np.concatenate([sample, flat], axis=1)), 2)
+    _, apart = Upscaler(threads=1).upscale_with_disagreement(Image(pixels=np.concatenate([sample, flat], axis=1)), 2)
     assert apart[:, :160].mean() * 255 > 0.1
     assert apart[:, 200:].max() * 255 < 0.1
 
@@ -145,7 +145,7 @@ def test_nothing_disagrees_where_nothing_is_seen() -> None:
     alpha = np.zeros((24, 32), np.float32)
     alpha[6:18, 8:24] = 1
     upscaler = Upscaler(small_weights(), engine="native", threads=1)
-    result, apart = upscaler.upscale_with_disagreement(Picture(pixels=given.pixels, alpha=alpha), 2)
+    result, apart = upscaler.upscale_with_disagreement(Image(pixels=given.pixels, alpha=alpha), 2)
     assert (apart[result.alpha == 0] == 0).all() and (apart[16:32, 20:44] > 0).any()
 
 
@@ -154,7 +154,7 @@ def test_progress_goes_up_to_one_in_all_eight() -> None:
     upscaler = Upscaler(small_weights(), engine="native", threads=1, ensemble=True)
     upscaler.upscale(picture(90, 70, alpha=True), 3, progress=told.append)
     assert told == sorted(told) and told[-1] == 1 and told[0] <= 1 / 16
-    upscaler.upscale(Picture.from_array(np.full((9, 11), 77, np.uint8)), 3, progress=told.append)
+    upscaler.upscale(Image.from_array(np.full((9, 11), 77, np.uint8)), 3, progress=told.append)
     assert told[-1] == 1
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drrn.engines import EngineName
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 
@@ -20,7 +20,7 @@ def test_what_progress_raises_ends_an_engine_within_a_band_or_a_tile(
     engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("drrn.upscaling.upscaler.MAX_TILE", 64)
-    picture = Picture(pixels=np.random.default_rng(0).random((128, 96, 3), np.float32))
+    picture = Image(pixels=np.random.default_rng(0).random((128, 96, 3), np.float32))
     upscaler = Upscaler(small_weights(), engine=engine, threads=1)
     shares: list[float] = []
 
@@ -42,7 +42,7 @@ def test_a_name_that_grows_too_long_loses_the_end_of_its_stem(tmp_path: Path) ->
     from drrn.upscaling.batch.jobs import plan
 
     source = tmp_path / f"{'a' * 251}.png"
-    write(Picture(pixels=np.zeros((2, 2, 1), np.float32)), tmp_path / "x.png")
+    write(Image(pixels=np.zeros((2, 2, 1), np.float32)), tmp_path / "x.png")
     (tmp_path / "x.png").rename(source)
     job = plan(source, None, 2, None, many=False)
     assert job.target.name == f"{'a' * 248}_x2.png"

@@ -8,7 +8,7 @@ import pytest
 
 from drrn.core.color import rgb, ycbcr
 from drrn.core.resize import imresize
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import names
 
@@ -35,7 +35,7 @@ def graphics() -> Iterator[tuple[str, Any]]:
 def test_the_mean_of_every_channel_stays_within_half_a_level(name: str, scale: int) -> None:
     upscaler = Upscaler(name, threads=1)
     for what, array in graphics():
-        result = upscaler.upscale(Picture.from_array(array), scale).to_array()
+        result = upscaler.upscale(Image.from_array(array), scale).to_array()
         drift = result.mean(axis=(0, 1)) - array.mean(axis=(0, 1))
         assert abs(drift).max() <= 0.5, (what, drift)
 
@@ -45,7 +45,7 @@ def test_black_text_beside_a_color_is_as_sharp_as_the_network_makes_it(scale: fl
     page = np.full((60, 60, 3), 255, np.uint8)
     page[10:50:4, 5:30] = page[10:50, 12:30:5] = 0
     page[:, 50:] = (255, 0, 0)
-    upscaler, picture = Upscaler("tiny", threads=1), Picture.from_array(page)
+    upscaler, picture = Upscaler("tiny", threads=1), Image.from_array(page)
     planes = ycbcr(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))
     larger = imresize(planes, int(60 * scale), int(60 * scale))
     larger[:1] = upscaler.engine.run(larger[:1]).clip(0, 1)

@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 
 from drrn.core.resize import imresize
 from drrn.media.dicom import transfer
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.dicom_files import DEFLATED, IMPLICIT, NAME, enlarged, published, put, run, smooth
@@ -185,7 +185,7 @@ def test_colours_become_rgb_of_the_same_hue(here: Path, capsys: pytest.CaptureFi
     source.write_bytes(published("examples_rgb_color"))
     before, larger = dcmread(source).pixel_array, enlarged(source, "--scale", "1.1").pixel_array
     upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
-    wanted = upscaler.upscale(Picture(pixels=(before / 255).astype(np.float32)), 1.1)
+    wanted = upscaler.upscale(Image(pixels=(before / 255).astype(np.float32)), 1.1)
     assert np.abs(wanted.to_array().astype(int) - larger).max() <= 1
 
 

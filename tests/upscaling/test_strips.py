@@ -9,7 +9,7 @@ import pytest
 
 from drrn.engines import EngineName
 from drrn.errors import DRRNError, EngineError, UsageError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import probe, read, store, write
 from drrn.media.images.scratch import Scratch
 from drrn.media.metadata.notes import Notes
@@ -69,7 +69,7 @@ def test_strips_equal_the_whole_to_the_bit(
             size = max(int(height * larger[0]), height + 1), max(int(width * larger[1]), width)
             bits: Literal[8, 16] = 8 if larger[0] in (2, 4) else 16
             for kind, array in arrays(height, width, bits):
-                whole = upscaler.upscale(Picture.from_array(array), size=size[::-1]).to_array()
+                whole = upscaler.upscale(Image.from_array(array), size=size[::-1]).to_array()
                 columns = upscaler.sides(*size, 1 << 30)[1]
                 with Scratch(tmp_path / "a", *size, array.shape[2], bits, tile=columns) as result:
                     strips.enlarge(upscaler, array, result, columns, lambda share: None)
@@ -83,7 +83,7 @@ def test_strips_narrower_than_what_a_color_depends_on_are_exact_too(
         monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 16)
     upscaler = Upscaler(small_weights(), threads=1)
     array, size = small(9, 13), (72, 104)
-    whole = upscaler.upscale(Picture.from_array(array), size=size[::-1]).to_array()
+    whole = upscaler.upscale(Image.from_array(array), size=size[::-1]).to_array()
     with Scratch(tmp_path / "a", *size, 3, 8, tile=16) as result:
         strips.enlarge(upscaler, array, result, 16, lambda share: None)
         assert (result[:] == whole).all()

@@ -14,14 +14,14 @@ from drrn.engines import EngineName
 from drrn.engines.engine import OutOfMemoryError
 from drrn.engines.pytorch import TorchEngine
 from drrn.errors import EngineError, UsageError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler, spread, target_size
 from tests.small_weights import small_weights
 
 
-def picture(height: int = 20, width: int = 30, channels: int = 3, *, alpha: bool = False, seed: int = 0) -> Picture:
+def picture(height: int = 20, width: int = 30, channels: int = 3, *, alpha: bool = False, seed: int = 0) -> Image:
     chance = np.random.default_rng(seed)
-    return Picture(
+    return Image(
         pixels=chance.random((height, width, channels), np.float32),
         alpha=chance.random((height, width), np.float32) if alpha else None,
         bits=16,
@@ -75,13 +75,13 @@ def test_any_scale_gives_the_exact_size(height: int, width: int, scale: float) -
 @given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255), st.sampled_from([1, 3]), st.floats(1.1, 8))
 def test_constant_pictures_stay_constant(red: int, green: int, blue: int, channels: int, scale: float) -> None:
     array = np.full((9, 11, 3), (red, green, blue), np.uint8)
-    result = Upscaler(small_weights(channels=channels), device="cpu").upscale(Picture.from_array(array), scale)
+    result = Upscaler(small_weights(channels=channels), device="cpu").upscale(Image.from_array(array), scale)
     assert (result.to_array() == np.array([red, green, blue])).all()
 
 
 def test_grey_stays_grey_in_a_file_with_three_channels(upscaler: Upscaler) -> None:
     grey = np.repeat(picture(channels=1).pixels, 3, axis=2)
-    result = upscaler.upscale(Picture(pixels=grey, bits=16), 2.5).to_array()
+    result = upscaler.upscale(Image(pixels=grey, bits=16), 2.5).to_array()
     assert (result == result[..., :1]).all()
     assert len(np.unique(result)) > 256  # and 16 bits stay 16 bits
 
@@ -93,11 +93,11 @@ def test_a_grey_picture_stays_one_channel(upscaler: Upscaler) -> None:
 def test_opaque_stays_opaque_and_transparent_transparent(upscaler: Upscaler) -> None:
     alpha = np.zeros((24, 32), np.float32)
     alpha[6:18, 8:24] = 1
-    result = upscaler.upscale(Picture(pixels=picture(24, 32).pixels, alpha=alpha), 2)
+    result = upscaler.upscale(Image(pixels=picture(24, 32).pixels, alpha=alpha), 2)
     assert result.alpha is not None
     assert (result.alpha[16:32, 20:44] == 1).all()
     assert (result.alpha[:8] == 0).all() and (result.alpha[:, -12:] == 0).all()
-    opaque = upscaler.upscale(Picture(pixels=picture().pixels, alpha=np.ones((20, 30), np.float32)), 2)
+    opaque = upscaler.upscale(Image(pixels=picture().pixels, alpha=np.ones((20, 30), np.float32)), 2)
     assert (opaque.to_array()[..., 3] == 255).all()
 
 
@@ -107,7 +107,7 @@ def test_what_hides_under_transparency_does_not_shine_through() -> None:
     inside = (y - 20) ** 2 + (x - 20) ** 2 < 150
     pixels = np.where(inside[..., None], [0.9, 0.1, 0.1], 0).astype(np.float32)
     upscaler = Upscaler(small_weights(gain=0.01), device="cpu")
-    result = upscaler.upscale(Picture(pixels=pixels, alpha=inside.astype(np.float32)), 3)
+    result = upscaler.upscale(Image(pixels=pixels, alpha=inside.astype(np.float32)), 3)
     assert result.alpha is not None
     visible = result.pixels[result.alpha > 0.02]
     assert np.abs(visible - [0.9, 0.1, 0.1]).max() < 0.02
@@ -139,7 +139,7 @@ def test_little_memory_gives_the_same_picture_in_tiles(engine: EngineName) -> No
     assert whole.alpha is not None and tiled.alpha is not None
     assert np.abs(tiled.alpha - whole.alpha).max() <= 1e-5
     # in 8 bits they differ at most where a value lies on the edge between two levels
-    off = Picture(pixels=tiled.pixels).to_array() != Picture(pixels=whole.pixels).to_array()
+    off = Image(pixels=tiled.pixels).to_array() != Image(pixels=whole.pixels).to_array()
     edge = np.abs((whole.pixels * 255) % 1 - 0.5) < 1e-3
     assert not (off & ~edge).any()
 

@@ -22,10 +22,10 @@ for number, path in enumerate(sorted([*Path("data/T91").iterdir(), *Path("data/B
     for scale in (2, 3, 4):
         height, width = (side - side % scale for side in pixels.shape[:2])
         hr = np.ascontiguousarray(pixels[:height, :width].transpose(2, 0, 1))
-        lr = drrn.Picture(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0).astype(np.float32))
+        lr = drrn.Image(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0).astype(np.float32))
         name = f"{path.stem}_{scale}.png"
         write(lr, out / "lr" / name, overwrite=True)
-        original = drrn.Picture(pixels=hr.transpose(1, 2, 0))
+        original = drrn.Image(pixels=hr.transpose(1, 2, 0))
         if number % 25 == 0:
             write(original, out / "held_out" / name, overwrite=True)
             continue

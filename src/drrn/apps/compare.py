@@ -12,7 +12,7 @@ from drrn.weights import DEFAULT
 
 if TYPE_CHECKING:
     from drrn.evaluation.compare import Window
-    from drrn.media.image import Picture
+    from drrn.media.image import Image
 
 
 def compare(
@@ -73,7 +73,7 @@ def compare(
     return 0
 
 
-def windows_of(pictures: "Sequence[Picture]", crops: Sequence[str]) -> "list[list[Window]]":
+def windows_of(pictures: "Sequence[Image]", crops: Sequence[str]) -> "list[list[Window]]":
     """The parts of each picture to show: all of it where there are no crops.
 
     Raises:

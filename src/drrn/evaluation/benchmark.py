@@ -19,16 +19,16 @@ from drrn.evaluation import published
 from drrn.evaluation.naming import BICUBIC, distinct_names
 from drrn.evaluation.perceptual import flip
 from drrn.evaluation.timing import measure
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
 
 Planes = NDArray[np.float32]
-Enlarge = Callable[[Picture, int, int], Picture]
+Enlarge = Callable[[Image, int, int], Image]
 """(lr, width, height) -> sr."""
 
 
 @dataclass(frozen=True)
-class Image:
+class ImageScore:
     """The score of one picture."""
 
     name: str
@@ -57,7 +57,7 @@ class Row:
     """For all pictures together, enlarging alone. None for what is published, as the next."""
     peak_mb: float | None = None
     """Of the whole process, the largest over pictures."""
-    images: list[Image] = field(default_factory=list)
+    images: list[ImageScore] = field(default_factory=list)
 
 
 def evaluate(
@@ -115,7 +115,7 @@ def score(upscaler: Upscaler, paths: Sequence[Path], scale: float, *, perceptual
         DataError, DRRNError: as `evaluate`.
     """
 
-    def enlarge(lr: Picture, width: int, height: int) -> Picture:
+    def enlarge(lr: Image, width: int, height: int) -> Image:
         return upscaler.upscale(lr, size=(width, height))
 
     channels: Literal[1] | None = 1 if upscaler.weights.config.channels == 1 else None
@@ -137,10 +137,10 @@ def _row(
         if min(hr.shape[1:]) <= 2 * shave:
             raise DataError(f"{path} is too small to be judged at scale {scale:g}.")
         height, width = hr.shape[1:]
-        lr = Picture(pixels=degrade(hr, scale).transpose(1, 2, 0))  # not rounded, and not clipped
+        lr = Image(pixels=degrade(hr, scale).transpose(1, 2, 0))  # not rounded, and not clipped
         sr, cost = measure(partial(enlarge, lr, width, height))
         score = judge(_luma(sr.pixels.transpose(2, 0, 1)), _luma(hr), shave)
-        image = Image(path.stem, score.psnr, score.ssim, cost.seconds)
+        image = ImageScore(path.stem, score.psnr, score.ssim, cost.seconds)
         images.append(_looked_at(image, sr.pixels, hr.transpose(1, 2, 0)) if perceptual else image)
         peak = max(peak, cost.peak_mb)
     return Row(
@@ -156,7 +156,7 @@ def _row(
     )
 
 
-def _looked_at(image: Image, sr: Planes, hr: Planes) -> Image:
+def _looked_at(image: ImageScore, sr: Planes, hr: Planes) -> ImageScore:
     """With MS-SSIM and FLIP of two pictures (H, W, 1) or (H, W, 3)."""
     ours, theirs = (levels(_luma(each.transpose(2, 0, 1))) for each in (sr, hr))
     similarity = ms_ssim(ours, theirs)
@@ -165,7 +165,7 @@ def _looked_at(image: Image, sr: Planes, hr: Planes) -> Image:
     return replace(image, ms_ssim=None if np.isnan(similarity) else similarity, flip=flip(sr, hr))
 
 
-def _bicubic(lr: Picture, width: int, height: int) -> Picture:
+def _bicubic(lr: Image, width: int, height: int) -> Image:
     return replace(lr, pixels=imresize(lr.pixels.transpose(2, 0, 1), height, width).transpose(1, 2, 0))
 
 

@@ -10,7 +10,7 @@ from drrn.core.metrics import judge
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.engines.engine import Planes
 from drrn.errors import DataError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler, target_size
 
 Window = tuple[int, int, int, int]
@@ -25,7 +25,7 @@ class Version(NamedTuple):
 
 
 def compare(
-    original: Picture, upscalers: Mapping[str, Upscaler], scale: float, windows: Sequence[Window]
+    original: Image, upscalers: Mapping[str, Upscaler], scale: float, windows: Sequence[Window]
 ) -> list[list[Version]]:
     """For each window lr, bicubic, the results by their names, and the original; all but the first and the last with
     their PSNR on luma over the whole picture.
@@ -44,7 +44,7 @@ def compare(
     height, width = hr.shape[1:]
     if min(height, width) <= 2 * round(scale) + 1:
         raise DataError(f"{original.width}x{original.height} pixels are too few to be made {scale:g} times smaller.")
-    lr = Picture(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0))
+    lr = Image(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0))
     small = lr.pixels.transpose(2, 0, 1)
     results = {"bicubic": imresize(np.ascontiguousarray(small), height, width).clip(0, 1)}
     for name, upscaler in upscalers.items():

@@ -1,4 +1,4 @@
-"""The gate: a file becomes a `Picture` and back, and nothing is lost. Knows no network."""
+"""The gate: a file becomes a `Image` and back, and nothing is lost. Knows no network."""
 
 from typing import Literal
 

@@ -11,7 +11,7 @@ from drrn.media.metadata.notes import Extras, Notes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class Image:
     """Pixels, upright, and all that must survive an enlargement."""
 
     pixels: NDArray[np.float32]
@@ -53,7 +53,7 @@ class Picture:
         return int(self.pixels.shape[1])
 
     @classmethod
-    def from_array(cls, array: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]) -> "Picture":
+    def from_array(cls, array: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]) -> "Image":
         """A picture of an array (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4); 2 and 4 have alpha last.
 
         uint8 and uint16 span their whole range and set `bits`; floats are taken to be in [0, 1] and are clipped.

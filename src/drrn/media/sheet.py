@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
-from drrn.media.image import Picture
+from drrn.media.image import Image
 
 GAP = 4
 LINE = 18
@@ -15,7 +16,7 @@ LINE = 18
 Planes = NDArray[np.float32]
 
 
-def sheet(rows: Sequence[Sequence[Planes]], captions: Sequence[Sequence[str]]) -> Picture:
+def sheet(rows: Sequence[Sequence[Planes]], captions: Sequence[Sequence[str]]) -> Image:
     """Rows of planes (channels, h, w) in [0, 1] on white, each shown as large as the last of its row.
 
     Args:
@@ -33,7 +34,7 @@ def sheet(rows: Sequence[Sequence[Planes]], captions: Sequence[Sequence[str]]) -
     widest = max(line.shape[2] for line in lines)
     lines = [np.pad(line, ((0, 0), (0, 0), (0, widest - line.shape[2])), constant_values=1) for line in lines]
     pixels = np.clip(np.concatenate(lines, axis=1), 0, 1).transpose(1, 2, 0)
-    return Picture(pixels=np.ascontiguousarray(pixels, np.float32))
+    return Image(pixels=np.ascontiguousarray(pixels, np.float32))
 
 
 def _blocks(plane: Planes, height: int, width: int) -> Planes:
@@ -43,7 +44,7 @@ def _blocks(plane: Planes, height: int, width: int) -> Planes:
 
 
 def _texts(texts: Sequence[str], width: int, channels: int) -> Planes:
-    strip = Image.new("L", (len(texts) * width, LINE), 255)
+    strip = Pillow.new("L", (len(texts) * width, LINE), 255)
     font = ImageFont.load_default(12)
     for column, text in enumerate(texts):
         ImageDraw.Draw(strip).text((column * width + GAP, 1), text, fill=0, font=font)

@@ -17,7 +17,7 @@ from drrn.evaluation.benchmark import Row, score, score_bicubic
 from drrn.evaluation.compare import compare
 from drrn.evaluation.race import machine
 from drrn.evaluation.timing import Cost, measure
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import read
 from drrn.study.experiments import Budget, Experiment
 from drrn.study.result import HELD_OUT, NAME, Result, Version, from_json, to_json, to_text
@@ -183,7 +183,7 @@ def time_of(upscaler: Upscaler, judged: dict[str, list[Path]], scale: float) -> 
     """What a megapixel of the first picture, enlarged, costs: the best of three times."""
     hr = modcrop(read(next(iter(judged.values()))[0]).pixels.transpose(2, 0, 1), scale)
     height, width = hr.shape[1:]
-    lr = Picture(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0))
+    lr = Image(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0))
     costs = [measure(lambda: upscaler.upscale(lr, size=(width, height)))[1] for _ in range(3)]
     return Cost(min(cost.seconds for cost in costs) * 1e6 / (height * width), max(cost.peak_mb for cost in costs))
 

@@ -16,7 +16,7 @@ from drrn.engines import EngineName
 from drrn.engines.engine import Planes
 from drrn.engines.selection import is_compiled
 from drrn.errors import DataError, TrainingError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.network.backbone import SMALLEST, Backbone, read_backbone
 from drrn.network.losses import SEEING
 from drrn.training.config import Source, TrainConfig
@@ -125,7 +125,7 @@ def teaching(teacher: Weights, device: str, threads: int, taught: Callable[[int]
 
     def teach(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
         see_covered(teacher, scale)
-        larger = upscaler.upscale(Picture(pixels=lr.transpose(1, 2, 0)), size=(hr.shape[2], hr.shape[1]))
+        larger = upscaler.upscale(Image(pixels=lr.transpose(1, 2, 0)), size=(hr.shape[2], hr.shape[1]))
         taught(next(numbers))
         return levels(larger.pixels.transpose(2, 0, 1)).astype(np.uint8)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drrn.core.color import levels, luma
 from drrn.core.metrics import psnr
 from drrn.core.resize import imresize
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.upscaling.upscaler import Plane, Size, Upscaler, spread
 
 WHITE = 5
@@ -63,7 +63,7 @@ class Found(NamedTuple):
     disagreement: Plane | None = None
     """(H, W), in levels of 255."""
 
-    def maps(self, asked: Asked) -> list[Picture]:
+    def maps(self, asked: Asked) -> list[Image]:
         """Those of `asked.maps`."""
         planes = [self.check.differences if self.check and asked.check_map else None, self.disagreement]
         return [heat(plane) for plane in planes if plane is not None]
@@ -71,11 +71,11 @@ class Found(NamedTuple):
 
 def enlarge(
     upscaler: Upscaler,
-    picture: Picture,
+    picture: Image,
     size: Size,
     asked: Asked,
     progress: Callable[[float], None] = lambda share: None,
-) -> tuple[Picture, Found]:
+) -> tuple[Image, Found]:
     """The result of `upscaler`, and all that is `asked` about it.
 
     Raises:
@@ -93,7 +93,7 @@ def enlarge(
     return result, found
 
 
-def check(source: Picture, result: Picture) -> Check:
+def check(source: Image, result: Image) -> Check:
     """Make `result` as small as `source` by MATLAB's bicubic, and compare.
 
     Raises:
@@ -104,19 +104,19 @@ def check(source: Picture, result: Picture) -> Check:
     return _compared(source, _planes(result.pixels, result.alpha))
 
 
-def check_bicubic(source: Picture, width: int, height: int) -> Check:
+def check_bicubic(source: Image, width: int, height: int) -> Check:
     """`check` of the bicubic enlargement to that size: what a result's own may be held against."""
     pixels = source.pixels if source.alpha is None else spread(source.pixels, source.alpha)  # as an `Upscaler` does
     planes = _planes(pixels, source.alpha)
     return _compared(source, (imresize(plane, height, width).clip(0, 1) for plane in planes))
 
 
-def heat(apart: Plane) -> Picture:
+def heat(apart: Plane) -> Image:
     """Levels, (H, W), as grey: 0 is black, and `WHITE` or more is white."""
-    return Picture(pixels=(apart[..., None] / WHITE).clip(0, 1))
+    return Image(pixels=(apart[..., None] / WHITE).clip(0, 1))
 
 
-def _compared(source: Picture, larger: Iterable[Plane]) -> Check:
+def _compared(source: Image, larger: Iterable[Plane]) -> Check:
     theirs = list(_planes(source.pixels, source.alpha))
     hidden = np.zeros(theirs[0].shape, bool) if source.alpha is None else source.alpha == 0
     colours = source.pixels.shape[2]

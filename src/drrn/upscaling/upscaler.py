@@ -24,7 +24,7 @@ from drrn.engines import EngineName, Precision
 from drrn.engines.engine import BAND, Engine, Planes
 from drrn.engines.selection import choose
 from drrn.errors import UsageError
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import read
 from drrn.media.metadata.notes import resize_metadata
 from drrn.upscaling.ensemble import TURNS, run_eight
@@ -123,13 +123,13 @@ class Upscaler:
 
     def upscale(
         self,
-        picture: Picture,
+        picture: Image,
         scale: float | None = None,
         *,
         size: Size | None = None,
         bounds: tuple[float, float] = (0.0, 1.0),
         progress: Callable[[float], None] = lambda share: None,
-    ) -> Picture:
+    ) -> Image:
         """A larger picture, with all that the given one carries; what counts pixels, as its dpi do, grows with it.
 
         Args:
@@ -147,12 +147,12 @@ class Upscaler:
 
     def upscale_with_disagreement(
         self,
-        picture: Picture,
+        picture: Image,
         scale: float | None = None,
         *,
         size: Size | None = None,
         progress: Callable[[float], None] = lambda share: None,
-    ) -> tuple[Picture, Plane]:
+    ) -> tuple[Image, Plane]:
         """What `upscale` gives, and how far the network is from agreeing with itself, pixel by pixel.
 
         That is the standard deviation, (H, W), over what it makes of the eight flips and turns of ilr, before they are
@@ -251,13 +251,13 @@ class Upscaler:
 
     def _upscale(
         self,
-        picture: Picture,
+        picture: Image,
         scale: float | None,
         size: Size | None,
         progress: Callable[[float], None],
         turns: int,
         bounds: tuple[float, float] = (0.0, 1.0),
-    ) -> tuple[Picture, Plane]:
+    ) -> tuple[Image, Plane]:
         width, height = target_size(picture.width, picture.height, scale, size)
         self = self.fitting((picture.width, picture.height), (width, height))
         memory = self._planes(picture.width * picture.height, width * height, turns)
@@ -362,7 +362,7 @@ class Upscaler:
         return planes.mean(axis=0, dtype=np.float32), disagreement
 
 
-def upscale(path: str | Path, scale: float = 2, *, weights: Weights | str | Path = DEFAULT) -> Picture:
+def upscale(path: str | Path, scale: float = 2, *, weights: Weights | str | Path = DEFAULT) -> Image:
     """The picture in a file, enlarged: for one picture; for many, keep an `Upscaler`.
 
     Raises:

@@ -16,7 +16,7 @@ from drrn.data.degradations import jpeg, noisy
 from drrn.data.pairs import Levels, read_levels, unit
 from drrn.evaluation.cards.drawings import DRAWINGS, SHRUNK
 from drrn.evaluation.performance import EQUAL
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
 
 SCALE: Final = 2
@@ -69,7 +69,7 @@ def _scores(upscaler: Upscaler, lr: Levels, hr: Levels) -> tuple[float, float]:
     """PSNR of the model and of bicubic, on luma of (3, H, W)."""
     height, width = hr.shape[1:]
     given = unit(lr)
-    sr = upscaler.upscale(Picture(pixels=given.transpose(1, 2, 0)), size=(width, height)).pixels.transpose(2, 0, 1)
+    sr = upscaler.upscale(Image(pixels=given.transpose(1, 2, 0)), size=(width, height)).pixels.transpose(2, 0, 1)
     theirs = luma(unit(hr))
     ours, bicubic = (
         min(judge(luma(each), theirs, SCALE).psnr, EQUAL)

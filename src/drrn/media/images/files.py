@@ -1,4 +1,4 @@
-"""A file becomes a `Picture`, and a `Picture` a file: PNG, JPEG, WebP, TIFF, BMP and PNM; GIF and AVIF are read only.
+"""A file becomes a `Image`, and a `Image` a file: PNG, JPEG, WebP, TIFF, BMP and PNM; GIF and AVIF are read only.
 
 Reading is strict: the least warning of a decoder is an error. What can't be kept is converted, which
 `Header.converted` and `changes` say, or refused; docs/formats.md has the table:
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from drrn.atomic import atomic
 from drrn.errors import PictureError, shown
 from drrn.media.header import Header
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.decoding import opened
 from drrn.media.images.encoding import packed
 from drrn.media.images.quality import Loss
@@ -61,7 +61,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
         return file.header
 
 
-def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
     """The picture in the file, upright: its orientation is applied.
 
     The values are the file's, divided by 255 or 65535, in the colour space that `icc` says. EXIF that is
@@ -75,7 +75,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         array = np.concatenate(list(bands()))
     array = upright(array, orientation)
     top = np.float32(255 if header.bits == 8 else 65535)
-    return Picture(
+    return Image(
         pixels=np.divide(array[..., : header.channels], top, dtype=np.float32, order="C"),
         alpha=np.divide(array[..., -1], top, dtype=np.float32, order="C") if header.alpha else None,
         bits=header.bits,
@@ -96,7 +96,7 @@ def unpacked(path: Path, beside: Path, *, max_pixels: int = MAX_PIXELS) -> Itera
 
 
 def write(
-    picture: Picture,
+    picture: Image,
     path: Path,
     *,
     loss: Loss | None = None,

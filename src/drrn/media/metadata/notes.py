@@ -66,7 +66,7 @@ class Extras(NamedTuple):
 
 
 class Notes(NamedTuple):
-    """As in `Picture`; `exif` is plain: without a prefix, and with a first directory that can be read."""
+    """As in `Image`; `exif` is plain: without a prefix, and with a first directory that can be read."""
 
     icc: bytes | None = None
     exif: bytes | None = None

@@ -24,7 +24,7 @@ from drrn.media.animation.files import (
 )
 from drrn.media.animation.frames import Samples
 from drrn.media.header import Header
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.memory import encoding
 from drrn.media.metadata.notes import Format
 from drrn.media.naming import split
@@ -114,7 +114,7 @@ def _enlarged(
             def told(share: float, number: int = number) -> None:
                 progress((number + share) / frames)
 
-            picture = Picture.from_array(frame)
+            picture = Image.from_array(frame)
             larger = beside.upscale(picture, size=(job.width, job.height), progress=told).to_array()
         progress((number + 1) / frames)
         if last[first] > number and len(kept) < room:

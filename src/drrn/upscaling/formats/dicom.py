@@ -21,7 +21,7 @@ from drrn.media.dicom import files as dicom
 from drrn.media.dicom import transfer
 from drrn.media.dicom.derivation import derive
 from drrn.media.header import Header
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.naming import split
 from drrn.upscaling.consistency import Found
 from drrn.upscaling.formats.job import Job, Made
@@ -119,7 +119,7 @@ def enlarge_slices(
         def told(share: float, number: int = number) -> None:
             progress((number + share) / frames)
 
-        picture = Picture(pixels=pixels)
+        picture = Image(pixels=pixels)
         result = beside.upscale(picture, size=(width, height), bounds=(ends[0], ends[1]), progress=told).pixels
         stored = np.rint(result * np.float32(white - black) + np.float32(black)).clip(slices.low, slices.high)
         if slices.padding:

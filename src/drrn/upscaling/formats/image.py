@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from drrn.media.header import Header
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.images.files import changes, probe, read, wanted_format, writable, write
 from drrn.media.images.quality import Loss
 from drrn.media.naming import image_suffix, is_image, split
@@ -85,7 +85,7 @@ def _goes_by_strips(job: Job, upscaler: Upscaler) -> bool:
     return job.options.asked == Asked() and strips.goes(upscaler, job.header)
 
 
-def _write(pictures: Sequence[tuple[Picture, Path]], made: Made, *, loss: Loss | None, overwrite: bool) -> None:
+def _write(pictures: Sequence[tuple[Image, Path]], made: Made, *, loss: Loss | None, overwrite: bool) -> None:
     """Write what belongs together: all have been encoded and lie on the disk before the first gets its name."""
     (picture, path), *others = pictures
 

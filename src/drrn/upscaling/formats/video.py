@@ -25,7 +25,7 @@ from drrn.atomic import write_text
 from drrn.core.resize import Samples, resample
 from drrn.errors import DRRNError, PictureError, shown
 from drrn.media.header import Film, Header, Light
-from drrn.media.image import Picture
+from drrn.media.image import Image
 from drrn.media.naming import FILMS as FILM_NAMES
 from drrn.media.naming import split
 from drrn.media.video import containers, encoding, muxing
@@ -160,7 +160,7 @@ def enlarge_frame(
     def to_network(values: Plane | int) -> np.ndarray:
         return (np.asarray(values, np.float32) - np.float32(black)) * slope + np.float32(16 / 255)
 
-    picture = Picture(pixels=to_network(luma)[..., None])
+    picture = Image(pixels=to_network(luma)[..., None])
     bounds = (float(to_network(low)), float(to_network(high)))
     larger = upscaler.upscale(picture, size=(width, height), bounds=bounds, progress=told).pixels[..., 0]
     planes = [_stored((larger - np.float32(16 / 255)) / slope + np.float32(black), low, high, luma)]

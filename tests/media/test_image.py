@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from drrn.media.image import Picture
+from drrn.media.image import Image
 
 SHAPES = array_shapes(min_dims=3, max_dims=3, max_side=9).filter(lambda shape: shape[2] <= 4)
 
 
 @given(st.sampled_from([np.uint8, np.uint16]).flatmap(lambda dtype: arrays(dtype, SHAPES)))
 def test_whole_samples_come_back(array: Any) -> None:
-    picture = Picture.from_array(array)
+    picture = Image.from_array(array)
     assert picture.bits == 8 * array.itemsize
     assert picture.pixels.shape == (*array.shape[:2], 1 if array.shape[2] < 3 else 3)
     assert (picture.alpha is not None) == (array.shape[2] in (2, 4))
@@ -27,22 +27,22 @@ def test_whole_samples_come_back(array: Any) -> None:
 
 def test_all_levels_of_16_bit_come_back() -> None:
     array = np.arange(65536, dtype=np.uint16).reshape(512, 128)
-    assert np.array_equal(Picture.from_array(array).to_array()[..., 0], array)
+    assert np.array_equal(Image.from_array(array).to_array()[..., 0], array)
 
 
 def test_a_plane_is_a_grey_picture() -> None:
-    picture = Picture.from_array(np.zeros((2, 3), np.uint8))
+    picture = Image.from_array(np.zeros((2, 3), np.uint8))
     assert (picture.height, picture.width, picture.pixels.shape[2], picture.alpha) == (2, 3, 1, None)
 
 
 def test_floats_are_clipped_and_rounded_once() -> None:
-    picture = Picture.from_array(np.array([[-1.0, 0.0, 0.49 / 255, 0.51 / 255, 1.0, 7.0]], np.float32))
+    picture = Image.from_array(np.array([[-1.0, 0.0, 0.49 / 255, 0.51 / 255, 1.0, 7.0]], np.float32))
     assert picture.to_array().ravel().tolist() == [0, 0, 0, 1, 255, 255]
 
 
 def test_the_rows_of_a_tall_picture_keep_their_places() -> None:
     array = np.arange(200 * 3 * 4, dtype=np.uint16).reshape(200, 3, 4)
-    assert np.array_equal(Picture.from_array(array).to_array(), array)
+    assert np.array_equal(Image.from_array(array).to_array(), array)
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_the_rows_of_a_tall_picture_keep_their_places() -> None:
 )
 def test_what_is_no_picture_is_refused(fields: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        Picture(**fields)
+        Image(**fields)
 
 
 @pytest.mark.parametrize("array", [np.zeros((2, 3, 5), np.uint8), np.zeros((2, 3), np.int32), np.full((2, 3), np.nan)])
 def test_what_is_no_array_of_a_picture_is_refused(array: Any) -> None:
     with pytest.raises(ValueError, match="`array` must be"):
-        Picture.from_array(array)
+        Image.from_array(array)
 
 
 def test_a_picture_needs_no_decoder() -> None:
