@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from drrn.evaluation import performance
 from drrn.evaluation.cards import card
 from drrn.evaluation.table import to_markdown
 from drrn.media.image import Image
-from drrn.media.images.files import write
+from drrn.media.images.files import read, write
 from drrn.study.claims import judge
 from drrn.study.experiments import BUDGETS, LISTS
 from drrn.study.figures import FIGURES
@@ -27,27 +28,33 @@ from drrn.study.result import load, to_json
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
 from tests.small_vgg import small_vgg
+from tests.small_weights import small_weights
 from tests.study.made_results import made_results
 
-README = (ROOT / "README.md").read_text()
-MODELS = (ROOT / "docs/models.md").read_text()
-PRESETS = (ROOT / "docs/presets.md").read_text()
+PAGES = {path.stem: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+"""All documents for users, by name."""
+README = PAGES["README"]
+ALL = "\n".join(text for name, text in PAGES.items() if name != "LOG")
 CHEAPER = shlex.split("--epochs 1 --epoch-steps 2 --batch-size 4 --sheet-every 0 --validation-patches 8")
 
 
-def blocks(language: str, page: str = README) -> list[str]:
+def blocks(language: str, page: str) -> list[str]:
     found: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     return found
 
 
-def commands(language: str, page: str = README) -> list[str]:
-    lines = [line for block in blocks(language, page) for line in block.splitlines() if line.startswith("drrn ")]
+def commands(page: str) -> list[str]:
+    lines = [line for block in blocks("sh", page) for line in block.splitlines() if line.startswith("drrn ")]
     return [line.split("  #")[0].strip() for line in lines]
+
+
+WITH_COMMANDS = [name for name, text in PAGES.items() if commands(text)]
+WITH_PYTHON = [name for name, text in PAGES.items() if blocks("python", text)]
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """A folder as the README's user has it."""
+    """A user's folder with all files that the documents name."""
     folder = tmp_path / "desk"
     folder.mkdir()
     chance = np.random.default_rng(0)
@@ -63,7 +70,8 @@ def desk(tmp_path: Path) -> Path:
 
     shapes = [(4, 1, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)]
     torch.save({f"{i}": torch.zeros(shape) for i, shape in enumerate(shapes)}, folder / "port.pth")
-    (folder / "mine.py").write_text(next(block for block in blocks("python") if "EXPERIMENTS" in block))
+    store.save(small_weights(), folder / "mine.safetensors")
+    (folder / "mine.py").write_text(next(block for block in blocks("python", PAGES["experiments"])))
     for result in made_results(LISTS["sharing"], seeds=1, budget="quick").all:
         run = folder / "study/quick" / result.name / "seed-0"
         run.mkdir(parents=True)
@@ -75,27 +83,26 @@ def desk(tmp_path: Path) -> Path:
     return folder
 
 
-PAGES = {"README": README, "models": MODELS, "presets": PRESETS}
 CHEAP_STUDY = {"epochs": 1, "epoch_steps": 2, "batch_size": 4, "validation_patches": 8}
 
 
 @pytest.mark.filterwarnings("default")  # a user sees no warnings of libraries
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_of_the_documents_run_in_the_order_they_stand(
     desk: Path, page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
     monkeypatch.setitem(BUDGETS, "quick", replace(BUDGETS["quick"], pictures=3, recipe=CHEAP_STUDY))
-    for line in commands("sh", PAGES[page]):
+    for line in commands(PAGES[page]):
         with pytest.raises(SystemExit) as ended:
             cli.main(cheaper(line))
         assert ended.value.code in (0, None), f"{line}\n{capsys.readouterr().err}"
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_of_the_documents_run_in_processes_of_their_own(desk: Path, page: str) -> None:
-    for line in commands("sh", PAGES[page]):
+    for line in commands(PAGES[page]):
         words = [sys.executable, "-m", "drrn", *cheaper(line)]
         ended = subprocess.run(words, cwd=desk, capture_output=True, text=True, timeout=600)
         assert ended.returncode == 0, f"{line}\n{ended.stderr}"
@@ -116,25 +123,54 @@ def cheaper(line: str) -> list[str]:
     return words
 
 
-def test_the_judging_of_the_readme_finds_the_published_rows(desk: Path, data: Path) -> None:
+def test_the_documented_evaluation_finds_the_published_rows(desk: Path, data: Path) -> None:
     shutil.rmtree(desk / "data")
     (desk / "data").symlink_to(data)
-    line = next(line for line in commands("sh") if line.startswith("drrn evaluate --data"))
+    line = next(line for line in commands(PAGES["evaluation"]) if line.startswith("drrn evaluate --data"))
     words = [sys.executable, "-m", "drrn", *shlex.split(line)[1:]]
     ended = subprocess.run(words, cwd=desk, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0 and "SRCNN" in ended.stdout, ended.stderr
 
 
-def test_the_python_of_the_readme_runs(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", WITH_PYTHON)
+def test_the_python_of_the_documents_runs(desk: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    for code in blocks("python"):
+    for code in blocks("python", PAGES[page]):
         exec(code.replace("10_000", "100"), {"__name__": "__main__"})
-    assert (desk / "photo_large.png").exists()
+    written = {"README": ["large.png"], "python": ["photo_large.png"]}
+    assert all((desk / name).exists() for name in written.get(page, []))
 
 
-def test_the_readmes_table_is_the_one_that_the_command_wrote() -> None:
+def test_the_readmes_image_is_the_one_that_its_command_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (line,) = re.findall(r"`(drrn compare [^`]*)`", " ".join(README.split()), re.DOTALL)[:1]
+    *words, kept = shlex.split(line)[1:]
+    assert words[-1] == "--output" and f"]({kept})" in README
+    with pytest.raises(SystemExit):
+        cli.main([*words, str(tmp_path / "again.png")])
+    shown, again = read(ROOT / kept).pixels, read(tmp_path / "again.png").pixels
+    assert shown.shape == again.shape and np.abs(shown - again).max() <= 2 / 255  # engines round otherwise
+
+
+def test_the_readmes_seconds_are_those_of_the_table() -> None:
+    rows = [line.split("|") for line in (ROOT / "docs/family.md").read_text().splitlines() if line.startswith("| ")]
+    column = [cell.strip() for cell in rows[0]].index("s/MP")
+    pace = {row[1].split()[0]: float(row[column]) for row in rows[2:]}
+    said = re.search(
+        r"A 12-megapixel photo, made twice as large, becomes (\d+) megapixels. The network needs about (\S+) seconds "
+        r"for them with `(\w+)`, the default model, (\S+) with `small` and (\S+) with `tiny`",
+        " ".join(README.split()),
+    )
+    assert said
+    megapixels, default, name, small, tiny = said.groups()
+    assert (megapixels, name) == ("48", DEFAULT)
+    for each, seconds in ((name, default), ("small", small), ("tiny", tiny)):
+        assert float(seconds) == pytest.approx(48 * pace[each], rel=0.05)
+
+
+def test_the_tables_of_results_are_those_that_the_command_wrote() -> None:
     written = (ROOT / "docs" / "results.md").read_text()
-    (shown,) = re.findall(r"<!-- results -->\n(.*)<!-- /results -->", README, re.DOTALL)
+    (shown,) = re.findall(r"<!-- results -->\n(.*)<!-- /results -->", PAGES["evaluation"], re.DOTALL)
     assert shown.strip() == written.strip()
 
 
@@ -154,9 +190,9 @@ def test_the_table_is_made_of_the_json_beside_it() -> None:
 
 def test_the_table_of_models_is_the_one_that_the_command_wrote() -> None:
     written = (ROOT / "docs/family.md").read_text()
-    for page in (README, MODELS):
-        for shown in re.findall(r"<!-- family -->\n(.*)<!-- /family -->", page, re.DOTALL):
-            assert shown.strip() == written.strip()
+    for page in ("README", "models"):
+        (shown,) = re.findall(r"<!-- family -->\n(.*)<!-- /family -->", PAGES[page], re.DOTALL)
+        assert shown.strip() == written.strip()
     head, _, *models = [line for line in written.splitlines() if line.startswith("|")]
     assert {line.split()[1] for line in models} == set(store.names()) and "| s/MP |" in head
 
@@ -186,17 +222,47 @@ def test_every_packaged_model_has_its_card() -> None:
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    roots = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "samples/README.md")]
+    for path in [*roots, *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
             if "://" not in target:
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
-def test_help_names_no_command_that_the_readme_lacks() -> None:
-    from drrn.apps import cli
+def test_the_readme_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\(docs/(\w+)\.md\)", README))
+    through = {"presets", "models", "evaluation"}
+    linked |= {page for name in through for page in re.findall(r"\]\((\w+)\.md\)", PAGES[name])}
+    assert linked >= set(PAGES) - {"README", "results"}  # results.md stands in evaluation.md
 
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 130
+
+
+def test_documents_name_every_command_and_no_other() -> None:
     for name in cli.COMMANDS:
         assert f"drrn {name}" in README
-    contributing = (ROOT / "CONTRIBUTING.md").read_text()
-    for name in cli.MODELS:
-        assert f"drrn models {name}" in (contributing if name in ("pack", "join") else README)
+    maintained = ALL + (ROOT / "CONTRIBUTING.md").read_text()
+    for group, names in cli.GROUPS.items():
+        for name in names:
+            assert f"drrn {group} {name}" in maintained
+    for name in re.findall(r"`drrn (\w+)", ALL):
+        assert name in cli.COMMANDS, f"The documents name drrn {name}"
+
+
+def test_documents_name_only_extras_and_targets_that_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for name in re.findall(r"(?:drrn|'\.)\[(\w+)\]", ALL):
+        assert name in project["optional-dependencies"]
+    targets = re.findall(r"^(\w+):.*  ## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for name in re.findall(r"`make (\w+)`", ALL + (ROOT / "CONTRIBUTING.md").read_text()):
+        assert name in targets
+
+
+def test_make_help_lists_every_target() -> None:
+    if not (make := shutil.which("make")):
+        pytest.skip("no make here")
+    listed = subprocess.run([make, "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert "help" in targets and [line.split()[1] for line in listed.splitlines()] == targets

@@ -226,8 +226,8 @@ def test_an_estimate_counts_the_eight_of_both(here: Path, capsys: pytest.Capture
     assert not list(here.glob("large_*"))
 
 
-def test_the_check_of_the_sample_is_what_the_readme_says(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = " ".join((ROOT / "README.md").read_text().split())
+def test_the_check_of_the_sample_is_what_the_documents_say(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = " ".join((ROOT / "docs/checking.md").read_text().split())
     psnr, largest, bicubic, its_largest = map(
         float,
         re.findall(
