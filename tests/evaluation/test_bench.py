@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.core.metrics import psnr
+from drrn.core.metrics import EQUAL, psnr
 from drrn.engines.pytorch import TorchEngine
 from drrn.errors import DataError, EngineError, UsageError, WeightsError
 from drrn.evaluation.contenders import RUNNERS, UNTRAINED, example, network, untrained, with_norms
 from drrn.evaluation.peers import PEERS, macs, parameters
-from drrn.evaluation.performance import EQUAL, Growth, Report, Row, number, to_markdown
+from drrn.evaluation.performance import Growth, Report, Row, to_markdown
 from drrn.evaluation.plot import fastest, plot
 from drrn.evaluation.race import Course, race
 from drrn.evaluation.worker import Contender, Worker
@@ -106,14 +106,6 @@ def test_a_median_is_not_moved_by_one_slow_lap() -> None:
     slow = row(seconds=[9.0, 1.0, 1.0], pixels=500_000)
     assert slow.seconds_per_megapixel == 2
     assert slow.gflops == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(123.4, "123"), (1230, "1230"), (12.34, "12.3"), (9.999, "10.0"), (0.001234, "0.00123"), (1, "1.00"), (0, "0")],
-)
-def test_numbers_have_three_digits(value: float, text: str) -> None:
-    assert number(value) == text
 
 
 def test_the_fastest_of_each_network_is_drawn(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ A format that the report has already, with as many inputs, is left out: a run th
 """
 
 import json
-import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +11,7 @@ from pathlib import Path
 import tyro
 
 from drrn.atomic import write_text
-from drrn.evaluation.race import machine
-from drrn.training.run import commit
+from drrn.provenance import command, commit, machine
 from tests.conftest import ROOT
 from tests.hostile.formats import FORMATS
 from tests.hostile.harness import campaign
@@ -43,7 +41,6 @@ def fuzz(
         again: Do those anew that the report has.
     """
     published = published if published and published.is_dir() else None
-    command = shlex.join(["python", "-m", "tests.hostile", *sys.argv[1:]])
     so_far = Report.from_json(report.read_text()) if report.exists() else Report([])
     worst = 0
     for name in formats or FORMATS:
@@ -53,7 +50,9 @@ def fuzz(
         with campaign(published=published, found=found) as running:
             tally = running.run(name, each)
         day = datetime.now(UTC).strftime("%Y-%m-%d")
-        so_far = so_far.with_entry(Entry(tally, command, commit(), day, machine(), bool(published)))
+        so_far = so_far.with_entry(
+            Entry(tally, command("python -m tests.hostile"), commit(), day, machine(), bool(published))
+        )
         write_text(report, so_far.to_json())
         write_text(report.with_suffix(".md"), so_far.to_markdown())
         sys.stdout.write(json.dumps({**tally.to_dict(), "findings": len(tally.findings)}) + "\n")

@@ -23,6 +23,7 @@ from drrn.errors import DRRNError
 from drrn.media.geotiff import files as geotiff
 from drrn.media.images.files import changes, read, write
 from drrn.media.metadata.png import png_chunk
+from drrn.tables import markdown
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.formats.animation import ANIMATIONS
 from drrn.upscaling.formats.job import Job
@@ -180,7 +181,7 @@ cell, doubles it and reads the result with other programs: `DRRN_WRITE=1 python 
 
 def table(rows: list[list[str]], title: str, columns: tuple[str, ...]) -> str:
     head = [title, *columns]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    return markdown(head, rows, texts=len(head))
 
 
 def cells(text: str) -> dict[str, str]:

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
+from drrn.errors import UsageError
+from drrn.plotting import save
 from drrn.study import figures
-from drrn.study.drawing import save
 from drrn.study.experiments import BASE, BLOCKS, COLOUR, GRID, LOSS, NO_RESIDUAL, RESIDUAL, UNITS, Experiment, vary
 from drrn.study.figures import FIGURES, Point, caption, draw, front
 from drrn.study.result import Result, Results
@@ -65,7 +66,7 @@ def test_all_results_give_all_figures_in_their_order(results: Results) -> None:
     assert [*draw(results)] == [*FIGURES]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 @pytest.mark.parametrize("name", ["sheets", "residual_curves"])
 def test_the_same_results_give_the_same_bytes(name: str, suffix: str, tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}{suffix}" for number in range(2)]
@@ -77,9 +78,9 @@ def test_the_same_results_give_the_same_bytes(name: str, suffix: str, tmp_path: 
     assert sorted(tmp_path.iterdir()) == paths
 
 
-def test_only_png_and_svg_are_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must end in \.png or \.svg"):
-        save(Figure(), tmp_path / "a.pdf")
+def test_a_figure_of_another_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"must end in \.png, \.svg, \.pdf, got a\.jpg"):
+        save(Figure(), tmp_path / "a.jpg")
 
 
 def test_the_foot_says_how_the_numbers_came_about(results: Results) -> None:

@@ -18,12 +18,12 @@ import pytest
 from drrn.apps import cli
 from drrn.errors import DataError, StudyError
 from drrn.evaluation.benchmark import Row, score_bicubic
+from drrn.provenance import commit
 from drrn.study import perform as work
 from drrn.study.experiments import BASE, Budget, Experiment, vary
 from drrn.study.perform import Task, is_done, perform
 from drrn.study.result import Result, from_json, load, to_json
 from drrn.study.run import End, _Clock, _leave, _Running, plan, run
-from drrn.training import run as room
 from tests.training.small_training import Onlooker, pictures
 
 TINY = Budget(
@@ -320,7 +320,7 @@ def test_killed_and_stopped_it_goes_on_and_ends_as_it_would_have(
 
 
 def test_the_commit_is_the_runs_own(done: tuple[Path, list[End], Looks]) -> None:
-    assert load(done[0]).all[0].commit == room.commit()
+    assert load(done[0]).all[0].commit == commit()
 
 
 def test_a_backbone_goes_to_the_experiments_that_see_through_it_alone(folder: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import torch
 import torch.utils.tensorboard.writer  # here, before the forks, for speed; as drrn.apps.watch
 
 import drrn.apps.watch  # noqa: F401
+from drrn import provenance
 from drrn.apps.cli import main
 from drrn.errors import DRRNError
 from drrn.training import checkpoint
@@ -126,7 +127,7 @@ def die_at(call: int) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    room.commit = lambda: "commit"
+    provenance.commit = lambda: "commit"
     for line in sys.stdin:
         lived = [live(life, Path(life["folder"]) / "log") for life in json.loads(line)]
         sys.stdout.write(json.dumps(lived) + "\n")

@@ -7,6 +7,7 @@ from unittest import mock
 
 import numpy as np
 
+from drrn import provenance
 from drrn.core.config import DRRNConfig
 from drrn.media.image import Image
 from drrn.media.images.files import write
@@ -83,7 +84,7 @@ def train(
 ) -> tuple[list[Epoch], Onlooker]:
     """Train on the CPU until `stop_after` steps are made; with the same command and commit always."""
     watch = Onlooker(stop_after)
-    with mock.patch.object(room, "commit", lambda: "commit"), mock.patch.object(room, "fit", watch.fit):
+    with mock.patch.object(provenance, "commit", lambda: "commit"), mock.patch.object(room, "fit", watch.fit):
         history = room.train(
             model,
             how,

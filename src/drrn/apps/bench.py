@@ -1,8 +1,6 @@
 """`drrn bench`."""
 
 import os
-import shlex
-import sys
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -53,16 +51,13 @@ def bench(
     from drrn.atomic import write_text
     from drrn.evaluation.performance import to_markdown
     from drrn.evaluation.race import race
+    from drrn.provenance import command, commit
 
     if plot:
         try:
             from drrn.evaluation.plot import plot as draw
         except ModuleNotFoundError as error:
             raise UsageError(f"Drawing needs {error.name}. Install it: pip install 'drrn[bench]'.") from error
-    try:
-        from drrn.training.run import commit
-    except ModuleNotFoundError:  # no torch: it is left out of the race, and so is the commit
-        commit = str
     aside = Console(stderr=True, highlight=False)
     with aside.status("racing") as status:
         report = race(
@@ -77,7 +72,7 @@ def bench(
             data=data,
             calibration=calibration,
             commit=commit(),
-            command=shlex.join(["drrn", *sys.argv[1:]]),
+            command=command(),
             note=status.update,
         )
     if json:

@@ -59,7 +59,7 @@ def evaluate(
         write_text(json, to_json(rows))
     console.print(f"PSNR (dB) / SSIM. {PROTOCOL}.", highlight=False)
     for data_name in dict.fromkeys(row.data for row in rows):
-        head, _, *body = lines(rows, data_name)
+        head, *body = lines(rows, data_name)
         table = Table(*(Column(name, no_wrap=True) for name in head), box=None, padding=(0, 2, 0, 0), pad_edge=False)
         for line in body:
             table.add_row(*line)

@@ -1,8 +1,6 @@
 """`drrn models`: list, show, judge, pack, join, import."""
 
 import json as json_text
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,12 +25,12 @@ def list_models(*, json: bool = False, markdown: Path | None = None, threads: in
     """
     from drrn.atomic import write_text
     from drrn.evaluation.cards.catalogue import catalogue, to_json, to_markdown, to_text
-    from drrn.evaluation.race import machine
+    from drrn.provenance import command, commit, machine
     from drrn.weights import store
 
     entries = catalogue(store.names(), threads=threads)
     if markdown:
-        write_text(markdown, to_markdown(entries, command=_command(), commit=_commit(), machine=machine()))
+        write_text(markdown, to_markdown(entries, command=command(), commit=commit(), machine=machine()))
     print(to_json(entries) if json else to_text(entries))
     return 0
 
@@ -93,6 +91,7 @@ def judge_model(
 
     from drrn.atomic import write_text
     from drrn.evaluation.cards.measure import characterise
+    from drrn.provenance import command, commit
     from drrn.upscaling.upscaler import Upscaler
     from drrn.weights import store
 
@@ -102,7 +101,7 @@ def judge_model(
         return Upscaler(weights, engine=engine, units=units, device=device, threads=threads)
 
     with Console(stderr=True, highlight=False).status("judging") as status:
-        found = characterise(ready(None), ready, data, command=_command(), commit=_commit(), note=status.update)
+        found = characterise(ready(None), ready, data, command=command(), commit=commit(), note=status.update)
     write_text(output, found.to_json())
     harmed = [f"{row.data}, {row.lr}" for row in found.robustness if row.harms]
     print(f"{output}: {len(found.worse)} results are worse than bicubic's")
@@ -220,15 +219,3 @@ def _safetensors(path: Path) -> Path:
     if path.suffix != ".safetensors":
         raise UsageError(f"{path} must end in .safetensors.")
     return path
-
-
-def _command() -> str:
-    return shlex.join(["drrn", *sys.argv[1:]])
-
-
-def _commit() -> str:
-    try:
-        from drrn.training.run import commit
-    except ModuleNotFoundError:  # no torch
-        return ""
-    return commit()

@@ -1,7 +1,6 @@
 """`drrn train`."""
 
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from tyro.conf import OmitArgPrefixes
 
 from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
+from drrn.provenance import command
 from drrn.training.config import RECIPES, SAVE_SECONDS, Recipe, Source, TrainConfig, read_config
 
 
@@ -50,7 +50,6 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
         except ModuleNotFoundError as error:
             raise UsageError(f"Training needs {error.name}. Install it: pip install 'drrn[train]'.") from error
         stop = Stop()
-        command = shlex.join(["drrn", *sys.argv[1:]])
         with Show(how) as watch:
             room.train(
                 model,
@@ -58,7 +57,7 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
                 source,
                 run,
                 watch=watch,
-                command=command,
+                command=command(),
                 device=device,
                 threads=threads,
                 extends=True,

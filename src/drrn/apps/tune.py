@@ -1,7 +1,5 @@
 """`drrn tune`."""
 
-import re
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from drrn.apps.train import Stop
 from drrn.apps.words import duration
 from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
+from drrn.provenance import command
 from drrn.training.config import SAVE_SECONDS, Recipe, Source, TrainConfig
 from drrn.tuning.space import Objective, Space
 
@@ -93,8 +92,6 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
         except ModuleNotFoundError as error:
             raise UsageError(f"Tuning needs {error.name}. Install it: pip install 'drrn[tune]'.") from error
         stop = Stop()
-        # a URL may hold a password, and the command is kept with the weights
-        command = shlex.join(["drrn", *(re.sub(r"\w+(\+\w+)?://.*", "URL", word) for word in sys.argv[1:])])
         with Show(how, trials) as watch:
             found = tuning.tune(
                 DRRNConfig(**{each.name: getattr(model, each.name) for each in fields(DRRNConfig)}),
@@ -106,7 +103,7 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
                 trials=trials,
                 storage=storage,
                 watch=watch,
-                command=command,
+                command=command(),
                 device=device,
                 threads=threads,
                 stopped=stop.is_asked,

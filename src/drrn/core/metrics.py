@@ -20,6 +20,9 @@ PROTOCOL = (
 MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales of `ms_ssim`, the finest first, as its authors found them."""
 
+EQUAL = 200.0
+"""dB, where an infinite PSNR is written as JSON, which has no infinity."""
+
 Plane = NDArray[np.float32] | NDArray[np.float64]
 
 

@@ -13,6 +13,7 @@ import drrn.engines._native as _native  # which says, unlike `from`, that there 
 from drrn.engines.engine import OutOfMemoryError, Planes, cores, run_streaming
 from drrn.engines.layers import layers
 from drrn.errors import EngineError
+from drrn.tables import plural
 from drrn.weights.store import Weights
 
 
@@ -43,8 +44,7 @@ class NativeEngine:
             threads=threads or cores(),
             kernels=kernels or kernels_here()[0],
         )
-        count = self.network.threads
-        self.name = f"native ({self.network.kernels}, {count} thread{'s' if count > 1 else ''})"
+        self.name = f"native ({self.network.kernels}, {plural(self.network.threads, 'thread')})"
 
     def memory(self, height: int, width: int) -> int:
         return self.network.memory(width)

@@ -21,6 +21,7 @@ from drrn.core.color import FROM_RGB, OFFSET, TO_RGB
 from drrn.engines.engine import OutOfMemoryError, Planes, cores
 from drrn.engines.layers import layers
 from drrn.engines.onnx_graph import Cells, Graph, Taps, constant, into_range, mixed
+from drrn.tables import plural
 from drrn.weights.store import Weights
 
 OPSET, IR_VERSION = 18, 8
@@ -44,8 +45,7 @@ class OnnxEngine:
 
     def __init__(self, weights: Weights, *, units: int | None = None, threads: int = 0):
         threads = threads or cores()
-        plural = "s" if threads > 1 else ""
-        self.name = f"onnx (ONNX Runtime {onnxruntime.__version__}, cpu, {threads} thread{plural})"
+        self.name = f"onnx (ONNX Runtime {onnxruntime.__version__}, cpu, {plural(threads, 'thread')})"
         self.session = open_session(model(weights, units), threads)
         features = -(-weights.config.width // CHANNEL_BLOCK) * CHANNEL_BLOCK / weights.config.unshuffle**2
         self.bytes_per_pixel = round(4 * (LIVE_TENSORS * features + 4 * weights.config.channels))

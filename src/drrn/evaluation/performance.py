@@ -1,15 +1,15 @@
 """What was measured of speed and memory: as JSON to keep, and as Markdown to read."""
 
 import json
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Literal
 
+from drrn.core.metrics import EQUAL
+from drrn.tables import Line, markdown, number, plural
+
 Kind = Literal["peak", "runners", "networks", "threads"]
-EQUAL = 200.0
-"""dB, in place of an infinite PSNR, which JSON has not."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +123,15 @@ def to_markdown(report: Report, plot: str = "") -> str:
     for name in report.networks:
         rows = report.of("runners", name)
         work = f"{rows[0].macs:,} multiply-adds a pixel, {rows[0].parameters:,} parameters."
-        parts += [f"### {name}", work, _table(*_runners(report, rows))]
+        parts += [f"### {name}", work, markdown(*_runners(report, rows), padded=True)]
     if report.of("networks"):
-        parts += ["## Many networks, to the same size", PEERS, _table(*_networks(report))]
+        parts += ["## Many networks, to the same size", PEERS, markdown(*_networks(report), padded=True)]
     if report.of("threads"):
-        parts += [f"## Threads\n\n{report.of('threads')[0].network}:", _table(*_threads(report))]
+        parts += [f"## Threads\n\n{report.of('threads')[0].network}:", markdown(*_threads(report), padded=True)]
     if report.growth:
         first = report.growth[0]
         about = GROWTH.format(network=first.network, width=first.width)
-        parts += ["## Larger pictures", about, _table(*_growth(report.growth))]
+        parts += ["## Larger pictures", about, markdown(*_growth(report.growth), padded=True)]
     parts += ["\n".join(f"* {sentence}" for sentence in report.left_out)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -154,10 +154,10 @@ GROWTH = """\
 By {network}, pictures {width} pixels wide: in bands that are made, enlarged and forgotten where the engine streams, \
 as a whole where it does not."""
 
-Lines = Iterable[Sequence[str]]
+Table = tuple[Line, Iterable[Line]]
 
 
-def _runners(report: Report, rows: list[Row]) -> tuple[list[str], Lines]:
+def _runners(report: Report, rows: list[Row]) -> Table:
     scored = any(row.psnr is not None for row in rows)
     head = ["", "s/MP", "CPU s/MP", "time", "peak MB", "GFLOP/s", "of peak", "agrees"]
     lines = [
@@ -167,7 +167,7 @@ def _runners(report: Report, rows: list[Row]) -> tuple[list[str], Lines]:
     return head + [f"{report.data} x2, dB"] * scored, lines
 
 
-def _networks(report: Report) -> tuple[list[str], Lines]:
+def _networks(report: Report) -> Table:
     rows = report.of("networks")
     head = ["", "run by", "kMAC a pixel", "parameters", "s/MP", "CPU s/MP", "time", "peak MB", "GFLOP/s", "of peak"]
     lines = [
@@ -184,12 +184,12 @@ def _networks(report: Report) -> tuple[list[str], Lines]:
     return head, lines
 
 
-def _threads(report: Report) -> tuple[list[str], Lines]:
+def _threads(report: Report) -> Table:
     found: dict[str, dict[int, float]] = {}
     for row in report.of("threads"):
         found.setdefault(row.runner, {})[row.threads] = row.seconds_per_megapixel
     counts = sorted({count for taken in found.values() for count in taken})
-    head = ["s/MP", *(f"{count} thread{'s' if count > 1 else ''}" for count in counts), "speed-up"]
+    head = ["s/MP", *(plural(count, "thread") for count in counts), "speed-up"]
     lines = [
         [runner, *(number(taken[count]) for count in counts), f"{taken[counts[0]] / taken[counts[-1]]:.2f}"]
         for runner, taken in found.items()
@@ -197,7 +197,7 @@ def _threads(report: Report) -> tuple[list[str], Lines]:
     return head, lines
 
 
-def _growth(growth: list[Growth]) -> tuple[list[str], Lines]:
+def _growth(growth: list[Growth]) -> Table:
     runners = list(dict.fromkeys(each.runner for each in growth))
     heights = sorted({(each.height, each.width) for each in growth})
     found = {(each.runner, each.height): each for each in growth}
@@ -213,12 +213,6 @@ def _growth(growth: list[Growth]) -> tuple[list[str], Lines]:
         for height, width in heights
     ]
     return ["megapixels", *head], lines
-
-
-def number(value: float) -> str:
-    """Three digits that count."""
-    rounded = float(f"{value:.3g}")  # first: 9.999 has one digit before the point, and 10.0 two
-    return f"{rounded:.{max(0, 2 - math.floor(math.log10(rounded)))}f}" if rounded > 0 else "0"
 
 
 def _cost(row: Row, first: Row) -> list[str]:
@@ -254,22 +248,10 @@ def _psnr(row: Row, first: Row) -> str:
 def _machine(report: Report) -> str:
     about = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    plural = "s" if report.threads > 1 else ""
-    return f"{about['cpu']} with {about['cores']} cores, {about['system']}, {report.threads} thread{plural}; {versions}"
+    threads = plural(report.threads, "thread")
+    return f"{about['cpu']} with {about['cores']} cores, {about['system']}, {threads}; {versions}"
 
 
 def _peak(report: Report) -> str:
     counts = sorted({row.threads for row in report.of("peak")})
-    return ", ".join(f"{report.peak(count):.0f} on {count} thread{'s' if count > 1 else ''}" for count in counts)
-
-
-def _table(head: Sequence[str], lines: Lines) -> str:
-    """Padded, so that it is a table before it is rendered, too."""
-    body = [head, *lines]
-    widths = [max(len(line[column]) for line in body) for column in range(len(head))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    aligned = [
-        [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
-        for line in body
-    ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [aligned[0], rule, *aligned[1:]])
+    return ", ".join(f"{report.peak(count):.0f} on {plural(count, 'thread')}" for count in counts)

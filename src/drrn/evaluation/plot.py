@@ -5,19 +5,16 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from drrn.atomic import atomic
-from drrn.evaluation.performance import Growth, Report, Row, number
+from drrn.evaluation.performance import Growth, Report, Row
+from drrn.plotting import INK, OTHERS, OURS, PLAIN, grid, save, style
+from drrn.tables import number
 
-OURS, OTHERS, INK = "#c1440e", "#9aa9b5", "#333333"
 WIDTH = 11.0
 BAR = 0.24
 """Inches, as the next: a bar with the gap to the one below it."""
 FRAME = 0.9
 """What a panel has above and below its bars."""
-PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
-"""0.01 where a logarithmic axis would write a power of ten."""
 
 
 def plot(report: Report, path: Path, *, overwrite: bool = True) -> None:
@@ -26,8 +23,7 @@ def plot(report: Report, path: Path, *, overwrite: bool = True) -> None:
     Raises:
         DRRNError: the file can't be written.
     """
-    with atomic(path, overwrite=overwrite) as temporary:
-        draw(report).savefig(temporary, dpi=110, metadata={"Software": None} if path.suffix == ".png" else None)
+    save(draw(report), path, overwrite=overwrite)
 
 
 def draw(report: Report) -> Figure:
@@ -104,15 +100,12 @@ def grown(axes: Axes, growth: Sequence[Growth], values: Sequence[float], what: s
         axes.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colour, label=runner)
     axes.set_xscale("log")
     axes.set_xlabel("megapixels", fontsize=8)
-    axes.grid(color="#e6e9ec", linewidth=0.7)
-    axes.set_axisbelow(True)
+    grid(axes)
     axes.legend(frameon=False, fontsize=8)
     _clean(axes, what)
 
 
 def _clean(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10, loc="left", color=INK)
-    axes.tick_params(labelsize=8, colors=INK)
+    style(axes, title)
     axes.minorticks_off()
-    axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_formatter(PLAIN)

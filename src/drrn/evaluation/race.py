@@ -3,17 +3,14 @@
 A `Report` is all that was measured; `drrn.evaluation.performance` shows it.
 """
 
-import os
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
 
-from drrn.core.metrics import psnr
+from drrn.core.metrics import EQUAL, psnr
 from drrn.data.pairs import pictures_in
 from drrn.engines.engine import BAND, cores
 from drrn.errors import EngineError, UsageError
@@ -30,8 +27,10 @@ from drrn.evaluation.contenders import (
     peers,
 )
 from drrn.evaluation.naming import distinct_names
-from drrn.evaluation.performance import EQUAL, Growth, Kind, Report, Row
+from drrn.evaluation.performance import Growth, Kind, Report, Row
 from drrn.evaluation.worker import Contender, Lap, Worker
+from drrn.provenance import machine, versions
+from drrn.tables import plural
 from drrn.weights import DEFAULT
 from drrn.weights.store import names
 
@@ -123,7 +122,7 @@ def race(
     growth = list(course.grow(ours, runners, threads)) if with_growth else []
     return Report(
         machine=machine(),
-        versions=versions(),
+        versions=versions(*PACKAGES),
         commit=commit,
         command=command,
         side=side,
@@ -259,27 +258,5 @@ class Course:
         return compared
 
     def _tell(self, contender: Contender, what: str) -> None:
-        plural = "s" if contender.threads > 1 else ""
-        who = f"{RUNNERS[contender.runner].title}, {contender.threads} thread{plural}"
+        who = f"{RUNNERS[contender.runner].title}, {plural(contender.threads, 'thread')}"
         self.note(f"{contender.network}, {who}: {what}")
-
-
-def machine() -> dict[str, str]:
-    """What it runs on."""
-    cpu = platform.processor() or platform.machine()  # which on Linux is as good as nothing
-    about = Path("/proc/cpuinfo")
-    if about.exists():
-        lines = [line.partition(":")[2].strip() for line in about.read_text().splitlines() if "model name" in line]
-        cpu = lines[0] if lines else cpu
-    return {"cpu": cpu, "cores": str(os.cpu_count()), "system": f"{platform.system()} {platform.machine()}"}
-
-
-def versions() -> dict[str, str]:
-    """Of Python and the packages whose speed is measured, where they are installed."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

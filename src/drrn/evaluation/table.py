@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from drrn import tables
 from drrn.core.metrics import PROTOCOL
 from drrn.evaluation import published
 from drrn.evaluation.benchmark import Row
@@ -18,7 +19,8 @@ def to_markdown(rows: Sequence[Row]) -> str:
     """A table a set, a line a model, a column a scale; the protocol and what the marks mean above and below."""
     parts = [f"PSNR (dB) / SSIM. {PROTOCOL}."]
     for data in dict.fromkeys(row.data for row in rows):
-        parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines(rows, data)))
+        head, *body = lines(rows, data)
+        parts.append(tables.markdown(head, body))
     parts.append(legend(rows).replace("*", "\\*"))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -32,12 +34,12 @@ def legend(rows: Sequence[Row]) -> str:
 
 
 def lines(rows: Sequence[Row], data: str) -> list[list[str]]:
-    """The cells of the table of one set: head, rule, then a line a model in the order of the rows."""
+    """The cells of the table of one set: head, then a line a model in the order of the rows."""
     of_set = [row for row in rows if row.data == data]
     scales = list(dict.fromkeys(row.scale for row in of_set))
     cells = {(row.model, row.source, row.scale): row for row in of_set}
     head = [data, *(f"x{scale:g}" for scale in scales), "seconds", "peak MB"]
-    table = [head, ["---", *["---:"] * (len(head) - 1)]]
+    table = [head]
     for model, source in dict.fromkeys((row.model, row.source) for row in of_set):
         mine = [cells.get((model, source, scale)) for scale in scales]
         name = model if source == "measured" else f"{model} †"

@@ -18,8 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from drrn.evaluation.benchmark import Row
-from drrn.evaluation.plot import INK, OTHERS, OURS
-from drrn.study.drawing import DOTTED, LOOK, STEPS, level, line, logarithmic
+from drrn.plotting import DOTTED, INK, LOOK, OTHERS, OURS, STEPS, level, line, logarithmic
 from drrn.study.experiments import (
     BASE,
     BLOCKS,

@@ -15,10 +15,10 @@ from drrn.data.patches import Batch, Pool, cut, grid
 from drrn.errors import DataError, DivergedError, StudyError
 from drrn.evaluation.benchmark import Row, score, score_bicubic
 from drrn.evaluation.compare import compare
-from drrn.evaluation.race import machine
 from drrn.evaluation.timing import Cost, measure
 from drrn.media.image import Image
 from drrn.media.images.files import read
+from drrn.provenance import machine
 from drrn.study.experiments import Budget, Experiment
 from drrn.study.result import HELD_OUT, NAME, Result, Version, from_json, to_json, to_text
 from drrn.training.config import Source

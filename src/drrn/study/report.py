@@ -9,12 +9,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from drrn import tables
 from drrn.atomic import write_text
 from drrn.core.metrics import PROTOCOL
 from drrn.errors import StudyError
 from drrn.evaluation.benchmark import Row
+from drrn.plotting import save
 from drrn.study.claims import MARGIN, Finding, Part, judge, missing
-from drrn.study.drawing import save
 from drrn.study.experiments import BASE, BUDGETS, LISTS, about
 from drrn.study.figures import FIGURES, draw
 from drrn.study.intervals import Interval
@@ -101,7 +102,7 @@ def write(results: Results, folder: Path) -> Path:
     drawn = draw(results)
     for name, figure in drawn.items():
         for suffix in (".png", ".svg"):
-            save(figure, figures / f"{name}{suffix}")
+            save(figure, figures / f"{name}{suffix}", dpi=160)
     text = to_markdown(results, list(drawn))
     write_text(folder / "study.md", text)
     page = folder / "index.html"
@@ -153,7 +154,7 @@ def verdicts(findings: Sequence[Finding]) -> str:
             told(part, found) for part, found in zip(finding.claim.parts, finding.intervals, strict=True) if found
         ]
         lines.append([finding.claim.says, finding.claim.source, f"**{finding.verdict}**", "; ".join(measured)])
-    return grid_of(head, lines, numbers=False)
+    return tables.markdown(head, lines, texts=len(head))
 
 
 def told(part: Part, found: Interval) -> str:
@@ -209,7 +210,7 @@ def method(results: Results) -> str:
         "other, and else *cannot be told*, which is no verdict against it. Each interval has its own 5 % of chance: of "
         "so many, one may well be wrong.\n\n"
         f"Training times are CPU seconds, on {machine['cpu']}, {machine['jobs']} experiments at a time, each with "
-        f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}: an epoch's median, as often as there were "
+        f"{tables.plural(machine['threads'], 'thread')}: an epoch's median, as often as there were "
         f"epochs. Seconds a megapixel are of the enlarged picture, the best of three times and of all seeds by the "
         f"{machine['engine']} engine, while other experiments were running: take them as rough. "
         f"torch {machine['torch']}, commit {commits}."
@@ -256,7 +257,7 @@ def table(results: Results, names: Sequence[str], *, perceptual: bool) -> str:
                 f"{min(speeds):.3f}" if speeds else "",
             ]
         )
-    return grid_of(head, lines)
+    return tables.markdown(head, lines)
 
 
 def noted(name: str, runs: Sequence[Result]) -> str:
@@ -360,9 +361,3 @@ def repeat(results: Results) -> str:
 
 def figure(name: str) -> str:
     return f"![{FIGURES[name].alt}](figures/{name}.svg)\n\n*{FIGURES[name].title}.*"
-
-
-def grid_of(head: Sequence[str], lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
-    """A table of Markdown, all columns but the first being numbers, or none."""
-    rule = ["---", *(["---:" if numbers else "---"] * (len(head) - 1))]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])

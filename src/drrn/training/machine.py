@@ -2,8 +2,6 @@
 
 import ctypes
 import json
-import platform
-import re
 import sys
 import time
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Literal, get_args
 
 import torch
 
+from drrn import provenance
 from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
@@ -63,12 +62,8 @@ def remember_precision(run: Path, precision: str) -> None:
 
 def cpu() -> str:
     """The processor, by its name and what decides how fast bfloat16 is."""
-    try:
-        about = dict(re.findall(r"^(model name|flags)\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M))
-    except OSError:
-        about = {}
-    flags = [flag for flag in about.get("flags", "").split() if flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16")]
-    return " ".join([about.get("model name", platform.processor() or platform.machine()), *flags])
+    deciding = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+    return " ".join([provenance.cpu(), *(flag for flag in provenance.cpu_flags() if flag in deciding)])
 
 
 def keep_memory() -> None:

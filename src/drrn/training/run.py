@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import torch
 from lightning_fabric import Fabric
 
+from drrn import provenance
 from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
 from drrn.data.degradations import Spoiler, Strength
@@ -169,8 +169,8 @@ def train(
         if measured:
             watch.note(f"{measured}: {precision} is taken")
             remember_precision(run, precision)
-        if about.get("machine") != machine():
-            watch.note(f"begun with {about.get('machine')}, goes on with {machine()}: the last digits may differ")
+        if about.get("machine") != numerics():
+            watch.note(f"begun with {about.get('machine')}, goes on with {numerics()}: the last digits may differ")
     about = fabric.broadcast(about)
     for name, digest in described.get("data", {}).items():
         if name.endswith("sha256") and digest != about["data"].get(name):
@@ -314,7 +314,9 @@ def open_run(run: Path, wanted: dict[str, Any], command: str, *, extends: bool =
     if not path.exists():
         if any(run.glob("*.ckpt")):
             raise TrainingError(f"{run} holds a checkpoint but no config.json. Give another --run.")
-        about = json.loads(json.dumps({**wanted, "command": command, "commit": commit(), "machine": machine()}))
+        about = json.loads(
+            json.dumps({**wanted, "command": command, "commit": provenance.commit(), "machine": numerics()})
+        )
         write_text(path, json.dumps(about, indent=2) + "\n")
         return dict(about)
     about = about_run(run)
@@ -365,19 +367,9 @@ def about_run(run: Path) -> dict[str, Any]:
         raise TrainingError(f"{path} is no config of a run. Give another --run.") from error
 
 
-def machine() -> dict[str, Any]:
-    """What else the last digits depend on."""
+def numerics() -> dict[str, Any]:
+    """What the last digits of a training depend on, besides its config."""
     return {"torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
-def commit() -> str:
-    """The commit that runs, marked where files were changed since; empty outside a checkout."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        told = subprocess.run(asked, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return told.stdout.strip()
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FixedTrial, create_trial
 
-from drrn.atomic import atomic, write_text
+from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
-from drrn.evaluation.plot import INK, OTHERS, OURS, PLAIN
+from drrn.plotting import OTHERS, OURS, PLAIN, save, style
 from drrn.training.config import TrainConfig
 from drrn.tuning.space import VARIED, Space, chosen, suggest
 
@@ -199,17 +198,14 @@ def _legend(axes: Axes) -> None:
 def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, fontsize=10, loc="left", color=INK)
+    style(axes, title)
     axes.set_xlabel(x, fontsize=8)
     axes.set_ylabel(y, fontsize=8)
-    axes.tick_params(labelsize=8, colors=INK)
-    axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
 def _draw(path: Path, draw: Callable[[Found], Figure], found: Found) -> None:
     """Write a drawing as .png and .svg, the same bytes for the same trials."""
     figure = draw(found)
-    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
-        with atomic(path.with_suffix(suffix)) as temporary, rc_context({"svg.hashsalt": "drrn"}):
-            figure.savefig(temporary, dpi=110, metadata=metadata)
+    for suffix in (".png", ".svg"):
+        save(figure, path.with_suffix(suffix))

@@ -1,10 +1,11 @@
 """The card of a model: what is known of it, packed into its file and shown as Markdown."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from drrn import tables
 from drrn.core.config import DRRNConfig
 from drrn.errors import DataError, WeightsError
 from drrn.evaluation.cards.catalogue import spans
@@ -103,7 +104,7 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> str:
         for line, row in zip(lines, rows, strict=True):
             bicubic = row["bicubic_psnr"]
             line += [f"{bicubic:.2f} / {row['bicubic_ssim']:.4f}", f"{row['psnr'] - bicubic:+.2f} dB"]
-    return table(head, lines)
+    return tables.markdown(head, lines)
 
 
 def _character(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
@@ -118,14 +119,14 @@ def _character(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
         "## By scale",
         f"PSNR in dB on {first}.",
         f"![PSNR of {name} and of bicubic by scale]({plot})" if plot else "",
-        table(["scale", name, "bicubic", "difference"], by_scale),
+        tables.markdown(["scale", name, "bicubic", "difference"], by_scale),
         "## Worse than bicubic",
         _worse(about),
         "## Robustness",
         f"PSNR in dB, twice as large: {first} from an lr in colours of 8 bits that was spoilt, and drawings that were "
         "made smaller in three ways, of which nearest moves them by half a pixel. Networks trained on bicubic lr alone "
         "enlarge blocks and noise with the rest. **harms** is where bicubic is nearer to the original.",
-        table(
+        tables.markdown(
             ["pictures", "lr", name, "bicubic", "difference", ""],
             [
                 [row["data"], row["lr"], *_against(row), "**harms**" if row["psnr"] < row["bicubic"] else ""]
@@ -141,7 +142,7 @@ def _units(rows: Sequence[Mapping[str, Any]]) -> str:
     scales = list(dict.fromkeys(row["scale"] for row in rows))
     found = {(row["units"], row["scale"]): row["psnr"] for row in rows}
     macs = {row["units"]: row["macs"] for row in rows}
-    return table(
+    return tables.markdown(
         ["units", "kMAC a pixel", *(f"x{scale:g}" for scale in scales)],
         [
             [f"{units}", f"{each / 1000:,.1f}", *(f"{found[units, scale]:.2f}" for scale in scales)]
@@ -156,14 +157,8 @@ def _worse(about: Mapping[str, Any]) -> str:
         return "No picture of these sets at the scales of the scores, and none of the first set at those of the curve."
     said = f"{count} of the results" + (f"; the worst {len(rows)}:" if count > len(rows) else ":")
     lines = [[row["data"], row["picture"], f"x{row['scale']:g}", *_against(row)] for row in rows]
-    return f"{said}\n\n{table(['data', 'picture', 'scale', 'PSNR', 'bicubic', 'difference'], lines, texts=2)}"
+    return f"{said}\n\n{tables.markdown(['data', 'picture', 'scale', 'PSNR', 'bicubic', 'difference'], lines, texts=2)}"
 
 
 def _against(row: Mapping[str, Any]) -> list[str]:
     return [f"{row['psnr']:.2f}", f"{row['bicubic']:.2f}", f"{row['psnr'] - row['bicubic']:+.2f}"]
-
-
-def table(head: Sequence[str], lines: Iterable[Sequence[str]], *, texts: int = 1) -> str:
-    """Of Markdown: the first columns have texts, the others numbers."""
-    rule = ["---"] * texts + ["---:"] * (len(head) - texts)
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])

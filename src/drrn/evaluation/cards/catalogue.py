@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from drrn.evaluation.performance import number
+from drrn import tables
 from drrn.upscaling.batch.choosing import RANKED_ON, scored
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import DEFAULT
@@ -102,20 +102,15 @@ def to_json(entries: Sequence[Entry]) -> str:
 
 def to_text(entries: Sequence[Entry]) -> str:
     """The table in columns, the first of texts and the rest of numbers."""
-    table = lines(entries)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) if at < TEXTS else cell.rjust(width) for at, (cell, width) in enumerate(cells))
-        for cells in (zip(line, widths, strict=True) for line in table)
-    )
+    head, *body = lines(entries)
+    return tables.columns(head, body, texts=TEXTS)
 
 
 def to_markdown(entries: Sequence[Entry], *, command: str, commit: str, machine: dict[str, str]) -> str:
     """The table, below it what wrote it and where."""
     engines = ", ".join(dict.fromkeys(each.engine for each in entries))
     head, *body = lines(entries)
-    rule = ["---"] * TEXTS + ["---:"] * (len(head) - TEXTS)
-    table = "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *body])
+    table = tables.markdown(head, body, texts=TEXTS)
     written = f"Written by `{command}`{f' at commit {commit}' if commit else ''}"
     where = f"{machine['cpu']} with {machine['cores']} cores, {machine['system']}"
     return (
@@ -141,7 +136,7 @@ def lines(entries: Sequence[Entry]) -> list[list[str]]:
                 each.epoch,
                 f"{each.parameters:,}",
                 f"{each.macs / 1000:,.1f}",
-                number(each.seconds_per_megapixel),
+                tables.number(each.seconds_per_megapixel),
                 *("" if value is None else f"{value:.2f}" for value in psnr),
             ]
         )

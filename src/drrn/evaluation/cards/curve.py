@@ -5,10 +5,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from drrn.atomic import atomic
 from drrn.evaluation.cards.card import curve
 from drrn.evaluation.cards.measure import Point
-from drrn.evaluation.plot import INK, OTHERS, OURS
+from drrn.plotting import INK, OTHERS, OURS, grid, save, style
 from drrn.weights.store import Weights
 
 
@@ -19,9 +18,7 @@ def plot(weights: Weights, path: Path) -> None:
         DRRNError: the card has no curve, or the file can't be written.
     """
     data, points = curve(weights)
-    figure = draw(weights.name, data, points, weights.scales)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=110, metadata={"Software": None} if path.suffix == ".png" else None)
+    save(draw(weights.name, data, points, weights.scales), path)
 
 
 def draw(name: str, data: str, points: Sequence[Point], trained: Sequence[float]) -> Figure:
@@ -34,11 +31,8 @@ def draw(name: str, data: str, points: Sequence[Point], trained: Sequence[float]
     axes.annotate("bicubic", (scales[-1], 0), xytext=(0, 3), textcoords="offset points", ha="right", color=OTHERS)
     axes.plot(scales, gains, color=OURS, marker="o", markersize=4)
     axes.axvspan(min(trained), max(trained), color="#f3e3dc", zorder=-2)
-    axes.set_title(f"{name} on {data}: PSNR against bicubic's", fontsize=10, loc="left", color=INK)
+    style(axes, f"{name} on {data}: PSNR against bicubic's")
     axes.set_xlabel("scale (shaded: trained for)", fontsize=8, color=INK)
     axes.set_ylabel("dB", fontsize=8, color=INK)
-    axes.tick_params(labelsize=8, colors=INK)
-    axes.grid(color="#e6e9ec", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    grid(axes)
     return figure

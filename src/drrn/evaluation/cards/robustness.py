@@ -10,12 +10,11 @@ from typing import Final
 import numpy as np
 
 from drrn.core.color import levels, luma
-from drrn.core.metrics import judge
+from drrn.core.metrics import EQUAL, judge
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.degradations import jpeg, noisy
 from drrn.data.pairs import Levels, read_levels, unit
 from drrn.evaluation.cards.drawings import DRAWINGS, SHRUNK
-from drrn.evaluation.performance import EQUAL
 from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
 

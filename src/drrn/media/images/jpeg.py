@@ -13,6 +13,7 @@ from mmap import mmap
 from typing import Final, NamedTuple
 
 from drrn.media.images.scratch import let_go
+from drrn.tables import plural
 
 EOI, SOS, RESTARTS, APP0, APP14 = 0xD9, 0xDA, 0xDD, 0xE0, 0xEE
 SEQUENTIAL: Final = (0xC0, 0xC1, 0xC9)
@@ -59,7 +60,7 @@ class Mends(NamedTuple):
         """Leave these out, too, but for the first ones, which may be a part."""
         cuts = [edit._replace(begin=edit.begin + kept) for edit in self.padding]
         count = sum(cut.end - cut.begin for cut in cuts)
-        said = f"{count:,} stray byte{'s' if count > 1 else ''} behind scans left out"
+        said = f"{plural(count, 'stray byte')} behind scans left out"
         return Mends(sorted([*self.edits, *cuts]), (*self.tolerated, said))
 
 
@@ -107,7 +108,7 @@ def find_mends(file: bytes | mmap) -> Mends:
             if has_restarts or file[at + 1] != EOI or not is_sequential:  # behind an only scan, libjpeg ignores them
                 padding += islice(_zeros(file, begin, at + 2), MOST_SEGMENTS - len(padding))
     let_go(file)
-    said = [f"{stray:,} stray byte{'s' if stray > 1 else ''} before markers left out"] if stray else []
+    said = [f"{plural(stray, 'stray byte')} before markers left out"] if stray else []
     if any(edit.by == WHOLE for edit in edits):
         said.append("wrong scan parameters corrected")
     if any(edit.by == b"\x01" for edit in edits):

@@ -1,4 +1,4 @@
-"""What is the same in all figures: how they look, a line of several runs, a level across, scales, the file."""
+"""What all figures share: the palette, how axes look, and files of the same bytes for the same figure."""
 
 from collections.abc import Iterable, Sequence
 from math import inf
@@ -9,13 +9,22 @@ from typing import Any, Literal
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, StrMethodFormatter
 
 from drrn.atomic import atomic
-from drrn.evaluation.plot import INK
+from drrn.errors import UsageError
 
+OURS, OTHERS, INK, GRID = "#c1440e", "#9aa9b5", "#333333", "#e6e9ec"
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+"""0.01 where a logarithmic axis would write a power of ten."""
+METADATA: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
+"""By suffix, what is left out of a file: it would differ from one day or version of matplotlib to the next."""
 DOTTED: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1.0}
-"""Of what is there for comparison."""
+"""Lines drawn for comparison."""
 LOOK: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -24,7 +33,7 @@ LOOK: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "grid.color": "#e6e9ec",
+    "grid.color": GRID,
     "grid.linewidth": 0.7,
     "legend.frameon": False,
     "legend.fontsize": 8,
@@ -37,17 +46,32 @@ STEPS = [1, 2, 5, 10]
 """Of ticks."""
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write it as .png or .svg; the same figure gives the same bytes.
+def save(figure: Figure, path: Path, *, dpi: int = 110, overwrite: bool = True) -> None:
+    """Write a figure as .png, .svg or .pdf; the same figure gives the same bytes.
+
+    Args:
+        dpi: pixels per inch, of a PNG.
 
     Raises:
-        DRRNError: the file can't be written.
+        DRRNError: the suffix is another, or the file can't be written.
     """
-    metadata = {".png": {"Software": None}, ".svg": {"Date": None}}
-    if path.suffix not in metadata:
-        raise ValueError(f"`path` must end in .png or .svg, got {path}.")
-    with rc_context({"svg.hashsalt": "drrn", "svg.fonttype": "path"}), atomic(path) as temporary:
-        figure.savefig(temporary, dpi=160, metadata=metadata[path.suffix])
+    if path.suffix not in METADATA:
+        raise UsageError(f"A figure must end in {', '.join(METADATA)}, got {path.name}.")
+    with rc_context({"svg.hashsalt": "drrn"}), atomic(path, overwrite=overwrite) as temporary:
+        figure.savefig(temporary, dpi=dpi, metadata=METADATA[path.suffix])
+
+
+def style(axes: Axes, title: str) -> None:
+    """A title on the left, small ticks, and no frame but the two axes."""
+    axes.set_title(title, fontsize=10, loc="left", color=INK)
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def grid(axes: Axes) -> None:
+    """Thin lines behind what is drawn."""
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
 
 
 def line(
