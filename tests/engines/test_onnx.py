@@ -299,7 +299,7 @@ def test_another_failure_of_the_runtime_keeps_its_traceback(monkeypatch: pytest.
     def fail(*given: object) -> None:
         raise Fail("a node is broken")
 
-    monkeypatch.setattr(room, "_run", fail)
+    monkeypatch.setattr(room, "run_session", fail)
     with pytest.raises(Fail, match="a node is broken"):
         OnnxEngine(small_weights(), threads=1).run(np.zeros((1, 8, 8), np.float32))
 
@@ -332,7 +332,7 @@ def test_a_file_that_computes_something_else_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Callable[..., onnx.ModelProto]
 ) -> None:
     (tmp_path / "tiny.onnx").write_bytes(b"mine")
-    monkeypatch.setattr(room, "model", broken)
+    monkeypatch.setattr("drrn.engines.export.model", broken)
     with pytest.raises(EngineError, match=r"differs from .* by 0\.\d+ \(allowed is 0.0001\).* No file was written"):
         export(small_weights(), tmp_path / "tiny.onnx", overwrite=True)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
@@ -363,7 +363,7 @@ def test_levels_that_are_cut_off_and_not_rounded_are_not_written(
         half.CopyFrom(numpy_helper.from_array(np.zeros((), np.float32), half.name))
         return proto
 
-    monkeypatch.setattr(room, "picture_model", cut_off)
+    monkeypatch.setattr("drrn.engines.export.picture_model", cut_off)
     with pytest.raises(
         EngineError, match=r"by 1 \(allowed is 1\), and in \d\d\.\d\d% of the samples \(allowed is 1%\)"
     ):

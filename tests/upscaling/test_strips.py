@@ -48,6 +48,10 @@ def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str,
     nearly = np.full((height, width, 3), (1, 2, 3), kind)
     nearly[-1, -1] = 0
     yield "one colour but for the last pixel", nearly
+    yield (
+        "areas",
+        chance.integers(0, 2, (1, 2, 3)).astype(kind).repeat(height, axis=0).repeat(-(-width // 2), axis=1)[:, :width],
+    )
     nearly = np.full((height, width, 3), 5, kind)
     nearly[-1, -1, 0] = 6
     yield "one grey but for the last pixel", nearly

@@ -1,6 +1,7 @@
 """A picture becomes a larger picture, and what it carries goes with it."""
 
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from drrn.engines.pytorch import TorchEngine
 from drrn.errors import EngineError, UsageError
 from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler, spread, target_size
+from drrn.weights.store import names
 from tests.small_weights import small_weights
 
 
@@ -235,3 +237,20 @@ def test_networks_are_made_ready_once_and_only_when_needed() -> None:
     assert beside.fitting((5, 5), (10, 10)).engine is by.fitting((5, 5), (10, 10)).engine
     for result in ((7, 7), (12, 12), (20, 20)):
         assert by.fitting((5, 5), (10, 10)).fitting((5, 5), result).network is by.weights
+
+
+# --- flat areas ---
+
+
+@pytest.mark.parametrize("model", names())
+@pytest.mark.parametrize("scale", [1.5, 2, 3])
+def test_flat_areas_stay_flat_up_to_the_border(model: str, scale: float) -> None:
+    """A page of 16 bits with a mark in a corner: what the network sees nothing of keeps its very level."""
+    by = Upscaler(model, device="cpu", threads=2)
+    for level in (65535, 64250, 300):
+        page = np.full((160, 150, 1), level, np.uint16)
+        page[:8, :8] = 0
+        larger = by.upscale(Image.from_array(page), scale).to_array()[..., 0]
+        clear = ceil(8 * scale + by.halo + 6 * scale)
+        assert (larger[clear:] == level).all() and (larger[:, clear:] == level).all()
+        assert (larger[:clear, :clear] != level).any()

@@ -88,8 +88,10 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     """All that `drrn upscale` does to an RGB picture: "picture" uint8 (N, H, W, 3) -> "larger" uint8.
 
     "larger" is (N, int(H * scale + 0.5), int(W * scale + 0.5), 3). The samples are those of `Upscaler.upscale` but for
-    rounding errors: grey pictures stay grey and constant ones constant, too. Memory grows with the picture, as nothing
-    is tiled, and values that are not finite are not noticed.
+    rounding errors: grey pictures stay grey and constant ones constant, too. One difference: areas that are constant
+    over all that the network sees come out as the network has them (see `drrn.core.flat`): exactly only from networks
+    with `DRRNConfig.flat`. Memory grows with the picture, as nothing is tiled, and values that are not finite are not
+    noticed.
 
     Args:
         scale: at least 1; any number.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from drrn.core import gamut
 from drrn.core.color import rgb, ycbcr
+from drrn.core.flat import keep_flat
 from drrn.core.resize import imresize
 from drrn.engines import EngineName, Precision
 from drrn.engines.engine import BAND, Engine, Planes
@@ -233,6 +234,11 @@ class Upscaler:
             other.max_memory = self.max_memory
         return other
 
+    @property
+    def halo(self) -> int:
+        """How far the network sees with the units it runs, in pixels of the result."""
+        return replace(self.network.config, units=self.units).halo
+
     def beside(self, held: int) -> "Upscaler":
         """The same, for who holds so many bytes of its memory already. Both can't be used at the same time.
 
@@ -282,9 +288,17 @@ class Upscaler:
                 return np.broadcast_to(corner, (len(planes), height, width)), agreed
             ilr = imresize(planes, height, width)
             if turns == 1:
-                return run(ilr).clip(*bounds), agreed
+                return restored(run(ilr).clip(*bounds), planes), agreed
             eight = run_eight(run, ilr)
-            return (eight.mean if self.ensemble else eight.plain).clip(*bounds), eight.deviation.max(axis=0)
+            chosen = eight.mean if self.ensemble else eight.plain
+            return restored(chosen.clip(*bounds), planes), eight.deviation.max(axis=0)
+
+        def restored(sr: Planes, planes: Planes) -> Planes:
+            if not self.network.config.flat:
+                whole, size = planes.shape[1:], (height, width)
+                places = [(slice(0, end[0]), slice(0, end[1])) for end in (size, whole)]
+                keep_flat(sr, places[0], planes, places[1], whole, size, self.halo)
+            return sr
 
         pixels = picture.pixels if picture.alpha is None else spread(picture.pixels, picture.alpha)
         colours, disagreement = self._enlarge_colours(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.atomic import atomic
+from drrn.core.flat import keep_flat
 from drrn.core.resize import Float, Place, imresize_place, source_of
 from drrn.engines.engine import Planes
 from drrn.errors import PictureError, UsageError, shown
@@ -208,6 +209,8 @@ class Windows:
                 sr = ilr[around.inner]
             else:
                 sr = (ilr + self._detail(ilr, partial(told, number)))[around.inner]
+                if not self.upscaler.network.config.flat:
+                    keep_flat(sr[None], place, plane[None], part, self.whole, self.size, self.upscaler.halo)
             larger[band] = _stored(sr * span + low, scene, None if band == scene.alpha else scene.nodata)
             if unmeasured is not None:
                 larger[band][unmeasured] = scene.filler

@@ -12,7 +12,7 @@ from typing import Literal, cast
 
 import numpy as np
 
-from drrn.core import gamut
+from drrn.core import flat, gamut
 from drrn.core.color import chroma, levels, luma, rgb
 from drrn.core.resize import imresize_place, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
@@ -42,15 +42,15 @@ class Sight:
         self.grey = True
         """Whether the colours of each pixel are the same."""
         first = self.colours((slice(0, 1), slice(0, 1)))
-        plain, flat = True, model == 1 and len(first) == 3  # of one colour, of one luma
+        plain, even = True, model == 1 and len(first) == 3  # of one colour, of one luma
         for place in pieces(slice(0, self.size[0]), slice(0, self.size[1]), (BAND, MAX_TILE)):
             band = self.colours(place)
             self.grey = self.grey and bool((band == band[:1]).all())
             plain = plain and bool((band == first).all())
-            flat = flat and bool((luma(band) == luma(first)).all())
-            if not (plain or flat or (self.grey and len(first) == 3)):
+            even = even and bool((luma(band) == luma(first)).all())
+            if not (plain or even or (self.grey and len(first) == 3)):
                 break
-        self.constant = self.seen(first) if plain or (flat and not self.grey) else None
+        self.constant = self.seen(first) if plain or (even and not self.grey) else None
         """What the model sees everywhere, (channels, 1, 1), where that is one thing."""
 
     def colours(self, place: Place) -> Planes:
@@ -235,7 +235,12 @@ def _run(upscaler: Upscaler, sight: Sight, strip: Place, size: tuple[int, int]) 
         if not np.isfinite(sr).all():
             raise EngineError("The network computed values that are not finite: the weights or the device are faulty.")
         if sr.shape[1]:
-            yield (slice(row, row + sr.shape[1]), strip[1]), sr[..., inner].clip(0, 1)
+            place = slice(row, row + sr.shape[1]), strip[1]
+            kept = sr[..., inner].clip(0, 1)
+            if not config.flat:
+                around = flat.sight(place, sight.size, size, upscaler.halo)
+                flat.keep_flat(kept, place, sight.seen(sight.colours(around)), around, sight.size, size, upscaler.halo)
+            yield place, kept
         row += sr.shape[1]
 
 
