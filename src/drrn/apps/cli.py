@@ -1,7 +1,8 @@
 """The `drrn` command: it parses, calls one function, and turns what went wrong into a line and an exit code.
 
 Exit codes: 0 done, 1 a bug (with its traceback), 2 bad input or usage (one line), 3 some files of many failed (listed),
-130 and 143 stopped by a signal, 141 nobody reads what it prints.
+130 and 143 stopped by a signal, 141 nobody reads what it prints. `drrn` alone shows the help and exits with 2, since
+nothing was done: a script that passes on an empty list of arguments must notice.
 """
 
 import json
@@ -12,15 +13,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from io import TextIOWrapper
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, Union
 
 import tyro
+from tyro.conf import OmitSubcommandPrefixes, Positional, subcommand
 
 from drrn import __version__
 from drrn.apps.bench import bench
 from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
+from drrn.apps.help import check_command, check_options, help_of, overview
 from drrn.apps.models import import_model, join_models, judge_model, list_models, pack_model, show_model
 from drrn.apps.show import sentence
 from drrn.apps.study import list_studies, report_study, run_study
@@ -42,6 +45,30 @@ def study() -> int:
     raise AssertionError("parsed as a group of commands")
 
 
+def completion(shell: Positional[Literal["bash", "zsh", "fish"]], /) -> int:
+    """Print a script that makes a shell complete the commands and options of drrn when Tab is pressed.
+
+    Args:
+        shell: Your shell: bash, zsh or fish.
+    """
+    tree = {name: _group(GROUPS[name]) if name in GROUPS else command for name, command in COMMANDS.items()}
+    tyro.extras.subcommand_cli_from_dict(
+        tree, prog="drrn", args=["--tyro-print-completion", shell], config=(OmitSubcommandPrefixes,)
+    )
+    return 0
+
+
+def _group(commands: "dict[str, Callable[..., Any]]") -> Callable[..., Any]:
+    """A command that takes one of `commands`, for tyro."""
+    each = [Annotated[Any, subcommand(name=name, constructor=command)] for name, command in commands.items()]
+
+    def group(command: Any) -> Any:
+        return command
+
+    group.__annotations__["command"] = Union[tuple(each)]  # noqa: UP007
+    return group
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "upscale": upscale,
     "train": train_with(*defaults_in([])),
@@ -52,6 +79,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "export": export,
     "models": models,
     "study": study,
+    "completion": completion,
 }
 MODELS: dict[str, Callable[..., Any]] = {
     "list": list_models,
@@ -69,6 +97,36 @@ STUDY: dict[str, Callable[..., Any]] = {
 GROUPS = {"models": MODELS, "study": STUDY}
 STARTING = {"train": train_with, "tune": tune_with}
 """Commands whose options start from a recipe or a file that the command line names."""
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "drrn": ("drrn upscale photo.png", "drrn upscale --help"),
+    "drrn upscale": (
+        "drrn upscale photo.png",
+        "drrn upscale photo.jpg -s 3 -o large.webp",
+        "drrn upscale holiday -r -o holiday_large -m auto --budget 30s",
+    ),
+    "drrn train": ("drrn train --data pictures --run runs/mine --recipe modern",),
+    "drrn tune": ("drrn tune --data pictures --run searches/mine --trials 30",),
+    "drrn evaluate": ("drrn evaluate fast best --data Set5 Set14 --scales 2 3 4",),
+    "drrn compare": ("drrn compare photo.png -o sheet.png -s 3 --crop 160x120+200+40",),
+    "drrn bench": ("drrn bench fast --side 512 --rounds 3",),
+    "drrn export": ("drrn export fast_x2.onnx -m fast -s 2",),
+    "drrn completion": (
+        "drrn completion bash > ~/.local/share/bash-completion/completions/drrn",
+        "drrn completion fish > ~/.config/fish/completions/drrn.fish",
+    ),
+    "drrn models": ("drrn models list",),
+    "drrn models list": ("drrn models list --json",),
+    "drrn models show": ("drrn models show best --markdown",),
+    "drrn models judge": ("drrn models judge mine.safetensors --data Set5 Set14 -o judged.json",),
+    "drrn models pack": ("drrn models pack mine.safetensors --judged judged.json -o packed.safetensors",),
+    "drrn models join": ("drrn models join any.safetensors --exact x2.safetensors x3.safetensors -o all.safetensors",),
+    "drrn models import": ("drrn models import drrn.pth --units 9 -o imported.safetensors",),
+    "drrn study": ("drrn study run depth --data pictures --budget quick",),
+    "drrn study run": ("drrn study run depth --data pictures --budget quick",),
+    "drrn study report": ("drrn study report --budget quick",),
+    "drrn study list": ("drrn study list",),
+}
+"""What the help of each command ends with."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -82,13 +140,14 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         signal.signal(number, partial(_end, asked))
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every name can be written in every encoding
-    prog, commands = "drrn", COMMANDS
+    prog, about, commands = "drrn", ABOUT, COMMANDS
     try:
         if args and args[0] in GROUPS:
-            prog, commands, args = f"drrn {args[0]}", GROUPS[args[0]], args[1:]
+            prog, about, commands = f"drrn {args[0]}", COMMANDS[args[0]].__doc__ or "", GROUPS[args[0]]
+            args = args[1:]
         elif args and args[0] in STARTING:
             commands = {**COMMANDS, args[0]: STARTING[args[0]](*defaults_in(args))}
-        code = tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, description=ABOUT)
+        code = _run(prog, about, commands, args)
         sys.stdout.flush()
     except DRRNError as error:
         if commands is COMMANDS and args[:1] == ["upscale"] and "--json" in args:
@@ -104,6 +163,25 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = 141  # as where SIGPIPE ends a program
     # libvips calls Python to log, and what a signal raises in there is lost
     sys.exit(128 + asked[0] if asked else code)
+
+
+def _run(prog: str, about: str, commands: "dict[str, Callable[..., Any]]", args: list[str]) -> int:
+    """Show the help that `args` ask for, or run one of `commands`, and return the exit code.
+
+    Raises:
+        UsageError: there is no such command, or it has no such option.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        print(overview(prog, about, commands, EXAMPLES[prog]))
+        return 0 if args else 2
+    check_command(prog, commands, args)
+    name, command = f"{prog} {args[0]}", commands[args[0]]
+    if any(word in ("-h", "--help") for word in args):
+        print(help_of(name, command, EXAMPLES[name]))
+        return 0
+    check_options(name, command, args[1:])
+    code: int = tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, description=about)
+    return code
 
 
 def _end(asked: list[int], number: int, _frame: FrameType | None) -> NoReturn:

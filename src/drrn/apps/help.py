@@ -1,0 +1,260 @@
+"""What `--help` prints, and what is said of a mistyped word.
+
+Both are made from the functions and dataclasses that tyro parses by: their annotations, defaults and docstrings. A
+dataclass among a function's parameters is a group of options, and the first line of its docstring is the heading.
+"""
+
+import ast
+import inspect
+import re
+import shlex
+import shutil
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import docstring_parser
+from tyro import conf
+
+from drrn.errors import UsageError
+
+Command = Callable[..., Any]
+
+WIDEST = 120
+"""Columns of the text, at most: longer lines are hard to read."""
+LEFT = 30
+"""Columns for the options, at most; the text of a longer one begins below it."""
+SHORT_CHOICES = 24
+"""Letters of the choices that are shown in place of a word for them."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option or positional argument of a command."""
+
+    names: tuple[str, ...]
+    """As typed, short ones first; none for a positional argument."""
+    value: str
+    """What stands for its value, empty for a flag."""
+    text: str
+
+    @property
+    def shown(self) -> str:
+        return " ".join(filter(None, [", ".join(self.names), self.value]))
+
+    @property
+    def accepted(self) -> Iterator[str]:
+        """All spellings that are read: a flag can be switched off by name, even where that is its default."""
+        for name in self.names:
+            plain = name.replace("[no-]", "")
+            yield plain
+            if not self.value and plain.startswith("--"):
+                yield f"--no-{plain[2:]}"
+
+
+def overview(prog: str, about: str, commands: Mapping[str, Command], examples: Sequence[str]) -> str:
+    """The help of `drrn`, or of a group of commands."""
+    lines = [(name, _first_sentence(command)) for name, command in commands.items()]
+    options = [("-h, --help", "Show this help, or that of a command.")]
+    if prog == "drrn":
+        options.append(("--version", "Show the version."))
+    parts = [f"Usage: {prog} COMMAND ...", _wrapped(about), _section("Commands", lines), _section("Options", options)]
+    return "\n\n".join([*parts, *_examples(examples)])
+
+
+def help_of(prog: str, command: Command, examples: Sequence[str]) -> str:
+    """The help of one command."""
+    groups = options_of(command)
+    places = groups.pop("Arguments", [])
+    description = docstring_parser.parse(inspect.getdoc(command) or "").description or ""
+    usage = " ".join([f"Usage: {prog} [OPTIONS]", *(each.value for each in places)])
+    parts = [usage, *(_wrapped(part) for part in description.split("\n\n"))]
+    if places:
+        parts.append(_section("Arguments", [(each.value, each.text) for each in places]))
+    groups.setdefault("Options", []).append(Option(("-h", "--help"), "", "Show this help."))
+    width = _left(each.shown for group in groups.values() for each in group)
+    for heading, options in groups.items():
+        parts.append(_section(heading, [(each.shown, each.text) for each in options], width))
+    return "\n\n".join([*parts, *_examples(examples)])
+
+
+def options_of(command: Command) -> dict[str, list[Option]]:
+    """All that a command takes, by heading: `Arguments` are the positional ones, `Options` those of no group."""
+    hints = get_type_hints(command, include_extras=True)
+    told = docstring_parser.parse(inspect.getdoc(command) or "").params
+    texts = {each.arg_name: _as_options(each.description or "", hints) for each in told}
+    groups: dict[str, list[Option]] = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind, marks = _unwrapped(hints[name])
+        default = MISSING if parameter.default is parameter.empty else parameter.default
+        if isinstance(kind, type) and is_dataclass(kind):
+            groups[_heading(kind)] = list(_fields(kind, default))
+        elif parameter.kind is parameter.POSITIONAL_ONLY or conf.Positional in marks:
+            groups.setdefault("Arguments", []).append(_argument(name, kind, default, texts.get(name, "")))
+        else:
+            groups.setdefault("Options", []).append(_option(name, kind, marks, default, texts.get(name, "")))
+    return groups
+
+
+def check_options(prog: str, command: Command, args: Iterable[str]) -> None:
+    """Refuse long options that the command does not have, with the nearest that it has.
+
+    Raises:
+        UsageError: there is one.
+    """
+    known = [name for group in options_of(command).values() for option in group for name in option.accepted]
+    for word in args:
+        name = word.partition("=")[0].replace("_", "-")
+        if name.startswith("--") and name.strip("-") and name not in known:
+            raise UsageError(f"{prog} has no option {name}.{_nearest(name, known)} See {prog} --help.")
+
+
+def check_command(prog: str, commands: Mapping[str, Command], args: Sequence[str]) -> None:
+    """Refuse a first word that is none of `commands`, with what may have been meant.
+
+    Raises:
+        UsageError: it is none.
+    """
+    word = args[0]
+    if word in commands:
+        return
+    if word.startswith("-"):
+        raise UsageError(f"Options follow a command, got {word} before any. See {prog} --help.")
+    near = _nearest(word, commands)
+    if prog == "drrn" and not near and (Path(word).suffix or Path(word).exists()):
+        raise UsageError(f"{word} is no command. Did you mean: drrn upscale {shlex.join(args)}")
+    raise UsageError(f"{prog} has no command {word}.{near} See {prog} --help.")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _heading(kind: type) -> str:
+    first = (inspect.getdoc(kind) or "").split("\n")[0]
+    return re.split("[:;.]", first)[0]
+
+
+def _fields(kind: type, default: Any) -> Iterator[Option]:
+    hints, texts = get_type_hints(kind, include_extras=True), _field_texts(kind)
+    for each in fields(kind):
+        inner, marks = _unwrapped(hints[each.name])
+        if conf.Fixed in marks:
+            continue
+        value = each.default if default is MISSING else getattr(default, each.name)
+        yield _option(each.name, inner, marks, value, _as_options(texts.get(each.name, ""), hints))
+
+
+def _field_texts(kind: type) -> dict[str, str]:
+    """The docstrings below the fields of a dataclass, those of its bases included."""
+    texts = {}
+    for base in filter(is_dataclass, reversed(kind.__mro__)):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        for field, text in pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(written))):
+                    texts[name] = written
+    return texts
+
+
+def _as_options(text: str, names: Iterable[str]) -> str:
+    """With `later_patches` written as it is typed."""
+    return re.sub(r"`(\w+)`", lambda found: _typed(found[1]) if found[1] in names else found[0], text)
+
+
+def _typed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without Annotated and `| None`, and what it was annotated with."""
+    marks: tuple[Any, ...] = ()
+    if get_origin(hint) is Annotated:
+        hint, *more = get_args(hint)
+        marks = tuple(more)
+    if get_origin(hint) in (Union, UnionType):
+        left = [each for each in get_args(hint) if each is not NoneType]
+        if len(left) == 1:
+            hint, more_marks = _unwrapped(left[0])
+            marks += more_marks
+    return hint, marks
+
+
+def _argument(name: str, kind: Any, default: Any, text: str) -> Option:
+    value = f"{name.upper().removesuffix('S')}..." if get_origin(kind) is tuple else name.upper()
+    required = default is MISSING
+    return Option((), value if required else f"[{value}]", _text(text, MISSING if required else default, kind))
+
+
+def _option(name: str, kind: Any, marks: tuple[Any, ...], default: Any, text: str) -> Option:
+    long = _typed(name)
+    aliases = tuple(alias for mark in marks for alias in getattr(mark, "aliases", None) or ())
+    metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), None)
+    if kind is bool:
+        text = _text(text, "on" if default is True else False, kind)
+        return Option((*aliases, f"--[no-]{long[2:]}" if default is True else long), "", text)
+    text = _text(text, default, kind) + " (required)" * (default is MISSING)
+    return Option((*aliases, long), metavar or _metavar(kind), text)
+
+
+def _metavar(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        choices = "|".join(map(str, get_args(kind)))
+        return choices if len(choices) <= SHORT_CHOICES else "NAME"
+    if get_origin(kind) is tuple:
+        first, *others = get_args(kind)
+        return f"{_metavar(first)}..." if Ellipsis in others else " ".join(map(_metavar, get_args(kind)))
+    return {Path: "PATH", str: "TEXT"}.get(kind) or str(kind.__name__).upper()
+
+
+def _text(text: str, default: Any, kind: Any) -> str:
+    text = " ".join(text.split())
+    if get_origin(kind) is Literal and _metavar(kind) == "NAME":
+        choices = [str(each) for each in get_args(kind)]
+        if not all(choice in text for choice in choices):
+            text += f" One of {', '.join(choices)}."
+    if default is MISSING or default is None or default is False or default in ("", ()):
+        return text
+    values = default if isinstance(default, tuple) else (default,)
+    shown = " ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
+    return f"{text} (default: {shown})"
+
+
+def _first_sentence(command: Command) -> str:
+    text = " ".join((inspect.getdoc(command) or "").split("\n\n")[0].split())
+    return text.partition(". ")[0].rstrip(".") + "."
+
+
+def _examples(lines: Sequence[str]) -> list[str]:
+    return ["\n".join(["Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])]
+
+
+def _width() -> int:
+    return max(40, min(shutil.get_terminal_size().columns, WIDEST))
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), _width(), break_on_hyphens=False)
+
+
+def _left(shown: Iterable[str]) -> int:
+    return max((len(each) for each in shown if len(each) <= LEFT), default=0) + 4
+
+
+def _section(heading: str, rows: Sequence[tuple[str, str]], left: int = 0) -> str:
+    left = left or _left(shown for shown, _ in rows)
+    lines = [f"{heading}:"]
+    for shown, text in rows:
+        wrapped = textwrap.wrap(text, _width() - left, break_on_hyphens=False, break_long_words=False) or [""]
+        if len(shown) > left - 4:
+            lines.append(f"  {shown}")
+        else:
+            lines.append(f"  {shown}".ljust(left) + wrapped.pop(0))
+        lines += [" " * left + line for line in wrapped]
+    return "\n".join(line.rstrip() for line in lines)
