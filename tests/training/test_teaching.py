@@ -153,7 +153,8 @@ def test_a_scale_without_targets_learns_from_the_originals(tmp_path: Path, data:
         train(tmp_path / "run", data, how, teacher_data=taught)
     (taught / "x3").rename(taught / "x2")
     both = replace(how, scales=(2, 3), patch=36, stride=36)
-    targets_of_2 = train(tmp_path / "both", data, both, teacher_data=taught)[0][0]
+    (targets_of_2,), watch = train(tmp_path / "both", data, both, teacher_data=taught)
+    assert f"no targets for x3 in {taught}: these learn from the originals" in watch.notes
     originals = train(tmp_path / "neither", data, both)[0][0]
     assert targets_of_2.train_loss > originals.train_loss
 

@@ -195,6 +195,11 @@ def train(
         teach = teaching(teacher, str(fabric.device), threads, taught)
     elif source.teacher_data:
         teach = targets(source.teacher_data, how.scales, model.channels)
+        untaught = [
+            f"x{scale:g}" for scale in sorted(set(how.scales)) if not (source.teacher_data / f"x{scale:g}").is_dir()
+        ]
+        if untaught and fabric.is_global_zero:
+            watch.note(f"no targets for {', '.join(untaught)} in {source.teacher_data}: these learn from the originals")
     learnt = pairs(given.paths, teach)
     if together(fabric, [float(stopped())]).item():
         part(fabric)
