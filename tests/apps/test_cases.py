@@ -127,6 +127,18 @@ def the_same_mean(result: Path, line: Line) -> None:
     assert np.abs(drift).max() <= 0.5
 
 
+def white_around(result: Path, line: Line) -> None:
+    """White up to the border, except near the square in the middle, which the networks see from up to 72 pixels away."""
+    becomes("white_page_x2.png", (480, 360))(result, line)
+    with Image.open(result.with_name("white_page.png")) as before, Image.open(result) as after:
+        rows, columns = np.nonzero(np.asarray(before.convert("L")) < 255)
+        page = np.array(after.convert("L"))
+    near = [slice(2 * place.min() - 80, 2 * place.max() + 82) for place in (rows, columns)]
+    assert page[near[0], near[1]].min() == 0
+    page[near[0], near[1]] = 255
+    assert (page == 255).all()
+
+
 def turned_by_xmp(result: Path, line: Line) -> None:
     becomes("xmp_turned_x2.png", (128, 96))(result, line)
     assert b'tiff:Orientation="6"' in result.read_bytes()
@@ -170,6 +182,9 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     ("imagej_um.tif", [], micrograph),
     ("xmp_turned.png", [], turned_by_xmp),
     ("saturated.png", [], the_same_mean),
+    ("white_page.png", [], white_around),
+    ("white_page.png", ["-m", "small"], white_around),
+    ("white_page.png", ["-m", "fast"], white_around),
     ("hdr_cicp.png", [], hdr("hdr_cicp_x2.png", b"cLLI")),
     ("hdr_nclx.avif", [], hdr("hdr_nclx_x2.png")),
     ("hdr_nclx.avif", ["-o", "a.jpg"], becomes("a.jpg", (128, 96), "without cICP (BT.2020, PQ)")),
