@@ -128,7 +128,7 @@ def the_same_mean(result: Path, line: Line) -> None:
 
 
 def white_around(result: Path, line: Line) -> None:
-    """White up to the border, except near the square in the middle, which the networks see from up to 72 pixels away."""
+    """White up to the border, except near the square in the middle, which networks see from up to 72 pixels away."""
     becomes("white_page_x2.png", (480, 360))(result, line)
     with Image.open(result.with_name("white_page.png")) as before, Image.open(result) as after:
         rows, columns = np.nonzero(np.asarray(before.convert("L")) < 255)
