@@ -27,6 +27,7 @@ from drrn.study.report import verdicts
 from drrn.study.result import load, to_json
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
+from tests.film_files import film
 from tests.small_vgg import small_vgg
 from tests.small_weights import small_weights
 from tests.study.made_results import made_results
@@ -71,6 +72,7 @@ def desk(tmp_path: Path) -> Path:
     shapes = [(4, 1, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)]
     torch.save({f"{i}": torch.zeros(shape) for i, shape in enumerate(shapes)}, folder / "port.pth")
     store.save(small_weights(), folder / "mine.safetensors")
+    film(folder / "film.mp4")
     (folder / "mine.py").write_text(next(block for block in blocks("python", PAGES["experiments"])))
     for result in made_results(LISTS["sharing"], seeds=1, budget="quick").all:
         run = folder / "study/quick" / result.name / "seed-0"

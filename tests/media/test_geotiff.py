@@ -62,7 +62,7 @@ def test_corners_stay_where_they_are(tmp_path: Path, transform: Affine, pixels: 
 
 def test_corners_of_files_from_elsewhere_stay_where_they_are(data: Path, tmp_path: Path) -> None:
     """And docs/geotiff.md says what is met; `DRRN_WRITE=1` writes it there."""
-    rows = ["| file | bands | values | coordinates | none is | larger | corners move by |", "|" + " --- |" * 7]
+    rows = ["| file | bands | values | coordinates | nodata | larger | corners move by |", "|" + " --- |" * 7]
     for file in sorted((data / "formats/geo").glob("*.tif")):
         if file.stem == "RGB.byte":  # as rgb1, and larger
             continue
