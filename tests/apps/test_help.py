@@ -75,6 +75,15 @@ def test_the_options_of_a_training_are_grouped_and_written_as_typed(capsys: pyte
     assert "--[no-]bias" in text and "--no-flat" not in text and "--run PATH" in text
 
 
+def test_the_options_of_upscale_stand_under_headings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("upscale", "--help") == 0
+    headings = re.findall(r"^(\w.*):$", told(capsys), re.MULTILINE)
+    assert headings == [
+        *("Arguments", "Result", "Size", "Model", "Folders and many pictures", "Checks", "Videos", "GeoTIFF"),
+        *("Machine", "Options", "Examples"),
+    ]
+
+
 def test_a_training_shows_the_defaults_of_the_recipe_it_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "--recipe", "modern", "--help") == 0
     text = " ".join(told(capsys).split())

@@ -2,3 +2,6 @@
 
 DEFAULT = "fast"
 """The packaged weights that are used where none are named."""
+
+AUTO = "auto"
+"""Stands for all packaged models, where one is named."""

@@ -12,8 +12,6 @@ from drrn.upscaling.formats.job import Job
 from drrn.upscaling.upscaler import Estimate, Upscaler
 from drrn.weights.store import Weights, load, names
 
-AUTO = "auto"
-"""Stands for all packaged models, where one is named."""
 BUDGET = 30.0
 """Seconds for each file, where nothing else is said."""
 RANKED_ON = "Set5"
