@@ -132,19 +132,19 @@ def _write(costs: dict[tuple[str, int], Cost]) -> None:
 
 HEAD = """# How much memory it takes
 
-`drrn upscale` enlarges most pictures from file to file in strips: what lies in memory is some rows of the file, and
-what the network has of a strip of at most 1024 columns. The rest is on the disk beside the result while it is made, in
-files without a name, which are gone when the program ends, however it ends: the samples of the picture and of the
-result, then of the result and its file.
+`drrn upscale` enlarges most pictures from file to file in strips. Memory holds some rows of the file and the network's
+data for a strip of at most 1024 columns. The rest is on the disk beside the result, in files without a name that vanish
+when the program ends, however it ends: first the samples of the picture and of the result, then those of the result and
+its file.
 
-That is so for pictures without alpha, in one turn (no `--ensemble`, `--disagreement` or `--check`), by the native and
-the reference engine. Others are held as a whole, at some 42 bytes for each pixel of the result; that is said before,
-and refused above `--max-memory`. What some decoders and encoders hold of a picture all the same is counted too: of
-WebP, AVIF, GIF, progressive JPEG and interlaced PNG.
+This works for pictures without alpha, in one pass (no `--ensemble`, `--disagreement` or `--check`), with the native and
+the reference engine. Other pictures are held as a whole, at some 42 bytes for each pixel of the result; drrn says so
+first, and refuses above `--max-memory`. The estimate includes what some decoders and encoders hold of a picture anyway:
+those of WebP, AVIF, GIF, progressive JPEG and interlaced PNG.
 
-RGB of 8 bit, enlarged twice with the packaged model `small`, each by a process of its own. MB at its peak, with Python
-and all libraries; of that above the peak of a process that only estimates; and what was estimated to come on top of
-what the process holds when it begins.
+The table: 8-bit RGB, made twice as large with the packaged model `small`, each in a process of its own. *peak* is the
+peak in MB, with Python and all libraries; *above start-up*, its excess over the peak of a process that only estimates;
+*estimated*, the memory predicted to come on top of what the process holds at the start.
 
 | file | result | peak | above start-up | estimated | seconds |
 | --- | --- | ---: | ---: | ---: | ---: |"""

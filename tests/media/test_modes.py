@@ -117,11 +117,10 @@ def document(folder: Path) -> str:
     others += [[note, *(note_cell(note, "PNG", folder, to=form) for form in WRITTEN)] for note in NOTES]
     return f"""# What becomes of every kind of picture
 
-`drrn upscale` reads these formats, and writes the same; of AVIF, which is read only, and of a GIF that doesn't move it
-makes PNG, and of BigTIFF a TIFF. What is *kept* comes out with the same kind of samples, and, where nothing is
-enlarged, with the same values; what is *converted* is said in the line of each picture, and in its JSON under
-`converted`; what is *refused* ends in one line, and nothing is written. A - is what a format doesn't have, or what
-nothing here can write to be tried.
+`drrn upscale` reads these formats and writes the same one, with three exceptions: AVIF and single GIF become PNG, and
+BigTIFF becomes TIFF. *Kept* means the same kind of samples and, without enlarging, the same values. *Converted* is
+reported in the line of each picture, and in its JSON under `converted`. *Refused* ends in one line, and nothing is
+written. A - means that the format does not have it, or that no library here can write it for the test.
 
 {table(modes, "Samples", FORMATS)}
 
