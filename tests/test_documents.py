@@ -176,6 +176,15 @@ def test_the_tables_of_results_are_those_that_the_command_wrote() -> None:
     assert shown.strip() == written.strip()
 
 
+def test_the_readmes_scores_of_bicubic_and_the_paper_are_those_of_the_results() -> None:
+    results = (ROOT / "docs/results.md").read_text().partition("| Set14 |")[0]
+    said = re.search(r"Bicubic has (.*?) dB on Set5, the paper's largest network (.*?) dB", " ".join(README.split()))
+    assert said
+    for row, shown in zip(("bicubic", "DRRN_B1U25 †"), said.groups(), strict=True):
+        (line,) = re.findall(rf"^\| {row} \|.*$", results, re.MULTILINE)
+        assert re.findall(r"([\d.]+) / ", line) == re.findall(r"[\d.]+", shown)
+
+
 def test_the_table_is_made_of_the_json_beside_it() -> None:
     import json
 
