@@ -25,6 +25,7 @@ DONE = {
     "upscale photo.png --scale 3 --model small.safetensors --estimate --json",
     "evaluate small.safetensors --data set --scales 2",
     "bench small.safetensors --only reference --side 16 --rounds 1 --threads 1",
+    "completion bash",
     "models list",
     "models join small.safetensors --exact x2.safetensors --output joined.safetensors",
     "models show tiny",
