@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
 from types import FrameType
@@ -52,9 +53,10 @@ def completion(shell: Positional[Literal["bash", "zsh", "fish"]], /) -> int:
         shell: Your shell: bash, zsh or fish.
     """
     tree = {name: _group(GROUPS[name]) if name in GROUPS else command for name, command in COMMANDS.items()}
-    tyro.extras.subcommand_cli_from_dict(
-        tree, prog="drrn", args=["--tyro-print-completion", shell], config=(OmitSubcommandPrefixes,)
-    )
+    with suppress(SystemExit):  # which is how tyro ends when it has printed
+        tyro.extras.subcommand_cli_from_dict(
+            tree, prog="drrn", args=["--tyro-print-completion", shell], config=(OmitSubcommandPrefixes,)
+        )
     return 0
 
 
