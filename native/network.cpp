@@ -75,7 +75,7 @@ Network::Network(const std::vector<Plan>& plans, std::size_t channels, std::size
     first_scale_ = keep({plans[0].scale, plans[0].scale + outside});
     first_shift_ = keep({plans[0].shift, plans[0].shift + outside});
     replicates_ = plans[0].replicates;
-    pool_ = std::make_unique<Pool>(threads);
+    pool_.reset(new Pool(threads));
 }
 
 const float* Network::keep(std::vector<float> values) {

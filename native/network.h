@@ -62,7 +62,7 @@ class Network {
     std::size_t scratch_ = 0;  // floats that a thread needs
     std::vector<Buffer> memory_;
     std::vector<std::pair<const float*, const float*>> transforms_;
-    std::unique_ptr<Pool> pool_;
+    std::unique_ptr<Pool, PoolDeleter> pool_;
 };
 
 // Asked now and then whether to stop; may be empty.

@@ -3,6 +3,10 @@
 #include <system_error>
 #include <thread>
 
+#ifndef _WIN32
+#include <unistd.h>
+#endif
+
 namespace drrn {
 namespace {
 
@@ -26,9 +30,19 @@ void look(const Condition& waiting) {
     for (int i = 0; i < kYields && waiting(); ++i) std::this_thread::yield();
 }
 
+long this_process() {
+#ifdef _WIN32
+    return 0;  // Windows has no fork
+#else
+    return static_cast<long>(getpid());
+#endif
+}
+
 }  // namespace
 
-Pool::Pool(std::size_t threads) {
+bool Pool::is_inherited() const { return process_ != this_process(); }
+
+Pool::Pool(std::size_t threads) : process_(this_process()) {
     try {
         for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
     } catch (const std::system_error&) {
@@ -48,6 +62,10 @@ Pool::~Pool() {
 
 void Pool::run(std::size_t parts, const std::function<void(std::size_t, std::size_t)>& work) {
     if (!parts) return;
+    if (is_inherited()) {  // a lock may be held here by a thread that was not forked
+        for (std::size_t part = 0; part < parts; ++part) work(part, 0);
+        return;
+    }
     std::lock_guard<std::mutex> mine(turn_);
     std::unique_lock<std::mutex> lock(mutex_);
     work_ = &work, parts_ = parts, next_ = 0, done_ = 0;

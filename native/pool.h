@@ -22,10 +22,15 @@ class Pool {
     std::size_t threads() const { return workers_.size() + 1; }
 
     // work(part, thread) for every part in [0, parts), each once, in any order; returns when all are done.
-    // One call at a time: others wait for their turn. `work` must not throw.
+    // One call at a time: others wait for their turn. `work` must not throw. In a process that was forked from the one
+    // that made the pool, where its threads do not exist, the caller does all parts, without a lock.
     void run(std::size_t parts, const std::function<void(std::size_t, std::size_t)>& work);
 
+    // Whether this process was forked from the one that made the pool.
+    bool is_inherited() const;
+
    private:
+    const long process_;
     void serve(std::size_t thread);
     void share(std::size_t thread, std::unique_lock<std::mutex>& lock);
 
@@ -36,6 +41,13 @@ class Pool {
     std::atomic<std::size_t> done_{0}, round_{0};
     std::atomic<bool> closing_{false};
     std::vector<std::thread> workers_;
+};
+
+// Leaves an inherited pool in memory: to destroy it would wait forever for threads that do not exist here.
+struct PoolDeleter {
+    void operator()(Pool* pool) const {
+        if (!pool->is_inherited()) delete pool;
+    }
 };
 
 }  // namespace drrn
