@@ -139,7 +139,7 @@ def test_the_python_of_the_documents_runs(desk: Path, page: str, monkeypatch: py
     monkeypatch.chdir(desk)
     for code in blocks("python", PAGES[page]):
         exec(code.replace("10_000", "100"), {"__name__": "__main__"})
-    written = {"README": ["large.png"], "python": ["photo_large.png"]}
+    written = {"README": ["large.png"], "python": ["large.png", "array.png", "photo_x3.png"]}
     assert all((desk / name).exists() for name in written.get(page, []))
 
 

@@ -1,4 +1,9 @@
-"""Enlarge pictures with the Deep Recursive Residual Network, and repeat and extend the research behind it."""
+"""Enlarge pictures with the Deep Recursive Residual Network, and repeat and extend the research behind it.
+
+import drrn
+
+drrn.upscale("photo.jpg", scale=2).save("large.jpg")
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -35,4 +40,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted(__all__)

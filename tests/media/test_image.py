@@ -35,9 +35,20 @@ def test_a_plane_is_a_grey_picture() -> None:
     assert (picture.height, picture.width, picture.pixels.shape[2], picture.alpha) == (2, 3, 1, None)
 
 
-def test_floats_are_clipped_and_rounded_once() -> None:
-    picture = Image.from_array(np.array([[-1.0, 0.0, 0.49 / 255, 0.51 / 255, 1.0, 7.0]], np.float32))
-    assert picture.to_array().ravel().tolist() == [0, 0, 0, 1, 255, 255]
+def test_floats_are_rounded_once() -> None:
+    image = Image.from_array(np.array([[-1e-6, 0.0, 0.49 / 255, 0.51 / 255, 1.0, 1 + 1e-6]], np.float32))
+    assert image.to_array().ravel().tolist() == [0, 0, 0, 1, 255, 255]
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 255.0, float("inf")])
+def test_floats_outside_of_0_to_1_are_refused_with_their_range(value: float) -> None:
+    with pytest.raises(ValueError, match=rf"must be in .* got .*{value:g}"):
+        Image.from_array(np.array([[0.5, value]]))
+
+
+def test_samples_of_the_other_byte_order_are_read() -> None:
+    array = np.array([[0, 258, 65535]], ">u2")
+    assert Image.from_array(array).to_array()[..., 0].tolist() == array.tolist()
 
 
 def test_the_rows_of_a_tall_picture_keep_their_places() -> None:

@@ -1,18 +1,31 @@
-"""A picture in memory, and what its file says about it."""
+"""An image in memory, with the metadata of its file.
+
+Files are read and written by `drrn.media.images`, and Pillow's images converted by `drrn.media.pillow`. Both are
+imported when they are first used, so that arrays need neither libvips nor Pillow.
+"""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drrn.core.color import levels
-from drrn.media.metadata.notes import Extras, Notes
+from drrn.errors import UsageError
+from drrn.media.metadata.notes import Extras, Notes, held
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Pillow
+
+ROUNDING = 1e-3
+"""How far outside of [0, 1] floats may lie by rounding. They are clipped."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Image:
-    """Pixels, upright, and all that must survive an enlargement."""
+    """Pixels, upright, and all metadata that must survive an enlargement. Images are immutable and safe to share."""
 
     pixels: NDArray[np.float32]
     """(H, W, 1) grey or (H, W, 3) RGB, in [0, 1]."""
@@ -52,29 +65,102 @@ class Image:
     def width(self) -> int:
         return int(self.pixels.shape[1])
 
-    @classmethod
-    def from_array(cls, array: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]) -> "Image":
-        """A picture of an array (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4); 2 and 4 have alpha last.
+    def __repr__(self) -> str:
+        kind = ("gray" if self.pixels.shape[2] == 1 else "RGB") + ("" if self.alpha is None else " with alpha")
+        return f"Image({', '.join([f'{self.width}x{self.height}', kind, f'{self.bits} bit', *held(self.notes)])})"
 
-        uint8 and uint16 span their whole range and set `bits`; floats are taken to be in [0, 1] and are clipped.
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: the whole image as a PNG."""
+        from drrn.media.images.files import to_png
+
+        return to_png(self)
+
+    @classmethod
+    def open(cls, path: str | PathLike[str]) -> "Image":
+        """Read an image file: PNG, JPEG, WebP, TIFF, BMP, PNM, AVIF or a GIF of one frame, whatever its suffix.
+
+        Raises:
+            PictureError: it is missing, damaged, or of another kind.
         """
+        from drrn.media.images.files import read
+
+        return read(to_path(path, "Image.open"))
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        *,
+        quality: int | None = None,
+        lossless: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the image in the format of the suffix, whole or not at all: png, jpg, webp, tif, bmp, pnm.
+
+        What the format cannot hold, such as 16 bits or EXIF, is left out with a UserWarning that names it.
+
+        Args:
+            quality: 1 to 100, of a JPEG (95 if not given) or a WebP (lossless if not given). Others ignore it.
+            lossless: refuse JPEG, the one format that always loses something.
+            overwrite: replace a file that exists.
+
+        Raises:
+            PictureError: the suffix is unknown, the file exists, or the format cannot hold such an image.
+            UsageError: `quality` is out of range or does not go with `lossless`; `lossless` is asked of a JPEG.
+            DRRNError: the folder is missing or read-only, or the disk is full.
+        """
+        from drrn.media.images.files import save
+
+        if quality is not None and (lossless or not 1 <= quality <= 100):
+            raise UsageError(f"`quality` is from 1 to 100, and goes without `lossless`, got {quality}.")
+        save(self, to_path(path, "Image.save"), quality=quality, lossless=lossless, overwrite=overwrite)
+
+    @classmethod
+    def from_pil(cls, image: "Pillow") -> "Image":
+        """See `drrn.media.pillow.from_pil`."""
+        from drrn.media.pillow import from_pil
+
+        return from_pil(image)
+
+    def to_pil(self) -> "Pillow":
+        """See `drrn.media.pillow.to_pil`."""
+        from drrn.media.pillow import to_pil
+
+        return to_pil(self)
+
+    @classmethod
+    def from_array(cls, array: NDArray[Any]) -> "Image":
+        """An image of an array (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4); 2 and 4 have alpha last.
+
+        Args:
+            array: uint8 and uint16 span their whole range and set `bits`; floats are in [0, 1].
+
+        Raises:
+            TypeError: it is no array, or a masked one.
+            ValueError: it has another shape, another dtype, or floats outside of [0, 1].
+        """
+        if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+            raise TypeError(f"Image.from_array takes a NumPy array without a mask, got {type_name(array)}.")
         if array.ndim == 2:
             array = array[..., None]
         if array.ndim != 3 or not 1 <= array.shape[2] <= 4:
             raise ValueError(f"`array` must be (H, W) or (H, W, 1 to 4), got {array.shape}.")
-        if array.dtype == np.uint8 or array.dtype == np.uint16:
-            values = array.astype(np.float32) / np.float32(255 if array.dtype == np.uint8 else 65535)
-        elif np.issubdtype(array.dtype, np.floating):
+        native = array.dtype.newbyteorder("=")
+        if native == np.uint8 or native == np.uint16:
+            values = array.astype(np.float32) / np.float32(255 if native == np.uint8 else 65535)
+        elif np.issubdtype(native, np.floating):
+            least, most = array.min(initial=0), array.max(initial=0)
+            if not -ROUNDING <= least <= most <= 1 + ROUNDING:  # NaN is refused here too
+                raise ValueError(
+                    f"`array` must be in [0, 1] where it has floats, got {least:g} to {most:g}. Scale or clip it."
+                )
             values = np.clip(array, 0, 1).astype(np.float32)
-            if not np.isfinite(values).all():
-                raise ValueError("`array` must be finite, got NaN.")
         else:
             raise ValueError(f"`array` must be uint8, uint16 or floating point, got {array.dtype}.")
         colours = array.shape[2] - (array.shape[2] + 1) % 2  # 1, 1, 3, 3
         return cls(
             pixels=values[..., :colours],
             alpha=values[..., colours] if array.shape[2] > colours else None,
-            bits=16 if array.dtype == np.uint16 else 8,
+            bits=16 if native == np.uint16 else 8,
         )
 
     def to_array(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -87,3 +173,16 @@ class Image:
             band = slice(row, row + 64)
             array[band] = np.dstack([levels(plane[band], top) for plane in planes])
         return array
+
+
+def to_path(path: object, name: str) -> Path:
+    """Raises TypeError: it is no path, which `name` takes."""
+    if not isinstance(path, str | PathLike):
+        raise TypeError(f"{name} takes a path (str or Path), got {type_name(path)}.")
+    return Path(path)
+
+
+def type_name(value: object) -> str:
+    """How a user would write its type: `bytes`, `torch.Tensor`."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

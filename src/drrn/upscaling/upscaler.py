@@ -11,8 +11,10 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
+from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +27,18 @@ from drrn.engines import EngineName, Precision
 from drrn.engines.engine import BAND, Engine, Planes
 from drrn.engines.selection import choose
 from drrn.errors import UsageError
-from drrn.media.image import Image
-from drrn.media.images.files import read
+from drrn.media.conversion import to_image
+from drrn.media.image import Image, type_name
 from drrn.media.metadata.notes import resize_metadata
 from drrn.upscaling.ensemble import TURNS, run_eight
 from drrn.upscaling.tiles import Sides, largest_tile, pieces, run_tiled
 from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Pillow
+
+Sample = TypeVar("Sample", bound=np.generic)
 
 MAX_SCALE = 8.0
 """Twice what the packaged models were trained for."""
@@ -80,7 +87,12 @@ class Bytes(NamedTuple):
 
 
 class Upscaler:
-    """Trained weights, ready to enlarge pictures by any scale above 1 and up to 8."""
+    """Trained weights, ready to enlarge images by any scale above 1 and up to 8.
+
+    Threads may share one: each gets the result that it would get alone, and the native engine takes them in turns. A
+    process forked from the one that made it may use it too, in one thread, to the same bytes. Of files, what a forked
+    process can read and write is said in docs/python.md.
+    """
 
     def __init__(
         self,
@@ -122,18 +134,51 @@ class Upscaler:
         self.ensemble = ensemble
         self._pixels_per_second: float | None = None
 
+    @overload
     def upscale(
         self,
-        picture: Image,
+        image: Image | str | PathLike[str],
         scale: float | None = None,
         *,
         size: Size | None = None,
         bounds: tuple[float, float] = (0.0, 1.0),
         progress: Callable[[float], None] = lambda share: None,
-    ) -> Image:
-        """A larger picture, with all that the given one carries; what counts pixels, as its dpi do, grows with it.
+    ) -> Image: ...
+    @overload
+    def upscale(
+        self,
+        image: NDArray[Sample],
+        scale: float | None = None,
+        *,
+        size: Size | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> NDArray[Sample]: ...
+    @overload
+    def upscale(
+        self,
+        image: "Pillow",
+        scale: float | None = None,
+        *,
+        size: Size | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> "Pillow": ...
+    def upscale(
+        self,
+        image: "Image | str | PathLike[str] | NDArray[Any] | Pillow",
+        scale: float | None = None,
+        *,
+        size: Size | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> Any:
+        """Enlarge an image. Its metadata stay, and what counts pixels, as dpi do, grows with it.
 
         Args:
+            image: an Image, or the path of a file, which gives an Image; an array of uint8, uint16 or floats in [0, 1],
+                (H, W) or (H, W, 1 to 4) with alpha last, which gives an array of the same dtype and axes; or a PIL
+                image, which gives an upright PIL image, of mode L, LA, RGB, RGBA or I;16.
             scale: above 1 and at most 8; each side becomes `side * scale`, rounded. 2 where no size is given either.
                 Where `weights.covers(scale)` is not so, the result can be worse than bicubic's, and nothing says it.
             size: what the result shall measure instead; each side must be 1 to 8 times as long.
@@ -141,10 +186,13 @@ class Upscaler:
             progress: told the share that is done, in [0, 1].
 
         Raises:
+            TypeError, ValueError: the image is of another type, or holds something else.
+            PictureError: the file cannot be read.
             UsageError: scale or size is out of range, or the result does not fit into `max_memory`.
-            EngineError: the network failed. There is no picture then.
+            EngineError: the network failed. There is no result then.
         """
-        return self._upscale(picture, scale, size, progress, self._turns(), bounds)[0]
+        source, back = to_image(image)
+        return back(self._upscale(source, scale, size, progress, self._turns(), bounds)[0])
 
     def upscale_with_disagreement(
         self,
@@ -224,9 +272,9 @@ class Upscaler:
             return self
         scale = 0 if network is self.weights else result[0] // source[0]
         if scale not in self._others:
-            self._others[scale] = copy(self)
-            self._others[scale].network, self._others[scale].engine = network, self._choose(network)
-            self._others[scale]._pixels_per_second = None
+            fresh = copy(self)
+            fresh.network, fresh.engine, fresh._pixels_per_second = network, self._choose(network), None
+            self._others[scale] = fresh  # once it is complete: other threads look here
         other = self._others[scale]
         if other.max_memory != self.max_memory:  # one that is `beside` something else
             other.speed()
@@ -376,28 +424,73 @@ class Upscaler:
         return planes.mean(axis=0, dtype=np.float32), disagreement
 
 
-def upscale(path: str | Path, scale: float = 2, *, weights: Weights | str | Path = DEFAULT) -> Image:
-    """The picture in a file, enlarged: for one picture; for many, keep an `Upscaler`.
+@overload
+def upscale(
+    image: Image | str | PathLike[str],
+    scale: float | None = None,
+    *,
+    size: Size | None = None,
+    weights: Weights | str | Path = DEFAULT,
+) -> Image: ...
+@overload
+def upscale(
+    image: NDArray[Sample],
+    scale: float | None = None,
+    *,
+    size: Size | None = None,
+    weights: Weights | str | Path = DEFAULT,
+) -> NDArray[Sample]: ...
+@overload
+def upscale(
+    image: "Pillow",
+    scale: float | None = None,
+    *,
+    size: Size | None = None,
+    weights: Weights | str | Path = DEFAULT,
+) -> "Pillow": ...
+def upscale(
+    image: "Image | str | PathLike[str] | NDArray[Any] | Pillow",
+    scale: float | None = None,
+    *,
+    size: Size | None = None,
+    weights: Weights | str | Path = DEFAULT,
+) -> Any:
+    """Enlarge one image, as `Upscaler.upscale` does. For many images, make an `Upscaler` once and keep it.
+
+        drrn.upscale("photo.jpg", scale=2).save("large.jpg")
+
+    Args:
+        image: a path or an Image (the result is an Image), a NumPy array (an array), or a PIL image (a PIL image).
+        scale: above 1 and at most 8; 2 where no size is given either.
+        size: (width, height) in pixels instead; one of them may be None.
+        weights: a packaged name, the path of a weights file, or Weights.
 
     Raises:
+        TypeError, ValueError: an argument is of another type, or the image holds something else than gray or RGB.
         DRRNError: the file, the scale or the weights are no good.
     """
-    return Upscaler(weights).upscale(read(Path(path)), scale)
+    source, back = to_image(image)
+    return back(Upscaler(weights).upscale(source, scale, size=size))
 
 
 def target_size(width: int, height: int, scale: float | None, size: Size | None) -> tuple[int, int]:
     """(width, height) of the result.
 
     Raises:
+        TypeError: scale is no number, or size no pair of them.
         UsageError: scale or size is out of range.
     """
     if size is None:
         scale = 2.0 if scale is None else scale
+        if not isinstance(scale, Real):
+            raise TypeError(f"A scale is a number, got {type_name(scale)}.")
         if not 1 < scale <= MAX_SCALE:  # NaN is refused here too
             raise UsageError(f"A scale must be above 1 and at most {MAX_SCALE:g}, got {scale:g}.")
         return int(width * scale + 0.5), int(height * scale + 0.5)
     if scale is not None:
         raise UsageError("A scale and a size can't both be given.")
+    if not (isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(s, Integral | None) for s in size)):
+        raise TypeError(f"A size is (width, height) in whole pixels, one of which may be None, got {size!r}.")
     wide, high = size
     if wide is None:
         wide = None if high is None else int(width * high / height + 0.5)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import prod
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +37,7 @@ MAX_HEADER = 1 << 20
 """Bytes. Ours have some 5,000; a header of 90 MB keeps the library busy for half a minute (measured)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Weights:
     """A trained network, and all that is known about it."""
 
@@ -70,6 +71,12 @@ class Weights:
                 raise ValueError(f"its network for x{scale} is not for that scale alone.")
             if (network.config.channels, network.units) != (self.config.channels, self.units):
                 raise ValueError(f"its network for x{scale} has other channels or units.")
+
+    def __repr__(self) -> str:
+        config, scales = self.config, sorted({*self.scales, *self.exact})
+        span = " to ".join(dict.fromkeys(f"x{each:g}" for each in (*scales[:1], *scales[-1:])))
+        network = f"B{config.blocks}U{config.units}, width {config.width}"
+        return f"Weights({self.name or 'unnamed'}: {network}, {span}, {self.parameters:,} parameters)"
 
     @property
     def parameters(self) -> int:
@@ -139,8 +146,12 @@ def load(name: str | Path) -> Weights:
     """Weights by their packaged name, or from a file.
 
     Raises:
+        TypeError: it is no name and no path.
         WeightsError: there is no such name or file; or the file is damaged, hostile or of another kind.
     """
+    if not isinstance(name, str | PathLike):
+        kind = type(name).__qualname__
+        raise TypeError(f"Weights are a packaged name, the path of a weights file, or drrn.Weights, got {kind}.")
     packaged = PACKAGED / f"{name}.safetensors"
     path = packaged if str(name) in names() else Path(name)
     if not _exists(path):

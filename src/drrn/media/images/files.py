@@ -13,24 +13,26 @@ Reading is strict: the least warning of a decoder is an error. What can't be kep
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drrn.atomic import atomic
-from drrn.errors import PictureError, shown
+from drrn.errors import PictureError, UsageError, shown
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images.decoding import opened
 from drrn.media.images.encoding import packed
-from drrn.media.images.quality import Loss
+from drrn.media.images.quality import Loss, choose
 from drrn.media.images.scratch import Rows, Scratch, trim
-from drrn.media.metadata.notes import Format, Notes, find_missing
+from drrn.media.metadata.notes import Format, Notes, find_missing, held
 
 MAX_PIXELS = 100_000_000
 SUFFIXES: Final[dict[Format, tuple[str, ...]]] = {
@@ -117,10 +119,35 @@ def write(
         PictureError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
         DRRNError: as `atomic`.
     """
-    if not all(np.isfinite(plane).all() for plane in (picture.pixels, picture.alpha) if plane is not None):
-        raise PictureError(f"{shown(path)} is not written: some pixels are NaN or infinite.")
+    _check_finite(picture, shown(path))
     rows = (replace(picture, bits=8) if wanted_format(path) in EIGHT_BIT else picture).to_array()
     store(rows, path, picture.notes, loss=loss, overwrite=overwrite, made=made)
+
+
+def save(image: Image, path: Path, *, quality: int | None, lossless: bool, overwrite: bool) -> None:
+    """See `Image.save`."""
+    form = wanted_format(path)
+    if lossless and form == "JPEG":
+        raise UsageError(f"{shown(path)} can't be written: a JPEG is never lossless; use png, webp or tiff.")
+    if not overwrite and os.path.lexists(path):
+        raise PictureError(f"{shown(path)} exists. Give another name, or overwrite=True.")
+    write(image, path, loss=choose(form, form, None, quality=quality, lossless=lossless), overwrite=overwrite)
+    channels, alpha = image.pixels.shape[2], image.alpha is not None
+    header = Header(form, image.width, image.height, channels, alpha, image.bits, holds=held(image.notes))
+    if lost := [*changes(header, path), *image.extras.lost]:
+        warnings.warn(f"{shown(path)}: {', '.join(dict.fromkeys(lost))}.", stacklevel=3)
+
+
+def to_png(image: Image) -> bytes:
+    """The bytes of a PNG.
+
+    Raises:
+        DRRNError: as `write`.
+    """
+    _check_finite(image, "The PNG")
+    rows = image.to_array()
+    beside = Path(gettempdir()) / "image.png"
+    return b"".join(bytes(piece) for piece in packed(rows, "PNG", image.notes, beside))
 
 
 def store(
@@ -210,6 +237,11 @@ def writable(
     if not overwrite and os.path.lexists(path):
         raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")
     return form
+
+
+def _check_finite(image: Image, name: str) -> None:
+    if not all(np.isfinite(plane).all() for plane in (image.pixels, image.alpha) if plane is not None):
+        raise PictureError(f"{name} is not written: some pixels are NaN or infinite.")
 
 
 def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> tuple[Scratch, Header, Notes]:
