@@ -283,6 +283,21 @@ def test_threads_share_an_upscaler_and_each_gets_its_own_result(tmp_path: Path) 
     assert all(np.array_equal(image.to_array(), array) for image, array in zip(read, arrays, strict=True))
 
 
+def test_a_network_that_another_thread_is_making_ready_is_not_used_before_it_is_complete() -> None:
+    exact = replace(small_weights(seed=2, unshuffle=2), scales=(2,))
+    shared = drrn.Upscaler(replace(small_weights(), exact={2: exact}))
+    choose, seen = shared._choose, list[Any]()
+
+    def choose_while_another_thread_asks(network: drrn.Weights) -> Any:
+        if not seen:
+            seen.append(None)
+            seen[0] = shared.fitting((5, 5), (10, 10)).network  # as a thread does that comes just now
+        return choose(network)
+
+    shared._choose = choose_while_another_thread_asks  # type: ignore[assignment]
+    assert shared.fitting((5, 5), (10, 10)).network is exact and seen == [exact]
+
+
 FORKED = """
 import gc, os, signal, sys, warnings
 import numpy as np
