@@ -40,6 +40,7 @@ class Show:
         many: bool,
         endless: bool,
         as_json: bool,
+        quiet: bool = False,
     ):
         """Say nothing yet.
 
@@ -49,12 +50,13 @@ class Show:
             ready: makes an upscaler for a packaged model, to measure its speed.
             many: off, a failure is raised, in place of a list of one.
             endless: there will be no end with a list.
+            quiet: say only what failed, and warnings.
         """
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.why, self.names, self.many, self.endless, self.as_json = why, names, many, endless, as_json
-        self.ready = cache(ready)
+        self.quiet, self.ready = quiet, cache(ready)
         self.process_memory: int | None = None
         """Bytes the process holds before the first image is read."""
         self.began = time.perf_counter()
@@ -68,7 +70,7 @@ class Show:
             TextColumn("{task.percentage:3.0f} %"),
             TimeRemainingColumn(),
         )
-        self.bars = Progress(*columns, console=self.aside, disable=not self.aside.is_terminal, transient=True)
+        self.bars = Progress(*columns, console=self.aside, disable=quiet or not self.aside.is_terminal, transient=True)
         self.whole: TaskID | None = None
         self.bar_of: dict[Path, TaskID] = {}  # by source
         self.work_of: dict[Path, int] = {}
@@ -112,7 +114,7 @@ class Show:
         if (warning := job.kind.warning) and not self.told[warning]:
             self.told[warning] += 1
             self.aside.print(warning, markup=False)
-        if not self.as_json:
+        if not (self.as_json or self.quiet):
             self.aside.print(self._line(job, choice), markup=False)
         self.bar_of[job.source] = self.bars.add_task(self._name(job.source), total=1)
 
@@ -137,7 +139,7 @@ class Show:
             )
         elif seconds is None:
             print(self._line(job, choice), flush=True)
-        else:
+        elif not self.quiet:
             line = " · ".join([self._name(job.target), duration(seconds), *self._told(job, found)])
             print(line, file=sys.stderr if job.target in self.names else sys.stdout, flush=True)
 
@@ -157,11 +159,11 @@ class Show:
         """The totals and the list; 0 where nothing failed, 3 where some of many did, 2 where all did."""
         done, unchanged, failed = self.told["done"], self.told["unchanged"], len(self.failures)
         seconds = self.expected if estimate else time.perf_counter() - self.began
-        if totals and not self.as_json:
+        if totals and not (self.as_json or self.quiet):
             did, about = ("to enlarge", "about ") if estimate else ("enlarged", "")
             counts = f"{done} {did}, {unchanged} unchanged, {skipped} skipped, {failed} failed"
             self.aside.print(f"{counts} · {about}{duration(seconds)}", markup=False)
-        elif totals:
+        elif totals and self.as_json:
             name = "estimated_seconds" if estimate else "seconds"
             self._json(done=done, skipped=skipped, unchanged=unchanged, failed=failed, **{name: round(seconds, 3)})
         for error in self.failures:

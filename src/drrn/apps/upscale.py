@@ -1,6 +1,7 @@
 """`drrn upscale`."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -8,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from drrn.apps.show import Show
 from drrn.apps.upscale_options import (
@@ -27,6 +28,7 @@ from drrn.weights import AUTO
 
 if TYPE_CHECKING:
     from drrn.upscaling.batch.folders import Source
+    from drrn.upscaling.batch.naming import Fit
     from drrn.upscaling.upscaler import Size
 
 
@@ -43,6 +45,7 @@ def upscale(
     geotiff: Annotated[GeoTIFFOptions, OmitArgPrefixes],
     machine: Annotated[MachineOptions, OmitArgPrefixes],
     json: bool = False,
+    quiet: Annotated[bool, arg(aliases=["-q"])] = False,
 ) -> int:
     """Enlarge pictures: photo.png becomes photo_x2.png.
 
@@ -55,6 +58,7 @@ def upscale(
     Args:
         pictures: Picture files, or folders of them; - is stdin.
         json: Print a line of JSON for each picture, and for folders a last one with totals.
+        quiet: Print only what failed and what must be known.
     """
     from drrn.engines.engine import cores
     from drrn.engines.selection import pick
@@ -63,6 +67,7 @@ def upscale(
     from drrn.upscaling.batch.folders import arrivals, gather, is_folder
     from drrn.upscaling.batch.jobs import make_folder, plan, work_through
     from drrn.upscaling.batch.manifest import manifest
+    from drrn.upscaling.batch.naming import Naming
     from drrn.upscaling.batch.pipes import PIPE, piped
     from drrn.upscaling.consistency import Asked
     from drrn.upscaling.formats.job import Options
@@ -86,6 +91,11 @@ def upscale(
         raise UsageError("--json and a picture can't both go to stdout. Leave out one of them.")
     if output == PIPE and (checks.disagreement or checks.check_map):
         raise UsageError("A map is written beside the picture, and stdout has no place for it. Give --output a file.")
+    naming = Naming(result.name, result.format)
+    if PIPE in (*pictures, output) and naming != Naming():
+        raise UsageError("--name and --format are those of files, and - is none. Leave them out.")
+    if quiet and (json or estimate):
+        raise UsageError("--quiet prints nothing, and --json and --estimate are there to print. Leave out one of them.")
     if watch and (estimate or not folders):
         raise UsageError("--watch waits for what arrives in a folder. Name one, and leave out --estimate.")
     seconds = (parse_duration(network.budget) if network.budget else BUDGET) if network.model == AUTO else None
@@ -117,6 +127,7 @@ def upscale(
         scale=sizes.scale,
         size=wanted,
         many=many,
+        naming=naming,
         max_pixels=machine.max_pixels,
         strict=checks.strict,
         options=options,
@@ -151,7 +162,7 @@ def upscale(
         if watch:
             batches = arrivals(lambda: look().sources)
         why = pick(machine.device)[1] if machine.engine == "auto" else ""
-        show = stack.enter_context(Show(why, names, ready, many=many, endless=watch, as_json=json))
+        show = stack.enter_context(Show(why, names, ready, many=many, endless=watch, as_json=json, quiet=quiet))
         for path, error in [] if watch else found.failed:
             show.failed(path, error)
         show.unreadable(found.unreadable)
@@ -166,14 +177,21 @@ def upscale(
         return show.end(found.skipped, totals=folders, estimate=estimate)
 
 
-def parse_size(text: str) -> "Size":
-    """1920x1080, 1920x or x1080 as (width, height), None for a side that is not given.
+def parse_size(text: str) -> "Size | Fit":
+    """4000 (the longer side), 2000x, x1000, 1920x1080, or 1920x1080+ (at least that).
 
     Raises:
         UsageError: it is none of these.
     """
-    width, cross, height = text.lower().partition("x")
-    sides = [side for side in (width, height) if side]
-    if not cross or not sides or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
-        raise UsageError(f"A size is written 1920x1080, 1920x or x1080, got {text!r}.")
-    return int(width) if width else None, int(height) if height else None
+    from drrn.upscaling.batch.naming import Fit
+
+    found = re.fullmatch(r"(\d+)|(\d+)x(\d+)\+|(?=\d*x\d)(\d*)x(\d*)|(\d+)x", text.lower(), re.ASCII)
+    if not found or not all(int(digits) for digits in re.findall(r"\d+", text)):
+        raise UsageError(f"A size is written 4000, 2000x, x1000, 1920x1080 or 1920x1080+, got {text!r}.")
+    longer, width, height = found[1], *(int(digits) if digits else None for digits in (found[2], found[3]))
+    if longer:
+        return Fit(int(longer))
+    if width:
+        return Fit(width, height)
+    across, _, down = text.lower().partition("x")
+    return int(across) if across else None, int(down) if down else None

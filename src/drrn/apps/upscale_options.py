@@ -19,6 +19,12 @@ class ResultOptions:
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
     """A file, or a folder for several pictures; - is stdout. Without it, each result goes beside its picture. A folder
     of pictures needs another folder, where a second run does only what is missing or out of date."""
+    format: Annotated[str | None, arg(metavar="FORMAT")] = None
+    """Format of results that --output does not name, as the end of their names: webp, png, tif, mkv. By default that
+    of each source."""
+    name: Annotated[str | None, arg(metavar="PATTERN")] = None
+    """Name of such results, without its end: {stem} is that of the source, {scale}, {width} and {height} are numbers.
+    By default {stem}_x{scale}; {stem} keeps the name, in another folder."""
     quality: int | None = None
     """Quality of JPEG and WebP, 1 to 100. By default a JPEG made from a JPEG keeps the quality of its source, from 80
     to 95, and its chroma subsampling; any other JPEG gets 95, a lossy WebP 90."""
@@ -39,7 +45,8 @@ class SizeOptions:
     scale: Annotated[float | None, arg(aliases=["-s"])] = None
     """How many times larger, above 1 and at most 8. 2 unless a size is given."""
     size: Annotated[str | None, arg(metavar="SIZE")] = None
-    """The size in pixels instead: 1920x1080, 1920x or x1080."""
+    """The size in pixels instead: 4000 is the longer side, 2000x the width, x1000 the height; 1920x1080 is both,
+    whatever the proportions, and 1920x1080+ keeps them and is at least as large."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from drrn.media.images.files import MAX_PIXELS, SUFFIXES
 from drrn.upscaling.batch.choosing import Choice, choose
 from drrn.upscaling.batch.folders import Source, is_folder
 from drrn.upscaling.batch.manifest import Manifest
+from drrn.upscaling.batch.naming import Fit, Naming
 from drrn.upscaling.consistency import Asked, Found
 from drrn.upscaling.fingerprint import Seen, mark
 from drrn.upscaling.formats.job import Job, Options
@@ -59,9 +60,10 @@ def plan(
     source: Path,
     output: Path | None,
     scale: float | None,
-    size: Size | None,
+    size: Size | Fit | None,
     *,
     many: bool,
+    naming: Naming = Naming(),
     max_pixels: int = MAX_PIXELS,
     overwrite: bool = False,
     strict: bool = False,
@@ -73,6 +75,7 @@ def plan(
         output: the file to write where it has a suffix and there are not `many`, else the folder to write to.
             None writes beside the source, `photo.png` to `photo_x2.png` or `photo_1920x1080.png`; of a name that would
             be too long for a file, the end of `photo` is left out.
+        naming: what it is called instead, where `output` is no file.
         max_pixels: of the source and of the result.
         strict: refuse what breaks the rules of its format, even if no pixel depends on it.
 
@@ -90,7 +93,8 @@ def plan(
     if options.asked != Asked() and not kind.checks:
         what = "an animation" if header.seconds else f"a {header.format} file"
         raise UsageError(f"{shown(source)} is {what}, which has no checks and no maps. Leave them out.")
-    width, height = target_size(header.width, header.height, scale, size)
+    exact = size.size(header.width, header.height) if isinstance(size, Fit) else size
+    width, height = target_size(header.width, header.height, scale, exact)
     frames = header.frames if kind.counts_frames else 1
     if width * height * frames > max_pixels:
         counted = f" in {frames} frames" if frames > 1 else ""
@@ -98,15 +102,21 @@ def plan(
             f"{shown(source)} would become {width}x{height}{counted}, more than {max_pixels} pixels. Give a smaller "
             "scale, or a larger --max-pixels."
         )
-    wanted = f"x{scale or 2:g}" if size is None else "x".join(str(side or "") for side in size)
+    if size is None:
+        wanted = f"x{scale or 2:g}"
+    else:
+        wanted = str(size) if isinstance(size, Fit) else "x".join(str(side or "") for side in size)
     if output is not None and output.suffix and not many and not is_folder(output):
         target = output
+        if naming != Naming():
+            raise UsageError(f"{shown(target)} is a name already. Leave out --name and --format, or name a folder.")
         if not is_folder(target.parent):  # found out now, and not after the work
             raise UsageError(f"{shown(target)} can't be written: there is no folder {shown(target.parent)}.")
     else:
-        how = f"{width}x{height}" if size is not None else f"x{scale or 2:g}"
         stem, suffix = kind.name(source, header)
-        target = (output or source.parent) / _name(stem, f"_{how}{suffix}", options.asked)
+        factor = f"{scale or 2:g}" if size is None else f"{width / header.width:.4g}"
+        named = partial(naming.name, suffix=suffix, scale=factor, size=(width, height), exact=size is not None)
+        target = (output or source.parent) / _name(stem, named, options.asked)
     if options.quality is not None and not many and target.suffix.lower() not in LOSSY:
         raise UsageError(f"--quality is for JPEG and WebP, and {shown(target)} will be neither. Leave it out.")
     job = Job(kind, source, target, header, width, height, overwrite, options, wanted)
@@ -263,11 +273,11 @@ def _run(jobs: Sequence[Job], upscalers: Sequence[Upscalers], watch: Watch, mani
             stop.set()
 
 
-def _name(stem: str, end: str, asked: Asked) -> str:
+def _name(stem: str, named: Callable[[str], str], asked: Asked) -> str:
     """With room for the names of the maps."""
-    name = f"{stem}{end}"
+    name = named(stem)
     longest = max(len(os.fsencode(path.name)) for path in [Path(name), *asked.maps(Path(name))])
-    return _name(stem[:-1], end, asked) if longest > LONGEST_NAME and stem else name
+    return _name(stem[:-1], named, asked) if longest > LONGEST_NAME and stem else name
 
 
 def _choices(jobs: Iterable[Job], upscalers: Upscalers, watch: Watch) -> Iterator[tuple[Job, Choice]]:
