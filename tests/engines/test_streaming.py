@@ -347,7 +347,7 @@ def test_without_a_compiler_the_reference_runs(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "drrn.engines._native", None)
     monkeypatch.delattr(drrn.engines, "_native")
     monkeypatch.delitem(sys.modules, "drrn.engines.native")
-    monkeypatch.setattr(room, "is_compiled", lambda: False)
+    monkeypatch.setattr("drrn.engines.selection.is_compiled", lambda: False)
     assert choose(small_weights()).name == "reference (NumPy)"
     with pytest.raises(EngineError, match=r"The native engine was not compiled here\. Take --engine reference"):
         choose(small_weights(), engine="native")
