@@ -88,6 +88,7 @@ def test_compared_models_with_the_same_name_have_separate_columns(
     assert [caption.split()[0] for caption in captions] == ["bicubic", *MODELS, "original"]
 
 
+@pytest.mark.full  # the naming itself is tested above; this runs the whole benchmark
 def test_benchmarked_models_with_the_same_name_have_separate_rows(here: Path) -> None:
     report = race(MODELS, runners=["reference"], with_peers=False, side=16, rounds=1, threads=1)
     assert report.networks == [*MODELS[:2], "bicubic"]

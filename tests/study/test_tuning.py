@@ -109,7 +109,7 @@ def test_a_finished_search_only_tells_again(here: Path, capsys: pytest.CaptureFi
 def test_a_search_that_is_stopped_and_killed_ends_as_one_that_never_was(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = ["--save-seconds", "0", "--epoch-steps", "60"]  # a checkpoint a step, more than any machine makes at once
+    slow = ["--save-seconds", "0", "--epoch-steps", "25"]  # a checkpoint a step, more than any machine makes at once
     assert search("whole", *slow) == 0
     for number, end, code in ((0, signal.SIGTERM, 143), (1, signal.SIGKILL, -9)):
         words = ["-m", "drrn", "tune", "--data", "photos", "--run", "run", "--trials", "3", *SMALL, *slow]
@@ -122,7 +122,7 @@ def test_a_search_that_is_stopped_and_killed_ends_as_one_that_never_was(
         assert life.returncode == code, said
         assert "Traceback" not in said and ("the same command goes on with run" in said) == (code == 143)
         state, _ = checkpoint.load(Path(f"run/trials/{number:04d}"))
-        assert state and 0 < state["step"] < 60 and not state["history"], "it was killed within the trial"
+        assert state and 0 < state["step"] < 25 and not state["history"], "it was killed within the trial"
 
     steps: list[tuple[int, int]] = []
 
