@@ -194,6 +194,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
+@pytest.mark.full
 def test_all_that_is_asked_for_is_raced(tiny: str, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for side in ("PRODUCT_SIDE", "CONVOLUTION_SIDE"):
         monkeypatch.setattr(f"drrn.evaluation.race.{side}", 32)
@@ -231,6 +232,7 @@ def test_int8_is_calibrated_and_is_near(tiny: str, pictures: Path) -> None:
     assert 20 < psnr(made, exact, peak=1) < 100
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("no_peak")
 def test_peers_are_raced_to_the_same_size(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drrn.evaluation.race.peers", lambda: ["ESPCN x2"])
@@ -330,6 +332,7 @@ def test_the_command_writes_page_json_and_plot(
     assert list(json.loads(report.to_json())["machine"]) == ["cpu", "cores", "system"]
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("no_peak")
 def test_memory_does_not_grow_with_height_where_the_engine_streams(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("drrn.engines._native", reason="not compiled here")
