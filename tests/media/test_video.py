@@ -350,6 +350,7 @@ def test_an_alpha_channel_of_the_pixels_is_refused(tmp_path: Path, suffix: str, 
     refused(film(tmp_path / f"film{suffix}", codec=codec, pixels=pixels, options={}), "has transparency")
 
 
+@pytest.mark.full  # libx265 now and then aborts the process that encodes the film for this test
 def test_a_layer_of_alpha_in_hevc_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = film(tmp_path / "film.mkv", codec="libx265", options={"x265-params": "log-level=none"})
     assert video.probe(path, max_pixels=LIMIT).frames == 12
