@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.apps.upscale import parse_size
 from drrn.errors import UsageError
 from drrn.media.image import Image
 from drrn.media.images.files import probe, write
-from drrn.upscaling.batch.naming import Fit
+from drrn.upscaling.batch.naming import Fit, parse_size
 from drrn.weights import store
 from tests.small_weights import small_weights
 

@@ -1,7 +1,6 @@
 """`drrn upscale`."""
 
 import os
-import re
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -28,8 +27,6 @@ from drrn.weights import AUTO
 
 if TYPE_CHECKING:
     from drrn.upscaling.batch.folders import Source
-    from drrn.upscaling.batch.naming import Fit
-    from drrn.upscaling.upscaler import Size
 
 
 def upscale(
@@ -67,7 +64,7 @@ def upscale(
     from drrn.upscaling.batch.folders import arrivals, gather, is_folder
     from drrn.upscaling.batch.jobs import make_folder, plan, work_through
     from drrn.upscaling.batch.manifest import manifest
-    from drrn.upscaling.batch.naming import Naming
+    from drrn.upscaling.batch.naming import Naming, parse_size
     from drrn.upscaling.batch.pipes import PIPE, piped
     from drrn.upscaling.consistency import Asked
     from drrn.upscaling.formats.job import Options
@@ -175,23 +172,3 @@ def upscale(
                 print("stopped; the same command goes on", file=sys.stderr)
             raise
         return show.end(found.skipped, totals=folders, estimate=estimate)
-
-
-def parse_size(text: str) -> "Size | Fit":
-    """4000 (the longer side), 2000x, x1000, 1920x1080, or 1920x1080+ (at least that).
-
-    Raises:
-        UsageError: it is none of these.
-    """
-    from drrn.upscaling.batch.naming import Fit
-
-    found = re.fullmatch(r"(\d+)|(\d+)x(\d+)\+|(?=\d*x\d)(\d*)x(\d*)|(\d+)x", text.lower(), re.ASCII)
-    if not found or not all(int(digits) for digits in re.findall(r"\d+", text)):
-        raise UsageError(f"A size is written 4000, 2000x, x1000, 1920x1080 or 1920x1080+, got {text!r}.")
-    longer, width, height = found[1], *(int(digits) if digits else None for digits in (found[2], found[3]))
-    if longer:
-        return Fit(int(longer))
-    if width:
-        return Fit(width, height)
-    across, _, down = text.lower().partition("x")
-    return int(across) if across else None, int(down) if down else None

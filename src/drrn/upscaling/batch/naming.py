@@ -59,3 +59,21 @@ class Fit:
             return (self.width, None) if width >= height else (None, self.width)
         wide = self.width * height >= self.height * width
         return (self.width, None) if wide else (None, self.height)
+
+
+def parse_size(text: str) -> Size | Fit:
+    """4000 (the longer side), 2000x, x1000, 1920x1080, or 1920x1080+ (at least that).
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    found = re.fullmatch(r"(\d+)|(\d+)x(\d+)\+|(?=\d*x\d)(\d*)x(\d*)|(\d+)x", text.lower(), re.ASCII)
+    if not found or not all(int(digits) for digits in re.findall(r"\d+", text)):
+        raise UsageError(f"A size is written 4000, 2000x, x1000, 1920x1080 or 1920x1080+, got {text!r}.")
+    longer, width, height = found[1], *(int(digits) if digits else None for digits in (found[2], found[3]))
+    if longer:
+        return Fit(int(longer))
+    if width:
+        return Fit(width, height)
+    across, _, down = text.lower().partition("x")
+    return int(across) if across else None, int(down) if down else None
