@@ -25,8 +25,8 @@ check: $(READY)  ## format, lint, types, layers
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
 
-bench: $(READY)  ## seconds a megapixel, side by side: docs/performance.md
-	$(BIN)/drrn bench --long
+bench: $(READY)  ## seconds per megapixel of our engines and others: docs/performance.md
+	$(BIN)/python -m benchmarks --long
 
 soak: $(READY)  ## the long tests too, and the native engine under sanitizers, fuzzed, and on another CPU
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile

@@ -9,7 +9,6 @@ import pytest
 from drrn.apps import cli
 from drrn.errors import UsageError
 from drrn.evaluation.naming import distinct_names
-from drrn.evaluation.race import race
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.weights import store
@@ -86,9 +85,3 @@ def test_compared_models_with_the_same_name_have_separate_columns(
     assert run("compare", "x/val/0.png", "--models", *MODELS, "-s", "2", "-o", "c.png", "--device", "cpu") == 0
     captions = capsys.readouterr().out.partition(": ")[2].split(" | ")
     assert [caption.split()[0] for caption in captions] == ["bicubic", *MODELS, "original"]
-
-
-@pytest.mark.full  # the naming itself is tested above; this runs the whole benchmark
-def test_benchmarked_models_with_the_same_name_have_separate_rows(here: Path) -> None:
-    report = race(MODELS, runners=["reference"], with_peers=False, side=16, rounds=1, threads=1)
-    assert report.networks == [*MODELS[:2], "bicubic"]

@@ -20,7 +20,6 @@ import tyro
 from tyro.conf import OmitSubcommandPrefixes, Positional, subcommand
 
 from drrn import __version__
-from drrn.apps.bench import bench
 from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
@@ -77,7 +76,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "tune": tune_with(*defaults_in([])),
     "evaluate": evaluate,
     "compare": compare,
-    "bench": bench,
     "export": export,
     "models": models,
     "study": study,
@@ -110,7 +108,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn tune": ("drrn tune --data pictures --run searches/mine --trials 30",),
     "drrn evaluate": ("drrn evaluate fast best --data Set5 Set14 --scales 2 3 4",),
     "drrn compare": ("drrn compare photo.png -o sheet.png -s 3 --crop 160x120+200+40",),
-    "drrn bench": ("drrn bench fast --side 512 --rounds 3",),
     "drrn export": ("drrn export fast_x2.onnx -m fast -s 2",),
     "drrn completion": (
         "drrn completion bash > ~/.local/share/bash-completion/completions/drrn",

@@ -57,7 +57,7 @@ def show_model(
         try:
             from drrn.evaluation.cards.curve import plot as draw
         except ModuleNotFoundError as error:
-            raise UsageError(f"Drawing needs {error.name}. Install it: pip install 'drrn[bench]'.") from error
+            raise UsageError(f"--plot needs {error.name}. Install it: pip install 'drrn[plot]'.") from error
         draw(weights, plot)
     card = to_markdown(weights, plot=plot.name if plot else "")
     print(card if markdown else json_text.dumps(_about(weights), indent=2), end="" if markdown else "\n")

@@ -1,4 +1,4 @@
-"""Races are run in turn, and what a page says of them follows from what was measured."""
+"""Benchmarks: cases take turns, and the page follows from the measurements."""
 
 import json
 from dataclasses import replace
@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drrn.apps import cli
+from benchmarks import __main__ as command
+from benchmarks.baselines import BASELINES, macs, parameters
+from benchmarks.networks import UNTRAINED, example_input, load_network, random_weights, with_batch_norm
+from benchmarks.page import to_markdown
+from benchmarks.plot import fastest, plot
+from benchmarks.report import Growth, Report, Row
+from benchmarks.run import Session, Settings, benchmark
+from benchmarks.runners import RUNNERS
+from benchmarks.worker import Case, Worker
 from drrn.core.metrics import EQUAL, psnr
 from drrn.engines.pytorch import TorchEngine
 from drrn.errors import DataError, EngineError, UsageError, WeightsError
-from drrn.evaluation.contenders import RUNNERS, UNTRAINED, example, network, untrained, with_norms
-from drrn.evaluation.peers import PEERS, macs, parameters
-from drrn.evaluation.performance import Growth, Report, Row, to_markdown
-from drrn.evaluation.plot import fastest, plot
-from drrn.evaluation.race import Course, race
-from drrn.evaluation.worker import Contender, Worker
 from drrn.media.image import Image
 from drrn.media.images.files import probe, write
 from drrn.weights import store
@@ -25,9 +27,9 @@ from tests.small_weights import small_weights
 
 
 def row(**fields: Any) -> Row:
-    """A row that took a second for a megapixel of a thousand multiply-adds each."""
+    """A row of one second per megapixel at a thousand multiply-adds per pixel."""
     usual: dict[str, Any] = {
-        "race": "runners",
+        "group": "runners",
         "network": "tiny",
         "runner": "native",
         "threads": 2,
@@ -45,22 +47,22 @@ REPORT = Report(
     machine={"cpu": "Abacus", "cores": "2", "system": "Linux x86_64"},
     versions={"python": "3.11", "numpy": "2.4"},
     commit="abc",
-    command="drrn bench tiny",
+    command="python -m benchmarks tiny",
     side=1000,
     threads=2,
     data="Set5",
     rows=[
-        row(race="peak", network="matrix product", seconds=[0.03, 0.02, 0.04]),
+        row(group="peak", network="matrix product", seconds=[0.03, 0.02, 0.04]),
         row(seconds=[9.0, 1.0, 1.0], agreement=128.4, psnr=36.5),
         row(runner="torch", seconds=[2.5], psnr=None),
         row(runner="torch.compile", seconds=[0.5], agreement=EQUAL),
         row(runner="OpenVINO, int8", seconds=[0.125], agreement=31, psnr=36.25),
-        row(race="networks"),
-        row(race="networks", network="VDSR", runner="ONNX Runtime", seconds=[9.0]),
-        row(race="networks", network="VDSR", runner="OpenVINO", seconds=[8.0]),
-        row(race="networks", network="bicubic x2", runner="NumPy", macs=0, parameters=0, seconds=[0.01]),
-        row(race="threads", threads=1, seconds=[3.0]),
-        row(race="threads", threads=2, seconds=[2.0]),
+        row(group="networks"),
+        row(group="networks", network="VDSR", runner="ONNX Runtime", seconds=[9.0]),
+        row(group="networks", network="VDSR", runner="OpenVINO", seconds=[8.0]),
+        row(group="networks", network="bicubic x2", runner="NumPy", macs=0, parameters=0, seconds=[0.01]),
+        row(group="threads", threads=1, seconds=[3.0]),
+        row(group="threads", threads=2, seconds=[2.0]),
     ],
     growth=[
         Growth("tiny", "native", 125, 2000, 0.25, 20),
@@ -72,21 +74,23 @@ REPORT = Report(
 
 
 def cells(page: str, start: str) -> list[str]:
-    """Of the one line of a table that begins so."""
+    """The cells of the one table line that begins with `start`."""
     (line,) = [line for line in page.splitlines() if line.startswith(f"| {start}")]
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_a_page_follows_from_the_json_alone() -> None:
+def test_the_page_follows_from_the_json_alone() -> None:
     again = Report.from_json(REPORT.to_json())
     assert again == REPORT
     assert to_markdown(again, "p.png") == to_markdown(REPORT, "p.png")
 
 
-def test_a_page_says_what_was_measured() -> None:
+def test_the_page_shows_the_measurements() -> None:
     page = to_markdown(REPORT, "speed.png")
-    assert "`drrn bench tiny` at commit abc on Abacus with 2 cores, Linux x86_64, 2 threads; python 3.11" in page
-    assert "](speed.png)" in page and "100 on 2 threads" in page  # the best of its laps
+    assert (
+        "`python -m benchmarks tiny` at commit abc on Abacus with 2 cores, Linux x86_64, 2 threads; python 3.11" in page
+    )
+    assert "](speed.png)" in page and "100 on 2 threads" in page  # of its fastest repeat
     assert cells(page, "torch ") == ["torch", "2.50", "1.50", "2.50", "20", "1", "1%", "", ""]
     assert cells(page, "torch.compile")[3:] == ["0.500", "20", "4", "4%", "equal", ""]
     assert cells(page, "OpenVINO, int8")[-2:] == ["31", "36.250 (-0.250)"]
@@ -97,18 +101,18 @@ def test_a_page_says_what_was_measured() -> None:
     assert "* OpenVINO was left out: No module named 'openvino'." in page
 
 
-def test_a_page_without_scores_has_no_column_for_them() -> None:
+def test_a_page_without_psnr_has_no_column_for_it() -> None:
     rows = [replace(each, psnr=None) for each in REPORT.rows]
     assert "Set5" not in to_markdown(replace(REPORT, rows=rows))
 
 
-def test_a_median_is_not_moved_by_one_slow_lap() -> None:
+def test_one_slow_repeat_does_not_move_the_median() -> None:
     slow = row(seconds=[9.0, 1.0, 1.0], pixels=500_000)
     assert slow.seconds_per_megapixel == 2
     assert slow.gflops == 1
 
 
-def test_the_fastest_of_each_network_is_drawn(tmp_path: Path) -> None:
+def test_the_plot_shows_the_fastest_runner_of_each_network(tmp_path: Path) -> None:
     best = fastest(REPORT.of("networks"))
     assert [(each.network, each.runner) for each in best] == [
         ("tiny", "native"),
@@ -117,7 +121,7 @@ def test_the_fastest_of_each_network_is_drawn(tmp_path: Path) -> None:
     ]
     plot(REPORT, tmp_path / "speed.png")
     assert probe(tmp_path / "speed.png").width > 1000
-    plot(replace(REPORT, growth=[], rows=REPORT.rows[:5]), tmp_path / "speed.png")  # without peers
+    plot(replace(REPORT, growth=[], rows=REPORT.rows[:5]), tmp_path / "speed.png")  # without baselines
 
 
 # what PERFORMANCE.md, section 5, and the papers say
@@ -134,40 +138,40 @@ def test_the_fastest_of_each_network_is_drawn(tmp_path: Path) -> None:
         ("RRDBNet x4", 1_120_428, 16.7e6),
     ],
 )
-def test_a_peer_is_the_published_network(name: str, work: int, size: float) -> None:
-    model = PEERS[name].model()
+def test_a_baseline_is_the_published_network(name: str, work: int, size: float) -> None:
+    model = BASELINES[name].model()
     assert macs(model) == work
     assert parameters(model) == pytest.approx(size, rel=0.02)
 
 
-@pytest.mark.parametrize("name", [name for name in PEERS if name != "RRDBNet x4"])  # which takes a while
-def test_a_peer_enlarges(name: str) -> None:
-    peer = network(name)
-    lr = example(peer, 24, 32)
-    assert lr.shape == (peer.channels, 24 // peer.scale, 32 // peer.scale)
-    sr = RUNNERS["onnxruntime"].start(peer, 1, None).run(lr)
-    assert sr.shape == (peer.channels, 24, 32)
+@pytest.mark.parametrize("name", [name for name in BASELINES if name != "RRDBNet x4"])  # that one is slow
+def test_a_baseline_enlarges(name: str) -> None:
+    baseline = load_network(name)
+    lr = example_input(baseline, 24, 32)
+    assert lr.shape == (baseline.channels, 24 // baseline.scale, 32 // baseline.scale)
+    sr = RUNNERS["onnxruntime"].start(baseline, 1, None).run(lr)
+    assert sr.shape == (baseline.channels, 24, 32)
     assert np.isfinite(sr).all()
 
 
-def test_every_peer_is_a_valid_graph() -> None:
+def test_every_baseline_is_a_valid_graph() -> None:
     import onnx
 
-    for peer in PEERS.values():
-        onnx.checker.check_model(peer.model(), full_check=True)
+    for baseline in BASELINES.values():
+        onnx.checker.check_model(baseline.model(), full_check=True)
 
 
 @pytest.mark.parametrize("config", UNTRAINED.values(), ids=UNTRAINED)
-def test_untrained_networks_stay_finite_and_do_something(config: Any) -> None:
+def test_random_weights_stay_finite_and_change_the_image(config: Any) -> None:
     ilr = np.random.default_rng(0).random((1, 12, 12), np.float32)
-    detail = TorchEngine(untrained(config), device="cpu").run(ilr) - ilr
+    detail = TorchEngine(random_weights(config), device="cpu").run(ilr) - ilr
     assert 0.01 < np.abs(detail).mean() < 1
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_norms_that_change_nothing_are_added_where_there_are_none(batch_norm: bool) -> None:
+def test_added_batch_norms_change_nothing(batch_norm: bool) -> None:
     weights = small_weights(batch_norm=batch_norm)
-    normed = with_norms(weights)
+    normed = with_batch_norm(weights)
     assert normed.config.batch_norm
     ilr = np.random.default_rng(0).random((1, 20, 20), np.float32)
     plain, more = (TorchEngine(each, device="cpu").run(ilr) for each in (weights, normed))
@@ -176,8 +180,8 @@ def test_norms_that_change_nothing_are_added_where_there_are_none(batch_norm: bo
 
 @pytest.fixture
 def no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large products take long."""
-    monkeypatch.setattr(Course, "peak", lambda *_: [])
+    """Skip the large products: they are slow."""
+    monkeypatch.setattr(Session, "peak", lambda *_: [])
 
 
 @pytest.fixture
@@ -194,52 +198,55 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
+def run(models: list[str], progress: Any = print, **settings: Any) -> Report:
+    few: dict[str, Any] = {"side": 16, "repeats": 1, "threads": 1, "with_baselines": False}
+    return benchmark(Settings(models=models, **{**few, **settings}), progress=progress)
+
+
 @pytest.mark.full
-def test_all_that_is_asked_for_is_raced(tiny: str, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_runner_is_measured_in_turn(tiny: str, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for side in ("PRODUCT_SIDE", "CONVOLUTION_SIDE"):
-        monkeypatch.setattr(f"drrn.evaluation.race.{side}", 32)
-    said: list[str] = []
+        monkeypatch.setattr(f"benchmarks.run.{side}", 32)
+    told: list[str] = []
     runners = ["reference", "torch", "torch-bfloat16", "openvino-int8"]
-    report = race(
-        [tiny], runners=runners, with_peers=False, side=32, rounds=2, threads=1, data=pictures, note=said.append
-    )
-    raced = report.of("runners")
-    assert [each.runner for each in raced] == ["NumPy", "torch eager, channels last", "torch eager, bfloat16"]
+    report = run([tiny], told.append, runners=runners, side=32, repeats=2, data=pictures)
+    rows = report.of("runners")
+    assert [each.runner for each in rows] == ["NumPy", "torch eager, channels last", "torch eager, bfloat16"]
     assert report.left_out == ["OpenVINO, int8 was left out: it needs a folder of pictures for its calibration."]
     assert report.networks == ["tiny"] and report.of("networks") == [] and report.of("threads") == []
-    for each in raced:
+    for each in rows:
         assert len(each.seconds) == len(each.cpu_seconds) == 2 and min(each.seconds) > 0
         assert (each.pixels, each.macs) == (32 * 32, small_weights(unshuffle=2).config.macs())
         assert 0 <= each.peak_mb < 500
-    exact, torch, rounded = (each.agreement for each in raced)
-    assert torch is None  # it is what the others are held against
+    exact, torch, rounded = (each.agreement for each in rows)
+    assert torch is None  # the others are compared with it
     assert exact is not None and rounded is not None and exact > 100 > rounded > 30
-    assert [each.psnr is None for each in raced] == [False, True, False]
+    assert [each.psnr is None for each in rows] == [False, True, False]
     assert report.peak(1) > 0 and report.data == "pictures"
     assert [each.network for each in report.of("peak")] == 2 * ["matrix product", *2 * ["wide convolutions"]]
-    laps = [sentence for sentence in said if "lap" in sentence and sentence.startswith(tiny)]
-    turn = [sentence.split(", 1 thread")[0].split(", ", 1)[1] for sentence in laps]
-    assert turn == 2 * [each.runner for each in raced]  # one after another, and not each by itself
+    repeats = [sentence for sentence in told if "repeat" in sentence and sentence.startswith(tiny)]
+    order = [sentence.split(", 1 thread")[0].split(", ", 1)[1] for sentence in repeats]
+    assert order == 2 * [each.runner for each in rows]  # one after another, not each by itself
 
 
-def test_int8_is_calibrated_and_is_near(tiny: str, pictures: Path) -> None:
-    with Worker(Contender(tiny, "openvino-int8", 1, 32, 32, str(pictures))) as int8:
-        int8.lap()
-        made = int8.made()
-    raced = network(tiny)
-    assert raced.weights is not None
-    exact = TorchEngine(raced.weights, device="cpu").run(example(raced, 32, 32))
-    assert 20 < psnr(made, exact, peak=1) < 100
+def test_int8_is_calibrated_and_close_to_float32(tiny: str, pictures: Path) -> None:
+    with Worker(Case(tiny, "openvino-int8", 1, 32, 32, str(pictures))) as int8:
+        int8.run()
+        result = int8.result()
+    network = load_network(tiny)
+    assert network.weights is not None
+    exact = TorchEngine(network.weights, device="cpu").run(example_input(network, 32, 32))
+    assert 20 < psnr(result, exact, peak=1) < 100
 
 
 @pytest.mark.full
 @pytest.mark.usefixtures("no_peak")
-def test_peers_are_raced_to_the_same_size(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drrn.evaluation.race.peers", lambda: ["ESPCN x2"])
+def test_networks_are_measured_at_one_size_of_result(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.run.baselines", lambda: ["ESPCN x2"])
     other = str(Path(tiny).with_name("other.safetensors"))
     store.save(small_weights(width=4), Path(other))
     models = [tiny, other, "B1U9-32"]
-    rows = race(models, runners=["native", "onnxruntime"], side=16, rounds=1, threads=1).of("networks")
+    rows = run(models, runners=["native", "onnxruntime"], with_baselines=True).of("networks")
     assert [(each.network, each.runner) for each in rows] == [
         ("tiny", "native"),
         ("tiny", "ONNX Runtime"),
@@ -251,12 +258,12 @@ def test_peers_are_raced_to_the_same_size(tiny: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("no_peak")
-def test_what_is_not_installed_is_left_out_with_a_sentence(
+def test_a_runner_that_is_not_installed_is_left_out_with_a_sentence(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    report = race([tiny], runners=["reference", "torch", "torch-nchw"], with_peers=False, side=16, rounds=1, threads=1)
+    report = run([tiny], runners=["reference", "torch", "torch-nchw"])
     assert [each.runner for each in report.of("runners")] == ["NumPy"]
     assert report.left_out == [
         "torch eager, NCHW was left out: No module named 'torch'.",
@@ -264,50 +271,60 @@ def test_what_is_not_installed_is_left_out_with_a_sentence(
     ]
 
 
-def test_a_bug_in_a_process_keeps_its_traceback(tiny: str) -> None:
+@pytest.mark.full  # the naming itself is tested in tests/evaluation/test_naming.py
+def test_models_with_the_same_name_have_separate_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    models = ["a/best.safetensors", "b/best.safetensors", "bicubic.safetensors"]
+    for seed, name in enumerate(models):
+        Path(name).parent.mkdir(exist_ok=True)
+        store.save(small_weights(seed, width=4), Path(name))
+    assert run(models, runners=["reference"]).networks == [*models[:2], "bicubic"]
+
+
+def test_a_bug_in_a_worker_keeps_its_traceback(tiny: str) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)Traceback.*`height` and `width` must be at least 1"):
-        Worker(Contender(tiny, "reference", 1, 0, 0))
+        Worker(Case(tiny, "reference", 1, 0, 0))
 
 
-def test_a_process_that_dies_is_named(tiny: str) -> None:
-    with Worker(Contender(tiny, "reference", 1, 16, 16)) as asked:
-        asked.process.kill()
-        asked.process.wait()
+def test_a_worker_that_dies_is_named(tiny: str) -> None:
+    with Worker(Case(tiny, "reference", 1, 16, 16)) as worker:
+        worker.process.kill()
+        worker.process.wait()
         with pytest.raises(EngineError, match=r"that runs .*tiny.safetensors by reference ended with -9"):
-            asked.lap()
+            worker.run()
 
 
-def test_memory_is_that_of_the_run_alone(tiny: str) -> None:
-    """1000 rows through torch take some 45 MB that 40 do not; what was imported, some 200, does not count."""
-    taken = []
+def test_peak_memory_is_that_of_the_run_alone(tiny: str) -> None:
+    """torch needs about 45 MB more for 1000 rows than for 40; the imports, about 200 MB, do not count."""
+    peaks = []
     for height in (40, 1000):
-        with Worker(Contender(tiny, "torch", 1, height, 1000)) as asked:
-            asked.lap()
-            taken.append(asked.lap().peak_mb)
-    assert taken[0] < 100 and taken[0] + 20 < taken[1] < 200
+        with Worker(Case(tiny, "torch", 1, height, 1000)) as worker:
+            worker.run()
+            peaks.append(worker.run().peak_mb)
+    assert peaks[0] < 100 and peaks[0] + 20 < peaks[1] < 200
 
 
-def test_a_race_of_models_that_do_not_exist_ends_before_it_begins() -> None:
+def test_a_missing_model_ends_a_benchmark_before_it_begins() -> None:
     with pytest.raises(WeightsError, match="No weights named 'x5'"):
-        race(["x5"])
+        benchmark(Settings(models=["x5"]))
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("settings", "message"),
     [
-        ({"runners": ["abacus"]}, "Nothing called 'abacus' can run a network. Known: native, reference, "),
-        ({"side": 34}, "A side must be a multiple of 4 and at least 16, got 34"),
-        ({"rounds": 0}, "There must be at least 1 round, got 0"),
+        ({"runners": ["abacus"]}, r"^No runner is called 'abacus'\. Available: native, reference, "),
+        ({"side": 34}, r"^--side must be a multiple of 4 and at least 16, got 34\.$"),
+        ({"repeats": 0}, r"^--repeats must be at least 1, got 0\.$"),
     ],
 )
-def test_what_can_not_be_raced_is_refused(options: dict[str, Any], message: str) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        race(**options)
+        benchmark(Settings(**settings))
 
 
-def test_a_folder_that_is_not_there_ends_a_race_before_it_begins(tiny: str) -> None:
+def test_a_missing_folder_ends_a_benchmark_before_it_begins(tiny: str) -> None:
     with pytest.raises(DataError, match="No folder absent"):
-        race([tiny], data=Path("absent"))
+        benchmark(Settings(models=[tiny], data=Path("absent")))
 
 
 @pytest.mark.usefixtures("no_peak")
@@ -317,9 +334,9 @@ def test_the_command_writes_page_json_and_plot(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
     names = {"--markdown": "docs/speed.md", "--json": "speed.json", "--plot": "docs/speed.png"}
-    options = ["--only", "reference", "torch", "--no-peers", "--side", "16", "--rounds", "1", "--threads", "2"]
+    options = ["--only", "reference", "torch", "--no-baselines", "--side", "16", "--repeats", "1", "--threads", "2"]
     with pytest.raises(SystemExit) as ended:
-        cli.main(["bench", tiny, *options, *(word for pair in names.items() for word in pair)])
+        command.main([tiny, *options, *(word for pair in names.items() for word in pair)])
     assert ended.value.code == 0
     report = Report.from_json((tmp_path / "speed.json").read_text())
     assert (tmp_path / "docs" / "speed.md").read_text() == to_markdown(report, "speed.png")
@@ -332,15 +349,21 @@ def test_the_command_writes_page_json_and_plot(
     assert list(json.loads(report.to_json())["machine"]) == ["cpu", "cores", "system"]
 
 
+def test_the_command_ends_with_one_line_for_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--repeats", "0"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "benchmarks: --repeats must be at least 1, got 0.\n"
+
+
 @pytest.mark.full
 @pytest.mark.usefixtures("no_peak")
-def test_memory_does_not_grow_with_height_where_the_engine_streams(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_a_streaming_engine_does_not_grow_with_height(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("drrn.engines._native", reason="not compiled here")
-    monkeypatch.setattr("drrn.evaluation.race.GROWN", {"native": (100, 4000), "torch": (100, 1000)})
-    monkeypatch.setattr("drrn.evaluation.race.GROWN_WIDTH", 500)
-    monkeypatch.setattr("drrn.evaluation.race.GROWING_SECONDS", 0.1)
-    options: Any = {"runners": ["native", "torch"], "with_peers": False, "with_growth": True}
-    low, high, torch_low, torch_high = race([tiny], side=16, rounds=1, threads=1, **options).growth
+    monkeypatch.setattr("benchmarks.run.GROWTH_HEIGHTS", {"native": (100, 4000), "torch": (100, 1000)})
+    monkeypatch.setattr("benchmarks.run.GROWTH_WIDTH", 500)
+    monkeypatch.setattr("benchmarks.run.GROWTH_SECONDS", 0.1)
+    low, high, torch_low, torch_high = run([tiny], runners=["native", "torch"], with_growth=True).growth
     assert (low.runner, low.height, low.width, high.megapixels) == ("native", 100, 500, 2)
     assert high.peak_mb < low.peak_mb + 4  # 2 megapixels are 8 MB
     assert torch_high.peak_mb > 2 * torch_low.peak_mb
