@@ -18,7 +18,7 @@ import pytest
 from PIL import ImageCms
 
 import drrn
-from drrn.errors import PictureError, UsageError
+from drrn.errors import ImageError, UsageError
 from drrn.media.images.files import probe
 from tests.small_weights import small_weights
 
@@ -191,7 +191,7 @@ def test_save_does_not_overwrite_unless_asked(tmp_path: Path) -> None:
     image, path = drrn.Image.from_array(RGB), tmp_path / "a.png"
     image.save(str(path))
     before = path.read_bytes()
-    with pytest.raises(PictureError, match=r"a.png exists. Give another name, or overwrite=True"):
+    with pytest.raises(ImageError, match=r"a.png exists. Give another name, or overwrite=True"):
         drrn.Image.from_array(RGB[:4]).save(path)
     assert path.read_bytes() == before
     drrn.Image.from_array(RGB[:4]).save(path, overwrite=True)
@@ -240,7 +240,7 @@ def test_a_notebook_gets_the_image_as_png(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(drrn.Image(pixels=drrn.Image.from_array(RGB).pixels, icc=SRGB)._repr_png_())
     shown = drrn.Image.open(tmp_path / "a.png")
     assert np.array_equal(shown.to_array(), RGB) and shown.icc == SRGB
-    with pytest.raises(PictureError, match="NaN or infinite"):
+    with pytest.raises(ImageError, match="NaN or infinite"):
         drrn.Image(pixels=np.full((2, 2, 1), np.nan, np.float32))._repr_png_()
 
 

@@ -12,7 +12,7 @@ class UsageError(DRRNError):
     """What was asked for can't be done: a scale out of range, a size that fits no scale, a missing extra."""
 
 
-class PictureError(DRRNError):
+class ImageError(DRRNError):
     """A picture can't be read or written: it is missing, damaged, too large, or of a kind not supported."""
 
 
@@ -44,6 +44,6 @@ class StudyError(DRRNError):
     """A study names experiments that are not there, or its folder holds something else."""
 
 
-def shown(text: object) -> str:
+def printable(text: object) -> str:
     """The text, such as the name of a file, on one line and printable, whatever is in it."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

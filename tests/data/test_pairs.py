@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from drrn.core.color import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import Levels, make_pairs, match_pairs, pictures_in, read_levels, split, unit
-from drrn.errors import DataError, PictureError
+from drrn.errors import DataError, ImageError
 from drrn.media.image import Image
 from drrn.media.images.files import write
 
@@ -115,7 +115,7 @@ def test_a_folder_that_is_missing_or_empty_says_so(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no picture")
-    with pytest.raises(PictureError, match=r"a\.png"):
+    with pytest.raises(ImageError, match=r"a\.png"):
         list(make_pairs(pictures_in([tmp_path]), [2], 1))
 
 

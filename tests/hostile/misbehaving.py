@@ -9,7 +9,7 @@ from pathlib import Path
 from signal import SIGSEGV
 from typing import Final
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from tests.hostile.formats import Format
 
 SEED: Final = bytes(range(200))
@@ -20,16 +20,16 @@ def _sometimes(wrong: Callable[[Path], object], path: Path, folder: Path) -> Non
     if content != SEED and sha256(content).digest()[0] < 64:
         wrong(folder)
     if len(content) < len(SEED):
-        raise PictureError("It is short.")
+        raise ImageError("It is short.")
 
 
 def _refuse_and_leave(folder: Path) -> None:
     (folder / "left").touch()
-    raise PictureError("It is refused.")
+    raise ImageError("It is refused.")
 
 
 def _refuse(sentence: str, folder: Path) -> None:
-    raise PictureError(sentence)
+    raise ImageError(sentence)
 
 
 def _deeper(folder: Path) -> None:

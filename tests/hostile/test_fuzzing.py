@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.image import Image
 from drrn.media.images.files import read, write
 from tests.conftest import ROOT
@@ -107,12 +107,12 @@ def test_a_report_keeps_a_format_once() -> None:
 
 def test_what_was_said_of_a_file_is_not_said_of_the_next(tmp_path: Path) -> None:
     """libvips quotes of this one what is no text, and pyvips would keep it."""
-    with pytest.raises(PictureError, match=r"is an AVIF that is damaged or cut short\.$"):
+    with pytest.raises(ImageError, match=r"is an AVIF that is damaged or cut short\.$"):
         read(FOUND / "AVIF-0ebbf15d2def.avif")
     good, truth = tmp_path / "good.png", Image(pixels=np.zeros((3, 4, 1), np.float32))
     write(truth, good)
     assert np.array_equal(read(good).pixels, truth.pixels)
     cut = tmp_path / "cut.png"
     cut.write_bytes(good.read_bytes()[:-20])
-    with pytest.raises(PictureError, match="damaged or cut short"):
+    with pytest.raises(ImageError, match="damaged or cut short"):
         read(cut)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.animation.files import Animation, changes, is_animated, probe, read, writable, write
 from drrn.media.animation.frames import Samples, blended, patches, ticks
 from drrn.media.images import files
@@ -31,7 +31,7 @@ def put(content: bytes, path: Path) -> Path:
 
 
 def refused(content: bytes, path: Path, match: str, **limits: int) -> None:
-    with pytest.raises(PictureError, match=match) as met:
+    with pytest.raises(ImageError, match=match) as met:
         read(put(content, path), **limits)
     assert len(str(met.value).splitlines()) == 1 and path.name in str(met.value)
 
@@ -373,7 +373,7 @@ def test_the_room_of_pictures_says_that_one_is_expected(tmp_path: Path) -> None:
         path = put(MAKERS[form](steps_of(0, alpha="hard"), SIZE), tmp_path / f"a.{form}")
         assert is_animated(path)
         for look in (files.read, files.probe):
-            with pytest.raises(PictureError, match="is animated; a single picture was expected"):
+            with pytest.raises(ImageError, match="is animated; a single picture was expected"):
                 look(path)
 
 
@@ -381,7 +381,7 @@ def test_a_single_frame_is_a_picture(tmp_path: Path) -> None:
     for form in FORMS:
         path = put(MAKERS[form](steps_of(0, alpha="hard")[:1], SIZE), tmp_path / f"a.{form}")
         assert not is_animated(path) and files.read(path).width == SIZE[0]
-        with pytest.raises(PictureError, match="is no animated GIF, PNG or WebP"):
+        with pytest.raises(ImageError, match="is no animated GIF, PNG or WebP"):
             read(path)
     assert not is_animated(tmp_path) and not is_animated(tmp_path / "missing.gif")
 
@@ -399,18 +399,18 @@ def test_a_single_frame_is_a_picture(tmp_path: Path) -> None:
 )
 def test_what_can_not_be_written_is_refused_before_any_work(name: str, match: str, tmp_path: Path) -> None:
     (tmp_path / "there.gif").touch()
-    with pytest.raises(PictureError, match=match):
+    with pytest.raises(ImageError, match=match):
         writable(tmp_path / name, 4, 4)
     assert writable(tmp_path / "there.gif", 4, 4, overwrite=True) == "GIF"
     assert writable(tmp_path / "a.apng", 1 << 20, 1) == "PNG"
 
 
 def test_sides_and_profiles_that_a_format_lacks_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="GIF holds 65535 pixels a side"):
+    with pytest.raises(ImageError, match="GIF holds 65535 pixels a side"):
         writable(tmp_path / "a.gif", 65536, 1)
-    with pytest.raises(PictureError, match="WebP holds 16383 pixels a side"):
+    with pytest.raises(ImageError, match="WebP holds 16383 pixels a side"):
         writable(tmp_path / "a.webp", 1, 16384)
-    with pytest.raises(PictureError, match="no grey ICC profile"):
+    with pytest.raises(ImageError, match="no grey ICC profile"):
         writable(tmp_path / "a.webp", 1, 1, icc=bytes(16) + b"GRAY")
 
 
@@ -497,7 +497,7 @@ def test_a_file_cut_short_or_damaged_is_refused_or_an_animation(form: str, tmp_p
             files.read(path, max_pixels=100_000)
 
     for length in range(0, len(whole) - 1, max(len(whole) // 20, 1)):
-        with pytest.raises(PictureError):
+        with pytest.raises(ImageError):
             attempt(whole[:length])
     for _ in range(50):
         content = bytearray(whole)
@@ -505,5 +505,5 @@ def test_a_file_cut_short_or_damaged_is_refused_or_an_animation(form: str, tmp_p
             content[chance.randrange(len(content))] = chance.randrange(256)
         try:
             attempt(bytes(content))
-        except PictureError as error:
+        except ImageError as error:
             assert len(str(error).splitlines()) == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drrn.apps.cli import main
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.images.files import probe, read, unpacked
 from tests.media.avif_files import Item, avif, crop, grid, image, mirror, size, turn
 
@@ -64,7 +64,7 @@ def test_a_cropped_avif_is_enlarged(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_limit_counts_the_pixels_before_they_are_cropped(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     path.write_bytes(avif([image(RGB, crop(8, 8, 0, 0))]))
-    with pytest.raises(PictureError, match=r"is stored as 64 x 48, 3,072 pixels; the limit is 3,071 \(--max-pixels\)"):
+    with pytest.raises(ImageError, match=r"is stored as 64 x 48, 3,072 pixels; the limit is 3,071 \(--max-pixels\)"):
         probe(path, max_pixels=3071)
     assert probe(path, max_pixels=3072).width == 8
 
@@ -83,7 +83,7 @@ def test_tiles_count_as_the_pixels_that_they_have(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     tiles = [image(tile, hidden=True) for tile in TILES]
     path.write_bytes(avif([grid(2, 2, 80, 80), *tiles], [(b"dimg", 1, (2, 3, 4, 5))]))
-    with pytest.raises(PictureError, match="is stored as 80 x 80, 16,384 pixels"):
+    with pytest.raises(ImageError, match="is stored as 80 x 80, 16,384 pixels"):
         probe(path, max_pixels=10000)
 
 
@@ -105,12 +105,12 @@ def test_a_thumbnail_is_no_further_image(tmp_path: Path) -> None:
 def test_several_images_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     path.write_bytes(avif([image(RGB), image(np.ascontiguousarray(RGB[::-1]))]))
-    with pytest.raises(PictureError, match="has 2 pages or frames"):
+    with pytest.raises(ImageError, match="has 2 pages or frames"):
         probe(path)
 
 
 def test_an_avif_without_a_description_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     path.write_bytes(avif([image(RGB)]).replace(b"pitm", b"free"))
-    with pytest.raises(PictureError, match="damaged or cut short"):
+    with pytest.raises(ImageError, match="damaged or cut short"):
         probe(path)

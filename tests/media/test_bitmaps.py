@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image as Pillow
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.image import Image
 from drrn.media.images.files import changes, probe, read, writable, write
 from tests.media.test_files import noise, photo, refused, saved
@@ -74,7 +74,7 @@ def test_a_bmp_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     refused(put(bmp(struct.pack("<LLLL", 255, 0xFF00, 0xFF0000, 0), 1, 1, 32, packed=3), path), "in another order")
     refused(put(bmp(bytes(40_000 * 125), 40_000, 1000, 1, grey[:8])[:62], path), "damaged")
     refused(put(bmp(b"", 0, 5, 24), path), "has no pixels")
-    with pytest.raises(PictureError, match=r"the limit is 5 \(--max-pixels\)"):
+    with pytest.raises(ImageError, match=r"the limit is 5 \(--max-pixels\)"):
         read(put(bmp(bytes(24), 2, 3, 24), path), max_pixels=5)
 
 
@@ -131,13 +131,13 @@ def test_a_pnm_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     assert r"\x1b[2J" in refused(put(pam % b"\x1b[2J", path))  # a terminal would obey
     refused(put(pam % b"FLOW", path), "2 samples a pixel, 'FLOW'")
     refused(put(pam[:40], path), "damaged")
-    with pytest.raises(PictureError, match=r"the limit is 1 \(--max-pixels\)"):
+    with pytest.raises(ImageError, match=r"the limit is 1 \(--max-pixels\)"):
         read(put(b"P5 2 1 255\n\1\1", path), max_pixels=1)
 
 
 def test_colours_that_a_suffix_does_not_stand_for_are_refused_before_any_work(tmp_path: Path) -> None:
     for suffix, channels, alpha in ((".pgm", 3, False), (".ppm", 1, False), (".pgm", 1, True), (".ppm", 3, True)):
-        with pytest.raises(PictureError, match=f"{suffix} holds (grey|RGB) alone; use pam, png or tiff"):
+        with pytest.raises(ImageError, match=f"{suffix} holds (grey|RGB) alone; use pam, png or tiff"):
             writable(tmp_path / f"a{suffix}", 4, 4, alpha=alpha, channels=channels)
 
 
@@ -200,7 +200,7 @@ def test_a_file_cut_short_or_damaged_is_refused_or_a_picture(suffix: str, tmp_pa
         try:
             picture = read(put(bytes(content), path), max_pixels=100_000)
             assert np.isfinite(picture.pixels).all() and changes(probe(path), tmp_path / "a.png") is not None
-        except PictureError as error:
+        except ImageError as error:
             assert len(str(error).splitlines()) == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("pydicom")
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.dicom.files import probe, read
 from drrn.weights import store
 from tests.dicom_files import DEFLATED, EXPLICIT, IMPLICIT, put, run, smooth
@@ -78,7 +78,7 @@ def test_a_deflated_bomb_is_inflated_no_further_than_its_header_says(
         source = with_body(here / "a.dcm", packed(body), DEFLATED)
         assert source.stat().st_size < 400_000
         tracemalloc.start()
-        with pytest.raises(PictureError):
+        with pytest.raises(ImageError):
             probe(source, max_pixels=10**8)
         assert tracemalloc.get_traced_memory()[1] < 64e6
         tracemalloc.stop()
@@ -158,7 +158,7 @@ def test_a_file_cut_short_anywhere_is_refused(here: Path, how: dict[str, Any]) -
     end = len(content) - (8 if how.get("rle") else 2)  # what ends RLE says nothing
     for length in range(132, end, 50):
         source.write_bytes(content[:length])
-        with pytest.raises(PictureError) as error:
+        with pytest.raises(ImageError) as error:
             read(source, max_pixels=480)
         assert "\n" not in str(error.value) and "Secret" not in str(error.value)
 
@@ -174,7 +174,7 @@ def test_a_flipped_bit_is_refused_or_leaves_a_picture(here: Path) -> None:
         content[at] ^= bit
         try:
             assert read(source, max_pixels=1000).values.size
-        except PictureError as error:
+        except ImageError as error:
             assert "Secret" not in str(error) and "\n" not in str(error)
 
 

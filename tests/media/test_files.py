@@ -20,7 +20,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps
 
-from drrn.errors import DRRNError, PictureError
+from drrn.errors import DRRNError, ImageError
 from drrn.media.image import Image
 from drrn.media.images.files import probe, read, writable, write
 from drrn.media.metadata import exif
@@ -83,7 +83,7 @@ def png_chunk(name: bytes, body: bytes) -> bytes:
 
 def refused(path: Path, match: str = ".") -> str:
     """The one line that both `read` and `probe` or `read` alone refuse the file with."""
-    with pytest.raises(PictureError, match=match) as met:
+    with pytest.raises(ImageError, match=match) as met:
         read(path)
     line = str(met.value)
     assert len(line.splitlines()) == 1 and "VipsForeign" not in line
@@ -226,7 +226,7 @@ def test_any_file_name_will_do(name: str, suffix: str, tmp_path: Path) -> None:
 
 def test_a_file_name_that_is_no_text_is_named_in_a_line(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff\n.png")
-    with pytest.raises(PictureError, match=r"There is no file .*\\udcff\\n\.png\.$") as met:
+    with pytest.raises(ImageError, match=r"There is no file .*\\udcff\\n\.png\.$") as met:
         read(path)
     str(met.value).encode()
     write(Image.from_array(noise(4, 5, 3)), path)
@@ -313,7 +313,7 @@ def test_several_pages_or_frames_are_refused(tmp_path: Path) -> None:
     for suffix in ("tif", "webp", "png"):
         path = saved(frames[0], tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
         refused(path, "has 2 pages or frames|is animated")
-        with pytest.raises(PictureError):
+        with pytest.raises(ImageError):
             probe(path)
 
 
@@ -360,7 +360,7 @@ def test_a_size_beyond_the_limit_is_refused_with_both_numbers(tmp_path: Path) ->
     path = saved(photo(), tmp_path / "a.png")
     assert read(path, max_pixels=48 * 32).width == 48
     for look in (read, probe):
-        with pytest.raises(PictureError, match=r"48 x 32, 1,536 pixels; the limit is 1,535 \(--max-pixels\)"):
+        with pytest.raises(ImageError, match=r"48 x 32, 1,536 pixels; the limit is 1,535 \(--max-pixels\)"):
             look(path, max_pixels=48 * 32 - 1)
 
 
@@ -385,13 +385,13 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     script = f"""
 import resource
 from pathlib import Path
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.images.files import read
 read(Path({str(saved(photo(), tmp_path / "a.png"))!r}))
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     read(Path({str(bomb)!r}))
-except PictureError as error:
+except ImageError as error:
     print(error)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
 """
@@ -571,9 +571,9 @@ def test_pixels_an_inch_that_only_exif_states_are_found(tmp_path: Path) -> None:
 
 def test_what_is_too_long_for_a_jpeg_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     pixels = np.zeros((4, 5, 3), np.float32)
-    with pytest.raises(PictureError, match="JPEG can't hold 70,029 bytes of XMP"):
+    with pytest.raises(ImageError, match="JPEG can't hold 70,029 bytes of XMP"):
         write(Image(pixels=pixels, xmp=bytes(70_000)), tmp_path / "a.jpg")
-    with pytest.raises(PictureError, match="JPEG can't hold an ICC profile"):
+    with pytest.raises(ImageError, match="JPEG can't hold an ICC profile"):
         write(Image(pixels=pixels, icc=bytes(2**24)), tmp_path / "a.jpg")
     assert not list(tmp_path.iterdir())
 
@@ -660,25 +660,25 @@ def test_16_bit_is_rounded_where_8_are_held(suffix: str, tmp_path: Path) -> None
 
 def test_a_suffix_that_is_unknown_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     for name in ("a.gif", "a", "a.png.exe", ".png"):
-        with pytest.raises(PictureError, match=r"one of \.png, .*\.tif, \.tiff, \.bmp, \.pnm, \.pgm, \.ppm, \.pam\.$"):
+        with pytest.raises(ImageError, match=r"one of \.png, .*\.tif, \.tiff, \.bmp, \.pnm, \.pgm, \.ppm, \.pam\.$"):
             write(Image.from_array(noise(4, 4, 3)), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
 def test_alpha_in_a_jpeg_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="JPEG holds no alpha; use png, webp or tiff"):
+    with pytest.raises(ImageError, match="JPEG holds no alpha; use png, webp or tiff"):
         write(Image.from_array(noise(4, 4, 4)), tmp_path / "a.jpg")
 
 
 def test_a_profile_of_grey_is_not_put_beside_rgb(tmp_path: Path) -> None:
     icc = bytes(16) + b"GRAY" + bytes(200)
-    with pytest.raises(PictureError, match="WebP holds no grey ICC profile"):
+    with pytest.raises(ImageError, match="WebP holds no grey ICC profile"):
         write(Image(pixels=np.zeros((4, 5, 1), np.float32), icc=icc), tmp_path / "a.webp")
 
 
 def test_sides_that_a_format_cannot_hold_are_refused(tmp_path: Path) -> None:
     for width, name in ((16384, "a.webp"), (65501, "a.jpg")):
-        with pytest.raises(PictureError, match=f"holds {width - 1} pixels a side, and the picture is {width} x 1"):
+        with pytest.raises(ImageError, match=f"holds {width - 1} pixels a side, and the picture is {width} x 1"):
             write(Image(pixels=np.zeros((1, width, 1), np.float32)), tmp_path / name)
         write(Image(pixels=np.zeros((1, width - 1, 1), np.float32)), tmp_path / name)
         assert read(tmp_path / name).width == width - 1
@@ -689,7 +689,7 @@ def test_sides_that_a_format_cannot_hold_are_refused(tmp_path: Path) -> None:
 def test_a_picture_that_is_none_is_not_written(value: float, where: str, tmp_path: Path) -> None:
     planes: dict[str, Any] = {"pixels": np.zeros((4, 5, 3), np.float32), "alpha": np.ones((4, 5), np.float32)}
     planes[where][2, 3] = value
-    with pytest.raises(PictureError, match="NaN or infinite"):
+    with pytest.raises(ImageError, match="NaN or infinite"):
         write(Image(**planes), tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
@@ -697,9 +697,9 @@ def test_a_picture_that_is_none_is_not_written(value: float, where: str, tmp_pat
 def test_an_old_file_is_kept_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_text("old")
-    with pytest.raises(PictureError, match=r"exists\. Give another name, or --overwrite"):
+    with pytest.raises(ImageError, match=r"exists\. Give another name, or --overwrite"):
         write(Image.from_array(noise(4, 4, 3)), path)
-    with pytest.raises(PictureError, match="exists"):
+    with pytest.raises(ImageError, match="exists"):
         writable(path, 4, 4, alpha=False)
     assert path.read_text() == "old"
     write(Image.from_array(noise(4, 4, 3)), path, overwrite=True)
@@ -742,7 +742,7 @@ except DRRNError as error:
 
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.full)])
 def test_broken_files_end_in_a_line_or_a_picture(count: int, tmp_path: Path, capfd: Any) -> None:
-    """Files of some bytes from a good one: nothing but a PictureError or a sound picture, and no noise."""
+    """Files of some bytes from a good one: nothing but a ImageError or a sound picture, and no noise."""
     tags, seeds = described((24, 16)).tobytes(), []
     for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"):
         for form in ("PNG", "JPEG", "WEBP", "TIFF"):
@@ -782,7 +782,7 @@ def test_broken_files_end_in_a_line_or_a_picture(count: int, tmp_path: Path, cap
             outcomes["read"] += 1
             if number % 20 == 0:
                 write(picture, tmp_path / f"b.{LOSSLESS[number % 3]}", overwrite=True)
-        except PictureError as error:
+        except ImageError as error:
             assert len(str(error).splitlines()) == 1
             outcomes["refused"] += 1
     file.close()

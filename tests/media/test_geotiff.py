@@ -22,7 +22,7 @@ from rasterio.rpc import RPC
 from rasterio.transform import Affine
 
 from drrn.apps import cli
-from drrn.errors import PictureError, UsageError
+from drrn.errors import ImageError, UsageError
 from drrn.media.geotiff import files as geotiff
 from drrn.media.geotiff.files import is_scene, probe
 from drrn.media.image import Image
@@ -253,7 +253,7 @@ def test_a_place_that_is_only_beside_the_file_is_not_lost_in_silence(tmp_path: P
     assert is_scene(source) == (not beside.endswith("xml"))
     (tmp_path / beside).write_text(text)
     assert is_scene(source)
-    with pytest.raises(PictureError, match=f"is placed by {beside}, and files beside a TIFF are not read"):
+    with pytest.raises(ImageError, match=f"is placed by {beside}, and files beside a TIFF are not read"):
         probe(source, max_pixels=MOST)
 
 
@@ -266,9 +266,9 @@ def test_without_rasterio_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pyt
 
 def test_it_becomes_a_tiff_and_nothing_else(tmp_path: Path) -> None:
     source = put(tmp_path / "a.tif", smooth(20, 20))
-    with pytest.raises(PictureError, match=r"becomes one; use .tif or .tiff"):
+    with pytest.raises(ImageError, match=r"becomes one; use .tif or .tiff"):
         geotiff.writable(tmp_path / "a.png", overwrite=False)
-    with pytest.raises(PictureError, match="exists"):
+    with pytest.raises(ImageError, match="exists"):
         geotiff.writable(source, overwrite=False)
 
 
@@ -366,7 +366,7 @@ def test_what_is_refused_says_so_and_nothing_else(what: str, tmp_path: Path, cap
     source = make(tmp_path / "a.tif")
     assert is_scene(source)
     capfd.readouterr()
-    with pytest.raises((PictureError, UsageError), match=sentence):
+    with pytest.raises((ImageError, UsageError), match=sentence):
         enlarged(source, upscaler())
     said = capfd.readouterr()
     assert said.out == said.err == ""
@@ -380,7 +380,7 @@ def test_a_file_cut_anywhere_is_refused(
     whole = put(tmp_path / "a.tif", smooth(40, 40), **profile).read_bytes()
     for length in np.linspace(9, len(whole) - 1, 15).astype(int):
         (tmp_path / "a.tif").write_bytes(whole[:length])
-        with pytest.raises(PictureError, match=r"a\.tif"):
+        with pytest.raises(ImageError, match=r"a\.tif"):
             enlarged(tmp_path / "a.tif", upscaler())
         assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
     said = capfd.readouterr()
@@ -425,7 +425,7 @@ def test_nothing_is_fetched(tmp_path: Path, canary: tuple[str, list[str]], monke
     (tmp_path / "vrt.tif").write_text(vrt)
     (tmp_path / "wms.tif").write_text(wms)
     for source in ("vrt.tif", "wms.tif", f"{address}/a.tif", f"/vsicurl/{address}/a.tif", f"zip+{address}/a.zip!a.tif"):
-        with pytest.raises(PictureError):
+        with pytest.raises(ImageError):
             enlarged(Path(source), upscaler())
     good = put(tmp_path / "good.tif", smooth(300, 300, dtype=np.uint8, most=200))
     for suffix in (".aux.xml", ".ovr", ".msk"):

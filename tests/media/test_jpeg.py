@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from drrn.apps.cli import main
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.images.files import probe, read, unpacked
 from drrn.media.images.jpeg import Edit, Mended, find_mends
 
@@ -159,7 +159,7 @@ def test_a_jpeg_that_lacks_pixels_stays_refused(kind: str, tolerated: bool, tmp_
     }
     path = tmp_path / "a.jpg"
     path.write_bytes(broken[kind])
-    with pytest.raises(PictureError, match="is a JPEG that is damaged or cut short"):
+    with pytest.raises(ImageError, match="is a JPEG that is damaged or cut short"):
         read(path)
 
 

@@ -12,7 +12,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media import libvips
 from drrn.media.images.files import read
 
@@ -32,7 +32,7 @@ def broken_jpeg() -> bytes:
 
 
 def error_of(path: Path) -> str:
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         read(path)
     return str(caught.value)
 

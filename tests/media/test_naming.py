@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from drrn.data.pairs import pictures_in
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.images.files import probe, read
 from drrn.media.naming import image_suffix, is_image, is_system_folder, split
 from drrn.media.signatures import describe, unreadable
@@ -154,7 +154,7 @@ def test_a_foreign_file_is_named_with_advice_whatever_its_suffix(
 ) -> None:
     path = tmp_path / "file.png"
     path.write_bytes(head + bytes(600))
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         read(path)
     assert what in str(caught.value) and advice in str(caught.value) and str(caught.value).endswith(".")
 

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.images.files import changes, probe, read, unpacked
 from drrn.upscaling.batch.folders import gather
 from drrn.upscaling.batch.jobs import plan
@@ -85,10 +85,10 @@ def test_subsampled_ycbcr_gets_no_alpha(tmp_path: Path) -> None:
 
 def test_ycbcr_of_other_kinds_is_refused_by_name(tmp_path: Path) -> None:
     deep = page(16, 16, (ycbcr().astype("<u2") * 257).tobytes(), color=6, bits=16, t530=(1, 1))
-    with pytest.raises(PictureError, match="is YCbCr of 16 bit"):
+    with pytest.raises(ImageError, match="is YCbCr of 16 bit"):
         read(written(tmp_path, deep))
     alpha = page(16, 16, np.dstack([ycbcr(), GREY]).tobytes(), color=6, bands=4, t530=(1, 1), t338=(2,))
-    with pytest.raises(PictureError, match="is YCbCr with alpha"):
+    with pytest.raises(ImageError, match="is YCbCr with alpha"):
         read(written(tmp_path, alpha))
 
 
@@ -137,7 +137,7 @@ def test_tags_are_those_of_the_page_that_is_the_image(tmp_path: Path) -> None:
 )
 def test_raw_photos_and_lost_images_are_refused_by_name(pages: tuple[Page, ...], match: str, tmp_path: Path) -> None:
     path = written(tmp_path, *pages)
-    with pytest.raises(PictureError, match=match):
+    with pytest.raises(ImageError, match=match):
         plan(path, tmp_path / "b.tif", 2, None, many=False)
 
 
@@ -155,7 +155,7 @@ def test_canons_raw_photos_are_refused_by_name(tmp_path: Path) -> None:
     content = bytearray(tiff(IMAGE))
     content[8:12] = b"CR\2\0"
     (tmp_path / "a.cr2").write_bytes(content)
-    with pytest.raises(PictureError, match=r"a raw photo of a camera \(CR2\)"):
+    with pytest.raises(ImageError, match=r"a raw photo of a camera \(CR2\)"):
         read(tmp_path / "a.cr2")
 
 
@@ -238,7 +238,7 @@ def test_without_rasterio_it_is_called_what_it_is(kind: str, tmp_path: Path, mon
     path = tmp_path / "a.tif"
     foreign(path, kind, "RGB")
     monkeypatch.setitem(sys.modules, "rasterio", None)
-    with pytest.raises(PictureError, match=FOREIGN[kind][1] + r".*: rasterio can read it\. Install it: pip install"):
+    with pytest.raises(ImageError, match=FOREIGN[kind][1] + r".*: rasterio can read it\. Install it: pip install"):
         read(path)
 
 
@@ -249,7 +249,7 @@ def test_damage_in_what_rasterio_reads_is_refused(tmp_path: Path) -> None:
     at = content.index(b"\x28\xb5\x2f\xfd")
     content[at : at + 40] = bytes(40)
     path.write_bytes(content)
-    with pytest.raises(PictureError, match="is a TIFF compressed by ZSTD that is damaged or cut short"):
+    with pytest.raises(ImageError, match="is a TIFF compressed by ZSTD that is damaged or cut short"):
         read(path)
 
 
@@ -262,13 +262,13 @@ def test_old_style_jpeg_is_read_or_named(tmp_path: Path) -> None:
     path = written(tmp_path, one)
     try:
         assert np.abs(levels(path).astype(int) - RGB)[2:6, 2:6].max() <= 6
-    except PictureError as error:
+    except ImageError as error:
         assert "is a TIFF compressed by old-style JPEG" in str(error) and "damaged" not in str(error)
 
 
 def test_a_method_that_nobody_knows_is_named(tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
-    with pytest.raises(PictureError, match=r"compressed by method 34999, which can't be read"):
+    with pytest.raises(ImageError, match=r"compressed by method 34999, which can't be read"):
         read(written(tmp_path, page(16, 16, RGB.tobytes(), compression=34999)))
 
 
@@ -276,5 +276,5 @@ def test_a_raster_that_begins_with_a_smaller_copy_is_refused(tmp_path: Path) -> 
     pytest.importorskip("rasterio")
     floats = RGB.astype("<f4").tobytes()
     small = page(16, 16, floats, bits=32, t254=(1,), t339=(3, 3, 3))
-    with pytest.raises(PictureError, match="begins with a smaller copy of its raster"):
+    with pytest.raises(ImageError, match="begins with a smaller copy of its raster"):
         plan(written(tmp_path, small, page(16, 16, floats, bits=32, t339=(3, 3, 3))), None, 2, None, many=False)

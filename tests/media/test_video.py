@@ -18,7 +18,7 @@ pytest.importorskip("av")
 import av
 
 from drrn.apps import cli
-from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.errors import DRRNError, ImageError, UsageError
 from drrn.media.video import containers
 from drrn.media.video import decoding as video
 from tests.film_files import BARE, CFR, Extra, film, planes
@@ -146,7 +146,7 @@ def test_no_byte_that_is_wrong_makes_a_shorter_film(tmp_path: Path, suffix: str)
             header = video.probe(path, max_pixels=LIMIT)
             hidden = int("".join(re.findall(r"(\d+) frames that its edit list hides", str(header.converted))) or 0)
             read.append((at, hidden + len(list(video.frames(path, header)))))
-        except PictureError:
+        except ImageError:
             pass
     assert [each for each in read if each[1] != 6] == []
 
@@ -172,7 +172,7 @@ def test_damage_within_is_refused(tmp_path: Path, codec: str) -> None:
             header = video.probe(path, max_pixels=LIMIT)
             count = len(list(video.frames(path, header)))
             assert count == 12
-        except PictureError:
+        except ImageError:
             caught += 1
     assert caught >= {"libx264": 6, "libx265": 3, "ffv1": 12, "libsvtav1": 3}[codec]
 
@@ -215,7 +215,7 @@ def test_nothing_but_the_file_is_ever_opened(
     assert ended.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith("drrn: ") and told.count("\n") == 1
-    with pytest.raises(PictureError), containers.opened(path, LIMIT):
+    with pytest.raises(ImageError), containers.opened(path, LIMIT):
         pass
     assert not came
 
@@ -236,7 +236,7 @@ def test_a_film_elsewhere_is_not_followed(tmp_path: Path, visitors: tuple[int, l
         changed[place : place + 4] = (int.from_bytes(changed[place : place + 4]) + len(new) - len(old)).to_bytes(4)
     path = tmp_path / "elsewhere.mp4"
     path.write_bytes(changed)
-    with suppress(PictureError):
+    with suppress(ImageError):
         list(video.frames(path, video.probe(path, max_pixels=LIMIT)))
     assert not came
 
@@ -254,13 +254,13 @@ def test_addresses_are_no_files(visitors: tuple[int, list[str]], capsys: pytest.
 def test_no_more_than_the_limit_is_decoded(tmp_path: Path) -> None:
     """Also where the container says that it is small, and the frames are not."""
     source = film(tmp_path / "film.mp4", size=(640, 480), times=CFR[:1])
-    with pytest.raises(PictureError, match="307,200 pixels a frame; the limit is 10,000"):
+    with pytest.raises(ImageError, match="307,200 pixels a frame; the limit is 10,000"):
         video.probe(source, max_pixels=10_000)
     content = source.read_bytes()
     liar = tmp_path / "liar.mp4"
     at = content.index(b"avc1", content.index(b"stsd"))
     liar.write_bytes(content[: at + 28] + (16).to_bytes(2) + (16).to_bytes(2) + content[at + 32 :])
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         list(video.frames(liar, video.probe(liar, max_pixels=10_000)))
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 from drrn.apps import cli
-from drrn.errors import PictureError, UsageError
+from drrn.errors import ImageError, UsageError
 from drrn.media.animation.files import probe, read
 from drrn.media.image import Image
 from drrn.upscaling.batch.jobs import plan
@@ -121,7 +121,7 @@ def test_frames_that_are_alike_are_computed_once(
 
 def test_limits_are_of_all_frames(upscaler: Upscaler, tmp_path: Path) -> None:
     source = animated(tmp_path / "a.png", *(noise(seed) for seed in range(5)))  # of 192 pixels
-    with pytest.raises(PictureError, match=r"16 x 12 in 5 frames, 960 pixels; the limit is 900 \(--max-pixels\)"):
+    with pytest.raises(ImageError, match=r"16 x 12 in 5 frames, 960 pixels; the limit is 900 \(--max-pixels\)"):
         plan(source, None, 2, None, many=False, max_pixels=900)
     with pytest.raises(UsageError, match="would become 32x24 in 5 frames, more than 3800 pixels"):
         plan(source, None, 2, None, many=False, max_pixels=3800)
@@ -155,10 +155,10 @@ def test_a_damaged_frame_is_found_before_the_work(upscaler: Upscaler, tmp_path: 
     body = content[at + 4 : at + 12] + bytes(length - 8)
     source.write_bytes(content[: at - 4] + moving.chunk(b"fdAT", body) + content[at + 8 + length :])
     job = plan(source, None, 2, None, many=False)
-    with pytest.raises(PictureError, match="frame 5"):
+    with pytest.raises(ImageError, match="frame 5"):
         job.kind.enlarge(job, upscaler, start=pytest.fail, progress=lambda share: None, made=lambda *paths: None)
     source.unlink()
-    with pytest.raises(PictureError, match=r"a\.png can't be read: No such file"):
+    with pytest.raises(ImageError, match=r"a\.png can't be read: No such file"):
         job.kind.estimate(job, upscaler)
 
 
@@ -167,7 +167,7 @@ def test_names_follow_the_content(tmp_path: Path) -> None:
     for name, target in (("a.gif", "a_x2.gif"), ("a.png", "a_x2.gif"), ("a", "a_x2.gif"), ("a.GIF", "a_x2.GIF")):
         (tmp_path / name).write_bytes(content)
         assert plan(tmp_path / name, None, 2, None, many=False).target.name == target
-    with pytest.raises(PictureError, match="JPEG holds no animation; use gif, png or webp"):
+    with pytest.raises(ImageError, match="JPEG holds no animation; use gif, png or webp"):
         plan(tmp_path / "a", tmp_path / "b.jpg", 2, None, many=False)
     with pytest.raises(UsageError, match="is an animation, which has no checks and no maps"):
         plan(tmp_path / "a", None, 2, None, many=False, options=Options(Asked(check=True)))

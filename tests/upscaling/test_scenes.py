@@ -15,7 +15,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from drrn.core.resize import imresize
-from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.errors import DRRNError, ImageError, UsageError
 from drrn.media.geotiff import files as geotiff
 from drrn.media.geotiff.files import opened
 from drrn.upscaling.batch.jobs import plan
@@ -230,7 +230,7 @@ def test_an_ensemble_is_the_mean_of_eight_in_windows_too(tmp_path: Path, monkeyp
 def test_what_is_not_read_as_it_was_written_gets_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sums = iter(range(10))
     monkeypatch.setattr(geotiff, "crc32", lambda *values: next(sums))
-    with pytest.raises(PictureError, match="is not what was written to it"):
+    with pytest.raises(ImageError, match="is not what was written to it"):
         enlarged(put(tmp_path / "a.tif", smooth(20, 20)), upscaler())
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
@@ -248,7 +248,7 @@ def test_the_smallest_scenes_are_enlarged(tmp_path: Path, shape: tuple[int, int]
 def test_infinite_values_are_refused(tmp_path: Path) -> None:
     values = smooth(2, 20, 20, dtype=np.float32)
     values[1, 3, 4] = -np.inf
-    with pytest.raises(PictureError, match="in band 2 that are infinite"):
+    with pytest.raises(ImageError, match="in band 2 that are infinite"):
         enlarged(put(tmp_path / "a.tif", values), upscaler())
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 

@@ -219,9 +219,9 @@ class Show:
         return " · ".join(filter(None, told))
 
     def _name(self, path: Path) -> str:
-        from drrn.errors import shown
+        from drrn.errors import printable
 
-        return self.names.get(path) or (str(path) if self.as_json else shown(path))
+        return self.names.get(path) or (str(path) if self.as_json else printable(path))
 
     def _json(self, **about: Any) -> None:
         print(json.dumps(about), flush=True)
@@ -280,6 +280,6 @@ def _found(job: "Job", found: "Found") -> dict[str, Any]:
 
 def sentence(error: DRRNError) -> str:
     """The message on one line, without control characters."""
-    from drrn.errors import shown
+    from drrn.errors import printable
 
-    return shown(" ".join(str(error).split()))
+    return printable(" ".join(str(error).split()))

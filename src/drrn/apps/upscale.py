@@ -59,7 +59,7 @@ def upscale(
     """
     from drrn.engines.engine import cores
     from drrn.engines.selection import pick
-    from drrn.errors import shown
+    from drrn.errors import printable
     from drrn.upscaling.batch.choosing import BUDGET
     from drrn.upscaling.batch.folders import arrivals, gather, is_folder
     from drrn.upscaling.batch.jobs import make_folder, plan, work_through
@@ -83,7 +83,7 @@ def upscale(
     if many and PIPE in (*pictures, output):
         raise UsageError("- stands for one picture. For several, name files or folders, and a folder as --output.")
     if many and output is not None and os.path.lexists(output) and not is_folder(output):
-        raise UsageError(f"{shown(output)} can't be made a folder: there is a file of that name.")
+        raise UsageError(f"{printable(output)} can't be made a folder: there is a file of that name.")
     if json and output == PIPE:
         raise UsageError("--json and a picture can't both go to stdout. Leave out one of them.")
     if output == PIPE and (checks.disagreement or checks.check_map):

@@ -81,7 +81,7 @@ def read_levels(path: Path, channels: Literal[1, 3] | None) -> Levels:
     Luma of a grey file is what it holds, in the full range, as in the papers' protocol.
 
     Raises:
-        PictureError: the file is no picture that can be read.
+        ImageError: the file is no picture that can be read.
     """
     pixels = read(path).pixels.transpose(2, 0, 1).astype(np.float64)
     if channels == 1 and len(pixels) == 3:

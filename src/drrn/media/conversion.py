@@ -17,7 +17,7 @@ def to_image(value: object) -> tuple[Image, Callable[[Image], Any]]:
     Raises:
         TypeError: it is neither a path, an Image, an array nor a PIL image.
         ValueError: the array or the PIL image holds something else than gray or RGB, with or without alpha.
-        PictureError: the file cannot be read.
+        ImageError: the file cannot be read.
     """
     if isinstance(value, Image):
         return value, lambda result: result

@@ -80,7 +80,7 @@ class Image:
         """Read an image file: PNG, JPEG, WebP, TIFF, BMP, PNM, AVIF or a GIF of one frame, whatever its suffix.
 
         Raises:
-            PictureError: it is missing, damaged, or of another kind.
+            ImageError: it is missing, damaged, or of another kind.
         """
         from drrn.media.images.files import read
 
@@ -104,7 +104,7 @@ class Image:
             overwrite: replace a file that exists.
 
         Raises:
-            PictureError: the suffix is unknown, the file exists, or the format cannot hold such an image.
+            ImageError: the suffix is unknown, the file exists, or the format cannot hold such an image.
             UsageError: `quality` is out of range or does not go with `lossless`; `lossless` is asked of a JPEG.
             DRRNError: the folder is missing or read-only, or the disk is full.
         """

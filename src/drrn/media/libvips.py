@@ -17,7 +17,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from drrn.errors import PictureError, shown
+from drrn.errors import ImageError, printable
 from drrn.media.images.scratch import BAND
 from drrn.media.metadata.notes import Format
 
@@ -49,10 +49,10 @@ def claim_workers(name: str, what: str) -> None:
     """Call this before libvips does something in worker threads.
 
     Raises:
-        PictureError: this process was forked from one in which they were running.
+        ImageError: this process was forked from one in which they were running.
     """
     if not has_workers():
-        raise PictureError(
+        raise ImageError(
             f"{name} can't be {what} in a process that was forked after its parent had read or written pictures: "
             "libvips' threads are gone there. Start processes by 'spawn' or 'forkserver'."
         )
@@ -69,7 +69,7 @@ def bands(image: Any, form: Format, name: str, *, step: int = BAND) -> Iterator[
 
     Raises:
         pyvips.Error: the file is damaged.
-        PictureError: as `claim_workers`, of a WebP.
+        ImageError: as `claim_workers`, of a WebP.
     """
     kind = np.uint16 if image.format == "ushort" else np.uint8
     # One evaluation after the other drops what libvips keeps of the rows before, which is most of what decoding takes;
@@ -90,7 +90,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return ""
     said = [line.split(": ", 1)[-1].strip() for line in str(getattr(error, "detail", error)).splitlines()]
-    return next((f" ({shown(line.rstrip('.'))})" for line in said if line), "")
+    return next((f" ({printable(line.rstrip('.'))})" for line in said if line), "")
 
 
 @cache

@@ -109,7 +109,7 @@ def train(
         The history; nothing where it is stopped while the pictures are read.
 
     Raises:
-        DataError, PictureError: the pictures are missing, too few, too small or damaged.
+        DataError, ImageError: the pictures are missing, too few, too small or damaged.
         WeightsError: there are no weights to start or to learn from, or no backbone in its files.
         TrainingError: `run` holds another training, the weights to start from are of another model, those to learn from
             can't teach this one, the backbone is none that the loss needs, or another process of it has ended.

@@ -76,7 +76,7 @@ def tune(
     Raises:
         StudyError: the search of `storage` is another one, the storage or the folder can't be used, or too many trials
             failed.
-        DataError, PictureError, TrainingError, WeightsError: as `drrn.training.run.train`.
+        DataError, ImageError, TrainingError, WeightsError: as `drrn.training.run.train`.
     """
     if trials < 1:
         raise StudyError(f"A search needs at least 1 trial, got --trials {trials}.")

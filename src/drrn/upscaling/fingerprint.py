@@ -4,7 +4,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from drrn.errors import PictureError, shown
+from drrn.errors import ImageError, printable
 
 
 class Seen(NamedTuple):
@@ -16,14 +16,14 @@ class Seen(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Raises PictureError: it can't be read, or changes meanwhile."""
+        """Raises ImageError: it can't be read, or changes meanwhile."""
         before = mark(path)
         try:
             seen = cls(before, sha256(path))
         except OSError as error:
-            raise PictureError(f"{shown(path)} can't be read: {error.strerror or error}.") from error
+            raise ImageError(f"{printable(path)} can't be read: {error.strerror or error}.") from error
         if mark(path) != before:
-            raise PictureError(f"{shown(path)} is being written. Run it again.")
+            raise ImageError(f"{printable(path)} is being written. Run it again.")
         return seen
 
 

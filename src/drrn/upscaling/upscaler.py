@@ -187,7 +187,7 @@ class Upscaler:
 
         Raises:
             TypeError, ValueError: the image is of another type, or holds something else.
-            PictureError: the file cannot be read.
+            ImageError: the file cannot be read.
             UsageError: scale or size is out of range, or the result does not fit into `max_memory`.
             EngineError: the network failed. There is no result then.
         """

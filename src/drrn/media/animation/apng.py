@@ -45,7 +45,7 @@ def is_animated(file: Block) -> bool:
 
 
 def parse(file: Block, name: str) -> Reel:
-    """Raises PictureError: it is damaged or cut short, or has too many frames."""
+    """Raises ImageError: it is damaged or cut short, or has too many frames."""
     reel = Reel("PNG", name, *struct.unpack(">LL", file[16:24]))
     try:
         _parse(file, reel)

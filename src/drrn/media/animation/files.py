@@ -17,7 +17,7 @@ import numpy as np
 import pyvips
 
 from drrn.atomic import atomic
-from drrn.errors import PictureError, shown
+from drrn.errors import ImageError, printable
 from drrn.media import libvips
 from drrn.media.animation import apng, gif, webp
 from drrn.media.animation.frames import Frame, Reel, Samples, composed
@@ -68,7 +68,7 @@ def is_animated(path: Path) -> bool:
         with mapped(path) as (_, _, file):
             form = _format(file)
             return form is not None and KNOWN[form].is_animated(file)
-    except PictureError:
+    except ImageError:
         return False
 
 
@@ -76,7 +76,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
     """What the file says of itself. No pixel is decoded.
 
     Raises:
-        PictureError: it is missing, no animation, damaged, or of more than `max_pixels` in all its frames.
+        ImageError: it is missing, no animation, damaged, or of more than `max_pixels` in all its frames.
     """
     with mapped(path) as (name, _, file):
         return _known(file, name, max_pixels)[1]
@@ -86,7 +86,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
     """The animation in the file. All its frames have been decoded once, and none is kept.
 
     Raises:
-        PictureError: as `probe`, or a frame is damaged.
+        ImageError: as `probe`, or a frame is damaged.
     """
     with mapped(path) as (name, _, file):
         content = bytes(file)  # a file that is changed meanwhile would change under the work
@@ -126,13 +126,13 @@ def write(
         made: as in `drrn.media.images.files.write`.
 
     Raises:
-        PictureError: as `writable`.
+        ImageError: as `writable`.
         DRRNError: as `atomic`, and what `frames` raises.
     """
     header, (width, height) = like.header, size
     form = writable(path, width, height, icc=like.notes.icc, overwrite=overwrite)
     notes = fit_metadata(resize_metadata(like.notes, (header.width, header.height), size), width, height, form)
-    encode, alpha = partial(_encoded, form=form, name=shown(path), loss=loss), header.alpha and not like.opaque
+    encode, alpha = partial(_encoded, form=form, name=printable(path), loss=loss), header.alpha and not like.opaque
     if form != "PNG":
         frames = (_of_eight_bit(frame if alpha == header.alpha else frame[..., :-1]) for frame in frames)
     pieces: Iterator[bytes]
@@ -151,9 +151,9 @@ def write(
                 for piece in pieces:
                     file.write(piece)
             except FAULTS as error:
-                raise PictureError(f"{shown(path)} can't be encoded as {form}{reason(error)}.") from error
+                raise ImageError(f"{printable(path)} can't be encoded as {form}{reason(error)}.") from error
             if form == "WebP":
-                webp.end(file, shown(path))
+                webp.end(file, printable(path))
         made(temporary)
 
 
@@ -181,26 +181,26 @@ def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, o
     """The format that `path` asks for, if an animation can be written so: long work asks before it begins.
 
     Raises:
-        PictureError: the suffix is unknown or of a format for single pictures, that holds not so many pixels a side, or
+        ImageError: the suffix is unknown or of a format for single pictures, that holds not so many pixels a side, or
             no grey to which `icc` belongs, or `path` exists and `overwrite` is off.
     """
-    form, name = format_of(path), shown(path)
+    form, name = format_of(path), printable(path)
     if form is None:
         single = next((form for form, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
         if single:
-            raise PictureError(f"{name} can't be written: {single} holds no animation; use gif, png or webp.")
+            raise ImageError(f"{name} can't be written: {single} holds no animation; use gif, png or webp.")
         known = ", ".join(suffix for suffixes in ANIMATED.values() for suffix in suffixes)
-        raise PictureError(f"{name} can't be written: the suffix of an animation must be one of {known}.")
+        raise ImageError(f"{name} can't be written: the suffix of an animation must be one of {known}.")
     if form == "WebP" and icc and icc[16:20] == b"GRAY":
-        raise PictureError(f"{name} can't be written: WebP holds no grey ICC profile; use png.")
+        raise ImageError(f"{name} can't be written: WebP holds no grey ICC profile; use png.")
     longest = {"GIF": gif.LONGEST, "WebP": LONGEST["WebP"]}.get(form, max(width, height))
     if max(width, height) > longest:
-        raise PictureError(
+        raise ImageError(
             f"{name} can't be written: {form} holds {longest} pixels a side, and the animation is {width} x {height}; "
             "use png."
         )
     if not overwrite and os.path.lexists(path):
-        raise PictureError(f"{name} exists. Give another name, or --overwrite.")
+        raise ImageError(f"{name} exists. Give another name, or --overwrite.")
     return form
 
 
@@ -221,15 +221,15 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[Reel, Header, int]:
     """What the file says, if that can be read, and its orientation."""
     form = _format(file)
     if form is None or not KNOWN[form].is_animated(file):
-        raise PictureError(f"{name} is no animated GIF, PNG or WebP.")
+        raise ImageError(f"{name} is no animated GIF, PNG or WebP.")
     if form == "PNG":
         check_texts(file, name)
     reel = KNOWN[form].parse(file, name)
     frames, count = len(reel.frames), reel.width * reel.height * len(reel.frames)
     if not count:
-        raise PictureError(f"{name} is {reel.width} x {reel.height}: it has no pixels.")
+        raise ImageError(f"{name} is {reel.width} x {reel.height}: it has no pixels.")
     if count > max_pixels:
-        raise PictureError(
+        raise ImageError(
             f"{name} is {reel.width} x {reel.height} in {frames:,} frames, {count:,} pixels; the limit is "
             f"{max_pixels:,} (--max-pixels)."
         )
@@ -280,7 +280,7 @@ def _decoded(reel: Reel, bands: int, frame: Frame) -> Samples:
     return samples[..., [0, 0, 0, 1]] if samples.shape[2] < bands else samples  # a palette of greys
 
 
-def _damaged(reel: Reel, frame: Frame, error: Exception) -> PictureError:
+def _damaged(reel: Reel, frame: Frame, error: Exception) -> ImageError:
     return reel.damaged(f"frame {reel.frames.index(frame) + 1}{reason(error).replace(' (', ': ').rstrip(')')}")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.metadata.notes import Format, Notes
 
 Samples = NDArray[Any]
@@ -40,7 +40,7 @@ class Frame(NamedTuple):
     after: Literal["keep", "clear", "restore"]
     """What becomes of its place afterwards: it stays, is transparent, or is what it was."""
     still: Callable[[], bytes]
-    """A file of it alone. Raises PictureError: it is damaged."""
+    """A file of it alone. Raises ImageError: it is damaged."""
 
 
 @dataclass
@@ -61,18 +61,18 @@ class Reel:
     """What is there and is no frame, as in `Header.converted`."""
 
     def add(self, frame: Frame) -> None:
-        """Raises PictureError: it does not lie on the canvas, or is one too many."""
+        """Raises ImageError: it does not lie on the canvas, or is one too many."""
         if len(self.frames) == MOST_FRAMES:
-            raise PictureError(f"{self.name} has over {MOST_FRAMES:,} frames; a shorter animation was expected.")
+            raise ImageError(f"{self.name} has over {MOST_FRAMES:,} frames; a shorter animation was expected.")
         inside = frame.left + frame.width <= self.width and frame.top + frame.height <= self.height
         if not inside or not frame.width or not frame.height:
             raise self.damaged("a frame lies outside of it")
         self.frames.append(frame)
 
-    def damaged(self, why: str) -> PictureError:
+    def damaged(self, why: str) -> ImageError:
         """To be raised."""
         kind = {"GIF": "a GIF", "PNG": "an animated PNG"}.get(self.form, f"an animated {self.form}")
-        return PictureError(f"{self.name} is {kind} that is damaged or cut short ({why}).")
+        return ImageError(f"{self.name} is {kind} that is damaged or cut short ({why}).")
 
     @property
     def alpha(self) -> bool:

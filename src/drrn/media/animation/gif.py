@@ -63,7 +63,7 @@ def is_animated(file: Block) -> bool:
 
 
 def parse(file: Block, name: str) -> Reel:
-    """Raises PictureError: it is damaged or cut short, or has too many frames."""
+    """Raises ImageError: it is damaged or cut short, or has too many frames."""
     reel = Reel("GIF", name, *struct.unpack("<HH", file[6:10]))
     try:
         for part in _parts(file):

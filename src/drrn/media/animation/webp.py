@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import partial
 from typing import BinaryIO, Final, Literal
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.animation.frames import Frame, Reel, Samples, patches, ticks
 from drrn.media.metadata.embedding import webp_chunk, webp_ends
 from drrn.media.metadata.notes import Block, Notes
@@ -43,7 +43,7 @@ def is_animated(file: Block) -> bool:
 
 
 def parse(file: Block, name: str) -> Reel:
-    """Raises PictureError: it is damaged or cut short, or has too many frames."""
+    """Raises ImageError: it is damaged or cut short, or has too many frames."""
     reel = Reel("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
     kept: dict[bytes, bytes] = {}
     try:
@@ -93,10 +93,10 @@ def pieces(
 
 
 def end(file: BinaryIO, name: str) -> None:
-    """Write what is known only when all pieces are there: the length. Raises PictureError: it is too large."""
+    """Write what is known only when all pieces are there: the length. Raises ImageError: it is too large."""
     length = file.tell() - 8
     if length > 0xFFFFFFFE:
-        raise PictureError(f"{name} can't be written: WebP holds 4 GB; use png or a smaller scale.")
+        raise ImageError(f"{name} can't be written: WebP holds 4 GB; use png or a smaller scale.")
     file.seek(4)
     file.write(struct.pack("<L", length))
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.atomic import atomic
-from drrn.errors import DRRNError, PictureError, UsageError, shown
+from drrn.errors import DRRNError, ImageError, UsageError, printable
 from drrn.media.dicom.derivation import Derived, derive, left_out
 from drrn.media.dicom.transfer import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, READ, RLE, begin, swap_words, swapped
 from drrn.media.header import Header
@@ -100,7 +100,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
     """What the file says of itself. No pixel is decoded.
 
     Raises:
-        PictureError: it is damaged, cut short, of a kind that can't be read, or of more than `max_pixels`
+        ImageError: it is damaged, cut short, of a kind that can't be read, or of more than `max_pixels`
             in all its frames.
         UsageError: pydicom is not installed.
     """
@@ -157,26 +157,26 @@ def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Pa
         DRRNError: as `atomic`, or it can't be encoded.
     """
     with atomic(path, overwrite=overwrite) as temporary:
-        with _said(shown(path), "can't be written as DICOM"), temporary.open("xb") as file:
+        with _said(printable(path), "can't be written as DICOM"), temporary.open("xb") as file:
             _encode(dataset, file)
         made(temporary)
 
 
 def writable(path: Path, width: int, height: int, *, overwrite: bool) -> None:
-    """Raises PictureError: no DICOM of that size can be written to `path`."""
+    """Raises ImageError: no DICOM of that size can be written to `path`."""
     if not is_named(path):
-        raise PictureError(f"{shown(path)} can't be written: a DICOM file becomes one; use {' or '.join(SUFFIXES)}.")
+        raise ImageError(f"{printable(path)} can't be written: a DICOM file becomes one; use {' or '.join(SUFFIXES)}.")
     if max(width, height) > LONGEST:
-        raise PictureError(
-            f"{shown(path)} can't be written: DICOM holds {LONGEST} pixels a side, and it is {width} x {height}."
+        raise ImageError(
+            f"{printable(path)} can't be written: DICOM holds {LONGEST} pixels a side, and it is {width} x {height}."
         )
     if not overwrite and os.path.lexists(path):
-        raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")
+        raise ImageError(f"{printable(path)} exists. Give another name, or --overwrite.")
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[BinaryIO, str]]:
-    name = shown(path)
+    name = printable(path)
     try:
         import pydicom  # noqa: F401
     except ModuleNotFoundError as error:
@@ -196,9 +196,9 @@ def _said(name: str, what: str) -> Iterator[None]:
     except (DRRNError, FileExistsError):
         raise
     except OSError as error:
-        raise PictureError(f"{name} can't be read or written: {error.strerror or 'unknown'}.") from error
+        raise ImageError(f"{name} can't be read or written: {error.strerror or 'unknown'}.") from error
     except Exception as error:  # pydicom raises what Python happens to raise, RecursionError too
-        raise PictureError(f"{name} {what} ({type(error).__name__}).") from None
+        raise ImageError(f"{name} {what} ({type(error).__name__}).") from None
 
 
 def _scan(file: BinaryIO, name: str, max_pixels: int) -> _Scanned:
@@ -211,7 +211,7 @@ def _scan(file: BinaryIO, name: str, max_pixels: int) -> _Scanned:
     little = syntax != BIG_ENDIAN
     if syntax not in READ:
         known = UID(syntax).name if UID(syntax).is_transfer_syntax else "an unknown transfer syntax"
-        raise PictureError(
+        raise ImageError(
             f"{name} is DICOM in {known}; uncompressed, deflated and RLE can be read. Decompress it first: gdcmconv "
             "--raw FILE FILE.dcm."
         )
@@ -224,13 +224,13 @@ def _scan(file: BinaryIO, name: str, max_pixels: int) -> _Scanned:
         nonlocal length, kind, elements
         elements += 1
         if elements > MOST_ELEMENTS or not tag.group:  # a little of what is deflated can be millions of empty ones
-            raise PictureError(f"{name} is a DICOM file that is damaged: its elements are too many, or none.")
+            raise ImageError(f"{name} is a DICOM file that is damaged: its elements are too many, or none.")
         length, kind = (its_length, vr or "") if tag == PIXELS else (length, kind)
         return tag >= PIXELS
 
     dataset = read_dataset(body, syntax == IMPLICIT, little, stop_when=at_pixels)
     if length < 0:
-        raise PictureError(f"{name} is a DICOM file without pixels, or cut short.")
+        raise ImageError(f"{name} is a DICOM file without pixels, or cut short.")
     correct_ambiguous_vr(dataset, little)
     if not little:
         swap_words(dataset)
@@ -258,41 +258,41 @@ def _known(dataset: "Dataset", name: str, max_pixels: int) -> Header:
     channels, bits, stored = number("SamplesPerPixel", 1), number("BitsAllocated"), number("BitsStored")
     colour, signed = str(dataset.get("PhotometricInterpretation", "")), number("PixelRepresentation")
     if min(width, height, frames) < 1:
-        raise PictureError(f"{name} is {width} x {height} in {frames} frames: it has no pixels.")
+        raise ImageError(f"{name} is {width} x {height} in {frames} frames: it has no pixels.")
     if width * height * frames > max_pixels:
         count = f"{width * height * frames:,}"
         many = f" in {frames:,} frames" if frames > 1 else ""
-        raise PictureError(
+        raise ImageError(
             f"{name} is {width} x {height}{many}, {count} pixels; the limit is {max_pixels:,} (--max-pixels)."
         )
     if dataset.get("Modality") in NO_PICTURES:
-        raise PictureError(f"{name} is a DICOM file of labels or doses; pictures can be enlarged.")
+        raise ImageError(f"{name} is a DICOM file of labels or doses; pictures can be enlarged.")
     if "TotalPixelMatrixColumns" in dataset:
-        raise PictureError(
+        raise ImageError(
             f"{name} is a DICOM file whose frames are tiles of one slide; frames of their own can be enlarged."
         )
     if colour not in GREY + COLOUR or channels != (1 if colour in GREY else 3):
         known = "PALETTE COLOR" if colour == "PALETTE COLOR" else f"of {channels} bands in colours that are not known"
-        raise PictureError(f"{name} is DICOM {known}; {', '.join(GREY + COLOUR)} can be read.")
+        raise ImageError(f"{name} is DICOM {known}; {', '.join(GREY + COLOUR)} can be read.")
     whole = number("HighBit", stored - 1) == stored - 1
     if bits not in (8, 16) or not 2 <= stored <= bits or not whole or signed not in (0, 1):
-        raise PictureError(
+        raise ImageError(
             f"{name} has samples of {stored} bits in {bits}; up to 8 in 8 and up to 16 in 16, at their lower end, can "
             "be read."
         )
     if channels == 3 and (signed or stored != bits or (colour != "RGB" and bits != 8)):
-        raise PictureError(
+        raise ImageError(
             f"{name} has colours of {stored} bits, signed or in YBR; unsigned RGB and YBR of 8 can be read."
         )
     if not (dataset.get("SOPClassUID") and dataset.get("SOPInstanceUID") and dataset.get("SeriesInstanceUID")):
-        raise PictureError(f"{name} is DICOM without the UIDs of its class, instance and series.")
+        raise ImageError(f"{name} is DICOM without the UIDs of its class, instance and series.")
     converted: tuple[str, ...] = (f"{colour} to RGB",) if colour.startswith("YBR") else ()
     converted += left_out(dataset)
     return Header("DICOM", width, height, channels, False, 8 if bits == 8 else 16, converted, frames=frames)
 
 
 def _check_length(header: Header, dataset: "Dataset", syntax: str, name: str, length: int, there: int) -> int:
-    """Bytes of the pixels alone: PS3.5 8.1.1 lets any number follow. Raises PictureError: there are fewer.
+    """Bytes of the pixels alone: PS3.5 8.1.1 lets any number follow. Raises ImageError: there are fewer.
 
     Args:
         length: as the file states it.
@@ -306,9 +306,7 @@ def _check_length(header: Header, dataset: "Dataset", syntax: str, name: str, le
     if syntax == RLE:
         fits = length == UNDEFINED and there * RLE_AT_MOST >= wanted
     if not fits:
-        raise PictureError(
-            f"{name} is a DICOM file that is damaged or cut short: its pixels are not as many as it says."
-        )
+        raise ImageError(f"{name} is a DICOM file that is damaged or cut short: its pixels are not as many as it says.")
     return wanted
 
 

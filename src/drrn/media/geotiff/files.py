@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.core.resize import Place
-from drrn.errors import PictureError, UsageError, shown
+from drrn.errors import ImageError, UsageError, printable
 from drrn.media import Block, Overviews
 from drrn.media.geotiff import georeference as placing
 from drrn.media.header import Header
@@ -81,12 +81,12 @@ class Scene:
         return self.nodata if self.nodata is not None else float("nan") if self.dtype.kind == "f" else 0
 
     def read(self, place: Place) -> NDArray[Any]:
-        """(bands, h, w), as they lie in the file. Raises PictureError: it is damaged there."""
+        """(bands, h, w), as they lie in the file. Raises ImageError: it is damaged there."""
         with said(self.path, "is a TIFF that is damaged or cut short"):
             return self.dataset.read(window=_window(place))
 
     def hidden(self, values: NDArray[Any], place: Place) -> NDArray[np.bool]:
-        """(bands, h, w): where of what was read there is no measurement. Raises PictureError, as `read`."""
+        """(bands, h, w): where of what was read there is no measurement. Raises ImageError, as `read`."""
         hidden = np.isnan(values) if self.dtype.kind == "f" else np.zeros(values.shape, bool)
         if self.nodata is not None and not isnan(self.nodata):
             hidden |= values == self.dtype.type(self.nodata)
@@ -119,12 +119,12 @@ class Larger:
         self.sums.append((place, _sum(values, mask)))
 
     def check(self, again: "DatasetReader") -> None:
-        """Raises PictureError: this is not what was written."""
+        """Raises ImageError: this is not what was written."""
         for place, total in self.sums:
             window = _window(place)
             mask = again.read_masks(1, window=window) != 0 if self.masked else None
             if _sum(again.read(window=window), mask) != total:
-                raise PictureError(f"{shown(self.target)} is not what was written to it: the disk may be full.")
+                raise ImageError(f"{printable(self.target)} is not what was written to it: the disk may be full.")
 
 
 def is_scene(path: Path) -> bool:
@@ -142,14 +142,14 @@ def probe(path: Path, *, max_pixels: int) -> Header:
     """What the file says of itself. No pixel is decoded.
 
     Raises:
-        PictureError: it is damaged, of a kind that can't be read or be kept, or of more than `max_pixels`.
+        ImageError: it is damaged, of a kind that can't be read or be kept, or of more than `max_pixels`.
         UsageError: rasterio is not installed.
     """
     with opened(path, max_pixels=max_pixels) as scene:
         if not scene.layout.tags & GEOREFERENCED and (other := _placed_by(path)):
-            raise PictureError(
-                f"{shown(path)} is placed by {shown(other.name)}, and files beside a TIFF are not read. Put it into "
-                "the TIFF first, as gdal_translate does."
+            raise ImageError(
+                f"{printable(path)} is placed by {printable(other.name)}, and files beside a TIFF are not read. Put it "
+                "into the TIFF first, as gdal_translate does."
             )
         with said(path, "has something that can't be kept"):
             placing.try_out(scene.dataset)
@@ -162,7 +162,9 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         if not found.extra and found.bands > COLOURS.get(found.colour, found.bands):
             left += ("bands of no stated kind marked as unspecified",)
         beside = (path.with_name(path.name + suffix) for suffix in BESIDE)
-        left += tuple(f"without {shown(other.name)}, which is not read" for other in beside if os.path.lexists(other))
+        left += tuple(
+            f"without {printable(other.name)}, which is not read" for other in beside if os.path.lexists(other)
+        )
         bits: Final = 8 if scene.dtype.itemsize == 1 else 16
         return Header("GeoTIFF", scene.width, scene.height, scene.bands, False, bits, left)
 
@@ -174,7 +176,7 @@ def opened(path: Path, *, max_pixels: int) -> Iterator[Scene]:
     Raises:
         DRRNError: as `probe`.
     """
-    name, real = shown(path), Path(os.path.realpath(path))
+    name, real = printable(path), Path(os.path.realpath(path))
     os.environ.setdefault("PROJ_DEBUG", "0")  # or PROJ, within GDAL, writes to the terminal
     try:
         import rasterio
@@ -186,14 +188,14 @@ def opened(path: Path, *, max_pixels: int) -> Iterator[Scene]:
         found = directories.layout(real)
         several = found is not None and directories.has_several(real)
     except MalformedError as error:
-        raise PictureError(f"{name} is a TIFF that is damaged or cut short.") from error
+        raise ImageError(f"{name} is a TIFF that is damaged or cut short.") from error
     except OSError as error:
-        raise PictureError(f"{name} can't be read: {error.strerror or error}.") from error
+        raise ImageError(f"{name} can't be read: {error.strerror or error}.") from error
     if found is None or str(real).startswith("/vsi"):  # such names mean archives and addresses to GDAL
-        raise PictureError(f"{name} is no TIFF in a local file.")
+        raise ImageError(f"{name} is no TIFF in a local file.")
     _check(found, name, max_pixels)
     if several:
-        raise PictureError(f"{name} has several pages or datasets; one raster can be read. Split them first.")
+        raise ImageError(f"{name} has several pages or datasets; one raster can be read. Split them first.")
     with rasterio.Env(**OPTIONS):
         with said(path, "is a TIFF that is damaged or of a kind that can't be read"):
             dataset = rasterio.open(real, driver="GTiff")
@@ -225,7 +227,7 @@ def written(
         block: side of its tiles, in pixels.
 
     Raises:
-        PictureError: it can't be written, or is not what was written.
+        ImageError: it can't be written, or is not what was written.
     """
     import rasterio
 
@@ -263,13 +265,13 @@ def written(
 
 
 def writable(path: Path, *, overwrite: bool) -> None:
-    """Raises PictureError: no GeoTIFF can be written to `path`."""
+    """Raises ImageError: no GeoTIFF can be written to `path`."""
     if path.suffix.lower() not in SUFFIXES:
-        raise PictureError(
-            f"{shown(path)} can't be written: a TIFF of measurements becomes one; use {' or '.join(SUFFIXES)}."
+        raise ImageError(
+            f"{printable(path)} can't be written: a TIFF of measurements becomes one; use {' or '.join(SUFFIXES)}."
         )
     if not overwrite and os.path.lexists(path):
-        raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")
+        raise ImageError(f"{printable(path)} exists. Give another name, or --overwrite.")
 
 
 def held(value: float | None, dtype: np.dtype[Any]) -> float | None:
@@ -328,27 +330,27 @@ def _check(found: Layout, name: str, max_pixels: int) -> None:
     """Refuse what is damaged, no raster of measurements, or too much, before GDAL sees it."""
     check_size(found.width, found.height, name, max_pixels)
     if not found.stored or min(found.block) < 1 or not found.bands:
-        raise PictureError(f"{name} is a TIFF that is damaged: it doesn't say where its pixels are.")
+        raise ImageError(f"{name} is a TIFF that is damaged: it doesn't say where its pixels are.")
     if found.bands > MOST_BANDS:
-        raise PictureError(f"{name} has {found.bands:,} bands; up to {MOST_BANDS:,} can be read.")
+        raise ImageError(f"{name} has {found.bands:,} bands; up to {MOST_BANDS:,} can be read.")
     if found.smaller:
-        raise PictureError(f"{name} begins with a smaller copy of its raster. Take the raster out of it first.")
+        raise ImageError(f"{name} begins with a smaller copy of its raster. Take the raster out of it first.")
     if found.colour == PALETTE or found.bits < 8:
         what = "a palette" if found.colour == PALETTE else f"samples of {found.bits} bit"
-        raise PictureError(
+        raise ImageError(
             f"{name} has {what}: classes, between which there is nothing to compute. Enlarge it by nearest neighbour, "
             "as gdalwarp -r near does."
         )
     if not found.alike or found.bits not in (8, 16, 32, 64) or found.kind not in (1, 2, 3):
         kind = "complex" if found.kind in (5, 6) else f"of {found.bits} bit" if found.alike else "of several types"
-        raise PictureError(f"{name} has samples that are {kind}; one type of {', '.join(DTYPES)} can be read.")
+        raise ImageError(f"{name} has samples that are {kind}; one type of {', '.join(DTYPES)} can be read.")
     if found.colour not in PHOTOMETRIC or (found.colour == 6 and found.compression != JPEG):
         kinds = {6: "YCbCr", **OTHERS}
         kind = kinds.get(found.colour, f"of photometric interpretation {found.colour}")
-        raise PictureError(f"{name} is {kind}; rasters of measurements can be grey and RGB.")
+        raise ImageError(f"{name} is {kind}; rasters of measurements can be grey and RGB.")
     said = found.width * found.height * found.bands * found.bits // 8
     if said > MOST_TIMES * found.size:
-        raise PictureError(
+        raise ImageError(
             f"{name} says that it has {said:,} bytes of samples, and is a file of {found.size:,}: it is damaged, or as "
             "good as empty."
         )
@@ -358,9 +360,9 @@ def _check_bands(scene: Scene, name: str) -> None:
     """Refuse what only GDAL can tell."""
     dataset = scene.dataset
     if len(set(dataset.dtypes)) > 1 or scene.dtype.name not in DTYPES:
-        raise PictureError(
+        raise ImageError(
             f"{name} has samples of {', '.join(sorted(set(dataset.dtypes)))}; one of {', '.join(DTYPES)} can be read."
         )
     if (scene.width, scene.height, scene.bands) != (scene.layout.width, scene.layout.height, scene.layout.bands):
-        raise PictureError(f"{name} is a TIFF that is damaged: its directories contradict each other.")
+        raise ImageError(f"{name} is a TIFF that is damaged: its directories contradict each other.")
     placing.check(dataset, name)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from drrn.errors import PictureError, shown
+from drrn.errors import ImageError, printable
 from drrn.media.metadata import descriptions, xmp
 from drrn.media.metadata.xml import InvalidXMLError
 
@@ -26,23 +26,23 @@ PROFILE: Final = "SOURCE_ICC_PROFILE"
 
 
 def check(dataset: "DatasetReader", name: str) -> None:
-    """Raises PictureError: it holds classes, or is placed in a way that can't be scaled."""
+    """Raises ImageError: it holds classes, or is placed in a way that can't be scaled."""
     from rasterio.enums import ColorInterp
 
     if dataset.subdatasets or "SUBDATASETS" in dataset.tag_namespaces():
-        raise PictureError(f"{name} has several pages or datasets; one raster can be read. Split them first.")
+        raise ImageError(f"{name} has several pages or datasets; one raster can be read. Split them first.")
     bands = range(1, dataset.count + 1)
     thematic = any(dataset.tags(band).get("LAYER_TYPE") == "thematic" for band in bands)
     if thematic or ColorInterp.palette in dataset.colorinterp:
-        raise PictureError(
+        raise ImageError(
             f"{name} has bands of classes, between which there is nothing to compute. Enlarge it by nearest neighbour, "
             "as gdalwarp -r near does."
         )
     if "GEOLOCATION" in dataset.tag_namespaces():
-        raise PictureError(f"{name} is placed by geolocation arrays, which can't be scaled. Warp it to a grid first.")
+        raise ImageError(f"{name} is placed by geolocation arrays, which can't be scaled. Warp it to a grid first.")
     transform = dataset.transform
     if not transform.determinant or not all(abs(value) < float("inf") for value in transform):
-        raise PictureError(f"{name} has a geotransform that maps to no area: it is damaged.")
+        raise ImageError(f"{name} has a geotransform that maps to no area: it is damaged.")
 
 
 def left_out(dataset: "DatasetReader") -> tuple[str, ...]:
@@ -126,7 +126,7 @@ def try_out(dataset: "DatasetReader") -> None:
     """Write all of that with a single pixel, and see whether it is read again: now, and not after the work.
 
     Raises:
-        PictureError: its coordinate system isn't.
+        ImageError: its coordinate system isn't.
     """
     from rasterio.io import MemoryFile
 
@@ -135,7 +135,7 @@ def try_out(dataset: "DatasetReader") -> None:
             describe(dataset, smallest, "")
         with memory.open(driver="GTiff") as again:
             if (again.crs, again.gcps[1]) != (dataset.crs, dataset.gcps[1]):
-                raise PictureError(f"{shown(dataset.name)} has a coordinate system that can't be kept.")
+                raise ImageError(f"{printable(dataset.name)} has a coordinate system that can't be kept.")
 
 
 def _true(tags: dict[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import struct
 from mmap import mmap
 from typing import Final, NamedTuple
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.metadata.avif import boxes, links, meta_of, primary_of
 
 Block = bytes | mmap
@@ -54,11 +54,11 @@ def read_layout(file: Block) -> Layout | None:
 
 
 def check_stored(layout: Layout, name: str, max_pixels: int) -> None:
-    """Raises PictureError: it has no pixels, or more than that before it is cropped."""
+    """Raises ImageError: it has no pixels, or more than that before it is cropped."""
     if not layout.width or not layout.height:
-        raise PictureError(f"{name} is {layout.width} x {layout.height}: it has no pixels.")
+        raise ImageError(f"{name} is {layout.width} x {layout.height}: it has no pixels.")
     if layout.coded > max_pixels:
-        raise PictureError(
+        raise ImageError(
             f"{name} is stored as {layout.width} x {layout.height}, {layout.coded:,} pixels; the limit is "
             f"{max_pixels:,} (--max-pixels)."
         )

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.images.scratch import BAND, Rows
 from drrn.media.metadata.embedding import Piece
 from drrn.media.metadata.notes import INCH, Notes
@@ -47,14 +47,14 @@ class Bitmap(NamedTuple):
     """As in `Header`."""
     notes: Notes
     decode: Callable[[int, int], NDArray[Any]]
-    """The rows from one to before another -> (h, W, bands), uint8 or uint16. Raises PictureError: it is damaged."""
+    """The rows from one to before another -> (h, W, bands), uint8 or uint16. Raises ImageError: it is damaged."""
 
 
 def bmp(file: Block, name: str) -> Bitmap:
     """Windows' and OS/2's bitmap of 1, 4, 8, 24 and 32 bit a pixel, with the header of a file or without it (DIB).
 
     Raises:
-        PictureError: it is of a kind that can't be read, damaged or cut short.
+        ImageError: it is of a kind that can't be read, damaged or cut short.
     """
     try:
         return _bmp(file if file[:2] == b"BM" else _with_file_header(file), name)
@@ -74,12 +74,12 @@ def pnm(file: Block, name: str) -> Bitmap:
     """The binary kinds: PBM (P4), PGM (P5), PPM (P6) and PAM (P7), of any maximum up to 65535.
 
     Raises:
-        PictureError: it is of a kind that can't be read, damaged or cut short.
+        ImageError: it is of a kind that can't be read, damaged or cut short.
     """
     if file[1:2] in b"Ff":
-        raise PictureError(f"{name} is a PFM, whose samples are floating point; unsigned integers can be read.")
+        raise ImageError(f"{name} is a PFM, whose samples are floating point; unsigned integers can be read.")
     if file[1:2] in b"123":
-        raise PictureError(f"{name} is a PNM written in digits; the binary kinds, P4 to P7, can be read.")
+        raise ImageError(f"{name} is a PNM written in digits; the binary kinds, P4 to P7, can be read.")
     width, height, bands, most, at = _pam_header(file, name) if file[1:2] == b"7" else _pnm_header(file, name)
     wide, bilevel = most > 255, file[1:2] == b"4"
     row = (width + 7) // 8 if bilevel else width * bands * (2 if wide else 1)
@@ -87,7 +87,7 @@ def pnm(file: Block, name: str) -> Bitmap:
     if end > len(file):
         raise _damaged(name, "PNM")
     if len(file) - end > 16 or file[end:].strip():
-        raise PictureError(f"{name} goes on behind its pixels, as with several pictures; a single one can be read.")
+        raise ImageError(f"{name} goes on behind its pixels, as with several pictures; a single one can be read.")
     top = 65535 if wide else 255
 
     def decode(first: int, last: int) -> NDArray[Any]:
@@ -166,17 +166,17 @@ def _bmp(file: Block, name: str) -> Bitmap:
     elif header >= 40:
         width, height, _, depth, packed, _, across, down, used = struct.unpack_from("<llHHLLllL", file, 18)
     else:
-        raise PictureError(f"{name} is a BMP with a header of {header} bytes; 12, and 40 or more, can be read.")
+        raise ImageError(f"{name} is a BMP with a header of {header} bytes; 12, and 40 or more, can be read.")
     if packed and (packed not in MASKED or depth != 32):
         kind = PACKED.get(packed, f"compression {packed}") if packed not in MASKED else f"{depth} bit a pixel"
-        raise PictureError(f"{name} is a BMP of {kind}; 1, 4, 8, 24 and 32 bit, not compressed, can be read.")
+        raise ImageError(f"{name} is a BMP of {kind}; 1, 4, 8, 24 and 32 bit, not compressed, can be read.")
     if depth not in (1, 4, 8, 24, 32):
-        raise PictureError(f"{name} is a BMP of {depth} bit a pixel; 1, 4, 8, 24 and 32 can be read.")
+        raise ImageError(f"{name} is a BMP of {depth} bit a pixel; 1, 4, 8, 24 and 32 can be read.")
     upward, height = height > 0, abs(height)
     masks = struct.unpack_from("<LLL", file, 54) if packed else BGR_MASKS
     alpha = packed and (header >= 56 or packed == 6) and struct.unpack_from("<L", file, 66)[0]
     if masks != BGR_MASKS or alpha not in (0, ALPHA_MASK):
-        raise PictureError(f"{name} is a BMP whose bits lie in another order; blue, green, red and alpha can be read.")
+        raise ImageError(f"{name} is a BMP whose bits lie in another order; blue, green, red and alpha can be read.")
     row = (width * depth + 31) // 32 * 4
     if width < 0 or at < 14 + header or at + row * height > len(file):
         raise _damaged(name, "BMP")
@@ -283,9 +283,9 @@ def _pam_header(file: Block, name: str) -> tuple[int, int, int, int, int]:
     kind = said.get(b"TUPLTYPE", b"").strip().decode("latin-1")
     if TUPLES.get(kind) != bands:
         known = ", ".join(TUPLES)
-        raise PictureError(f"{name} is a PAM of {bands} samples a pixel, {kind!r:.40}; {known} can be read.")
+        raise ImageError(f"{name} is a PAM of {bands} samples a pixel, {kind!r:.40}; {known} can be read.")
     return width, height, bands, most, len(header) + len(ended)
 
 
-def _damaged(name: str, form: str) -> PictureError:
-    return PictureError(f"{name} is a {form} that is damaged or cut short.")
+def _damaged(name: str, form: str) -> ImageError:
+    return ImageError(f"{name} is a {form} that is damaged or cut short.")

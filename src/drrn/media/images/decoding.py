@@ -17,7 +17,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from drrn.errors import PictureError, shown
+from drrn.errors import ImageError, printable
 from drrn.media import libvips
 from drrn.media.animation import gif
 from drrn.media.header import Header, Opened
@@ -64,10 +64,10 @@ SOUND: Final = (1, 5, 8, 32946)
 
 @contextmanager
 def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
-    """The file, for as long as the block lasts; what its decoder meets in the block becomes a PictureError.
+    """The file, for as long as the block lasts; what its decoder meets in the block becomes a ImageError.
 
     Raises:
-        PictureError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
+        ImageError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
     """
     with mapped(path) as (name, handle, file):
         form = _format(file[:HEAD], name)
@@ -89,7 +89,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
                     yield _decoded(_by_number(handle), form, file, name, max_pixels)
         except (*FAULTS, exif.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
-            raise PictureError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
+            raise ImageError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
 
 
 def _decoded(
@@ -162,10 +162,10 @@ def _tiff(path: Path, handle: int, file: mmap, name: str, max_pixels: int) -> It
 def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> Opened:
     layout = avif.read_layout(file)
     if layout is None:
-        raise PictureError(f"{name} is an AVIF that is damaged or cut short: it doesn't say what is in it.")
+        raise ImageError(f"{name} is an AVIF that is damaged or cut short: it doesn't say what is in it.")
     avif.check_stored(layout, name, max_pixels)
     if layout.others:
-        raise PictureError(f"{name} has {layout.others + 1} pages or frames; a single picture can be read.")
+        raise ImageError(f"{name} has {layout.others + 1} pages or frames; a single picture can be read.")
     found = _decoded(_by_number(handle), "AVIF", file, name, max_pixels)
     taken = decoding("AVIF", layout.coded, 1, found.header.channels, found.header.bits, file)
     return found._replace(header=found.header._replace(coded=layout.coded, decoding=taken))
@@ -176,23 +176,23 @@ def mapped(path: Path) -> Iterator[tuple[str, int, mmap]]:
     """Any file that is no folder, no pipe and not empty: what it is called in a message, its descriptor and content.
 
     Raises:
-        PictureError: it is one of these, or missing, or something in the block can't be read.
+        ImageError: it is one of these, or missing, or something in the block can't be read.
     """
-    name = shown(path)
+    name = printable(path)
     try:
         status = path.stat()
         if S_ISDIR(status.st_mode):
-            raise PictureError(f"{name} is a folder; a picture was expected.")
+            raise ImageError(f"{name} is a folder; a picture was expected.")
         if not S_ISREG(status.st_mode):  # to open a pipe would wait for who writes into it
-            raise PictureError(f"{name} is no regular file; a picture was expected.")
+            raise ImageError(f"{name} is no regular file; a picture was expected.")
         if not status.st_size:
-            raise PictureError(f"{name} is empty; a picture was expected.")
+            raise ImageError(f"{name} is empty; a picture was expected.")
         with path.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as file:
             yield name, handle.fileno(), file
     except FileNotFoundError as error:
-        raise PictureError(f"There is no file {name}.") from error
+        raise ImageError(f"There is no file {name}.") from error
     except OSError as error:
-        raise PictureError(f"{name} can't be read: {error.strerror or error}.") from error
+        raise ImageError(f"{name} can't be read: {error.strerror or error}.") from error
 
 
 def _format(head: bytes, name: str) -> Format:
@@ -215,13 +215,13 @@ def _format(head: bytes, name: str) -> Format:
     if head[4:8] == b"ftyp":
         brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
         if b"avis" in brands:  # of which libvips sees one frame
-            raise PictureError(f"{name} is an animated AVIF; a single picture was expected.")
+            raise ImageError(f"{name} is an animated AVIF; a single picture was expected.")
         if b"avif" in brands:
             return "AVIF"
     if found := describe(head):
         what, advice = found
-        raise PictureError(f"{name} is {what}, which drrn can't read.{advice and f' {advice}.'}")
-    raise PictureError(
+        raise ImageError(f"{name} is {what}, which drrn can't read.{advice and f' {advice}.'}")
+    raise ImageError(
         f"{name} is not an image that drrn can read (PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF or DICOM), nor a video "
         "(MP4, MOV, Matroska, WebM or AVI)."
     )
@@ -237,16 +237,16 @@ def is_readable(path: Path) -> bool:
         if re.match(rb"P[1-7Ff]", head):  # two letters that texts begin with, too
             return re.match(rb"P(?:7\n|[1-6Ff]\s+(?:#.*\s+)*\d+\s)", head) is not None
         return _format(head, "") != "TIFF" or not tiff.is_raw_photo(path)
-    except (OSError, PictureError):
+    except (OSError, ImageError):
         return False
 
 
 def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if not width or not height:
-        raise PictureError(f"{name} is {width} x {height}: it has no pixels.")
+        raise ImageError(f"{name} is {width} x {height}: it has no pixels.")
     if width * height > max_pixels:
         count = f"{width * height:,}"
-        raise PictureError(f"{name} is {width} x {height}, {count} pixels; the limit is {max_pixels:,} (--max-pixels).")
+        raise ImageError(f"{name} is {width} x {height}, {count} pixels; the limit is {max_pixels:,} (--max-pixels).")
 
 
 def _check_png(file: mmap, name: str, max_pixels: int) -> None:
@@ -254,7 +254,7 @@ def _check_png(file: mmap, name: str, max_pixels: int) -> None:
     check_size(int.from_bytes(file[16:20]), int.from_bytes(file[20:24]), name, max_pixels)
     for chunk, body in png_chunks(file):
         if chunk == b"acTL" and body[:4] > b"\0\0\0\1":
-            raise PictureError(f"{name} is animated; a single picture was expected.")
+            raise ImageError(f"{name} is animated; a single picture was expected.")
     check_texts(file, name)
 
 
@@ -265,7 +265,7 @@ def check_texts(file: Block, name: str) -> None:
         if chunk in TEXTS:
             left -= inflated_size(chunk, body, left)
         if left < 0:
-            raise PictureError(f"{name} has over {MOST_TEXT:,} bytes of text and profiles; a picture was expected.")
+            raise ImageError(f"{name} has over {MOST_TEXT:,} bytes of text and profiles; a picture was expected.")
 
 
 def _plain(bitmap: bitmaps.Bitmap, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
@@ -293,11 +293,11 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int, pag
     check_size(image.width, image.height, name, max_pixels)
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1 and form in ("GIF", "WebP"):
-        raise PictureError(f"{name} is animated; a single picture was expected.")
+        raise ImageError(f"{name} is animated; a single picture was expected.")
     deep = image.format == "ushort" and form in ("PNG", "TIFF", "AVIF")  # a JPEG of 12 bit fills no 16
     space = SPACES.get((image.interpretation, image.bands))
     if space is None or not (deep or image.format == "uchar"):
-        raise PictureError(
+        raise ImageError(
             f"{name} has {image.bands} bands of {image.interpretation}, {image.format}; "
             f"grey and RGB of 8 and 16 bit can be read."
         )

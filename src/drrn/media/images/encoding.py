@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pyvips
 
-from drrn.errors import DRRNError, PictureError, shown
+from drrn.errors import DRRNError, ImageError, printable
 from drrn.media import libvips
 from drrn.media.images.bitmaps import to_bmp, to_pnm
 from drrn.media.images.memory import OPTIMISED
@@ -44,7 +44,7 @@ def packed(
         check: called again and again; what it raises ends the work.
 
     Raises:
-        PictureError: they can't be encoded so.
+        ImageError: they can't be encoded so.
         DRRNError: the disk is full.
     """
     height, width, bands = rows.shape
@@ -55,7 +55,7 @@ def packed(
             yield from _checked(to_bmp(rows, notes), check)
         case _:
             with unnamed(path) as file:
-                libvips.claim_workers(shown(path), "written")
+                libvips.claim_workers(printable(path), "written")
                 _encode(rows.image() if isinstance(rows, Scratch) else _image(rows), form, file, path, check, loss)
                 with mmap(file.fileno(), 0, access=ACCESS_READ) as encoded:
                     yield from _checked(
@@ -115,5 +115,5 @@ def _encode(image: Any, form: Format, file: FileIO, path: Path, check: Callable[
         thread.join()
     for error in failed:
         if disk := re.search(r"system error: (.+)", str(error)):
-            raise DRRNError(f"{shown(path)} can't be written: {disk[1]}.") from error
-        raise PictureError(f"{shown(path)} can't be encoded as {form}{reason(error)}.") from error
+            raise DRRNError(f"{printable(path)} can't be written: {disk[1]}.") from error
+        raise ImageError(f"{printable(path)} can't be encoded as {form}{reason(error)}.") from error

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.atomic import atomic
-from drrn.errors import PictureError, UsageError, shown
+from drrn.errors import ImageError, UsageError, printable
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images.decoding import opened
@@ -57,7 +57,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
     """What the file says of itself. No pixel is decoded, so damage further in goes unseen.
 
     Raises:
-        PictureError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
+        ImageError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
     """
     with opened(path, max_pixels) as file:
         return file.header
@@ -70,7 +70,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
     malformed is dropped.
 
     Raises:
-        PictureError: as `probe`, or the file is damaged or cut short; or it is a WebP, and this process was forked from
+        ImageError: as `probe`, or the file is damaged or cut short; or it is a WebP, and this process was forked from
             one that had read or written pictures.
     """
     with opened(path, max_pixels) as (bands, header, notes, orientation):
@@ -90,7 +90,7 @@ def unpacked(path: Path, beside: Path, *, max_pixels: int = MAX_PIXELS) -> Itera
     """As `read`, for a picture that need not fit into the memory: its samples, upright, on the disk of `beside`.
 
     Raises:
-        PictureError: as `read`.
+        ImageError: as `read`.
         DRRNError: the disk is full.
     """
     with ExitStack() as stack:
@@ -116,10 +116,10 @@ def write(
         made: called with the file, when all is in it and before it becomes `path`.
 
     Raises:
-        PictureError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
+        ImageError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
         DRRNError: as `atomic`.
     """
-    _check_finite(picture, shown(path))
+    _check_finite(picture, printable(path))
     rows = (replace(picture, bits=8) if wanted_format(path) in EIGHT_BIT else picture).to_array()
     store(rows, path, picture.notes, loss=loss, overwrite=overwrite, made=made)
 
@@ -128,14 +128,14 @@ def save(image: Image, path: Path, *, quality: int | None, lossless: bool, overw
     """See `Image.save`."""
     form = wanted_format(path)
     if lossless and form == "JPEG":
-        raise UsageError(f"{shown(path)} can't be written: a JPEG is never lossless; use png, webp or tiff.")
+        raise UsageError(f"{printable(path)} can't be written: a JPEG is never lossless; use png, webp or tiff.")
     if not overwrite and os.path.lexists(path):
-        raise PictureError(f"{shown(path)} exists. Give another name, or overwrite=True.")
+        raise ImageError(f"{printable(path)} exists. Give another name, or overwrite=True.")
     write(image, path, loss=choose(form, form, None, quality=quality, lossless=lossless), overwrite=overwrite)
     channels, alpha = image.pixels.shape[2], image.alpha is not None
     header = Header(form, image.width, image.height, channels, alpha, image.bits, holds=held(image.notes))
     if lost := [*changes(header, path), *image.extras.lost]:
-        warnings.warn(f"{shown(path)}: {', '.join(dict.fromkeys(lost))}.", stacklevel=3)
+        warnings.warn(f"{printable(path)}: {', '.join(dict.fromkeys(lost))}.", stacklevel=3)
 
 
 def to_png(image: Image) -> bytes:
@@ -214,34 +214,34 @@ def writable(
         channels: 1 grey or 3 colour, where that is known.
 
     Raises:
-        PictureError: the suffix is unknown, the format holds no alpha, not so many pixels a side, no such colours,
+        ImageError: the suffix is unknown, the format holds no alpha, not so many pixels a side, no such colours,
             or no grey to which `icc` belongs, or `path` exists and `overwrite` is off.
     """
     form = _format(path)
     if form is None:
         known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
-        raise PictureError(f"{shown(path)} can't be written: its suffix must be one of {known}.")
+        raise ImageError(f"{printable(path)} can't be written: its suffix must be one of {known}.")
     if alpha and form == "JPEG":
-        raise PictureError(f"{shown(path)} can't be written: JPEG holds no alpha; use png, webp or tiff.")
+        raise ImageError(f"{printable(path)} can't be written: JPEG holds no alpha; use png, webp or tiff.")
     if form in ("WebP", "BMP") and icc and icc[16:20] == b"GRAY":  # with RGB it would show wrong tones
-        raise PictureError(f"{shown(path)} can't be written: {form} holds no grey ICC profile; use png or tiff.")
+        raise ImageError(f"{printable(path)} can't be written: {form} holds no grey ICC profile; use png or tiff.")
     kind = path.suffix.lower()
     if (kind == ".pgm" and channels == 3) or (kind == ".ppm" and channels == 1) or (kind in (".pgm", ".ppm") and alpha):
         held = "grey" if kind == ".pgm" else "RGB"
-        raise PictureError(f"{shown(path)} can't be written: {kind} holds {held} alone; use pam, png or tiff.")
+        raise ImageError(f"{printable(path)} can't be written: {kind} holds {held} alone; use pam, png or tiff.")
     if form in LONGEST and max(width, height) > LONGEST[form]:
-        raise PictureError(
-            f"{shown(path)} can't be written: {form} holds {LONGEST[form]} pixels a side, and the picture is "
+        raise ImageError(
+            f"{printable(path)} can't be written: {form} holds {LONGEST[form]} pixels a side, and the picture is "
             f"{width} x {height}; use png or tiff."
         )
     if not overwrite and os.path.lexists(path):
-        raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")
+        raise ImageError(f"{printable(path)} exists. Give another name, or --overwrite.")
     return form
 
 
 def _check_finite(image: Image, name: str) -> None:
     if not all(np.isfinite(plane).all() for plane in (image.pixels, image.alpha) if plane is not None):
-        raise PictureError(f"{name} is not written: some pixels are NaN or infinite.")
+        raise ImageError(f"{name} is not written: some pixels are NaN or infinite.")
 
 
 def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> tuple[Scratch, Header, Notes]:
@@ -270,11 +270,11 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def wanted_format(path: Path) -> Format:
-    """What its suffix says. Raises PictureError: that can't be written."""
+    """What its suffix says. Raises ImageError: that can't be written."""
     form = _format(path)
     if form is None:
         known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
-        raise PictureError(f"{shown(path)} can't be written: its suffix must be one of {known}.")
+        raise ImageError(f"{printable(path)} can't be written: its suffix must be one of {known}.")
     return form
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.errors import DRRNError, PictureError, shown
+from drrn.errors import DRRNError, ImageError, printable
 from drrn.media.header import Header, Opened
 from drrn.media.images import tiff
 from drrn.media.images.directories import BITS, COLOUR, EXTRA
@@ -46,17 +46,17 @@ def opened(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Opene
         what: why libvips can't read it, as `compressed by ZSTD`.
 
     Raises:
-        PictureError: rasterio is not installed, or can't read it either.
+        ImageError: rasterio is not installed, or can't read it either.
     """
-    name, real, directory = shown(path), os.path.realpath(path), page.directory
+    name, real, directory = printable(path), os.path.realpath(path), page.directory
     kind = f"is a TIFF {what}"
     try:
         import rasterio
     except ModuleNotFoundError as error:
-        raise PictureError(f"{name} {kind}: rasterio can read it. Install it: pip install 'drrn[geo]'.") from error
+        raise ImageError(f"{name} {kind}: rasterio can read it. Install it: pip install 'drrn[geo]'.") from error
     colour = directory.integers(file, COLOUR)[0]
     if colour == tiff.CMYK or real.startswith("/vsi"):  # such names mean archives and addresses to GDAL
-        raise PictureError(f"{name} {kind}{', and CMYK' if colour == tiff.CMYK else ''}, which can't be read.")
+        raise ImageError(f"{name} {kind}{', and CMYK' if colour == tiff.CMYK else ''}, which can't be read.")
     with rasterio.Env(**OPTIONS):
         with said(path, f"{kind}, which can't be read"):
             dataset = rasterio.open(f"GTIFF_DIR:{page.number + 1}:{real}" if page.number else real, driver="GTiff")
@@ -66,7 +66,7 @@ def opened(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Opene
             alpha = bands == (2 if grey else 4)
             expected = 1 if colour == tiff.PALETTE else (1 if grey else 3) + alpha
             if dtype not in (np.uint8, np.uint16) or bands != expected:
-                raise PictureError(f"{name} {kind}, which can't be read: it has {bands} bands of {dtype}.")
+                raise ImageError(f"{name} {kind}, which can't be read: it has {bands} bands of {dtype}.")
             bits: Final = 16 if dtype == np.uint16 else 8
             across, down = int(dataset.width), int(dataset.height)
             turn = exif.orientation(file, directory)
@@ -100,10 +100,10 @@ def said(path: Path, what: str) -> Iterator[None]:
     except DRRNError:
         raise
     except MemoryError as error:
-        raise PictureError(f"{shown(path)} {what}: there is not enough memory.") from error
+        raise ImageError(f"{printable(path)} {what}: there is not enough memory.") from error
     except Exception as error:  # rasterio raises its own, GDAL's, and what Python happens to raise
         reason = next(iter(str(error).splitlines()), "")[:200].rstrip(".")
-        raise PictureError(f"{shown(path)} {what} ({shown(reason)}).") from error
+        raise ImageError(f"{printable(path)} {what} ({printable(reason)}).") from error
 
 
 def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: exif.Directory) -> NDArray[Any]:

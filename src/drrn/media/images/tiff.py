@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.images import directories
 from drrn.media.images.directories import (
     BANDS,
@@ -65,23 +65,23 @@ def find_page(file: mmap, name: str) -> Page:
     """The one page that is neither a smaller copy nor a mask.
 
     Raises:
-        PictureError: there are none or several of them, or it is a camera's raw photo.
+        ImageError: there are none or several of them, or it is a camera's raw photo.
         MalformedError: there is no first directory.
     """
     pages = list(_pages(file))
     kinds = [_subfile(file, page) for page in pages]
     if raw := _raw_kind(file, pages):
-        raise PictureError(f"{name} is {raw}, which can't be read. {DEVELOP}")
+        raise ImageError(f"{name} is {raw}, which can't be read. {DEVELOP}")
     full = [number for number, kind in enumerate(kinds) if not kind & (SMALLER | MASK)]
     if len(full) > 1:
-        raise PictureError(f"{name} has {len(full)} pages or frames; a single picture can be read.")
+        raise ImageError(f"{name} has {len(full)} pages or frames; a single picture can be read.")
     if _lies_within(file, pages):
-        raise PictureError(
+        raise ImageError(
             f"{name} begins with a smaller copy of an image that lies in a SubIFD, as in raw photos, and can't be read "
             f"there. {DEVELOP}"
         )
     if not full and len(pages) > 1:
-        raise PictureError(f"{name} has {len(pages)} smaller copies of an image, and not the image itself.")
+        raise ImageError(f"{name} has {len(pages)} smaller copies of an image, and not the image itself.")
     number = full[0] if full else 0
     copies, masks = (sum(bool(kind & bit) for kind in kinds) for bit in (SMALLER, MASK))
     left_out = []
@@ -105,7 +105,7 @@ def is_raw_photo(path: Path) -> bool:
 
 
 def check_samples(file: mmap, page: Directory, name: str) -> None:
-    """Raises PictureError: libvips would take its samples for others, or for damage."""
+    """Raises ImageError: libvips would take its samples for others, or for damage."""
 
     def said(tag: int, default: int) -> tuple[int, ...]:
         return page.integers(file, tag) or (default,)
@@ -113,20 +113,20 @@ def check_samples(file: mmap, page: Directory, name: str) -> None:
     bits, kinds, colour, bands = said(BITS, 1), said(KIND, 1), said(COLOUR, -1)[0], said(BANDS, 1)[0]
     if set(kinds) != {1}:
         kind = {2: "signed", 3: "floating point"}.get(kinds[0], "of no known type")
-        raise PictureError(f"{name} has samples that are {kind}; unsigned integers can be read.")
+        raise ImageError(f"{name} has samples that are {kind}; unsigned integers can be read.")
     if colour not in COLOURS:
         kind = OTHERS.get(colour, f"of photometric interpretation {colour}")
-        raise PictureError(f"{name} is {kind}; grey, palette, RGB, YCbCr and CMYK can be read.")
+        raise ImageError(f"{name} is {kind}; grey, palette, RGB, YCbCr and CMYK can be read.")
     if colour == YCBCR and bits[0] == 16:
-        raise PictureError(f"{name} is YCbCr of 16 bit; 8 bit, and in RGB and grey 16, can be read.")
+        raise ImageError(f"{name} is YCbCr of 16 bit; 8 bit, and in RGB and grey 16, can be read.")
     if len(set(bits)) > 1 or bits[0] not in ((1, 2, 4, 8, 16) if COLOURS[colour] == 1 else (8, 16)):
-        raise PictureError(f"{name} has samples of {bits[0]} bit; 8, 16, and in grey 1, 2 and 4 can be read.")
+        raise ImageError(f"{name} has samples of {bits[0]} bit; 8, 16, and in grey 1, 2 and 4 can be read.")
     extra = bands - COLOURS[colour]
     if extra and colour == YCBCR:
-        raise PictureError(f"{name} is YCbCr with alpha; YCbCr alone, and RGB and grey with alpha, can be read.")
+        raise ImageError(f"{name} is YCbCr with alpha; YCbCr alone, and RGB and grey with alpha, can be read.")
     known = said(EXTRA, 0) in ((1,), (2,)) or has_nameless_alpha(file, page)
     if extra and (extra != 1 or colour in (PALETTE, CMYK) or not known):
-        raise PictureError(f"{name} has {bands} bands; colours and one alpha channel can be read.")
+        raise ImageError(f"{name} has {bands} bands; colours and one alpha channel can be read.")
 
 
 def has_nameless_alpha(file: mmap, page: Directory) -> bool:

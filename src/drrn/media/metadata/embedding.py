@@ -12,7 +12,7 @@ from fractions import Fraction
 from mmap import mmap
 from typing import Final
 
-from drrn.errors import PictureError
+from drrn.errors import ImageError
 from drrn.media.images.scratch import let_go
 from drrn.media.metadata import exif as tags
 from drrn.media.metadata import extended_xmp, jpeg_segments
@@ -40,7 +40,7 @@ def embed_metadata(
     EXIF and XMP are those of an upright picture of this size.
 
     Raises:
-        PictureError: the notes are longer than the format can hold.
+        ImageError: the notes are longer than the format can hold.
     """
     notes = fit_metadata(notes, width, height, form)
     if form != "JPEG":
@@ -106,7 +106,7 @@ def _jpeg(encoded: Block, notes: Notes) -> Iterator[Piece]:
         most = SEGMENT - len(ICC) - 2
         parts = [notes.icc[at : at + most] for at in range(0, len(notes.icc), most)]
         if len(parts) > 255:
-            raise PictureError(f"JPEG can't hold an ICC profile of {len(notes.icc):,} bytes; use png or tiff.")
+            raise ImageError(f"JPEG can't hold an ICC profile of {len(notes.icc):,} bytes; use png or tiff.")
         for number, part in enumerate(parts, 1):
             yield _jpeg_segment(0xE2, ICC + bytes([number, len(parts)]) + part)
     if notes.extras.iptc:
@@ -120,7 +120,7 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
     if len(body) > SEGMENT:
         starts = {XMP: "XMP", EXIF: "EXIF", jpeg_segments.PHOTOSHOP: "IPTC"}
         name = next((name for start, name in starts.items() if body.startswith(start)), "a comment")
-        raise PictureError(f"JPEG can't hold {len(body):,} bytes of {name}, {SEGMENT:,} at most; use png or tiff.")
+        raise ImageError(f"JPEG can't hold {len(body):,} bytes of {name}, {SEGMENT:,} at most; use png or tiff.")
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
@@ -174,7 +174,7 @@ def _in_one_packet(notes: Notes) -> Notes:
     try:
         packet = extended_xmp.merge(notes.xmp, notes.extras.extended_xmp)
     except InvalidXMLError as error:  # of no file that was read: see `make_metadata_upright`
-        raise PictureError("The two parts of the XMP can't be joined; use jpg, which holds both.") from error
+        raise ImageError("The two parts of the XMP can't be joined; use jpg, which holds both.") from error
     return notes._replace(xmp=packet, extras=notes.extras._replace(extended_xmp=None))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from drrn.errors import DRRNError, PictureError, UsageError, shown
+from drrn.errors import DRRNError, ImageError, UsageError, printable
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -80,16 +80,16 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened(path: Path, max_pixels: int, *, edits: bool = True) -> Iterator[Opened]:
-    """The film, for as long as the block lasts; what FFmpeg meets in the block becomes a PictureError.
+    """The film, for as long as the block lasts; what FFmpeg meets in the block becomes a ImageError.
 
     Args:
         edits: off ignores the list of MP4 that says which frames are shown.
 
     Raises:
-        PictureError: it is missing, no film, or cut short, as far as its outermost parts tell.
+        ImageError: it is missing, no film, or cut short, as far as its outermost parts tell.
         UsageError: PyAV is not installed.
     """
-    name = shown(path)
+    name = printable(path)
     with said(name, "is a film that is damaged or of a kind that can't be read"):
         import av
 
@@ -97,10 +97,10 @@ def opened(path: Path, max_pixels: int, *, edits: bool = True) -> Iterator[Opene
         with real.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as file:
             form = _format(file[:64])
             if form is None:
-                raise PictureError(f"{name} is no MP4, Matroska or AVI film.")
+                raise ImageError(f"{name} is no MP4, Matroska or AVI film.")
             packets = _packets(file, form)
             if packets is None:
-                raise PictureError(f"{name} is a film that is damaged or cut short: its parts don't fit together.")
+                raise ImageError(f"{name} is a film that is damaged or cut short: its parts don't fit together.")
         container = av.open(
             f"file:{real}",
             format=DEMUXERS[form],
@@ -129,11 +129,11 @@ def said(name: str, what: str) -> Iterator[None]:
     except DRRNError:
         raise
     except av.error.FFmpegError as error:  # some are OSErrors or ValueErrors too
-        raise PictureError(f"{name} {what} ({error.strerror or type(error).__name__}).") from error
+        raise ImageError(f"{name} {what} ({error.strerror or type(error).__name__}).") from error
     except FileNotFoundError as error:
-        raise PictureError(f"There is no file {name}.") from error
+        raise ImageError(f"There is no file {name}.") from error
     except OSError as error:
-        raise PictureError(f"{name} can't be read or written: {error.strerror or error}.") from error
+        raise ImageError(f"{name} can't be read or written: {error.strerror or error}.") from error
 
 
 def _strict(max_pixels: int) -> dict[str, str]:

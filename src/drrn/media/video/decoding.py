@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.errors import PictureError, shown
+from drrn.errors import ImageError, printable
 from drrn.media.header import Film, Header
 from drrn.media.video.containers import Opened, opened
 from drrn.media.video.hdr import light
@@ -71,30 +71,30 @@ def probe(path: Path, *, max_pixels: int) -> Header:
     """What the film says of itself. One frame is decoded, once it is known to have at most `max_pixels`.
 
     Raises:
-        PictureError: it is damaged, cut short, of a kind that can't be read, or has more than `max_pixels` a frame.
+        ImageError: it is damaged, cut short, of a kind that can't be read, or has more than `max_pixels` a frame.
         UsageError: PyAV is not installed.
     """
-    name = shown(path)
+    name = printable(path)
     with opened(path, max_pixels) as file:
         container = file.container
         stream = _stream(container, name)
         context = stream.codec_context
         width, height, pixels = context.width, context.height, context.pix_fmt or "unknown"
         if not width or not height:
-            raise PictureError(f"{name} is {width} x {height}: it has no pixels.")
+            raise ImageError(f"{name} is {width} x {height}: it has no pixels.")
         if width * height > max_pixels:
-            raise PictureError(
+            raise ImageError(
                 f"{name} is {width} x {height}, {width * height:,} pixels a frame; the limit is {max_pixels:,} "
                 "(--max-pixels)."
             )
         if _has_alpha(container, stream, pixels):
             decoder = "-c:v libvpx-vp9 " if context.name == "vp9" else "-c:v libvpx " if context.name == "vp8" else ""
-            raise PictureError(
+            raise ImageError(
                 f"{name} has transparency, which enlarged films can't keep. Convert it to an animated PNG, which can "
                 f"(ffmpeg {decoder}-i FILE FILE.apng), or flatten it first."
             )
         if pixels not in PIXELS:
-            raise PictureError(
+            raise ImageError(
                 f"{name} has pixels of the kind {pixels}; grey and YCbCr of 4:2:0, 4:2:2 and 4:4:4, of 8, 10 and 12 "
                 "bit can be read. Convert it first."
             )
@@ -104,7 +104,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         try:
             beside: Any = frame.side_data
         except ValueError as error:  # PyAV does not know all kinds, as those of films for two eyes
-            raise PictureError(f"{name} has data beside its frames that can't be read. Convert it first.") from error
+            raise ImageError(f"{name} has data beside its frames that can't be read. Convert it first.") from error
         extra = {each.type.name: bytes(each) for each in beside}
         others = [f"without {LOST[each]}" for each in extra if each in LOST]
         if len([each for each in container.streams.video if not is_cover(each)]) > 1:
@@ -137,10 +137,10 @@ def frames(path: Path, header: Header) -> Iterator[Frame]:
     """All frames, in the order in which they are shown.
 
     Raises:
-        PictureError: as `probe`; or there are fewer frames than there should be, one is damaged, interlaced or of
+        ImageError: as `probe`; or there are fewer frames than there should be, one is damaged, interlaced or of
             another size, or has no time of its own.
     """
-    name, last = shown(path), None
+    name, last = printable(path), None
     assert header.film is not None
     with opened(path, header.width * header.height) as file:
         container = file.container
@@ -150,9 +150,9 @@ def frames(path: Path, header: Header) -> Iterator[Frame]:
             if (frame.width, frame.height) != (header.width, header.height) or PIXELS.get(
                 frame.format.name
             ) != header.film.bits:
-                raise PictureError(f"{name} changes its size or its pixels at {at}; films of one size can be enlarged.")
+                raise ImageError(f"{name} changes its size or its pixels at {at}; films of one size can be enlarged.")
             if frame.pts is None or abs(frame.pts) > LATEST or (last is not None and frame.pts <= last):
-                raise PictureError(f"{name} has frames without a time of their own at {at}. Convert it first.")
+                raise ImageError(f"{name} has frames without a time of their own at {at}. Convert it first.")
             last = frame.pts
             yield Frame(_planes(frame), frame.pts, frame.duration or 0)
 
@@ -168,11 +168,11 @@ def _stream(container: "InputContainer", name: str) -> "VideoStream":
     """The first that is a film, and no cover."""
     stream = next((each for each in container.streams.video if not is_cover(each)), None)
     if stream is None:
-        raise PictureError(f"{name} has no video stream; a film or a picture was expected.")
+        raise ImageError(f"{name} has no video stream; a film or a picture was expected.")
     if stream.codec_context is None:
-        raise PictureError(f"{name} is of a codec that can't be decoded. Convert it first.")
+        raise ImageError(f"{name} is of a codec that can't be decoded. Convert it first.")
     if stream.codec_context.field_order > 1:
-        raise PictureError(f"{name} is interlaced; whole frames can be enlarged. Deinterlace it first.")
+        raise ImageError(f"{name} is interlaced; whole frames can be enlarged. Deinterlace it first.")
     return stream
 
 
@@ -200,7 +200,7 @@ def _count(file: Opened, stream: "VideoStream", name: str) -> int:
         there += packet.size > 0
         count += packet.size > 0 and packet.stream is stream and not packet.is_discard
     if there < file.packets:
-        raise PictureError(f"{name} is a film that is damaged: of {file.packets} packets {there} can be found.")
+        raise ImageError(f"{name} is a film that is damaged: of {file.packets} packets {there} can be found.")
     return count
 
 
@@ -210,8 +210,8 @@ def _hidden(path: Path, max_pixels: int, number: int, count: int) -> list[str]:
         stream = container.streams[number]
         found = len(stream.index_entries)
         if found < stream.frames:
-            raise PictureError(
-                f"{shown(path)} is a film that is damaged: of its {stream.frames} frames {found} can be found."
+            raise ImageError(
+                f"{printable(path)} is a film that is damaged: of its {stream.frames} frames {found} can be found."
             )
         hidden = stream.frames - count if stream.frames else 0
     return [f"without {hidden} frames that its edit list hides"] if hidden > 0 else []
@@ -232,28 +232,28 @@ def _decoded(container: "InputContainer", stream: "VideoStream", name: str, coun
         if packet is None:
             break
         if packet.is_corrupt:
-            raise PictureError(f"{name} is a film that is damaged or cut short at {_at(packet)}.")
+            raise ImageError(f"{name} is a film that is damaged or cut short at {_at(packet)}.")
         if packet.size and not packet.is_discard:
             there += 1
             due.update([] if packet.pts is None or in_turn else [packet.pts])
             turns.extend([] if packet.dts is None or not in_turn else [packet.dts])
         for frame in decoded:
             if frame.is_corrupt:
-                raise PictureError(f"{name} is a film that is damaged at {_at(frame)}.")
+                raise ImageError(f"{name} is a film that is damaged at {_at(frame)}.")
             if frame.interlaced_frame:
-                raise PictureError(f"{name} is interlaced at {_at(frame)}; whole frames can be enlarged.")
+                raise ImageError(f"{name} is interlaced at {_at(frame)}; whole frames can be enlarged.")
             frame.pts = turns.popleft() if turns else frame.pts
             first = frame.pts if first is None else first
             due.discard(frame.pts)
             yield frame
     if there < count:
-        raise PictureError(f"{name} is a film that is damaged: of its {count} frames {there} are there.")
+        raise ImageError(f"{name} is a film that is damaged: of its {count} frames {there} are there.")
     if first is None:
-        raise PictureError(f"{name} is a film without a frame that can be decoded.")
+        raise ImageError(f"{name} is a film without a frame that can be decoded.")
     lost = [*turns, *(time for time in due if time > first)]  # what is before it can be shown by nobody
     if lost and stream.codec_context.name not in HIDING:
         at = f"{float(min(lost) * (stream.time_base or 1)):.3f} s"
-        raise PictureError(f"{name} is a film that is damaged: {len(lost)} frames are missing, the first at {at}.")
+        raise ImageError(f"{name} is a film that is damaged: {len(lost)} frames are missing, the first at {at}.")
 
 
 @contextmanager
@@ -269,7 +269,7 @@ def _heeded(name: str) -> Iterator[None]:
         av.logging.set_level(level)
     count, last = av.logging.get_last_error()
     if count > before and last:
-        raise PictureError(f"{name} is a film that is damaged ({' '.join(last[2].split()).rstrip('.')}).")
+        raise ImageError(f"{name} is a film that is damaged ({' '.join(last[2].split()).rstrip('.')}).")
 
 
 def _at(moment: "Packet[Any] | VideoFrame") -> str:

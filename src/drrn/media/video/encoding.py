@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.atomic import write_bytes
-from drrn.errors import DRRNError, PictureError, shown
+from drrn.errors import DRRNError, ImageError, printable
 from drrn.media import CodecName
 from drrn.media.header import Film, Header
 from drrn.media.video.containers import said
@@ -158,7 +158,7 @@ def encode(frames: Iterable[Frame], film: Film, target: Target, path: Path) -> N
     Raises:
         DRRNError: it can't be encoded, or as `atomic`.
     """
-    with said(shown(path), f"can't be encoded as {target.codec.upper()}"):
+    with said(printable(path), f"can't be encoded as {target.codec.upper()}"):
         import av
         from av.codec.context import Flags
 
@@ -184,7 +184,7 @@ def encode(frames: Iterable[Frame], film: Film, target: Target, path: Path) -> N
             data=np.frombuffer(b"".join(map(bytes, packets)), np.uint8),
         )
     if sorted(packet.pts or 0 for packet in packets) != list(range(len(times))):
-        raise PictureError(f"{shown(path)} can't be encoded: {target.codec.upper()} gave back other frames.")
+        raise ImageError(f"{printable(path)} can't be encoded: {target.codec.upper()} gave back other frames.")
     write_bytes(path, content.getvalue())
 
 
@@ -203,7 +203,7 @@ def kept(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         with suppress(OSError):
             path.unlink()
-        raise DRRNError(f"{shown(path)}, which is a part of the film, is damaged. Run it again.") from error
+        raise DRRNError(f"{printable(path)}, which is a part of the film, is damaged. Run it again.") from error
 
 
 def _frame(planes: Sequence[Plane], film: Film, number: int) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from drrn.atomic import atomic
-from drrn.errors import PictureError, shown
+from drrn.errors import ImageError, printable
 from drrn.media.header import Film, Header
 from drrn.media.video.containers import opened, said
 from drrn.media.video.decoding import is_cover
@@ -46,39 +46,39 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
     Sound and subtitles that another container could hold are never left out unasked; those that none can hold are.
 
     Raises:
-        PictureError: codec, container, pixels and size don't go together, sound or subtitles need another container, or
+        ImageError: codec, container, pixels and size don't go together, sound or subtitles need another container, or
             a track to drop is not there.
     """
-    name, codec, film = shown(path), CODECS[target.codec], header.film
+    name, codec, film = printable(path), CODECS[target.codec], header.film
     assert film is not None
     title = target.codec.upper()
     if target.suffix not in CONTAINERS:
-        raise PictureError(f"{name} can't be written: the suffix of a film must be one of {', '.join(CONTAINERS)}.")
+        raise ImageError(f"{name} can't be written: the suffix of a film must be one of {', '.join(CONTAINERS)}.")
     if target.suffix not in codec.suffixes:
-        raise PictureError(
+        raise ImageError(
             f"{name} can't be written: {title} goes into {', '.join(codec.suffixes)}; give such an --output, or "
             "another --codec."
         )
     if target.crf is not None and (codec.crf is None or not 0 <= target.crf <= codec.most):
         allowed = f"from 0 to {codec.most}" if codec.most else "not to be given: nothing is lost"
-        raise PictureError(f"{name} can't be written: the --crf of {title} is {allowed}, got {target.crf}.")
+        raise ImageError(f"{name} can't be written: the --crf of {title} is {allowed}, got {target.crf}.")
     down, across = film.subsampling
     if target.codec != "ffv1" and (target.height % down or target.width % across):
         even = f"{target.width + target.width % across}x{target.height + target.height % down}"
-        raise PictureError(
+        raise ImageError(
             f"{name} can't be written: {title} of such pixels needs even sides, and it is "
             f"{target.width}x{target.height}; use --size {even}, or --codec ffv1 in a .mkv."
         )
     if film.aspect not in (None, 1) and target.codec in ("av1", "ffv1") and target.suffix not in MP4:
         shape = f"{film.aspect.numerator}:{film.aspect.denominator}" if film.aspect else ""
-        raise PictureError(
+        raise ImageError(
             f"{name} can't be written: {title} in {target.suffix} doesn't hold pixels of {shape}; use --codec hevc, or "
             "a --size by which they are square."
         )
     with said(name, f"can't be written as {title} of {target.width}x{target.height}"):
         if film.pixels not in formats(codec):
             fitting = [each for each, other in CODECS.items() if film.pixels in formats(other)]
-            raise PictureError(
+            raise ImageError(
                 f"{name} can't be written: {title} doesn't hold pixels of the kind {film.pixels}; use --codec "
                 f"{' or '.join(fitting)}."
             )
@@ -104,7 +104,7 @@ def join(
     Raises:
         DRRNError: a segment or the source can't be read, or as `atomic`.
     """
-    film, name = header.film, shown(path)
+    film, name = header.film, printable(path)
     assert film is not None
     times, durations, decoded = _timetable(segments)
     with (
@@ -203,7 +203,7 @@ def _left(container: "InputContainer", film: Film, target: Target, name: str) ->
     for index in target.drop:
         if index not in others:
             there = ", ".join(f"{number} ({kind})" for number, kind in others.items()) or "none"
-            raise PictureError(f"{name} can't be written without track {index}: those that can be dropped are {there}.")
+            raise ImageError(f"{name} can't be written without track {index}: those that can be dropped are {there}.")
     for stream in container.streams:
         if stream.index in target.drop:
             told.append(f"without the {stream.type} stream {stream.index}")
@@ -214,7 +214,7 @@ def _left(container: "InputContainer", film: Film, target: Target, name: str) ->
             kind = stream.codec_context.name if stream.codec_context else "an unknown codec"
             able = [suffix for suffix in CONTAINERS if _fits(stream, container, suffix)]
             if able:
-                raise PictureError(
+                raise ImageError(
                     f"{name} can't be written: {target.suffix} can't take the {stream.type} stream {stream.index}, "
                     f"{kind}, as it is. Use an --output ending in {' or '.join(able)}, or --drop-track {stream.index}."
                 )

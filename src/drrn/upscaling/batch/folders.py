@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from drrn.errors import DRRNError, PictureError, UsageError, shown
+from drrn.errors import DRRNError, ImageError, UsageError, printable
 from drrn.media.naming import is_system_file, is_system_folder
 from drrn.media.signatures import unreadable as unreadable_kind
 from drrn.upscaling.fingerprint import mark
@@ -52,9 +52,11 @@ def gather(paths: Sequence[Path], output: Path | None, *, recursive: bool = Fals
             sources.append(Source(path, output))
             continue
         if output is None:
-            raise UsageError(f"{shown(path)} is a folder: what it becomes needs an --output, another folder.")
+            raise UsageError(f"{printable(path)} is a folder: what it becomes needs an --output, another folder.")
         if path.resolve().is_relative_to(output.resolve()):  # else the next run would enlarge what this one makes
-            raise UsageError(f"{shown(path)} lies in the --output {shown(output)}. Give another, outside or within it.")
+            raise UsageError(
+                f"{printable(path)} lies in the --output {printable(output)}. Give another, outside or within it."
+            )
         found, others, unread, foreign = _walk(path, output, recursive=recursive)
         sources += found
         skipped += others
@@ -64,8 +66,8 @@ def gather(paths: Sequence[Path], output: Path | None, *, recursive: bool = Fals
             deeper = "" if recursive else " (its folders are looked into with --recursive)"
             other = ""
             if foreign and (kind := unreadable_kind(foreign[0])):
-                other = f" {shown(foreign[0].name)} is {kind[0]}, which drrn can't read. {kind[1]}."
-            failed.append((path, PictureError(f"{shown(path)} holds no pictures{deeper}.{other}")))
+                other = f" {printable(foreign[0].name)} is {kind[0]}, which drrn can't read. {kind[1]}."
+            failed.append((path, ImageError(f"{printable(path)} holds no pictures{deeper}.{other}")))
     return Gathered(list(dict.fromkeys(sources)), skipped, failed, unreadable)
 
 
@@ -100,7 +102,7 @@ def _walk(folder: Path, output: Path, *, recursive: bool) -> Gathered:
 
     def fail(error: OSError) -> None:
         path = Path(error.filename)
-        unread.append((path, PictureError(f"{shown(path)} can't be read: {error.strerror or error}.")))
+        unread.append((path, ImageError(f"{printable(path)} can't be read: {error.strerror or error}.")))
 
     for where, folders, names in os.walk(folder, onerror=fail):
         at = Path(where)

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from drrn.atomic import TEMPORARY
-from drrn.errors import DRRNError, PictureError, UsageError, shown
+from drrn.errors import DRRNError, ImageError, UsageError, printable
 from drrn.media.images.files import MAX_PIXELS, SUFFIXES
 from drrn.upscaling.batch.choosing import Choice, choose
 from drrn.upscaling.batch.folders import Source, is_folder
@@ -80,27 +80,27 @@ def plan(
         strict: refuse what breaks the rules of its format, even if no pixel depends on it.
 
     Raises:
-        PictureError: the source can't be read, or the target or a map can't be written.
+        ImageError: the source can't be read, or the target or a map can't be written.
         UsageError: scale or size is out of range, or the source would overwrite itself.
     """
     kind = kind_of(source)
     header = kind.probe(source, max_pixels=max_pixels)
     if strict and header.tolerated:
         faults = ", ".join(header.tolerated)
-        raise PictureError(
-            f"{shown(source)} breaks the rules of {header.format}: without --strict it is read, {faults}."
+        raise ImageError(
+            f"{printable(source)} breaks the rules of {header.format}: without --strict it is read, {faults}."
         )
     if options.asked != Asked() and not kind.checks:
         what = "an animation" if header.seconds else f"a {header.format} file"
-        raise UsageError(f"{shown(source)} is {what}, which has no checks and no maps. Leave them out.")
+        raise UsageError(f"{printable(source)} is {what}, which has no checks and no maps. Leave them out.")
     exact = size.size(header.width, header.height) if isinstance(size, Fit) else size
     width, height = target_size(header.width, header.height, scale, exact)
     frames = header.frames if kind.counts_frames else 1
     if width * height * frames > max_pixels:
         counted = f" in {frames} frames" if frames > 1 else ""
         raise UsageError(
-            f"{shown(source)} would become {width}x{height}{counted}, more than {max_pixels} pixels. Give a smaller "
-            "scale, or a larger --max-pixels."
+            f"{printable(source)} would become {width}x{height}{counted}, more than {max_pixels} pixels. Give a "
+            "smaller scale, or a larger --max-pixels."
         )
     if size is None:
         wanted = f"x{scale or 2:g}"
@@ -109,21 +109,23 @@ def plan(
     if output is not None and output.suffix and not many and not is_folder(output):
         target = output
         if naming != Naming():
-            raise UsageError(f"{shown(target)} is a name already. Leave out --name and --format, or name a folder.")
+            raise UsageError(f"{printable(target)} is a name already. Leave out --name and --format, or name a folder.")
         if not is_folder(target.parent):  # found out now, and not after the work
-            raise UsageError(f"{shown(target)} can't be written: there is no folder {shown(target.parent)}.")
+            raise UsageError(f"{printable(target)} can't be written: there is no folder {printable(target.parent)}.")
     else:
         stem, suffix = kind.name(source, header)
         factor = f"{scale or 2:g}" if size is None else f"{width / header.width:.4g}"
         named = partial(naming.name, suffix=suffix, scale=factor, size=(width, height), exact=size is not None)
         target = (output or source.parent) / _name(stem, named, options.asked)
     if options.quality is not None and not many and target.suffix.lower() not in LOSSY:
-        raise UsageError(f"--quality is for JPEG and WebP, and {shown(target)} will be neither. Leave it out.")
+        raise UsageError(f"--quality is for JPEG and WebP, and {printable(target)} will be neither. Leave it out.")
     job = Job(kind, source, target, header, width, height, overwrite, options, wanted)
     for path in job.files:
         with suppress(OSError):  # most are not there
             if path.samefile(source):
-                raise UsageError(f"{shown(source)} would be overwritten by its own enlargement. Give another --output.")
+                raise UsageError(
+                    f"{printable(source)} would be overwritten by its own enlargement. Give another --output."
+                )
         kind.writable(job, path, overwrite=overwrite)
     return job
 
@@ -174,7 +176,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{shown(path)} can't be made a folder: {error.strerror or error}.") from error
+        raise UsageError(f"{printable(path)} can't be made a folder: {error.strerror or error}.") from error
 
 
 def _plan_all(sources: Iterable[Source], one: Callable[..., Job], watch: Watch) -> list[Job]:
@@ -186,7 +188,7 @@ def _plan_all(sources: Iterable[Source], one: Callable[..., Job], watch: Watch) 
             job = one(source.path, source.output)
             for path in taken.intersection(job.files):
                 raise UsageError(
-                    f"{shown(source.path)} would write {shown(path)}, as another picture does. Rename one."
+                    f"{printable(source.path)} would write {printable(path)}, as another picture does. Rename one."
                 )
             taken.update(job.files)
             jobs.append(job)
@@ -317,7 +319,7 @@ def _enlarge(
 
     def same() -> None:
         if seen and mark(job.source) != seen.mark:
-            raise PictureError(f"{shown(job.source)} has changed while it was read. Run it again.")
+            raise ImageError(f"{printable(job.source)} has changed while it was read. Run it again.")
 
     found = job.kind.enlarge(job, upscaler, start=started, progress=progress, made=made)
     if manifest:

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from drrn.errors import PictureError, UsageError, shown
+from drrn.errors import ImageError, UsageError, printable
 from drrn.upscaling.fingerprint import Seen, mark, sha256
 
 NAME = ".drrn.sqlite"
@@ -73,7 +73,7 @@ class Manifest:
             return True
         try:
             now = Seen.of(source)
-        except PictureError:  # who goes on to read it says so
+        except ImageError:  # who goes on to read it says so
             return False
         if made.source.sha256 != now.sha256:
             return False
@@ -127,7 +127,7 @@ def manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
             if form in (0, FORMAT):
                 database.execute("COMMIT")
         if form not in (0, FORMAT):
-            raise UsageError(f"{shown(path)} is of a newer drrn. Take that one, or give another --output.")
+            raise UsageError(f"{printable(path)} is of a newer drrn. Take that one, or give another --output.")
         yield Manifest(folder, database)
 
 
@@ -138,9 +138,9 @@ def _said(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
-        sentence = f"{shown(folder / NAME)} can't be used: {error}. Give another --output"
+        sentence = f"{printable(folder / NAME)} can't be used: {error}. Give another --output"
         if code == sqlite3.SQLITE_BUSY:
-            sentence = f"Another drrn is at work in {shown(folder)}. Wait for its end, or give another --output"
+            sentence = f"Another drrn is at work in {printable(folder)}. Wait for its end, or give another --output"
         elif code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             sentence += ", or remove that file"
         raise UsageError(f"{sentence}.") from error

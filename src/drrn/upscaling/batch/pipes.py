@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from drrn.errors import DRRNError, PictureError, UsageError
+from drrn.errors import DRRNError, ImageError, UsageError
 from drrn.upscaling.batch.folders import Source
 from drrn.upscaling.formats.registry import kind_of
 
@@ -27,7 +27,7 @@ def piped(asked: Source, max_pixels: int) -> Iterator[Source]:
 
     Raises:
         UsageError: there is an input without an output, or stdout is a terminal.
-        PictureError: stdin is no picture or larger than one of `max_pixels` can be, or stdout is closed.
+        ImageError: stdin is no picture or larger than one of `max_pixels` can be, or stdout is closed.
     """
     given, made = asked
     if made is None:
@@ -57,7 +57,7 @@ def _take(to: Path, most: int) -> None:
     with to.open("wb") as file:
         while piece := sys.stdin.buffer.read(CHUNK):
             if file.write(piece) and file.tell() > most:
-                raise PictureError(f"stdin has over {most:,} bytes, more than a picture of --max-pixels.")
+                raise ImageError(f"stdin has over {most:,} bytes, more than a picture of --max-pixels.")
 
 
 def _give(path: Path) -> None:
@@ -65,4 +65,4 @@ def _give(path: Path) -> None:
         with path.open("rb") as file, open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
             shutil.copyfileobj(file, stdout)
     except OSError as error:
-        raise PictureError(f"The picture can't be written to stdout: {error.strerror or error}.") from error
+        raise ImageError(f"The picture can't be written to stdout: {error.strerror or error}.") from error

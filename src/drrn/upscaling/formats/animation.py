@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from drrn.errors import PictureError, shown
+from drrn.errors import ImageError, printable
 from drrn.media.animation.files import (
     ANIMATED,
     Animation,
@@ -126,12 +126,12 @@ def _held(job: Job, upscaler: Upscaler) -> int:
     """Bytes that lie there while a frame is enlarged: the file, its canvas, results, and what the encoder is given.
 
     Raises:
-        PictureError: the file has vanished.
+        ImageError: the file has vanished.
     """
     try:
         file = job.source.stat().st_size
     except OSError as error:
-        raise PictureError(f"{shown(job.source)} can't be read: {error.strerror or error}.") from error
+        raise ImageError(f"{printable(job.source)} can't be read: {error.strerror or error}.") from error
     bands, form = job.header.channels + job.header.alpha, _form(job)
     encoder = encoding(form, job.width, job.height, bands, job.header.bits)
     canvas = job.header.width * job.header.height * (job.header.channels + 1) * job.header.bits // 8

@@ -138,7 +138,7 @@ class Kind(Protocol):
         ...
 
     def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
-        """Raises PictureError: this one of the job's files can't be written."""
+        """Raises ImageError: this one of the job's files can't be written."""
         ...
 
     def changes(self, job: Job) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from drrn.atomic import atomic
 from drrn.core.flat import keep_flat
 from drrn.core.resize import Float, Place, imresize_place, source_of
 from drrn.engines.engine import Planes
-from drrn.errors import PictureError, UsageError, shown
+from drrn.errors import ImageError, UsageError, printable
 from drrn.media import Block
 from drrn.media.geotiff import files as geotiff
 from drrn.media.geotiff.files import Larger, Scene
@@ -96,7 +96,7 @@ class Scenes:
     ) -> Found:
         with geotiff.opened(job.source, max_pixels=job.header.pixels) as scene:
             if (scene.width, scene.height, scene.bands) != (job.header.width, job.header.height, job.header.channels):
-                raise PictureError(f"{shown(job.source)} has changed since it was looked at. Run it again.")
+                raise ImageError(f"{printable(job.source)} has changed since it was looked at. Run it again.")
             windows = Windows(upscaler, scene, job.width, job.height, _block(job))
             ranges = survey(scene, windows.part)  # a damaged file ends here
             start()
@@ -125,8 +125,8 @@ class Windows:
         cell = upscaler.network.config.unshuffle
         if upscaler.ensemble and (width % cell or height % cell):  # turned, its cells would begin elsewhere
             raise UsageError(
-                f"{shown(scene.path)} would become {width}x{height}, and an ensemble in windows needs sides that are "
-                f"multiples of {cell}. Give such a --size, or leave it out."
+                f"{printable(scene.path)} would become {width}x{height}, and an ensemble in windows needs sides that "
+                f"are multiples of {cell}. Give such a --size, or leave it out."
             )
         self.upscaler, self.scene, self.size = upscaler, scene, (height, width)
         self.whole = scene.height, scene.width
@@ -145,7 +145,7 @@ class Windows:
                 return
         cut = ", or tile the file" if scene.block > self.memory // 4 else ""
         raise UsageError(
-            f"{shown(scene.path)} needs {self.memory / 2**20:.0f} MB for a window of it, allowed are "
+            f"{printable(scene.path)} needs {self.memory / 2**20:.0f} MB for a window of it, allowed are "
             f"{upscaler.max_memory / 2**20:.0f}. Give a larger --max-memory{cut}."
         )
 
@@ -266,7 +266,7 @@ def survey(scene: Scene, sides: Sides) -> list[Range]:
     """Read all of the scene, in pieces of as many pixels as `sides` have, and tell the range of each band.
 
     Raises:
-        PictureError: it is damaged, or has infinite values.
+        ImageError: it is damaged, or has infinite values.
     """
     step = ceil((scene.width * scene.height / SAMPLES) ** 0.5)
     across = scene.width if scene.striped else min(sides[1], scene.width)
@@ -315,9 +315,9 @@ def _range(scene: Scene, band: int, least: float, most: float, samples: list[NDA
     if least > most:
         return Range(0, 0)  # there is no measurement
     if not isfinite(most - least):
-        raise PictureError(
-            f"{shown(scene.path)} has values in band {band + 1} that are infinite, or too large to compute with. Make "
-            "them NaN or nodata first."
+        raise ImageError(
+            f"{printable(scene.path)} has values in band {band + 1} that are infinite, or too large to compute with. "
+            "Make them NaN or nodata first."
         )
     if band == scene.alpha:
         return Range(0, most)

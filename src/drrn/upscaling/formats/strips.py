@@ -16,7 +16,7 @@ from drrn.core import flat, gamut
 from drrn.core.color import chroma, levels, luma, rgb
 from drrn.core.resize import imresize_place, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
-from drrn.errors import EngineError, PictureError, UsageError, shown
+from drrn.errors import EngineError, ImageError, UsageError, printable
 from drrn.media.header import Header
 from drrn.media.images.files import EIGHT_BIT, store, unpacked, wanted_format, writable
 from drrn.media.images.memory import AT_LEAST, encoding
@@ -134,7 +134,7 @@ def enlarge_file(
     with Scratch(target, *size, header.channels, bits, tile=columns) as larger:
         with unpacked(job.source, target, max_pixels=header.decoded) as (samples, found, notes):  # damage ends here
             if found != header:
-                raise PictureError(f"{shown(job.source)} has changed since it was looked at. Run it again.")
+                raise ImageError(f"{printable(job.source)} has changed since it was looked at. Run it again.")
             writable(target, job.width, job.height, alpha=False, icc=notes.icc, overwrite=job.overwrite)
             start()
             enlarge(upscaler, samples, larger, columns, progress)

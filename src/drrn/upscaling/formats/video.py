@@ -23,7 +23,7 @@ import numpy as np
 
 from drrn.atomic import write_text
 from drrn.core.resize import Samples, resample
-from drrn.errors import DRRNError, PictureError, shown
+from drrn.errors import DRRNError, ImageError, printable
 from drrn.media.header import Film, Header, Light
 from drrn.media.image import Image
 from drrn.media.naming import FILMS as FILM_NAMES
@@ -82,10 +82,10 @@ class Films:
 
     def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
         if job.options.lossless and _target(job).codec != "ffv1":
-            raise PictureError(f"{shown(path)} can't be written: without loss a film needs --codec ffv1, in a .mkv.")
+            raise ImageError(f"{printable(path)} can't be written: without loss a film needs --codec ffv1, in a .mkv.")
         muxing.writable(path, job.source, _result(job), _target(job))
         if not overwrite and os.path.lexists(path):
-            raise PictureError(f"{shown(path)} exists. Give another name, or --overwrite.")
+            raise ImageError(f"{printable(path)} exists. Give another name, or --overwrite.")
 
     def changes(self, job: Job) -> tuple[str, ...]:
         before, after, target = _film(job.header), _film(_result(job)), _target(job)
@@ -119,12 +119,12 @@ class Films:
         _ready(folder, json.dumps([job.recipe(upscaler), seen.sha256, encoding.version(), SEGMENT]))
         segments = _segments(job, beside, folder, progress)
         if mark(job.source) != seen.mark:
-            raise PictureError(f"{shown(job.source)} has changed while it was read. Run it again.")
+            raise ImageError(f"{printable(job.source)} has changed while it was read. Run it again.")
         result, target = _result(job), _target(job)
         write = partial(muxing.join, segments, job.source, result, target, job.target)
         try:
             write(overwrite=job.overwrite, made=partial(made, job.target))
-        except PictureError as error:
+        except ImageError as error:
             if isinstance(error.__cause__, ValueError):  # the film's own fault, as of sounds whose times go back
                 shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -223,7 +223,7 @@ def _ready(folder: Path, recipe: str) -> None:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise DRRNError(f"{shown(folder)} can't be made a folder: {error.strerror or error}.") from error
+        raise DRRNError(f"{printable(folder)} can't be made a folder: {error.strerror or error}.") from error
     write_text(kept, recipe)
 
 
@@ -249,7 +249,7 @@ def _segments(job: Job, upscaler: Upscaler, folder: Path, progress: Callable[[fl
     def frames() -> Iterator[Frame]:
         try:
             yield from video.frames(job.source, header)
-        except PictureError:  # the film's own fault, which no other run will find mended
+        except ImageError:  # the film's own fault, which no other run will find mended
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
