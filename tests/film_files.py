@@ -74,6 +74,8 @@ def film(
         shown: the number of the picture in each frame: its own, where nothing is said.
         fields: of the encoder, as color_range=2.
     """
+    if codec == "libx265":  # its vector code writes past the end of narrow frames
+        options = options | {"x265-params": options.get("x265-params", "log-level=none") + ":asm=0"}
     with av.open(str(path), "w") as out:
         out.metadata.update(dict(extra.tags))
         video: Any = out.add_stream(codec, rate=25, options=dict(options))

@@ -395,6 +395,25 @@ def test_what_lies_in_memory_does_not_change_the_result(here: Path) -> None:
         assert len(results) == 1, codec
 
 
+NARROW = """
+import sys
+from pathlib import Path
+from drrn.media.video import decoding, encoding
+source, target = map(Path, sys.argv[1:])
+header = decoding.probe(source, max_pixels=10**8)
+frames = list(decoding.frames(source, header))
+for _ in range(40):
+    encoding.encode(frames, header.film, encoding.Target(48, 32, "hevc", None, ".mkv"), target)
+"""
+
+
+def test_narrow_videos_are_encoded_without_harm_to_memory(here: Path) -> None:
+    """x265's vector code overflows its buffers for them: 40 times in a row never ended well."""
+    source = film(here / "film.mkv", size=(48, 32))
+    args: list[str | Path] = [sys.executable, "-c", NARROW, source, here / "segment.npz"]
+    assert subprocess.run(args, capture_output=True, timeout=300).returncode == 0
+
+
 def test_the_target_says_how_it_is_encoded(here: Path) -> None:
     source = film(here / "film.mp4")
     names = {"h264": "h264", "hevc": "hevc", "av1": "libdav1d"}
