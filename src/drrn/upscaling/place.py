@@ -1,0 +1,130 @@
+"""Enlarge one place of an image to the very levels that it has in the whole result, without making the whole.
+
+The place is computed with all that it depends on around it. That is more than the network sees: the native engine
+computes blocks of 4x4 cells by Winograd's algorithm, in which the rounding of a pixel depends on all of its block and
+one pixel around it. A run on a part of a plane gives the bits of the whole if both have their blocks in the same places
+and the part goes on for one block for each layer. Mathematically a quarter of that would do.
+
+What is decided by the image as a whole (is it gray, is it of one color, which colors lie under full transparency) is
+decided from all of it.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.core import flat, gamut
+from drrn.core.color import levels
+from drrn.core.config import DRRNConfig
+from drrn.core.resize import imresize_place, source_of
+from drrn.engines.engine import Planes
+from drrn.errors import EngineError
+from drrn.media.images.scratch import Rows
+from drrn.upscaling.formats.strips import Sight
+from drrn.upscaling.tiles import Place, Sides, pieces, tile
+from drrn.upscaling.upscaler import Upscaler, spread
+
+BLOCK = 4
+"""Cells along a side of what the native engine computes together."""
+
+
+class _Floats(Sight):
+    """An image whose samples, (H, W, 1 or 3), are floats in [0, 1]."""
+
+    def colours(self, place: Place) -> Planes:
+        return np.ascontiguousarray(self.samples[place[0]][:, place[1]].transpose(2, 0, 1))
+
+
+def enlarge_place(
+    upscaler: Upscaler, samples: Rows, place: Place, size: tuple[int, int], sides: Sides | None = None
+) -> NDArray[Any]:
+    """The samples at `place` of the image enlarged to `size`.
+
+    Args:
+        samples: (H, W, 1 to 4), uint8 or uint16, with alpha last where there are 2 or 4.
+        place: rows and columns of the result, inside of it and not empty.
+        size: (height, width) of the whole result.
+        sides: (height, width) of the tiles that the whole is computed in, of `Estimate.tile`; by default those of
+            `Upscaler.upscale`.
+
+    Returns:
+        (h, w, 1 to 4), of the dtype of `samples`: what `Upscaler.upscale` gives for the whole, cut to `place`. Equal to
+        the bit with the native engine; others sum in an order that depends on shapes, and may differ by a level.
+
+    Raises:
+        ValueError: the upscaler is an ensemble, which runs the whole image in eight positions.
+        EngineError: the network failed, or there is not enough memory.
+    """
+    if upscaler.ensemble:
+        raise ValueError("`upscaler` must not be an ensemble.")
+    height, width, bands = samples.shape
+    upscaler = upscaler.fitting((width, height), (size[1], size[0]))
+    sides = sides or upscaler.estimate(width, height, size=(size[1], size[0]), alpha=bands % 2 == 0).tile
+    model, top = upscaler.network.config.channels, 255 if samples.dtype.itemsize == 1 else 65535
+    if bands % 2:
+        colors = _colors(upscaler, Sight(samples, model), place, size, sides)
+        return levels(colors, top).transpose(1, 2, 0).astype(samples.dtype)
+    values = np.divide(samples[:height], np.float32(top), dtype=np.float32)
+    alpha = values[..., -1]
+    colors = _colors(upscaler, _Floats(spread(values[..., :-1], alpha), model), place, size, sides)
+    ilr = imresize_place(alpha[source_of(place, alpha.shape, size)], place, alpha.shape, size)
+    larger = _colors(upscaler, _Floats(alpha[..., None], model), place, size, sides)[0]
+    larger[ilr >= 1 - 1e-6] = 1  # as `Upscaler` does
+    larger[ilr <= 1e-6] = 0
+    return levels(np.concatenate([colors, larger[None]]), top).transpose(1, 2, 0).astype(samples.dtype)
+
+
+def _colors(upscaler: Upscaler, sight: Sight, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
+    """(1 or 3, h, w) in [0, 1]."""
+    if not sight.mixes:
+        return sight.coloured(_restored(upscaler, sight, place, size, sides), place, size)
+    at = gamut.window(place, sight.size, size)
+    mixed = sight.coloured(_restored(upscaler, sight, at.outer, size, sides), at.outer, size)
+    return gamut.clip(mixed, sight.colours(at.source), at)
+
+
+def _restored(upscaler: Upscaler, sight: Sight, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
+    """What the network makes there, (channels, h, w) in [0, 1]."""
+    config, (rows, columns) = upscaler.network.config, place
+    shape = config.channels, rows.stop - rows.start, columns.stop - columns.start
+    if sight.constant is not None:
+        return np.broadcast_to(sight.constant, shape)
+    sr = np.empty(shape, np.float32)
+    for piece in pieces(slice(0, size[0]), slice(0, size[1]), sides):
+        kept = _common(rows, piece[0]), _common(columns, piece[1])
+        if all(each.stop > each.start for each in kept):
+            outer = _needed(kept, tile(piece, *size, config.halo).outer, config)
+            inner = _within(kept, outer)
+            sr[:, *_within(kept, place)] = upscaler.engine.run(sight.ilr(outer, size))[:, *inner]
+    if not np.isfinite(sr).all():
+        raise EngineError("The network computed values that are not finite: the weights or the device are faulty.")
+    np.clip(sr, 0, 1, out=sr)
+    if not config.flat:
+        around = flat.sight(place, sight.size, size, upscaler.halo)
+        flat.keep_flat(sr, place, sight.seen(sight.colours(around)), around, sight.size, size, upscaler.halo)
+    return sr
+
+
+def _needed(kept: Place, outer: Place, config: DRRNConfig) -> Place:
+    """What must be run of `outer`, which the whole result runs at once, for the same bits in `kept`."""
+    block = BLOCK * config.unshuffle
+    reach = block * config.depth
+    rows, columns = (
+        slice(
+            max(run.start + (inner.start - run.start) // block * block - reach, run.start),
+            min(run.start - (run.start - inner.stop) // block * block + reach, run.stop),
+        )
+        for inner, run in zip(kept, outer, strict=True)
+    )
+    return rows, columns
+
+
+def _common(one: slice, other: slice) -> slice:
+    return slice(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _within(part: Place, whole: Place) -> Place:
+    """`part`, counted from where `whole` begins."""
+    rows, columns = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True))
+    return rows, columns
