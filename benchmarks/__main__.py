@@ -1,8 +1,8 @@
 """`python -m benchmarks`."""
 
 import os
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,10 +10,11 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
+from benchmarks.command_line import run_and_exit
 from benchmarks.page import to_markdown
 from benchmarks.run import Settings, benchmark
 from drrn.atomic import write_text
-from drrn.errors import DRRNError, UsageError
+from drrn.errors import UsageError
 from drrn.provenance import command, commit
 
 
@@ -85,15 +86,8 @@ def bench(
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 if done, 2 for bad input."""
-    try:
-        tyro.cli(bench, prog="python -m benchmarks", args=args)
-    except DRRNError as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
+    """Run the command line and exit."""
+    run_and_exit("benchmarks", partial(tyro.cli, bench, prog="python -m benchmarks", args=args))
 
 
 if __name__ == "__main__":

@@ -258,12 +258,6 @@ def test_the_import_is_lazy_and_arrays_need_no_pillow() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
-def test_without_pillow_its_conversion_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(UsageError, match="pip install pillow"):
-        drrn.Image.from_array(RGB).to_pil()
-
-
 def test_threads_share_an_upscaler_and_each_gets_its_own_result(tmp_path: Path) -> None:
     """With the networks for exact scales, too, which are made ready when they are first needed."""
     exact = {scale: replace(small_weights(seed=scale, unshuffle=scale), scales=(scale,)) for scale in (2, 3)}

@@ -99,7 +99,7 @@ def test_drrn_alone_shows_the_help_and_says_that_nothing_was_done(capsys: pytest
     assert told(capsys) == alone
     assert "--version" in alone and all(f"\n  {name} " in alone for name in cli.COMMANDS)
     assert run("models") == 2
-    assert "\n  judge " in told(capsys)
+    assert "\n  import " in told(capsys)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_options_are_read_with_underscores_and_switched_off_as_before(
     ("typed", "completed"),
     [
         (["upsc"], {"upscale"}),
-        (["models", "j"], {"judge", "join"}),
+        (["models", "i"], {"import"}),
         (["study", "re"], {"report"}),
         (["models", "show", "--mark"], {"--markdown"}),
         (["upscale", "--codec", "h"], {"h264", "hevc"}),

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from drrn.apps import cli
-from drrn.evaluation.cards.measure import Character
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.weights import store
@@ -24,11 +23,11 @@ DONE = {
     "upscale photo.png --model small.safetensors",
     "upscale photo.png --scale 3 --model small.safetensors --estimate --json",
     "evaluate small.safetensors --data set --scales 2",
+    "compare photo.png --model small.safetensors --scale 2 --output sheet.png",
     "completion bash",
     "models list",
     "models join small.safetensors --exact x2.safetensors --output joined.safetensors",
     "models show tiny",
-    "models pack small.safetensors --judged judged.json --output packed.safetensors",
     "study list",
 }
 EXTRA = {
@@ -39,8 +38,6 @@ EXTRA = {
     "train --data set --run run": "train",
     "tune --data set --run run": "tune",
     "export small.onnx --model small.safetensors": "onnx",
-    "compare photo.png --model small.safetensors --scale 2 --output sheet.png": "compare",
-    "models judge small.safetensors --data set --output judged.json": "compare",
     "models show tiny --plot plot.png": "plot",
     "models import port.pth --units 2 --output port.safetensors": "torch",
     "study run --data set --budget quick": "study",
@@ -62,8 +59,6 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
     store.save(small_weights(width=4), here / "small.safetensors")
     store.save(replace(small_weights(width=4), scales=(2,)), here / "x2.safetensors")
     lines = [*sorted(DONE), *EXTRA]
-    judged = Character("small", small_weights(width=4).digest(), ["set"], [], [], [], [], [])
-    (here / "judged.json").write_text(judged.to_json())
     (here / "site").mkdir()  # applies to child processes, too
     (here / "site/sitecustomize.py").write_text("from tests.apps.plain_install import block\nblock()\n")
     paths = [str(here / "site"), str(ROOT), *filter(None, sys.path)]
@@ -104,6 +99,6 @@ def test_every_package_of_an_extra_is_blocked() -> None:
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     packages = {line.partition(">=")[0] for name, lines in about.items() if name != "dev" for line in lines}
     missing = {name.replace("_", "-") for name in plain_install.EXTRAS.split()}
-    imported_as = {"markdown-it-py": "markdown-it", "pillow": "PIL"}
+    imported_as = {"markdown-it-py": "markdown-it"}
     for package in packages:
         assert package.startswith("drrn[") or imported_as.get(package, package) in missing, package

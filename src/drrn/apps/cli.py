@@ -24,7 +24,7 @@ from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
 from drrn.apps.help import check_command, check_options, help_of, overview
-from drrn.apps.models import import_model, join_models, judge_model, list_models, pack_model, show_model
+from drrn.apps.models import import_model, join_models, list_models, show_model
 from drrn.apps.show import sentence
 from drrn.apps.study import list_studies, report_study, run_study
 from drrn.apps.train import defaults_in, train_with
@@ -32,11 +32,11 @@ from drrn.apps.tune import tune_with
 from drrn.apps.upscale import upscale
 from drrn.errors import DRRNError
 
-ABOUT = "Enlarge pictures with the Deep Recursive Residual Network, and train and judge such networks."
+ABOUT = "Enlarge pictures with the Deep Recursive Residual Network, and train and evaluate such networks."
 
 
 def models() -> int:
-    """List, show, judge, pack, join and import models: see `drrn models --help`."""
+    """List, show, join and import models: see `drrn models --help`."""
     raise AssertionError("parsed as a group of commands")
 
 
@@ -84,8 +84,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 MODELS: dict[str, Callable[..., Any]] = {
     "list": list_models,
     "show": show_model,
-    "judge": judge_model,
-    "pack": pack_model,
     "join": join_models,
     "import": import_model,
 }
@@ -116,8 +114,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn models": ("drrn models list",),
     "drrn models list": ("drrn models list --json",),
     "drrn models show": ("drrn models show best --markdown",),
-    "drrn models judge": ("drrn models judge mine.safetensors --data Set5 Set14 -o judged.json",),
-    "drrn models pack": ("drrn models pack mine.safetensors --judged judged.json -o packed.safetensors",),
     "drrn models join": ("drrn models join any.safetensors --exact x2.safetensors x3.safetensors -o all.safetensors",),
     "drrn models import": ("drrn models import drrn.pth --units 9 -o imported.safetensors",),
     "drrn study": ("drrn study run depth --data pictures --budget quick",),

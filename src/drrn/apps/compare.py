@@ -40,13 +40,10 @@ def compare(
         overwrite: Replace the output where it exists.
         device: auto, cpu, cuda, mps.
     """
-    try:
-        from drrn.media.sheet import sheet
-    except ModuleNotFoundError as error:
-        raise UsageError("Comparing needs Pillow. Install it: pip install 'drrn[compare]'.") from error
     from drrn.evaluation.compare import compare as versions
     from drrn.evaluation.naming import load_models
     from drrn.media.images.files import read, writable, write
+    from drrn.media.sheet import sheet
     from drrn.upscaling.upscaler import Upscaler
 
     if not originals or not models:

@@ -1,4 +1,4 @@
-"""`drrn models`: list, show, judge, pack, join, import."""
+"""`drrn models`: list, show, join, import."""
 
 import json as json_text
 from pathlib import Path
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from drrn.core.config import Skip
-from drrn.engines import EngineName
-from drrn.errors import DataError, UsageError
+from drrn.errors import UsageError
 from drrn.weights import DEFAULT
 
 if TYPE_CHECKING:
@@ -64,51 +63,6 @@ def show_model(
     return 0
 
 
-def judge_model(
-    model: Positional[str],
-    /,
-    *,
-    data: tuple[Path, ...],
-    output: Annotated[Path, arg(aliases=["-o"])],
-    engine: EngineName = "auto",
-    device: str = "auto",
-    threads: int = 0,
-) -> int:
-    """Measure what goes into a model's card: scores by the protocol on all folders, and on the first by units and by
-    scale, and from compressed and noisy pictures; on graphics and text, too.
-
-    Only what is finished is judged: no picture of this may choose anything in the making.
-
-    Args:
-        model: A packaged name or a weights file.
-        data: Folders of original pictures: Set5, Set14, BSD100, your own.
-        output: The file to write, as JSON: for `drrn models pack`.
-        engine: What computes, as in `drrn upscale`.
-        device: Where to compute: auto, cpu, cuda, mps.
-        threads: CPU threads, 0 for all cores.
-    """
-    from rich.console import Console
-
-    from drrn.atomic import write_text
-    from drrn.evaluation.cards.measure import characterise
-    from drrn.provenance import command, commit
-    from drrn.upscaling.upscaler import Upscaler
-    from drrn.weights import store
-
-    weights = store.load(model)
-
-    def ready(units: int | None) -> Upscaler:
-        return Upscaler(weights, engine=engine, units=units, device=device, threads=threads)
-
-    with Console(stderr=True, highlight=False).status("judging") as status:
-        found = characterise(ready(None), ready, data, command=command(), commit=commit(), note=status.update)
-    write_text(output, found.to_json())
-    harmed = [f"{row.data}, {row.lr}" for row in found.robustness if row.harms]
-    print(f"{output}: {len(found.worse)} results are worse than bicubic's")
-    print(f"harmed: {'; '.join(harmed) or 'nothing that was tried'}")
-    return 0
-
-
 def import_model(
     file: Positional[Path],
     /,
@@ -132,38 +86,6 @@ def import_model(
     except ModuleNotFoundError as error:
         raise UsageError(f"Importing needs {error.name}. Install it: pip install 'drrn[torch]'.") from error
     store.save(import_pth(file, units=units, skip=skip), _safetensors(output))
-    print(output)
-    return 0
-
-
-def pack_model(
-    model: Positional[str],
-    /,
-    *,
-    judged: Path,
-    output: Annotated[Path, arg(aliases=["-o"])],
-) -> int:
-    """Write what `drrn models judge` measured into the card of a weights file.
-
-    Args:
-        model: A packaged name or a weights file.
-        judged: What `drrn models judge MODEL` wrote.
-        output: The weights file to write, ending in .safetensors.
-    """
-    from dataclasses import replace
-
-    from drrn.evaluation.cards import card
-    from drrn.evaluation.cards.measure import Character
-    from drrn.weights import store
-
-    weights = store.load(model)
-    try:
-        character = Character.from_dict(json_text.loads(judged.read_text()))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{judged} is no file of `drrn models judge`: {error}") from error
-    if character.sha256 != weights.digest():
-        raise DataError(f"{judged} is of another network than {model}. Judge this very file.")
-    store.save(replace(weights, card=card.judged(weights.card, character)), _safetensors(output))
     print(output)
     return 0
 

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from drrn.core.color import levels, luma
 from drrn.core.resize import degrade, imresize, modcrop
@@ -85,8 +86,6 @@ def reduced(planes: Planes, scale: float, kernel: str) -> Planes:
     height, width = (max(round(side / scale), 1) for side in planes.shape[1:])
     if kernel == "area":
         return _mean_rows(_mean_rows(planes, height).swapaxes(1, 2), width).swapaxes(1, 2)
-    from PIL import Image as Pillow  # not part of a plain install, in which this module is imported, too
-
     how = Pillow.Resampling[KERNELS[kernel]]
     return np.stack([np.asarray(Pillow.fromarray(plane).resize((width, height), how)) for plane in planes])
 

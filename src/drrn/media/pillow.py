@@ -1,4 +1,4 @@
-"""Images of Pillow become `Image`s and back. Pillow is not part of a plain install."""
+"""Images of Pillow become `Image`s and back. Pillow is imported when one is made: `import drrn` does not need it."""
 
 import sys
 import warnings
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import numpy as np
 
-from drrn.errors import UsageError
 from drrn.media.image import Image, type_name
 from drrn.media.images.files import upright
 from drrn.media.metadata import exif as tags
@@ -63,14 +62,9 @@ def to_pil(image: Image) -> "Pillow":
     """The image for Pillow, of mode L, LA, RGB, RGBA or I;16, with ICC profile, EXIF, XMP and dpi in its `info`.
 
     Pillow has 16 bits for gray without alpha alone: others become 8 bit, with a UserWarning.
-
-    Raises:
-        UsageError: Pillow is not installed.
     """
-    try:
-        from PIL import Image as Pillow
-    except ModuleNotFoundError as error:
-        raise UsageError("Converting to a PIL image needs Pillow. Install it: pip install pillow.") from error
+    from PIL import Image as Pillow
+
     array = image.to_array()
     if array.dtype == np.uint16 and array.shape[2] > 1:
         warnings.warn("16 bit to 8: Pillow holds 16 bits of gray without alpha alone.", stacklevel=3)

@@ -2,30 +2,25 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 from drrn import tables
 from drrn.core.config import DRRNConfig
 from drrn.errors import DataError, WeightsError
 from drrn.evaluation.cards.catalogue import spans
-from drrn.evaluation.cards.measure import Character, Point
 from drrn.weights.store import Weights
 
-MOST_WORSE = 30
-"""Pictures that bicubic enlarges better: so many are named in a card, the worst."""
-KEPT = ("data", "units", "curve", "worse", "robustness", "command", "commit")
 ORIGIN = ("command", "commit", "seed", "data", "recipe", "validation", "source", "source_sha256")
 
 
-def judged(card: Mapping[str, Any], character: Character) -> dict[str, Any]:
-    """The card with what was measured in it: small, as it goes into the header of the weights file."""
-    measured = asdict(character)
-    kept = {name: measured[name] for name in KEPT} | {
-        "worse": measured["worse"][:MOST_WORSE],
-        "worse_count": len(character.worse),
-    }
-    return {**card, "scores": measured["scores"], "protocol": character.protocol, "character": kept}
+@dataclass(frozen=True)
+class Point:
+    """PSNR of a model and of bicubic at one scale, in dB."""
+
+    scale: float
+    psnr: float
+    bicubic: float
 
 
 def to_markdown(weights: Weights, *, plot: str = "") -> str:
@@ -51,7 +46,7 @@ def curve(weights: Weights) -> tuple[str, list[Point]]:
         WeightsError: it has something else there.
     """
     if "character" not in weights.card:
-        raise DataError(f"The card of {weights.name} has no curve. Measure it: drrn models judge, drrn models pack.")
+        raise DataError(f"The card of {weights.name} has no curve. Models of `drrn models list` have one.")
     try:
         about = weights.card["character"]
         points = [Point(*(float(row[name]) for name in ("scale", "psnr", "bicubic"))) for row in about["curve"]]

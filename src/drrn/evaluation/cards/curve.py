@@ -5,8 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from drrn.evaluation.cards.card import curve
-from drrn.evaluation.cards.measure import Point
+from drrn.evaluation.cards.card import Point, curve
 from drrn.plotting import INK, OTHERS, OURS, grid, save, style
 from drrn.weights.store import Weights
 

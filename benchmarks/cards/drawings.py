@@ -1,20 +1,20 @@
-"""Graphics and text, drawn in code: what photographs are not, and networks trained on photographs have not seen."""
+"""Graphics and text, drawn in code: unlike the photographs that networks are trained on."""
 
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from drrn.core.resize import degrade
 from drrn.data.pairs import Levels, unit
-from drrn.errors import UsageError
 
 SIDE = 240
 WORDS = "The quick brown fox jumps over the lazy dog. 0123456789 +-*/=%&@#"
 
 
 def shapes() -> Levels:
-    """Discs, stripes and rectangles of flat colours, with hard edges: (3, SIDE, SIDE), as the next two."""
+    """Discs, stripes and rectangles of flat colors with hard edges: (3, SIDE, SIDE), like the other drawings."""
     picture = np.full((3, SIDE, SIDE), 255, np.uint8)
     y, x = np.mgrid[:SIDE, :SIDE]
     figures = [
@@ -26,8 +26,8 @@ def shapes() -> Levels:
         ((y > 150) & (x < 90) & (x // 3 % 2 == 0), (0, 110, 60)),
         ((y > 175) & (x > 150) & (y // 5 % 2 == 0), (90, 90, 90)),
     ]
-    for where, colour in figures:
-        for plane, level in zip(picture, colour, strict=True):
+    for where, color in figures:
+        for plane, level in zip(picture, color, strict=True):
             plane[where] = level
     return picture
 
@@ -44,15 +44,7 @@ def boards() -> Levels:
 
 
 def text() -> Levels:
-    """Black on white, in sizes from 9 to 28.
-
-    Raises:
-        UsageError: Pillow is not installed, whose font it is.
-    """
-    try:
-        from PIL import Image, ImageDraw, ImageFont
-    except ModuleNotFoundError as error:
-        raise UsageError("Drawing text needs Pillow. Install it: pip install 'drrn[compare]'.") from error
+    """Black on white, in sizes from 9 to 28 pixels, in Pillow's own font."""
     page = Image.new("L", (SIDE, SIDE), 255)
     top = 4
     for size in (9, 10, 11, 12, 14, 16, 20, 24, 28):
@@ -72,9 +64,9 @@ def _bicubic(hr: Levels) -> Levels:
 
 
 DRAWINGS: Final[dict[str, Callable[[], Levels]]] = {"shapes": shapes, "checkerboards": boards, "text": text}
-SHRUNK: Final[dict[str, Callable[[Levels], Levels]]] = {
+DOWNSCALED: Final[dict[str, Callable[[Levels], Levels]]] = {
     "bicubic": _bicubic,
     "area": _area,
     "nearest": lambda hr: hr[:, ::2, ::2],
 }
-"""How a drawing is made twice as small. The nearest pixel is that above and left of the middle, half a pixel aside."""
+"""Ways to make a drawing half as large. `nearest` takes the top left of four pixels, half a pixel off their middle."""
