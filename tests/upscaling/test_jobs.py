@@ -46,3 +46,18 @@ def test_a_name_that_grows_too_long_loses_the_end_of_its_stem(tmp_path: Path) ->
     (tmp_path / "x.png").rename(source)
     job = plan(source, None, 2, None, many=False)
     assert job.target.name == f"{'a' * 248}_x2.png"
+
+
+def test_recipes_keep_the_text_that_manifests_and_dicom_files_hold(tmp_path: Path) -> None:
+    from drrn.media.images.files import write
+    from drrn.upscaling.batch.jobs import plan
+
+    write(Image(pixels=np.zeros((2, 3, 1), np.float32)), tmp_path / "a.png")
+    job = plan(tmp_path / "a.png", None, 2, None, many=False)
+    upscaler = Upscaler(small_weights(), engine="reference")
+    assert job.recipe(upscaler) == (
+        f'{{"model": "{upscaler.weights.digest()}", "units": 2, "engine": "reference", "precision": "float32", '
+        '"ensemble": false, "size": [6, 4], "options": {"asked": {"disagreement": false, "check": false, '
+        '"check_map": false}, "budget": null, "quality": null, "lossless": false, "codec": null, "crf": null, '
+        '"drop_track": [], "block": null, "overviews": "keep"}}'
+    )

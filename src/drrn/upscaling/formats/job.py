@@ -5,9 +5,9 @@ What is true of all files, and in which order they are done, is in `drrn.upscali
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from drrn import __version__
 from drrn.media import Block, CodecName, Overviews
@@ -94,9 +94,32 @@ class Job:
                 "precision": upscaler.precision,
                 "ensemble": upscaler.ensemble,
                 "size": size,
-                "options": asdict(self.options),
+                "options": _recipe_of(self.options),
             }
         )
+
+
+def _recipe_of(options: Options) -> dict[str, Any]:
+    """The options as recipes hold them.
+
+    These keys and their order are in manifests and DICOM files that exist: fields may be renamed, keys may not.
+    """
+    checks = options.asked
+    return {
+        "asked": {
+            "disagreement": checks.disagreement,
+            "check": checks.check,
+            "check_map": checks.check_map,
+        },
+        "budget": options.budget,
+        "quality": options.quality,
+        "lossless": options.lossless,
+        "codec": options.codec,
+        "crf": options.crf,
+        "drop_track": options.drop_track,
+        "block": options.block,
+        "overviews": options.overviews,
+    }
 
 
 class Kind(Protocol):
