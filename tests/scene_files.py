@@ -86,8 +86,8 @@ def enlarged(
 ) -> Path:
     """What the file becomes, beside it."""
     job = plan(source, None, scale, None, many=False, overwrite=True)
-    job.kind.estimate(job, by)
-    job.kind.enlarge(job, by, start=lambda: None, progress=progress, made=lambda target, temporary: None)
+    job.format.estimate(job, by)
+    job.format.enlarge(job, by, start=lambda: None, progress=progress, made=lambda target, temporary: None)
     return job.target
 
 

@@ -285,11 +285,11 @@ def test_a_network_that_another_thread_is_making_ready_is_not_used_before_it_is_
     def choose_while_another_thread_asks(network: drrn.Weights) -> Any:
         if not seen:
             seen.append(None)
-            seen[0] = shared.fitting((5, 5), (10, 10)).network  # as a thread does that comes just now
+            seen[0] = shared.for_size((5, 5), (10, 10)).network  # as a thread does that comes just now
         return choose(network)
 
     shared._choose = choose_while_another_thread_asks  # type: ignore[assignment]
-    assert shared.fitting((5, 5), (10, 10)).network is exact and seen == [exact]
+    assert shared.for_size((5, 5), (10, 10)).network is exact and seen == [exact]
 
 
 FORKED = """

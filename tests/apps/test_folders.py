@@ -322,7 +322,7 @@ def test_several_at_once_share_the_memory(here: Path, monkeypatch: pytest.Monkey
     planned = [jobs.plan(here / "in" / name, here, 2, None, many=True, overwrite=True) for name in names]
     monkeypatch.setattr(jobs, "_enlarge", enlarging)
     weights = store.load("tiny.safetensors")
-    needed = planned[0].kind.estimate(planned[0], Upscaler(weights, threads=1)).memory
+    needed = planned[0].format.estimate(planned[0], Upscaler(weights, threads=1)).memory
     for together, memory in [(3, 2**30), (1, needed)]:
         most = 0
         jobs._run(planned, [[Upscaler(weights, threads=1, max_memory=memory)] for _ in range(3)], Nobody(), None)

@@ -17,7 +17,7 @@ import pytest
 
 from drrn.media.images.files import store
 from drrn.media.images.scratch import Scratch
-from drrn.media.metadata.notes import Notes
+from drrn.media.metadata.notes import Metadata
 from drrn.weights.store import save
 from tests.small_weights import small_weights
 
@@ -55,7 +55,7 @@ def made(path: Path, height: int, width: int) -> Path:
     with Scratch(path, height, width, 3, 8) as rows:
         for top in range(0, height, 64):
             rows.put(band[: height - top], top)
-        store(rows, path, Notes())
+        store(rows, path, Metadata())
     return path
 
 

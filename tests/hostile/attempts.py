@@ -26,9 +26,9 @@ def upscaler() -> Upscaler:
 def enlarge(path: Path, folder: Path, *, max_pixels: int = MAX_PIXELS) -> None:
     """`drrn upscale`, from the first byte that is read to the file that is written."""
     job = plan(path, folder, SCALE, None, many=True, max_pixels=max_pixels)
-    job.kind.estimate(job, upscaler())
-    job.kind.changes(job)
-    job.kind.enlarge(job, upscaler(), start=_nothing, progress=_nothing, made=_nothing)
+    job.format.estimate(job, upscaler())
+    job.format.changes(job)
+    job.format.enlarge(job, upscaler(), start=_nothing, progress=_nothing, made=_nothing)
 
 
 def use_weights(path: Path, folder: Path) -> None:

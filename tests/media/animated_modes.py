@@ -131,7 +131,7 @@ def _cell(row: str, source: str, target: str, folder: Path) -> str:
     before = as_pillow_has_them(path)
     double(job)
     after = as_pillow_has_them(job.target)
-    said = [word for word in job.kind.changes(job) if _is_of(word, row)]
+    said = [word for word in job.format.changes(job) if _is_of(word, row)]
     if row in SAMPLES:
         right, same = _samples(after[0], job)
         same = same and "palette" not in row and target != "GIF"

@@ -7,7 +7,7 @@ import pytest
 
 from drrn.apps.cli import main
 from drrn.errors import ImageError
-from drrn.media.images.files import probe, read, unpacked
+from drrn.media.images.files import decode_to_disk, probe, read
 from tests.media.avif_files import Item, avif, crop, grid, image, mirror, size, turn
 
 RANDOM = np.random.default_rng(0)
@@ -22,7 +22,7 @@ def levels(path: Path) -> np.ndarray:
     """The same in memory and on the way through strips, within the limits that the command gives."""
     header = probe(path)
     whole = read(path, max_pixels=header.decoded).to_array()
-    with unpacked(path, path.with_name("beside"), max_pixels=header.decoded) as (samples, found, _):
+    with decode_to_disk(path, path.with_name("beside"), max_pixels=header.decoded) as (samples, found, _):
         assert np.array_equal(samples[:], whole) and found == header
     assert whole.shape[:2] == (header.height, header.width)
     return whole

@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from drrn.media.dicom.files import probe, read
 from drrn.media.dicom.transfer import is_dicom
-from drrn.upscaling.batch.folders import gather
+from drrn.upscaling.batch.folders import find_sources
 from drrn.weights import store
 from tests.dicom_files import EXPLICIT, IMPLICIT, enlarged, put
 from tests.media.test_dicom import VALUES, data_set, element, with_body
@@ -95,7 +95,12 @@ def test_a_preamble_is_not_needed(here: Path, syntax: str, meta: bool) -> None:
     assert is_dicom(bare)
     assert (read(bare, max_pixels=480).values[0, ..., 0] == VALUES).all()
     assert enlarged(bare).Rows == 2 * len(VALUES)
-    assert [source.path.name for source in gather([here], here / "out").sources] == ["a.dcm", "bare", "bare_out.dcm"]
+    found = find_sources([here], here / "out").sources
+    assert [source.path.name for source in found] == [
+        "a.dcm",
+        "bare",
+        "bare_out.dcm",
+    ]
 
 
 def test_what_begins_like_a_data_set_is_not_always_one(tmp_path: Path) -> None:

@@ -517,7 +517,7 @@ def test_a_size_beyond_65535_fits_into_exif() -> None:
     block = exif.plain(tags.tobytes())
     assert block
     found = Pillow.Exif()
-    found.load(exif.fitted(block, 70_000, 5, None))
+    found.load(exif.adapt_exif(block, 70_000, 5, None))
     assert found.get_ifd(exif.EXIF)[0xA002] == 70_000 and found.get_ifd(exif.EXIF)[0xA003] == 5
 
 

@@ -24,7 +24,7 @@ from rasterio.transform import Affine
 from drrn.apps import cli
 from drrn.errors import ImageError, UsageError
 from drrn.media.geotiff import files as geotiff
-from drrn.media.geotiff.files import is_scene, probe
+from drrn.media.geotiff.files import is_raster, probe
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.media.metadata.xmp import TIFF
@@ -238,9 +238,9 @@ def test_photographs_are_none_and_measurements_are(tmp_path: Path) -> None:
         (rgb, {"extratags": [(33550, 12, 3, (1.0, 1.0, 0.0), True)]}, True),
     ]
     for number, (values, options, measured) in enumerate(cases):
-        assert is_scene(plain(tmp_path / f"{number}.tif", values, **options)) == measured, number
+        assert is_raster(plain(tmp_path / f"{number}.tif", values, **options)) == measured, number
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    assert not is_scene(tmp_path / "a.png") and not is_scene(tmp_path / "missing.tif") and not is_scene(tmp_path)
+    assert not is_raster(tmp_path / "a.png") and not is_raster(tmp_path / "missing.tif") and not is_raster(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ def test_photographs_are_none_and_measurements_are(tmp_path: Path) -> None:
 def test_a_place_that_is_only_beside_the_file_is_not_lost_in_silence(tmp_path: Path, beside: str, text: str) -> None:
     source = plain(tmp_path / "a.tif", smooth(20, 20, 3, dtype=np.uint8, most=200))
     (tmp_path / beside).write_text("<PAMDataset/>" if beside.endswith("xml") else text)
-    assert is_scene(source) == (not beside.endswith("xml"))
+    assert is_raster(source) == (not beside.endswith("xml"))
     (tmp_path / beside).write_text(text)
-    assert is_scene(source)
+    assert is_raster(source)
     with pytest.raises(ImageError, match=f"is placed by {beside}, and files beside a TIFF are not read"):
         probe(source, max_pixels=MOST)
 
@@ -364,7 +364,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 def test_what_is_refused_says_so_and_nothing_else(what: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     make, sentence = REFUSED[what]
     source = make(tmp_path / "a.tif")
-    assert is_scene(source)
+    assert is_raster(source)
     capfd.readouterr()
     with pytest.raises((ImageError, UsageError), match=sentence):
         enlarged(source, upscaler())

@@ -14,7 +14,7 @@ from PIL import Image
 
 from drrn.apps.cli import main
 from drrn.errors import ImageError
-from drrn.media.images.files import probe, read, unpacked
+from drrn.media.images.files import decode_to_disk, probe, read
 from drrn.media.images.jpeg import Edit, Mended, find_mends
 
 SEED = np.random.default_rng(3)
@@ -86,7 +86,7 @@ def test_what_breaks_the_rules_without_harm_is_read_and_said(kind: str, restarts
     broken.write_bytes(change(content))
     assert probe(broken).tolerated == (said,)
     assert np.array_equal(read(broken).pixels, read(whole).pixels)
-    with unpacked(broken, tmp_path / "beside") as (samples, header, _):  # as it is enlarged in strips
+    with decode_to_disk(broken, tmp_path / "beside") as (samples, header, _):  # as it is enlarged in strips
         assert header.tolerated and np.array_equal(samples[:] / np.float32(255), read(whole).pixels)
 
 

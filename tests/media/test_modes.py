@@ -248,9 +248,9 @@ def journey(content: bytes, form: str, folder: Path, to: str | None) -> tuple[Pa
     try:
         output = folder / f"b.{SUFFIXES[to]}" if to else None
         job = plan(path, output, 2, None, many=False, overwrite=True)
-        if job.kind is SCENES:
+        if job.format is SCENES:
             return double(job), SCENES.changes(job)
-        if job.kind is ANIMATIONS:
+        if job.format is ANIMATIONS:
             animated_modes.double(job)
             return job.target, ANIMATIONS.changes(job)
         small = read(path)
@@ -269,9 +269,9 @@ def journey(content: bytes, form: str, folder: Path, to: str | None) -> tuple[Pa
 
 def double(job: Job) -> Path:
     """A raster of measurements, with pixels that are merely doubled."""
-    with geotiff.opened(job.source, max_pixels=job.header.pixels) as scene:
+    with geotiff.open_raster(job.source, max_pixels=job.header.pixels) as scene:
         values = scene.read((slice(0, scene.height), slice(0, scene.width)))
-        with geotiff.written(scene, job.target, job.width, job.height, "a test", target=job.target) as larger:
+        with geotiff.create_raster(scene, job.target, job.width, job.height, "a test", target=job.target) as larger:
             larger.write((slice(0, job.height), slice(0, job.width)), values.repeat(2, 1).repeat(2, 2), None)
     return job.target
 

@@ -13,7 +13,7 @@ from drrn.media.images.files import probe, read
 from drrn.media.naming import image_suffix, is_image, is_system_folder, split
 from drrn.media.signatures import describe, unreadable
 from drrn.media.video import containers
-from drrn.upscaling.batch.folders import gather
+from drrn.upscaling.batch.folders import find_sources
 
 
 def encoded(form: str, mode: str = "RGB") -> bytes:
@@ -92,7 +92,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_gives_the_images_by_content_without_system_files(folder: Path, tmp_path: Path) -> None:
-    found = gather([folder], tmp_path / "out", recursive=True)
+    found = find_sources([folder], tmp_path / "out", recursive=True)
     assert sorted(str(source.path.relative_to(folder)) for source in found.sources) == sorted([*NAMES, "kept/x.jpg"])
     assert found.skipped == len(JUNK) + 3 and not found.failed and not found.unreadable
 
@@ -167,7 +167,7 @@ def test_files_that_can_be_read_are_not_foreign() -> None:
 def test_unreadable_images_of_a_folder_are_listed(folder: Path, tmp_path: Path) -> None:
     (folder / "IMG_1.HEIC").write_bytes(ftyp(b"heic", b"mif1") + bytes(100))
     (folder / "backup.zip").write_bytes(b"PK\3\4")
-    found = gather([folder], tmp_path / "out")
+    found = find_sources([folder], tmp_path / "out")
     assert [path.name for path in found.unreadable] == ["IMG_1.HEIC"]
     assert unreadable(folder / "IMG_1.HEIC") and not unreadable(folder / "backup.zip")
 
@@ -175,7 +175,7 @@ def test_unreadable_images_of_a_folder_are_listed(folder: Path, tmp_path: Path) 
 def test_a_folder_of_unreadable_images_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "IMG_1.HEIC").write_bytes(ftyp(b"heic", b"mif1") + bytes(100))
-    ((_, error),) = gather([tmp_path / "in"], tmp_path / "out").failed
+    ((_, error),) = find_sources([tmp_path / "in"], tmp_path / "out").failed
     assert str(error).endswith(
         "IMG_1.HEIC is a HEIC image, which drrn can't read. Convert it: heif-convert FILE FILE.png."
     )
@@ -183,4 +183,4 @@ def test_a_folder_of_unreadable_images_says_what_to_do(tmp_path: Path) -> None:
 
 def test_text_is_not_a_film(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("The free lunch is over")
-    assert not containers.is_film(tmp_path / "notes")
+    assert not containers.is_video(tmp_path / "notes")

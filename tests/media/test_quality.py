@@ -11,8 +11,8 @@ from PIL import Image
 from drrn.apps import cli
 from drrn.errors import UsageError
 from drrn.media.images.files import read, write
-from drrn.media.images.quality import Loss, choose, loss_of
-from drrn.media.metadata.notes import Format
+from drrn.media.images.quality import Loss, choose_loss, loss_of
+from drrn.media.metadata.notes import FileFormat
 from drrn.upscaling.formats import strips
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
@@ -72,7 +72,7 @@ def test_a_webp_is_lossy_or_not(tmp_path: Path) -> None:
     assert loss_of("WebP", encoded("WEBP")[:20]) is None
 
 
-RULE: list[tuple[Format, Format, Loss | None, dict[str, Any], Loss | None]] = [
+RULE: list[tuple[FileFormat, FileFormat, Loss | None, dict[str, Any], Loss | None]] = [
     ("JPEG", "JPEG", Loss(90, True), {}, Loss(90, True)),
     ("JPEG", "JPEG", Loss(30, True), {}, Loss(80, True)),
     ("JPEG", "JPEG", Loss(99, False), {}, Loss(95, False)),
@@ -92,13 +92,15 @@ RULE: list[tuple[Format, Format, Loss | None, dict[str, Any], Loss | None]] = [
 
 
 @pytest.mark.parametrize(("form", "source", "loss", "asked", "right"), RULE)
-def test_the_rule(form: Format, source: Format, loss: Loss | None, asked: dict[str, Any], right: Loss | None) -> None:
-    assert choose(form, source, loss, **asked) == right
+def test_the_rule(
+    form: FileFormat, source: FileFormat, loss: Loss | None, asked: dict[str, Any], right: Loss | None
+) -> None:
+    assert choose_loss(form, source, loss, **asked) == right
 
 
 def test_a_jpeg_without_loss_is_refused() -> None:
     with pytest.raises(UsageError, match=r"JPEG always loses something.*png, webp or tif"):
-        choose("JPEG", "PNG", None, lossless=True)
+        choose_loss("JPEG", "PNG", None, lossless=True)
 
 
 @pytest.fixture

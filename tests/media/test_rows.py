@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from drrn.errors import DRRNError, UsageError
 from drrn.media.images.bitmaps import to_bmp, to_pnm
-from drrn.media.images.files import read, store, unpacked
+from drrn.media.images.files import decode_to_disk, read, store
 from drrn.media.images.scratch import Scratch, check_room
-from drrn.media.metadata.notes import Notes
+from drrn.media.metadata.notes import Metadata
 from tests.media.test_files import photo, saved
 
 FORMATS = ("png", "jpg", "tif", "webp", "bmp", "ppm")
@@ -48,7 +48,7 @@ def test_what_is_put_in_pieces_comes_back_whole(
 def test_rows_on_the_disk_become_the_very_file_of_those_in_memory(suffix: str, channels: int, tmp_path: Path) -> None:
     suffix = "pgm" if (suffix, channels) == ("ppm", 1) else suffix
     given_ = samples(150, 90, channels, 8)
-    notes = Notes(xmp=b"<x/>", dpi=(300.0, 200.0))
+    notes = Metadata(xmp=b"<x/>", dpi=(300.0, 200.0))
     store(given_, tmp_path / f"memory.{suffix}", notes)
     with Scratch(tmp_path / "a", 150, 90, channels, 8, tile=32) as scratch:
         scratch.put(given_, 0)
@@ -59,7 +59,7 @@ def test_rows_on_the_disk_become_the_very_file_of_those_in_memory(suffix: str, c
 @pytest.mark.parametrize("bands", [1, 2, 3, 4])
 def test_bitmaps_are_written_band_by_band(bands: int, tmp_path: Path) -> None:
     given_ = samples(130, 7, bands, 8)
-    for suffix, pieces in [("bmp", to_bmp(given_, Notes())), ("pam", to_pnm(given_, pam=True))]:
+    for suffix, pieces in [("bmp", to_bmp(given_, Metadata())), ("pam", to_pnm(given_, pam=True))]:
         path = tmp_path / f"a.{suffix}"
         path.write_bytes(b"".join(pieces))
         wanted = given_[..., [0, 0, 0, 1]] if (bands, suffix) == (2, "bmp") else given_
@@ -73,7 +73,7 @@ def test_a_picture_is_unpacked_upright(orientation: int, tmp_path: Path) -> None
     tags = Image.Exif()
     tags[0x112] = orientation
     path = saved(photo(90, 150), tmp_path / "a.tif", exif=tags)
-    with unpacked(path, tmp_path / "b.tif") as (scratch, header, _):
+    with decode_to_disk(path, tmp_path / "b.tif") as (scratch, header, _):
         assert scratch.shape == (header.height, header.width, 3)
         assert (scratch[:] == read(path).to_array()).all()
 
@@ -81,9 +81,9 @@ def test_a_picture_is_unpacked_upright(orientation: int, tmp_path: Path) -> None
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "bmp", "ppm"])
 def test_damage_in_the_last_row_ends_the_unpacking(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
-    store(samples(300, 200, 3, 8), path, Notes())
+    store(samples(300, 200, 3, 8), path, Metadata())
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DRRNError, match="damaged or cut short"), unpacked(path, tmp_path / "b"):
+    with pytest.raises(DRRNError, match="damaged or cut short"), decode_to_disk(path, tmp_path / "b"):
         pass
 
 
@@ -120,5 +120,5 @@ def test_who_checks_ends_the_writing(suffix: str, tmp_path: Path) -> None:
         raise EnoughError
 
     with pytest.raises(EnoughError):
-        store(samples(300, 300, 3, 8), tmp_path / f"a.{suffix}", Notes(), check=enough)
+        store(samples(300, 300, 3, 8), tmp_path / f"a.{suffix}", Metadata(), check=enough)
     assert list(tmp_path.iterdir()) == []

@@ -14,8 +14,8 @@ import tifffile
 from PIL import Image
 
 from drrn.errors import ImageError
-from drrn.media.images.files import changes, probe, read, unpacked
-from drrn.upscaling.batch.folders import gather
+from drrn.media.images.files import changes, decode_to_disk, probe, read
+from drrn.upscaling.batch.folders import find_sources
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.formats.image import PICTURES
 from tests.media.tiff_files import COEFFICIENTS, RATIONAL, REFERENCES, Page, page, tiff
@@ -30,7 +30,7 @@ BT601, BT709 = (0.299, 0.587, 0.114), (0.2126, 0.7152, 0.0722)
 def levels(path: Path) -> np.ndarray:
     """(H, W, C) uint8 or uint16, the same in memory and on the way through strips."""
     whole = read(path).to_array()
-    with unpacked(path, path.with_name("beside")) as (samples, header, _):
+    with decode_to_disk(path, path.with_name("beside")) as (samples, header, _):
         assert np.array_equal(samples[:], whole) and header == probe(path)
     return whole
 
@@ -146,7 +146,7 @@ def test_raw_photos_in_a_folder_are_skipped_and_told(tmp_path: Path) -> None:
     thumbnail, floats = page(4, 4, bytes(48), t254=(1,), within=(RAW,)), RAW._replace(tags=RAW.tags | {339: (3, (3,))})
     for name, one in {"a.nef": thumbnail, "b.pef": RAW, "c.dng": floats, "d.tif": IMAGE, "e.dng": within}.items():
         (tmp_path / name).write_bytes(tiff(one))
-    found = gather([tmp_path], tmp_path.with_name("out"))
+    found = find_sources([tmp_path], tmp_path.with_name("out"))
     assert [source.path.name for source in found.sources] == ["d.tif"]
     assert [path.name for path in found.unreadable] == ["a.nef", "b.pef", "c.dng", "e.dng"]
 
@@ -163,14 +163,14 @@ def test_a_fourth_band_of_rgb_that_nothing_is_said_of_is_alpha(tmp_path: Path) -
     path = written(tmp_path, page(16, 16, np.dstack([RGB, GREY]).tobytes(), bands=4))
     assert np.array_equal(levels(path), np.dstack([RGB, GREY]))
     job = plan(path, tmp_path / "b.tif", 2, None, many=False)
-    assert job.kind is PICTURES and "a fourth band of no stated kind to alpha" in changes(job.header, job.target)
+    assert job.format is PICTURES and "a fourth band of no stated kind to alpha" in changes(job.header, job.target)
 
 
 def test_half_floats_become_single_ones_and_that_is_said(tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
     tifffile.imwrite(tmp_path / "a.tif", (RGB / 255).astype(np.float16), photometric="rgb")
     job = plan(tmp_path / "a.tif", tmp_path / "b.tif", 2, None, many=False)
-    assert "float16 to float32" in job.kind.changes(job)
+    assert "float16 to float32" in job.format.changes(job)
 
 
 FOREIGN: dict[str, tuple[dict[str, Any], str]] = {  # how rasterio writes it, and what it is called
@@ -221,7 +221,7 @@ def test_what_libvips_cannot_decode_is_read_by_rasterio(kind: str, samples: str,
     path = tmp_path / "a.tif"
     truth = foreign(path, kind, samples)
     if kind != "lerc" and "white" not in samples:  # with these GDAL writes metadata, which make a raster of them
-        assert plan(path, None, 2, None, many=False).kind is PICTURES
+        assert plan(path, None, 2, None, many=False).format is PICTURES
     assert np.array_equal(levels(path), truth)
 
 

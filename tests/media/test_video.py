@@ -215,7 +215,7 @@ def test_nothing_but_the_file_is_ever_opened(
     assert ended.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith("drrn: ") and told.count("\n") == 1
-    with pytest.raises(ImageError), containers.opened(path, LIMIT):
+    with pytest.raises(ImageError), containers.open_container(path, LIMIT):
         pass
     assert not came
 

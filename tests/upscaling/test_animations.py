@@ -18,9 +18,9 @@ from drrn.errors import ImageError, UsageError
 from drrn.media.animation.files import probe, read
 from drrn.media.image import Image
 from drrn.upscaling.batch.jobs import plan
-from drrn.upscaling.consistency import Asked
+from drrn.upscaling.consistency import Checks
 from drrn.upscaling.formats.job import Job, Options
-from drrn.upscaling.formats.registry import kind_of
+from drrn.upscaling.formats.registry import format_of
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.media import moving
@@ -51,7 +51,7 @@ def animated(path: Path, *frames: Any, deep: bool = False, **more: Any) -> Path:
 
 
 def enlarge(job: Job, upscaler: Upscaler, progress: Callable[[float], None] = lambda share: None) -> None:
-    job.kind.enlarge(job, upscaler, start=lambda: None, progress=progress, made=lambda path, temporary: None)
+    job.format.enlarge(job, upscaler, start=lambda: None, progress=progress, made=lambda path, temporary: None)
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -126,12 +126,12 @@ def test_limits_are_of_all_frames(upscaler: Upscaler, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="would become 32x24 in 5 frames, more than 3800 pixels"):
         plan(source, None, 2, None, many=False, max_pixels=3800)
     job = plan(source, None, 2, None, many=False, max_pixels=3840)
-    cost = job.kind.estimate(job, upscaler)
+    cost = job.format.estimate(job, upscaler)
     one = upscaler.estimate(16, 12, 2, alpha=True)
     assert cost.seconds == 5 * one.seconds and one.memory < cost.memory < one.memory + (3 << 20)
     upscaler.max_memory = 1000
     with pytest.raises(UsageError, match="--max-memory"):
-        job.kind.estimate(job, upscaler)
+        job.format.estimate(job, upscaler)
 
 
 def test_what_progress_raises_ends_the_work_and_leaves_nothing(upscaler: Upscaler, tmp_path: Path) -> None:
@@ -156,10 +156,10 @@ def test_a_damaged_frame_is_found_before_the_work(upscaler: Upscaler, tmp_path: 
     source.write_bytes(content[: at - 4] + moving.chunk(b"fdAT", body) + content[at + 8 + length :])
     job = plan(source, None, 2, None, many=False)
     with pytest.raises(ImageError, match="frame 5"):
-        job.kind.enlarge(job, upscaler, start=pytest.fail, progress=lambda share: None, made=lambda *paths: None)
+        job.format.enlarge(job, upscaler, start=pytest.fail, progress=lambda share: None, made=lambda *paths: None)
     source.unlink()
     with pytest.raises(ImageError, match=r"a\.png can't be read: No such file"):
-        job.kind.estimate(job, upscaler)
+        job.format.estimate(job, upscaler)
 
 
 def test_names_follow_the_content(tmp_path: Path) -> None:
@@ -170,14 +170,16 @@ def test_names_follow_the_content(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="JPEG holds no animation; use gif, png or webp"):
         plan(tmp_path / "a", tmp_path / "b.jpg", 2, None, many=False)
     with pytest.raises(UsageError, match="is an animation, which has no checks and no maps"):
-        plan(tmp_path / "a", None, 2, None, many=False, options=Options(Asked(check=True)))
+        plan(tmp_path / "a", None, 2, None, many=False, options=Options(Checks(check=True)))
 
 
 def test_a_single_frame_becomes_a_png(tmp_path: Path) -> None:
     """Which is lossless, where another GIF would have 256 colours."""
     animated(tmp_path / "a.gif", noise(0))
     job = plan(tmp_path / "a.gif", None, 2, None, many=False)
-    assert job.target.name == "a_x2.png" and job.kind is not kind_of(animated(tmp_path / "b.gif", noise(0), noise(1)))
+    assert job.target.name == "a_x2.png" and job.format is not format_of(
+        animated(tmp_path / "b.gif", noise(0), noise(1))
+    )
 
 
 # On the command line

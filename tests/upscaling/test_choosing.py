@@ -9,7 +9,7 @@ import pytest
 from drrn.errors import UsageError
 from drrn.media.image import Image
 from drrn.media.images.files import write
-from drrn.upscaling.batch.choosing import choose, outside, trained_for
+from drrn.upscaling.batch.choosing import choose, outside_training, trained_for
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.formats.job import Job, Options
 from drrn.upscaling.upscaler import Upscaler
@@ -93,9 +93,11 @@ def test_one_that_needs_too_much_memory_is_left_out(picture: Path) -> None:
 
 def test_a_scale_outside_of_the_trained_ones_is_said(picture: Path) -> None:
     weights = model("small", {}, 1).weights
-    assert outside(job(picture, None, 1.2), weights) == "x1.2 is outside of what small was trained for (x2 to x4)"
+    assert (
+        outside_training(job(picture, None, 1.2), weights) == "x1.2 is outside of what small was trained for (x2 to x4)"
+    )
     assert trained_for(job(picture, None, 1.2)) == "fast" and trained_for(job(picture, None, 8)) == ""
-    assert outside(job(picture, None, 2), weights) == ""
+    assert outside_training(job(picture, None, 2), weights) == ""
     stretched = plan(picture, None, None, (90, 120), many=False)
-    assert outside(stretched, weights).startswith("x1.5 is outside")
-    assert outside(job(picture, None, 3), replace(weights, scales=(2,))).endswith("was trained for (x2)")
+    assert outside_training(stretched, weights).startswith("x1.5 is outside")
+    assert outside_training(job(picture, None, 3), replace(weights, scales=(2,))).endswith("was trained for (x2)")

@@ -11,7 +11,7 @@ from drrn.core.metrics import psnr
 from drrn.core.resize import imresize
 from drrn.media.image import Image
 from drrn.media.images.files import read
-from drrn.upscaling.consistency import WHITE, Asked, check, check_bicubic, enlarge, heat
+from drrn.upscaling.consistency import WHITE, Checks, check, check_bicubic, enlarge, heat_map
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import ROOT
 from tests.small_weights import small_weights
@@ -113,7 +113,13 @@ def test_all_that_is_asked_is_found_and_nothing_else(given: Image, channels: int
     upscaler = Upscaler(small_weights(channels=channels), engine="native", threads=1)
     size = (2 * given.width, 3 * given.height)
     plain = upscaler.upscale(given, size=size)
-    for asked in [Asked(), Asked(check=True), Asked(check=True, check_map=True), Asked(True), Asked(True, True, True)]:
+    for asked in [
+        Checks(),
+        Checks(check=True),
+        Checks(check=True, check_map=True),
+        Checks(True),
+        Checks(True, True, True),
+    ]:
         result, found = enlarge(upscaler, given, size, asked)
         assert (result.pixels == plain.pixels).all()  # asking changes nothing
         assert (found.check is not None, found.bicubic is not None) == (asked.check, asked.check)
@@ -124,17 +130,17 @@ def test_all_that_is_asked_is_found_and_nothing_else(given: Image, channels: int
         assert len(maps) == len(asked.maps(TARGET))
     assert found.disagreement is not None and found.check is not None
     assert np.abs(found.disagreement - 255 * upscaler.upscale_with_disagreement(given, size=size)[1]).max() < 1e-4
-    assert (maps[0].pixels == heat(found.check.differences).pixels).all()
-    assert (maps[1].pixels == heat(found.disagreement).pixels).all()
+    assert (maps[0].pixels == heat_map(found.check.differences).pixels).all()
+    assert (maps[1].pixels == heat_map(found.disagreement).pixels).all()
 
 
 def test_maps_are_black_where_nothing_is_and_white_from_a_named_level() -> None:
     levels_ = np.array([[0, 1, WHITE / 2], [WHITE, WHITE + 1, 255]], np.float32)
-    shown = heat(levels_).to_array()[..., 0]
+    shown = heat_map(levels_).to_array()[..., 0]
     assert shown.tolist() == [[0, 51, 128], [255, 255, 255]]
 
 
 def test_maps_lie_beside_the_result_and_are_png() -> None:
-    names = [path.as_posix() for path in Asked(True, True, True).maps(TARGET)]
+    names = [path.as_posix() for path in Checks(True, True, True).maps(TARGET)]
     assert names == ["large/photo_x2_check.png", "large/photo_x2_disagreement.png"]
-    assert Asked(check=True).maps(TARGET) == []
+    assert Checks(check=True).maps(TARGET) == []

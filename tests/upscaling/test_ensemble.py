@@ -15,7 +15,7 @@ from drrn.engines.engine import Planes
 from drrn.engines.selection import choose
 from drrn.media.image import Image
 from drrn.media.images.files import read
-from drrn.upscaling.ensemble import TURNS, run_eight, turned, upright
+from drrn.upscaling.ensemble import ORIENTATIONS, orient, run_ensemble, undo_orientation
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import ROOT
 from tests.small_weights import small_weights
@@ -37,10 +37,10 @@ def eight_by_hand(run: Callable[[Planes], Planes], ilr: Planes) -> Planes:
 
 def test_the_eight_turns_are_all_different_and_are_undone() -> None:
     planes = np.random.default_rng(0).random((2, 5, 7), np.float32)
-    seen = {(turned(planes, *turn).shape, turned(planes, *turn).tobytes()) for turn in TURNS}
+    seen = {(orient(planes, *turn).shape, orient(planes, *turn).tobytes()) for turn in ORIENTATIONS}
     assert len(seen) == 8
-    assert all((upright(turned(planes, *turn), *turn) == planes).all() for turn in TURNS)
-    assert (turned(planes, *TURNS[0]) == planes).all()
+    assert all((undo_orientation(orient(planes, *turn), *turn) == planes).all() for turn in ORIENTATIONS)
+    assert (orient(planes, *ORIENTATIONS[0]) == planes).all()
 
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
@@ -49,7 +49,7 @@ def test_mean_and_deviation_are_those_written_out_by_hand(engine: EngineName, fi
     weights = small_weights(**fields)
     ran = choose(weights, engine=engine, device="cpu", threads=1)
     ilr = np.random.default_rng(1).random((weights.config.channels, 21, 34), np.float32)
-    eight, expected = run_eight(ran.run, ilr), eight_by_hand(ran.run, ilr)
+    eight, expected = run_ensemble(ran.run, ilr), eight_by_hand(ran.run, ilr)
     assert (eight.plain == ran.run(ilr)).all()
     assert np.abs(eight.mean - expected.mean(axis=0)).max() < 1e-6
     assert np.abs(eight.deviation - expected.std(axis=0)).max() < 1e-6
@@ -96,12 +96,12 @@ def test_a_flipped_or_turned_picture_becomes_the_flipped_or_turned_result(
     upscaler = Upscaler(small_weights(**fields), engine="native", threads=1, ensemble=True)
     given = picture(*sides)
     straight, apart = upscaler.upscale_with_disagreement(given, 2.5)
-    for turn in TURNS[1:]:
-        other = Image(pixels=np.ascontiguousarray(turned(given.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)))
+    for turn in ORIENTATIONS[1:]:
+        other = Image(pixels=np.ascontiguousarray(orient(given.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)))
         result, its = upscaler.upscale_with_disagreement(other, 2.5)
-        back = upright(result.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)
+        back = undo_orientation(result.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)
         assert np.abs(back - straight.pixels).max() < 1e-6
-        assert np.abs(upright(its, *turn) - apart).max() < 1e-6
+        assert np.abs(undo_orientation(its, *turn) - apart).max() < 1e-6
 
 
 def test_little_memory_gives_the_same_mean_and_disagreement(engine: EngineName) -> None:

@@ -88,9 +88,9 @@ def test_so_it_is_across_the_strips_that_a_file_is_computed_in(tmp_path: Path, m
     Image.from_array(array).save(source)
     upscaler = Upscaler(small_weights(unshuffle=2), threads=1)
     job = plan(source, target, 2, None, many=False)
-    cost = job.kind.estimate(job, upscaler)
+    cost = job.format.estimate(job, upscaler)
     assert cost.tile[1] < 300 / 2
-    job.kind.enlarge(job, upscaler, start=lambda: None, progress=lambda share: None, made=lambda path, part: None)
+    job.format.enlarge(job, upscaler, start=lambda: None, progress=lambda share: None, made=lambda path, part: None)
     whole = Image.open(target).to_array()
     for left in (0, 40, 90, 101, 203):
         place = slice(33, 90), slice(left, left + 97)

@@ -17,10 +17,10 @@ from rasterio.enums import ColorInterp
 from drrn.core.resize import imresize
 from drrn.errors import DRRNError, ImageError, UsageError
 from drrn.media.geotiff import files as geotiff
-from drrn.media.geotiff.files import opened
+from drrn.media.geotiff.files import open_raster
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.formats import raster as scenes
-from drrn.upscaling.formats.raster import spread
+from drrn.upscaling.formats.raster import fill_unknown
 from drrn.upscaling.upscaler import Upscaler
 from tests.scene_files import enlarged, put, smooth, upscaler
 from tests.small_weights import small_weights
@@ -163,7 +163,7 @@ def test_windows_of_the_engine_equal_the_whole(tmp_path: Path, monkeypatch: pyte
 def test_a_window_needs_no_more_than_it_reads(tmp_path: Path) -> None:
     """What the law above would miss if windows were always read whole."""
     job = plan(put(tmp_path / "a.tif", smooth(5000, 8)), None, 2, None, many=False)
-    with opened(job.source, max_pixels=10**6) as scene:
+    with open_raster(job.source, max_pixels=10**6) as scene:
         windows = scenes.Windows(upscaler(max_memory=1 << 27), scene, job.width, job.height)
     assert windows.part[0] < windows.side
 
@@ -171,9 +171,9 @@ def test_a_window_needs_no_more_than_it_reads(tmp_path: Path) -> None:
 def test_spread_goes_as_far_as_it_must_and_sees_no_further() -> None:
     plane, known = np.arange(90.0).reshape(1, 90).repeat(9, 0), np.zeros((9, 90), bool)
     known[:, :20] = True
-    filled = spread(plane, known, 15)
+    filled = fill_unknown(plane, known, 15)
     assert (filled[:, 20:35] < 20).all() and (filled[:, :20] == plane[:, :20]).all()
-    assert (spread(plane[:, 5:], known[:, 5:], 15)[:, 15:] == filled[:, 20:]).all()
+    assert (fill_unknown(plane[:, 5:], known[:, 5:], 15)[:, 15:] == filled[:, 20:]).all()
 
 
 def test_a_scene_larger_than_the_memory_keeps_within_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from drrn.errors import DRRNError, EngineError, UsageError
 from drrn.media.image import Image
 from drrn.media.images.files import probe, read, store, write
 from drrn.media.images.scratch import Scratch
-from drrn.media.metadata.notes import Notes
+from drrn.media.metadata.notes import Metadata
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.formats import strips
 from drrn.upscaling.formats.job import Job
@@ -74,7 +74,7 @@ def test_strips_equal_the_whole_to_the_bit(
             bits: Literal[8, 16] = 8 if larger[0] in (2, 4) else 16
             for kind, array in arrays(height, width, bits):
                 whole = upscaler.upscale(Image.from_array(array), size=size[::-1]).to_array()
-                columns = upscaler.sides(*size, 1 << 30)[1]
+                columns = upscaler.tile_sides(*size, 1 << 30)[1]
                 with Scratch(tmp_path / "a", *size, array.shape[2], bits, tile=columns) as result:
                     strips.enlarge(upscaler, array, result, columns, lambda share: None)
                     assert (result[:] == whole).all(), (kind, height, width, size, bits)
@@ -94,12 +94,12 @@ def test_strips_narrower_than_what_a_color_depends_on_are_exact_too(
 
 
 def given(path: Path, array: Any, **notes: Any) -> Path:
-    store(array, path, Notes(**notes))
+    store(array, path, Metadata(**notes))
     return path
 
 
 def done(job: Job, upscaler: Upscaler, progress: Any = lambda share: None) -> Path:
-    job.kind.enlarge(job, upscaler, start=lambda: None, progress=progress, made=lambda path, temporary: None)
+    job.format.enlarge(job, upscaler, start=lambda: None, progress=progress, made=lambda path, temporary: None)
     return job.target
 
 
@@ -113,7 +113,7 @@ def test_the_file_is_the_very_one_of_a_picture_in_memory(suffix: str, tmp_path: 
     source = given(tmp_path / f"a.{suffix}", small(), xmp=b"<x/>", dpi=(72.0, 144.0))
     upscaler = Upscaler(small_weights(unshuffle=2), threads=1)
     job = plan(source, tmp_path / f"b.{suffix}", 2.5, None, many=False)
-    assert strips.goes(upscaler, job.header)
+    assert strips.can_stream(upscaler, job.header)
     write(upscaler.upscale(read(source), 2.5), tmp_path / f"whole.{suffix}")
     assert done(job, upscaler).read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
 
@@ -196,11 +196,11 @@ def test_what_is_held_as_a_whole_is_known_before(tmp_path: Path, kernels: str) -
     for suffix in ("png", "webp"):
         source = given(tmp_path / f"{suffix}.{suffix}", np.zeros((1000, 1000, 3), np.uint8))
         job = plan(source, tmp_path / "b.png", 2, None, many=False)
-        costs[suffix] = job.kind.estimate(job, upscaler).memory
+        costs[suffix] = job.format.estimate(job, upscaler).memory
     assert costs["webp"] > costs["png"] + 5_000_000
     little = Upscaler(small_weights(), threads=1, max_memory=costs["png"] + 1_000_000)
     with pytest.raises(UsageError, match=r"2000x2000 pixels need \d+ MB and more, allowed are"):
-        job.kind.estimate(job, little)
+        job.format.estimate(job, little)
 
 
 def test_the_estimate_does_not_grow_with_the_picture(kernels: str) -> None:
@@ -228,7 +228,7 @@ def probe_of(width: int, height: int) -> Any:
 
 def test_alpha_and_turns_and_checks_go_as_a_whole(tmp_path: Path) -> None:
     header = probe(given(tmp_path / "a.png", small(channels=4)))
-    assert not strips.goes(Upscaler(small_weights(), threads=1), header)
-    assert strips.goes(Upscaler(small_weights(), threads=1), header._replace(alpha=False))
-    assert not strips.goes(Upscaler(small_weights(), threads=1, ensemble=True), header._replace(alpha=False))
-    assert not strips.goes(Upscaler(small_weights(), engine="torch", device="cpu"), header._replace(alpha=False))
+    assert not strips.can_stream(Upscaler(small_weights(), threads=1), header)
+    assert strips.can_stream(Upscaler(small_weights(), threads=1), header._replace(alpha=False))
+    assert not strips.can_stream(Upscaler(small_weights(), threads=1, ensemble=True), header._replace(alpha=False))
+    assert not strips.can_stream(Upscaler(small_weights(), engine="torch", device="cpu"), header._replace(alpha=False))

@@ -16,7 +16,7 @@ from drrn.engines.engine import OutOfMemoryError
 from drrn.engines.pytorch import TorchEngine
 from drrn.errors import EngineError, UsageError
 from drrn.media.image import Image
-from drrn.upscaling.upscaler import Upscaler, spread, target_size
+from drrn.upscaling.upscaler import Upscaler, fill_transparent, target_size
 from drrn.weights.store import names
 from tests.small_weights import small_weights
 
@@ -121,7 +121,7 @@ def test_spread_keeps_visible_colours_and_invents_none(height: int, width: int, 
     chance = np.random.default_rng(seed)
     pixels = chance.random((height, width, 3), np.float32)
     alpha = chance.random((height, width), np.float32) * (chance.random((height, width)) < 0.3)
-    filled = spread(pixels, alpha)
+    filled = fill_transparent(pixels, alpha)
     visible = alpha > 0
     assert (filled[visible] == pixels[visible]).all()
     if visible.any():
@@ -230,13 +230,13 @@ def test_each_exact_scale_is_enlarged_by_its_network(scale: float, unshuffle: in
 
 def test_networks_are_made_ready_once_and_only_when_needed() -> None:
     by = several()
-    assert by.fitting((5, 5), (8, 8)) is by
-    assert by.fitting((5, 5), (10, 10)) is by.fitting((6, 7), (12, 14)) is not by
-    beside = by.beside(1 << 20)
-    assert beside.fitting((5, 5), (10, 10)).max_memory == by.max_memory - (1 << 20)
-    assert beside.fitting((5, 5), (10, 10)).engine is by.fitting((5, 5), (10, 10)).engine
+    assert by.for_size((5, 5), (8, 8)) is by
+    assert by.for_size((5, 5), (10, 10)) is by.for_size((6, 7), (12, 14)) is not by
+    beside = by.with_reserved_memory(1 << 20)
+    assert beside.for_size((5, 5), (10, 10)).max_memory == by.max_memory - (1 << 20)
+    assert beside.for_size((5, 5), (10, 10)).engine is by.for_size((5, 5), (10, 10)).engine
     for result in ((7, 7), (12, 12), (20, 20)):
-        assert by.fitting((5, 5), (10, 10)).fitting((5, 5), result).network is by.weights
+        assert by.for_size((5, 5), (10, 10)).for_size((5, 5), result).network is by.weights
 
 
 # --- flat areas ---

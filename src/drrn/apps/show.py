@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from drrn.upscaling.batch.choosing import Choice
-    from drrn.upscaling.consistency import Found
+    from drrn.upscaling.consistency import CheckResult
     from drrn.upscaling.formats.job import Job
     from drrn.upscaling.upscaler import Upscaler
 
@@ -28,7 +28,7 @@ LONG_SECONDS = 60.0
 class Show:
     """A line a picture, and a list of what failed; on a terminal also bars, with the time left.
 
-    See `drrn.upscaling.batch.jobs.Watch`.
+    See `drrn.upscaling.batch.jobs.Progress`.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Show:
             self._json(source=self._name(job.source), target=self._name(job.target), unchanged=True)
 
     def start(self, job: "Job", choice: "Choice") -> None:
-        if (warning := job.kind.warning) and not self.told[warning]:
+        if (warning := job.format.warning) and not self.told[warning]:
             self.told[warning] += 1
             self.aside.print(warning, markup=False)
         if not (self.as_json or self.quiet):
@@ -122,7 +122,7 @@ class Show:
         self.bars.update(self.bar_of[job.source], completed=share)
         self._reach(job.source, share)
 
-    def done(self, job: "Job", choice: "Choice", seconds: float | None, found: "Found") -> None:
+    def done(self, job: "Job", choice: "Choice", seconds: float | None, found: "CheckResult") -> None:
         self._over(job.source)
         self.told["done"] += 1
         self.expected += choice.cost.seconds
@@ -133,7 +133,7 @@ class Show:
                 width=job.width,
                 height=job.height,
                 **_how(job, choice, self.process_memory or 0),
-                converted=job.kind.changes(job),
+                converted=job.format.changes(job),
                 **({} if seconds is None else {"seconds": round(seconds, 3)}),
                 **_found(job, found),
             )
@@ -173,7 +173,7 @@ class Show:
         print(f"{failed} of {done + unchanged + failed} pictures failed.", file=sys.stderr)
         return 3 if done or unchanged else 2
 
-    def _told(self, job: "Job", found: "Found") -> list[str]:
+    def _told(self, job: "Job", found: "CheckResult") -> list[str]:
         from drrn.upscaling.consistency import WHITE
 
         told = []
@@ -202,7 +202,7 @@ class Show:
             self.bars.remove_task(self.bar_of.pop(source))
 
     def _line(self, job: "Job", choice: "Choice") -> str:
-        from drrn.upscaling.batch.choosing import find_faster, outside, trained_for
+        from drrn.upscaling.batch.choosing import find_faster, outside_training, trained_for
 
         upscaler, cost = choice.upscaler, choice.cost
         source, target = self._name(job.source), self._name(job.target)
@@ -213,9 +213,9 @@ class Show:
         if choice.budget is None and cost.seconds > LONG_SECONDS and (fast := find_faster(job, choice, self.ready)):
             least = fast.upscaler.weights.name
             about = f"{upscaler.weights.name}: {about}; {least} would take {duration(fast.cost.seconds)} (-m {least})"
-        if (untrained := outside(job, upscaler.weights)) and (other := trained_for(job)):
+        if (untrained := outside_training(job, upscaler.weights)) and (other := trained_for(job)):
             untrained += f": take --model {other}"
-        told = [sizes, frames, *job.kind.changes(job), untrained, _why(choice), how, about]
+        told = [sizes, frames, *job.format.changes(job), untrained, _why(choice), how, about]
         return " · ".join(filter(None, told))
 
     def _name(self, path: Path) -> str:
@@ -244,14 +244,14 @@ def _why(choice: "Choice") -> str:
 
 def _how(job: "Job", choice: "Choice", held: int) -> dict[str, Any]:
     """By what it is enlarged, and what that is expected to cost, with the `held` bytes of the process, for JSON."""
-    from drrn.upscaling.batch.choosing import outside
+    from drrn.upscaling.batch.choosing import outside_training
 
     upscaler, cost = choice.upscaler, choice.cost
     told = {
         "model": upscaler.weights.name,
         "engine": upscaler.engine.name,
         "ensemble": upscaler.ensemble,
-        "outside_trained_scales": bool(outside(job, upscaler.weights)),
+        "outside_trained_scales": bool(outside_training(job, upscaler.weights)),
         "estimated_seconds": float(f"{cost.seconds:.3g}"),
         "estimated_mb": (cost.memory + held) >> 20,
         "process_mb": held >> 20,
@@ -261,7 +261,7 @@ def _how(job: "Job", choice: "Choice", held: int) -> dict[str, Any]:
     return told
 
 
-def _found(job: "Job", found: "Found") -> dict[str, Any]:
+def _found(job: "Job", found: "CheckResult") -> dict[str, Any]:
     """What was found, for JSON, which has no infinity: null is the PSNR of what is the same."""
     from drrn.upscaling.consistency import WHITE
 

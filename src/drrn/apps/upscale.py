@@ -61,15 +61,15 @@ def upscale(
     from drrn.engines.selection import pick
     from drrn.errors import printable
     from drrn.upscaling.batch.choosing import BUDGET
-    from drrn.upscaling.batch.folders import arrivals, gather, is_folder
+    from drrn.upscaling.batch.folders import arrivals, find_sources, is_folder
     from drrn.upscaling.batch.jobs import make_folder, plan, work_through
-    from drrn.upscaling.batch.manifest import manifest
+    from drrn.upscaling.batch.manifest import open_manifest
     from drrn.upscaling.batch.naming import Naming, parse_size
-    from drrn.upscaling.batch.pipes import PIPE, piped
-    from drrn.upscaling.consistency import Asked
+    from drrn.upscaling.batch.pipes import PIPE, with_pipes_as_files
+    from drrn.upscaling.consistency import Checks
     from drrn.upscaling.formats.job import Options
     from drrn.upscaling.formats.raster import SCENES
-    from drrn.upscaling.formats.registry import kind_of
+    from drrn.upscaling.formats.registry import format_of
     from drrn.upscaling.formats.video import FILMS
     from drrn.upscaling.upscaler import Upscaler
     from drrn.weights.store import load
@@ -96,18 +96,18 @@ def upscale(
     if watch and (estimate or not folders):
         raise UsageError("--watch waits for what arrives in a folder. Name one, and leave out --estimate.")
     seconds = (parse_duration(network.budget) if network.budget else BUDGET) if network.model == AUTO else None
-    look = partial(gather, pictures, output, recursive=many_pictures.recursive)
+    look = partial(find_sources, pictures, output, recursive=many_pictures.recursive)
     found = look()
     if not watch and not found.sources and len(pictures) == 1:
         raise found.failed[0][1]
-    kinds = [kind_of(source.path) for source in found.sources if source.path != PIPE]
+    kinds = [format_of(source.path) for source in found.sources if source.path != PIPE]
     films = FILMS in kinds
     if video != VideoOptions() and not films and not watch:
         raise UsageError("--codec, --crf and --drop-track are those of films, and there is none. Leave them out.")
     if geotiff != GeoTIFFOptions() and SCENES not in kinds and not watch:
         raise UsageError("--block and --overviews are those of GeoTIFF, and there is none. Leave them out.")
     wanted = parse_size(sizes.size) if sizes.size is not None else None
-    asked = Asked(checks.disagreement, checks.check or checks.check_map, checks.check_map)
+    asked = Checks(checks.disagreement, checks.check or checks.check_map, checks.check_map)
     options = Options(
         asked,
         budget=seconds,
@@ -151,9 +151,9 @@ def upscale(
         if folders and output is not None:
             if not estimate:
                 make_folder(output)
-            kept = stack.enter_context(manifest(output, writes=not estimate))
+            kept = stack.enter_context(open_manifest(output, writes=not estimate))
         elif PIPE in (*pictures, output):
-            ends = stack.enter_context(piped(found.sources[0], machine.max_pixels))
+            ends = stack.enter_context(with_pipes_as_files(found.sources[0], machine.max_pixels))
             names = {at: at.stem for at, given in zip(ends, found.sources[0], strict=True) if at and given == PIPE}
             batches = [[ends]]
         if watch:

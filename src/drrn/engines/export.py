@@ -27,7 +27,7 @@ SIZES = ((1, 8), (9, 1), (2, 3), (24, 40), (47, 31))
 """(height, width) of what an exported network is tried on. One pixel is a constant picture: no network is given it."""
 
 
-class Checked(NamedTuple):
+class Verification(NamedTuple):
     """How far an exported file, in ONNX Runtime, is from drrn's own engine."""
 
     engine: str
@@ -40,7 +40,7 @@ class Checked(NamedTuple):
 
 def export(
     weights: Weights, path: Path, *, units: int | None = None, scale: float | None = None, overwrite: bool = False
-) -> Checked:
+) -> Verification:
     """Write `weights` as ONNX to `path`, once ONNX Runtime has computed from it what drrn's own engine does.
 
     Args:
@@ -58,9 +58,9 @@ def export(
     checker.check_model(proto, full_check=True)
     session = open_session(proto, threads=1)
     if scale is None:
-        checked = _check(session, _planes(engine, weights), Checked(engine.name, TOLERANCE, 1))
+        checked = _check(session, _planes(engine, weights), Verification(engine.name, TOLERANCE, 1))
     else:
-        checked = _check(session, _pictures(engine, weights, scale), Checked(engine.name, 1, ROUNDED_OTHERWISE))
+        checked = _check(session, _pictures(engine, weights, scale), Verification(engine.name, 1, ROUNDED_OTHERWISE))
     with atomic(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(proto.SerializeToString())
     return checked
@@ -95,12 +95,12 @@ def _pictures(engine: Engine, weights: Weights, scale: float) -> Iterator[Exampl
 
 
 @np.errstate(invalid="ignore")  # what is not finite is refused in the end
-def _check(session: onnxruntime.InferenceSession, examples: Iterable[Example], allowed: Checked) -> Checked:
+def _check(session: onnxruntime.InferenceSession, examples: Iterable[Example], allowed: Verification) -> Verification:
     differences = [
         np.abs(run_session(session, given[None])[0] - expected.astype(float)) for given, expected in examples
     ]
     every = np.concatenate([difference.ravel() for difference in differences])
-    found = Checked(allowed.engine, float(every.max()), float(np.count_nonzero(every) / every.size))
+    found = Verification(allowed.engine, float(every.max()), float(np.count_nonzero(every) / every.size))
     if not (found.difference <= allowed.difference and found.differing <= allowed.differing):  # so is NaN refused
         raise EngineError(
             f"In ONNX Runtime the network differs from {found.engine} by {found.difference:.2g} (allowed is "

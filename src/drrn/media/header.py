@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 from numpy.typing import NDArray
 
 from drrn.media.images.quality import Loss
-from drrn.media.metadata.notes import Format, Notes
+from drrn.media.metadata.notes import FileFormat, Metadata
 
 
-class Light(NamedTuple):
+class HDRMetadata(NamedTuple):
     """What HDR says of the display that it was mastered on, and of its brightest light."""
 
     primaries: tuple[tuple[Fraction, Fraction], ...] = ()
@@ -21,7 +21,7 @@ class Light(NamedTuple):
     """The largest of a pixel, and of the average of a frame, in cd/m2."""
 
 
-class Film(NamedTuple):
+class VideoInfo(NamedTuple):
     """What a film says of itself, beside its `Header`: all that must be true of its enlargement too."""
 
     stream: int
@@ -44,7 +44,7 @@ class Film(NamedTuple):
     """Width of a pixel by its height."""
     turn: tuple[int, ...] | None
     """FFmpeg's display matrix: how it is to be turned when shown."""
-    light: Light
+    light: HDRMetadata
 
     @property
     def subsampling(self) -> tuple[int, int]:
@@ -55,7 +55,7 @@ class Film(NamedTuple):
 class Header(NamedTuple):
     """What a file says of itself."""
 
-    format: Format
+    format: FileFormat
     width: int
     height: int
     """Upright: after the EXIF orientation."""
@@ -81,7 +81,7 @@ class Header(NamedTuple):
     """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
     loss: Loss | None = None
     """What its format has lost; None where that is nothing, or unknown."""
-    film: Film | None = None
+    film: VideoInfo | None = None
     """The rest, where it is one."""
 
     @property
@@ -95,12 +95,12 @@ class Header(NamedTuple):
         return max(self.pixels, self.coded)
 
 
-class Opened(NamedTuple):
+class OpenImage(NamedTuple):
     """A file that can be read, as far as its beginning tells."""
 
     bands: Callable[[], Iterator[NDArray[Any]]]
     """Bands of rows (h, W, channels and alpha), uint8 or uint16, as they lie in the file: to be taken once."""
     header: Header
-    notes: Notes
+    notes: Metadata
     orientation: int
     """1 to 8, as EXIF numbers them."""

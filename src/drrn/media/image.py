@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from drrn.core.color import levels
 from drrn.errors import UsageError
-from drrn.media.metadata.notes import Extras, Notes, held
+from drrn.media.metadata.notes import Extras, Metadata, held
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pillow
@@ -53,9 +53,9 @@ class Image:
             raise ValueError(f"`dpi` must be two numbers above 0 and below a million, got {self.dpi}.")
 
     @property
-    def notes(self) -> Notes:
+    def notes(self) -> Metadata:
         """What there is beside the pixels."""
-        return Notes(self.icc, self.exif, self.xmp, self.dpi, self.extras)
+        return Metadata(self.icc, self.exif, self.xmp, self.dpi, self.extras)
 
     @property
     def height(self) -> int:

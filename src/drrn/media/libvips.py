@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from drrn.errors import ImageError, printable
 from drrn.media.images.scratch import BAND
-from drrn.media.metadata.notes import Format
+from drrn.media.metadata.notes import FileFormat
 
 FAULTS: Final = (pyvips.Error, UnicodeDecodeError)
 """What pyvips raises; the second where libvips quotes bytes that are not text."""
@@ -64,7 +64,7 @@ def has_workers() -> bool:
     return not _WORKED_IN - {os.getpid()}
 
 
-def bands(image: Any, form: Format, name: str, *, step: int = BAND) -> Iterator[NDArray[Any]]:
+def bands(image: Any, form: FileFormat, name: str, *, step: int = BAND) -> Iterator[NDArray[Any]]:
     """Bands of rows (h, W, bands), uint8 or uint16, from the top down.
 
     Raises:

@@ -23,11 +23,11 @@ OTHER_NAMES: Final = (
 )
 """Suffixes of images that can be read, and that no result has."""
 UNREADABLE: Final = (".heic", ".heif", ".jxl", ".jp2", ".j2k", ".jpx")
-FILMS: Final = (".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".qt", ".mk3d")
+VIDEOS: Final = (".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".qt", ".mk3d")
 RASTERS: Final = (".dcm", ".dicom")
 IMAGES: Final = (*(suffix for suffixes in SUFFIXES.values() for suffix in suffixes), *OTHER_NAMES)
 """Suffixes by which a file is taken for an image that can be read."""
-KNOWN: Final = frozenset({*IMAGES, *UNREADABLE, *FILMS, *RASTERS})
+KNOWN: Final = frozenset({*IMAGES, *UNREADABLE, *VIDEOS, *RASTERS})
 
 
 def is_system_file(name: str) -> bool:

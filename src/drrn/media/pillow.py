@@ -9,7 +9,7 @@ import numpy as np
 from drrn.media.image import Image, type_name
 from drrn.media.images.files import upright
 from drrn.media.metadata import exif as tags
-from drrn.media.metadata.notes import Extras, Notes, Pair, fit_metadata, make_metadata_upright
+from drrn.media.metadata.notes import Extras, Metadata, Pair, fit_metadata, make_metadata_upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pillow
@@ -43,7 +43,7 @@ def from_pil(image: "Pillow") -> Image:
     block = tags.plain(info["exif"]) if info.get("exif") else None
     lost = ("without EXIF that can't be read",) if info.get("exif") and not block else ()
     packet = info.get("xmp") or info.get("XML:com.adobe.xmp") or None
-    notes = Notes(
+    notes = Metadata(
         icc=info.get("icc_profile") or None,
         exif=block,
         xmp=packet.encode() if isinstance(packet, str) else packet,

@@ -17,14 +17,14 @@ from drrn.core.color import levels, luma
 from drrn.core.metrics import psnr
 from drrn.core.resize import imresize
 from drrn.media.image import Image
-from drrn.upscaling.upscaler import Plane, Size, Upscaler, spread
+from drrn.upscaling.upscaler import Plane, Size, Upscaler, fill_transparent
 
 WHITE = 5
 """What is white in a map, in levels of 255; 0 is black, and what is between lies between."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class Checks:
     """What is to be found out about a result."""
 
     disagreement: bool = False
@@ -38,7 +38,7 @@ class Asked:
         return [target.with_name(f"{target.stem}_{kind}.png") for kind, asked in kinds if asked]
 
 
-class Check(NamedTuple):
+class RoundTrip(NamedTuple):
     """How far a result that was made smaller again is from the picture it came from, borders and all.
 
     Both are rounded to 8 bits. Colours that nobody sees, under full transparency, count as given back.
@@ -54,34 +54,34 @@ class Check(NamedTuple):
         return int(self.differences.max())
 
 
-class Found(NamedTuple):
+class CheckResult(NamedTuple):
     """What was asked about a result."""
 
-    check: Check | None = None
-    bicubic: Check | None = None
+    check: RoundTrip | None = None
+    bicubic: RoundTrip | None = None
     """That of a bicubic enlargement to the same size."""
     disagreement: Plane | None = None
     """(H, W), in levels of 255."""
 
-    def maps(self, asked: Asked) -> list[Image]:
+    def maps(self, asked: Checks) -> list[Image]:
         """Those of `asked.maps`."""
         planes = [self.check.differences if self.check and asked.check_map else None, self.disagreement]
-        return [heat(plane) for plane in planes if plane is not None]
+        return [heat_map(plane) for plane in planes if plane is not None]
 
 
 def enlarge(
     upscaler: Upscaler,
     picture: Image,
     size: Size,
-    asked: Asked,
+    asked: Checks,
     progress: Callable[[float], None] = lambda share: None,
-) -> tuple[Image, Found]:
+) -> tuple[Image, CheckResult]:
     """The result of `upscaler`, and all that is `asked` about it.
 
     Raises:
         DRRNError: as `Upscaler.upscale`.
     """
-    found = Found()
+    found = CheckResult()
     if asked.disagreement:
         result, apart = upscaler.upscale_with_disagreement(picture, size=size, progress=progress)
         found = found._replace(disagreement=apart * 255)
@@ -93,7 +93,7 @@ def enlarge(
     return result, found
 
 
-def check(source: Image, result: Image) -> Check:
+def check(source: Image, result: Image) -> RoundTrip:
     """Make `result` as small as `source` by MATLAB's bicubic, and compare.
 
     Raises:
@@ -104,19 +104,21 @@ def check(source: Image, result: Image) -> Check:
     return _compared(source, _planes(result.pixels, result.alpha))
 
 
-def check_bicubic(source: Image, width: int, height: int) -> Check:
+def check_bicubic(source: Image, width: int, height: int) -> RoundTrip:
     """`check` of the bicubic enlargement to that size: what a result's own may be held against."""
-    pixels = source.pixels if source.alpha is None else spread(source.pixels, source.alpha)  # as an `Upscaler` does
+    pixels = (
+        source.pixels if source.alpha is None else fill_transparent(source.pixels, source.alpha)
+    )  # as an `Upscaler` does
     planes = _planes(pixels, source.alpha)
     return _compared(source, (imresize(plane, height, width).clip(0, 1) for plane in planes))
 
 
-def heat(apart: Plane) -> Image:
+def heat_map(apart: Plane) -> Image:
     """Levels, (H, W), as grey: 0 is black, and `WHITE` or more is white."""
     return Image(pixels=(apart[..., None] / WHITE).clip(0, 1))
 
 
-def _compared(source: Image, larger: Iterable[Plane]) -> Check:
+def _compared(source: Image, larger: Iterable[Plane]) -> RoundTrip:
     theirs = list(_planes(source.pixels, source.alpha))
     hidden = np.zeros(theirs[0].shape, bool) if source.alpha is None else source.alpha == 0
     colours = source.pixels.shape[2]
@@ -124,7 +126,7 @@ def _compared(source: Image, larger: Iterable[Plane]) -> Check:
     for index, plane in enumerate(larger):  # one after another: all at once, they would take more than the enlargement
         back = imresize(plane, *hidden.shape)
         ours.append(np.where(hidden, theirs[index], back) if index < colours else back)
-    return Check(
+    return RoundTrip(
         psnr(_luma(ours[:colours]), _luma(theirs[:colours])),
         np.abs(levels(np.stack(ours)) - levels(np.stack(theirs))).max(axis=0),
     )

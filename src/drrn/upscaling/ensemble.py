@@ -12,11 +12,11 @@ import numpy as np
 
 from drrn.engines.engine import Planes
 
-TURNS = [(flipped, quarters) for flipped in (False, True) for quarters in range(4)]
+ORIENTATIONS = [(flipped, quarters) for flipped in (False, True) for quarters in range(4)]
 """Whether a picture is flipped, and by how many quarters it is turned then. The first leaves it as it is."""
 
 
-class Eight(NamedTuple):
+class Ensemble(NamedTuple):
     """All are (channels, H, W), not clipped."""
 
     plain: Planes
@@ -26,18 +26,18 @@ class Eight(NamedTuple):
     """The standard deviation over the eight."""
 
 
-def turned(planes: Planes, flipped: bool, quarters: int) -> Planes:
+def orient(planes: Planes, flipped: bool, quarters: int) -> Planes:
     """A view of (channels, H, W), or of (channels, W, H) by odd `quarters`."""
     return np.rot90(planes[..., ::-1] if flipped else planes, quarters, axes=(-2, -1))
 
 
-def upright(planes: Planes, flipped: bool, quarters: int) -> Planes:
+def undo_orientation(planes: Planes, flipped: bool, quarters: int) -> Planes:
     """A view: the inverse of `turned`."""
     back = np.rot90(planes, -quarters, axes=(-2, -1))
     return back[..., ::-1] if flipped else back
 
 
-def run_eight(run: Callable[[Planes], Planes], ilr: Planes) -> Eight:
+def run_ensemble(run: Callable[[Planes], Planes], ilr: Planes) -> Ensemble:
     """`run` the eight turns of ilr, (channels, H, W) each, and put what comes out upright.
 
     Args:
@@ -47,13 +47,13 @@ def run_eight(run: Callable[[Planes], Planes], ilr: Planes) -> Eight:
     """
     plain = run(ilr)
     mean, squares = plain.copy(), np.zeros_like(plain)
-    for count, turn in enumerate(TURNS[1:], start=2):
-        apart = upright(run(turned(ilr, *turn)), *turn)
+    for count, turn in enumerate(ORIENTATIONS[1:], start=2):
+        apart = undo_orientation(run(orient(ilr, *turn)), *turn)
         apart -= mean
         mean += apart / count
         np.square(apart, out=apart)  # by Welford: a mean of squares less a squared mean would be the noise of rounding
         apart *= (count - 1) / count
         squares += apart
         del apart  # or it would still be held while the next turn runs
-    squares /= len(TURNS)
-    return Eight(plain, mean, np.sqrt(squares, out=squares))
+    squares /= len(ORIENTATIONS)
+    return Ensemble(plain, mean, np.sqrt(squares, out=squares))

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from drrn.errors import ImageError, printable
 
 
-class Seen(NamedTuple):
+class Fingerprint(NamedTuple):
     """A file as it was."""
 
     mark: str
@@ -17,18 +17,18 @@ class Seen(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> Self:
         """Raises ImageError: it can't be read, or changes meanwhile."""
-        before = mark(path)
+        before = file_stamp(path)
         try:
             seen = cls(before, sha256(path))
         except OSError as error:
             raise ImageError(f"{printable(path)} can't be read: {error.strerror or error}.") from error
-        if mark(path) != before:
+        if file_stamp(path) != before:
             raise ImageError(f"{printable(path)} is being written. Run it again.")
         return seen
 
 
-def mark(path: Path) -> str:
-    """See `Seen.mark`; nothing where there is no such file."""
+def file_stamp(path: Path) -> str:
+    """See `Fingerprint.mark`; nothing where there is no such file."""
     try:
         status = path.stat()
     except OSError:

@@ -21,15 +21,15 @@ from drrn.core.resize import imresize_place, source_of
 from drrn.engines.engine import Planes
 from drrn.errors import EngineError
 from drrn.media.images.scratch import Rows
-from drrn.upscaling.formats.strips import Sight
+from drrn.upscaling.formats.strips import ModelView
 from drrn.upscaling.tiles import Place, Sides, pieces, tile
-from drrn.upscaling.upscaler import Upscaler, spread
+from drrn.upscaling.upscaler import Upscaler, fill_transparent
 
 BLOCK = 4
 """Cells along a side of what the native engine computes together."""
 
 
-class _Floats(Sight):
+class _Floats(ModelView):
     """An image whose samples, (H, W, 1 or 3), are floats in [0, 1]."""
 
     def colours(self, place: Place) -> Planes:
@@ -59,15 +59,15 @@ def enlarge_place(
     if upscaler.ensemble:
         raise ValueError("`upscaler` must not be an ensemble.")
     height, width, bands = samples.shape
-    upscaler = upscaler.fitting((width, height), (size[1], size[0]))
+    upscaler = upscaler.for_size((width, height), (size[1], size[0]))
     sides = sides or upscaler.estimate(width, height, size=(size[1], size[0]), alpha=bands % 2 == 0).tile
     model, top = upscaler.network.config.channels, 255 if samples.dtype.itemsize == 1 else 65535
     if bands % 2:
-        colors = _colors(upscaler, Sight(samples, model), place, size, sides)
+        colors = _colors(upscaler, ModelView(samples, model), place, size, sides)
         return levels(colors, top).transpose(1, 2, 0).astype(samples.dtype)
     values = np.divide(samples[:height], np.float32(top), dtype=np.float32)
     alpha = values[..., -1]
-    colors = _colors(upscaler, _Floats(spread(values[..., :-1], alpha), model), place, size, sides)
+    colors = _colors(upscaler, _Floats(fill_transparent(values[..., :-1], alpha), model), place, size, sides)
     ilr = imresize_place(alpha[source_of(place, alpha.shape, size)], place, alpha.shape, size)
     larger = _colors(upscaler, _Floats(alpha[..., None], model), place, size, sides)[0]
     larger[ilr >= 1 - 1e-6] = 1  # as `Upscaler` does
@@ -75,7 +75,7 @@ def enlarge_place(
     return levels(np.concatenate([colors, larger[None]]), top).transpose(1, 2, 0).astype(samples.dtype)
 
 
-def _colors(upscaler: Upscaler, sight: Sight, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
+def _colors(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
     """(1 or 3, h, w) in [0, 1]."""
     if not sight.mixes:
         return sight.coloured(_restored(upscaler, sight, place, size, sides), place, size)
@@ -84,7 +84,7 @@ def _colors(upscaler: Upscaler, sight: Sight, place: Place, size: tuple[int, int
     return gamut.clip(mixed, sight.colours(at.source), at)
 
 
-def _restored(upscaler: Upscaler, sight: Sight, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
+def _restored(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
     """What the network makes there, (channels, h, w) in [0, 1]."""
     config, (rows, columns) = upscaler.network.config, place
     shape = config.channels, rows.stop - rows.start, columns.stop - columns.start

@@ -30,7 +30,7 @@ from drrn.errors import UsageError
 from drrn.media.conversion import to_image
 from drrn.media.image import Image, type_name
 from drrn.media.metadata.notes import resize_metadata
-from drrn.upscaling.ensemble import TURNS, run_eight
+from drrn.upscaling.ensemble import ORIENTATIONS, run_ensemble
 from drrn.upscaling.tiles import Sides, largest_tile, pieces, run_tiled
 from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
@@ -230,7 +230,7 @@ class Upscaler:
             UsageError: as `upscale`.
         """
         wanted = target_size(width, height, scale, size)
-        self = self.fitting((width, height), wanted)
+        self = self.for_size((width, height), wanted)
         halo, source = 2 * self.network.config.halo, width * height
         width, height = wanted
         turns = self._turns(disagreement)
@@ -249,7 +249,7 @@ class Upscaler:
             tile=self._tile(height, width, planes),
         )
 
-    def sides(self, height: int, width: int, memory: int) -> Sides:
+    def tile_sides(self, height: int, width: int, memory: int) -> Sides:
         """Of the tiles of a picture, where the engine may take so many bytes: they are not larger than is good.
 
         Raises:
@@ -262,7 +262,7 @@ class Upscaler:
         strips = -(-width // min(across if across == width else across // step * step, MAX_TILE))
         return down, min(-(-width // (strips * step)) * step, width)  # of one width, or nearly
 
-    def fitting(self, source: tuple[int, int], result: tuple[int, int]) -> "Upscaler":
+    def for_size(self, source: tuple[int, int], result: tuple[int, int]) -> "Upscaler":
         """The same, with the network for images that are enlarged from `source` to `result`, both (width, height).
 
         The networks are made ready when they are first needed, and kept.
@@ -287,7 +287,7 @@ class Upscaler:
         """How far the network sees with the units it runs, in pixels of the result."""
         return replace(self.network.config, units=self.units).halo
 
-    def beside(self, held: int) -> "Upscaler":
+    def with_reserved_memory(self, held: int) -> "Upscaler":
         """The same, for who holds so many bytes of its memory already. Both can't be used at the same time.
 
         Raises:
@@ -313,7 +313,7 @@ class Upscaler:
         bounds: tuple[float, float] = (0.0, 1.0),
     ) -> tuple[Image, Plane]:
         width, height = target_size(picture.width, picture.height, scale, size)
-        self = self.fitting((picture.width, picture.height), (width, height))
+        self = self.for_size((picture.width, picture.height), (width, height))
         memory = self._planes(picture.width * picture.height, width * height, turns)
         self._tile(height, width, memory)  # what does not fit is refused before anything is computed
         pixels_to_run = (1 if picture.alpha is None else 2) * turns * width * height
@@ -337,7 +337,7 @@ class Upscaler:
             ilr = imresize(planes, height, width)
             if turns == 1:
                 return restored(run(ilr).clip(*bounds), planes), agreed
-            eight = run_eight(run, ilr)
+            eight = run_ensemble(run, ilr)
             chosen = eight.mean if self.ensemble else eight.plain
             return restored(chosen.clip(*bounds), planes), eight.deviation.max(axis=0)
 
@@ -348,7 +348,7 @@ class Upscaler:
                 keep_flat(sr, places[0], planes, places[1], whole, size, self.halo)
             return sr
 
-        pixels = picture.pixels if picture.alpha is None else spread(picture.pixels, picture.alpha)
+        pixels = picture.pixels if picture.alpha is None else fill_transparent(picture.pixels, picture.alpha)
         colours, disagreement = self._enlarge_colours(
             np.ascontiguousarray(pixels.transpose(2, 0, 1)), enlarge, height, width
         )
@@ -369,7 +369,7 @@ class Upscaler:
 
     def _turns(self, disagreement: bool = False) -> int:
         """How often ilr is run."""
-        return len(TURNS) if self.ensemble or disagreement else 1
+        return len(ORIENTATIONS) if self.ensemble or disagreement else 1
 
     def _planes(self, source: int, result: int, turns: int) -> Bytes:
         """What planes take, for so many pixels of the picture and of its enlargement."""
@@ -386,7 +386,7 @@ class Upscaler:
                 f"{width}x{height} pixels need {planes.peak / 2**20:.0f} MB and more, allowed are "
                 f"{self.max_memory / 2**20:.0f}. Give a smaller scale, or a larger --max-memory."
             )
-        return self.sides(height, width, self.max_memory - planes.running)
+        return self.tile_sides(height, width, self.max_memory - planes.running)
 
     def speed(self) -> float:
         """Pixels of the result that the engine makes in a second, here and now: an RGB model all three channels.
@@ -507,7 +507,7 @@ def target_size(width: int, height: int, scale: float | None, size: Size | None)
     return wide, high
 
 
-def spread(pixels: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+def fill_transparent(pixels: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
     """Colours (H, W, C) with those of the nearest visible pixels where `alpha` (H, W) is 0.
 
     What hides under full transparency is often black; enlarged, it would bleed into the visible edge.

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from drrn import tables
-from drrn.upscaling.batch.choosing import RANKED_ON, scored
+from drrn.upscaling.batch.choosing import RANKED_ON, scores
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import DEFAULT
 from drrn.weights.store import load
@@ -61,7 +61,7 @@ def catalogue(names: Sequence[str | Path], *, threads: int = 0) -> list[Entry]:
     began = perf_counter()
     while not laps or (len(laps) < LAPS and perf_counter() - began < SECONDS):
         ready = (Upscaler(each, device="cpu", threads=threads) for each in weights)
-        laps.append([each.fitting((1, 1), (2, 2)) for each in ready])
+        laps.append([each.for_size((1, 1), (2, 2)) for each in ready])
         for upscaler in laps[-1]:
             upscaler.speed()
     entries = [_entry(max(samples, key=Upscaler.speed)) for samples in zip(*laps, strict=True)]
@@ -83,7 +83,7 @@ def _entry(upscaler: Upscaler) -> Entry:
         macs=config.macs(),
         engine=upscaler.engine.name,
         seconds_per_megapixel=1e6 / upscaler.speed(),
-        psnr={f"{scale:g}": psnr for scale, psnr in sorted(scored(weights).items())},
+        psnr={f"{scale:g}": psnr for scale, psnr in sorted(scores(weights).items())},
     )
 
 

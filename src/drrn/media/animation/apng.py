@@ -11,9 +11,9 @@ from functools import partial
 from itertools import count
 from typing import Final, Literal
 
-from drrn.media.animation.frames import Frame, Reel, Samples, patches
+from drrn.media.animation.frames import Frame, ParsedAnimation, Samples, patches
 from drrn.media.metadata.embedding import png_notes
-from drrn.media.metadata.notes import Block, Notes
+from drrn.media.metadata.notes import Block, Metadata
 from drrn.media.metadata.png import png_chunk
 from drrn.media.metadata.reading import read_metadata
 
@@ -44,9 +44,9 @@ def is_animated(file: Block) -> bool:
     return False
 
 
-def parse(file: Block, name: str) -> Reel:
+def parse(file: Block, name: str) -> ParsedAnimation:
     """Raises ImageError: it is damaged or cut short, or has too many frames."""
-    reel = Reel("PNG", name, *struct.unpack(">LL", file[16:24]))
+    reel = ParsedAnimation("PNG", name, *struct.unpack(">LL", file[16:24]))
     try:
         _parse(file, reel)
     except (ValueError, struct.error) as error:
@@ -60,7 +60,7 @@ def pieces(
     encode: Callable[[Samples], bytes],
     seconds: Sequence[Fraction],
     plays: int,
-    notes: Notes,
+    notes: Metadata,
 ) -> Iterator[bytes]:
     """The file, piece by piece."""
     numbers = count()
@@ -96,7 +96,7 @@ def fraction(seconds: Fraction) -> Fraction:
     return Fraction(MOST)
 
 
-def _parse(file: Block, reel: Reel) -> None:
+def _parse(file: Block, reel: ParsedAnimation) -> None:
     said, number = None, count()
     palette = clear = b""
     control: tuple[int, ...] | None = None

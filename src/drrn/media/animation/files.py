@@ -20,17 +20,17 @@ from drrn.atomic import atomic
 from drrn.errors import ImageError, printable
 from drrn.media import libvips
 from drrn.media.animation import apng, gif, webp
-from drrn.media.animation.frames import Frame, Reel, Samples, composed
+from drrn.media.animation.frames import Frame, ParsedAnimation, Samples, composed
 from drrn.media.header import Header
-from drrn.media.images.decoding import check_texts, converted, mapped
+from drrn.media.images.decoding import check_texts, converted, map_file
 from drrn.media.images.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
 from drrn.media.images.quality import Loss, loss_of, webp_options
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata import exif
 from drrn.media.metadata.notes import (
     Block,
-    Format,
-    Notes,
+    FileFormat,
+    Metadata,
     find_missing,
     fit_metadata,
     held,
@@ -38,7 +38,7 @@ from drrn.media.metadata.notes import (
     resize_metadata,
 )
 
-ANIMATED: Final[dict[Format, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
+ANIMATED: Final[dict[FileFormat, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
 """The suffixes that can be written."""
 KNOWN: Final = {"GIF": gif, "PNG": apng, "WebP": webp}
 LOOK_SECONDS: Final = 0.1
@@ -51,9 +51,9 @@ class Animation(NamedTuple):
     """A file that has been looked through, to the last frame."""
 
     header: Header
-    notes: Notes
+    notes: Metadata
     background: bytes
-    """As in `Reel`."""
+    """As in `ParsedAnimation`."""
     alike: tuple[int, ...]
     """For each frame the number of the first that shows the same."""
     opaque: bool
@@ -65,7 +65,7 @@ class Animation(NamedTuple):
 def is_animated(path: Path) -> bool:
     """Whether the file says that it is one, of more than one frame, whatever its name."""
     try:
-        with mapped(path) as (_, _, file):
+        with map_file(path) as (_, _, file):
             form = _format(file)
             return form is not None and KNOWN[form].is_animated(file)
     except ImageError:
@@ -78,7 +78,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
     Raises:
         ImageError: it is missing, no animation, damaged, or of more than `max_pixels` in all its frames.
     """
-    with mapped(path) as (name, _, file):
+    with map_file(path) as (name, _, file):
         return _known(file, name, max_pixels)[1]
 
 
@@ -88,7 +88,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
     Raises:
         ImageError: as `probe`, or a frame is damaged.
     """
-    with mapped(path) as (name, _, file):
+    with map_file(path) as (name, _, file):
         content = bytes(file)  # a file that is changed meanwhile would change under the work
     reel, header, turn = _known(content, name, max_pixels)
     bands = header.channels + 1
@@ -177,7 +177,7 @@ def changes(header: Header, path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(told))
 
 
-def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, overwrite: bool = False) -> Format:
+def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, overwrite: bool = False) -> FileFormat:
     """The format that `path` asks for, if an animation can be written so: long work asks before it begins.
 
     Raises:
@@ -204,12 +204,12 @@ def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, o
     return form
 
 
-def format_of(path: Path) -> Format | None:
+def format_of(path: Path) -> FileFormat | None:
     """What its suffix says; None where no animation can be written so."""
     return next((form for form, suffixes in ANIMATED.items() if path.suffix.lower() in suffixes), None)
 
 
-def _format(file: Block) -> Format | None:
+def _format(file: Block) -> FileFormat | None:
     if file[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF"
     if file[:8] == apng.SIGNATURE:
@@ -217,7 +217,7 @@ def _format(file: Block) -> Format | None:
     return "WebP" if file[:4] == b"RIFF" and file[8:12] == b"WEBP" else None
 
 
-def _known(file: Block, name: str, max_pixels: int) -> tuple[Reel, Header, int]:
+def _known(file: Block, name: str, max_pixels: int) -> tuple[ParsedAnimation, Header, int]:
     """What the file says, if that can be read, and its orientation."""
     form = _format(file)
     if form is None or not KNOWN[form].is_animated(file):
@@ -254,7 +254,7 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[Reel, Header, int]:
     return reel, header, turn
 
 
-def _opened(reel: Reel, frame: Frame) -> Any:
+def _opened(reel: ParsedAnimation, frame: Frame) -> Any:
     """A frame alone, as libvips sees it, which has not decoded it yet."""
     try:
         load = getattr(pyvips.Image, KNOWN[reel.form].LOADER)
@@ -267,7 +267,7 @@ def _opened(reel: Reel, frame: Frame) -> Any:
     return image
 
 
-def _decoded(reel: Reel, bands: int, frame: Frame) -> Samples:
+def _decoded(reel: ParsedAnimation, bands: int, frame: Frame) -> Samples:
     """(H, W, bands), the last of which is alpha."""
     image = _opened(reel, frame)
     try:
@@ -280,7 +280,7 @@ def _decoded(reel: Reel, bands: int, frame: Frame) -> Samples:
     return samples[..., [0, 0, 0, 1]] if samples.shape[2] < bands else samples  # a palette of greys
 
 
-def _damaged(reel: Reel, frame: Frame, error: Exception) -> ImageError:
+def _damaged(reel: ParsedAnimation, frame: Frame, error: Exception) -> ImageError:
     return reel.damaged(f"frame {reel.frames.index(frame) + 1}{reason(error).replace(' (', ': ').rstrip(')')}")
 
 
@@ -292,7 +292,7 @@ def _of_eight_bit(samples: Samples) -> Samples:
     return samples[..., grey] if grey else samples
 
 
-def _encoded(samples: Samples, form: Format, name: str, loss: Loss | None) -> bytes:
+def _encoded(samples: Samples, form: FileFormat, name: str, loss: Loss | None) -> bytes:
     """A file of one frame."""
     libvips.claim_workers(name, "written")
     height, width, bands = samples.shape

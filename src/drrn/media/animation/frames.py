@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.errors import ImageError
-from drrn.media.metadata.notes import Format, Notes
+from drrn.media.metadata.notes import FileFormat, Metadata
 
 Samples = NDArray[Any]
 """(H, W, bands), uint8 or uint16; of 2 and 4 bands the last is alpha."""
@@ -44,17 +44,17 @@ class Frame(NamedTuple):
 
 
 @dataclass
-class Reel:
+class ParsedAnimation:
     """A file of frames, taken apart."""
 
-    form: Format
+    form: FileFormat
     name: str
     width: int
     height: int
     frames: list[Frame] = field(default_factory=list)
     plays: int = 1
     """How often they are shown; 0 for ever."""
-    notes: Notes = field(default_factory=Notes)
+    notes: Metadata = field(default_factory=Metadata)
     background: bytes = bytes(4)
     """Of a WebP, as it stands there; nobody shows it."""
     left_out: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class Patch(NamedTuple):
     samples: Samples
 
 
-def composed(reel: Reel, decode: Callable[[Frame], Samples]) -> Iterator[Samples]:
+def composed(reel: ParsedAnimation, decode: Callable[[Frame], Samples]) -> Iterator[Samples]:
     """What is seen at each time, (H, W, 2 or 4).
 
     Args:

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from drrn.media.animation.frames import Frame, Patch, Reel, Samples, patches, ticks
+from drrn.media.animation.frames import Frame, ParsedAnimation, Patch, Samples, patches, ticks
 from drrn.media.metadata.notes import Block
 
 LOADER: Final = "gifload_buffer"
@@ -62,9 +62,9 @@ def is_animated(file: Block) -> bool:
     return False
 
 
-def parse(file: Block, name: str) -> Reel:
+def parse(file: Block, name: str) -> ParsedAnimation:
     """Raises ImageError: it is damaged or cut short, or has too many frames."""
-    reel = Reel("GIF", name, *struct.unpack("<HH", file[6:10]))
+    reel = ParsedAnimation("GIF", name, *struct.unpack("<HH", file[6:10]))
     try:
         for part in _parts(file):
             if isinstance(part, int):

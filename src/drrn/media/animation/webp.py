@@ -7,9 +7,9 @@ from functools import partial
 from typing import BinaryIO, Final, Literal
 
 from drrn.errors import ImageError
-from drrn.media.animation.frames import Frame, Reel, Samples, patches, ticks
+from drrn.media.animation.frames import Frame, ParsedAnimation, Samples, patches, ticks
 from drrn.media.metadata.embedding import webp_chunk, webp_ends
-from drrn.media.metadata.notes import Block, Notes
+from drrn.media.metadata.notes import Block, Metadata
 from drrn.media.metadata.reading import of_webp
 
 LOADER: Final = "webpload_buffer"
@@ -42,9 +42,9 @@ def is_animated(file: Block) -> bool:
         return True
 
 
-def parse(file: Block, name: str) -> Reel:
+def parse(file: Block, name: str) -> ParsedAnimation:
     """Raises ImageError: it is damaged or cut short, or has too many frames."""
-    reel = Reel("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
+    reel = ParsedAnimation("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
     kept: dict[bytes, bytes] = {}
     try:
         for chunk, at, end in chunks(file, 12, 8 + _number(file, 4, 4)):
@@ -66,7 +66,7 @@ def pieces(
     seconds: Sequence[Fraction],
     plays: int,
     size: tuple[int, int],
-    notes: Notes,
+    notes: Metadata,
     background: bytes,
     *,
     alpha: bool,
@@ -142,5 +142,5 @@ def _number(file: Block, at: int, size: int) -> int:
 def _still(file: Block, image: Chunk, opacity: Chunk | None, width: int, height: int) -> bytes:
     """A file of one frame."""
     body = b"".join(webp_chunk(name, file[at:end]) for name, at, end in ([opacity, image] if opacity else [image]))
-    head = webp_ends(Notes(), width, height, flags=ALPHA)[0] if opacity else b""
+    head = webp_ends(Metadata(), width, height, flags=ALPHA)[0] if opacity else b""
     return b"RIFF" + struct.pack("<L", 4 + len(head) + len(body)) + b"WEBP" + head + body

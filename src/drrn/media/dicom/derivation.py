@@ -41,7 +41,7 @@ STALE: Final = (
 """What is not true of other pixels, and is left out."""
 
 
-class Derived(NamedTuple):
+class Derivation(NamedTuple):
     """How an enlargement came about."""
 
     recipe: str
@@ -53,7 +53,7 @@ class Derived(NamedTuple):
     """Of drrn."""
 
 
-def derive(dataset: "Dataset", values: NDArray[Any], how: Derived) -> None:
+def derive(dataset: "Dataset", values: NDArray[Any], how: Derivation) -> None:
     """Make `dataset` that of the enlargement.
 
     The UIDs follow from those of the source and from `how`: who enlarges again gets the same.

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from drrn.atomic import atomic
 from drrn.errors import DRRNError, ImageError, UsageError, printable
-from drrn.media.dicom.derivation import Derived, derive, left_out
+from drrn.media.dicom.derivation import Derivation, derive, left_out
 from drrn.media.dicom.transfer import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, READ, RLE, begin, swap_words, swapped
 from drrn.media.header import Header
 
@@ -54,7 +54,7 @@ NO_PICTURES: Final = ("SEG", "RTDOSE")
 
 
 @dataclass(frozen=True)
-class Slices:
+class Frames:
     """What is stored in a file: one frame or several."""
 
     values: NDArray[Any]
@@ -108,7 +108,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         return _scan(file, name, max_pixels).header
 
 
-def read(path: Path, *, max_pixels: int) -> Slices:
+def read(path: Path, *, max_pixels: int) -> Frames:
     """All frames of the file; YBR becomes RGB.
 
     Raises:
@@ -144,7 +144,7 @@ def read(path: Path, *, max_pixels: int) -> Slices:
             first, last = (int(stored(int(end))) for end in ends)
             padding, filler = (min(first, last), max(first, last)), first
         inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-        return Slices(values, low, high, inverted, padding, filler, _of_series(dataset, low, high), dataset)
+        return Frames(values, low, high, inverted, padding, filler, _of_series(dataset, low, high), dataset)
 
 
 def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Path], None]) -> None:
@@ -241,7 +241,7 @@ def _scan(file: BinaryIO, name: str, max_pixels: int) -> _Scanned:
         header = header._replace(converted=(*header.converted, f"without {length - wanted:,} bytes behind the pixels"))
     length = size - pixels if syntax == RLE else wanted
     trial = deepcopy(dataset)  # what can't be derived or encoded is found out now, and not after the work
-    derive(trial, np.zeros((1, 1, 1, header.channels), np.uint8), Derived("", "", "", ""))
+    derive(trial, np.zeros((1, 1, 1, header.channels), np.uint8), Derivation("", "", "", ""))
     _encode(trial, BytesIO())
     word = 2 if not little and (kind == "OW" or header.bits == 16) else 1
     return _Scanned(dataset, header, syntax, pixels, length, start, word)

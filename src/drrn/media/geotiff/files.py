@@ -50,7 +50,7 @@ MOST_BESIDE = 1 << 20
 """Bytes of such a file that are looked at."""
 
 
-class Scene:
+class Raster:
     """A raster that is open to be read."""
 
     def __init__(self, dataset: "DatasetReader", found: Layout, path: Path):
@@ -103,7 +103,7 @@ class Scene:
             return self.dataset.read_masks(1, window=_window(place))
 
 
-class Larger:
+class RasterWriter:
     """The raster that a scene becomes, open to be written."""
 
     def __init__(self, dataset: "DatasetWriter", target: Path, *, masked: bool):
@@ -127,7 +127,7 @@ class Larger:
                 raise ImageError(f"{printable(self.target)} is not what was written to it: the disk may be full.")
 
 
-def is_scene(path: Path) -> bool:
+def is_raster(path: Path) -> bool:
     """Whether it is a TIFF that is placed on the Earth, or has samples that no photograph has."""
     try:
         found = directories.layout(path)
@@ -145,7 +145,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         ImageError: it is damaged, of a kind that can't be read or be kept, or of more than `max_pixels`.
         UsageError: rasterio is not installed.
     """
-    with opened(path, max_pixels=max_pixels) as scene:
+    with open_raster(path, max_pixels=max_pixels) as scene:
         if not scene.layout.tags & GEOREFERENCED and (other := _placed_by(path)):
             raise ImageError(
                 f"{printable(path)} is placed by {printable(other.name)}, and files beside a TIFF are not read. Put it "
@@ -170,7 +170,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
 
 
 @contextmanager
-def opened(path: Path, *, max_pixels: int) -> Iterator[Scene]:
+def open_raster(path: Path, *, max_pixels: int) -> Iterator[Raster]:
     """The scene, for as long as the block lasts.
 
     Raises:
@@ -201,14 +201,14 @@ def opened(path: Path, *, max_pixels: int) -> Iterator[Scene]:
             dataset = rasterio.open(real, driver="GTiff")
         with dataset:
             with said(path, "is a TIFF that is damaged or of a kind that can't be read"):
-                scene = Scene(dataset, found, path)
+                scene = Raster(dataset, found, path)
                 _check_bands(scene, name)
             yield scene
 
 
 @contextmanager
-def written(
-    scene: Scene,
+def create_raster(
+    scene: Raster,
     path: Path,
     width: int,
     height: int,
@@ -217,7 +217,7 @@ def written(
     target: Path,
     block: Block = BLOCK,
     overviews: Overviews = "keep",
-) -> Iterator[Larger]:
+) -> Iterator[RasterWriter]:
     """A GeoTIFF of that size, to be filled in the block, with what places and names `scene`.
 
     When the block ends it gets its overviews, and is compared with what was written.
@@ -244,7 +244,7 @@ def written(
     }
     with said(target, "can't be written"):
         dataset = placing.create(scene.dataset, path, width, height, nodata=scene.nodata, **options)
-    larger = Larger(dataset, target, masked=scene.masked)
+    larger = RasterWriter(dataset, target, masked=scene.masked)
     try:
         with said(target, "can't be written"):
             placing.describe(scene.dataset, dataset, made_by)
@@ -356,7 +356,7 @@ def _check(found: Layout, name: str, max_pixels: int) -> None:
         )
 
 
-def _check_bands(scene: Scene, name: str) -> None:
+def _check_bands(scene: Raster, name: str) -> None:
     """Refuse what only GDAL can tell."""
     dataset = scene.dataset
     if len(set(dataset.dtypes)) > 1 or scene.dtype.name not in DTYPES:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drrn.errors import ImageError
 from drrn.media.images.scratch import BAND, Rows
 from drrn.media.metadata.embedding import Piece
-from drrn.media.metadata.notes import INCH, Notes
+from drrn.media.metadata.notes import INCH, Metadata
 
 Block = bytes | mmap
 BGR_MASKS: Final = (0xFF0000, 0xFF00, 0xFF)
@@ -45,7 +45,7 @@ class Bitmap(NamedTuple):
     bits: Literal[8, 16]
     converted: tuple[str, ...]
     """As in `Header`."""
-    notes: Notes
+    notes: Metadata
     decode: Callable[[int, int], NDArray[Any]]
     """The rows from one to before another -> (h, W, bands), uint8 or uint16. Raises ImageError: it is damaged."""
 
@@ -111,12 +111,12 @@ def pnm(file: Block, name: str) -> Bitmap:
         bands,
         16 if wide else 8,
         (f"{how} to {16 if wide else 8}{'' if few else ' bit'}",) if most != top else (),
-        Notes(),
+        Metadata(),
         decode,
     )
 
 
-def to_bmp(rows: Rows, notes: Notes) -> Iterator[Piece]:
+def to_bmp(rows: Rows, notes: Metadata) -> Iterator[Piece]:
     """(H, W, 1 to 4) uint8 as a file: of 8, 24 or 32 bit a pixel, with the ICC profile and the pixels an inch."""
     height, width, bands = rows.shape
     order = [[0], [0, 0, 0, 1], [2, 1, 0], [2, 1, 0, 3]][bands - 1]
@@ -183,7 +183,7 @@ def _bmp(file: Block, name: str) -> Bitmap:
     entry = 3 if header == 12 else 4
     colours = _palette(file[14 + header : at], entry, used or 2**depth) if depth <= 8 else None
     grey = colours is not None and len(colours) > 0 and bool((colours == colours[:, :1]).all())
-    notes = Notes(_bmp_profile(file, header), dpi=_inches(across, down))
+    notes = Metadata(_bmp_profile(file, header), dpi=_inches(across, down))
 
     def decode(first: int, last: int) -> NDArray[np.uint8]:
         first, last = (height - last, height - first) if upward else (first, last)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from drrn.errors import ImageError, printable
 from drrn.media import libvips
 from drrn.media.animation import gif
-from drrn.media.header import Header, Opened
+from drrn.media.header import Header, OpenImage
 from drrn.media.images import avif, bitmaps, tiff
 from drrn.media.images.jpeg import Mended, Mends, find_mends
 from drrn.media.images.memory import decoding
@@ -28,12 +28,12 @@ from drrn.media.images.quality import loss_of
 from drrn.media.images.scratch import BAND, let_go
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata import exif
-from drrn.media.metadata.notes import Block, Format, held, make_metadata_upright
+from drrn.media.metadata.notes import Block, FileFormat, held, make_metadata_upright
 from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
 from drrn.media.metadata.reading import read_metadata
 from drrn.media.signatures import HEAD, describe
 
-LOADERS: Final[dict[Format, str]] = {
+LOADERS: Final[dict[FileFormat, str]] = {
     "PNG": "pngload_source",
     "JPEG": "jpegload_source",
     "WebP": "webpload_source",
@@ -63,13 +63,13 @@ SOUND: Final = (1, 5, 8, 32946)
 
 
 @contextmanager
-def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
+def open_image(path: Path, max_pixels: int) -> Iterator[OpenImage]:
     """The file, for as long as the block lasts; what its decoder meets in the block becomes a ImageError.
 
     Raises:
         ImageError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
     """
-    with mapped(path) as (name, handle, file):
+    with map_file(path) as (name, handle, file):
         form = _format(file[:HEAD], name)
         if form in BITMAPS:
             yield _plain(BITMAPS[form](file, name), form, file, name, max_pixels)
@@ -94,14 +94,14 @@ def opened(path: Path, max_pixels: int) -> Iterator[Opened]:
 
 def _decoded(
     source: Any,
-    form: Format,
+    form: FileFormat,
     file: mmap,
     name: str,
     max_pixels: int,
     *,
     page: tiff.Page | None = None,
     fail_on: str = "warning",
-) -> Opened:
+) -> OpenImage:
     options = {"page": page.number} if page else {}
     with libvips.exclusive():
         image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=fail_on, **options)
@@ -119,11 +119,11 @@ def _by_number(handle: int) -> Any:
     return pyvips.Source.new_from_descriptor(handle)
 
 
-def _jpeg(handle: int, file: mmap, name: str, max_pixels: int) -> Opened:
+def _jpeg(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
     """With its faults mended."""
     mends = find_mends(file)
 
-    def look(mends: Mends) -> Opened:
+    def look(mends: Mends) -> OpenImage:
         return _decoded(_source(handle, len(file), mends), "JPEG", file, name, max_pixels)
 
     if mends.padding:  # or what only looks like it: the decoder alone can tell
@@ -133,7 +133,7 @@ def _jpeg(handle: int, file: mmap, name: str, max_pixels: int) -> Opened:
     return found._replace(header=found.header._replace(tolerated=mends.tolerated))
 
 
-def _meets_padding(found: Opened) -> bool:
+def _meets_padding(found: OpenImage) -> bool:
     try:
         for _ in found.bands():
             pass
@@ -143,7 +143,7 @@ def _meets_padding(found: Opened) -> bool:
 
 
 @contextmanager
-def _tiff(path: Path, handle: int, file: mmap, name: str, max_pixels: int) -> Iterator[Opened]:
+def _tiff(path: Path, handle: int, file: mmap, name: str, max_pixels: int) -> Iterator[OpenImage]:
     page = tiff.find_page(file, name)
     about = page.directory
     width, height = ((about.integers(file, tag) or (0,))[0] for tag in (exif.WIDTH, exif.HEIGHT))
@@ -152,14 +152,14 @@ def _tiff(path: Path, handle: int, file: mmap, name: str, max_pixels: int) -> It
     if what := tiff.foreign(file, about):
         from drrn.media.images import gdal  # which needs this
 
-        with gdal.opened(path, file, page, what) as found:
+        with gdal.open_tiff(path, file, page, what) as found:
             yield found
         return
     strict = "error" if (about.integers(file, 0x103) or (1,))[0] in SOUND else "warning"
     yield _decoded(_by_number(handle), "TIFF", file, name, max_pixels, page=page, fail_on=strict)
 
 
-def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> Opened:
+def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
     layout = avif.read_layout(file)
     if layout is None:
         raise ImageError(f"{name} is an AVIF that is damaged or cut short: it doesn't say what is in it.")
@@ -172,7 +172,7 @@ def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> Opened:
 
 
 @contextmanager
-def mapped(path: Path) -> Iterator[tuple[str, int, mmap]]:
+def map_file(path: Path) -> Iterator[tuple[str, int, mmap]]:
     """Any file that is no folder, no pipe and not empty: what it is called in a message, its descriptor and content.
 
     Raises:
@@ -195,7 +195,7 @@ def mapped(path: Path) -> Iterator[tuple[str, int, mmap]]:
         raise ImageError(f"{name} can't be read: {error.strerror or error}.") from error
 
 
-def _format(head: bytes, name: str) -> Format:
+def _format(head: bytes, name: str) -> FileFormat:
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -268,7 +268,7 @@ def check_texts(file: Block, name: str) -> None:
             raise ImageError(f"{name} has over {MOST_TEXT:,} bytes of text and profiles; a picture was expected.")
 
 
-def _plain(bitmap: bitmaps.Bitmap, form: Format, file: mmap, name: str, max_pixels: int) -> Opened:
+def _plain(bitmap: bitmaps.Bitmap, form: FileFormat, file: mmap, name: str, max_pixels: int) -> OpenImage:
     """A file that libvips doesn't know, if it is not too large."""
     check_size(bitmap.width, bitmap.height, name, max_pixels)
     channels = 1 if bitmap.bands < 3 else 3
@@ -283,10 +283,10 @@ def _plain(bitmap: bitmaps.Bitmap, form: Format, file: mmap, name: str, max_pixe
             yield bitmap.decode(top, min(top + BAND, bitmap.height))
             let_go(file)
 
-    return Opened(bands, header, notes, 1)
+    return OpenImage(bands, header, notes, 1)
 
 
-def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int, page: tiff.Page | None) -> Opened:
+def _known(image: Any, form: FileFormat, file: mmap, name: str, max_pixels: int, page: tiff.Page | None) -> OpenImage:
     """What libvips knows of the file, if that can be read."""
     if page and tiff.is_opaque(image, file, page.directory):
         image = image.extract_band(0, n=3)
@@ -327,7 +327,7 @@ def _known(image: Any, form: Format, file: mmap, name: str, max_pixels: int, pag
     about: dict[str, Any] = {"multiscan": multiscan, "page": page and page.directory}
     taken = decoding(form, image.width, image.height, image.bands, bits, file, **about)
     header = Header(form, width, height, *space, bits, conversions, held(notes), decoding=taken)
-    return Opened(bands, header, notes, turn)
+    return OpenImage(bands, header, notes, turn)
 
 
 def _source(handle: int, size: int, mends: Mends) -> Any:
@@ -347,7 +347,7 @@ def _widened(image: Any, bits: int, name: str) -> Iterator[NDArray[np.uint16]]:
         yield levels[band >> (16 - bits)]
 
 
-def converted(image: Any, form: Format, file: Block, *, alpha: bool) -> Iterator[str]:
+def converted(image: Any, form: FileFormat, file: Block, *, alpha: bool) -> Iterator[str]:
     """What is not as it lies in the file, once libvips has decoded it."""
     palette = f"palette to RGB{' and alpha' if alpha else ''}"
     if image.interpretation == "cmyk":

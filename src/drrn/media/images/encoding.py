@@ -19,16 +19,16 @@ from drrn.media.images.quality import BEST_JPEG, Loss, webp_options
 from drrn.media.images.scratch import Rows, Scratch, unnamed
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata.embedding import Piece, embed_metadata
-from drrn.media.metadata.notes import Format, Notes
+from drrn.media.metadata.notes import FileFormat, Metadata
 
 LOOK_SECONDS: Final = 0.1
 """So often libvips' work is looked at, which it does in a thread of its own."""
 
 
-def packed(
+def encode(
     rows: Rows,
-    form: Format,
-    notes: Notes,
+    form: FileFormat,
+    notes: Metadata,
     path: Path,
     *,
     loss: Loss | None = None,
@@ -75,7 +75,9 @@ def _image(rows: Rows) -> Any:
     return pyvips.Image.new_from_memory(array, width, height, bands, "ushort" if array.dtype == np.uint16 else "uchar")
 
 
-def _encode(image: Any, form: Format, file: FileIO, path: Path, check: Callable[[], None], loss: Loss | None) -> None:
+def _encode(
+    image: Any, form: FileFormat, file: FileIO, path: Path, check: Callable[[], None], loss: Loss | None
+) -> None:
     """The pixels alone into `file`, as a file of this format."""
     grey, colour = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
     image = image.copy(interpretation=grey if image.bands < 3 else colour)

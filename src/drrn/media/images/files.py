@@ -28,14 +28,14 @@ from drrn.atomic import atomic
 from drrn.errors import ImageError, UsageError, printable
 from drrn.media.header import Header
 from drrn.media.image import Image
-from drrn.media.images.decoding import opened
-from drrn.media.images.encoding import packed
-from drrn.media.images.quality import Loss, choose
+from drrn.media.images.decoding import open_image
+from drrn.media.images.encoding import encode
+from drrn.media.images.quality import Loss, choose_loss
 from drrn.media.images.scratch import Rows, Scratch, trim
-from drrn.media.metadata.notes import Format, Notes, find_missing, held
+from drrn.media.metadata.notes import FileFormat, Metadata, find_missing, held
 
 MAX_PIXELS = 100_000_000
-SUFFIXES: Final[dict[Format, tuple[str, ...]]] = {
+SUFFIXES: Final[dict[FileFormat, tuple[str, ...]]] = {
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg"),
     "WebP": (".webp",),
@@ -44,7 +44,7 @@ SUFFIXES: Final[dict[Format, tuple[str, ...]]] = {
     "PNM": (".pnm", ".pgm", ".ppm", ".pam"),
 }
 """The suffixes that can be written; in reading, a suffix means nothing."""
-LONGEST: Final[dict[Format, int]] = {"JPEG": 65500, "WebP": 16383}
+LONGEST: Final[dict[FileFormat, int]] = {"JPEG": 65500, "WebP": 16383}
 """Pixels a side: WebP's limit, and libjpeg's, a little below the format's own."""
 EIGHT_BIT: Final = ("JPEG", "WebP", "BMP")
 """Formats that hold no more."""
@@ -59,7 +59,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
     Raises:
         ImageError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
     """
-    with opened(path, max_pixels) as file:
+    with open_image(path, max_pixels) as file:
         return file.header
 
 
@@ -73,7 +73,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
         ImageError: as `probe`, or the file is damaged or cut short; or it is a WebP, and this process was forked from
             one that had read or written pictures.
     """
-    with opened(path, max_pixels) as (bands, header, notes, orientation):
+    with open_image(path, max_pixels) as (bands, header, notes, orientation):
         array = np.concatenate(list(bands()))
     array = upright(array, orientation)
     top = np.float32(255 if header.bits == 8 else 65535)
@@ -86,7 +86,9 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
 
 
 @contextmanager
-def unpacked(path: Path, beside: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[Scratch, Header, Notes]]:
+def decode_to_disk(
+    path: Path, beside: Path, *, max_pixels: int = MAX_PIXELS
+) -> Iterator[tuple[Scratch, Header, Metadata]]:
     """As `read`, for a picture that need not fit into the memory: its samples, upright, on the disk of `beside`.
 
     Raises:
@@ -131,7 +133,7 @@ def save(image: Image, path: Path, *, quality: int | None, lossless: bool, overw
         raise UsageError(f"{printable(path)} can't be written: a JPEG is never lossless; use png, webp or tiff.")
     if not overwrite and os.path.lexists(path):
         raise ImageError(f"{printable(path)} exists. Give another name, or overwrite=True.")
-    write(image, path, loss=choose(form, form, None, quality=quality, lossless=lossless), overwrite=overwrite)
+    write(image, path, loss=choose_loss(form, form, None, quality=quality, lossless=lossless), overwrite=overwrite)
     channels, alpha = image.pixels.shape[2], image.alpha is not None
     header = Header(form, image.width, image.height, channels, alpha, image.bits, holds=held(image.notes))
     if lost := [*changes(header, path), *image.extras.lost]:
@@ -147,13 +149,13 @@ def to_png(image: Image) -> bytes:
     _check_finite(image, "The PNG")
     rows = image.to_array()
     beside = Path(gettempdir()) / "image.png"
-    return b"".join(bytes(piece) for piece in packed(rows, "PNG", image.notes, beside))
+    return b"".join(bytes(piece) for piece in encode(rows, "PNG", image.notes, beside))
 
 
 def store(
     rows: Rows,
     path: Path,
-    notes: Notes,
+    notes: Metadata,
     *,
     loss: Loss | None = None,
     overwrite: bool = False,
@@ -181,7 +183,7 @@ def store(
     pam = path.suffix.lower() == ".pam"
     with atomic(path, overwrite=overwrite) as temporary:
         with temporary.open("xb") as file:
-            for piece in packed(rows, form, notes, path, loss=loss, pam=pam, check=check):
+            for piece in encode(rows, form, notes, path, loss=loss, pam=pam, check=check):
                 file.write(piece)
         made(temporary)
 
@@ -207,7 +209,7 @@ def writable(
     channels: int | None = None,
     icc: bytes | None = None,
     overwrite: bool = False,
-) -> Format:
+) -> FileFormat:
     """The format that `path` asks for, if such a picture can be written so: long work asks before it begins.
 
     Args:
@@ -244,9 +246,9 @@ def _check_finite(image: Image, name: str) -> None:
         raise ImageError(f"{name} is not written: some pixels are NaN or infinite.")
 
 
-def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> tuple[Scratch, Header, Notes]:
+def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> tuple[Scratch, Header, Metadata]:
     """A function of its own, for the decoder to be gone, with what it holds, when it returns."""
-    with opened(path, max_pixels) as (bands, header, notes, orientation):
+    with open_image(path, max_pixels) as (bands, header, notes, orientation):
         samples = scratch(header.height, header.width, header.channels + header.alpha, header.bits)
         row = 0
         for band in bands():
@@ -269,7 +271,7 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     return array[:, ::-1] if orientation in LEFTWARD else array
 
 
-def wanted_format(path: Path) -> Format:
+def wanted_format(path: Path) -> FileFormat:
     """What its suffix says. Raises ImageError: that can't be written."""
     form = _format(path)
     if form is None:
@@ -278,5 +280,5 @@ def wanted_format(path: Path) -> Format:
     return form
 
 
-def _format(path: Path) -> Format | None:
+def _format(path: Path) -> FileFormat | None:
     return next((form for form, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.errors import DRRNError, ImageError, printable
-from drrn.media.header import Header, Opened
+from drrn.media.header import Header, OpenImage
 from drrn.media.images import tiff
 from drrn.media.images.directories import BITS, COLOUR, EXTRA
 from drrn.media.images.memory import decoding
 from drrn.media.images.scratch import BAND
 from drrn.media.metadata import exif
-from drrn.media.metadata.notes import Notes, held, make_metadata_upright
+from drrn.media.metadata.notes import Metadata, held, make_metadata_upright
 from drrn.media.metadata.reading import of_tiff
 
 CACHE = 64 << 20
@@ -39,7 +39,7 @@ ICC, XMP = 0x8773, 0x02BC
 
 
 @contextmanager
-def opened(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Opened]:
+def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[OpenImage]:
     """The image of a TIFF, as `drrn.media.images.decoding.opened`.
 
     Args:
@@ -86,7 +86,7 @@ def opened(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Opene
                         samples = dataset.read(window=window)
                     yield _samples(np.moveaxis(samples, 0, 2), dataset, file, directory)
 
-            yield Opened(rows, header, notes, turn)
+            yield OpenImage(rows, header, notes, turn)
 
 
 @contextmanager
@@ -126,9 +126,9 @@ def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: exif.Directory) 
     return raw
 
 
-def _notes(file: mmap, page: exif.Directory) -> Notes:
+def _notes(file: mmap, page: exif.Directory) -> Metadata:
     def content(tag: int) -> bytes | None:
         kind, count, at = page.slots.get(tag, (0, 0, 0))
         return file[at : at + count * exif.SIZES[kind]] if count else None
 
-    return of_tiff(file, page, Notes(content(ICC), xmp=content(XMP), dpi=exif.dpi(file, page)))
+    return of_tiff(file, page, Metadata(content(ICC), xmp=content(XMP), dpi=exif.dpi(file, page)))

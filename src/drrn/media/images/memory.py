@@ -3,16 +3,16 @@
 from typing import Final
 
 from drrn.media.metadata import exif
-from drrn.media.metadata.notes import Block, Format
+from drrn.media.metadata.notes import Block, FileFormat
 
-DECODING_ROWS: Final[dict[Format, int]] = {"PNG": 700, "JPEG": 700, "TIFF": 1050, "BMP": 230, "PNM": 230}
+DECODING_ROWS: Final[dict[FileFormat, int]] = {"PNG": 700, "JPEG": 700, "TIFF": 1050, "BMP": 230, "PNM": 230}
 """Rows that are there at once; of the other formats, all are."""
-DECODING_PIXEL: Final[dict[Format, int]] = {"WebP": 11, "AVIF": 20, "GIF": 8}
+DECODING_PIXEL: Final[dict[FileFormat, int]] = {"WebP": 11, "AVIF": 20, "GIF": 8}
 """For each pixel of those."""
 COEFFICIENTS: Final = 6
 """For each pixel of a JPEG whose scans lie one behind the other, as in a progressive one."""
-ENCODING_ROWS: Final[dict[Format, int]] = {"PNG": 350, "JPEG": 350, "TIFF": 500, "BMP": 340, "PNM": 200}
-ENCODING_PIXEL: Final[dict[Format, int]] = {"WebP": 36, "GIF": 32}
+ENCODING_ROWS: Final[dict[FileFormat, int]] = {"PNG": 350, "JPEG": 350, "TIFF": 500, "BMP": 340, "PNM": 200}
+ENCODING_PIXEL: Final[dict[FileFormat, int]] = {"WebP": 36, "GIF": 32}
 OPTIMISED: Final = 1 << 20
 """Pixels of a JPEG up to which its codes are made for it, which saves some 4 % of the file, and takes"""
 OPTIMISED_PIXEL: Final = 15
@@ -21,7 +21,7 @@ AT_LEAST: Final = 2 << 20
 
 
 def decoding(
-    form: Format,
+    form: FileFormat,
     width: int,
     height: int,
     bands: int,
@@ -49,7 +49,7 @@ def decoding(
     return taken
 
 
-def encoding(form: Format, width: int, height: int, bands: int, bits: int) -> int:
+def encoding(form: FileFormat, width: int, height: int, bands: int, bits: int) -> int:
     """To encode rows of that many samples."""
     taken = AT_LEAST + min(ENCODING_ROWS.get(form, 0), height) * width * bands * bits // 8
     taken += ENCODING_PIXEL.get(form, 0) * width * height

@@ -12,7 +12,7 @@ from drrn.errors import UsageError
 from drrn.media.animation.webp import chunks
 from drrn.media.images.jpeg import FRAMES
 from drrn.media.metadata.jpeg_segments import segments
-from drrn.media.metadata.notes import Block, Format
+from drrn.media.metadata.notes import Block, FileFormat
 
 LEAST: Final = 80
 """Quality of a JPEG at least: its blocks are new ones, which the source's quality never spoiled."""
@@ -38,7 +38,7 @@ class Loss(NamedTuple):
 BEST_JPEG: Final = Loss(MOST)
 
 
-def loss_of(form: Format, file: Block) -> Loss | None:
+def loss_of(form: FileFormat, file: Block) -> Loss | None:
     """What a file has lost by its format; None if that is nothing, or unknown."""
     match form:
         case "JPEG":
@@ -49,8 +49,8 @@ def loss_of(form: Format, file: Block) -> Loss | None:
             return None
 
 
-def choose(
-    form: Format, source: Format, loss: Loss | None, *, quality: int | None = None, lossless: bool = False
+def choose_loss(
+    form: FileFormat, source: FileFormat, loss: Loss | None, *, quality: int | None = None, lossless: bool = False
 ) -> Loss | None:
     """How the enlargement is to be encoded in `form`; None without loss.
 

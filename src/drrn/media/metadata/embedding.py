@@ -16,7 +16,7 @@ from drrn.errors import ImageError
 from drrn.media.images.scratch import let_go
 from drrn.media.metadata import exif as tags
 from drrn.media.metadata import extended_xmp, jpeg_segments
-from drrn.media.metadata.notes import INCH, Format, Notes, fit_metadata
+from drrn.media.metadata.notes import INCH, FileFormat, Metadata, fit_metadata
 from drrn.media.metadata.png import CHUNK, png_chunk
 from drrn.media.metadata.png import XMP as PNG_XMP
 from drrn.media.metadata.xml import InvalidXMLError
@@ -33,7 +33,7 @@ PADDING: Final = re.compile(rb"\s+(?=<\?xpacket end)")
 
 
 def embed_metadata(
-    encoded: Block, form: Format, notes: Notes, width: int, height: int, *, alpha: bool
+    encoded: Block, form: FileFormat, notes: Metadata, width: int, height: int, *, alpha: bool
 ) -> Iterator[Piece]:
     """The file that libvips made of the pixels alone, with `notes` in it, piece by piece.
 
@@ -58,7 +58,7 @@ def embed_metadata(
             raise ValueError(f"{form} is not written with notes.")
 
 
-def _png(encoded: Block, notes: Notes) -> Iterator[Piece]:
+def _png(encoded: Block, notes: Metadata) -> Iterator[Piece]:
     yield encoded[:33]  # the signature and IHDR
     yield from png_notes(notes)
     rest = 33
@@ -67,7 +67,7 @@ def _png(encoded: Block, notes: Notes) -> Iterator[Piece]:
     yield from _rest(encoded, rest)
 
 
-def png_notes(notes: Notes) -> Iterator[bytes]:
+def png_notes(notes: Metadata) -> Iterator[bytes]:
     """The chunks of a PNG that hold them."""
     for name, body in notes.extras.color_tags:
         yield png_chunk(name, body)
@@ -85,7 +85,7 @@ def png_notes(notes: Notes) -> Iterator[bytes]:
         yield png_chunk(name, body)
 
 
-def _jpeg(encoded: Block, notes: Notes) -> Iterator[Piece]:
+def _jpeg(encoded: Block, notes: Metadata) -> Iterator[Piece]:
     across, down = _ratio(notes, 65535) or (1, 1)
     if notes.dpi:
         across, down = (min(max(round(value), 1), 65535) for value in notes.dpi)
@@ -124,7 +124,7 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def _webp(encoded: Block, notes: Notes, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
+def _webp(encoded: Block, notes: Metadata, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
     before, after = webp_ends(notes, width, height, flags=0x10 * alpha)
     image = 30 if encoded[12:16] == b"VP8X" else 12
     yield b"RIFF" + struct.pack("<L", 4 + len(before) + len(encoded) - image + len(after)) + b"WEBP" + before
@@ -132,7 +132,7 @@ def _webp(encoded: Block, notes: Notes, width: int, height: int, *, alpha: bool)
     yield after
 
 
-def webp_ends(notes: Notes, width: int, height: int, *, flags: int) -> tuple[bytes, bytes]:
+def webp_ends(notes: Metadata, width: int, height: int, *, flags: int) -> tuple[bytes, bytes]:
     """The chunks of an extended WebP before those of its pixels, and behind them; `flags` are the others."""
     exif = notes.exif
     if notes.dpi and not (exif and tags.states_dpi(exif)):  # WebP has no other place for it
@@ -148,7 +148,7 @@ def webp_chunk(name: bytes, body: bytes | None) -> bytes:
     return name + struct.pack("<L", len(body)) + body + bytes(len(body) % 2) if body else b""
 
 
-def _tiff(encoded: Block, notes: Notes) -> Iterator[Piece]:
+def _tiff(encoded: Block, notes: Metadata) -> Iterator[Piece]:
     order = tags.Directory.first(encoded).order
     added = tags.for_tiff(notes.exif, order) if notes.exif else {}
     if notes.dpi:
@@ -167,7 +167,7 @@ def _tiff(encoded: Block, notes: Notes) -> Iterator[Piece]:
     yield tail
 
 
-def _in_one_packet(notes: Notes) -> Notes:
+def _in_one_packet(notes: Metadata) -> Metadata:
     """With all XMP in one packet, as formats have it that hold one of any length."""
     if not (notes.xmp and notes.extras.extended_xmp):
         return notes
@@ -178,7 +178,7 @@ def _in_one_packet(notes: Notes) -> Notes:
     return notes._replace(xmp=packet, extras=notes.extras._replace(extended_xmp=None))
 
 
-def _ratio(notes: Notes, most: int) -> tuple[int, int] | None:
+def _ratio(notes: Metadata, most: int) -> tuple[int, int] | None:
     """Pixels across and down that are as long as each other, in whole numbers; None of square pixels."""
     aspect = notes.extras.aspect
     if aspect is None or aspect[0] == aspect[1]:

@@ -192,7 +192,7 @@ def orientation(block: Block, page: Directory | None = None) -> int:
     return values[0] if values and 1 <= values[0] <= 8 else 1
 
 
-def fitted(block: bytes, width: int, height: int, dpi: tuple[float, float] | None) -> bytes:
+def adapt_exif(block: bytes, width: int, height: int, dpi: tuple[float, float] | None) -> bytes:
     """The block for an upright picture of this size and `dpi`, without the thumbnail of another.
 
     What the block states of these is mended where it stands, and all else keeps its bytes and its place;

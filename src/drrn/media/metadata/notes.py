@@ -15,7 +15,7 @@ from drrn.media.metadata.exif import MalformedError
 from drrn.media.metadata.turns import is_quarter
 from drrn.media.metadata.xml import InvalidXMLError
 
-Format = Literal[
+FileFormat = Literal[
     "PNG", "JPEG", "WebP", "TIFF", "BMP", "PNM", "GIF", "AVIF", "DICOM", "GeoTIFF", "MP4", "Matroska", "AVI"
 ]
 Block = bytes | mmap
@@ -24,14 +24,14 @@ Size = tuple[int, int]
 """Width and height."""
 
 INCH = 0.0254
-MIMES: Final[dict[Format, str]] = {
+MIMES: Final[dict[FileFormat, str]] = {
     "PNG": "image/png",
     "JPEG": "image/jpeg",
     "WebP": "image/webp",
     "TIFF": "image/tiff",
 }
-ALL: Final[tuple[Format, ...]] = ("PNG", "JPEG", "WebP", "TIFF")
-HOLDERS: Final[dict[str, tuple[Format, ...]]] = {
+ALL: Final[tuple[FileFormat, ...]] = ("PNG", "JPEG", "WebP", "TIFF")
+HOLDERS: Final[dict[str, tuple[FileFormat, ...]]] = {
     "ICC": (*ALL, "BMP"),
     "EXIF": ALL,
     "XMP": ALL,
@@ -65,7 +65,7 @@ class Extras(NamedTuple):
     """What was in the file and is not here, each as `without gain map`."""
 
 
-class Notes(NamedTuple):
+class Metadata(NamedTuple):
     """As in `Image`; `exif` is plain: without a prefix, and with a first directory that can be read."""
 
     icc: bytes | None = None
@@ -75,7 +75,7 @@ class Notes(NamedTuple):
     extras: Extras = Extras()
 
 
-def make_metadata_upright(notes: Notes, orientation: int, stored: Size, *, is_void: bool = False) -> Notes:
+def make_metadata_upright(notes: Metadata, orientation: int, stored: Size, *, is_void: bool = False) -> Metadata:
     """The notes of an image that was read: of what is left behind they don't speak, and places in them are turned.
 
     An orientation that only XMP states is left as it is, for most viewers heed none: who sees the image turned, sees it
@@ -119,10 +119,10 @@ def make_metadata_upright(notes: Notes, orientation: int, stored: Size, *, is_vo
     if {"without gain map", "without motion video"} & {*lost}:  # which the further images are
         lost = [part for part in lost if part != "without further images"]
     extras = notes.extras._replace(extended_xmp=extended, aspect=aspect, lost=tuple(dict.fromkeys(lost)))
-    return Notes(notes.icc, exif, packet, dpi, extras)
+    return Metadata(notes.icc, exif, packet, dpi, extras)
 
 
-def resize_metadata(notes: Notes, before: Size, after: Size) -> Notes:
+def resize_metadata(notes: Metadata, before: Size, after: Size) -> Metadata:
     """The notes of the image in its new size: what counts pixels is scaled."""
     if before == after:
         return notes
@@ -140,15 +140,15 @@ def resize_metadata(notes: Notes, before: Size, after: Size) -> Notes:
         extended_xmp=_edited(notes.extras.extended_xmp, lambda packet: xmp.resize(packet, before, after)),
     )
     packet = _edited(notes.xmp, lambda packet: xmp.resize(packet, before, after))
-    return Notes(notes.icc, exif, packet, scaled(notes.dpi), extras)
+    return Metadata(notes.icc, exif, packet, scaled(notes.dpi), extras)
 
 
-def fit_metadata(notes: Notes, width: int, height: int, form: Format | None = None) -> Notes:
+def fit_metadata(notes: Metadata, width: int, height: int, form: FileFormat | None = None) -> Metadata:
     """With EXIF and XMP of an upright picture of this size, in a file of this format."""
     exif = tags.plain(notes.exif) if notes.exif else None
     turned = exif is not None and tags.orientation(exif) != 1
     if exif:
-        exif = tags.fitted(exif, width, height, notes.dpi)
+        exif = tags.adapt_exif(exif, width, height, notes.dpi)
     mime = MIMES.get(form, "") if form else ""
 
     def fit(packet: bytes) -> bytes:
@@ -158,7 +158,7 @@ def fit_metadata(notes: Notes, width: int, height: int, form: Format | None = No
     return notes._replace(exif=exif, xmp=_edited(notes.xmp, fit), extras=extras)
 
 
-def held(notes: Notes) -> tuple[str, ...]:
+def held(notes: Metadata) -> tuple[str, ...]:
     """What there is, by the names of `HOLDERS`, and by color tag."""
     extras = notes.extras
     found = {
@@ -177,7 +177,7 @@ def held(notes: Notes) -> tuple[str, ...]:
     return names + color_tags.names(extras.color_tags, has_profile=bool(notes.icc))
 
 
-def find_missing(holds: tuple[str, ...], form: Format) -> list[str]:
+def find_missing(holds: tuple[str, ...], form: FileFormat) -> list[str]:
     """What of `held` a file of that format has no place for, each as `without EXIF`."""
     return [f"without {name}" for name in holds if form not in HOLDERS.get(name, ("PNG",))]
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg_segments, png
 from drrn.media.metadata import exif as tags
-from drrn.media.metadata.notes import INCH, Block, Extras, Format, Notes, Pair
+from drrn.media.metadata.notes import INCH, Block, Extras, FileFormat, Metadata, Pair
 from drrn.media.metadata.png import png_chunks, text_of
 from drrn.media.metadata.xml import InvalidXMLError
 
@@ -24,7 +24,7 @@ SQUARE: Final = 49
 """Of the pixels of a GIF, as 0 is, which says nothing."""
 
 
-def read_metadata(image: Any, form: Format, file: Block, page: tags.Directory | None = None) -> Notes:
+def read_metadata(image: Any, form: FileFormat, file: Block, page: tags.Directory | None = None) -> Metadata:
     """The notes of a file, of which `image` is what libvips opened; of a TIFF, those of a page."""
     if form == "PNG":
         return _of_png(file)
@@ -37,7 +37,7 @@ def read_metadata(image: Any, form: Format, file: Block, page: tags.Directory | 
     match form:
         case "GIF":
             aspect = (64.0, file[12] + 15.0) if file[12] not in (0, SQUARE) else None
-            return Notes(icc, xmp=packet, extras=Extras(aspect=aspect))
+            return Metadata(icc, xmp=packet, extras=Extras(aspect=aspect))
         case "WebP":
             return of_webp(icc, exif, packet)
         case "AVIF":
@@ -45,14 +45,14 @@ def read_metadata(image: Any, form: Format, file: Block, page: tags.Directory | 
             extras = Extras(aspect=boxes.aspect, color_tags=boxes.color_tags, lost=notes.extras.lost + boxes.lost)
             return notes._replace(extras=extras)
         case "TIFF":
-            return of_tiff(file, page or tags.Directory.first(file), Notes(icc, xmp=packet, dpi=_sensible(dpi)))
+            return of_tiff(file, page or tags.Directory.first(file), Metadata(icc, xmp=packet, dpi=_sensible(dpi)))
         case _:
-            return _of_jpeg(file, _with_exif(Notes(icc, xmp=packet, dpi=_sensible(dpi)), exif))
+            return _of_jpeg(file, _with_exif(Metadata(icc, xmp=packet, dpi=_sensible(dpi)), exif))
 
 
-def of_webp(icc: bytes | None, exif: bytes | None, packet: bytes | None) -> Notes:
+def of_webp(icc: bytes | None, exif: bytes | None, packet: bytes | None) -> Metadata:
     """What the chunks of a WebP tell, as `read_metadata`."""
-    notes = _with_exif(Notes(icc, xmp=packet), exif)
+    notes = _with_exif(Metadata(icc, xmp=packet), exif)
     return notes._replace(dpi=_sensible(tags.dpi(notes.exif) if notes.exif else None))
 
 
@@ -60,15 +60,15 @@ def _sensible(dpi: Pair | None) -> Pair | None:
     return (round(dpi[0], 4), round(dpi[1], 4)) if dpi and all(0.001 < value < 65536 for value in dpi) else None
 
 
-def _with_exif(notes: Notes, block: bytes | None) -> Notes:
+def _with_exif(notes: Metadata, block: bytes | None) -> Metadata:
     exif = tags.plain(block) if block else None
     lost = ("without EXIF that can't be read",) if block and not exif else ()
     return notes._replace(exif=exif, extras=notes.extras._replace(lost=notes.extras.lost + lost))
 
 
-def _of_png(file: Block) -> Notes:
+def _of_png(file: Block) -> Metadata:
     """The notes in the chunks of a PNG. libpng would leave out a profile that it finds fault with."""
-    notes = Notes()
+    notes = Metadata()
     texts, colors, lost = [], [], []
     aspect, colored = None, png.Colors(file)
     for chunk, body in png_chunks(file):
@@ -112,7 +112,7 @@ def _of_png(file: Block) -> Notes:
     return notes._replace(extras=extras)
 
 
-def _of_jpeg(file: Block, notes: Notes) -> Notes:
+def _of_jpeg(file: Block, notes: Metadata) -> Metadata:
     found = jpeg_segments.read_segments(file)
     first = next((body for body in found.xmp_pieces if body.startswith(jpeg_segments.XMP)), None)
     packet = first[len(jpeg_segments.XMP) :] if first else notes.xmp  # libvips takes any part for it
@@ -130,7 +130,7 @@ def _of_jpeg(file: Block, notes: Notes) -> Notes:
     )
 
 
-def of_tiff(file: Block, page: tags.Directory, notes: Notes) -> Notes:
+def of_tiff(file: Block, page: tags.Directory, notes: Metadata) -> Metadata:
     """The notes of a page, of which profile, XMP and dpi are known."""
     notes = notes._replace(exif=tags.of_tiff(file, page))
     lost = ["without the maker's note"] if tags.has_maker_note(file, page) else []

@@ -19,9 +19,10 @@ from drrn.errors import DRRNError, ImageError, UsageError, printable
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-    from drrn.media.metadata.notes import Format
+    from drrn.media.metadata.notes import FileFormat
 
-DEMUXERS: Final[dict["Format", str]] = {"MP4": "mov", "Matroska": "matroska", "AVI": "avi"}
+
+DEMUXERS: Final[dict["FileFormat", str]] = {"MP4": "mov", "Matroska": "matroska", "AVI": "avi"}
 BOXES: Final = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 """With which an MP4 or a QuickTime film begins."""
 STILLS: Final = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"crx ")
@@ -46,7 +47,7 @@ PARTS: Final = (
 """Of what else may lie in the first, tables for the most part, and in the second."""
 
 
-def is_film(path: Path) -> bool:
+def is_video(path: Path) -> bool:
     """Whether the file says that it is one, whatever its name."""
     try:
         if not S_ISREG(path.stat().st_mode):  # to open a pipe would wait for who writes into it
@@ -73,13 +74,13 @@ class Opened(NamedTuple):
     """A film's file."""
 
     container: "InputContainer"
-    form: "Format"
+    form: "FileFormat"
     packets: int
     """There are so many at least, as its parts tell: in all streams, or 0 where that is not known."""
 
 
 @contextmanager
-def opened(path: Path, max_pixels: int, *, edits: bool = True) -> Iterator[Opened]:
+def open_container(path: Path, max_pixels: int, *, edits: bool = True) -> Iterator[Opened]:
     """The film, for as long as the block lasts; what FFmpeg meets in the block becomes a ImageError.
 
     Args:
@@ -141,7 +142,7 @@ def _strict(max_pixels: int) -> dict[str, str]:
     return {"max_pixels": str(2 * max_pixels + (1 << 16)), "err_detect": "explode"}
 
 
-def _format(head: bytes) -> "Format | None":
+def _format(head: bytes) -> "FileFormat | None":
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
     if head[4:8] in (b"free", b"skip", b"wide") and head[0]:  # words of a text: no such box has 16 MB
         return None
@@ -152,7 +153,7 @@ def _format(head: bytes) -> "Format | None":
     return "AVI" if head.startswith(b"RIFF") and head[8:12] == b"AVI " else None
 
 
-def _packets(file: mmap, form: "Format") -> int | None:
+def _packets(file: mmap, form: "FileFormat") -> int | None:
     """How many there are, or None where the parts of the file don't lie one after another and end where it ends.
 
     FFmpeg passes over what it doesn't understand between packets, and the film would be shorter.

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.errors import ImageError, printable
-from drrn.media.header import Film, Header
-from drrn.media.video.containers import Opened, opened
-from drrn.media.video.hdr import light
+from drrn.media.header import Header, VideoInfo
+from drrn.media.video.containers import Opened, open_container
+from drrn.media.video.hdr import read_hdr
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -62,7 +62,7 @@ class Frame(NamedTuple):
     planes: list[Plane]
     """Luma, and where there are colours two planes of chroma: as decoded."""
     time: int
-    """When it is shown, in units of `Film.time_base`."""
+    """When it is shown, in units of `VideoInfo.time_base`."""
     duration: int
     """Of the same units, 0 where that is unknown."""
 
@@ -75,7 +75,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         UsageError: PyAV is not installed.
     """
     name = printable(path)
-    with opened(path, max_pixels) as file:
+    with open_container(path, max_pixels) as file:
         container = file.container
         stream = _stream(container, name)
         context = stream.codec_context
@@ -112,7 +112,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         if file.form == "MP4":
             others += _hidden(path, max_pixels, stream.index, count)
         turn = struct.unpack("<9i", extra["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in extra else None
-        film = Film(
+        film = VideoInfo(
             stream=stream.index,
             pixels=pixels.replace("yuvj", "yuv"),
             bits=PIXELS[pixels],
@@ -125,7 +125,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
             siting=_siting(frame),
             aspect=stream.sample_aspect_ratio or None,
             turn=turn,
-            light=light(extra),
+            light=read_hdr(extra),
         )
     channels = 1 if pixels.startswith("gray") else 3
     return Header(
@@ -142,7 +142,7 @@ def frames(path: Path, header: Header) -> Iterator[Frame]:
     """
     name, last = printable(path), None
     assert header.film is not None
-    with opened(path, header.width * header.height) as file:
+    with open_container(path, header.width * header.height) as file:
         container = file.container
         stream: Any = container.streams[header.film.stream]
         for frame in _decoded(container, stream, name, header.frames):
@@ -206,7 +206,7 @@ def _count(file: Opened, stream: "VideoStream", name: str) -> int:
 
 def _hidden(path: Path, max_pixels: int, number: int, count: int) -> list[str]:
     """What is said of frames that an MP4 has and does not show."""
-    with opened(path, max_pixels, edits=False) as (container, _, _):
+    with open_container(path, max_pixels, edits=False) as (container, _, _):
         stream = container.streams[number]
         found = len(stream.index_entries)
         if found < stream.frames:

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from drrn.atomic import write_bytes
 from drrn.errors import DRRNError, ImageError, printable
 from drrn.media import CodecName
-from drrn.media.header import Film, Header
+from drrn.media.header import Header, VideoInfo
 from drrn.media.video.containers import said
 from drrn.media.video.decoding import Frame, Plane
-from drrn.media.video.hdr import words
+from drrn.media.video.hdr import encoder_options
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -109,7 +109,7 @@ class Target(NamedTuple):
     """Numbers of streams to leave out."""
 
 
-def tell(encoder: "VideoCodecContext", film: Film, target: Target) -> None:
+def tell(encoder: "VideoCodecContext", film: VideoInfo, target: Target) -> None:
     """Tell an encoder all that it must know: the same for all segments, and for the film."""
     codec = CODECS[target.codec]
     os.environ.setdefault("SVT_LOG", "1")  # or SVT-AV1 tells of itself
@@ -124,7 +124,7 @@ def tell(encoder: "VideoCodecContext", film: Film, target: Target) -> None:
         options["crf"] = str(codec.crf if target.crf is None else target.crf)
     if film.siting != "unspecified" and film.subsampling == (2, 2):
         options["chroma_sample_location"] = film.siting
-    if codec.light and (light := words(film.light, target.codec)):
+    if codec.light and (light := encoder_options(film.light, target.codec)):
         options[codec.light] = ":".join(filter(None, [options.get(codec.light), *light]))
     if target.codec == "hevc" and target.width <= X265_NARROW:
         options["x265-params"] += ":asm=0"
@@ -159,7 +159,7 @@ def frame_bytes(header: Header, width: int, height: int) -> int:
     return (width * height + chroma) * (1 if header.bits == 8 else 2)
 
 
-def encode(frames: Iterable[Frame], film: Film, target: Target, path: Path) -> None:
+def encode(frames: Iterable[Frame], film: VideoInfo, target: Target, path: Path) -> None:
     """Write a segment of these frames to `path`: whole, or not at all.
 
     Raises:
@@ -213,7 +213,7 @@ def kept(path: Path) -> dict[str, NDArray[Any]]:
         raise DRRNError(f"{printable(path)}, which is a part of the film, is damaged. Run it again.") from error
 
 
-def _frame(planes: Sequence[Plane], film: Film, number: int) -> Any:
+def _frame(planes: Sequence[Plane], film: VideoInfo, number: int) -> Any:
     import av
 
     height, width = planes[0].shape

@@ -4,25 +4,25 @@ import struct
 from fractions import Fraction
 
 from drrn.media import CodecName
-from drrn.media.header import Light
+from drrn.media.header import HDRMetadata
 
 
-def light(beside: dict[str, bytes]) -> Light:
+def read_hdr(beside: dict[str, bytes]) -> HDRMetadata:
     """Of what lies beside a frame, by FFmpeg's names: AVMasteringDisplayMetadata and AVContentLightMetadata."""
-    found = Light()
+    found = HDRMetadata()
     if raw := beside.get("MASTERING_DISPLAY_METADATA"):
         *numbers, has_primaries, has_luminance = struct.unpack("<22i", raw[:88])
         values = [Fraction(a, b) if b else Fraction(0) for a, b in zip(numbers[::2], numbers[1::2], strict=True)]
         if has_primaries and has_luminance:
             pairs = tuple(zip(values[:8:2], values[1:8:2], strict=True))
-            found = Light(pairs, (values[8], values[9]))
+            found = HDRMetadata(pairs, (values[8], values[9]))
     if raw := beside.get("CONTENT_LIGHT_LEVEL"):
         most, average = struct.unpack("<2I", raw[:8])
         found = found._replace(brightest=(most, average))
     return found
 
 
-def words(light: Light, codec: CodecName) -> list[str]:
+def encoder_options(light: HDRMetadata, codec: CodecName) -> list[str]:
     """The same in those of an encoder."""
     told = []
     whole = codec != "av1"

@@ -17,8 +17,8 @@ import numpy as np
 
 from drrn.atomic import atomic
 from drrn.errors import ImageError, printable
-from drrn.media.header import Film, Header
-from drrn.media.video.containers import opened, said
+from drrn.media.header import Header, VideoInfo
+from drrn.media.video.containers import open_container, said
 from drrn.media.video.decoding import is_cover
 from drrn.media.video.encoding import CODECS, Target, formats, kept, tell
 
@@ -82,7 +82,7 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
                 f"{name} can't be written: {title} doesn't hold pixels of the kind {film.pixels}; use --codec "
                 f"{' or '.join(fitting)}."
             )
-        with opened(source, header.width * header.height) as (container, _, _):
+        with open_container(source, header.width * header.height) as (container, _, _):
             return _left(container, film, target, name)
 
 
@@ -110,7 +110,7 @@ def join(
     with (
         atomic(path, overwrite=overwrite) as temporary,
         said(name, "can't be written"),
-        opened(source, header.width * header.height) as (container, _, _),
+        open_container(source, header.width * header.height) as (container, _, _),
     ):
         import av
 
@@ -165,7 +165,9 @@ def _started(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "Out
     return out
 
 
-def _streams(container: "InputContainer", out: "OutputContainer", film: Film, target: Target) -> "dict[int, Stream]":
+def _streams(
+    container: "InputContainer", out: "OutputContainer", film: VideoInfo, target: Target
+) -> "dict[int, Stream]":
     """By their numbers in the source, those of the result, as far as it can hold them."""
     streams: dict[int, Stream] = {}
     for stream in container.streams:
@@ -197,7 +199,7 @@ def _streams(container: "InputContainer", out: "OutputContainer", film: Film, ta
     return streams
 
 
-def _left(container: "InputContainer", film: Film, target: Target, name: str) -> tuple[str, ...]:
+def _left(container: "InputContainer", film: VideoInfo, target: Target, name: str) -> tuple[str, ...]:
     told = []
     others = {stream.index: stream.type for stream in container.streams if stream.index != film.stream}
     for index in target.drop:

@@ -42,13 +42,13 @@ def choose(job: Job, upscalers: Sequence[Upscaler]) -> Choice:
     Raises:
         UsageError: all need too much memory.
     """
-    trained = [each for each in upscalers if not outside(job, each.weights)] or upscalers
+    trained = [each for each in upscalers if not outside_training(job, each.weights)] or upscalers
     ranked = sorted(trained, key=lambda each: _psnr(each.weights, max(job.scales)), reverse=True)
     slower: list[Choice] = []
     refused: UsageError | None = None
     for upscaler in ranked:
         try:
-            cost = job.kind.estimate(job, upscaler)
+            cost = job.format.estimate(job, upscaler)
         except UsageError as error:
             refused = refused or error
             continue
@@ -67,7 +67,7 @@ def find_faster(job: Job, choice: Choice, ready: Callable[[str], Upscaler]) -> C
     Args:
         ready: makes an upscaler for a packaged model, with the options of the chosen one.
     """
-    trained = [weights for name in names() if not outside(job, weights := load(name))]
+    trained = [weights for name in names() if not outside_training(job, weights := load(name))]
     if not trained:
         return None
     least = min(trained, key=lambda weights: weights.config.macs())
@@ -75,28 +75,28 @@ def find_faster(job: Job, choice: Choice, ready: Callable[[str], Upscaler]) -> C
         return None
     try:
         upscaler = ready(least.name)
-        other = Choice(choice.index, upscaler, job.kind.estimate(job, upscaler))
+        other = Choice(choice.index, upscaler, job.format.estimate(job, upscaler))
     except DRRNError:  # it can't run that many units, or needs too much memory
         return None
     return other if 2 * other.cost.seconds < choice.cost.seconds else None
 
 
-def outside(job: Job, weights: Weights) -> str:
+def outside_training(job: Job, weights: Weights) -> str:
     """What to say where a side grows as `weights` were not trained for; nothing else."""
     return next(filter(None, map(weights.outside, job.scales)), "")
 
 
 def trained_for(job: Job) -> str:
     """The first packaged model that was; empty where none was."""
-    return next((name for name in names() if not outside(job, load(name))), "")
+    return next((name for name in names() if not outside_training(job, load(name))), "")
 
 
-def scored(weights: Weights) -> dict[float, float]:
+def scores(weights: Weights) -> dict[float, float]:
     """PSNR on `RANKED_ON` by scale, as the card has it."""
     return {row["scale"]: row["psnr"] for row in weights.card.get("scores", []) if row["data"] == RANKED_ON}
 
 
 def _psnr(weights: Weights, scale: float) -> float:
     """At the scored scale that is nearest; less than any where there is none."""
-    known = scored(weights)
+    known = scores(weights)
     return known[min(known, key=lambda each: abs(each - scale))] if known else float("-inf")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from drrn.errors import DRRNError, ImageError, UsageError, printable
 from drrn.media.naming import is_system_file, is_system_folder
 from drrn.media.signatures import unreadable as unreadable_kind
-from drrn.upscaling.fingerprint import mark
-from drrn.upscaling.formats.registry import KINDS
+from drrn.upscaling.fingerprint import file_stamp
+from drrn.upscaling.formats.registry import FORMATS
 
 WATCH_SECONDS = 1.0
 """Between two looks into a folder that is watched: what has not changed for so long is taken to be whole."""
@@ -24,7 +24,7 @@ class Source(NamedTuple):
     """As `drrn.upscaling.batch.jobs.plan` takes it."""
 
 
-class Gathered(NamedTuple):
+class Sources(NamedTuple):
     """What lies where the arguments point to."""
 
     sources: list[Source]
@@ -36,7 +36,7 @@ class Gathered(NamedTuple):
     """Those of the skipped files that are images or videos of kinds that drrn can't read, like HEIC."""
 
 
-def gather(paths: Sequence[Path], output: Path | None, *, recursive: bool = False) -> Gathered:
+def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool = False) -> Sources:
     """The pictures among `paths` and in the folders among them.
 
     A folder's pictures go to `output`, its own folders too: `folder/of/photo.png` to `output/of/photo_x2.png`. Links to
@@ -68,7 +68,7 @@ def gather(paths: Sequence[Path], output: Path | None, *, recursive: bool = Fals
             if foreign and (kind := unreadable_kind(foreign[0])):
                 other = f" {printable(foreign[0].name)} is {kind[0]}, which drrn can't read. {kind[1]}."
             failed.append((path, ImageError(f"{printable(path)} holds no pictures{deeper}.{other}")))
-    return Gathered(list(dict.fromkeys(sources)), skipped, failed, unreadable)
+    return Sources(list(dict.fromkeys(sources)), skipped, failed, unreadable)
 
 
 def is_folder(path: Path) -> bool:
@@ -84,7 +84,7 @@ def arrivals(look: Callable[[], Sequence[Source]]) -> Iterator[list[Source]]:
     before: dict[Source, str] = {}
     taken: dict[Source, str] = {}
     while True:
-        now = {source: mark(source.path) for source in look()}
+        now = {source: file_stamp(source.path) for source in look()}
         whole = [source for source in now if before.get(source) == now[source] != taken.get(source)]
         taken = {source: seen for source, seen in taken.items() if source in now} | {each: now[each] for each in whole}
         before = now
@@ -93,7 +93,7 @@ def arrivals(look: Callable[[], Sequence[Source]]) -> Iterator[list[Source]]:
         time.sleep(WATCH_SECONDS)
 
 
-def _walk(folder: Path, output: Path, *, recursive: bool) -> Gathered:
+def _walk(folder: Path, output: Path, *, recursive: bool) -> Sources:
     root, out = os.path.realpath(folder), os.path.realpath(output)
     sources: list[Source] = []
     unread: list[tuple[Path, DRRNError]] = []
@@ -114,10 +114,10 @@ def _walk(folder: Path, output: Path, *, recursive: bool) -> Gathered:
         for name in sorted(names):
             path = at / name
             inside = not path.is_symlink() or (path.is_file() and Path(os.path.realpath(path)).is_relative_to(root))
-            if inside and not is_system_file(name) and any(kind.gathers(path) for kind in KINDS):
+            if inside and not is_system_file(name) and any(kind.gathers(path) for kind in FORMATS):
                 sources.append(Source(path, output / at.relative_to(folder)))
                 continue
             skipped += 1
             if inside and not is_system_file(name) and unreadable_kind(path):
                 unreadable.append(path)
-    return Gathered(sources, skipped, unread, unreadable)
+    return Sources(sources, skipped, unread, unreadable)

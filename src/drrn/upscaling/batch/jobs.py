@@ -18,10 +18,10 @@ from drrn.upscaling.batch.choosing import Choice, choose
 from drrn.upscaling.batch.folders import Source, is_folder
 from drrn.upscaling.batch.manifest import Manifest
 from drrn.upscaling.batch.naming import Fit, Naming
-from drrn.upscaling.consistency import Asked, Found
-from drrn.upscaling.fingerprint import Seen, mark
+from drrn.upscaling.consistency import CheckResult, Checks
+from drrn.upscaling.fingerprint import Fingerprint, file_stamp
 from drrn.upscaling.formats.job import Job, Options
-from drrn.upscaling.formats.registry import kind_of
+from drrn.upscaling.formats.registry import format_of
 from drrn.upscaling.upscaler import Size, Upscaler, target_size
 
 LOSSY: Final = (*SUFFIXES["JPEG"], *SUFFIXES["WebP"])
@@ -32,10 +32,10 @@ WAIT_SECONDS = 0.5
 
 Upscalers = Sequence[Upscaler]
 """One, or several of which `choose` takes one for each file."""
-Running = dict[Future[tuple[float, Found]], tuple[Job, Choice, Upscalers]]
+Running = dict[Future[tuple[float, CheckResult]], tuple[Job, Choice, Upscalers]]
 
 
-class Watch(Protocol):
+class Progress(Protocol):
     """Who looks on. `start` and `progress` come from several threads where several pictures are enlarged at once."""
 
     def begin(self, jobs: Sequence[Job]) -> None:
@@ -50,7 +50,7 @@ class Watch(Protocol):
     def progress(self, job: Job, share: float) -> None:
         """How much of it is done, in [0, 1]."""
 
-    def done(self, job: Job, choice: Choice, seconds: float | None, found: Found) -> None:
+    def done(self, job: Job, choice: Choice, seconds: float | None, found: CheckResult) -> None:
         """It is done, and this was found; or, where there are no seconds, its cost alone was asked for."""
 
     def failed(self, source: Path, error: DRRNError) -> None: ...
@@ -83,14 +83,14 @@ def plan(
         ImageError: the source can't be read, or the target or a map can't be written.
         UsageError: scale or size is out of range, or the source would overwrite itself.
     """
-    kind = kind_of(source)
+    kind = format_of(source)
     header = kind.probe(source, max_pixels=max_pixels)
     if strict and header.tolerated:
         faults = ", ".join(header.tolerated)
         raise ImageError(
             f"{printable(source)} breaks the rules of {header.format}: without --strict it is read, {faults}."
         )
-    if options.asked != Asked() and not kind.checks:
+    if options.asked != Checks() and not kind.checks:
         what = "an animation" if header.seconds else f"a {header.format} file"
         raise UsageError(f"{printable(source)} is {what}, which has no checks and no maps. Leave them out.")
     exact = size.size(header.width, header.height) if isinstance(size, Fit) else size
@@ -134,7 +134,7 @@ def work_through(
     batches: Iterable[Iterable[Source]],
     one: Callable[..., Job],
     make: Callable[[], Upscalers],
-    watch: Watch,
+    watch: Progress,
     *,
     overwrite: bool = False,
     at_once: int = 1,
@@ -166,7 +166,7 @@ def work_through(
         watch.begin(jobs)
         if estimate:
             for job, choice in _choices(jobs, upscalers[0], watch):
-                watch.done(job, choice, None, Found())
+                watch.done(job, choice, None, CheckResult())
         else:
             _run(jobs, upscalers, watch, manifest)
 
@@ -179,7 +179,7 @@ def make_folder(path: Path) -> None:
         raise UsageError(f"{printable(path)} can't be made a folder: {error.strerror or error}.") from error
 
 
-def _plan_all(sources: Iterable[Source], one: Callable[..., Job], watch: Watch) -> list[Job]:
+def _plan_all(sources: Iterable[Source], one: Callable[..., Job], watch: Progress) -> list[Job]:
     """The jobs of those that can be done."""
     jobs: list[Job] = []
     taken: set[Path] = set()
@@ -206,7 +206,7 @@ def _sweep(jobs: Iterable[Job]) -> None:
 
 
 def _stale(
-    jobs: Iterable[Job], upscalers: Upscalers, manifest: Manifest, watch: Watch, *, overwrite: bool
+    jobs: Iterable[Job], upscalers: Upscalers, manifest: Manifest, watch: Progress, *, overwrite: bool
 ) -> list[Job]:
     """Those whose target is missing, or was made of something else or in another way.
 
@@ -222,19 +222,19 @@ def _stale(
             continue
         try:
             for path, before in zip(job.files, made, strict=True):
-                job.kind.writable(job, path, overwrite=overwrite or before is not None)
+                job.format.writable(job, path, overwrite=overwrite or before is not None)
             left.append(replace(job, overwrite=overwrite or any(made)))
         except DRRNError as error:
             watch.failed(job.source, error)
     return left
 
 
-def _run(jobs: Sequence[Job], upscalers: Sequence[Upscalers], watch: Watch, manifest: Manifest | None) -> None:
+def _run(jobs: Sequence[Job], upscalers: Sequence[Upscalers], watch: Progress, manifest: Manifest | None) -> None:
     """Do them, as many at a time as there are sets of upscalers, and as the memory of one allows."""
     first, free, stop = upscalers[0], list(upscalers), Event()
     running: Running = {}
 
-    def one(job: Job, choice: Choice, upscalers: Upscalers) -> tuple[float, Found]:
+    def one(job: Job, choice: Choice, upscalers: Upscalers) -> tuple[float, CheckResult]:
         def progress(share: float) -> None:
             if stop.is_set():
                 raise CancelledError
@@ -242,7 +242,7 @@ def _run(jobs: Sequence[Job], upscalers: Sequence[Upscalers], watch: Watch, mani
 
         return _enlarge(job, upscalers[choice.index], partial(watch.start, job, choice), progress, manifest)
 
-    def finish(job: Job, choice: Choice, result: Callable[[], tuple[float, Found]]) -> None:
+    def finish(job: Job, choice: Choice, result: Callable[[], tuple[float, CheckResult]]) -> None:
         try:
             watch.done(job, choice, *result())
         except DRRNError as error:
@@ -275,14 +275,14 @@ def _run(jobs: Sequence[Job], upscalers: Sequence[Upscalers], watch: Watch, mani
             stop.set()
 
 
-def _name(stem: str, named: Callable[[str], str], asked: Asked) -> str:
+def _name(stem: str, named: Callable[[str], str], asked: Checks) -> str:
     """With room for the names of the maps."""
     name = named(stem)
     longest = max(len(os.fsencode(path.name)) for path in [Path(name), *asked.maps(Path(name))])
     return _name(stem[:-1], named, asked) if longest > LONGEST_NAME and stem else name
 
 
-def _choices(jobs: Iterable[Job], upscalers: Upscalers, watch: Watch) -> Iterator[tuple[Job, Choice]]:
+def _choices(jobs: Iterable[Job], upscalers: Upscalers, watch: Progress) -> Iterator[tuple[Job, Choice]]:
     for job in jobs:
         try:
             choice = choose(job, upscalers)
@@ -302,10 +302,10 @@ def _enlarge(
     start: Callable[[], None],
     progress: Callable[[float], None],
     manifest: Manifest | None,
-) -> tuple[float, Found]:
+) -> tuple[float, CheckResult]:
     """Do one, and return the seconds it took and what was found."""
     began = perf_counter()
-    seen = Seen.of(job.source) if manifest else None
+    seen = Fingerprint.of(job.source) if manifest else None
 
     def started() -> None:
         same()
@@ -318,10 +318,10 @@ def _enlarge(
             manifest.add(path, temporary, source=job.source, seen=seen, recipe=job.recipe(upscaler))
 
     def same() -> None:
-        if seen and mark(job.source) != seen.mark:
+        if seen and file_stamp(job.source) != seen.mark:
             raise ImageError(f"{printable(job.source)} has changed while it was read. Run it again.")
 
-    found = job.kind.enlarge(job, upscaler, start=started, progress=progress, made=made)
+    found = job.format.enlarge(job, upscaler, start=started, progress=progress, made=made)
     if manifest:
         for path in job.files:
             manifest.forget_others(path)

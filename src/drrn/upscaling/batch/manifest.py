@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drrn.errors import ImageError, UsageError, printable
-from drrn.upscaling.fingerprint import Seen, mark, sha256
+from drrn.upscaling.fingerprint import Fingerprint, file_stamp, sha256
 
 NAME = ".drrn.sqlite"
 FORMAT = 1
@@ -29,11 +29,11 @@ CREATE TABLE IF NOT EXISTS made (
 """Names as bytes, since they need not be text; `target` is relative to the folder, with slashes."""
 
 
-class Made(NamedTuple):
+class Record(NamedTuple):
     """A file that drrn made."""
 
-    file: Seen
-    source: Seen
+    file: Fingerprint
+    source: Fingerprint
     recipe: str
     """All that decides its pixels beside the source, as text."""
 
@@ -45,11 +45,13 @@ class Manifest:
         self.folder, self.database = folder, database
         self.turn = threading.Lock()
 
-    def made(self, target: Path) -> Made | None:
+    def made(self, target: Path) -> Record | None:
         """What drrn made at `target`, if it is still there to the byte."""
         query = "SELECT mark, sha256, source_mark, source_sha256, recipe FROM made WHERE target = ?"
-        known = [Made(Seen(*row[:2]), Seen(*row[2:4]), row[4]) for row in self._do(query, self._name(target))]
-        now = mark(target)
+        known = [
+            Record(Fingerprint(*row[:2]), Fingerprint(*row[2:4]), row[4]) for row in self._do(query, self._name(target))
+        ]
+        now = file_stamp(target)
         for made in known:
             if made.file.mark == now:
                 return made
@@ -65,14 +67,14 @@ class Manifest:
                 return made
         return None
 
-    def is_fresh(self, target: Path, made: Made, source: Path, recipe: str) -> bool:
+    def is_fresh(self, target: Path, made: Record, source: Path, recipe: str) -> bool:
         """Whether `source` by `recipe` would become what was `made` at `target`."""
         if made.recipe != recipe:
             return False
-        if made.source.mark == mark(source):
+        if made.source.mark == file_stamp(source):
             return True
         try:
-            now = Seen.of(source)
+            now = Fingerprint.of(source)
         except ImageError:  # who goes on to read it says so
             return False
         if made.source.sha256 != now.sha256:
@@ -81,11 +83,11 @@ class Manifest:
         self._do(query, now.mark, self._name(target), made.file.sha256)
         return True
 
-    def add(self, target: Path, temporary: Path, source: Path, seen: Seen, recipe: str) -> None:
+    def add(self, target: Path, temporary: Path, source: Path, seen: Fingerprint, recipe: str) -> None:
         """Say that what lies in `temporary`, and will be `target`, is drrn's."""
         self._do(
             "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(self._name(target), *Seen.of(temporary), os.fsencode(source), *seen, recipe),
+            *(self._name(target), *Fingerprint.of(temporary), os.fsencode(source), *seen, recipe),
         )
 
     def forget_others(self, target: Path) -> None:
@@ -103,7 +105,7 @@ class Manifest:
 
 
 @contextmanager
-def manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
+def open_manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
     """The manifest of `folder`, which no other process can have for as long as the block lasts.
 
     Args:

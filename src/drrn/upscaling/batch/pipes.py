@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from drrn.errors import DRRNError, ImageError, UsageError
 from drrn.upscaling.batch.folders import Source
-from drrn.upscaling.formats.registry import kind_of
+from drrn.upscaling.formats.registry import format_of
 
 PIPE = Path("-")
 CHUNK = 1 << 20
@@ -20,7 +20,7 @@ BYTES_BESIDE_PIXELS = 64 << 20
 
 
 @contextmanager
-def piped(asked: Source, max_pixels: int) -> Iterator[Source]:
+def with_pipes_as_files(asked: Source, max_pixels: int) -> Iterator[Source]:
     """The same with a file, `stdin` or `stdout` and a suffix, in place of each `-`.
 
     When the block has ended, the result goes to stdout, in the format of the source; PNG where that is read only.
@@ -49,7 +49,7 @@ def piped(asked: Source, max_pixels: int) -> Iterator[Source]:
 
 
 def _suffix(given: Path, max_pixels: int) -> str:
-    kind = kind_of(given)
+    kind = format_of(given)
     return kind.name(Path(given.stem), kind.probe(given, max_pixels=max_pixels))[1]
 
 

@@ -26,9 +26,9 @@ from drrn.media.animation.frames import Samples
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images.memory import encoding
-from drrn.media.metadata.notes import Format
+from drrn.media.metadata.notes import FileFormat
 from drrn.media.naming import split
-from drrn.upscaling.consistency import Found
+from drrn.upscaling.consistency import CheckResult
 from drrn.upscaling.formats.job import Job, Made
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
@@ -39,7 +39,7 @@ AT_ONCE = 4
 
 
 class Animations:
-    """See `drrn.upscaling.formats.job.Kind`."""
+    """See `drrn.upscaling.formats.job.Format`."""
 
     checks: Final = False
     counts_frames: Final = True
@@ -68,7 +68,7 @@ class Animations:
     def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
         """Of frames that are alike nothing is known yet."""
         header, held = job.header, _held(job, upscaler)
-        one = upscaler.beside(held).estimate(
+        one = upscaler.with_reserved_memory(held).estimate(
             header.width, header.height, size=(job.width, job.height), alpha=header.alpha
         )
         return replace(one, seconds=one.seconds * header.frames, memory=one.memory + held)
@@ -81,7 +81,7 @@ class Animations:
         start: Callable[[], None],
         progress: Callable[[float], None],
         made: Made,
-    ) -> Found:
+    ) -> CheckResult:
         animation = read(job.source, max_pixels=job.header.pixels)
         start()
         write(
@@ -93,7 +93,7 @@ class Animations:
             overwrite=job.overwrite,
             made=partial(made, job.target),
         )
-        return Found()
+        return CheckResult()
 
 
 ANIMATIONS: Final = Animations()
@@ -106,7 +106,7 @@ def _enlarged(
     last = {first: number for number, first in enumerate(animation.alike)}
     kept: dict[int, Samples] = {}
     frames = len(animation.alike)
-    beside, room = upscaler.beside(_held(job, upscaler)), _kept(job, upscaler) // _result(job)
+    beside, room = upscaler.with_reserved_memory(_held(job, upscaler)), _kept(job, upscaler) // _result(job)
     for number, (first, frame) in enumerate(zip(animation.alike, animation.frames(), strict=True)):
         larger = kept.pop(first, None)
         if larger is None:
@@ -138,7 +138,7 @@ def _held(job: Job, upscaler: Upscaler) -> int:
     return file + encoder + 3 * canvas + AT_ONCE * _result(job) + _kept(job, upscaler)
 
 
-def _form(job: Job) -> Format:
+def _form(job: Job) -> FileFormat:
     form = format_of(job.target)
     assert form, "found to be writable before"
     return form

@@ -23,13 +23,13 @@ from drrn.media.dicom.derivation import derive
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.naming import split
-from drrn.upscaling.consistency import Found
+from drrn.upscaling.consistency import CheckResult
 from drrn.upscaling.formats.job import Job, Made
-from drrn.upscaling.upscaler import Estimate, Upscaler, spread
+from drrn.upscaling.upscaler import Estimate, Upscaler, fill_transparent
 
 
 class Slices:
-    """See `drrn.upscaling.formats.job.Kind`."""
+    """See `drrn.upscaling.formats.job.Format`."""
 
     checks: Final = False
     counts_frames: Final = True
@@ -65,13 +65,13 @@ class Slices:
         start: Callable[[], None],
         progress: Callable[[float], None],
         made: Made,
-    ) -> Found:
+    ) -> CheckResult:
         slices = dicom.read(job.source, max_pixels=job.header.pixels)
         start()
         values = enlarge_slices(upscaler, slices, job.header, job.width, job.height, progress)
         derive(slices.dataset, values, job.derived(upscaler))
         dicom.write(slices.dataset, job.target, overwrite=job.overwrite, made=partial(made, job.target))
-        return Found()
+        return CheckResult()
 
 
 SLICES: Final = Slices()
@@ -95,7 +95,7 @@ def estimate(upscaler: Upscaler, header: Header, width: int, height: int) -> Est
 
 
 def enlarge_slices(
-    upscaler: Upscaler, slices: dicom.Slices, header: Header, width: int, height: int, progress: Callable[[float], None]
+    upscaler: Upscaler, slices: dicom.Frames, header: Header, width: int, height: int, progress: Callable[[float], None]
 ) -> NDArray[np.integer]:
     """(frames, height, width, channels), to be stored in place of `slices.values`.
 
@@ -114,7 +114,7 @@ def enlarge_slices(
             continue
         pixels = ((frame - np.float32(black)) / np.float32(white - black)).astype(np.float32)
         if hidden.any():
-            pixels = spread(pixels, (~hidden).astype(np.float32))
+            pixels = fill_transparent(pixels, (~hidden).astype(np.float32))
 
         def told(share: float, number: int = number) -> None:
             progress((number + share) / frames)
@@ -132,7 +132,7 @@ def enlarge_slices(
     return larger
 
 
-def _range(slices: dicom.Slices) -> tuple[int, int]:
+def _range(slices: dicom.Frames) -> tuple[int, int]:
     """The stored values that are 0 and 1 to the network."""
     if slices.values.shape[3] == 3:
         return slices.low, slices.high
@@ -140,7 +140,7 @@ def _range(slices: dicom.Slices) -> tuple[int, int]:
     return (most, least) if slices.inverted else (least, most)
 
 
-def _seen(slices: dicom.Slices) -> tuple[int, int]:
+def _seen(slices: dicom.Frames) -> tuple[int, int]:
     """The least and the largest measurement."""
     seen = slices.values
     if slices.padding:
@@ -149,7 +149,7 @@ def _seen(slices: dicom.Slices) -> tuple[int, int]:
     return least, max(most, least + 1)
 
 
-def _hidden(slices: dicom.Slices, frame: NDArray[np.integer]) -> NDArray[np.bool]:
+def _hidden(slices: dicom.Frames, frame: NDArray[np.integer]) -> NDArray[np.bool]:
     """(H, W): where there is no measurement."""
     if not slices.padding:
         return np.zeros(frame.shape[:2], bool)
@@ -157,7 +157,7 @@ def _hidden(slices: dicom.Slices, frame: NDArray[np.integer]) -> NDArray[np.bool
 
 
 def _beside(upscaler: Upscaler, header: Header, width: int, height: int) -> Upscaler:
-    return upscaler.beside(_held(header, width, height))
+    return upscaler.with_reserved_memory(_held(header, width, height))
 
 
 def _held(header: Header, width: int, height: int) -> int:

@@ -10,14 +10,14 @@ from drrn.media.image import Image
 from drrn.media.images.files import changes, probe, read, wanted_format, writable, write
 from drrn.media.images.quality import Loss
 from drrn.media.naming import image_suffix, is_image, split
-from drrn.upscaling.consistency import Asked, Found, enlarge
+from drrn.upscaling.consistency import CheckResult, Checks, enlarge
 from drrn.upscaling.formats import strips
 from drrn.upscaling.formats.job import Job, Made
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
 
 class Pictures:
-    """See `drrn.upscaling.formats.job.Kind`."""
+    """See `drrn.upscaling.formats.job.Format`."""
 
     checks: Final = True
     counts_frames: Final = True
@@ -65,10 +65,10 @@ class Pictures:
         start: Callable[[], None],
         progress: Callable[[float], None],
         made: Made,
-    ) -> Found:
+    ) -> CheckResult:
         if _goes_by_strips(job, upscaler):
             strips.enlarge_file(job, upscaler, start=start, progress=progress, made=partial(made, job.target))
-            return Found()
+            return CheckResult()
         picture = read(job.source, max_pixels=job.header.decoded)  # a damaged file ends here
         start()
         result, found = enlarge(upscaler, picture, (job.width, job.height), job.options.asked, progress)
@@ -82,7 +82,7 @@ PICTURES: Final = Pictures()
 
 
 def _goes_by_strips(job: Job, upscaler: Upscaler) -> bool:
-    return job.options.asked == Asked() and strips.goes(upscaler, job.header)
+    return job.options.asked == Checks() and strips.can_stream(upscaler, job.header)
 
 
 def _write(pictures: Sequence[tuple[Image, Path]], made: Made, *, loss: Loss | None, overwrite: bool) -> None:

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from drrn import __version__
 from drrn.media import Block, CodecName, Overviews
-from drrn.media.dicom.derivation import Derived
+from drrn.media.dicom.derivation import Derivation
 from drrn.media.header import Header
-from drrn.media.images.quality import Loss, choose
-from drrn.media.metadata.notes import Format
-from drrn.upscaling.consistency import Asked, Found
+from drrn.media.images.quality import Loss, choose_loss
+from drrn.media.metadata.notes import FileFormat
+from drrn.upscaling.consistency import CheckResult, Checks
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
 Made = Callable[[Path, Path], None]
@@ -26,7 +26,7 @@ Made = Callable[[Path, Path], None]
 class Options:
     """What was asked for beside the size, the same for all files of a run."""
 
-    asked: Asked = Asked()
+    asked: Checks = Checks()
     budget: float | None = None
     """Seconds for each file, where there are several models to choose from."""
     quality: int | None = None
@@ -49,7 +49,7 @@ class Options:
 class Job:
     """A file and the file it becomes."""
 
-    kind: "Kind"
+    format: "Format"
     source: Path
     target: Path
     header: Header
@@ -72,18 +72,20 @@ class Job:
         """How many times as wide and as high it becomes."""
         return self.width / self.header.width, self.height / self.header.height
 
-    def loss(self, form: Format) -> Loss | None:
+    def loss(self, form: FileFormat) -> Loss | None:
         """How much of the target may be lost, in this format. Raises UsageError: that can't be as little as asked."""
         quality, lossless = self.options.quality, self.options.lossless
-        return choose(form, self.header.format, self.header.loss, quality=quality, lossless=lossless)
+        return choose_loss(form, self.header.format, self.header.loss, quality=quality, lossless=lossless)
 
     def recipe(self, upscaler: Upscaler) -> str:
         """All that decides the result beside the source."""
         return self._recipe(upscaler, [self.width, self.height])
 
-    def derived(self, upscaler: Upscaler) -> Derived:
+    def derived(self, upscaler: Upscaler) -> Derivation:
         """What a file may say of its making."""
-        return Derived(self.recipe(upscaler), self._recipe(upscaler, self.wanted), upscaler.weights.name, __version__)
+        return Derivation(
+            self.recipe(upscaler), self._recipe(upscaler, self.wanted), upscaler.weights.name, __version__
+        )
 
     def _recipe(self, upscaler: Upscaler, size: list[int] | str) -> str:
         return json.dumps(
@@ -122,7 +124,7 @@ def _recipe_of(options: Options) -> dict[str, Any]:
     }
 
 
-class Kind(Protocol):
+class Format(Protocol):
     """How files of a kind are enlarged."""
 
     @property
@@ -180,7 +182,7 @@ class Kind(Protocol):
         start: Callable[[], None],
         progress: Callable[[float], None],
         made: Made,
-    ) -> Found:
+    ) -> CheckResult:
         """Read, enlarge, write, and say what was found.
 
         Args:

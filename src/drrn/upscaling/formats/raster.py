@@ -22,12 +22,12 @@ from drrn.engines.engine import Planes
 from drrn.errors import ImageError, UsageError, printable
 from drrn.media import Block
 from drrn.media.geotiff import files as geotiff
-from drrn.media.geotiff.files import Larger, Scene
+from drrn.media.geotiff.files import Raster, RasterWriter
 from drrn.media.header import Header
 from drrn.media.images.gdal import CACHE
 from drrn.media.naming import split
-from drrn.upscaling.consistency import Found
-from drrn.upscaling.ensemble import TURNS, run_eight
+from drrn.upscaling.consistency import CheckResult
+from drrn.upscaling.ensemble import ORIENTATIONS, run_ensemble
 from drrn.upscaling.formats.job import Job, Made
 from drrn.upscaling.tiles import Sides, pieces, run_tiled, tile
 from drrn.upscaling.upscaler import Estimate, Upscaler
@@ -56,17 +56,17 @@ class Range(NamedTuple):
 
 
 class Scenes:
-    """See `drrn.upscaling.formats.job.Kind`."""
+    """See `drrn.upscaling.formats.job.Format`."""
 
     checks: Final = False
     counts_frames: Final = True
     warning: Final = "Finer detail in enlarged rasters is an estimate, and not for survey."
 
     def knows(self, path: Path) -> bool:
-        return geotiff.is_scene(path)
+        return geotiff.is_raster(path)
 
     def gathers(self, path: Path) -> bool:
-        return geotiff.is_scene(path)
+        return geotiff.is_raster(path)
 
     def probe(self, source: Path, *, max_pixels: int) -> Header:
         return geotiff.probe(source, max_pixels=max_pixels)
@@ -82,7 +82,7 @@ class Scenes:
         return job.header.converted
 
     def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
-        with geotiff.opened(job.source, max_pixels=job.header.pixels) as scene:
+        with geotiff.open_raster(job.source, max_pixels=job.header.pixels) as scene:
             return Windows(upscaler, scene, job.width, job.height, _block(job)).estimate()
 
     def enlarge(
@@ -93,20 +93,20 @@ class Scenes:
         start: Callable[[], None],
         progress: Callable[[float], None],
         made: Made,
-    ) -> Found:
-        with geotiff.opened(job.source, max_pixels=job.header.pixels) as scene:
+    ) -> CheckResult:
+        with geotiff.open_raster(job.source, max_pixels=job.header.pixels) as scene:
             if (scene.width, scene.height, scene.bands) != (job.header.width, job.header.height, job.header.channels):
                 raise ImageError(f"{printable(job.source)} has changed since it was looked at. Run it again.")
             windows = Windows(upscaler, scene, job.width, job.height, _block(job))
-            ranges = survey(scene, windows.part)  # a damaged file ends here
+            ranges = measure_ranges(scene, windows.part)  # a damaged file ends here
             start()
             with atomic(job.target, overwrite=job.overwrite) as temporary:
                 sizes, made_by = (job.width, job.height), _made_by(job, upscaler)
                 how: dict[str, Any] = {"block": _block(job), "overviews": job.options.overviews}
-                with geotiff.written(scene, temporary, *sizes, made_by, target=job.target, **how) as larger:
+                with geotiff.create_raster(scene, temporary, *sizes, made_by, target=job.target, **how) as larger:
                     windows.enlarge(ranges, larger, progress)
                 made(job.target, temporary)
-        return Found()
+        return CheckResult()
 
 
 SCENES: Final = Scenes()
@@ -115,13 +115,13 @@ SCENES: Final = Scenes()
 class Windows:
     """A scene and its enlargement, cut into windows that fit into the memory."""
 
-    def __init__(self, upscaler: Upscaler, scene: Scene, width: int, height: int, block: Block = geotiff.BLOCK):
+    def __init__(self, upscaler: Upscaler, scene: Raster, width: int, height: int, block: Block = geotiff.BLOCK):
         """Cut it into whole tiles of `block` pixels a side.
 
         Raises:
             UsageError: not even the smallest fits, or the windows of an ensemble would not fit together.
         """
-        upscaler = upscaler.fitting((scene.width, scene.height), (width, height))
+        upscaler = upscaler.for_size((scene.width, scene.height), (width, height))
         cell = upscaler.network.config.unshuffle
         if upscaler.ensemble and (width % cell or height % cell):  # turned, its cells would begin elsewhere
             raise UsageError(
@@ -161,7 +161,7 @@ class Windows:
         sides = min(self.side, height), min(self.side, width)
         return Estimate(width, height, seconds, self.memory, sides)
 
-    def enlarge(self, ranges: list[Range], larger: Larger, progress: Callable[[float], None]) -> None:
+    def enlarge(self, ranges: list[Range], larger: RasterWriter, progress: Callable[[float], None]) -> None:
         """Fill `larger`.
 
         Raises:
@@ -201,7 +201,7 @@ class Windows:
             with np.errstate(invalid="ignore"):  # a NaN that stands for no measurement may be one that signals
                 plane = ((values[band] - np.float64(low)) / span).astype(exact)
             if unmeasured is not None:
-                plane = spread(plane, ~hidden[band], self.reach)
+                plane = fill_unknown(plane, ~hidden[band], self.reach)
             ilr = imresize_place(plane[inside], around.outer, self.whole, self.size)
             if band == scene.alpha:  # bicubic overshoots at edges, and nothing is more than opaque
                 sr = ilr[around.inner].clip(0, 1)
@@ -231,10 +231,10 @@ class Windows:
         def run(planes: Planes) -> Planes:
             return run_tiled(self.upscaler.engine, planes, config=config, sides=planes.shape[1:], done=count)
 
-        turns = len(TURNS) if self.upscaler.ensemble else 1
+        turns = len(ORIENTATIONS) if self.upscaler.ensemble else 1
         seen = ilr.clip(*SEEN).astype(np.float32)
         planes = np.repeat(seen[None], config.channels, axis=0)
-        sr = run_eight(run, planes).mean if self.upscaler.ensemble else run(planes)
+        sr = run_ensemble(run, planes).mean if self.upscaler.ensemble else run(planes)
         return sr.mean(axis=0, dtype=np.float32) - seen
 
     def _resized(self, hidden: NDArray[np.bool], part: Place, place: Place) -> NDArray[np.float32]:
@@ -262,7 +262,7 @@ class Windows:
         return planes + bands + CACHE + 2 * scene.block
 
 
-def survey(scene: Scene, sides: Sides) -> list[Range]:
+def measure_ranges(scene: Raster, sides: Sides) -> list[Range]:
     """Read all of the scene, in pieces of as many pixels as `sides` have, and tell the range of each band.
 
     Raises:
@@ -285,7 +285,7 @@ def survey(scene: Scene, sides: Sides) -> list[Range]:
     return [_range(scene, band, *each) for band, each in enumerate(zip(least, most, samples, strict=True))]
 
 
-def spread(plane: NDArray[Float], known: NDArray[np.bool], reach: int) -> NDArray[Float]:
+def fill_unknown(plane: NDArray[Float], known: NDArray[np.bool], reach: int) -> NDArray[Float]:
     """Values (H, W) where they are `known`, and up to `reach` pixels around, means of the nearest.
 
     `reach` is 1, 3, 7, ...; what is known further away makes no difference to the last bit, so that it may be missing.
@@ -311,7 +311,7 @@ def _shifted(by: int, side: int) -> tuple[slice, slice]:
     return slice(max(-by, 0), max(-by, 0) + there), slice(max(by, 0), max(by, 0) + there)
 
 
-def _range(scene: Scene, band: int, least: float, most: float, samples: list[NDArray[Any]]) -> Range:
+def _range(scene: Raster, band: int, least: float, most: float, samples: list[NDArray[Any]]) -> Range:
     if least > most:
         return Range(0, 0)  # there is no measurement
     if not isfinite(most - least):
@@ -326,7 +326,7 @@ def _range(scene: Scene, band: int, least: float, most: float, samples: list[NDA
     return Range(float(low), float(high)) if low < high else Range(float(least), float(most))
 
 
-def _stored(values: NDArray[np.floating], scene: Scene, nodata: float | None) -> NDArray[Any]:
+def _stored(values: NDArray[np.floating], scene: Raster, nodata: float | None) -> NDArray[Any]:
     """As the file has them, and none of them as `nodata`: what would be becomes the next number."""
     if scene.dtype.kind == "f":
         most = np.finfo(scene.dtype).max

@@ -18,16 +18,16 @@ from drrn.core.resize import imresize_place, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
 from drrn.errors import EngineError, ImageError, UsageError, printable
 from drrn.media.header import Header
-from drrn.media.images.files import EIGHT_BIT, store, unpacked, wanted_format, writable
+from drrn.media.images.files import EIGHT_BIT, decode_to_disk, store, wanted_format, writable
 from drrn.media.images.memory import AT_LEAST, encoding
 from drrn.media.images.scratch import Rows, Scratch, check_room, trim
-from drrn.media.metadata.notes import Format, resize_metadata
+from drrn.media.metadata.notes import FileFormat, resize_metadata
 from drrn.upscaling.formats.job import Job
 from drrn.upscaling.tiles import Place, pieces, tile
 from drrn.upscaling.upscaler import MAX_TILE, Estimate, Upscaler
 
 
-class Sight:
+class ModelView:
     """A picture that is there a place at a time, as a model sees it."""
 
     def __init__(self, samples: Rows, model: int):
@@ -84,7 +84,7 @@ class Sight:
         return rgb(np.concatenate([sr, imresize_place(others, place, self.size, size)]))
 
 
-def goes(upscaler: Upscaler, header: Header) -> bool:
+def can_stream(upscaler: Upscaler, header: Header) -> bool:
     """Whether such a picture can be enlarged so: in one turn, by an engine that streams, and without alpha.
 
     Under alpha, colours are spread from as far as there are any.
@@ -92,13 +92,13 @@ def goes(upscaler: Upscaler, header: Header) -> bool:
     return upscaler.engine.streams and not upscaler.ensemble and not header.alpha
 
 
-def estimate(upscaler: Upscaler, header: Header, width: int, height: int, form: Format) -> Estimate:
+def estimate(upscaler: Upscaler, header: Header, width: int, height: int, form: FileFormat) -> Estimate:
     """What it will cost to go from a file with this header to one of that format and size.
 
     Raises:
         UsageError: it does not fit into the upscaler's memory.
     """
-    upscaler = upscaler.fitting((header.width, header.height), (width, height))
+    upscaler = upscaler.for_size((header.width, header.height), (width, height))
     columns = _columns(upscaler, header, width, height, form)
     halo, strips = 2 * upscaler.network.config.halo, -(-width // columns)
     outer = min(columns + halo, width)
@@ -120,19 +120,23 @@ def enlarge_file(
     progress: Callable[[float], None],
     made: Callable[[Path], None],
 ) -> None:
-    """Read, enlarge and write the picture of a job. See `drrn.upscaling.formats.job.Kind.enlarge`.
+    """Read, enlarge and write the picture of a job. See `drrn.upscaling.formats.job.Format.enlarge`.
 
     Args:
         made: told of the temporary file that has all of the result.
     """
-    upscaler = upscaler.fitting((job.header.width, job.header.height), (job.width, job.height))
+    upscaler = upscaler.for_size((job.header.width, job.header.height), (job.width, job.height))
     header, form, target, size = job.header, wanted_format(job.target), job.target, (job.height, job.width)
     columns, bits = _columns(upscaler, header, job.width, job.height, form), _bits(header, form)
     given = header.pixels * header.channels * header.bits // 8
     result = job.width * job.height * header.channels * bits // 8
     check_room(target, result + max(given, result))  # the result, and first what is enlarged, then the file
     with Scratch(target, *size, header.channels, bits, tile=columns) as larger:
-        with unpacked(job.source, target, max_pixels=header.decoded) as (samples, found, notes):  # damage ends here
+        with decode_to_disk(job.source, target, max_pixels=header.decoded) as (
+            samples,
+            found,
+            notes,
+        ):  # damage ends here
             if found != header:
                 raise ImageError(f"{printable(job.source)} has changed since it was looked at. Run it again.")
             writable(target, job.width, job.height, alpha=False, icc=notes.icc, overwrite=job.overwrite)
@@ -157,7 +161,7 @@ def enlarge(
         DRRNError: the disk is full.
     """
     height, width = size = result.shape[0], result.shape[1]
-    sight = Sight(samples, upscaler.network.config.channels)
+    sight = ModelView(samples, upscaler.network.config.channels)
     top = 255 if result.dtype.itemsize == 1 else 65535
     for place, colors in _colored(upscaler, sight, columns, size):
         result.put(levels(colors, top).transpose(1, 2, 0), place[0].start, place[1].start)
@@ -165,7 +169,9 @@ def enlarge(
         progress(before / (height * width))
 
 
-def _colored(upscaler: Upscaler, sight: Sight, columns: int, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
+def _colored(
+    upscaler: Upscaler, sight: ModelView, columns: int, size: tuple[int, int]
+) -> Iterator[tuple[Place, Planes]]:
     """The colors of all bands of all strips, (1 or 3, h, w) in [0, 1], and where they are.
 
     Where colors must be brought into range, they depend on those around. Then each band, and each strip, ends before
@@ -197,7 +203,7 @@ def _widened(bands: Iterator[tuple[Place, Planes]], before: Planes, edge: Planes
 
 
 def _clipped(
-    sight: Sight, bands: Iterator[tuple[slice, Planes]], columns: slice, inner: slice, size: tuple[int, int]
+    sight: ModelView, bands: Iterator[tuple[slice, Planes]], columns: slice, inner: slice, size: tuple[int, int]
 ) -> Iterator[tuple[Place, Planes]]:
     """The colors of the columns `inner`, for bands of sr that have more `columns`."""
     high = sight.size[0], size[0]
@@ -218,7 +224,7 @@ def _clipped(
             held, top = held[:, needed - top :], needed
 
 
-def _run(upscaler: Upscaler, sight: Sight, strip: Place, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
+def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
     """The bands of a strip, from the top down: where they are, and what the network makes of them, clipped."""
     (height, width), config = size, upscaler.network.config
     tops = range(0, height, BAND)
@@ -244,7 +250,7 @@ def _run(upscaler: Upscaler, sight: Sight, strip: Place, size: tuple[int, int]) 
         row += sr.shape[1]
 
 
-def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: Format) -> int:
+def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: FileFormat) -> int:
     """Of a strip. Raises UsageError: what is done before or after takes more than the memory."""
     needed, halo = max(_ends(header, width, height, form)), 2 * upscaler.network.config.halo
     if needed > upscaler.max_memory:
@@ -253,7 +259,7 @@ def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: 
             f"{upscaler.max_memory / 2**20:.0f}. Give a smaller scale, or a larger --max-memory."
         )
     beside = _running(upscaler, header, width, height, min(MAX_TILE + halo, width))
-    return upscaler.sides(height, width, upscaler.max_memory - beside)[1]
+    return upscaler.tile_sides(height, width, upscaler.max_memory - beside)[1]
 
 
 def _running(upscaler: Upscaler, header: Header, width: int, height: int, columns: int) -> int:
@@ -268,10 +274,10 @@ def _running(upscaler: Upscaler, header: Header, width: int, height: int, column
     return AT_LEAST + BAND * columns * (36 + colours + 12 * (upscaler.network.config.channels - 1)) + source + around
 
 
-def _ends(header: Header, width: int, height: int, form: Format) -> tuple[int, int]:
+def _ends(header: Header, width: int, height: int, form: FileFormat) -> tuple[int, int]:
     """Bytes that decoding takes, and encoding."""
     return header.decoding, encoding(form, width, height, header.channels, _bits(header, form))
 
 
-def _bits(header: Header, form: Format) -> Literal[8, 16]:
+def _bits(header: Header, form: FileFormat) -> Literal[8, 16]:
     return 8 if form in EIGHT_BIT else header.bits

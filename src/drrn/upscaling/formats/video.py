@@ -24,17 +24,17 @@ import numpy as np
 from drrn.atomic import write_text
 from drrn.core.resize import Samples, resample
 from drrn.errors import DRRNError, ImageError, printable
-from drrn.media.header import Film, Header, Light
+from drrn.media.header import HDRMetadata, Header, VideoInfo
 from drrn.media.image import Image
-from drrn.media.naming import FILMS as FILM_NAMES
+from drrn.media.naming import VIDEOS as FILM_NAMES
 from drrn.media.naming import split
 from drrn.media.video import containers, encoding, muxing
 from drrn.media.video import decoding as video
 from drrn.media.video.decoding import FULL, UNKNOWN, Frame, Plane
 from drrn.media.video.encoding import Target
 from drrn.media.video.muxing import CONTAINERS
-from drrn.upscaling.consistency import Found
-from drrn.upscaling.fingerprint import Seen, mark
+from drrn.upscaling.consistency import CheckResult
+from drrn.upscaling.fingerprint import Fingerprint, file_stamp
 from drrn.upscaling.formats.job import Job, Made
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
@@ -59,17 +59,17 @@ BT601 = 6
 
 
 class Films:
-    """See `drrn.upscaling.formats.job.Kind`."""
+    """See `drrn.upscaling.formats.job.Format`."""
 
     checks: Final = False
     counts_frames: Final = False
     warning: Final = ""
 
     def knows(self, path: Path) -> bool:
-        return containers.is_film(path)
+        return containers.is_video(path)
 
     def gathers(self, path: Path) -> bool:
-        return split(path.name)[1].lower() in FILM_NAMES or containers.is_film(path)
+        return split(path.name)[1].lower() in FILM_NAMES or containers.is_video(path)
 
     def probe(self, source: Path, *, max_pixels: int) -> Header:
         return video.probe(source, max_pixels=max_pixels)
@@ -94,7 +94,7 @@ class Films:
             told.append("colours marked as BT.601, which small films without a mark are taken for")
         if before.aspect != after.aspect and after.aspect:
             told.append(f"pixels of {after.aspect.numerator}:{after.aspect.denominator}")
-        if target.codec == "ffv1" and after.light != Light():
+        if target.codec == "ffv1" and after.light != HDRMetadata():
             told.append("without the light of HDR")
         if CONTAINERS[target.suffix] in ("matroska", "webm") and (before.time_base * 1000).denominator > 1:
             told.append("times to whole milliseconds")
@@ -102,7 +102,7 @@ class Films:
 
     def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
         held, header = _held(job), job.header
-        one = upscaler.beside(held).estimate(header.width, header.height, size=(job.width, job.height))
+        one = upscaler.with_reserved_memory(held).estimate(header.width, header.height, size=(job.width, job.height))
         return replace(one, seconds=one.seconds * header.frames, memory=one.memory + held)
 
     def enlarge(
@@ -113,12 +113,16 @@ class Films:
         start: Callable[[], None],
         progress: Callable[[float], None],
         made: Made,
-    ) -> Found:
-        seen, folder, beside = Seen.of(job.source), work_folder(job.target), upscaler.beside(_held(job))
+    ) -> CheckResult:
+        seen, folder, beside = (
+            Fingerprint.of(job.source),
+            work_folder(job.target),
+            upscaler.with_reserved_memory(_held(job)),
+        )
         start()
         _ready(folder, json.dumps([job.recipe(upscaler), seen.sha256, encoding.version(), SEGMENT]))
         segments = _segments(job, beside, folder, progress)
-        if mark(job.source) != seen.mark:
+        if file_stamp(job.source) != seen.mark:
             raise ImageError(f"{printable(job.source)} has changed while it was read. Run it again.")
         result, target = _result(job), _target(job)
         write = partial(muxing.join, segments, job.source, result, target, job.target)
@@ -129,7 +133,7 @@ class Films:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
-        return Found()
+        return CheckResult()
 
 
 FILMS: Final = Films()
@@ -141,7 +145,7 @@ def work_folder(target: Path) -> Path:
 
 
 def enlarge_frame(
-    frame: Frame, film: Film, upscaler: Upscaler, size: tuple[int, int], told: Callable[[float], None]
+    frame: Frame, film: VideoInfo, upscaler: Upscaler, size: tuple[int, int], told: Callable[[float], None]
 ) -> Frame:
     """The frame as (height, width) `size`.
 
@@ -174,7 +178,7 @@ def enlarge_frame(
     return Frame(planes, frame.time, frame.duration)
 
 
-def _film(header: Header) -> Film:
+def _film(header: Header) -> VideoInfo:
     assert header.film is not None
     return header.film
 
@@ -265,7 +269,7 @@ def _segments(job: Job, upscaler: Upscaler, folder: Path, progress: Callable[[fl
     return segments
 
 
-def _range(film: Film, steps: int) -> tuple[int, int]:
+def _range(film: VideoInfo, steps: int) -> tuple[int, int]:
     """The values of a plane that are nominally its least and its largest.
 
     Args:
