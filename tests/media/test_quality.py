@@ -203,7 +203,7 @@ def test_strips_and_memory_give_the_same_bytes(
 ) -> None:
     (here / f"a{suffix}").write_bytes(encoded(form, quality=88))
     assert run(f"a{suffix}", "-o", f"strips{suffix}") == 0
-    monkeypatch.setattr(strips, "goes", lambda upscaler, header: False)
+    monkeypatch.setattr(strips, "can_stream", lambda upscaler, header: False)
     assert run(f"a{suffix}", "-o", f"memory{suffix}") == 0
     assert (here / f"strips{suffix}").read_bytes() == (here / f"memory{suffix}").read_bytes()
 
