@@ -9,6 +9,8 @@ from typing import Any
 import av
 import numpy as np
 
+from drrn.media.video.encoding import keep_scheduling
+
 CFR = [number * 512 for number in range(12)]
 BASE = Fraction(1, 12800)
 """The unit of `CFR`: 25 frames a second."""
@@ -106,6 +108,8 @@ def film(
                 ]
             )
         times = list(times)
+        with keep_scheduling():
+            video.codec_context.open()
         for number, time in enumerate(times):
             each = frame(number if shown is None else shown[number], *size, pixels)
             each.pts, each.time_base = time, base

@@ -1,6 +1,7 @@
 """Films enlarged: times, all that lies beside the video, the values, and runs that were stopped."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -412,6 +413,25 @@ def test_narrow_videos_are_encoded_without_harm_to_memory(here: Path) -> None:
     source = film(here / "film.mkv", size=(48, 32))
     args: list[str | Path] = [sys.executable, "-c", NARROW, source, here / "segment.npz"]
     assert subprocess.run(args, capture_output=True, timeout=300).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads have no scheduling that can be read here")
+def test_av1_takes_the_machine_from_nobody(here: Path) -> None:
+    """As root, SVT-AV1 makes all threads of a process real-time ones: other processes stand still then."""
+    source = film(here / "film.mp4", times=CFR[:3])
+    before = os.sched_getscheduler(0)
+    header = video.probe(source, max_pixels=10**8)
+    assert header.film
+    target = Target(64, 64, "av1", None, ".mkv")
+    with encoding.keep_scheduling():
+        encoder = av.CodecContext.create("libsvtav1", "w")
+        encoding.tell(encoder, header.film, target)
+        encoder.open()
+    threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+    assert len(threads) > 10 and {os.sched_getscheduler(thread) for thread in threads} == {before}
+    del encoder
+    enlarged(source, "--codec", "av1")
+    assert os.sched_getscheduler(0) == before
 
 
 def test_the_target_says_how_it_is_encoded(here: Path) -> None:

@@ -8,8 +8,8 @@ them, in the units of the source.
 import io
 import os
 import zlib
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -131,6 +131,24 @@ def tell(encoder: "VideoCodecContext", film: VideoInfo, target: Target) -> None:
     encoder.options = options
 
 
+@contextmanager
+def keep_scheduling() -> Iterator[None]:
+    """Undo what opening SVT-AV1 does as root: it makes all threads real-time ones, that of the caller included.
+
+    Whatever the process does later, and the processes that it starts, would keep all others from running.
+    """
+    threads = Path("/proc/self/task")  # of Linux; elsewhere SVT-AV1 leaves the caller alone
+    if not threads.is_dir():
+        yield
+        return
+    before = os.sched_getscheduler(0)
+    yield
+    if os.sched_getscheduler(0) != before:
+        for thread in threads.iterdir():
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                os.sched_setscheduler(int(thread.name), before, os.sched_param(0))
+
+
 def formats(codec: Codec) -> list[str]:
     """The pixel formats that it takes."""
     import av
@@ -172,6 +190,8 @@ def encode(frames: Iterable[Frame], film: VideoInfo, target: Target, path: Path)
         encoder: Any = av.CodecContext.create(CODECS[target.codec].encoder, "w")
         encoder.flags |= Flags.global_header
         tell(encoder, film, target)
+        with keep_scheduling():
+            encoder.open()
         times: list[int] = []
         durations: list[int] = []
         packets: list[Packet[Any]] = []

@@ -20,7 +20,7 @@ from drrn.errors import ImageError, printable
 from drrn.media.header import Header, VideoInfo
 from drrn.media.video.containers import open_container, said
 from drrn.media.video.decoding import is_cover
-from drrn.media.video.encoding import CODECS, Target, formats, kept, tell
+from drrn.media.video.encoding import CODECS, Target, formats, keep_scheduling, kept, tell
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -117,7 +117,8 @@ def join(
         with closing(_started(temporary, target.suffix, container.metadata)) as out:
             copied = _streams(container, out, film, target)
             out.set_chapters(container.chapters())
-            out.start_encoding()
+            with keep_scheduling():
+                out.start_encoding()
 
             def packets() -> "Iterator[Packet[Any]]":
                 for number, (shown_as, key, data) in enumerate(_packets(segments)):
