@@ -14,7 +14,7 @@ from drrn.data.pairs import read_levels
 from drrn.errors import DataError, EngineError, TrainingError, WeightsError
 from drrn.media.image import Image
 from drrn.media.images.files import read, write
-from drrn.training.inputs import targets, teaching
+from drrn.training.teachers import teach_by_files, teach_by_weights
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights
@@ -87,7 +87,7 @@ def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes() -> None:
     lr = np.random.default_rng(0).random((3, 7, 9), np.float32)
     for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a grey one stays grey
         original = np.zeros((3, 14, 18), np.uint8)
-        made = teaching(weights, "cpu", 1, lambda number: None)(Path("a.png"), planes, 2, original)
+        made = teach_by_weights(weights, "cpu", 1, lambda number: None)(Path("a.png"), planes, 2, original)
         picture = Image(pixels=planes.transpose(1, 2, 0))
         larger = Upscaler(weights, device="cpu").upscale(picture, 2).pixels.transpose(2, 0, 1)
         assert np.array_equal(made, levels(larger))
@@ -102,7 +102,7 @@ def test_a_teacher_that_makes_no_numbers_teaches_nothing(tmp_path: Path, data: P
 def test_who_cannot_teach_is_refused(tmp_path: Path, data: Path, teacher: Path) -> None:
     with pytest.raises(TrainingError, match=r"channels = 1 and can't teach a model with channels = 3\. Give another"):
         train(tmp_path / "run", data, STILL, replace(SMALL, channels=3), teacher=str(teacher))
-    with pytest.raises(TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), and so can't be"):
+    with pytest.raises(TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), so it can't teach"):
         train(tmp_path / "run", data, replace(STILL, scales=(2, 5)), teacher=str(teacher))
     with pytest.raises(WeightsError, match="No weights named 'absent'"):
         train(tmp_path / "run", data, STILL, teacher="absent")
@@ -142,7 +142,7 @@ def test_a_gray_target_is_luma_as_it_is(tmp_path: Path, data: Path, suffix: str)
     path = data / "0.png"
     wanted = read_levels(path, 1)
     write(Image.from_array(wanted[0][..., None]), tmp_path / f"taught/x2/0{suffix}")
-    teach = targets(tmp_path / "taught", (2,), 1)
+    teach = teach_by_files(tmp_path / "taught", (2,), 1)
     assert np.array_equal(teach(path, np.zeros((1, 20, 20), np.float32), 2, np.zeros_like(wanted)), wanted)
 
 
