@@ -14,7 +14,7 @@ from drrn.data.pairs import read_levels
 from drrn.errors import DataError, EngineError, TrainingError, WeightsError
 from drrn.media.image import Image
 from drrn.media.images.files import read, write
-from drrn.training.teachers import teach_by_files, teach_by_weights
+from drrn.training.teachers import targets, teach_by_weights
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights
@@ -38,7 +38,9 @@ def teacher(tmp_path: Path) -> Path:
 
 def test_what_is_learnt_is_what_the_teacher_makes(tmp_path: Path, data: Path, teacher: Path) -> None:
     (alone,), _ = train(tmp_path / "alone", data, STILL, DRRNConfig(), start=str(teacher))
-    (taught,), watch = train(tmp_path / "taught", data, STILL, DRRNConfig(), start=str(teacher), teacher=str(teacher))
+    (taught,), watch = train(
+        tmp_path / "taught", data, STILL, DRRNConfig(), start=str(teacher), teacher=(str(teacher),)
+    )
     assert taught.train_loss < alone.train_loss / 100, "what it makes itself, rounded and clipped"
     assert taught.val_loss == alone.val_loss, "validation stays with the originals"
     assert watch.enlarged == [(number, 5) for number in range(1, 6)]
@@ -47,15 +49,15 @@ def test_what_is_learnt_is_what_the_teacher_makes(tmp_path: Path, data: Path, te
 def test_pairs_that_are_given_are_taught_too(tmp_path: Path, data: Path, teacher: Path) -> None:
     lr = pictures(tmp_path / "lr", height=20, width=20)
     given = partial(train, data=data, how=STILL, model=DRRNConfig(), start=str(teacher), lr_data=lr)
-    ((alone,), _), ((taught,), _) = given(tmp_path / "alone"), given(tmp_path / "taught", teacher=str(teacher))
+    ((alone,), _), ((taught,), _) = given(tmp_path / "alone"), given(tmp_path / "taught", teacher=(str(teacher),))
     assert taught.train_loss < alone.train_loss / 100
 
 
 def test_stopped_and_resumed_it_learns_the_same(tmp_path: Path, data: Path, teacher: Path) -> None:
     how = replace(QUICK, epochs=2, epoch_steps=4)
-    train(tmp_path / "whole", data, how, teacher=str(teacher))
-    train(tmp_path / "parts", data, how, stop_after=6, teacher=str(teacher))
-    train(tmp_path / "parts", data, how, teacher=str(teacher))
+    train(tmp_path / "whole", data, how, teacher=(str(teacher),))
+    train(tmp_path / "parts", data, how, stop_after=6, teacher=(str(teacher),))
+    train(tmp_path / "parts", data, how, teacher=(str(teacher),))
     assert left(tmp_path / "whole") == left(tmp_path / "parts")
     train(tmp_path / "alone", data, how)
     alone, taught = (store.load(tmp_path / run / "best.safetensors") for run in ("alone", "whole"))
@@ -63,23 +65,23 @@ def test_stopped_and_resumed_it_learns_the_same(tmp_path: Path, data: Path, teac
 
 
 def test_another_teacher_is_another_training(tmp_path: Path, data: Path, teacher: Path) -> None:
-    train(tmp_path / "run", data, STILL, teacher=str(teacher))
+    train(tmp_path / "run", data, STILL, teacher=(str(teacher),))
     about = json.loads((tmp_path / "run/config.json").read_text())
     assert about["data"]["teacher_sha256"] == store.load(teacher).digest()
     store.save(small_weights(seed=1, width=4, gain=0.2), teacher)
     for another in (str(teacher), None):
         with pytest.raises(TrainingError, match="teacher_sha256"):
-            train(tmp_path / "run", data, STILL, teacher=another)
+            train(tmp_path / "run", data, STILL, teacher=(another,) if another else ())
 
 
 def test_a_stop_while_it_teaches_is_heeded(
     tmp_path: Path, data: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Onlooker, "is_impatient", lambda self: len(self.enlarged) >= 2)
-    history, watch = train(tmp_path / "run", data, STILL, teacher=str(teacher))
+    history, watch = train(tmp_path / "run", data, STILL, teacher=(str(teacher),))
     assert (history, watch.steps, len(watch.enlarged)) == ([], 0, 2)
     monkeypatch.undo()
-    assert len(train(tmp_path / "run", data, STILL, teacher=str(teacher))[0]) == 1
+    assert len(train(tmp_path / "run", data, STILL, teacher=(str(teacher),))[0]) == 1
 
 
 def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes() -> None:
@@ -87,7 +89,7 @@ def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes() -> None:
     lr = np.random.default_rng(0).random((3, 7, 9), np.float32)
     for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a grey one stays grey
         original = np.zeros((3, 14, 18), np.uint8)
-        made = teach_by_weights(weights, "cpu", 1, lambda number: None)(Path("a.png"), planes, 2, original)
+        made = teach_by_weights(weights, "cpu", 1)(Path("a.png"), planes, 2, original)
         picture = Image(pixels=planes.transpose(1, 2, 0))
         larger = Upscaler(weights, device="cpu").upscale(picture, 2).pixels.transpose(2, 0, 1)
         assert np.array_equal(made, levels(larger))
@@ -96,20 +98,20 @@ def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes() -> None:
 def test_a_teacher_that_makes_no_numbers_teaches_nothing(tmp_path: Path, data: Path, teacher: Path) -> None:
     store.save(small_weights(width=4, gain=1e30), teacher)
     with pytest.raises(EngineError):
-        train(tmp_path / "run", data, STILL, teacher=str(teacher))
+        train(tmp_path / "run", data, STILL, teacher=(str(teacher),))
 
 
 def test_who_cannot_teach_is_refused(tmp_path: Path, data: Path, teacher: Path) -> None:
     with pytest.raises(TrainingError, match=r"channels = 1 and can't teach a model with channels = 3\. Give another"):
-        train(tmp_path / "run", data, STILL, replace(SMALL, channels=3), teacher=str(teacher))
-    with pytest.raises(TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), so it can't teach"):
-        train(tmp_path / "run", data, replace(STILL, scales=(2, 5)), teacher=str(teacher))
+        train(tmp_path / "run", data, STILL, replace(SMALL, channels=3), teacher=(str(teacher),))
+    with pytest.raises(TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), and so can't be"):
+        train(tmp_path / "run", data, replace(STILL, scales=(2, 5)), teacher=(str(teacher),))
     with pytest.raises(WeightsError, match="No weights named 'absent'"):
-        train(tmp_path / "run", data, STILL, teacher="absent")
+        train(tmp_path / "run", data, STILL, teacher=("absent",))
     assert not (tmp_path / "run").exists()
     lr = pictures(tmp_path / "lr", height=8, width=8)
     with pytest.raises(TrainingError, match=r"x5 is outside .* Give another --teacher, or other scales\."):
-        train(tmp_path / "run", data, STILL, teacher=str(teacher), lr_data=lr)
+        train(tmp_path / "run", data, STILL, teacher=(str(teacher),), lr_data=lr)
 
 
 # --- targets on disk ---
@@ -142,7 +144,7 @@ def test_a_gray_target_is_luma_as_it_is(tmp_path: Path, data: Path, suffix: str)
     path = data / "0.png"
     wanted = read_levels(path, 1)
     write(Image.from_array(wanted[0][..., None]), tmp_path / f"taught/x2/0{suffix}")
-    teach = teach_by_files(tmp_path / "taught", (2,), 1)
+    teach = targets(tmp_path / "taught", (2,), 1)
     assert np.array_equal(teach(path, np.zeros((1, 20, 20), np.float32), 2, np.zeros_like(wanted)), wanted)
 
 
@@ -167,7 +169,7 @@ def test_targets_that_are_missing_are_named(tmp_path: Path, data: Path, taught: 
     with pytest.raises(DataError, match=r"holds no targets for these scales\. Expected folders x4 in it\.$"):
         train(tmp_path / "run", data, replace(STILL, scales=(4,)), teacher_data=taught)
     with pytest.raises(TrainingError, match=r"--teacher and --teacher-data are two teachers\. Give one of them\.$"):
-        train(tmp_path / "run", data, STILL, teacher_data=taught, teacher="small")
+        train(tmp_path / "run", data, STILL, teacher_data=taught, teacher=("small",))
 
 
 def test_other_targets_are_another_training(tmp_path: Path, data: Path, taught: Path) -> None:

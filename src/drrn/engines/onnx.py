@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -209,14 +210,15 @@ def _model(
     return proto
 
 
-def open_session(proto: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSession:
+def open_session(model: onnx.ModelProto | Path, threads: int) -> onnxruntime.InferenceSession:
     onnxruntime.disable_telemetry_events()  # its Windows builds report to their maker
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # with it, the second run of a size took up to a half more memory
     options.log_severity_level = 4  # what fails is raised; who catches it decides what is printed
-    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    source = str(model) if isinstance(model, Path) else model.SerializeToString()
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def run_session(session: onnxruntime.InferenceSession, given: NDArray[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import cos, pi
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -177,9 +178,12 @@ class Source:
     """Pictures to use of `data`, spread evenly over those that are there; 0 for all."""
     start: str | None = None
     """A packaged model or a weights file to start from, instead of random weights: fine-tuning."""
-    teacher: str | None = None
-    """A packaged model or a weights file whose enlargements are learnt, instead of the originals: distillation.
+    teacher: tuple[str, ...] = ()
+    """A packaged model or a weights file whose results are learned instead of the originals (distillation); or ONNX
+    files of any super-resolution networks for whole scales: the mean of those for the next whole scale is learned.
     Validation stays with the originals."""
+    teacher_cache: Path | None = None
+    """A folder for what the teacher makes, which several trainings can share; by default `taught` in the run."""
     teacher_data: Path | None = None
     """A folder of what a teacher made, x2/FOLDER/NAME.webp for FOLDER/NAME.png at scale 2, to learn instead of the
     originals: of the size of the original, cropped to a multiple of the scale. Scales without an x folder learn from
@@ -270,3 +274,18 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     if type(value) is not kind and (kind, type(value)) != (float, int):  # not isinstance: True is no number of epochs
         raise ValueError(f"`{name}` must be {kind.__name__}, got {value!r:.100}.")
     return value
+
+
+def learning_rate(train: TrainConfig, step: int, epoch_steps: int) -> float:
+    """The step size at `step`, counted from 0 over all epochs of `epoch_steps`."""
+    rising = min((step + 1) / train.warm_up, 1.0) if train.warm_up else 1.0
+    match train.schedule:
+        case "constant":
+            falling = 1.0
+        case "halving":
+            falling = 0.5 ** (step // (train.halve_every * epoch_steps))
+        case "cosine":
+            falling = (1 + cos(pi * step / (train.epochs * epoch_steps))) / 2
+        case "decay":
+            falling = min((train.epochs * epoch_steps - step) / (train.decay_epochs * epoch_steps), 1.0)
+    return train.learning_rate * rising * falling

@@ -1,126 +1,250 @@
-"""Distillation: targets that a teacher makes, in place of the originals."""
+"""Teachers: networks, or their results in files, that a training learns from instead of the originals."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from drrn.core.color import levels
+from drrn.core.color import levels, luma
 from drrn.core.config import DRRNConfig
-from drrn.data.pairs import Levels, Teach, read_levels
+from drrn.core.resize import degrade, imresize, modcrop
+from drrn.data.pairs import Levels, Teach, read_levels, unit
 from drrn.engines import EngineName
 from drrn.engines.engine import Planes
 from drrn.engines.selection import is_compiled
-from drrn.errors import DataError, TrainingError
+from drrn.errors import DataError, TrainingError, UsageError
 from drrn.media.image import Image
+from drrn.media.images.files import write
 from drrn.training.config import Source, TrainConfig
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import Weights, load
 
-UNLIMITED = 1 << 40
-"""Memory limit of a teacher, in bytes. A machine that holds the images of a training can enlarge one, in tiles."""
+if TYPE_CHECKING:
+    from drrn.engines.onnx_file import OnnxNetwork
+
+UNBOUND = 1 << 40
+"""Bytes for a teacher: a machine that can hold the images of a training can enlarge one of them in tiles."""
+BACK_PROJECTIONS = 2
+"""Corrections of a target that was made smaller; the third changes nothing that can be measured."""
 
 
-def load_teacher(model: DRRNConfig, config: TrainConfig, source: Source) -> Weights | None:
-    """The weights to learn from, if any.
+@dataclass(frozen=True)
+class Teacher:
+    """A network, or several, whose results are learned.
+
+    Attributes:
+        digest: SHA-256 of all that decides the results.
+        teach: makes a target, given the device and the number of threads first.
+    """
+
+    digest: str
+    teach: Callable[[str, int], Teach]
+
+
+def teacher_of(model: DRRNConfig, how: TrainConfig, source: Source) -> Teacher | None:
+    """Open the teacher that `source` names.
 
     Raises:
-        WeightsError: there are no such weights.
-        TrainingError: they can't teach this model, or not at these scales.
+        WeightsError, EngineError: there are no such weights, or an ONNX file is not a super-resolution network.
+        TrainingError: it can't teach this model, or not these scales.
+        UsageError: an ONNX file is named and ONNX Runtime is missing.
     """
-    if source.teacher is None:
+    if not source.teacher:
         return None
     if source.teacher_data:
         raise TrainingError("--teacher and --teacher-data are two teachers. Give one of them.")
-    teacher = load(source.teacher)
-    if teacher.config.channels != model.channels:
-        raise TrainingError(
-            f"{source.teacher} has channels = {teacher.config.channels} and can't teach a model with channels = "
-            f"{model.channels}. Give another --teacher, or another --channels."
-        )
-    if not source.lr_data:  # otherwise the scales follow from its images
-        for scale in config.scales:
-            check_scale(teacher, scale)
-    return teacher
+    files = [Path(name) for name in source.teacher if name.lower().endswith(".onnx")]
+    scales = () if source.lr_data else how.scales  # those of --lr-data are known when its images are read
+    if files and len(files) == len(source.teacher):
+        return _onnx_teacher(files, model, scales, makes_lr=source.lr_data is None)
+    if len(source.teacher) > 1:
+        raise TrainingError("Several teachers must all be ONNX files. Give those, or one model.")
+    weights = load(source.teacher[0])
+    _check_channels(source.teacher[0], weights.config.channels, model)
+    for scale in scales:
+        check_covered(weights, scale)
+
+    def teach(device: str, threads: int) -> Teach:
+        return teach_by_weights(weights, device, threads)
+
+    return Teacher(weights.digest(), teach)
 
 
-def check_scale(teacher: Weights, scale: float) -> None:
-    """
-    Raises:
-        TrainingError: the teacher was not trained for this scale.
-    """
-    if outside := teacher.outside(scale):
-        raise TrainingError(f"{outside}, so it can't teach that scale. Give another --teacher, or other scales.")
-
-
-def teach_by_weights(teacher: Weights, device: str, threads: int, report: Callable[[int], None]) -> Teach:
-    """Targets that `teacher` computes, exactly as `drrn upscale` does.
-
-    Args:
-        report: called after each lr with the number enlarged so far.
+def teach_by_weights(teacher: Weights, device: str, threads: int) -> Teach:
+    """Targets as `drrn upscale` makes them.
 
     Raises:
-        TrainingError, EngineError: when a target is made, if the teacher was not trained for its scale, or fails.
+        TrainingError, EngineError: while teaching, if the weights were not trained for the scale, or fail.
     """
-    # without the compiled engine, auto would choose NumPy's, which is many times slower
+    # without the native engine, auto is NumPy's, which is many times slower
     engine: EngineName = "torch" if device == "cpu" and not is_compiled() else "auto"
-    upscaler, numbers = Upscaler(teacher, engine=engine, device=device, threads=threads, max_memory=UNLIMITED), count(1)
+    upscaler = Upscaler(teacher, engine=engine, device=device, threads=threads, max_memory=UNBOUND)
 
     def teach(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
-        check_scale(teacher, scale)
+        check_covered(teacher, scale)
         larger = upscaler.upscale(Image(pixels=lr.transpose(1, 2, 0)), size=(hr.shape[2], hr.shape[1]))
-        report(next(numbers))
         return levels(larger.pixels.transpose(2, 0, 1)).astype(np.uint8)
 
     return teach
 
 
-def teach_by_files(folder: Path, scales: Sequence[float], channels: Literal[1, 3]) -> Teach:
-    """Targets that a teacher left as files, see `Source.teacher_data`.
+def _onnx_teacher(files: Sequence[Path], model: DRRNConfig, scales: Sequence[float], *, makes_lr: bool) -> Teacher:
+    """A teacher of ONNX files; see `teacher_of`.
+
+    Args:
+        makes_lr: the lr are made from the originals, so that RGB networks can be given their colors.
+    """
+    try:
+        from drrn.engines.onnx_file import OnnxNetwork
+    except ModuleNotFoundError as error:
+        raise UsageError(f"An ONNX teacher needs {error.name}. Install it: pip install 'drrn[onnx]'.") from error
+    networks = [OnnxNetwork(path) for path in files]
+    for network in networks:
+        if network.channels != 3:
+            _check_channels(network.name, network.channels, model)
+    for scale in scales:
+        _nearest(networks, scale)
+
+    def teach(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
+        makes_colors = makes_lr and any(network.channels == 3 for network in networks)
+        colors = degrade(unit(modcrop(read_levels(path, None), scale)), scale) if makes_colors else lr
+        made = [_enlarge(each, colors if each.channels == 3 else lr, len(lr)) for each in _nearest(networks, scale)]
+        target = _fit(np.mean(made, axis=0), lr, hr.shape[1:])
+        return levels(target).astype(np.uint8)
+
+    digest = sha256("".join(sorted(network.digest for network in networks)).encode()).hexdigest()
+    return Teacher(digest, lambda device, threads: teach)
+
+
+def _nearest(networks: "Sequence[OnnxNetwork]", scale: float) -> "list[OnnxNetwork]":
+    """The networks for the next whole scale: their mean is the target.
 
     Raises:
-        DataError: there is no folder for any of the scales; or, when a target is read, it is missing or has the wrong
-            size.
+        TrainingError: no network enlarges by as much.
     """
-    folders = {scale: target_folder(folder, scale) for scale in scales if target_folder(folder, scale).is_dir()}
-    if not folders:
+    enough = [network.scale for network in networks if network.scale >= scale]
+    if not enough:
+        names = ", ".join(f"{network.name} (x{network.scale})" for network in networks)
+        raise TrainingError(f"No teacher for x{scale:g} among {names}. Give another --teacher, or other scales.")
+    return [network for network in networks if network.scale == min(enough)]
+
+
+def _enlarge(network: "OnnxNetwork", planes: Planes, channels: int) -> Planes:
+    """What `network` makes of `planes` (1 or 3, h, w), as luma or RGB like the images to learn."""
+    made = network.run(np.repeat(planes, network.channels // len(planes), axis=0))
+    if channels == len(made):
+        return made
+    # luma of a gray image is what it holds, as in `read_levels`
+    return np.asarray(made.mean(0, keepdims=True) if len(planes) == 1 else luma(made)[None], np.float32)
+
+
+def _fit(target: Planes, lr: Planes, size: tuple[int, ...]) -> Planes:
+    """Make a target that is larger than `size` smaller, and such that it still becomes `lr` when it is reduced."""
+    if target.shape[1:] == size:
+        return target
+    target = imresize(target, *size)
+    for _ in range(BACK_PROJECTIONS):
+        target += imresize(lr - imresize(target, *lr.shape[1:]), *size)
+    return target
+
+
+def keep_targets(teach: Teach, folder: Path, digest: str) -> Teach:
+    """`teach`, which keeps its targets as PNG in `folder`, and takes from there what it made before.
+
+    Args:
+        digest: of the teacher.
+    """
+
+    def teach_once(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
+        known = sha256(digest.encode() + path.read_bytes() + lr.tobytes() + str(hr.shape).encode()).hexdigest()
+        kept = folder / f"x{scale:g}" / f"{path.stem}-{known[:16]}.png"
+        if kept.exists():
+            return read_levels(kept, None)
+        target = teach(path, lr, scale, hr)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write(Image.from_array(np.ascontiguousarray(target.transpose(1, 2, 0))), kept, overwrite=True)
+        return target
+
+    return teach_once
+
+
+def count_targets(teach: Teach, taught: Callable[[int], None]) -> Teach:
+    """`teach`, which tells `taught` after each target how many there were."""
+    numbers = count(1)
+
+    def teach_and_count(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
+        target = teach(path, lr, scale, hr)
+        taught(next(numbers))
+        return target
+
+    return teach_and_count
+
+
+def targets(folder: Path, scales: Sequence[float], channels: Literal[1, 3]) -> Teach:
+    """What a teacher left in `folder` as files, see `Source.teacher_data`.
+
+    Raises:
+        DataError: there is no x folder for any of the scales; in the making, a target is missing or of another size.
+    """
+    taught = {scale: folder / f"x{scale:g}" for scale in scales if (folder / f"x{scale:g}").is_dir()}
+    if not taught:
         wanted = ", ".join(f"x{scale:g}" for scale in sorted(set(scales)))
         raise DataError(f"{folder} holds no targets for these scales. Expected folders {wanted} in it.")
 
     def teach(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
-        if scale not in folders:
+        if scale not in taught:
             return hr
-        target = find_target(path, folders[scale])
-        values = read_levels(target, 3)
-        if channels == 1:  # WebP has no gray: equal channels are luma as it is, as in any gray file
-            values = values[:1] if (values == values[:1]).all() else read_levels(target, 1)
-        if values.shape != hr.shape:
+        target = target_of(path, taught[scale])
+        made = read_levels(target, 3)
+        if channels == 1:  # WebP has no gray: equal colors are luma as it is, as in any gray file
+            made = made[:1] if (made == made[:1]).all() else read_levels(target, 1)
+        if made.shape != hr.shape:
             raise DataError(
-                f"{target} is {values.shape[2]}x{values.shape[1]}. Expected {hr.shape[2]}x{hr.shape[1]}: {path.name}, "
+                f"{target} is {made.shape[2]}x{made.shape[1]}. Expected {hr.shape[2]}x{hr.shape[1]}: {path.name}, "
                 f"cropped to a multiple of {scale:g}."
             )
-        return values
+        return made
 
     return teach
 
 
-def target_folder(folder: Path, scale: float) -> Path:
-    """Where `Source.teacher_data` has the targets of a scale."""
-    return folder / f"x{scale:g}"
-
-
-def find_target(path: Path, folder: Path) -> Path:
-    """The target of an original: in `folder`, or in a subfolder named like the original's (T91, or BSDS500_train).
+def target_of(path: Path, folder: Path) -> Path:
+    """The file for `path` in `folder`, or in a folder there that is called as its own: T91, or BSDS500_train.
 
     Raises:
         DataError: there is none.
     """
     parents = path.resolve().parts[:-1]
-    places = [folder, *(folder / "_".join(parents[-depth:]) for depth in range(1, min(len(parents), 3) + 1))]
+    places = [folder, *(folder / "_".join(parents[-count:]) for count in range(1, min(len(parents), 3) + 1))]
     for place in places:
         for suffix in (".webp", ".png", ".tif"):
-            if (target := place / f"{path.stem}{suffix}").exists():
-                return target
+            if (found := place / f"{path.stem}{suffix}").exists():
+                return found
     raise DataError(f"No target for {path} in {folder}. Expected {places[1] / path.stem}.webp.")
+
+
+def check_covered(teacher: Weights, scale: float) -> None:
+    """Check that `teacher` can teach `scale`.
+
+    Raises:
+        TrainingError: it was not trained for it.
+    """
+    if outside := teacher.outside(scale):
+        raise TrainingError(f"{outside}, and so can't be taught by it. Give another --teacher, or other scales.")
+
+
+def _check_channels(name: str, channels: int, model: DRRNConfig) -> None:
+    """Check that a teacher sees what `model` sees.
+
+    Raises:
+        TrainingError: one of them has luma, the other RGB.
+    """
+    if channels != model.channels:
+        raise TrainingError(
+            f"{name} has channels = {channels} and can't teach a model with channels = {model.channels}. Give another "
+            "--teacher, or another --channels."
+        )
