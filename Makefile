@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench soak fuzz clean
+.PHONY: help demo test check bench pages soak fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: $(READY)  ## format, lint, types, layers
 
 bench: $(READY)  ## seconds per megapixel of our engines and others: docs/performance.md
 	$(BIN)/python -m benchmarks --long
+
+pages: $(READY)  ## write the parts of the documents that follow from results: docs/write
+	$(BIN)/python -m docs.write
 
 soak: $(READY)  ## the long tests too, and the native engine under sanitizers, fuzzed, and on another CPU
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile

@@ -81,6 +81,13 @@ def put(
     return path
 
 
+def corners(dataset: Any) -> NDArray[np.float64]:
+    """The four corners of a rasterio dataset in its coordinates: (4, 2)."""
+    a, b, c, d, e, f, *_ = dataset.transform
+    sides = [(x, y) for x in (0, dataset.width) for y in (0, dataset.height)]
+    return np.array([(a * x + b * y + c, d * x + e * y + f) for x, y in sides])
+
+
 def enlarged(
     source: Path, by: Upscaler, scale: float = 2, *, progress: Callable[[float], None] = lambda share: None
 ) -> Path:

@@ -12,19 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.page import to_markdown as to_speed_page
-from benchmarks.report import Report
+from docs.write import __main__ as command
+from docs.write import copies, performance, replace_between
 from drrn.apps import cli
 from drrn.evaluation.cards import card
 from drrn.evaluation.table import to_markdown
 from drrn.media.image import Image
 from drrn.media.images.files import read, write
-from drrn.study.claims import judge
 from drrn.study.experiments import BUDGETS, LISTS
 from drrn.study.figures import FIGURES
 from drrn.study.page import to_html
 from drrn.study.report import to_markdown as to_page
-from drrn.study.report import verdicts
 from drrn.study.result import load, to_json
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
@@ -171,10 +169,28 @@ def test_the_readmes_seconds_are_those_of_the_table() -> None:
         assert float(seconds) == pytest.approx(48 * pace[each], rel=0.05)
 
 
-def test_the_tables_of_results_are_those_that_the_command_wrote() -> None:
-    written = (ROOT / "docs" / "results.md").read_text()
-    (shown,) = re.findall(r"<!-- results -->\n(.*)<!-- /results -->", PAGES["evaluation"], re.DOTALL)
-    assert shown.strip() == written.strip()
+def test_the_copies_of_tables_are_those_that_commands_wrote() -> None:
+    """Of docs/results.md, docs/family.md and the verdicts of the study."""
+    written = copies.texts()
+    assert len(written) == 3
+    for path, text in written.items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run make pages"
+
+
+def test_a_document_without_marks_is_refused() -> None:
+    assert replace_between("a <!-- x -->\nold<!-- /x --> b", "x", "new") == "a <!-- x -->\n\nnew\n\n<!-- /x --> b"
+    with pytest.raises(ValueError, match="no marks <!-- x -->"):
+        replace_between("a <!-- x -->\nold", "x", "new")
+
+
+def test_the_command_writes_the_pages_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written: dict[Path, str] = {}
+    monkeypatch.setattr(command, "write_text", written.__setitem__)
+    command.write(("copies", "performance"))
+    assert written == copies.texts() | performance.texts()
+    assert capsys.readouterr().out.splitlines() == [str(path.relative_to(ROOT)) for path in written]
 
 
 def test_the_readmes_scores_of_bicubic_and_the_paper_are_those_of_the_results() -> None:
@@ -200,18 +216,15 @@ def test_the_table_is_made_of_the_json_beside_it() -> None:
     assert set(ours) == {(data, scale) for data in ("Set5", "Set14", "BSD100") for scale in (2, 3, 4)}
 
 
-def test_the_table_of_models_is_the_one_that_the_command_wrote() -> None:
+def test_the_table_of_models_lists_the_packaged_ones() -> None:
     written = (ROOT / "docs/family.md").read_text()
-    for page in ("README", "models"):
-        (shown,) = re.findall(r"<!-- family -->\n(.*)<!-- /family -->", PAGES[page], re.DOTALL)
-        assert shown.strip() == written.strip()
     head, _, *models = [line for line in written.splitlines() if line.startswith("|")]
     assert {line.split()[1] for line in models} == set(store.names()) and "| s/MP |" in head
 
 
 def test_the_page_on_speed_is_made_of_the_json_beside_it() -> None:
-    report = Report.from_json((ROOT / "docs/performance.json").read_text())
-    assert (ROOT / "docs/performance.md").read_text() == to_speed_page(report, "performance.png")
+    for path, text in performance.texts().items():
+        assert path.read_text(encoding="utf-8") == text
 
 
 def test_the_study_is_made_of_the_results_beside_it() -> None:
@@ -221,7 +234,6 @@ def test_the_study_is_made_of_the_results_beside_it() -> None:
     text = (folder / "study.md").read_text()
     assert text == to_page(results, drawn)
     assert (folder / "index.html").read_text() == to_html(text, folder)
-    assert README.partition("<!-- study -->")[2].partition("<!-- /study -->")[0].strip() == verdicts(judge(results))
 
 
 def test_every_packaged_model_has_its_card() -> None:

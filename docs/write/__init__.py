@@ -1,0 +1,30 @@
+"""The parts of the documents that follow from measurements and results: one module per page.
+
+Each returns the text of files, by path; `python -m docs.write` writes them, and tests hold the documents to them.
+"""
+
+from pathlib import Path
+
+DOCS = Path(__file__).parents[1]
+ROOT = DOCS.parent
+
+Texts = dict[Path, str]
+"""The text of each file."""
+
+
+def read(path: Path) -> str:
+    """The text of a document."""
+    return path.read_text(encoding="utf-8")
+
+
+def replace_between(document: str, name: str, text: str) -> str:
+    """The document with `text` between `<!-- name -->` and `<!-- /name -->`.
+
+    Raises:
+        ValueError: the document does not have the two marks.
+    """
+    before, begin, rest = document.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    if not begin or not end:
+        raise ValueError(f"The document has no marks <!-- {name} --> and <!-- /{name} -->.")
+    return f"{before}{begin}\n{text.strip()}\n\n{end}{after}"

@@ -1,0 +1,52 @@
+"""`python -m docs.write`: write the parts of the documents that follow from measurements and results."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import tyro
+from tyro.conf import Positional
+
+from docs.write import ROOT, Texts, copies, dicom, geotiff, memory, performance, presets
+from drrn.atomic import write_text
+
+Page = Literal["copies", "presets", "performance", "dicom", "geotiff", "memory"]
+PAGES: dict[Page, Callable[[Path, Path], Texts]] = {
+    "copies": lambda data, scratch: copies.texts(),
+    "presets": lambda data, scratch: presets.texts(),
+    "performance": lambda data, scratch: performance.texts(),
+    "dicom": lambda data, scratch: dicom.texts(scratch),
+    "geotiff": geotiff.texts,
+    "memory": lambda data, scratch: memory.texts(scratch),
+}
+"""Each takes the folder of pictures and an empty folder."""
+
+
+def write(
+    pages: Positional[tuple[Page, ...]] = ("copies", "presets", "performance", "dicom"),
+    /,
+    *,
+    data: Path | None = None,
+) -> None:
+    """Write the parts of the documents that follow from measurements and results.
+
+    copies: tables that stand in several documents. presets: the table of docs/presets.md. performance: the page and
+    figure from docs/performance.json. dicom: two slices are enlarged. geotiff:
+    files of --data are. memory: measures for some 15 minutes.
+
+    Args:
+        pages: Which ones.
+        data: The folder that holds formats/geo; by default DRRN_DATA, or data.
+    """
+    data = data or Path(os.environ.get("DRRN_DATA", ROOT / "data"))
+    for page in pages:
+        with TemporaryDirectory() as scratch:
+            for path, text in PAGES[page](data, Path(scratch)).items():
+                write_text(path, text)
+                print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    tyro.cli(write, prog="python -m docs.write")

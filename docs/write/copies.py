@@ -1,0 +1,18 @@
+"""Tables that a command wrote to one file and that stand in other documents, too."""
+
+from docs.write import DOCS, ROOT, Texts, read, replace_between
+from drrn.study.claims import judge
+from drrn.study.report import verdicts
+from drrn.study.result import load
+
+
+def texts() -> Texts:
+    """The README, docs/models.md and docs/evaluation.md with their tables."""
+    family, results = read(DOCS / "family.md"), read(DOCS / "results.md")
+    claims = verdicts(judge(load(DOCS / "study/results")))
+    readme, models, evaluation = ROOT / "README.md", DOCS / "models.md", DOCS / "evaluation.md"
+    return {
+        readme: replace_between(replace_between(read(readme), "family", family), "study", claims),
+        models: replace_between(read(models), "family", family),
+        evaluation: replace_between(read(evaluation), "results", results),
+    }

@@ -1,0 +1,61 @@
+"""The table of docs/presets.md: what each preset is and costs, and whether a model was trained by it."""
+
+import csv
+
+from docs.write import DOCS, ROOT, Texts, read, replace_between
+from drrn.core.config import DRRNConfig
+from drrn.evaluation.cards.catalogue import epoch, spans
+from drrn.tables import markdown
+from drrn.training.config import TrainConfig, read_config
+from drrn.weights import store
+
+NAMES = ("tiny", "small", "fast", "best", "b1u9", "b1u25")
+"""The cheapest first."""
+TRIED = DOCS / "log/2026-11-29-presets"
+HEAD = ["preset", "network", "scales", "trained", "parameters", "kMAC a pixel", "of B1U25's", "steps", "patches a step"]
+
+
+def texts() -> Texts:
+    """The page with its table."""
+    page = DOCS / "presets.md"
+    return {page: replace_between(read(page), "presets", table())}
+
+
+def read_preset(name: str) -> tuple[DRRNConfig, TrainConfig]:
+    """The network and the recipe of a preset."""
+    return read_config(ROOT / f"presets/{name}.json")
+
+
+def table() -> str:
+    """A row for each preset."""
+    largest = read_preset("b1u25")[0].macs()
+    lines = []
+    for name in NAMES:
+        model, recipe = read_preset(name)
+        units = f"{recipe.fewest_units}-{model.units}"
+        lines.append(
+            [
+                f"[{name}](../presets/{name}.json)",
+                f"B{model.blocks}U{units}, width {model.width}, unshuffle {model.unshuffle}",
+                spans(recipe.scales),
+                _trained(name),
+                f"{model.parameters:,}",
+                f"{model.macs() / 1000:,.1f}",
+                f"1/{largest / model.macs():.0f}" if model.macs() < largest else "1",
+                f"{recipe.epochs * recipe.epoch_steps:,}",
+                f"{recipe.batch_size} of {recipe.patch}x{recipe.patch}",
+            ]
+        )
+    return markdown(HEAD, lines, texts=4)
+
+
+def _trained(name: str) -> str:
+    if name in store.names():
+        card = store.load(name).card
+        started = ", from trained weights" if "start" in card else ""
+        taught = ", taught by another" if card["data"].get("teacher_sha256") else ""
+        return f"**packaged**: epoch {epoch(card)}{started}{taught}"
+    with (TRIED / f"{name}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    first, last = (float(row["val_psnr"]) for row in (rows[0], rows[-1]))
+    return f"no: [tried](log/{TRIED.name}/{name}.csv) for {100 * len(rows)} steps, {first:.2f} to {last:.2f} dB"
