@@ -9,14 +9,15 @@ from typing import Literal
 import tyro
 from tyro.conf import Positional
 
-from docs.write import ROOT, Texts, copies, dicom, geotiff, memory, performance, presets
+from docs.write import ROOT, Texts, copies, dicom, formats, geotiff, memory, performance, presets
 from drrn.atomic import write_text
 
-Page = Literal["copies", "presets", "performance", "dicom", "geotiff", "memory"]
+Page = Literal["copies", "presets", "performance", "formats", "dicom", "geotiff", "memory"]
 PAGES: dict[Page, Callable[[Path, Path], Texts]] = {
     "copies": lambda data, scratch: copies.texts(),
     "presets": lambda data, scratch: presets.texts(),
     "performance": lambda data, scratch: performance.texts(),
+    "formats": lambda data, scratch: formats.texts(scratch),
     "dicom": lambda data, scratch: dicom.texts(scratch),
     "geotiff": geotiff.texts,
     "memory": lambda data, scratch: memory.texts(scratch),
@@ -25,7 +26,7 @@ PAGES: dict[Page, Callable[[Path, Path], Texts]] = {
 
 
 def write(
-    pages: Positional[tuple[Page, ...]] = ("copies", "presets", "performance", "dicom"),
+    pages: Positional[tuple[Page, ...]] = ("copies", "presets", "performance", "formats", "dicom"),
     /,
     *,
     data: Path | None = None,
@@ -33,8 +34,8 @@ def write(
     """Write the parts of the documents that follow from measurements and results.
 
     copies: tables that stand in several documents. presets: the table of docs/presets.md. performance: the page and
-    figure from docs/performance.json. dicom: two slices are enlarged. geotiff:
-    files of --data are. memory: measures for some 15 minutes.
+    figure from docs/performance.json. formats, dicom: enlarge small files and write down what becomes of them. geotiff:
+    the same for files of --data. memory: measures for some 15 minutes.
 
     Args:
         pages: Which ones.
