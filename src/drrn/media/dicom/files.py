@@ -126,22 +126,20 @@ def read(path: Path, *, max_pixels: int) -> Frames:
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = UID(RLE if scanned.syntax == RLE else EXPLICIT)
         shape = (header.frames, header.height, header.width, header.channels)
-        values = pixel_array(dataset).reshape(shape)
+        values = pixel_array(dataset, correct_unused_bits=True).reshape(shape)
         del dataset.PixelData
         bits, signed = int(dataset.BitsStored), dataset.PixelRepresentation == 1
         low, high = (-1 << (bits - 1), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
 
-        def stored(value: Any) -> Any:
-            """Without what may lie in the bits above."""
-            value = value & ((1 << bits) - 1)
-            return np.where(value > high, value - (1 << bits), value) if signed else value
+        def stored(value: int) -> int:
+            """The value in the stored bits, whatever is in the bits above them."""
+            value &= (1 << bits) - 1
+            return value - (1 << bits) if signed and value > high else value
 
-        if bits < header.bits:
-            values = stored(values.astype(np.int32)).astype(values.dtype)
         padding, filler = None, 0
         if header.channels == 1 and dataset.get("PixelPaddingValue") is not None:
             ends = [dataset.PixelPaddingValue, dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue)]
-            first, last = (int(stored(int(end))) for end in ends)
+            first, last = (stored(int(end)) for end in ends)
             padding, filler = (min(first, last), max(first, last)), first
         inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
         return Frames(values, low, high, inverted, padding, filler, _of_series(dataset, low, high), dataset)
