@@ -13,6 +13,7 @@ from rasterio.transform import Affine
 
 from drrn.engines.engine import Planes
 from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.formats.job import Hooks
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 
@@ -94,7 +95,7 @@ def enlarged(
     """What the file becomes, beside it."""
     job = plan(source, None, scale, None, many=False, overwrite=True)
     job.format.estimate(job, by)
-    job.format.enlarge(job, by, start=lambda: None, progress=progress, made=lambda target, temporary: None)
+    job.format.enlarge(job, by, Hooks(progress=progress))
     return job.target
 
 

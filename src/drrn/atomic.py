@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from drrn.errors import DRRNError
+from drrn.errors import DRRNError, ImageError, printable
 
 TEMPORARY = f".drrn-{'[0-9a-f]' * 12}*"
 """What temporary files are called, as a pattern: of programs that are at work, or were killed."""
@@ -40,6 +40,16 @@ def atomic(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where it could not be made, it can't be removed either
             temporary.unlink()
+
+
+def refuse_existing(path: Path, *, overwrite: bool, option: str = "--overwrite") -> None:
+    """Check before long work what `atomic` checks after it.
+
+    Raises:
+        ImageError: there is something at `path` and `overwrite` is off; the message names the `option` that allows it.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise ImageError(f"{printable(path)} exists. Give another name, or {option}.")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -1,5 +1,8 @@
 """What can go wrong that a user can mend, each in one sentence. Anything else is a bug and keeps its traceback."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 
 class DRRNError(Exception):
     """The base of them all. An app prints its sentence without a traceback and exits with 2."""
@@ -42,6 +45,28 @@ class EngineError(DRRNError):
 
 class StudyError(DRRNError):
     """A study names experiments that are not there, or its folder holds something else."""
+
+
+@contextmanager
+def translate_errors(
+    describe: Callable[[Exception], str | None], error_class: type[DRRNError] = ImageError, *, keep_cause: bool = True
+) -> Iterator[None]:
+    """Turn what a library raises in the block into one sentence of ours. A DRRNError passes as it is.
+
+    Args:
+        describe: the sentence for an exception; None lets the exception pass.
+        error_class: of the error that is raised.
+        keep_cause: whether it names the exception as its cause; off where a traceback could quote private data.
+    """
+    try:
+        yield
+    except DRRNError:
+        raise
+    except Exception as error:
+        sentence = describe(error)
+        if sentence is None:
+            raise
+        raise error_class(sentence) from (error if keep_cause else None)
 
 
 def printable(text: object) -> str:

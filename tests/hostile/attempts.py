@@ -8,6 +8,7 @@ import numpy as np
 from drrn.media.image import Image
 from drrn.training.config import read_config
 from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.formats.job import Hooks
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import load
 from tests.small_weights import small_weights
@@ -28,7 +29,7 @@ def enlarge(path: Path, folder: Path, *, max_pixels: int = MAX_PIXELS) -> None:
     job = plan(path, folder, SCALE, None, many=True, max_pixels=max_pixels)
     job.format.estimate(job, upscaler())
     job.format.changes(job)
-    job.format.enlarge(job, upscaler(), start=_nothing, progress=_nothing, made=_nothing)
+    job.format.enlarge(job, upscaler(), Hooks())
 
 
 def use_weights(path: Path, folder: Path) -> None:

@@ -28,6 +28,7 @@ from drrn.media.geotiff.files import is_raster, probe
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.media.metadata.xmp import TIFF
+from drrn.upscaling.batch.jobs import plan
 from drrn.weights import DEFAULT, store
 from tests.media.metadata import packet
 from tests.scene_files import NORTH_UP, corners, enlarged, put, smooth, upscaler
@@ -244,9 +245,9 @@ def test_without_rasterio_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pyt
 def test_it_becomes_a_tiff_and_nothing_else(tmp_path: Path) -> None:
     source = put(tmp_path / "a.tif", smooth(20, 20))
     with pytest.raises(ImageError, match=r"becomes one; use .tif or .tiff"):
-        geotiff.writable(tmp_path / "a.png", overwrite=False)
+        geotiff.check_writable(tmp_path / "a.png")
     with pytest.raises(ImageError, match="exists"):
-        geotiff.writable(source, overwrite=False)
+        plan(put(tmp_path / "b.tif", smooth(20, 20)), source, 2, None, many=False)
 
 
 # What is refused

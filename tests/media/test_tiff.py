@@ -17,7 +17,7 @@ from drrn.errors import ImageError
 from drrn.media.images.files import changes, decode_to_disk, probe, read
 from drrn.upscaling.batch.folders import find_sources
 from drrn.upscaling.batch.jobs import plan
-from drrn.upscaling.formats.image import PICTURES
+from drrn.upscaling.formats import image
 from tests.media.tiff_files import COEFFICIENTS, RATIONAL, REFERENCES, Page, page, tiff
 
 RGB = np.kron(
@@ -163,7 +163,7 @@ def test_a_fourth_band_of_rgb_that_nothing_is_said_of_is_alpha(tmp_path: Path) -
     path = written(tmp_path, page(16, 16, np.dstack([RGB, GREY]).tobytes(), bands=4))
     assert np.array_equal(levels(path), np.dstack([RGB, GREY]))
     job = plan(path, tmp_path / "b.tif", 2, None, many=False)
-    assert job.format is PICTURES and "a fourth band of no stated kind to alpha" in changes(job.header, job.target)
+    assert job.format is image.IMAGE and "a fourth band of no stated kind to alpha" in changes(job.header, job.target)
 
 
 def test_half_floats_become_single_ones_and_that_is_said(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_what_libvips_cannot_decode_is_read_by_rasterio(kind: str, samples: str,
     path = tmp_path / "a.tif"
     truth = foreign(path, kind, samples)
     if kind != "lerc" and "white" not in samples:  # with these GDAL writes metadata, which make a raster of them
-        assert plan(path, None, 2, None, many=False).format is PICTURES
+        assert plan(path, None, 2, None, many=False).format is image.IMAGE
     assert np.array_equal(levels(path), truth)
 
 

@@ -19,7 +19,7 @@ from drrn.media.animation.files import probe, read
 from drrn.media.image import Image
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.consistency import Checks
-from drrn.upscaling.formats.job import Job, Options
+from drrn.upscaling.formats.job import Hooks, Job, Options
 from drrn.upscaling.formats.registry import format_of
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
@@ -51,7 +51,7 @@ def animated(path: Path, *frames: Any, deep: bool = False, **more: Any) -> Path:
 
 
 def enlarge(job: Job, upscaler: Upscaler, progress: Callable[[float], None] = lambda share: None) -> None:
-    job.format.enlarge(job, upscaler, start=lambda: None, progress=progress, made=lambda path, temporary: None)
+    job.format.enlarge(job, upscaler, Hooks(progress=progress))
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -113,7 +113,7 @@ def test_frames_that_are_alike_are_computed_once(
     enlarge(job, upscaler)
     assert len(ran) == 4
     once = list(read(job.target).frames())
-    monkeypatch.setattr("drrn.upscaling.formats.animation.MOST_KEPT", 32 * 24 * 4)  # one result
+    monkeypatch.setattr("drrn.upscaling.formats.animation.MAX_CACHE", 32 * 24 * 4)  # one result
     ran.clear()
     enlarge(plan(source, None, 2, None, many=False, overwrite=True), upscaler)
     assert 4 < len(ran) < 7 and all(map(np.array_equal, once, read(job.target).frames()))
@@ -156,7 +156,7 @@ def test_a_damaged_frame_is_found_before_the_work(upscaler: Upscaler, tmp_path: 
     source.write_bytes(content[: at - 4] + moving.chunk(b"fdAT", body) + content[at + 8 + length :])
     job = plan(source, None, 2, None, many=False)
     with pytest.raises(ImageError, match="frame 5"):
-        job.format.enlarge(job, upscaler, start=pytest.fail, progress=lambda share: None, made=lambda *paths: None)
+        job.format.enlarge(job, upscaler, Hooks(start=pytest.fail))
     source.unlink()
     with pytest.raises(ImageError, match=r"a\.png can't be read: No such file"):
         job.format.estimate(job, upscaler)

@@ -61,3 +61,13 @@ def test_recipes_keep_the_text_that_manifests_and_dicom_files_hold(tmp_path: Pat
         '"check_map": false}, "budget": null, "quality": null, "lossless": false, "codec": null, "crf": null, '
         '"drop_track": [], "block": null, "overviews": "keep"}}'
     )
+
+
+def test_progress_of_a_part_is_progress_of_the_whole_and_never_above_1() -> None:
+    from drrn.upscaling.formats.job import Hooks
+
+    shares: list[float] = []
+    hooks = Hooks(progress=shares.append)
+    for part in range(3):  # one more than was announced
+        hooks.progress_of(part, 2)(0.5)
+    assert shares == [0.25, 0.75, 1.0]

@@ -13,6 +13,7 @@ from drrn.engines import EngineName
 from drrn.engines.selection import is_compiled
 from drrn.media.image import Image
 from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.formats.job import Hooks
 from drrn.upscaling.place import enlarge_place
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import load
@@ -90,7 +91,7 @@ def test_so_it_is_across_the_strips_that_a_file_is_computed_in(tmp_path: Path, m
     job = plan(source, target, 2, None, many=False)
     cost = job.format.estimate(job, upscaler)
     assert cost.tile[1] < 300 / 2
-    job.format.enlarge(job, upscaler, start=lambda: None, progress=lambda share: None, made=lambda path, part: None)
+    job.format.enlarge(job, upscaler, Hooks())
     whole = Image.open(target).to_array()
     for left in (0, 40, 90, 101, 203):
         place = slice(33, 90), slice(left, left + 97)

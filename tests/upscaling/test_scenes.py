@@ -19,8 +19,8 @@ from drrn.errors import DRRNError, ImageError, UsageError
 from drrn.media.geotiff import files as geotiff
 from drrn.media.geotiff.files import open_raster
 from drrn.upscaling.batch.jobs import plan
-from drrn.upscaling.formats import raster as scenes
-from drrn.upscaling.formats.raster import fill_unknown
+from drrn.upscaling.formats import raster_windows
+from drrn.upscaling.formats.raster_values import fill_unknown
 from drrn.upscaling.upscaler import Upscaler
 from tests.scene_files import enlarged, put, smooth, upscaler
 from tests.small_weights import small_weights
@@ -144,7 +144,7 @@ def test_windows_equal_the_whole_to_the_last_bit(
         values[1, 20:50, 30:80] = np.nan
     source, by = put(tmp_path / "a.tif", values), upscaler(local=True)
     whole = read(enlarged(source, by, scale))
-    monkeypatch.setattr(scenes, "SIDES", (32,))
+    monkeypatch.setattr(raster_windows, "SIDES", (32,))
     windowed = read(enlarged(source, by, scale))
     np.testing.assert_array_equal(windowed, whole)
     assert np.isnan(whole).any() == hides
@@ -155,7 +155,7 @@ def test_windows_of_the_engine_equal_the_whole(tmp_path: Path, monkeypatch: pyte
     source, weights = put(tmp_path / "a.tif", smooth(80, 70)), small_weights(units=1, width=4, unshuffle=unshuffle)
     by = Upscaler(weights, device="cpu", threads=1)
     whole = read(enlarged(source, by)).astype(int)
-    monkeypatch.setattr(scenes, "SIDES", (64,))
+    monkeypatch.setattr(raster_windows, "SIDES", (64,))
     windowed = read(enlarged(source, by)).astype(int)
     assert np.abs(windowed - whole).max() <= 1 and (windowed == whole).mean() > 0.99
 
@@ -164,7 +164,7 @@ def test_a_window_needs_no_more_than_it_reads(tmp_path: Path) -> None:
     """What the law above would miss if windows were always read whole."""
     job = plan(put(tmp_path / "a.tif", smooth(5000, 8)), None, 2, None, many=False)
     with open_raster(job.source, max_pixels=10**6) as scene:
-        windows = scenes.Windows(upscaler(max_memory=1 << 27), scene, job.width, job.height)
+        windows = raster_windows.Windows(upscaler(max_memory=1 << 27), scene, job.width, job.height)
     assert windows.part[0] < windows.side
 
 
@@ -221,7 +221,7 @@ def test_an_ensemble_is_the_mean_of_eight_in_windows_too(tmp_path: Path, monkeyp
     whole = read(enlarged(put(tmp_path / "a.tif", values), by))
     turned = read(enlarged(put(tmp_path / "b.tif", np.rot90(values).copy()), by))
     assert np.abs(np.rot90(whole[0]) - turned[0]).max() < 0.01
-    monkeypatch.setattr(scenes, "SIDES", (32,))
+    monkeypatch.setattr(raster_windows, "SIDES", (32,))
     np.testing.assert_array_equal(read(enlarged(tmp_path / "a.tif", by)), whole)
     with pytest.raises(UsageError, match="would become 63x50, and an ensemble in windows needs sides that are"):
         enlarged(tmp_path / "a.tif", by, 1.25)
@@ -282,7 +282,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, most: int) -> None:
 
 
 def test_shares_grow_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "SIDES", (64,))
+    monkeypatch.setattr(raster_windows, "SIDES", (64,))
     told: list[float] = []
     enlarged(put(tmp_path / "a.tif", smooth(2, 50, 50)), upscaler(), progress=told.append)
     assert told == sorted(told) and told[-1] == 1

@@ -15,7 +15,7 @@ from drrn.media.images.scratch import Scratch
 from drrn.media.metadata.notes import Metadata
 from drrn.upscaling.batch.jobs import plan
 from drrn.upscaling.formats import strips
-from drrn.upscaling.formats.job import Job
+from drrn.upscaling.formats.job import Hooks, Job
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import KERNELS
 from tests.small_weights import small_weights
@@ -99,7 +99,7 @@ def given(path: Path, array: Any, **notes: Any) -> Path:
 
 
 def done(job: Job, upscaler: Upscaler, progress: Any = lambda share: None) -> Path:
-    job.format.enlarge(job, upscaler, start=lambda: None, progress=progress, made=lambda path, temporary: None)
+    job.format.enlarge(job, upscaler, Hooks(progress=progress))
     return job.target
 
 

@@ -186,8 +186,8 @@ class Show:
         if found.disagreement is not None:
             mean, most = found.disagreement.mean(), found.disagreement.max()
             told.append(f"disagreement {mean:.2f} of 255 levels on average, at most {most:.1f}")
-        if job.files[1:]:
-            told.append(f"{', '.join(map(self._name, job.files[1:]))}: black 0, white {WHITE} levels or more")
+        if job.outputs[1:]:
+            told.append(f"{', '.join(map(self._name, job.outputs[1:]))}: black 0, white {WHITE} levels or more")
         return told
 
     def _reach(self, source: Path, share: float) -> None:
@@ -273,8 +273,8 @@ def _found(job: "Job", found: "CheckResult") -> dict[str, Any]:
     if found.disagreement is not None:
         mean, largest = (round(float(value), 4) for value in (found.disagreement.mean(), found.disagreement.max()))
         told["disagreement"] = {"mean": mean, "largest": largest}
-    if told and job.files[1:]:
-        told["maps"] = {"files": [str(path) for path in job.files[1:]], "white": WHITE}
+    if told and job.outputs[1:]:
+        told["maps"] = {"files": [str(path) for path in job.outputs[1:]], "white": WHITE}
     return told
 
 

@@ -68,9 +68,9 @@ def upscale(
     from drrn.upscaling.batch.pipes import PIPE, with_pipes_as_files
     from drrn.upscaling.consistency import Checks
     from drrn.upscaling.formats.job import Options
-    from drrn.upscaling.formats.raster import SCENES
+    from drrn.upscaling.formats.raster import RASTER
     from drrn.upscaling.formats.registry import format_of
-    from drrn.upscaling.formats.video import FILMS
+    from drrn.upscaling.formats.video import VIDEO
     from drrn.upscaling.upscaler import Upscaler
     from drrn.weights.store import load
     from drrn.weights.store import names as packaged
@@ -101,10 +101,10 @@ def upscale(
     if not watch and not found.sources and len(pictures) == 1:
         raise found.failed[0][1]
     kinds = [format_of(source.path) for source in found.sources if source.path != PIPE]
-    films = FILMS in kinds
+    films = VIDEO in kinds
     if video != VideoOptions() and not films and not watch:
         raise UsageError("--codec, --crf and --drop-track are those of films, and there is none. Leave them out.")
-    if geotiff != GeoTIFFOptions() and SCENES not in kinds and not watch:
+    if geotiff != GeoTIFFOptions() and RASTER not in kinds and not watch:
         raise UsageError("--block and --overviews are those of GeoTIFF, and there is none. Leave them out.")
     wanted = parse_size(sizes.size) if sizes.size is not None else None
     asked = Checks(checks.disagreement, checks.check or checks.check_map, checks.check_map)

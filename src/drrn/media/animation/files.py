@@ -5,7 +5,6 @@ frames come composed, and go as what changes from one to the next. Durations, lo
 pictures are kept as far as the other format has a place for them, which `changes` tells.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyvips
 
-from drrn.atomic import atomic
+from drrn.atomic import atomic, refuse_existing
 from drrn.errors import ImageError, printable
 from drrn.media import libvips
 from drrn.media.animation import apng, gif, webp
@@ -199,8 +198,7 @@ def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, o
             f"{name} can't be written: {form} holds {longest} pixels a side, and the animation is {width} x {height}; "
             "use png."
         )
-    if not overwrite and os.path.lexists(path):
-        raise ImageError(f"{name} exists. Give another name, or --overwrite.")
+    refuse_existing(path, overwrite=overwrite)
     return form
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.atomic import atomic
-from drrn.errors import DRRNError, ImageError, UsageError, printable
+from drrn.errors import ImageError, UsageError, printable, translate_errors
 from drrn.media.dicom.derivation import Derivation, derive, left_out
 from drrn.media.dicom.transfer import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, READ, RLE, begin, swap_words, swapped
 from drrn.media.header import Header
@@ -155,12 +155,12 @@ def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Pa
         DRRNError: as `atomic`, or it can't be encoded.
     """
     with atomic(path, overwrite=overwrite) as temporary:
-        with _said(printable(path), "can't be written as DICOM"), temporary.open("xb") as file:
+        with _pydicom_errors(printable(path), "can't be written as DICOM"), temporary.open("xb") as file:
             _encode(dataset, file)
         made(temporary)
 
 
-def writable(path: Path, width: int, height: int, *, overwrite: bool) -> None:
+def check_writable(path: Path, width: int, height: int) -> None:
     """Raises ImageError: no DICOM of that size can be written to `path`."""
     if not is_named(path):
         raise ImageError(f"{printable(path)} can't be written: a DICOM file becomes one; use {' or '.join(SUFFIXES)}.")
@@ -168,8 +168,6 @@ def writable(path: Path, width: int, height: int, *, overwrite: bool) -> None:
         raise ImageError(
             f"{printable(path)} can't be written: DICOM holds {LONGEST} pixels a side, and it is {width} x {height}."
         )
-    if not overwrite and os.path.lexists(path):
-        raise ImageError(f"{printable(path)} exists. Give another name, or --overwrite.")
 
 
 @contextmanager
@@ -181,22 +179,27 @@ def _open(path: Path) -> Iterator[tuple[BinaryIO, str]]:
         raise UsageError(
             f"{name} is a DICOM file, which needs pydicom. Install it: pip install 'drrn[dicom]'."
         ) from error
-    with _said(name, "is a DICOM file that is damaged or of a kind that can't be read"), path.open("rb") as file:
+    with (
+        _pydicom_errors(name, "is a DICOM file that is damaged or of a kind that can't be read"),
+        path.open("rb") as file,
+    ):
         yield file, name
 
 
 @contextmanager
-def _said(name: str, what: str) -> Iterator[None]:
-    """Whatever pydicom meets becomes one sentence, without its own words: they may quote the header."""
+def _pydicom_errors(name: str, what: str) -> Iterator[None]:
+    """What pydicom raises becomes one sentence, without its own words: they may quote the header."""
     warnings.filterwarnings("ignore", module=r"pydicom\b")
-    try:
+
+    def describe(error: Exception) -> str | None:
+        if isinstance(error, FileExistsError):  # `atomic` has its own sentence
+            return None
+        if isinstance(error, OSError):
+            return f"{name} can't be read or written: {error.strerror or 'unknown'}."
+        return f"{name} {what} ({type(error).__name__})."  # pydicom raises what Python does, RecursionError too
+
+    with translate_errors(describe, keep_cause=False):
         yield
-    except (DRRNError, FileExistsError):
-        raise
-    except OSError as error:
-        raise ImageError(f"{name} can't be read or written: {error.strerror or 'unknown'}.") from error
-    except Exception as error:  # pydicom raises what Python happens to raise, RecursionError too
-        raise ImageError(f"{name} {what} ({type(error).__name__}).") from None
 
 
 def _scan(file: BinaryIO, name: str, max_pixels: int) -> _Scanned:

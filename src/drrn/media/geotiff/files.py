@@ -26,7 +26,7 @@ from drrn.media.header import Header
 from drrn.media.images import directories
 from drrn.media.images.decoding import check_size
 from drrn.media.images.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, Layout
-from drrn.media.images.gdal import MULTIPLIED, OPTIONS, said
+from drrn.media.images.gdal import MULTIPLIED, OPTIONS, gdal_errors
 from drrn.media.images.tiff import COLOURS, JPEG, OTHERS, PALETTE, RAW
 from drrn.media.metadata.exif import MalformedError
 
@@ -82,7 +82,7 @@ class Raster:
 
     def read(self, place: Place) -> NDArray[Any]:
         """(bands, h, w), as they lie in the file. Raises ImageError: it is damaged there."""
-        with said(self.path, "is a TIFF that is damaged or cut short"):
+        with gdal_errors(self.path, "is a TIFF that is damaged or cut short"):
             return self.dataset.read(window=_window(place))
 
     def hidden(self, values: NDArray[Any], place: Place) -> NDArray[np.bool]:
@@ -99,7 +99,7 @@ class Raster:
 
     def mask(self, place: Place) -> NDArray[np.uint8]:
         """(h, w), 0 where none of the bands has a measurement."""
-        with said(self.path, "is a TIFF whose mask is damaged or cut short"):
+        with gdal_errors(self.path, "is a TIFF whose mask is damaged or cut short"):
             return self.dataset.read_masks(1, window=_window(place))
 
 
@@ -112,7 +112,7 @@ class RasterWriter:
 
     def write(self, place: Place, values: NDArray[Any], mask: NDArray[np.bool] | None) -> None:
         """(bands, h, w), and where there are measurements; each block of the file as a whole, and once."""
-        with said(self.target, "can't be written"):
+        with gdal_errors(self.target, "can't be written"):
             self.dataset.write(values, window=_window(place))
             if mask is not None:
                 self.dataset.write_mask(mask, window=_window(place))
@@ -151,7 +151,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
                 f"{printable(path)} is placed by {printable(other.name)}, and files beside a TIFF are not read. Put it "
                 "into the TIFF first, as gdal_translate does."
             )
-        with said(path, "has something that can't be kept"):
+        with gdal_errors(path, "has something that can't be kept"):
             placing.try_out(scene.dataset)
         left = placing.left_out(scene.dataset)
         if NODATA in scene.layout.tags and scene.nodata is None:
@@ -197,10 +197,10 @@ def open_raster(path: Path, *, max_pixels: int) -> Iterator[Raster]:
     if several:
         raise ImageError(f"{name} has several pages or datasets; one raster can be read. Split them first.")
     with rasterio.Env(**OPTIONS):
-        with said(path, "is a TIFF that is damaged or of a kind that can't be read"):
+        with gdal_errors(path, "is a TIFF that is damaged or of a kind that can't be read"):
             dataset = rasterio.open(real, driver="GTiff")
         with dataset:
-            with said(path, "is a TIFF that is damaged or of a kind that can't be read"):
+            with gdal_errors(path, "is a TIFF that is damaged or of a kind that can't be read"):
                 scene = Raster(dataset, found, path)
                 _check_bands(scene, name)
             yield scene
@@ -242,18 +242,18 @@ def create_raster(
         "photometric": PHOTOMETRIC[scene.layout.colour],
         "alpha": "NO" if scene.alpha is None else ALPHA.get((0, *scene.layout.extra)[-1], "UNSPECIFIED"),
     }
-    with said(target, "can't be written"):
+    with gdal_errors(target, "can't be written"):
         dataset = placing.create(scene.dataset, path, width, height, nodata=scene.nodata, **options)
     larger = RasterWriter(dataset, target, masked=scene.masked)
     try:
-        with said(target, "can't be written"):
+        with gdal_errors(target, "can't be written"):
             placing.describe(scene.dataset, dataset, made_by)
         yield larger
     except BaseException:
         with suppress(Exception):  # what ended it is what is said
             dataset.close()
         raise
-    with said(target, "can't be written"):
+    with gdal_errors(target, "can't be written"):
         dataset.close()
         levels = {"keep": scene.dataset.overviews(1), "make": _levels(width, height), "none": []}[overviews]
         if levels:
@@ -264,14 +264,12 @@ def create_raster(
             larger.check(again)
 
 
-def writable(path: Path, *, overwrite: bool) -> None:
+def check_writable(path: Path) -> None:
     """Raises ImageError: no GeoTIFF can be written to `path`."""
     if path.suffix.lower() not in SUFFIXES:
         raise ImageError(
             f"{printable(path)} can't be written: a TIFF of measurements becomes one; use {' or '.join(SUFFIXES)}."
         )
-    if not overwrite and os.path.lexists(path):
-        raise ImageError(f"{printable(path)} exists. Give another name, or --overwrite.")
 
 
 def held(value: float | None, dtype: np.dtype[Any]) -> float | None:

@@ -12,7 +12,6 @@ Reading is strict: the least warning of a decoder is an error. What can't be kep
     not kept   what the files say of further images and of the old pixels; texts and tags of one format in another
 """
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.atomic import atomic
+from drrn.atomic import atomic, refuse_existing
 from drrn.errors import ImageError, UsageError, printable
 from drrn.media.header import Header
 from drrn.media.image import Image
@@ -131,8 +130,7 @@ def save(image: Image, path: Path, *, quality: int | None, lossless: bool, overw
     form = wanted_format(path)
     if lossless and form == "JPEG":
         raise UsageError(f"{printable(path)} can't be written: a JPEG is never lossless; use png, webp or tiff.")
-    if not overwrite and os.path.lexists(path):
-        raise ImageError(f"{printable(path)} exists. Give another name, or overwrite=True.")
+    refuse_existing(path, overwrite=overwrite, option="overwrite=True")
     write(image, path, loss=choose_loss(form, form, None, quality=quality, lossless=lossless), overwrite=overwrite)
     channels, alpha = image.pixels.shape[2], image.alpha is not None
     header = Header(form, image.width, image.height, channels, alpha, image.bits, holds=held(image.notes))
@@ -236,8 +234,7 @@ def writable(
             f"{printable(path)} can't be written: {form} holds {LONGEST[form]} pixels a side, and the picture is "
             f"{width} x {height}; use png or tiff."
         )
-    if not overwrite and os.path.lexists(path):
-        raise ImageError(f"{printable(path)} exists. Give another name, or --overwrite.")
+    refuse_existing(path, overwrite=overwrite)
     return form
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.errors import DRRNError, ImageError, printable
+from drrn.errors import ImageError, printable, translate_errors
 from drrn.media.header import Header, OpenImage
 from drrn.media.images import tiff
 from drrn.media.images.directories import BITS, COLOUR, EXTRA
@@ -58,7 +58,7 @@ def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Op
     if colour == tiff.CMYK or real.startswith("/vsi"):  # such names mean archives and addresses to GDAL
         raise ImageError(f"{name} {kind}{', and CMYK' if colour == tiff.CMYK else ''}, which can't be read.")
     with rasterio.Env(**OPTIONS):
-        with said(path, f"{kind}, which can't be read"):
+        with gdal_errors(path, f"{kind}, which can't be read"):
             dataset = rasterio.open(f"GTIFF_DIR:{page.number + 1}:{real}" if page.number else real, driver="GTiff")
         with dataset:
             bands, dtype = int(dataset.count), np.dtype(dataset.dtypes[0])
@@ -82,7 +82,7 @@ def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Op
                 step = max(BAND, min(int(dataset.block_shapes[0][0]), 8 * BAND))
                 for top in range(0, down, step):
                     window = rasterio.windows.Window(0, top, across, min(step, down - top))
-                    with said(path, f"{kind} that is damaged or cut short"):
+                    with gdal_errors(path, f"{kind} that is damaged or cut short"):
                         samples = dataset.read(window=window)
                     yield _samples(np.moveaxis(samples, 0, 2), dataset, file, directory)
 
@@ -90,20 +90,20 @@ def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Op
 
 
 @contextmanager
-def said(path: Path, what: str) -> Iterator[None]:
-    """Whatever rasterio meets becomes one sentence."""
+def gdal_errors(path: Path, what: str) -> Iterator[None]:
+    """What rasterio raises becomes one sentence."""
     from rasterio.errors import NotGeoreferencedWarning
 
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-    try:
-        yield
-    except DRRNError:
-        raise
-    except MemoryError as error:
-        raise ImageError(f"{printable(path)} {what}: there is not enough memory.") from error
-    except Exception as error:  # rasterio raises its own, GDAL's, and what Python happens to raise
+
+    def describe(error: Exception) -> str:  # rasterio raises its own errors, GDAL's, and what Python raises
+        if isinstance(error, MemoryError):
+            return f"{printable(path)} {what}: there is not enough memory."
         reason = next(iter(str(error).splitlines()), "")[:200].rstrip(".")
-        raise ImageError(f"{printable(path)} {what} ({printable(reason)}).") from error
+        return f"{printable(path)} {what} ({printable(reason)})."
+
+    with translate_errors(describe):
+        yield
 
 
 def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: exif.Directory) -> NDArray[Any]:

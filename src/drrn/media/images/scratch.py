@@ -19,7 +19,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from drrn.errors import DRRNError, UsageError
+from drrn.errors import DRRNError, UsageError, translate_errors
 
 BAND = 64
 """Rows that are taken at once: between two bands the work can be stopped."""
@@ -59,7 +59,7 @@ class Scratch:
         self._begin = len(header)
         self._file = unnamed(beside)
         try:
-            with _on_disk(beside):
+            with _disk_errors(beside):
                 self._write(0, np.frombuffer(header, np.uint8))
                 self._file.truncate(self._at(-(-height // STRIP) * STRIP, 0))  # the last row of tiles may reach below
         except DRRNError:
@@ -80,7 +80,7 @@ class Scratch:
         for left in range(0, width, self._tile):
             for first, last in _runs(top, bottom):
                 part = np.empty((last - first, self._tile, bands), self.dtype)
-                with _on_disk(self.beside):
+                with _disk_errors(self.beside):
                     self._file.seek(self._at(first, left))
                     unread = part.reshape(-1).view(np.uint8).data
                     while unread:
@@ -99,7 +99,7 @@ class Scratch:
             whole = begin == tile and right >= min(tile + self._tile, width)
             if whole and missing:
                 part = np.pad(part, ((0, 0), (0, missing), (0, 0)))
-            with _on_disk(self.beside):
+            with _disk_errors(self.beside):
                 for first, last in _runs(top, top + len(samples), STRIP if whole else 1):
                     self._write(self._at(first, begin), np.ascontiguousarray(part[first - top : last - top]))
 
@@ -136,7 +136,7 @@ def unnamed(beside: Path) -> FileIO:
     Raises:
         DRRNError: it can't be made.
     """
-    with _on_disk(beside):
+    with _disk_errors(beside):
         return TemporaryFile(dir=_folder(beside), prefix=".drrn-", buffering=0)
 
 
@@ -165,11 +165,12 @@ def check_room(beside: Path, needed: int) -> None:
 
 
 @contextmanager
-def _on_disk(beside: Path) -> Iterator[None]:
-    try:
+def _disk_errors(beside: Path) -> Iterator[None]:
+    def describe(error: Exception) -> str | None:
+        return f"{beside} can't be written: {error.strerror or error}." if isinstance(error, OSError) else None
+
+    with translate_errors(describe, DRRNError):
         yield
-    except OSError as error:
-        raise DRRNError(f"{beside} can't be written: {error.strerror or error}.") from error
 
 
 def _folder(beside: Path) -> Path:

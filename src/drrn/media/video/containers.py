@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from drrn.errors import DRRNError, ImageError, UsageError, printable
+from drrn.errors import ImageError, UsageError, printable, translate_errors
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -91,7 +91,7 @@ def open_container(path: Path, max_pixels: int, *, edits: bool = True) -> Iterat
         UsageError: PyAV is not installed.
     """
     name = printable(path)
-    with said(name, "is a film that is damaged or of a kind that can't be read"):
+    with ffmpeg_errors(name, "is a film that is damaged or of a kind that can't be read"):
         import av
 
         real = path.resolve(strict=True)  # no address, and nothing that FFmpeg takes for options
@@ -119,22 +119,22 @@ def open_container(path: Path, max_pixels: int, *, edits: bool = True) -> Iterat
 
 
 @contextmanager
-def said(name: str, what: str) -> Iterator[None]:
-    """Whatever PyAV meets becomes one sentence."""
+def ffmpeg_errors(name: str, what: str) -> Iterator[None]:
+    """What PyAV raises becomes one sentence."""
     try:
         import av.error
     except ModuleNotFoundError as error:
         raise UsageError(f"{name} is a film, which needs PyAV. Install it: pip install 'drrn[video]'.") from error
-    try:
+
+    def describe(error: Exception) -> str | None:
+        if isinstance(error, av.error.FFmpegError):  # some are OSErrors or ValueErrors too
+            return f"{name} {what} ({error.strerror or type(error).__name__})."
+        if isinstance(error, FileNotFoundError):
+            return f"There is no file {name}."
+        return f"{name} can't be read or written: {error.strerror or error}." if isinstance(error, OSError) else None
+
+    with translate_errors(describe):
         yield
-    except DRRNError:
-        raise
-    except av.error.FFmpegError as error:  # some are OSErrors or ValueErrors too
-        raise ImageError(f"{name} {what} ({error.strerror or type(error).__name__}).") from error
-    except FileNotFoundError as error:
-        raise ImageError(f"There is no file {name}.") from error
-    except OSError as error:
-        raise ImageError(f"{name} can't be read or written: {error.strerror or error}.") from error
 
 
 def _strict(max_pixels: int) -> dict[str, str]:

@@ -22,7 +22,7 @@ from drrn.atomic import write_bytes
 from drrn.errors import DRRNError, ImageError, printable
 from drrn.media import CodecName
 from drrn.media.header import Header, VideoInfo
-from drrn.media.video.containers import said
+from drrn.media.video.containers import ffmpeg_errors
 from drrn.media.video.decoding import Frame, Plane
 from drrn.media.video.hdr import encoder_options
 
@@ -183,7 +183,7 @@ def encode(frames: Iterable[Frame], film: VideoInfo, target: Target, path: Path)
     Raises:
         DRRNError: it can't be encoded, or as `atomic`.
     """
-    with said(printable(path), f"can't be encoded as {target.codec.upper()}"):
+    with ffmpeg_errors(printable(path), f"can't be encoded as {target.codec.upper()}"):
         import av
         from av.codec.context import Flags
 

@@ -18,7 +18,7 @@ import numpy as np
 from drrn.atomic import atomic
 from drrn.errors import ImageError, printable
 from drrn.media.header import Header, VideoInfo
-from drrn.media.video.containers import open_container, said
+from drrn.media.video.containers import ffmpeg_errors, open_container
 from drrn.media.video.decoding import is_cover
 from drrn.media.video.encoding import CODECS, Target, formats, keep_scheduling, kept, tell
 
@@ -75,7 +75,7 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
             f"{name} can't be written: {title} in {target.suffix} doesn't hold pixels of {shape}; use --codec hevc, or "
             "a --size by which they are square."
         )
-    with said(name, f"can't be written as {title} of {target.width}x{target.height}"):
+    with ffmpeg_errors(name, f"can't be written as {title} of {target.width}x{target.height}"):
         if film.pixels not in formats(codec):
             fitting = [each for each, other in CODECS.items() if film.pixels in formats(other)]
             raise ImageError(
@@ -109,7 +109,7 @@ def join(
     times, durations, decoded = _timetable(segments)
     with (
         atomic(path, overwrite=overwrite) as temporary,
-        said(name, "can't be written"),
+        ffmpeg_errors(name, "can't be written"),
         open_container(source, header.width * header.height) as (container, _, _),
     ):
         import av

@@ -114,7 +114,7 @@ def _walk(folder: Path, output: Path, *, recursive: bool) -> Sources:
         for name in sorted(names):
             path = at / name
             inside = not path.is_symlink() or (path.is_file() and Path(os.path.realpath(path)).is_relative_to(root))
-            if inside and not is_system_file(name) and any(kind.gathers(path) for kind in FORMATS):
+            if inside and not is_system_file(name) and any(each.collects(path) for each in FORMATS):
                 sources.append(Source(path, output / at.relative_to(folder)))
                 continue
             skipped += 1

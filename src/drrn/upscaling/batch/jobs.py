@@ -14,13 +14,14 @@ from typing import Final, Protocol
 from drrn.atomic import TEMPORARY
 from drrn.errors import DRRNError, ImageError, UsageError, printable
 from drrn.media.images.files import MAX_PIXELS, SUFFIXES
+from drrn.media.naming import split
 from drrn.upscaling.batch.choosing import Choice, choose
 from drrn.upscaling.batch.folders import Source, is_folder
 from drrn.upscaling.batch.manifest import Manifest
 from drrn.upscaling.batch.naming import Fit, Naming
 from drrn.upscaling.consistency import CheckResult, Checks
 from drrn.upscaling.fingerprint import Fingerprint, file_stamp
-from drrn.upscaling.formats.job import Job, Options
+from drrn.upscaling.formats.job import Hooks, Job, Options
 from drrn.upscaling.formats.registry import format_of
 from drrn.upscaling.upscaler import Size, Upscaler, target_size
 
@@ -83,19 +84,19 @@ def plan(
         ImageError: the source can't be read, or the target or a map can't be written.
         UsageError: scale or size is out of range, or the source would overwrite itself.
     """
-    kind = format_of(source)
-    header = kind.probe(source, max_pixels=max_pixels)
+    format_ = format_of(source)
+    header = format_.probe(source, max_pixels=max_pixels)
     if strict and header.tolerated:
         faults = ", ".join(header.tolerated)
         raise ImageError(
             f"{printable(source)} breaks the rules of {header.format}: without --strict it is read, {faults}."
         )
-    if options.asked != Checks() and not kind.checks:
+    if options.checks != Checks() and not format_.has_checks:
         what = "an animation" if header.seconds else f"a {header.format} file"
         raise UsageError(f"{printable(source)} is {what}, which has no checks and no maps. Leave them out.")
     exact = size.size(header.width, header.height) if isinstance(size, Fit) else size
     width, height = target_size(header.width, header.height, scale, exact)
-    frames = header.frames if kind.counts_frames else 1
+    frames = header.frames if format_.counts_frames else 1
     if width * height * frames > max_pixels:
         counted = f" in {frames} frames" if frames > 1 else ""
         raise UsageError(
@@ -113,20 +114,20 @@ def plan(
         if not is_folder(target.parent):  # found out now, and not after the work
             raise UsageError(f"{printable(target)} can't be written: there is no folder {printable(target.parent)}.")
     else:
-        stem, suffix = kind.name(source, header)
+        stem, suffix = split(source.name)[0], format_.suffix(source, header)
         factor = f"{scale or 2:g}" if size is None else f"{width / header.width:.4g}"
         named = partial(naming.name, suffix=suffix, scale=factor, size=(width, height), exact=size is not None)
-        target = (output or source.parent) / _name(stem, named, options.asked)
+        target = (output or source.parent) / _name(stem, named, options.checks)
     if options.quality is not None and not many and target.suffix.lower() not in LOSSY:
         raise UsageError(f"--quality is for JPEG and WebP, and {printable(target)} will be neither. Leave it out.")
-    job = Job(kind, source, target, header, width, height, overwrite, options, wanted)
-    for path in job.files:
+    job = Job(format_, source, target, header, width, height, overwrite, options, wanted)
+    for path in job.outputs:
         with suppress(OSError):  # most are not there
             if path.samefile(source):
                 raise UsageError(
                     f"{printable(source)} would be overwritten by its own enlargement. Give another --output."
                 )
-        kind.writable(job, path, overwrite=overwrite)
+        job.check_writable(path, overwrite=overwrite)
     return job
 
 
@@ -186,11 +187,11 @@ def _plan_all(sources: Iterable[Source], one: Callable[..., Job], watch: Progres
     for source in sources:
         try:
             job = one(source.path, source.output)
-            for path in taken.intersection(job.files):
+            for path in taken.intersection(job.outputs):
                 raise UsageError(
                     f"{printable(source.path)} would write {printable(path)}, as another picture does. Rename one."
                 )
-            taken.update(job.files)
+            taken.update(job.outputs)
             jobs.append(job)
         except DRRNError as error:
             watch.failed(source.path, error)
@@ -215,14 +216,14 @@ def _stale(
     """
     left = []
     for job in jobs:
-        made = [manifest.made(path) for path in job.files]
+        made = [manifest.made(path) for path in job.outputs]
         recipes = [job.recipe(each) for each in upscalers]
         if made[0] and all(made) and any(manifest.is_fresh(job.target, made[0], job.source, each) for each in recipes):
             watch.unchanged(job)
             continue
         try:
-            for path, before in zip(job.files, made, strict=True):
-                job.format.writable(job, path, overwrite=overwrite or before is not None)
+            for path, before in zip(job.outputs, made, strict=True):
+                job.check_writable(path, overwrite=overwrite or before is not None)
             left.append(replace(job, overwrite=overwrite or any(made)))
         except DRRNError as error:
             watch.failed(job.source, error)
@@ -321,8 +322,8 @@ def _enlarge(
         if seen and file_stamp(job.source) != seen.mark:
             raise ImageError(f"{printable(job.source)} has changed while it was read. Run it again.")
 
-    found = job.format.enlarge(job, upscaler, start=started, progress=progress, made=made)
+    found = job.format.enlarge(job, upscaler, Hooks(started, progress, made))
     if manifest:
-        for path in job.files:
+        for path in job.outputs:
             manifest.forget_others(path)
     return perf_counter() - began, found

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from drrn.errors import ImageError, UsageError, printable
+from drrn.errors import ImageError, UsageError, printable, translate_errors
 from drrn.upscaling.fingerprint import Fingerprint, file_stamp, sha256
 
 NAME = ".drrn.sqlite"
@@ -100,7 +100,7 @@ class Manifest:
         return os.fsencode(target.relative_to(self.folder).as_posix())
 
     def _do(self, query: str, *values: str | bytes) -> list[tuple[str, ...]]:
-        with self.turn, _said(self.folder):
+        with self.turn, _sqlite_errors(self.folder):
             return self.database.execute(query, values).fetchall()
 
 
@@ -116,11 +116,11 @@ def open_manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
     """
     path = folder / NAME
     kept = path if writes or path.exists() else ":memory:"
-    with _said(folder):
+    with _sqlite_errors(folder):
         # no transactions but SQLite's own, one a statement; on the disk when the statement ends
         database = sqlite3.connect(kept, timeout=0, isolation_level=None, check_same_thread=False)
     with closing(database):
-        with _said(folder):
+        with _sqlite_errors(folder):
             database.execute("PRAGMA locking_mode = EXCLUSIVE")  # what is locked once stays so
             database.execute("BEGIN EXCLUSIVE")
             database.execute(TABLE)
@@ -134,15 +134,19 @@ def open_manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
 
 
 @contextmanager
-def _said(folder: Path) -> Iterator[None]:
-    """What SQLite can't do becomes a sentence."""
-    try:
-        yield
-    except sqlite3.Error as error:
+def _sqlite_errors(folder: Path) -> Iterator[None]:
+    """What SQLite raises becomes one sentence."""
+
+    def describe(error: Exception) -> str | None:
+        if not isinstance(error, sqlite3.Error):
+            return None
         code = getattr(error, "sqlite_errorcode", None)
         sentence = f"{printable(folder / NAME)} can't be used: {error}. Give another --output"
         if code == sqlite3.SQLITE_BUSY:
             sentence = f"Another drrn is at work in {printable(folder)}. Wait for its end, or give another --output"
         elif code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             sentence += ", or remove that file"
-        raise UsageError(f"{sentence}.") from error
+        return f"{sentence}."
+
+    with translate_errors(describe, UsageError):
+        yield

@@ -49,8 +49,8 @@ def with_pipes_as_files(asked: Source, max_pixels: int) -> Iterator[Source]:
 
 
 def _suffix(given: Path, max_pixels: int) -> str:
-    kind = format_of(given)
-    return kind.name(Path(given.stem), kind.probe(given, max_pixels=max_pixels))[1]
+    format_ = format_of(given)
+    return format_.suffix(Path(given.stem), format_.probe(given, max_pixels=max_pixels))
 
 
 def _take(to: Path, most: int) -> None:

@@ -1,153 +1,130 @@
-"""Animations, from file to file: frame by frame, each as a single picture, and those that are alike once.
+"""Animations, from file to file: each frame is enlarged as a single image, and identical frames only once.
 
-No frame knows of the others. What moves a little may so be restored a little differently from one to the next, which is
-seen as a flicker of its finest detail; what stands still stands still.
+Frames are enlarged independently, so the finest detail of something that moves a little may flicker. What stands still
+does not.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from drrn.errors import ImageError, printable
-from drrn.media.animation.files import (
-    ANIMATED,
-    Animation,
-    changes,
-    format_of,
-    is_animated,
-    probe,
-    read,
-    writable,
-    write,
-)
+from drrn.media.animation import files
 from drrn.media.animation.frames import Samples
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images.memory import encoding
 from drrn.media.metadata.notes import FileFormat
-from drrn.media.naming import split
 from drrn.upscaling.consistency import CheckResult
-from drrn.upscaling.formats.job import Job, Made
+from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
-MOST_KEPT = 128 << 20
-"""Bytes of results that are kept for frames that come again."""
-AT_ONCE = 4
-"""Results that lie in memory, when one is written: itself, the one before, and what differs, twice."""
+MAX_CACHE = 128 << 20
+"""Bytes of results that are cached for frames that repeat."""
+RESULTS_HELD = 4
+"""Results in memory while one is written: itself, the one before, and their difference, twice."""
 
 
-class Animations:
-    """See `drrn.upscaling.formats.job.Format`."""
-
-    checks: Final = False
-    counts_frames: Final = True
-    warning: Final = ""
-
-    def knows(self, path: Path) -> bool:
-        return is_animated(path)
-
-    def gathers(self, path: Path) -> bool:
-        """As `Pictures.gathers` does."""
-        return False
-
-    def probe(self, source: Path, *, max_pixels: int) -> Header:
-        return probe(source, max_pixels=max_pixels)
-
-    def name(self, source: Path, header: Header) -> tuple[str, str]:
-        (stem, suffix), suffixes = split(source.name), ANIMATED[header.format]
-        return stem, suffix if suffix.lower() in suffixes else suffixes[0]
-
-    def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
-        writable(path, job.width, job.height, overwrite=overwrite)
-
-    def changes(self, job: Job) -> tuple[str, ...]:
-        return changes(job.header, job.target)
-
-    def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
-        """Of frames that are alike nothing is known yet."""
-        header, held = job.header, _held(job, upscaler)
-        one = upscaler.with_reserved_memory(held).estimate(
-            header.width, header.height, size=(job.width, job.height), alpha=header.alpha
-        )
-        return replace(one, seconds=one.seconds * header.frames, memory=one.memory + held)
-
-    def enlarge(
-        self,
-        job: Job,
-        upscaler: Upscaler,
-        *,
-        start: Callable[[], None],
-        progress: Callable[[float], None],
-        made: Made,
-    ) -> CheckResult:
-        animation = read(job.source, max_pixels=job.header.pixels)
-        start()
-        write(
-            _enlarged(animation, job, upscaler, progress),
-            job.target,
-            animation,
-            (job.width, job.height),
-            loss=job.loss(_form(job)),
-            overwrite=job.overwrite,
-            made=partial(made, job.target),
-        )
-        return CheckResult()
+def _suffix(source: Path, header: Header) -> str:
+    return keep_suffix(source, files.ANIMATED[header.format])
 
 
-ANIMATIONS: Final = Animations()
+def _check_writable(job: Job, path: Path) -> None:
+    files.writable(path, job.width, job.height, overwrite=True)
 
 
-def _enlarged(
-    animation: Animation, job: Job, upscaler: Upscaler, progress: Callable[[float], None]
-) -> Iterator[Samples]:
-    """The frames, larger, as they are asked for."""
+def _changes(job: Job) -> tuple[str, ...]:
+    return files.changes(job.header, job.target)
+
+
+def _estimate(job: Job, upscaler: Upscaler) -> Estimate:
+    """The cost if no two frames are alike, which is not known yet."""
+    header, reserved = job.header, _reserved_memory(job, upscaler)
+    one = upscaler.with_reserved_memory(reserved).estimate(
+        header.width, header.height, size=(job.width, job.height), alpha=header.alpha
+    )
+    return replace(one, seconds=one.seconds * header.frames, memory=one.memory + reserved)
+
+
+def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
+    animation = files.read(job.source, max_pixels=job.header.pixels)
+    hooks.start()
+    files.write(
+        _enlarged_frames(animation, job, upscaler, hooks),
+        job.target,
+        animation,
+        (job.width, job.height),
+        loss=job.loss(_target_format(job)),
+        overwrite=job.overwrite,
+        made=partial(hooks.written, job.target),
+    )
+    return CheckResult()
+
+
+def _enlarged_frames(animation: files.Animation, job: Job, upscaler: Upscaler, hooks: Hooks) -> Iterator[Samples]:
+    """The larger frames, one at a time as they are requested."""
     last = {first: number for number, first in enumerate(animation.alike)}
-    kept: dict[int, Samples] = {}
-    frames = len(animation.alike)
-    beside, room = upscaler.with_reserved_memory(_held(job, upscaler)), _kept(job, upscaler) // _result(job)
+    cached: dict[int, Samples] = {}
+    count = len(animation.alike)
+    limited = upscaler.with_reserved_memory(_reserved_memory(job, upscaler))
+    room = _cache_memory(job, upscaler) // _result_bytes(job)
     for number, (first, frame) in enumerate(zip(animation.alike, animation.frames(), strict=True)):
-        larger = kept.pop(first, None)
+        progress = hooks.progress_of(number, count)
+        larger = cached.pop(first, None)
         if larger is None:
-
-            def told(share: float, number: int = number) -> None:
-                progress((number + share) / frames)
-
-            picture = Image.from_array(frame)
-            larger = beside.upscale(picture, size=(job.width, job.height), progress=told).to_array()
-        progress((number + 1) / frames)
-        if last[first] > number and len(kept) < room:
-            kept[first] = larger
+            image = Image.from_array(frame)
+            larger = limited.upscale(image, size=(job.width, job.height), progress=progress).to_array()
+        progress(1)
+        if last[first] > number and len(cached) < room:
+            cached[first] = larger
         yield larger
 
 
-def _held(job: Job, upscaler: Upscaler) -> int:
-    """Bytes that lie there while a frame is enlarged: the file, its canvas, results, and what the encoder is given.
+def _reserved_memory(job: Job, upscaler: Upscaler) -> int:
+    """Bytes in use while a frame is enlarged: the file, its canvas, results, and the encoder's input.
 
     Raises:
-        ImageError: the file has vanished.
+        ImageError: the file is gone.
     """
     try:
         file = job.source.stat().st_size
     except OSError as error:
         raise ImageError(f"{printable(job.source)} can't be read: {error.strerror or error}.") from error
-    bands, form = job.header.channels + job.header.alpha, _form(job)
+    bands, form = job.header.channels + job.header.alpha, _target_format(job)
     encoder = encoding(form, job.width, job.height, bands, job.header.bits)
     canvas = job.header.width * job.header.height * (job.header.channels + 1) * job.header.bits // 8
-    return file + encoder + 3 * canvas + AT_ONCE * _result(job) + _kept(job, upscaler)
+    return file + encoder + 3 * canvas + RESULTS_HELD * _result_bytes(job) + _cache_memory(job, upscaler)
 
 
-def _form(job: Job) -> FileFormat:
-    form = format_of(job.target)
-    assert form, "found to be writable before"
+def _target_format(job: Job) -> FileFormat:
+    form = files.format_of(job.target)
+    assert form, "checked by `_check_writable`"
     return form
 
 
-def _kept(job: Job, upscaler: Upscaler) -> int:
-    return min(MOST_KEPT, upscaler.max_memory // 4, (job.header.frames - 1) * _result(job))
+def _cache_memory(job: Job, upscaler: Upscaler) -> int:
+    return min(MAX_CACHE, upscaler.max_memory // 4, (job.header.frames - 1) * _result_bytes(job))
 
 
-def _result(job: Job) -> int:
-    """Bytes of a frame that is enlarged."""
+def _result_bytes(job: Job) -> int:
+    """Bytes of one enlarged frame."""
     return job.width * job.height * (job.header.channels + job.header.alpha) * job.header.bits // 8
+
+
+def _collect_none(path: Path) -> bool:
+    """Leave animations in folders to the format of single images, which collects them by name."""
+    return False
+
+
+ANIMATION: Final = Format(
+    recognizes=files.is_animated,
+    collects=_collect_none,
+    probe=files.probe,
+    suffix=_suffix,
+    check_writable=_check_writable,
+    changes=_changes,
+    estimate=_estimate,
+    enlarge=_enlarge,
+)

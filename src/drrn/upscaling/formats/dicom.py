@@ -1,12 +1,10 @@
-"""Frames of stored values become larger frames of stored values, as a DICOM file has them.
+"""DICOM files: frames of stored values become larger frames of stored values.
 
-The network sees grey values as a photograph's, in [0, 1] over those of the series, where a file tells, else over its
-own; colours over their whole range.
-What comes back is rounded, and clipped to what the file's bits can hold, to nothing narrower. Values that stand for no
-measurement are kept out of it.
+The network sees gray values as [0, 1] over the range of the series if the file states it, otherwise over the file's
+own; colors over their whole range. Its output is rounded and clipped to what the file's bits can hold, and no further.
+Padding, which stands for no measurement, is kept out of it.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,66 +20,45 @@ from drrn.media.dicom import transfer
 from drrn.media.dicom.derivation import derive
 from drrn.media.header import Header
 from drrn.media.image import Image
-from drrn.media.naming import split
 from drrn.upscaling.consistency import CheckResult
-from drrn.upscaling.formats.job import Job, Made
+from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
 from drrn.upscaling.upscaler import Estimate, Upscaler, fill_transparent
 
 
-class Slices:
-    """See `drrn.upscaling.formats.job.Format`."""
-
-    checks: Final = False
-    counts_frames: Final = True
-    warning: Final = "Enlarged DICOM files are not for diagnosis."
-
-    def knows(self, path: Path) -> bool:
-        return transfer.is_dicom(path)
-
-    def gathers(self, path: Path) -> bool:
-        return path.name != "DICOMDIR" and (dicom.is_named(path) or transfer.is_dicom(path))  # that is a list of others
-
-    def probe(self, source: Path, *, max_pixels: int) -> Header:
-        return dicom.probe(source, max_pixels=max_pixels)
-
-    def name(self, source: Path, header: Header) -> tuple[str, str]:
-        stem, suffix = split(source.name)
-        return stem, suffix if suffix.lower() in dicom.SUFFIXES else dicom.SUFFIXES[0]
-
-    def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
-        dicom.writable(path, job.width, job.height, overwrite=overwrite)
-
-    def changes(self, job: Job) -> tuple[str, ...]:
-        return job.header.converted
-
-    def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
-        return estimate(upscaler, job.header, job.width, job.height)
-
-    def enlarge(
-        self,
-        job: Job,
-        upscaler: Upscaler,
-        *,
-        start: Callable[[], None],
-        progress: Callable[[float], None],
-        made: Made,
-    ) -> CheckResult:
-        slices = dicom.read(job.source, max_pixels=job.header.pixels)
-        start()
-        values = enlarge_slices(upscaler, slices, job.header, job.width, job.height, progress)
-        derive(slices.dataset, values, job.derived(upscaler))
-        dicom.write(slices.dataset, job.target, overwrite=job.overwrite, made=partial(made, job.target))
-        return CheckResult()
+def _collects(path: Path) -> bool:
+    return path.name != "DICOMDIR" and (dicom.is_named(path) or transfer.is_dicom(path))  # that is a list of others
 
 
-SLICES: Final = Slices()
+def _suffix(source: Path, header: Header) -> str:
+    return keep_suffix(source, dicom.SUFFIXES)
+
+
+def _check_writable(job: Job, path: Path) -> None:
+    dicom.check_writable(path, job.width, job.height)
+
+
+def _changes(job: Job) -> tuple[str, ...]:
+    return job.header.converted
+
+
+def _estimate(job: Job, upscaler: Upscaler) -> Estimate:
+    return estimate(upscaler, job.header, job.width, job.height)
+
+
+def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
+    frames = dicom.read(job.source, max_pixels=job.header.pixels)
+    hooks.start()
+    values = enlarge_frames(upscaler, frames, job.header, job.width, job.height, hooks)
+    derive(frames.dataset, values, job.derivation(upscaler))
+    dicom.write(frames.dataset, job.target, overwrite=job.overwrite, made=partial(hooks.written, job.target))
+    return CheckResult()
 
 
 def estimate(upscaler: Upscaler, header: Header, width: int, height: int) -> Estimate:
-    """What it will cost to enlarge all frames to width x height.
+    """Predict the cost of enlarging all frames to width x height.
 
     Raises:
-        UsageError: it does not fit into the upscaler's memory, or into a file.
+        UsageError: it does not fit into the upscaler's memory, or into a DICOM file.
     """
     result = width * height * _bytes_per_pixel(header) * header.frames
     if result > dicom.MOST_BYTES:
@@ -89,82 +66,91 @@ def estimate(upscaler: Upscaler, header: Header, width: int, height: int) -> Est
             f"{width}x{height} pixels in {header.frames} frames are {result:,} bytes, and DICOM holds "
             f"{dicom.MOST_BYTES:,}. Give a smaller scale."
         )
-    one = _beside(upscaler, header, width, height).estimate(header.width, header.height, size=(width, height))
-    held = _held(header, width, height)
-    return replace(one, seconds=one.seconds * header.frames, memory=one.memory + held)
+    one = _limited(upscaler, header, width, height).estimate(header.width, header.height, size=(width, height))
+    reserved = _reserved_memory(header, width, height)
+    return replace(one, seconds=one.seconds * header.frames, memory=one.memory + reserved)
 
 
-def enlarge_slices(
-    upscaler: Upscaler, slices: dicom.Frames, header: Header, width: int, height: int, progress: Callable[[float], None]
+def enlarge_frames(
+    upscaler: Upscaler, frames: dicom.Frames, header: Header, width: int, height: int, hooks: Hooks
 ) -> NDArray[np.integer]:
-    """(frames, height, width, channels), to be stored in place of `slices.values`.
+    """(frames, height, width, channels), to be stored in place of `frames.values`.
 
     Raises:
         DRRNError: as `Upscaler.upscale`.
     """
-    beside = _beside(upscaler, header, width, height)
-    black, white = _range(slices)
-    ends = sorted((end - black) / (white - black) for end in (slices.low, slices.high))
-    frames = len(slices.values)
-    larger = np.empty((frames, height, width, header.channels), slices.values.dtype)
-    for number, frame in enumerate(slices.values):
-        hidden = _hidden(slices, frame)
+    limited = _limited(upscaler, header, width, height)
+    black, white = _range(frames)
+    ends = sorted((end - black) / (white - black) for end in (frames.low, frames.high))
+    larger = np.empty((len(frames.values), height, width, header.channels), frames.values.dtype)
+    for number, frame in enumerate(frames.values):
+        hidden = _hidden(frames, frame)
         if hidden.all():
-            larger[number] = slices.filler
+            larger[number] = frames.filler
             continue
         pixels = ((frame - np.float32(black)) / np.float32(white - black)).astype(np.float32)
         if hidden.any():
             pixels = fill_transparent(pixels, (~hidden).astype(np.float32))
-
-        def told(share: float, number: int = number) -> None:
-            progress((number + share) / frames)
-
-        picture = Image(pixels=pixels)
-        result = beside.upscale(picture, size=(width, height), bounds=(ends[0], ends[1]), progress=told).pixels
-        stored = np.rint(result * np.float32(white - black) + np.float32(black)).clip(slices.low, slices.high)
-        if slices.padding:
-            first, last = slices.padding
-            padded = (stored >= first) & (stored <= last)  # a measurement must not be taken for none
-            stored[padded] = last + 1 if last < slices.high else first - 1
+        progress = hooks.progress_of(number, len(frames.values))
+        image = Image(pixels=pixels)
+        result = limited.upscale(image, size=(width, height), bounds=(ends[0], ends[1]), progress=progress).pixels
+        stored = np.rint(result * np.float32(white - black) + np.float32(black)).clip(frames.low, frames.high)
+        if frames.padding:
+            first, last = frames.padding
+            padded = (stored >= first) & (stored <= last)  # a measurement must not become padding
+            stored[padded] = last + 1 if last < frames.high else first - 1
             if hidden.any():
-                stored[imresize(hidden.astype(np.float32), height, width) >= 0.5] = slices.filler
+                stored[imresize(hidden.astype(np.float32), height, width) >= 0.5] = frames.filler
         larger[number] = stored
     return larger
 
 
-def _range(slices: dicom.Frames) -> tuple[int, int]:
+def _range(frames: dicom.Frames) -> tuple[int, int]:
     """The stored values that are 0 and 1 to the network."""
-    if slices.values.shape[3] == 3:
-        return slices.low, slices.high
-    least, most = slices.series or _seen(slices)
-    return (most, least) if slices.inverted else (least, most)
+    if frames.values.shape[3] == 3:
+        return frames.low, frames.high
+    least, most = frames.series or _measured_range(frames)
+    return (most, least) if frames.inverted else (least, most)
 
 
-def _seen(slices: dicom.Frames) -> tuple[int, int]:
-    """The least and the largest measurement."""
-    seen = slices.values
-    if slices.padding:
-        seen = seen[(seen < slices.padding[0]) | (seen > slices.padding[1])]
-    least, most = (int(seen.min()), int(seen.max())) if seen.size else (slices.low, slices.high)
+def _measured_range(frames: dicom.Frames) -> tuple[int, int]:
+    """The smallest and the largest measurement."""
+    values = frames.values
+    if frames.padding:
+        values = values[(values < frames.padding[0]) | (values > frames.padding[1])]
+    least, most = (int(values.min()), int(values.max())) if values.size else (frames.low, frames.high)
     return least, max(most, least + 1)
 
 
-def _hidden(slices: dicom.Frames, frame: NDArray[np.integer]) -> NDArray[np.bool]:
+def _hidden(frames: dicom.Frames, frame: NDArray[np.integer]) -> NDArray[np.bool]:
     """(H, W): where there is no measurement."""
-    if not slices.padding:
+    if not frames.padding:
         return np.zeros(frame.shape[:2], bool)
-    return ((frame >= slices.padding[0]) & (frame <= slices.padding[1]))[..., 0]
+    return ((frame >= frames.padding[0]) & (frame <= frames.padding[1]))[..., 0]
 
 
-def _beside(upscaler: Upscaler, header: Header, width: int, height: int) -> Upscaler:
-    return upscaler.with_reserved_memory(_held(header, width, height))
+def _limited(upscaler: Upscaler, header: Header, width: int, height: int) -> Upscaler:
+    return upscaler.with_reserved_memory(_reserved_memory(header, width, height))
 
 
-def _held(header: Header, width: int, height: int) -> int:
-    """Bytes that lie there while a frame is enlarged: the file, its values, the result and what becomes a file."""
+def _reserved_memory(header: Header, width: int, height: int) -> int:
+    """Bytes in use while a frame is enlarged: the file, its values, the result and its encoding."""
     pixels = 3 * header.width * header.height + 3 * width * height
     return pixels * header.frames * _bytes_per_pixel(header)
 
 
 def _bytes_per_pixel(header: Header) -> int:
     return header.channels * header.bits // 8
+
+
+DICOM: Final = Format(
+    recognizes=transfer.is_dicom,
+    collects=_collects,
+    probe=dicom.probe,
+    suffix=_suffix,
+    check_writable=_check_writable,
+    changes=_changes,
+    estimate=_estimate,
+    enlarge=_enlarge,
+    warning="Enlarged DICOM files are not for diagnosis.",
+)

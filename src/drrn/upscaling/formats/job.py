@@ -1,91 +1,115 @@
-"""A file that is to be enlarged, and what each kind of file must be able to do.
+"""A job, which is one file to enlarge, and a format, which is how files of one kind are enlarged.
 
-What is true of all files, and in which order they are done, is in `drrn.upscaling.batch.jobs`.
+The formats are listed in `drrn.upscaling.formats.registry`; `drrn.upscaling.batch.jobs` plans jobs and runs them.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from drrn import __version__
+from drrn.atomic import refuse_existing
 from drrn.media import Block, CodecName, Overviews
 from drrn.media.dicom.derivation import Derivation
 from drrn.media.header import Header
 from drrn.media.images.quality import Loss, choose_loss
 from drrn.media.metadata.notes import FileFormat
+from drrn.media.naming import split
 from drrn.upscaling.consistency import CheckResult, Checks
 from drrn.upscaling.upscaler import Estimate, Upscaler
-
-Made = Callable[[Path, Path], None]
-"""Told of a file of the result and of the temporary file that has all of it, before this gets that name."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for beside the size, the same for all files of a run."""
+    """What the user chose besides the size; the same for all files of a run."""
 
-    asked: Checks = Checks()
+    checks: Checks = Checks()
     budget: float | None = None
-    """Seconds for each file, where there are several models to choose from."""
+    """Seconds per file, when there are several models to choose from."""
     quality: int | None = None
-    """Of JPEG and WebP, 1 to 100; by the source where none is given, see `drrn.media.images.quality`."""
+    """JPEG and WebP quality, 1 to 100; None follows the source, see `drrn.media.images.quality`."""
     lossless: bool = False
-    """Whether nothing may be lost in encoding."""
+    """Refuse lossy encoding."""
     codec: CodecName | None = None
-    """Of films; H.264, and in WebM AV1, where none is named."""
+    """Video codec; None is H.264, or AV1 in WebM."""
     crf: int | None = None
-    """How much of films may be lost, as encoders count it: less is better."""
+    """How much a video encoder may lose, on the encoder's own scale: less is better."""
     drop_track: tuple[int, ...] = ()
-    """Numbers of tracks of films to leave out, counted from 0 as ffprobe does."""
+    """Numbers of the video tracks to leave out, counted from 0 as ffprobe does."""
     block: Block | None = None
-    """Side of the tiles of a GeoTIFF, in pixels; 256 where nothing is said."""
+    """Side of a GeoTIFF's tiles in pixels; None is 256."""
     overviews: Overviews = "keep"
-    """Of a GeoTIFF."""
+    """Which overviews a GeoTIFF gets."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a format calls while it enlarges a file."""
+
+    start: Callable[[], None] = lambda: None
+    """Called once all checks of the source have passed and before the target is touched."""
+    progress: Callable[[float], None] = lambda share: None
+    """Called with the share that is done, in [0, 1]. An exception from it stops the work and leaves no partial file."""
+    written: Callable[[Path, Path], None] = lambda path, temporary: None
+    """Called with the path of each result and the complete temporary file, before that is renamed to the path."""
+
+    def progress_of(self, part: int, parts: int) -> Callable[[float], None]:
+        """The progress of one of several equal parts, such as the frames of a video, as progress of the whole.
+
+        Args:
+            part: its number, from 0.
+            parts: how many there are; if there turn out to be more, the whole stays at 1.
+        """
+        return lambda share: self.progress(min((part + share) / parts, 1.0))
 
 
 @dataclass(frozen=True)
 class Job:
-    """A file and the file it becomes."""
+    """One file to enlarge, and the file it becomes."""
 
     format: "Format"
     source: Path
     target: Path
     header: Header
     width: int
-    """Of the result, in pixels, as the next."""
+    """Width of the result in pixels."""
     height: int
     overwrite: bool = False
-    """Whether the target and the maps may be there."""
+    """Whether the target and the maps may replace files."""
     options: Options = Options()
-    wanted: str = ""
-    """The scale or the size that was asked for, the same for all files of a run."""
+    requested_size: str = ""
+    """The scale or the size as the user gave it; the same for all files of a run."""
 
     @property
-    def files(self) -> list[Path]:
-        """The target, and the maps that were asked for."""
-        return [self.target, *self.options.asked.maps(self.target)]
+    def outputs(self) -> list[Path]:
+        """The target, and the maps of the checks."""
+        return [self.target, *self.options.checks.maps(self.target)]
 
     @property
     def scales(self) -> tuple[float, float]:
-        """How many times as wide and as high it becomes."""
+        """Horizontal and vertical scale."""
         return self.width / self.header.width, self.height / self.header.height
 
+    def check_writable(self, path: Path, *, overwrite: bool) -> None:
+        """Raises ImageError: this one of the outputs cannot be written, or exists and `overwrite` is off."""
+        self.format.check_writable(self, path)
+        refuse_existing(path, overwrite=overwrite)
+
     def loss(self, form: FileFormat) -> Loss | None:
-        """How much of the target may be lost, in this format. Raises UsageError: that can't be as little as asked."""
+        """How much a target in this format may lose. Raises UsageError: it cannot lose as little as requested."""
         quality, lossless = self.options.quality, self.options.lossless
         return choose_loss(form, self.header.format, self.header.loss, quality=quality, lossless=lossless)
 
     def recipe(self, upscaler: Upscaler) -> str:
-        """All that decides the result beside the source."""
+        """Everything that decides the result besides the source, as JSON."""
         return self._recipe(upscaler, [self.width, self.height])
 
-    def derived(self, upscaler: Upscaler) -> Derivation:
-        """What a file may say of its making."""
-        return Derivation(
-            self.recipe(upscaler), self._recipe(upscaler, self.wanted), upscaler.weights.name, __version__
-        )
+    def derivation(self, upscaler: Upscaler) -> Derivation:
+        """What a result may say about how it was made."""
+        series = self._recipe(upscaler, self.requested_size)
+        return Derivation(self.recipe(upscaler), series, upscaler.weights.name, __version__)
 
     def _recipe(self, upscaler: Upscaler, size: list[int] | str) -> str:
         return json.dumps(
@@ -106,7 +130,7 @@ def _recipe_of(options: Options) -> dict[str, Any]:
 
     These keys and their order are in manifests and DICOM files that exist: fields may be renamed, keys may not.
     """
-    checks = options.asked
+    checks = options.checks
     return {
         "asked": {
             "disagreement": checks.disagreement,
@@ -124,72 +148,47 @@ def _recipe_of(options: Options) -> dict[str, Any]:
     }
 
 
-class Format(Protocol):
-    """How files of a kind are enlarged."""
-
-    @property
-    def checks(self) -> bool:
-        """Whether its results can be checked, and have maps."""
-        ...
-
-    @property
-    def counts_frames(self) -> bool:
-        """Whether a limit of pixels is one of all frames together, and not of each."""
-        ...
-
-    @property
-    def warning(self) -> str:
-        """What its users must know, or nothing."""
-        ...
-
-    def knows(self, path: Path) -> bool:
-        """Whether the file says that it is of this kind, whatever its name."""
-        ...
-
-    def gathers(self, path: Path) -> bool:
-        """Whether a file in a folder is one, by its name first of all: other files there are no errors."""
-        ...
-
-    def probe(self, source: Path, *, max_pixels: int) -> Header:
-        """What the file says of itself. No pixel is decoded.
+class Probe(Protocol):
+    def __call__(self, path: Path, /, *, max_pixels: int) -> Header:
+        """Read the header of a file without decoding a pixel.
 
         Raises:
-            DRRNError: it can't be read, or has more than `max_pixels`.
+            DRRNError: the file cannot be read, or has more than `max_pixels`.
         """
         ...
 
-    def name(self, source: Path, header: Header) -> tuple[str, str]:
-        """The stem and the suffix of what it becomes, where no file was named."""
-        ...
 
-    def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
-        """Raises ImageError: this one of the job's files can't be written."""
-        ...
+@dataclass(frozen=True)
+class Format:
+    """How files of one kind are enlarged: a value made of functions."""
 
-    def changes(self, job: Job) -> tuple[str, ...]:
-        """What becomes something else on the way to the target, each as `CMYK to sRGB` or `without EXIF`."""
-        ...
+    recognizes: Callable[[Path], bool]
+    """Whether a file's content is of this kind, whatever its name."""
+    collects: Callable[[Path], bool]
+    """Whether a file found in a folder is one, judged by its name first: all others are skipped without an error."""
+    probe: Probe
+    suffix: Callable[[Path, Header], str]
+    """Suffix of the result for a source and its header, if the user names none."""
+    check_writable: Callable[[Job, Path], None]
+    """Raises ImageError: this one of the job's outputs cannot be written. Whether it exists is not checked here."""
+    changes: Callable[[Job], tuple[str, ...]]
+    """What is converted or dropped on the way to the target, each as `CMYK to sRGB` or `without EXIF`."""
+    estimate: Callable[[Job, Upscaler], Estimate]
+    """Predict the cost. Raises UsageError: it does not fit into the upscaler's memory."""
+    enlarge: Callable[[Job, Upscaler, Hooks], CheckResult]
+    """Read, enlarge and write the file, and return what the checks found.
 
-    def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
-        """What it will cost. Raises UsageError: it does not fit into the upscaler's memory."""
-        ...
+    Raises DRRNError: it is damaged, has grown since it was probed, or cannot be written.
+    """
+    has_checks: bool = False
+    """Whether results can be checked, and have maps."""
+    counts_frames: bool = True
+    """Whether a limit on pixels applies to all frames together rather than to each."""
+    warning: str = ""
+    """What users of the result must know; empty if nothing."""
 
-    def enlarge(
-        self,
-        job: Job,
-        upscaler: Upscaler,
-        *,
-        start: Callable[[], None],
-        progress: Callable[[float], None],
-        made: Made,
-    ) -> CheckResult:
-        """Read, enlarge, write, and say what was found.
 
-        Args:
-            start: to be called once what can be found out about the file has been, and before the target is touched.
-            progress: told the share that is done; what it raises ends the work and leaves nothing half-written.
-
-        Raises:
-            DRRNError: it is damaged, has grown since it was probed, or can't be written.
-        """
-        ...
+def keep_suffix(source: Path, allowed: Sequence[str]) -> str:
+    """The suffix of the source if results may have it, otherwise the first that is `allowed`."""
+    suffix = split(source.name)[1]
+    return suffix if suffix.lower() in allowed else allowed[0]

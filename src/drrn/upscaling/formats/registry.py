@@ -1,18 +1,18 @@
-"""The kinds of files that can be enlarged."""
+"""The formats that can be enlarged."""
 
 from pathlib import Path
 from typing import Final
 
-from drrn.upscaling.formats.animation import ANIMATIONS
-from drrn.upscaling.formats.dicom import SLICES
-from drrn.upscaling.formats.image import PICTURES
+from drrn.upscaling.formats.animation import ANIMATION
+from drrn.upscaling.formats.dicom import DICOM
+from drrn.upscaling.formats.image import IMAGE
 from drrn.upscaling.formats.job import Format
-from drrn.upscaling.formats.raster import SCENES
-from drrn.upscaling.formats.video import FILMS
+from drrn.upscaling.formats.raster import RASTER
+from drrn.upscaling.formats.video import VIDEO
 
-FORMATS: Final[tuple[Format, ...]] = (SLICES, SCENES, FILMS, ANIMATIONS, PICTURES)
-"""The first that knows a file has it; the last takes all."""
+FORMATS: Final[tuple[Format, ...]] = (DICOM, RASTER, VIDEO, ANIMATION, IMAGE)
+"""A file belongs to the first that recognizes it; the last recognizes any."""
 
 
 def format_of(path: Path) -> Format:
-    return next(kind for kind in FORMATS if kind.knows(path))
+    return next(each for each in FORMATS if each.recognizes(path))

@@ -7,7 +7,6 @@ enlarged in memory, by `drrn.upscaling.upscaler`, and the pixels are the same to
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -22,7 +21,7 @@ from drrn.media.images.files import EIGHT_BIT, decode_to_disk, store, wanted_for
 from drrn.media.images.memory import AT_LEAST, encoding
 from drrn.media.images.scratch import Rows, Scratch, check_room, trim
 from drrn.media.metadata.notes import FileFormat, resize_metadata
-from drrn.upscaling.formats.job import Job
+from drrn.upscaling.formats.job import Hooks, Job
 from drrn.upscaling.tiles import Place, pieces, tile
 from drrn.upscaling.upscaler import MAX_TILE, Estimate, Upscaler
 
@@ -112,19 +111,8 @@ def estimate(upscaler: Upscaler, header: Header, width: int, height: int, form: 
     )
 
 
-def enlarge_file(
-    job: Job,
-    upscaler: Upscaler,
-    *,
-    start: Callable[[], None],
-    progress: Callable[[float], None],
-    made: Callable[[Path], None],
-) -> None:
-    """Read, enlarge and write the picture of a job. See `drrn.upscaling.formats.job.Format.enlarge`.
-
-    Args:
-        made: told of the temporary file that has all of the result.
-    """
+def enlarge_file(job: Job, upscaler: Upscaler, hooks: Hooks) -> None:
+    """Read, enlarge and write the image of a job. See `drrn.upscaling.formats.job.Format.enlarge`."""
     upscaler = upscaler.for_size((job.header.width, job.header.height), (job.width, job.height))
     header, form, target, size = job.header, wanted_format(job.target), job.target, (job.height, job.width)
     columns, bits = _columns(upscaler, header, job.width, job.height, form), _bits(header, form)
@@ -140,11 +128,11 @@ def enlarge_file(
             if found != header:
                 raise ImageError(f"{printable(job.source)} has changed since it was looked at. Run it again.")
             writable(target, job.width, job.height, alpha=False, icc=notes.icc, overwrite=job.overwrite)
-            start()
-            enlarge(upscaler, samples, larger, columns, progress)
+            hooks.start()
+            enlarge(upscaler, samples, larger, columns, hooks.progress)
         notes = resize_metadata(notes, (header.width, header.height), (job.width, job.height))
-        loss, check = job.loss(form), partial(progress, 1.0)
-        store(larger, target, notes, loss=loss, overwrite=job.overwrite, made=made, check=check)
+        written, check = partial(hooks.written, target), partial(hooks.progress, 1.0)
+        store(larger, target, notes, loss=job.loss(form), overwrite=job.overwrite, made=written, check=check)
 
 
 def enlarge(

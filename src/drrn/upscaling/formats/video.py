@@ -26,16 +26,15 @@ from drrn.core.resize import Samples, resample
 from drrn.errors import DRRNError, ImageError, printable
 from drrn.media.header import HDRMetadata, Header, VideoInfo
 from drrn.media.image import Image
-from drrn.media.naming import VIDEOS as FILM_NAMES
+from drrn.media.naming import VIDEOS as VIDEO_SUFFIXES
 from drrn.media.naming import split
-from drrn.media.video import containers, encoding, muxing
-from drrn.media.video import decoding as video
+from drrn.media.video import containers, decoding, encoding, muxing
 from drrn.media.video.decoding import FULL, UNKNOWN, Frame, Plane
 from drrn.media.video.encoding import Target
 from drrn.media.video.muxing import CONTAINERS
 from drrn.upscaling.consistency import CheckResult
 from drrn.upscaling.fingerprint import Fingerprint, file_stamp
-from drrn.upscaling.formats.job import Job, Made
+from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
 SEGMENT = 48
@@ -58,85 +57,58 @@ BT601 = 6
 """FFmpeg's number of a matrix of BT.601."""
 
 
-class Films:
-    """See `drrn.upscaling.formats.job.Format`."""
-
-    checks: Final = False
-    counts_frames: Final = False
-    warning: Final = ""
-
-    def knows(self, path: Path) -> bool:
-        return containers.is_video(path)
-
-    def gathers(self, path: Path) -> bool:
-        return split(path.name)[1].lower() in FILM_NAMES or containers.is_video(path)
-
-    def probe(self, source: Path, *, max_pixels: int) -> Header:
-        return video.probe(source, max_pixels=max_pixels)
-
-    def name(self, source: Path, header: Header) -> tuple[str, str]:
-        """Containers that are only read become Matroska."""
-        stem, suffix = split(source.name)
-        fitting = containers.suffixes(source)
-        return stem, suffix if suffix.lower() in fitting else fitting[0]
-
-    def writable(self, job: Job, path: Path, *, overwrite: bool) -> None:
-        if job.options.lossless and _target(job).codec != "ffv1":
-            raise ImageError(f"{printable(path)} can't be written: without loss a film needs --codec ffv1, in a .mkv.")
-        muxing.writable(path, job.source, _result(job), _target(job))
-        if not overwrite and os.path.lexists(path):
-            raise ImageError(f"{printable(path)} exists. Give another name, or --overwrite.")
-
-    def changes(self, job: Job) -> tuple[str, ...]:
-        before, after, target = _film(job.header), _film(_result(job)), _target(job)
-        told = [*job.header.converted, *muxing.writable(job.target, job.source, _result(job), target)]
-        if before.matrix != after.matrix:
-            told.append("colours marked as BT.601, which small films without a mark are taken for")
-        if before.aspect != after.aspect and after.aspect:
-            told.append(f"pixels of {after.aspect.numerator}:{after.aspect.denominator}")
-        if target.codec == "ffv1" and after.light != HDRMetadata():
-            told.append("without the light of HDR")
-        if CONTAINERS[target.suffix] in ("matroska", "webm") and (before.time_base * 1000).denominator > 1:
-            told.append("times to whole milliseconds")
-        return tuple(told)
-
-    def estimate(self, job: Job, upscaler: Upscaler) -> Estimate:
-        held, header = _held(job), job.header
-        one = upscaler.with_reserved_memory(held).estimate(header.width, header.height, size=(job.width, job.height))
-        return replace(one, seconds=one.seconds * header.frames, memory=one.memory + held)
-
-    def enlarge(
-        self,
-        job: Job,
-        upscaler: Upscaler,
-        *,
-        start: Callable[[], None],
-        progress: Callable[[float], None],
-        made: Made,
-    ) -> CheckResult:
-        seen, folder, beside = (
-            Fingerprint.of(job.source),
-            work_folder(job.target),
-            upscaler.with_reserved_memory(_held(job)),
-        )
-        start()
-        _ready(folder, json.dumps([job.recipe(upscaler), seen.sha256, encoding.version(), SEGMENT]))
-        segments = _segments(job, beside, folder, progress)
-        if file_stamp(job.source) != seen.mark:
-            raise ImageError(f"{printable(job.source)} has changed while it was read. Run it again.")
-        result, target = _result(job), _target(job)
-        write = partial(muxing.join, segments, job.source, result, target, job.target)
-        try:
-            write(overwrite=job.overwrite, made=partial(made, job.target))
-        except ImageError as error:
-            if isinstance(error.__cause__, ValueError):  # the film's own fault, as of sounds whose times go back
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
-        return CheckResult()
+def _collects(path: Path) -> bool:
+    return split(path.name)[1].lower() in VIDEO_SUFFIXES or containers.is_video(path)
 
 
-FILMS: Final = Films()
+def _suffix(source: Path, header: Header) -> str:
+    """The suffix of the source; containers that can only be read become Matroska."""
+    return keep_suffix(source, containers.suffixes(source))
+
+
+def _check_writable(job: Job, path: Path) -> None:
+    if job.options.lossless and _encoding(job).codec != "ffv1":
+        raise ImageError(f"{printable(path)} can't be written: without loss a film needs --codec ffv1, in a .mkv.")
+    muxing.writable(path, job.source, _result(job), _encoding(job))
+
+
+def _changes(job: Job) -> tuple[str, ...]:
+    before, after, target = _video(job.header), _video(_result(job)), _encoding(job)
+    changes = [*job.header.converted, *muxing.writable(job.target, job.source, _result(job), target)]
+    if before.matrix != after.matrix:
+        changes.append("colours marked as BT.601, which small films without a mark are taken for")
+    if before.aspect != after.aspect and after.aspect:
+        changes.append(f"pixels of {after.aspect.numerator}:{after.aspect.denominator}")
+    if target.codec == "ffv1" and after.light != HDRMetadata():
+        changes.append("without the light of HDR")
+    if CONTAINERS[target.suffix] in ("matroska", "webm") and (before.time_base * 1000).denominator > 1:
+        changes.append("times to whole milliseconds")
+    return tuple(changes)
+
+
+def _estimate(job: Job, upscaler: Upscaler) -> Estimate:
+    reserved, header = _reserved_memory(job), job.header
+    one = upscaler.with_reserved_memory(reserved).estimate(header.width, header.height, size=(job.width, job.height))
+    return replace(one, seconds=one.seconds * header.frames, memory=one.memory + reserved)
+
+
+def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
+    before, folder = Fingerprint.of(job.source), work_folder(job.target)
+    limited = upscaler.with_reserved_memory(_reserved_memory(job))
+    hooks.start()
+    _prepare(folder, json.dumps([job.recipe(upscaler), before.sha256, encoding.version(), SEGMENT]))
+    segments = _segments(job, limited, folder, hooks)
+    if file_stamp(job.source) != before.mark:
+        raise ImageError(f"{printable(job.source)} has changed while it was read. Run it again.")
+    join = partial(muxing.join, segments, job.source, _result(job), _encoding(job), job.target)
+    try:
+        join(overwrite=job.overwrite, made=partial(hooks.written, job.target))
+    except ImageError as error:
+        if isinstance(error.__cause__, ValueError):  # the source's own fault, such as sound whose times go back
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return CheckResult()
 
 
 def work_folder(target: Path) -> Path:
@@ -178,12 +150,12 @@ def enlarge_frame(
     return Frame(planes, frame.time, frame.duration)
 
 
-def _film(header: Header) -> VideoInfo:
+def _video(header: Header) -> VideoInfo:
     assert header.film is not None
     return header.film
 
 
-def _target(job: Job) -> Target:
+def _encoding(job: Job) -> Target:
     suffix = job.target.suffix.lower()
     codec = job.options.codec or ("av1" if suffix == ".webm" else "h264")
     return Target(job.width, job.height, codec, job.options.crf, suffix, job.options.drop_track)
@@ -191,7 +163,7 @@ def _target(job: Job) -> Target:
 
 def _result(job: Job) -> Header:
     """What the result's film says of itself: what was enlarged does, but for what its size changes."""
-    header, film = job.header, _film(job.header)
+    header, film = job.header, _video(job.header)
     if (
         abs(job.width - header.width * job.height / header.height) >= 1
     ):  # not by rounding: it keeps its shape when shown
@@ -209,15 +181,15 @@ def _is_large(width: int, height: int) -> bool:
     return width >= 1280 or height > 576
 
 
-def _held(job: Job) -> int:
+def _reserved_memory(job: Job) -> int:
     """Bytes that lie there while a frame is enlarged: those of decoder and encoder, and what is remembered."""
     header = job.header
     one = encoding.frame_bytes(header, job.width, job.height)
     before = encoding.frame_bytes(header, header.width, header.height)
-    return encoding.memory(header, _target(job)) + REMEMBERED * one + DECODED * before
+    return encoding.memory(header, _encoding(job)) + REMEMBERED * one + DECODED * before
 
 
-def _ready(folder: Path, recipe: str) -> None:
+def _prepare(folder: Path, recipe: str) -> None:
     """Make it a folder in which nothing lies but segments of this recipe."""
     kept = folder / "recipe.json"
     with suppress(OSError, UnicodeDecodeError):
@@ -231,42 +203,55 @@ def _ready(folder: Path, recipe: str) -> None:
     write_text(kept, recipe)
 
 
-def _segments(job: Job, upscaler: Upscaler, folder: Path, progress: Callable[[float], None]) -> list[Path]:
-    """All segments of the film, those made that are not there."""
-    header, film, size = job.header, _film(_result(job)), (job.height, job.width)
-    known: OrderedDict[bytes, list[Plane]] = OrderedDict()
+def _segments(job: Job, upscaler: Upscaler, folder: Path, hooks: Hooks) -> list[Path]:
+    """All segments of the video; those that are missing are encoded first."""
+    video, count = _video(_result(job)), job.header.frames
+    enlarge = _FrameCache(video, upscaler, (job.height, job.width))
 
     def enlarged(numbered: Iterator[tuple[int, Frame]]) -> Iterator[Frame]:
         for number, frame in numbered:
-
-            def told(share: float, number: int = number) -> None:
-                progress(min((number + share) / header.frames, 1.0))
-
-            key = blake2b(b"".join(plane.tobytes() for plane in frame.planes)).digest()
-            planes = known.pop(key, None) or enlarge_frame(frame, film, upscaler, size, told).planes
-            known[key] = planes
-            if len(known) > REMEMBERED:
-                known.popitem(last=False)
-            told(1.0)
-            yield Frame(planes, frame.time, frame.duration)
-
-    def frames() -> Iterator[Frame]:
-        try:
-            yield from video.frames(job.source, header)
-        except ImageError:  # the film's own fault, which no other run will find mended
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            progress = hooks.progress_of(number, count)
+            larger = enlarge(frame, progress)
+            progress(1)
+            yield larger
 
     segments = []
-    for number, numbered in groupby(enumerate(frames()), key=lambda each: each[0] // SEGMENT):
+    for number, numbered in groupby(enumerate(_frames(job, folder)), key=lambda each: each[0] // SEGMENT):
         path = folder / f"{number:06}.npz"
         if path.exists():
             for at, _ in numbered:
-                progress(min((at + 1) / header.frames, 1.0))
+                hooks.progress_of(at, count)(1)
         else:
-            encoding.encode(enlarged(numbered), film, _target(job), path)
+            encoding.encode(enlarged(numbered), video, _encoding(job), path)
         segments.append(path)
     return segments
+
+
+def _frames(job: Job, folder: Path) -> Iterator[Frame]:
+    """The frames of the source. If they are damaged, no later run can use the segments, and the folder is removed."""
+    try:
+        yield from decoding.frames(job.source, job.header)
+    except ImageError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+class _FrameCache:
+    """Enlarges frames, and remembers the last few: drawn animation shows one several times."""
+
+    def __init__(self, video: VideoInfo, upscaler: Upscaler, size: tuple[int, int]):
+        self.video, self.upscaler, self.size = video, upscaler, size
+        self.known: OrderedDict[bytes, list[Plane]] = OrderedDict()
+
+    def __call__(self, frame: Frame, progress: Callable[[float], None]) -> Frame:
+        key = blake2b(b"".join(plane.tobytes() for plane in frame.planes)).digest()
+        planes = self.known.pop(key, None)
+        if planes is None:
+            planes = enlarge_frame(frame, self.video, self.upscaler, self.size, progress).planes
+        self.known[key] = planes
+        if len(self.known) > REMEMBERED:
+            self.known.popitem(last=False)
+        return Frame(planes, frame.time, frame.duration)
 
 
 def _range(film: VideoInfo, steps: int) -> tuple[int, int]:
@@ -288,3 +273,16 @@ def _ends(plane: Plane, black: int, white: int) -> tuple[int, int]:
 
 def _stored(values: np.ndarray, low: int, high: int, like: Plane) -> Plane:
     return np.rint(values).clip(low, high).astype(like.dtype)
+
+
+VIDEO: Final = Format(
+    recognizes=containers.is_video,
+    collects=_collects,
+    probe=decoding.probe,
+    suffix=_suffix,
+    check_writable=_check_writable,
+    changes=_changes,
+    estimate=_estimate,
+    enlarge=_enlarge,
+    counts_frames=False,
+)
