@@ -19,9 +19,9 @@ from drrn.media.images.files import read as read_image
 from drrn.media.images.files import write as write_image
 from drrn.tables import markdown
 from drrn.upscaling.batch.jobs import plan
-from drrn.upscaling.formats.animation import ANIMATIONS
+from drrn.upscaling.formats.animation import ANIMATION
 from drrn.upscaling.formats.job import Job
-from drrn.upscaling.formats.raster import SCENES
+from drrn.upscaling.formats.raster import RASTER
 from tests.media import animated_modes
 from tests.media.mode_files import FORMATS, NOTES, SUFFIXES, TRUTH, made, noted
 from tests.media.mode_reading import is_the_same, note_of, seen
@@ -113,11 +113,11 @@ def journey(content: bytes, form: str, folder: Path, to: str | None) -> tuple[Pa
     try:
         output = folder / f"b.{SUFFIXES[to]}" if to else None
         job = plan(path, output, 2, None, many=False, overwrite=True)
-        if job.format is SCENES:
-            return double(job), SCENES.changes(job)
-        if job.format is ANIMATIONS:
+        if job.format is RASTER:
+            return double(job), RASTER.changes(job)
+        if job.format is ANIMATION:
             animated_modes.double(job)
-            return job.target, ANIMATIONS.changes(job)
+            return job.target, ANIMATION.changes(job)
         small = read_image(path)
         alpha = None if small.alpha is None else small.alpha.repeat(2, 0).repeat(2, 1)
         write_image(
