@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from drrn.core.color import luma
 from drrn.core.resize import imresize, modcrop
-from drrn.data.degradations import KERNELS, Spoiler, Strength, blurred, jpeg, noisy, reduced, spoil
+from drrn.data.degradations import KERNELS, PhotoDegradations, Strength, blurred, degrade_photo, jpeg, noisy, reduced
 from drrn.data.pairs import make_pairs, pictures_in, read_levels, unit
 from drrn.data.patches import Pool
 from tests.training.small_training import pictures
@@ -70,7 +70,7 @@ def test_jpeg_loses_more_at_lower_quality_and_chroma_when_subsampled() -> None:
 
 def test_the_same_seed_spoils_the_same_and_another_does_not() -> None:
     hr = read_like(40, 52)
-    first, again, other = (spoil(hr, 2, STRONG, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (degrade_photo(hr, 2, STRONG, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.shape == (3, 20, 26) and first.dtype == np.uint8
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
@@ -84,8 +84,8 @@ def test_a_spoiler_gives_ilr_in_the_order_of_the_pairs(tmp_path: Path, channels:
     """With next to no damage they are those of the clean pairs."""
     paths = pictures_in([pictures(tmp_path / "a", count=3, height=40, width=50)])
     gentle = Strength(blur=0.21, noise=0, quality=(100, 100), left_out=1.0)
-    spoiler = Spoiler(paths, (2, 3, 2), channels, gentle, seed=0)  # type: ignore[arg-type]
-    pool = Pool.of(make_pairs(paths, (2, 3, 2), channels))  # type: ignore[arg-type]
+    spoiler = PhotoDegradations(paths, (2, 3, 2), channels, gentle, seed=0)  # type: ignore[arg-type]
+    pool = Pool.from_pairs(make_pairs(paths, (2, 3, 2), channels))  # type: ignore[arg-type]
     ilr = spoiler.ilr(0)
     assert ilr.shape == pool.ilr.shape and ilr.dtype == pool.ilr.dtype
     assert np.abs(ilr.astype(float) - pool.ilr).mean() < 0.03  # another reduction; another image is off by 0.2
@@ -94,8 +94,8 @@ def test_a_spoiler_gives_ilr_in_the_order_of_the_pairs(tmp_path: Path, channels:
 
 def test_luma_is_of_the_spoilt_colors(tmp_path: Path) -> None:
     (path,) = pictures_in([pictures(tmp_path / "a", count=1)])
-    spoiler = Spoiler([path], (2,), 1, STRONG, seed=3)
+    spoiler = PhotoDegradations([path], (2,), 1, STRONG, seed=3)
     hr = modcrop(read_levels(path, 3), 2)
-    lr = unit(spoil(hr, 2, STRONG, np.random.default_rng([3, 5, 0, 0])))
+    lr = unit(degrade_photo(hr, 2, STRONG, np.random.default_rng([3, 5, 0, 0])))
     wanted = imresize(luma(lr)[None], *hr.shape[1:])
     assert np.array_equal(spoiler.ilr(5), wanted.astype(np.float16).reshape(1, -1))

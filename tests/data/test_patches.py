@@ -63,7 +63,7 @@ def test_patches_are_the_windows_of_a_loop(
             for x in range(0, pair.hr.shape[2] - size + 1, stride):
                 ilr.append(pair.ilr[:, y : y + size, x : x + size])
                 hr.append(pair.hr[:, y : y + size, x : x + size])
-    pool = Pool.of(iter(pairs))
+    pool = Pool.from_pairs(iter(pairs))
     if not hr:
         with pytest.raises(DataError, match=rf"^No picture is as large as a patch of {size}x{size}\."):
             grid(pool, size, stride)
@@ -78,8 +78,8 @@ def test_patches_are_the_windows_of_a_loop(
 
 def test_a_pair_that_comes_again_is_drawn_again_and_kept_once() -> None:
     one, other = pair_of(9, 12, seed=3), pair_of(12, 7, seed=5)
-    once = Pool.of([one, other, one])
-    copied = Pool.of([one, other, one._replace(name="copy")])
+    once = Pool.from_pairs([one, other, one])
+    copied = Pool.from_pairs([one, other, one._replace(name="copy")])
     assert once.hr.size == copied.hr.size - one.hr.size and once.ilr.size == once.hr.size
     assert len(grid(once, 4, 2)) == len(grid(copied, 4, 2))
     for stride in (0, 2):
@@ -96,7 +96,7 @@ def test_a_pair_that_comes_again_is_drawn_again_and_kept_once() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_turned_patch_is_the_patch_turned(channels: int) -> None:
-    pool = Pool.of([pair_of(5, 9, channels), pair_of(8, 6, channels, seed=1)])
+    pool = Pool.from_pairs([pair_of(5, 9, channels), pair_of(8, 6, channels, seed=1)])
     patches = grid(pool, 4, 1)
     straight = cut(pool, patches, np.zeros(len(patches), np.int64), 4)
     found = []
@@ -120,7 +120,7 @@ def candidates(patches: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=9), st.integers(0, 99))
 @settings(deadline=None)
 def test_each_patch_of_a_batch_has_its_own_turn(turns: list[int], seed: int) -> None:
-    pool = Pool.of([pair_of(7, 5, 3)])
+    pool = Pool.from_pairs([pair_of(7, 5, 3)])
     patches = grid(pool, 3, 1)
     chosen = patches[np.random.default_rng(seed).integers(0, len(patches), len(turns))]
     together = cut(pool, chosen, np.array(turns), 3)
@@ -169,7 +169,7 @@ def test_each_place_of_each_picture_is_as_likely_as_any_other(shapes: list[tuple
 
 # --- the sampler ---
 
-POOL = Pool.of([pair_of(9, 12, seed=3), pair_of(2, 40, seed=4), pair_of(12, 3, seed=5)])  # 12 + 0 + 4 patches
+POOL = Pool.from_pairs([pair_of(9, 12, seed=3), pair_of(2, 40, seed=4), pair_of(12, 3, seed=5)])  # 12 + 0 + 4 patches
 
 
 def seen(sampler: Sampler, epoch: int) -> list[bytes]:
@@ -250,7 +250,7 @@ def test_the_ranks_share_the_batch_between_them(sampler: Sampler, epoch: int, st
 
 @pytest.mark.parametrize("stride", [0, 3])
 def test_patches_are_turned_all_eight_ways_or_not_at_all(stride: int) -> None:
-    pool = Pool.of([pair_of(3, 3)])  # one patch alone
+    pool = Pool.from_pairs([pair_of(3, 3)])  # one patch alone
     straight = sampler_of(pool, stride=stride, batch_size=200, epoch_steps=1)
     assert len(set(seen(straight, 0))) == 1
     turned = Counter(seen(sampler_of(pool, stride=stride, batch_size=200, epoch_steps=1, augment=True), 0))
@@ -279,7 +279,7 @@ def test_aligned_patches_begin_at_whole_pixels_of_lr(scale: float) -> None:
     y, x = np.mgrid[:side, :side]
     hr = np.stack([y, x]).astype(np.uint8)
     pair = Pair("place", scale, hr[:, ::2, ::2].astype(np.float16), hr.astype(np.float16), hr)
-    pool = Pool.of([pair], align=True)
+    pool = Pool.from_pairs([pair], align=True)
     step = int(scale) if scale == int(scale) else 1
     drawn, _ = sampler_of(pool, size=size, stride=0, epoch_steps=1, batch_size=6000, augment=True).batch(0, 0)
     corners = {(int(patch[0].min()), int(patch[1].min())) for patch in drawn}
@@ -289,6 +289,6 @@ def test_aligned_patches_begin_at_whole_pixels_of_lr(scale: float) -> None:
 
 
 def test_without_alignment_patches_begin_anywhere() -> None:
-    pool = Pool.of([pair_of(9, 9)])
+    pool = Pool.from_pairs([pair_of(9, 9)])
     windows = {int(place) for place in anywhere(pool, 3, 2000, np.random.default_rng(0))[:, 0]}
     assert windows == {9 * row + column for row in range(7) for column in range(7)}

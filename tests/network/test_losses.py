@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from drrn.core.loss import LossName
-from drrn.network.losses import LOSSES, SEEING, SIGMAS, charbonnier, focal_frequency, make_loss, msssim
+from drrn.network.losses import LOSSES, PERCEPTUAL, SIGMAS, charbonnier, focal_frequency, make_loss, msssim
 
 SR = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]], [[[0.0, 0.0], [0.0, 0.0]]]], dtype=torch.float64)
 HR = torch.tensor([[[[1.0, 2.5], [1.0, 4.0]]], [[[0.0, 0.0], [0.0, -1.0]]]], dtype=torch.float64)
@@ -38,8 +38,8 @@ def slope(loss: LossName, sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def test_every_name_has_its_function() -> None:
-    assert LOSSES.keys() | SEEING.keys() == set(get_args(LossName))
-    assert not LOSSES.keys() & SEEING.keys()
+    assert LOSSES.keys() | PERCEPTUAL.keys() == set(get_args(LossName))
+    assert not LOSSES.keys() & PERCEPTUAL.keys()
 
 
 @pytest.mark.parametrize("name", BY_HAND)

@@ -282,12 +282,12 @@ def conv_statistics(net: DRRN) -> dict[str, tuple[float, float, float]]:
 
 
 @pytest.mark.parametrize(("unit_gain", "leave_gain"), [(1.0, 1.0), (0.25, 1.0), (1.0, 0.5), (0.1, 0.01)])
-def test_initialise_is_hes_with_gains_on_the_last_of_a_unit_and_of_all(unit_gain: float, leave_gain: float) -> None:
+def test_init_weights_is_hes_with_gains_on_the_last_of_a_unit_and_of_all(unit_gain: float, leave_gain: float) -> None:
     torch.manual_seed(0)
     net = DRRN(DRRNConfig(blocks=2, units=2, width=48, share=False, channels=3))
     for parameter in net.parameters():
         nn.init.constant_(parameter, 7.0)
-    net.initialise(unit_gain=unit_gain, leave_gain=leave_gain)
+    net.init_weights(unit_gain=unit_gain, leave_gain=leave_gain)
     statistics = conv_statistics(net)
     assert len(statistics) == 2 * (1 + 4) + 1
     for name, (mean, deviation, largest) in statistics.items():
@@ -297,10 +297,10 @@ def test_initialise_is_hes_with_gains_on_the_last_of_a_unit_and_of_all(unit_gain
         assert largest > 2.5 * gain, name  # normal: of a uniform one no weight is beyond 1.8 deviations
 
 
-def test_initialise_can_be_glorots_which_is_uniform() -> None:
+def test_init_weights_can_be_glorots_which_is_uniform() -> None:
     torch.manual_seed(0)
     net = DRRN(DRRNConfig(width=48, units=2, channels=3))
-    net.initialise("glorot", unit_gain=0.25)
+    net.init_weights("glorot", unit_gain=0.25)
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d):
             ends = (6 / (9 * (module.in_channels + module.out_channels))) ** 0.5 * (0.25 if ".second." in name else 1)
@@ -312,25 +312,25 @@ def test_initialise_can_be_glorots_which_is_uniform() -> None:
 def test_a_centred_network_starts_blind_to_brightness() -> None:
     torch.manual_seed(0)
     net = DRRN(DRRNConfig(width=48, units=1, blocks=2, unshuffle=2))
-    net.initialise(centred=True)
+    net.init_weights(centred=True)
     first, other = (net.get_parameter(f"blocks.{number}.enter.conv.weight").mean((1, 2, 3)) for number in (0, 1))
     assert first.abs().max() < 1e-7 < 1e-3 < other.abs().max()
     middle = net(torch.full((1, 1, 64, 64), 0.5))[..., 16:-16, 16:-16]
     torch.testing.assert_close(middle, torch.full_like(middle, 0.5), atol=1e-5, rtol=0)
 
 
-def test_initialise_without_a_bias_and_with_one_seed_is_the_same_again() -> None:
+def test_init_weights_without_a_bias_and_with_one_seed_is_the_same_again() -> None:
     nets = [DRRN(DRRNConfig(units=1, width=4, bias=False)) for _ in range(2)]
     for net in nets:
         torch.manual_seed(5)
-        net.initialise()
+        net.init_weights()
     assert all(torch.equal(a, b) for a, b in zip(*(net.parameters() for net in nets), strict=True))
 
 
 def test_a_gain_of_nought_at_the_end_starts_at_the_bicubic_picture() -> None:
     config = DRRNConfig(units=1, width=4)
     net, x = DRRN(config).double(), picture(config, 6, 6)
-    net.initialise(leave_gain=0)
+    net.init_weights(leave_gain=0)
     assert torch.equal(net(x), x)
 
 
@@ -345,7 +345,7 @@ def test_autocast_leaves_faint_detail_of_a_picture() -> None:
     """A grey level is 1/255; the numbers of bfloat16 above 1/2 lie 1/256 apart, half of that is rounded away."""
     config = DRRNConfig(blocks=2, units=1, width=8, unshuffle=2)
     net = DRRN(config)
-    net.initialise(centred=True)
+    net.init_weights(centred=True)
     enter = net.blocks[0].get_submodule("enter")
     x = 0.7 + torch.rand(1, 4, 16, 16, generator=torch.Generator().manual_seed(1)) / 255
     with torch.no_grad():

@@ -28,7 +28,7 @@ from drrn.training.config import REPORT
 from drrn.training.logging import Epoch
 from drrn.tuning import search as tuning
 from drrn.tuning import trials as kept_trials
-from drrn.tuning.results import Found, Tried, importances, leave
+from drrn.tuning.results import SearchResult, TrialResult, importances, write_results
 from drrn.tuning.space import Space, suggest
 from drrn.weights import store
 from tests.training.small_training import pictures
@@ -84,7 +84,7 @@ def test_a_search_ends_in_a_preset_that_training_takes(here: Path, capsys: pytes
     assert search("run") == 0
     said = capsys.readouterr()
     assert [line.split()[1] for line in said.err.splitlines()[:3]] == ["0", "1", "2"]
-    assert "(3 of 3 finished)" in said.err and "importances are told from 10 finished trials on" in said.err
+    assert "(3 of 3 finished)" in said.err and "importances need at least 10 finished trials" in said.err
     rows = table("run")
     best = json.loads(Path("run/best.json").read_text())
     assert best["psnr"] == max(float(row["psnr"]) for row in rows)
@@ -128,7 +128,7 @@ def test_a_search_that_is_stopped_and_killed_ends_as_one_that_never_was(
             life.send_signal(end)
             _, said = life.communicate(timeout=300)
         assert life.returncode == code, said
-        assert "Traceback" not in said and ("the same command goes on with run" in said) == (code == 143)
+        assert "Traceback" not in said and ("the same command resumes run" in said) == (code == 143)
         state, _ = checkpoint.load(Path(f"run/trials/{number:04d}"))
         assert state and 0 < state["step"] < 5 and not state["history"], "it was killed within the trial"
 
@@ -189,7 +189,7 @@ def test_a_diverging_trial_does_not_end_the_search(here: Path, capsys: pytest.Ca
 def test_a_search_in_which_all_diverges_ends(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert search("run", "--losses", INFINITE, trials=2) == 2
-        assert "drrn: 10 trials failed, the last for: The loss is not finite" in last_line(capsys)
+        assert "drrn: 10 trials failed, the last because: The loss is not finite" in last_line(capsys)
     assert states("run") == ["failed"] * 10
 
 
@@ -198,7 +198,7 @@ def test_a_trial_that_finds_too_little_memory_has_failed(
 ) -> None:
     monkeypatch.setattr(DRRN, "forward", Mock(side_effect=torch.OutOfMemoryError("CUDA")))
     assert search("run") == 2
-    assert "drrn: 10 trials failed, the last for: Not enough memory. " in last_line(capsys)
+    assert "drrn: 10 trials failed, the last because: Not enough memory. " in last_line(capsys)
 
 
 def test_a_folder_of_any_name_will_do(here: Path) -> None:
@@ -209,14 +209,14 @@ def test_a_folder_of_any_name_will_do(here: Path) -> None:
 
 def test_a_bug_is_no_result_of_a_trial(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "train", Mock(side_effect=RuntimeError("a bug")))
-    for _ in range(tuning.LIVES + 1):
+    for _ in range(tuning.MAX_ATTEMPTS + 1):
         with pytest.raises(RuntimeError, match="a bug"):
             search("run")
 
 
 def begun(kept: optuna.Study, trials: int = 1) -> optuna.Trial:
     """A life that goes on with the trial of another, or takes a new one."""
-    trial = kept_trials.take(kept, "me", trials, seed=3)
+    trial = kept_trials.take_trial(kept, "me", trials, seed=3)
     assert trial
     return trial
 
@@ -225,18 +225,18 @@ def test_a_trial_over_which_process_after_process_is_killed_is_given_up(here: Pa
     kept, saved, killed = optuna.create_study(), here / "last.ckpt", []
 
     def live() -> None:
-        killed.append(tuning.counted(begun(kept), saved))
+        killed.append(tuning.count_attempts(begun(kept), saved))
         killed[-1].__enter__()
 
     for place in (1, 2):
-        for _ in range(tuning.LIVES):
+        for _ in range(tuning.MAX_ATTEMPTS):
             live()
         saved.touch()
         os.utime(saved, ns=(place, place))  # it went further
     live()
-    with tuning.counted(begun(kept), saved):
+    with tuning.count_attempts(begun(kept), saved):
         pass  # it is stopped, and not killed
-    for _ in range(tuning.LIVES):
+    for _ in range(tuning.MAX_ATTEMPTS):
         live()
     with pytest.raises(tuning.KilledError):
         live()
@@ -245,9 +245,9 @@ def test_a_trial_over_which_process_after_process_is_killed_is_given_up(here: Pa
 def test_a_trial_that_is_given_up_has_failed(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tuning, "LIVES", 0)
+    monkeypatch.setattr(tuning, "MAX_ATTEMPTS", 0)
     assert search("run") == 2
-    assert "10 trials failed, the last for: Killed 0 times at one place, as where memory is" in last_line(capsys)
+    assert "10 trials failed, the last because: Killed 0 times at the same point" in last_line(capsys)
 
 
 @pytest.mark.parametrize("space", [Space(), Space(blocks=(1, 1), widths=(8,))])
@@ -285,14 +285,16 @@ def test_what_was_to_be_pruned_is_pruned_by_the_next_life() -> None:
     kept.add_trial(optuna.trial.create_trial(value=31, intermediate_values={0: 30.0, 1: 31.0}))
     trial = begun(kept, trials=2)
     watch = Mock()
-    assert not tuning.Look(trial, watch, prunes=True, epochs=2).prunes_now, "nothing is known of it"
-    look = tuning.Look(trial, watch, prunes=True, epochs=3)
+    assert not tuning.TrialWatch(trial, watch, prunes=True, epochs=2).prunes_now, "nothing is known of it"
+    look = tuning.TrialWatch(trial, watch, prunes=True, epochs=3)
     look.epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1), best=True)
     assert look.prunes_now
-    assert tuning.Look(begun(kept, trials=2), watch, prunes=True, epochs=3).prunes_now
-    assert not tuning.Look(begun(kept, trials=2), watch, prunes=True, epochs=1).prunes_now, "no epoch is left to spare"
-    assert not tuning.Look(begun(kept, trials=2), watch, prunes=False, epochs=3).prunes_now
-    again = tuning.Look(begun(kept, trials=2), watch, prunes=True, epochs=3)
+    assert tuning.TrialWatch(begun(kept, trials=2), watch, prunes=True, epochs=3).prunes_now
+    assert not tuning.TrialWatch(begun(kept, trials=2), watch, prunes=True, epochs=1).prunes_now, (
+        "no epoch is left to spare"
+    )
+    assert not tuning.TrialWatch(begun(kept, trials=2), watch, prunes=False, epochs=3).prunes_now
+    again = tuning.TrialWatch(begun(kept, trials=2), watch, prunes=True, epochs=3)
     again.epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1), best=True)  # told twice, without a warning
     assert again.prunes_now
 
@@ -304,8 +306,8 @@ def test_two_machines_share_a_search_and_leave_each_other_their_trials(
     stop_once(monkeypatch, *storage)
     assert search("two", *storage) == 0
     said = capsys.readouterr().err
-    assert "2 of 3 trials are finished, the others under way elsewhere." in said
-    assert "--trials 4 here does without" in said
+    assert "2 of 3 trials are finished; other machines run the rest." in said
+    assert "--trials 4 here does without it" in said
     assert states("two") == ["unfinished", "complete", "complete"]
     assert search("one", *storage) == 0
     assert states("one") == ["complete"] * 3
@@ -332,7 +334,7 @@ def test_a_lost_machine_does_not_keep_its_trial(
     storage = ["--storage", "sqlite:///shared.db"]
     stop_once(monkeypatch, *storage)
     assert search("two", *storage) == 0 and states("two") == ["unfinished", "complete", "complete"]
-    assert "Trials of a machine that has not responded for 60 min are replaced by" in capsys.readouterr().err
+    assert "If a machine has not responded for 60 min, the same command here replaces" in capsys.readouterr().err
     monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
     assert search("two", *storage) == 0
     assert states("two") == ["failed", "complete", "complete", "complete"]
@@ -354,14 +356,14 @@ def test_a_machine_stops_a_trial_that_another_has_given_up(
     storage = "sqlite:///shared.db"
     took: list[optuna.trial.FrozenTrial] = []
 
-    def tell(look: tuning.Look, *args: Any) -> None:
+    def tell(look: tuning.TrialWatch, *args: Any) -> None:
         if look.trial.number == 0 and not took:
             kept = optuna.load_study(study_name="drrn", storage=storage)
             took.append(kept.tell(0, state=optuna.trial.TrialState.FAIL))
         asked(look, *args)
 
-    asked = getattr(tuning.Look, told)
-    monkeypatch.setattr(tuning.Look, told, tell)
+    asked = getattr(tuning.TrialWatch, told)
+    monkeypatch.setattr(tuning.TrialWatch, told, tell)
     monkeypatch.setattr(tuning, "RENEW_SECONDS", -1.0)
     assert search("run", "--epochs", "2", "--storage", storage) == 0
     assert states("run") == ["failed", "complete", "complete", "complete"]
@@ -373,9 +375,9 @@ def test_a_lease_is_renewed_while_a_trial_runs(here: Path, monkeypatch: pytest.M
 
     def record(trial: optuna.Trial) -> bool:
         given.append(trial.number)
-        return kept_trials.renew(trial)
+        return kept_trials.renew_lease(trial)
 
-    monkeypatch.setattr(tuning, "renew", record)
+    monkeypatch.setattr(tuning, "renew_lease", record)
     began = time.time()
     assert search("run", "--epochs", "2", trials=1) == 0
     assert len(given) == 2 + 1, "after each epoch, and before its result"
@@ -389,17 +391,17 @@ def test_a_lease_is_renewed_while_a_trial_runs(here: Path, monkeypatch: pytest.M
 def test_lost_machines_do_not_count_as_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
     kept = optuna.create_study()
-    for machine in range(kept_trials.PATIENCE + 2):
-        trial = kept_trials.take(kept, f"machine {machine}", 1, seed=0)
+    for machine in range(kept_trials.MAX_FAILURES + 2):
+        trial = kept_trials.take_trial(kept, f"machine {machine}", 1, seed=0)
         assert trial and trial.number == machine
 
 
 def test_a_folder_is_one_processs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from drrn.tuning.trials import owned
+    from drrn.tuning.trials import lock_run
 
-    with owned(Path("run")):
+    with lock_run(Path("run")):
         assert search("run") == 2
-    assert last_line(capsys) == "drrn: Another process searches in run. Give another --run."
+    assert last_line(capsys) == "drrn: Another process is searching in run. Give another --run."
     assert search("run", trials=1) == 0
 
 
@@ -432,8 +434,8 @@ BAD = [
     (["--losses", "l1", "--backbone", "vgg.pth"], "--loss l1 needs no backbone."),
     (["--teacher", "absent"], "No weights named 'absent'"),
     (["--teacher", "small", "--channels", "3"], "small has channels = 1 and can't teach"),
-    (["--storage", "warp://x"], "The --storage of trials can't be used: "),
-    (["--storage", "sqlite:///photos/0.png"], "The --storage of trials can't be used: "),
+    (["--storage", "warp://x"], "The --storage can't be used: "),
+    (["--storage", "sqlite:///photos/0.png"], "The --storage can't be used: "),
     (["--run", "photos/0.png"], "photos/0.png can't be made a folder"),
     (["--config", "absent.json"], "absent.json can't be read: No such file"),
 ]
@@ -455,14 +457,14 @@ def test_bad_input_is_one_line_and_exit_2(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"blocks": (2, 1)}, "`blocks` must be the lower end and the higher one, got 2 1"),
+        ({"blocks": (2, 1)}, "`blocks` must be a minimum and a maximum, got 2 1"),
         ({"units": (-1, 1)}, r"`units` must be in 0\.\.256, got -1"),
-        ({"widths": ()}, "`widths` must be at least one value"),
+        ({"widths": ()}, "`widths` must have at least one value"),
         ({"widths": (0, 8)}, r"`width` must be in 1\.\.1024, got 0"),
-        ({"losses": ("l1", "l1")}, "none of them twice"),
+        ({"losses": ("l1", "l1")}, "and none twice"),
         ({"losses": ("l3",)}, "'l3'"),
         ({"learning_rates": (0, 1)}, "`learning_rate` must be above 0, got 0"),
-        ({"clips": (float("nan"), 1)}, "`clips` must be the lower end"),
+        ({"clips": (float("nan"), 1)}, "`clips` must be a minimum"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
@@ -486,14 +488,14 @@ def test_a_password_stays_out_of_what_is_kept(here: Path, monkeypatch: pytest.Mo
     )
 
 
-def made(*trials: tuple[float, int, float], both: bool = False) -> Found:
+def made(*trials: tuple[float, int, float], both: bool = False) -> SearchResult:
     """A search of trials with a PSNR, a number of units and a learning rate."""
     values = {"blocks": 1, "width": 16, "loss": "mse", "clip": 1.0}
     tried = [
-        Tried(number, "complete", {**values, "units": units, "learning_rate": rate}, psnr, 1000 * units)
+        TrialResult(number, "complete", {**values, "units": units, "learning_rate": rate}, psnr, 1000 * units)
         for number, (psnr, units, rate) in enumerate(trials)
     ]
-    return Found(tried=tried, space=Space(), model=DRRNConfig(), train=REPORT, both=both)
+    return SearchResult(trials=tried, space=Space(), model=DRRNConfig(), config=REPORT, minimizes_macs=both)
 
 
 def test_what_decides_is_the_most_important(here: Path) -> None:
@@ -512,7 +514,7 @@ def test_the_same_trials_give_the_same_bytes(here: Path) -> None:
     found = made(*((30 + units * rate, units, rate) for units in range(1, 7) for rate in (1e-4, 1e-3)), both=True)
     for folder in ("a", "b"):
         Path(folder).mkdir()
-        leave(found, Path(folder), drawn=True)
+        write_results(found, Path(folder), with_figures=True)
     names = {path.name for path in Path("a").iterdir()}
     pictured = {f"{name}.{suffix}" for name in ("history", "front", "importance") for suffix in ("png", "svg")}
     assert names == {"best.json", "front.json", "trials.csv"} | pictured

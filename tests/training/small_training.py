@@ -15,6 +15,7 @@ from drrn.training import run as room
 from drrn.training.config import Source, TrainConfig
 from drrn.training.fit import Plan, fit
 from drrn.training.logging import Epoch
+from drrn.training.session import Session, Training
 
 SMALL = DRRNConfig(width=4, units=2)
 QUICK = TrainConfig(scales=(2,), patch=16, stride=8, batch_size=8, epochs=3, ema_decay=0.9, sheet_every=0)
@@ -86,15 +87,10 @@ def train(
     watch = Onlooker(stop_after)
     with mock.patch.object(provenance, "commit", lambda: "commit"), mock.patch.object(room, "fit", watch.fit):
         history = room.train(
-            model,
-            how,
-            Source(data=(data,), **source),
+            Training(model, how, Source(data=(data,), **source)),
             run,
+            session=Session(command="drrn train", device="cpu", extends=extends, should_stop=watch.is_impatient),
             watch=watch,
-            command="drrn train",
-            device="cpu",
-            extends=extends,
-            stopped=watch.is_impatient,
         )
     return history, watch
 

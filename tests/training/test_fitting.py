@@ -15,10 +15,12 @@ from drrn.data.patches import Pool, Sampler, cut
 from drrn.errors import TrainingError
 from drrn.network.losses import LOSSES
 from drrn.network.model import DRRN
-from drrn.training import checkpoint, fit
+from drrn.training import checkpoint, fit, validation
 from drrn.training.config import MODERN, TrainConfig
-from drrn.training.fit import best, compare, draw_units, follow, score, stale
-from drrn.training.logging import Epoch
+from drrn.training.fit import draw_units
+from drrn.training.logging import Epoch, best_epoch, has_stalled
+from drrn.training.state import TrainState
+from drrn.training.validation import batch_metrics, to_scores
 from drrn.weights.store import load
 from tests.training.small_training import QUICK, SMALL, pictures, train
 
@@ -51,10 +53,10 @@ def test_it_learns_more_than_bicubic_knows(tmp_path: Path) -> None:
     how = replace(how, learning_rate=3e-3, ema_decay=0.9, sheet_every=0)
     history, _ = train(tmp_path / "run", data, how, replace(SMALL, width=8))
     _, held_out = split(pictures_in([data]), how.validation, how.seed)
-    pool = Pool.of(make_pairs(held_out, how.scales, 1))
+    pool = Pool.from_pairs(make_pairs(held_out, how.scales, 1))
     validation = Sampler(pool=pool, size=24, stride=24, batch_size=4, epoch_steps=1, augment=False, seed=0)
     ilr, hr = cut(pool, validation.patches, np.zeros(len(validation.patches), np.int64), 24)
-    bicubic = score([0, float(np.mean((ilr - hr) ** 2)), 0])[1]
+    bicubic = to_scores([0, float(np.mean((ilr - hr) ** 2)), 0])[1]
     assert history[-1].val_psnr > bicubic + 2
 
 
@@ -65,13 +67,16 @@ def test_the_weights_are_those_that_were_judged(tmp_path: Path, data: Path) -> N
     net = DRRN(weights.config)
     net.load_state_dict({name: torch.from_numpy(array) for name, array in weights.tensors.items()})
     _, held_out = split(pictures_in([data]), QUICK.validation, QUICK.seed)
-    pool = Pool.of(make_pairs(held_out, QUICK.scales, 1))
+    pool = Pool.from_pairs(make_pairs(held_out, QUICK.scales, 1))
     corners = Sampler(pool=pool, size=16, stride=16, batch_size=8, epoch_steps=1, augment=False, seed=0).patches
     ilr, hr = cut(pool, corners, np.zeros(len(corners), np.int64), 16)
     with torch.no_grad():
         loss = float(LOSSES["mse"](net(torch.from_numpy(ilr)), torch.from_numpy(hr)))
-    assert best(history).val_loss == pytest.approx(loss, rel=1e-5)
-    assert weights.card["validation"] == {"epoch": best(history).epoch, "psnr": round(best(history).val_psnr, 4)}
+    assert best_epoch(history).val_loss == pytest.approx(loss, rel=1e-5)
+    assert weights.card["validation"] == {
+        "epoch": best_epoch(history).epoch,
+        "psnr": round(best_epoch(history).val_psnr, 4),
+    }
     assert weights.card["command"] == "drrn train" and weights.card["commit"] == "commit"
     assert weights.scales == (2,) and weights.units == (2, 2)
 
@@ -79,8 +84,8 @@ def test_the_weights_are_those_that_were_judged(tmp_path: Path, data: Path) -> N
 def test_no_picture_is_on_both_sides(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sides: list[Sampler] = []
 
-    def seen(_model: Any, _how: Any, patches: Sampler, held_out: Sampler, *_: Any, **__: Any) -> list[Epoch]:
-        sides.extend([patches, held_out])
+    def seen(inputs: fit.Inputs, *_: Any, **__: Any) -> list[Epoch]:
+        sides.extend([inputs.patches, inputs.held_out])
         return []
 
     monkeypatch.setattr("tests.training.small_training.fit", seen)
@@ -167,13 +172,10 @@ def test_an_infinite_gradient_of_a_finite_loss_is_not_followed(
 def test_weights_that_are_not_finite_are_not_saved_on_a_signal(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = fit.follow
+    def spoil(state: TrainState, _decay: float) -> None:
+        next(state.net.parameters()).data[0] = float("inf")
 
-    def spoil(average: DRRN, net: DRRN, decay: float) -> None:
-        real(average, net, decay)
-        next(net.parameters()).data[0] = float("inf")
-
-    monkeypatch.setattr(fit, "follow", spoil)
+    monkeypatch.setattr(TrainState, "update_ema", spoil)
     with pytest.raises(TrainingError, match="A weight is not finite"):
         train(tmp_path / "run", data, stop_after=1)
     assert checkpoint.load(tmp_path / "run") == (None, None)
@@ -196,12 +198,12 @@ def test_it_stops_after_so_many_epochs_without_a_better_one_and_not_before(
 
 
 def test_stale_counts_epochs_since_the_best() -> None:
-    assert not stale([], 5)
-    assert not stale(epochs([1, 2, 2, 2, 2]), 5)
-    assert stale(epochs([1, 2, 2, 2, 2, 2]), 5)
-    assert stale(epochs([1, 1, 1, 1, 1, 1]), 5), "as good is not better"
-    assert not stale(epochs([1] + [2] * 100), 0)
-    assert best(epochs([3, 1, 2, 1])).epoch == 1
+    assert not has_stalled([], 5)
+    assert not has_stalled(epochs([1, 2, 2, 2, 2]), 5)
+    assert has_stalled(epochs([1, 2, 2, 2, 2, 2]), 5)
+    assert has_stalled(epochs([1, 1, 1, 1, 1, 1]), 5), "as good is not better"
+    assert not has_stalled(epochs([1] + [2] * 100), 0)
+    assert best_epoch(epochs([3, 1, 2, 1])).epoch == 1
 
 
 @pytest.mark.parametrize(("how", "norm"), [({"clip": 0.5}, 0.5), ({"clip": 0.01, "clip_by_rate": True}, 0.1)])
@@ -245,7 +247,7 @@ def test_the_average_follows_weights_and_statistics() -> None:
             module.running_mean += 2
             module.num_batches_tracked += 7
     before = {name: value.clone() for name, value in average.state_dict().items()}
-    follow(average, net, 0.75)
+    TrainState(net, average, torch.optim.SGD(net.parameters()), [], 0, torch.zeros(3)).update_ema(0.75)
     for name, value in average.state_dict().items():
         now = net.state_dict()[name]
         expected = 0.75 * before[name] + 0.25 * now if value.is_floating_point() else now
@@ -265,14 +267,14 @@ def test_accuracy_is_the_share_of_pixels_whose_largest_channel_agrees() -> None:
     """Keras's, as the report plots it: red, green and blue against red, red and blue."""
     sr = torch.tensor([[0.9, 0.1, 0.2], [0.1, 0.8, 0.1], [0.0, 0.2, 0.7]])[None, :, None]  # (1, 3, 1, 3)
     hr = torch.tensor([[0.5, 0.9, 0.2], [0.0, 0.8, 0.1], [0.4, 0.2, 0.3]])[None, :, None]
-    squared, accuracy = compare(sr, hr)
+    squared, accuracy = batch_metrics(sr, hr)
     assert float(accuracy) == pytest.approx(2 / 3)
     assert float(squared) == pytest.approx((0.4**2 + 0.1**2 + 0.4**2 + 0.8**2 + 0.4**2) / 9)
 
 
 def test_scores_are_of_all_pixels_together() -> None:
-    assert score([3.0, 0.01, 0.5]) == pytest.approx((3.0, 20.0, 0.5))
-    assert score([0, 0, 1])[1] == 120, "no infinity in a table"
+    assert to_scores([3.0, 0.01, 0.5]) == pytest.approx((3.0, 20.0, 0.5))
+    assert to_scores([0, 0, 1])[1] == 120, "no infinity in a table"
 
 
 def test_validation_takes_patches_of_all_pictures_when_it_takes_few(
@@ -284,7 +286,7 @@ def test_validation_takes_patches_of_all_pictures_when_it_takes_few(
         taken.append((pool, patches, turns))
         return cut(pool, patches, turns, size)
 
-    monkeypatch.setattr(fit, "cut", seen)
+    monkeypatch.setattr(validation, "cut", seen)
     how = replace(QUICK, epochs=1, epoch_steps=1, validation=0.5, validation_patches=5, batch_size=2)
     train(tmp_path / "run", data, how)
     pool, corners = taken[0][0], np.concatenate([patches for _, patches, _ in taken])[:, 0]

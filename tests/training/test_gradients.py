@@ -9,7 +9,7 @@ from torch import nn
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
 from drrn.training.config import TrainConfig
-from drrn.training.gradients import gradients, gradients_at_start
+from drrn.training.gradients import gradient_norms, gradients_at_start
 
 
 def batch(channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +44,7 @@ def test_the_norms_are_those_of_the_chain_rule() -> None:
     outputs.append(leave.conv(F.relu(h)))
     loss = F.mse_loss(ilr + outputs[-1], hr)
     by_hand = [float(gradient.norm()) for gradient in torch.autograd.grad(loss, outputs)]
-    assert gradients(net, batch()) == pytest.approx(by_hand, rel=1e-5)
+    assert gradient_norms(net, batch()) == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_without_any_residual_the_first_layers_of_a_deep_network_see_less() -> None:

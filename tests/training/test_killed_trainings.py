@@ -128,7 +128,7 @@ def test_a_signal_ends_it_within_a_step_with_its_code_and_a_checkpoint(tmp_path:
         assert life["code"] == (143, 130)[number % 2], life["log"]
         assert number < 5 or life["steps"] <= plan[number]["steps"] + 1, "it went on after a signal"
         assert "Traceback" not in life["log"]
-        assert "the same command goes on" in life["log"]
+        assert "the same command resumes" in life["log"]
         done, step = life["saved"]
         after = done * 12 + step
         assert after == before[number % 2] + life["steps"], "a step that was made was not saved"

@@ -12,7 +12,7 @@ import torch
 
 from drrn.data.patches import Pool, Sampler
 from drrn.errors import TrainingError
-from drrn.training.fit import in_epoch
+from drrn.training.fit import sampler_of_epoch
 from drrn.training.machine import faster_precision, keep_memory
 from tests.training.small_training import QUICK, SMALL, left, pictures, train
 
@@ -47,12 +47,12 @@ def test_a_run_may_go_on_in_another_arithmetic(tmp_path: Path, monkeypatch: pyte
     for stop_after, bfloat16 in ((12, 0.5), (float("inf"), 2.0)):
         monkeypatch.setattr("drrn.training.machine.cpu", lambda which=bfloat16: f"cpu {which}")
         monkeypatch.setattr(
-            "drrn.training.run.faster_precision",
+            "drrn.training.machine.faster_precision",
             lambda *_, bf16=bfloat16: ("bf16-mixed" if bf16 < 1 else "32-true", f"bfloat16 takes {bf16}"),
         )
         history, watch = train(tmp_path / "run", data, how, stop_after=stop_after)
         taken = "bf16-mixed" if bfloat16 < 1 else "32-true"
-        assert f"bfloat16 takes {bfloat16}: {taken} is taken" in watch.notes
+        assert f"bfloat16 takes {bfloat16}: using {taken}" in watch.notes
     assert len(history) == 2
 
 
@@ -60,7 +60,7 @@ def test_on_the_same_cpu_a_run_keeps_its_arithmetic(tmp_path: Path, monkeypatch:
     data, how = pictures(tmp_path / "pictures"), replace(QUICK, precision="auto", epochs=2)
     train(tmp_path / "whole", data, how)
     taken = (tmp_path / "whole/precision.json").read_text()
-    monkeypatch.setattr("drrn.training.run.faster_precision", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("drrn.training.machine.faster_precision", lambda *_: pytest.fail("measured again"))
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/precision.json").write_text(taken)
     for stop_after in (7, float("inf")):
@@ -74,9 +74,9 @@ def test_patches_grow_and_a_step_keeps_its_pixels(tmp_path: Path) -> None:
         pool=Pool(*(np.zeros((1, 1)),) * 2, *(np.ones(1, int),) * 4),  # type: ignore[arg-type]
         size=8, stride=0, batch_size=16, epoch_steps=2, augment=True, seed=0,
     )  # fmt: skip
-    now = [in_epoch(sampler, how, epoch, world=1) for epoch in range(7)]
+    now = [sampler_of_epoch(sampler, how, epoch, world=1) for epoch in range(7)]
     assert [(each.size, each.batch_size) for each in now] == [(8, 16)] * 2 + [(16, 4)] * 2 + [(32, 1)] * 3
-    assert [in_epoch(sampler, how, epoch, world=2).batch_size for epoch in (0, 2, 4)] == [16, 4, 2]
+    assert [sampler_of_epoch(sampler, how, epoch, world=2).batch_size for epoch in (0, 2, 4)] == [16, 4, 2]
     data = pictures(tmp_path / "pictures")
     train(tmp_path / "whole", data, how)
     for stop_after in (5, 4, float("inf")):

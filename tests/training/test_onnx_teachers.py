@@ -20,7 +20,7 @@ from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.training import teachers
 from drrn.training.config import Source
-from drrn.training.teachers import teacher_of
+from drrn.training.teachers import load_teacher
 from tests.training.small_training import QUICK, Onlooker, left, pictures, train
 
 STILL = replace(QUICK, epochs=1, patch=40, stride=40, batch_size=5, learning_rate=1e-12)
@@ -76,7 +76,7 @@ def teach(data: Path, *files: Path, scale: float = 2, channels: int = 1, lr_data
     """The target for the first image."""
     model = DRRNConfig(channels=channels)  # type: ignore[arg-type]
     source = Source(data=(data,), teacher=tuple(map(str, files)), lr_data=lr_data)
-    teacher = teacher_of(model, replace(QUICK, scales=(scale,)), source)
+    teacher = load_teacher(model, replace(QUICK, scales=(scale,)), source)
     assert teacher
     path = data / "0.png"
     hr = read_levels(path, model.channels)
@@ -156,7 +156,7 @@ def test_files_that_cannot_teach_say_why(tmp_path: Path, data: Path) -> None:
     with pytest.raises(TrainingError, match=r"No teacher for x3 among .*net\.onnx \(x2\)\. Give another"):
         teach(data, path, scale=3)
     with pytest.raises(TrainingError, match="Several teachers must all be ONNX files"):
-        teacher_of(DRRNConfig(), QUICK, Source(data=(data,), teacher=(str(path), "tiny")))
+        load_teacher(DRRNConfig(), QUICK, Source(data=(data,), teacher=(str(path), "tiny")))
 
 
 def test_targets_are_made_once(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

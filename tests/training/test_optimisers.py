@@ -10,7 +10,7 @@ from torch.optim import Adam
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
 from drrn.training.config import TrainConfig
-from drrn.training.optimizers import MUON_RATE, Muon, make_optimiser, orthogonalise
+from drrn.training.optimizers import MUON_RATIO, Muon, make_optimizer, orthogonalize
 
 CONFIG = DRRNConfig(blocks=2, units=2, width=8)
 
@@ -18,7 +18,7 @@ CONFIG = DRRNConfig(blocks=2, units=2, width=8)
 def network() -> DRRN:
     torch.manual_seed(0)
     net = DRRN(CONFIG)
-    net.initialise()
+    net.init_weights()
     return net
 
 
@@ -38,14 +38,14 @@ def test_what_is_orthogonalised_has_singular_values_near_one_and_the_same_vector
 ) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     u, _, v = torch.linalg.svd(matrix.double(), full_matrices=False)
-    made = u.T @ orthogonalise(size * matrix).double() @ v.T
+    made = u.T @ orthogonalize(size * matrix).double() @ v.T
     assert ((made.diagonal() > 0.65) & (made.diagonal() < 1.25)).all()
     torch.testing.assert_close(made, made.diagonal().diag(), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("size", [0, 1e-45, 1e-38, 1e-33])
 def test_next_to_nothing_stays_small_and_finite(size: float) -> None:
-    made = orthogonalise(torch.full((3, 9), size))
+    made = orthogonalize(torch.full((3, 9), size))
     assert made.isfinite().all() and made.abs().max() <= 1.25 and (size or not made.any())
 
 
@@ -60,7 +60,7 @@ def test_a_step_is_of_one_length_for_convolutions_and_adams_for_all_else() -> No
         expected = dict(other.named_parameters())
         for name, weight in net.named_parameters():
             if weight.ndim == 4:
-                lengths = torch.linalg.svdvals((before[name] - weight).flatten(1)) / (0.01 * MUON_RATE)
+                lengths = torch.linalg.svdvals((before[name] - weight).flatten(1)) / (0.01 * MUON_RATIO)
                 assert ((lengths > 0.65) & (lengths < 1.25)).all(), name
             else:
                 torch.testing.assert_close(weight, expected[name], msg=name)
@@ -76,8 +76,8 @@ def test_the_direction_is_nesterovs_momentum() -> None:
     second = give(net, 1)[name].clone()
     muon.step()
     mean = 0.75 * (0.25 * first) + 0.25 * second
-    expected = orthogonalise((0.25 * second + 0.75 * mean).flatten(1)).view(first.shape)
-    torch.testing.assert_close(before - net.get_parameter(name), 0.01 * MUON_RATE * expected)
+    expected = orthogonalize((0.25 * second + 0.75 * mean).flatten(1)).view(first.shape)
+    torch.testing.assert_close(before - net.get_parameter(name), 0.01 * MUON_RATIO * expected)
 
 
 def test_a_weight_without_a_gradient_stays() -> None:
@@ -88,17 +88,17 @@ def test_a_weight_without_a_gradient_stays() -> None:
 
 
 def test_batch_norms_are_adams() -> None:
-    groups = make_optimiser(DRRN(replace(CONFIG, batch_norm=True)), TrainConfig(optimiser="muon")).param_groups
+    groups = make_optimizer(DRRN(replace(CONFIG, batch_norm=True)), TrainConfig(optimiser="muon")).param_groups
     assert [{weight.ndim for weight in group["params"]} for group in groups] == [{4}, {1}]
 
 
 def test_its_state_can_be_handed_on() -> None:
     whole, parts = network(), network()
-    one, two = (make_optimiser(net, TrainConfig(optimiser="muon")) for net in (whole, parts))
+    one, two = (make_optimizer(net, TrainConfig(optimiser="muon")) for net in (whole, parts))
     for step in range(4):
         if step == 2:
             state = two.state_dict()
-            two = make_optimiser(parts, TrainConfig(optimiser="muon"))
+            two = make_optimizer(parts, TrainConfig(optimiser="muon"))
             two.load_state_dict(state)
         give(whole, step), give(parts, step)
         one.step()
@@ -110,5 +110,5 @@ def test_rows_that_are_next_to_nothing_become_nothing() -> None:
     """Their products would be denormal numbers, with which a matrix product takes seven times as long."""
     matrix = torch.randn(8, 72, generator=torch.Generator().manual_seed(1))
     matrix[3:] *= 1e-20
-    made = orthogonalise(matrix)
+    made = orthogonalize(matrix)
     assert made[:3].any() and not made[3:].any()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from drrn.training.config import MODERN, PAPER, RECIPES, REPORT, TrainConfig, learning_rate
+from drrn.training.config import MODERN, PAPER, RECIPES, REPORT, TrainConfig
+from drrn.training.optimizers import learning_rate
 
 
 def test_the_report_is_section_2_3() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
-from drrn.training.dormant import SELDOM, groups, recycle, shares
+from drrn.training.dormant import DORMANT_SHARE, active_shares, groups, reset_dormant
 from tests.training.small_training import QUICK, SMALL, pictures, train
 
 CONFIG = DRRNConfig(blocks=2, units=2, width=6, unshuffle=2)
@@ -21,7 +21,7 @@ X = torch.rand((4, 1, 32, 32), generator=torch.Generator().manual_seed(2))
 def network(config: DRRNConfig, seed: int) -> DRRN:
     torch.manual_seed(seed)
     net = DRRN(config)
-    net.initialise()
+    net.init_weights()
     return net.eval()
 
 
@@ -37,8 +37,10 @@ def kill(net: DRRN, feature: int) -> None:
 
 def alive(net: DRRN) -> list[list[bool]]:
     """Of each group, which features are seen often enough."""
-    lit = shares(net, X.expand(-1, net.config.channels, -1, -1))
-    return [(torch.stack([lit[conv] for conv in readers]).amax(0) >= SELDOM).tolist() for _, readers in groups(net)]
+    lit = active_shares(net, X.expand(-1, net.config.channels, -1, -1))
+    return [
+        (torch.stack([lit[conv] for conv in readers]).amax(0) >= DORMANT_SHARE).tolist() for _, readers in groups(net)
+    ]
 
 
 def made_by(net: DRRN) -> list[Sequence[nn.Conv2d]]:
@@ -73,7 +75,7 @@ def test_dead_features_begin_anew_and_the_result_stays(config: DRRNConfig) -> No
     x = X.expand(-1, config.channels, -1, -1)
     before, was = net(x), deepcopy(net)
 
-    assert recycle(net, [average], new, x) == sum(map(sum, dead))
+    assert reset_dormant(net, [average], new, x) == sum(map(sum, dead))
 
     torch.testing.assert_close(net(x), before, atol=1e-6, rtol=0)
     for group, makers, followers, anew, old in zip(dead, *(made_by(n) for n in (net, average, new, was)), strict=True):
@@ -89,7 +91,7 @@ def test_what_a_dead_feature_gets_is_learnt_from() -> None:
     net = network(CONFIG, 0)
     kill(net, 4)
     assert heard(net, 4) == 0
-    recycle(net, [], network(CONFIG, 1), X)
+    reset_dormant(net, [], network(CONFIG, 1), X)
     assert heard(net, 4) >= 4
 
 
@@ -105,14 +107,14 @@ def test_the_living_are_left_alone() -> None:
     net = network(replace(CONFIG, blocks=1, width=3), 0)
     assert all(map(all, alive(net)))
     before = deepcopy(net.state_dict())
-    assert recycle(net, [], network(net.config, 1), X) == 0
+    assert reset_dormant(net, [], network(net.config, 1), X) == 0
     assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
 
 
 def test_batch_norms_learn_nothing_from_being_looked_at() -> None:
     net = network(replace(CONFIG, batch_norm=True), 0).train()
     before = deepcopy(net.state_dict())
-    shares(net, X)
+    active_shares(net, X)
     assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
 
 
@@ -121,4 +123,4 @@ def test_a_training_tells_of_them_for_as_long_as_it_was_asked_to(tmp_path: Path)
     for epochs in (0, 1):
         how = replace(QUICK, learning_rate=0.3, recycle=epochs)
         _, watch = train(tmp_path / f"{epochs}", data, how, replace(SMALL, width=8))
-        assert len([note for note in watch.notes if note.startswith("Features that had died")]) == epochs
+        assert len([note for note in watch.notes if note.startswith("Dormant features reset")]) == epochs

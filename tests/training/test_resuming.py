@@ -184,7 +184,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, data: Path) -> None:
         run = tmp_path / str(number)
         run.mkdir()
         (run / "config.json").write_text(content)
-        with pytest.raises(TrainingError, match="is no config of a run"):
+        with pytest.raises(TrainingError, match="is not the config of a run"):
             train(run, data)
     train(tmp_path / "run", data, stop_after=2)
     (tmp_path / "run/config.json").unlink()
@@ -204,7 +204,7 @@ def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(tmp_path: P
     content[len(content) // 2] ^= 1
     (run / "last.ckpt").write_bytes(content)
     _, watch = train(run, data, stop_after=2)
-    assert "last.ckpt is damaged: going on from the checkpoint before it." in watch.notes[-1]
+    assert "last.ckpt is damaged: resuming from the checkpoint before it." in watch.notes[-1]
     state, damaged = checkpoint.load(run)
     assert state and not damaged
     assert state["step"] == 7, "5 steps of the first life, none of the second, 2 of the third"
@@ -245,7 +245,7 @@ def test_one_picture_is_too_few(tmp_path: Path) -> None:
 
 def test_units_that_cant_be_drawn_are_refused(tmp_path: Path, data: Path) -> None:
     for model in (SMALL, replace(SMALL, units=5, batch_norm=True), replace(SMALL, units=5, share=False)):
-        with pytest.raises(TrainingError, match="units can't be drawn"):
+        with pytest.raises(TrainingError, match=r"Can't draw between 3 and \d units"):
             train(tmp_path / "run", data, replace(QUICK, fewest_units=3), model)
 
 
@@ -291,7 +291,7 @@ def test_too_little_memory_is_one_sentence_and_costs_nothing_saved(
 def test_too_little_memory_for_the_pictures_is_the_same_sentence(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Pool, "of", Mock(side_effect=MemoryError()))
+    monkeypatch.setattr(Pool, "from_pairs", Mock(side_effect=MemoryError()))
     with pytest.raises(TooLittleMemoryError, match=r"Not enough memory\."):
         train(tmp_path / "run", data)
 
@@ -311,7 +311,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, data: Path) 
     filters, others = state["optimiser"]["param_groups"]
     others["params"].append(filters["params"].pop())
     checkpoint.save(tmp_path / "run", state)
-    with pytest.raises(TrainingError, match=r"was begun by another version of drrn\. Give another --run\."):
+    with pytest.raises(TrainingError, match=r"was started by another version of drrn\. Give another --run\."):
         train(tmp_path / "run", data, how)
 
 

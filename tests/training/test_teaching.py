@@ -14,7 +14,7 @@ from drrn.data.pairs import read_levels
 from drrn.errors import DataError, EngineError, TrainingError, WeightsError
 from drrn.media.image import Image
 from drrn.media.images.files import read, write
-from drrn.training.teachers import targets, teach_by_weights
+from drrn.training.teachers import teach_by_files, teach_by_weights
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights
@@ -104,7 +104,7 @@ def test_a_teacher_that_makes_no_numbers_teaches_nothing(tmp_path: Path, data: P
 def test_who_cannot_teach_is_refused(tmp_path: Path, data: Path, teacher: Path) -> None:
     with pytest.raises(TrainingError, match=r"channels = 1 and can't teach a model with channels = 3\. Give another"):
         train(tmp_path / "run", data, STILL, replace(SMALL, channels=3), teacher=(str(teacher),))
-    with pytest.raises(TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), and so can't be"):
+    with pytest.raises(TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), so it can't teach"):
         train(tmp_path / "run", data, replace(STILL, scales=(2, 5)), teacher=(str(teacher),))
     with pytest.raises(WeightsError, match="No weights named 'absent'"):
         train(tmp_path / "run", data, STILL, teacher=("absent",))
@@ -144,7 +144,7 @@ def test_a_gray_target_is_luma_as_it_is(tmp_path: Path, data: Path, suffix: str)
     path = data / "0.png"
     wanted = read_levels(path, 1)
     write(Image.from_array(wanted[0][..., None]), tmp_path / f"taught/x2/0{suffix}")
-    teach = targets(tmp_path / "taught", (2,), 1)
+    teach = teach_by_files(tmp_path / "taught", (2,), 1)
     assert np.array_equal(teach(path, np.zeros((1, 20, 20), np.float32), 2, np.zeros_like(wanted)), wanted)
 
 

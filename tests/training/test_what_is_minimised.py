@@ -124,7 +124,7 @@ def test_a_loss_and_a_backbone_that_do_not_fit_are_refused(tmp_path: Path, data:
     run = tmp_path / "run"
     with pytest.raises(TrainingError, match=r"--loss l1\+vgg needs a backbone\. Give a VGG: --backbone vgg16\.pth\."):
         train(run, data, replace(STILL, loss="l1+vgg"))
-    with pytest.raises(TrainingError, match=r"--loss mse needs no backbone\. Leave out --backbone, or give vgg or"):
+    with pytest.raises(TrainingError, match=r"--loss mse needs no backbone\. Leave out --backbone, or use vgg or"):
         train(run, data, STILL, backbone=(vgg,))
     with pytest.raises(TrainingError, match=r"--loss lpips needs patches of at least 16 pixels\. Give a larger --pa"):
         train(run, data, replace(STILL, loss="lpips", patch=15), backbone=(vgg,))

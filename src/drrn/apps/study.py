@@ -71,7 +71,7 @@ def run_study(
     with ShowStudy() as watch:
         ends = room.run(tasks, jobs, watch, stop.is_asked)
     if stop.signal:
-        print(f"stopped; the same command goes on with {output}", file=sys.stderr)
+        print(f"stopped; the same command resumes {output}", file=sys.stderr)
         return 128 + stop.signal
     failed = [end for end in ends if end.outcome == "failed"]
     for end in failed:

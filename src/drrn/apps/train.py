@@ -14,6 +14,7 @@ from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
 from drrn.provenance import command
 from drrn.training.config import RECIPES, SAVE_SECONDS, Recipe, Source, TrainConfig, read_config
+from drrn.training.session import Session, Training
 
 
 def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
@@ -52,22 +53,22 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
         stop = Stop()
         with Show(how) as watch:
             room.train(
-                model,
-                how,
-                source,
+                Training(model, how, source),
                 run,
+                session=Session(
+                    command=command(),
+                    device=device,
+                    threads=threads,
+                    should_stop=stop.is_asked,
+                    save_seconds=save_seconds,
+                    extends=True,
+                ),
                 watch=watch,
-                command=command(),
-                device=device,
-                threads=threads,
-                extends=True,
-                stopped=stop.is_asked,
-                save_seconds=save_seconds,
             )
         speaks = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
         if stop.signal:
             if speaks:
-                print(f"stopped; the same command goes on with {run}", file=sys.stderr)
+                print(f"stopped; the same command resumes {run}", file=sys.stderr)
             return 128 + stop.signal
         if speaks:
             print(run / "best.safetensors")

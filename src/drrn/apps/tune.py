@@ -17,21 +17,22 @@ from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
 from drrn.provenance import command
 from drrn.training.config import SAVE_SECONDS, Recipe, Source, TrainConfig
+from drrn.training.session import Session, Training
 from drrn.tuning.space import Objective, Space
 
 if TYPE_CHECKING:
-    from drrn.tuning.results import Tried
+    from drrn.tuning.results import SearchResult, TrialResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class Originals(Source):
+class SharedSource(Source):
     """Where the pictures are."""
 
     start: Fixed[str | None] = None  # weights to start from are of one network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network(DRRNConfig):
+class SharedModel(DRRNConfig):
     """What all trials share of the network."""
 
     blocks: Fixed[int] = 1
@@ -40,7 +41,7 @@ class Network(DRRNConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(TrainConfig):
+class SharedConfig(TrainConfig):
     """What all trials share of the recipe. The sampler's seed is `seed`, too."""
 
     learning_rate: Fixed[float] = 1e-3
@@ -50,15 +51,15 @@ class Training(TrainConfig):
 
 def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
     """The command, its options being those of `network` and `training` unless given."""
-    same_network = Network(**{each.name: getattr(network, each.name) for each in fields(network)})
-    same_training = Training(**{each.name: getattr(training, each.name) for each in fields(training)})
+    same_network = SharedModel(**{each.name: getattr(network, each.name) for each in fields(network)})
+    same_training = SharedConfig(**{each.name: getattr(training, each.name) for each in fields(training)})
 
     def tune(
-        source: Annotated[Originals, OmitArgPrefixes, SuppressFixed],
+        source: Annotated[SharedSource, OmitArgPrefixes, SuppressFixed],
         run: Path,
         space: Annotated[Space, OmitArgPrefixes] = Space(),
-        model: Annotated[Network, OmitArgPrefixes, SuppressFixed] = same_network,
-        how: Annotated[Training, OmitArgPrefixes, SuppressFixed] = same_training,
+        model: Annotated[SharedModel, OmitArgPrefixes, SuppressFixed] = same_network,
+        how: Annotated[SharedConfig, OmitArgPrefixes, SuppressFixed] = same_training,
         trials: int = 30,
         objective: Objective = "psnr",
         storage: str = "",
@@ -86,60 +87,65 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
             save_seconds: Seconds between two checkpoints within an epoch: what a crash costs at most.
         """
         try:
-            from drrn.tuning import results as tuned
-            from drrn.tuning import search as tuning
-            from drrn.tuning import trials as kept
+            from drrn.tuning.search import Search
+            from drrn.tuning.search import tune as search_for
         except ModuleNotFoundError as error:
             raise UsageError(f"Tuning needs {error.name}. Install it: pip install 'drrn[tune]'.") from error
+        training = Training(
+            DRRNConfig(**{each.name: getattr(model, each.name) for each in fields(DRRNConfig)}),
+            TrainConfig(**{each.name: getattr(how, each.name) for each in fields(TrainConfig)}),
+            source,
+        )
+        search = Search(training=training, space=space, objective=objective, trials=trials, storage=storage)
         stop = Stop()
         with Show(how, trials) as watch:
-            found = tuning.tune(
-                DRRNConfig(**{each.name: getattr(model, each.name) for each in fields(DRRNConfig)}),
-                TrainConfig(**{each.name: getattr(how, each.name) for each in fields(TrainConfig)}),
-                source,
-                run,
-                space=space,
-                objective=objective,
-                trials=trials,
-                storage=storage,
-                watch=watch,
+            session = Session(
                 command=command(),
                 device=device,
                 threads=threads,
-                stopped=stop.is_asked,
+                should_stop=stop.is_asked,
                 save_seconds=save_seconds,
             )
+            result = search_for(search, run, session=session, watch=watch)
         if stop.signal:
-            print(f"stopped; the same command goes on with {run}", file=sys.stderr)
+            print(f"stopped; the same command resumes {run}", file=sys.stderr)
             return 128 + stop.signal
-        if len(found.finished) < trials:
-            print(
-                f"{len(found.finished)} of {trials} trials are finished, the others under way elsewhere. The same "
-                "command there goes on with what was killed; "
-                f"--trials {trials + len(found.unfinished)} here does without. Trials of a machine that has not "
-                f"responded for {duration(kept.LEASE_SECONDS)} are replaced by the same command here.",
-                file=sys.stderr,
-            )
-        if found.best is None:
-            return 0
-        for each in found.front if found.both else [found.best]:
-            print(told(each))
-        if not tuned.importances(found):
-            print(f"importances are told from {tuned.ENOUGH} finished trials on", file=sys.stderr)
-        print(run / "best.json")
+        print_result(result, trials, run)
         return 0
 
     return tune
 
 
-def told(tried: "Tried") -> str:
-    """A trial in a line."""
-    values = tried.values
-    score = "" if tried.psnr is None else f"  PSNR {tried.psnr:.3f} dB"
+def print_result(result: "SearchResult", trials: int, run: Path) -> None:
+    """Print the best trials and the path of the preset; what is missing goes to stderr."""
+    from drrn.tuning.results import MIN_TRIALS, importances
+    from drrn.tuning.trials import LEASE_SECONDS
+
+    if len(result.finished) < trials:
+        print(
+            f"{len(result.finished)} of {trials} trials are finished; other machines run the rest. A trial that was "
+            f"killed there resumes by the same command there; --trials {trials + len(result.unfinished)} here does "
+            f"without it. If a machine has not responded for {duration(LEASE_SECONDS)}, the same command here replaces "
+            "its trial.",
+            file=sys.stderr,
+        )
+    if result.best is None:
+        return
+    for trial in result.front if result.minimizes_macs else [result.best]:
+        print(format_trial(trial))
+    if not importances(result):
+        print(f"importances need at least {MIN_TRIALS} finished trials", file=sys.stderr)
+    print(run / "best.json")
+
+
+def format_trial(trial: "TrialResult") -> str:
+    """A trial in one line."""
+    values = trial.values
+    score = "" if trial.psnr is None else f"  PSNR {trial.psnr:.3f} dB"
     return (
-        f"trial {tried.number}  B{values['blocks']}U{values['units']} width {values['width']}  "
+        f"trial {trial.number}  B{values['blocks']}U{values['units']} width {values['width']}  "
         f"rate {values['learning_rate']:.2g}  {values['loss']}  clip {values['clip']:.2g}{score}  "
-        f"{(tried.macs or 0) / 1000:.1f}k multiply-adds a pixel"
+        f"{(trial.macs or 0) / 1000:.1f}k multiply-adds a pixel"
     )
 
 
@@ -172,10 +178,12 @@ class Show:
         about = f"trial {self.number}, {self.finished} of {self.trials} finished, loss {loss:.5f}"
         self.bars.update(self.bar, completed=self.finished + share, description=about)
 
-    def tried(self, tried: "Tried", finished: int, best: bool) -> None:
+    def tried(self, tried: "TrialResult", finished: int, best: bool) -> None:
         here = finished - self.begun_with
         seconds = (time.monotonic() - (self.began or 0)) / max(here, 1) * (self.trials - finished)
         about = tried.state + f" ({tried.reason})" * bool(tried.reason) + ", best so far" * best
         left = f"; about {duration(seconds)} left" if here and seconds else ""
         self.bars.update(self.bar, completed=finished)
-        self.console.print(f"{told(tried)}: {about}  ({finished} of {self.trials} finished{left})", markup=False)
+        self.console.print(
+            f"{format_trial(tried)}: {about}  ({finished} of {self.trials} finished{left})", markup=False
+        )

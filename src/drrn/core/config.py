@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 Skip = Literal["source", "chain", "none", "rectified"]
 
 Initial = Literal["glorot", "he"]
-"""How random weights are drawn: `drrn.network.model.DRRN.initialise`."""
+"""How random weights are drawn: `drrn.network.model.DRRN.init_weights`."""
 
 LATER: Mapping[str, Any] = {"flat": False}
 """Fields that weights of older versions do not have, with the value that those have."""

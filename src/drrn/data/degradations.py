@@ -40,7 +40,7 @@ class Strength:
     """Share of images without blur, without noise and without JPEG, each drawn on its own."""
 
 
-def spoil(hr: Levels, scale: float, strength: Strength, rng: Generator) -> Levels:
+def degrade_photo(hr: Levels, scale: float, strength: Strength, rng: Generator) -> Levels:
     """The lr of `hr` (3, H, W), spoilt: (3, h, w), each side divided by `scale` and rounded.
 
     The image is blurred and reduced, then noise and JPEG come in random order.
@@ -115,7 +115,7 @@ def jpeg(lr: Levels, *, quality: int, subsampled: bool = True) -> Levels:
     return np.asarray(pyvips.Image.jpegload_buffer(file).numpy()).transpose(2, 0, 1)
 
 
-class Spoiler:
+class PhotoDegradations:
     """The spoilt ilr of the images of a training, others in each epoch."""
 
     def __init__(
@@ -137,7 +137,7 @@ class Spoiler:
             for number, scale in enumerate(self.scales):
                 hr = modcrop(original, scale)
                 rng = np.random.default_rng([self.seed, epoch, index, number])
-                lr = unit(spoil(hr, scale, self.strength, rng))
+                lr = unit(degrade_photo(hr, scale, self.strength, rng))
                 seen = luma(lr)[None] if self.channels == 1 else lr
                 spoilt.append(imresize(seen, *hr.shape[1:]).astype(np.float16).reshape(self.channels, -1))
         return np.concatenate(spoilt, axis=1)

@@ -63,7 +63,7 @@ def pictures_in(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
-def spread(paths: Sequence[Path], count: int) -> list[Path]:
+def pick_evenly(paths: Sequence[Path], count: int) -> list[Path]:
     """`count` of the paths, at most, evenly from the first to the last; all for 0."""
     if not count or len(paths) <= count:
         return list(paths)

@@ -37,7 +37,7 @@ class Pool:
     """Patches begin at multiples of it: 1, or the whole scale that they are aligned to."""
 
     @classmethod
-    def of(cls, pairs: Iterable[Pair], align: bool = False) -> "Pool":
+    def from_pairs(cls, pairs: Iterable[Pair], align: bool = False) -> "Pool":
         """A pair that comes again is another picture with the same pixels, which are kept once.
 
         Args:
@@ -121,7 +121,7 @@ class Sampler:
         """Steps of one epoch. Patches that fill no batch wait for another epoch's order."""
         return self.epoch_steps or max(len(self.patches) // self.batch_size, 1)
 
-    def in_epoch(self, epoch: int, size: int, batch_size: int) -> "Sampler":
+    def for_epoch(self, epoch: int, size: int, batch_size: int) -> "Sampler":
         """The same for one epoch, with patches of that size and number, and the ilr of that epoch."""
         pool = replace(self.pool, ilr=self.renew(epoch)) if self.renew else self.pool
         return replace(self, pool=pool, size=size, batch_size=batch_size)

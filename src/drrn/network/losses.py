@@ -105,16 +105,16 @@ LOSSES: dict[LossName, Loss] = {
     "msssim": msssim,
     "focal_frequency": focal_frequency,
 }
-SEEING: dict[LossName, Callable[[Backbone, Tensor, Tensor], Tensor]] = {"vgg": vgg, "lpips": lpips}
+PERCEPTUAL: dict[LossName, Callable[[Backbone, Tensor, Tensor], Tensor]] = {"vgg": vgg, "lpips": lpips}
 """The losses that need a backbone to see through."""
 
 
 def _named(name: LossName, backbone: Backbone | None) -> Loss:
-    if name not in SEEING:
+    if name not in PERCEPTUAL:
         return LOSSES[name]
     if backbone is None:
         raise ValueError(f"{name} needs a backbone.")
-    return partial(SEEING[name], backbone)
+    return partial(PERCEPTUAL[name], backbone)
 
 
 def _windows(side: int, sigma: float, like: Tensor) -> Tensor:

@@ -129,7 +129,7 @@ class DRRN(nn.Module):
         return F.pixel_shuffle(self.leave(h), self.config.unshuffle)[..., :height, :width]
 
     @torch.no_grad()
-    def initialise(
+    def init_weights(
         self, how: Initial = "he", unit_gain: float = 1.0, leave_gain: float = 1.0, centred: bool = False
     ) -> None:
         """Random convolutions with gains on the last ones, biases 0.

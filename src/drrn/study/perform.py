@@ -10,7 +10,7 @@ import numpy as np
 
 from drrn.atomic import write_text
 from drrn.core.resize import degrade, modcrop
-from drrn.data.pairs import label, make_pairs, pictures_in, split, spread, unit
+from drrn.data.pairs import label, make_pairs, pick_evenly, pictures_in, split, unit
 from drrn.data.patches import Batch, Pool, cut, grid
 from drrn.errors import DataError, DivergedError, StudyError
 from drrn.evaluation.benchmark import Row, score, score_bicubic
@@ -24,9 +24,11 @@ from drrn.study.result import HELD_OUT, NAME, Result, Version, from_json, to_jso
 from drrn.training.config import Source
 from drrn.training.fit import Watch
 from drrn.training.gradients import gradients_at_end, gradients_at_start
-from drrn.training.inputs import seen_through
 from drrn.training.logging import read_history, read_times
-from drrn.training.run import about_run, train
+from drrn.training.record import read_record
+from drrn.training.run import train
+from drrn.training.session import Session, Training
+from drrn.training.sources import drop_unused_backbone
 from drrn.upscaling.upscaler import Upscaler
 
 EXAMPLES = 3
@@ -59,7 +61,7 @@ class Task:
     @property
     def source(self) -> Source:
         source = Source(data=self.data, pictures=self.budget.pictures, backbone=self.backbone)
-        return seen_through(source, self.experiment.train.loss)
+        return drop_unused_backbone(source, self.experiment.train.loss)
 
     @property
     def cost(self) -> float:
@@ -73,13 +75,13 @@ class Task:
             DataError: a folder is missing or empty, or there are too few pictures.
         """
         how = self.experiment.train
-        return split(spread(pictures_in(self.data), self.budget.pictures), how.validation, how.seed)
+        return split(pick_evenly(pictures_in(self.data), self.budget.pictures), how.validation, how.seed)
 
     def judged(self) -> dict[str, list[Path]]:
         """The pictures to judge by, by the name of their set."""
         if not self.test:
-            return {HELD_OUT: spread(self.learnt_and_held_out()[1], self.budget.test_pictures)}
-        return {label(folder): spread(pictures_in([folder]), self.budget.test_pictures) for folder in self.test}
+            return {HELD_OUT: pick_evenly(self.learnt_and_held_out()[1], self.budget.test_pictures)}
+        return {label(folder): pick_evenly(pictures_in([folder]), self.budget.test_pictures) for folder in self.test}
 
 
 def is_done(task: Task) -> bool:
@@ -104,7 +106,7 @@ def is_done(task: Task) -> bool:
     return True
 
 
-def perform(task: Task, watch: Watch, stopped: Callable[[], bool]) -> Result | None:
+def perform(task: Task, watch: Watch, should_stop: Callable[[], bool]) -> Result | None:
     """Train, judge and time an experiment, and write its `result.json`; nothing where it is stopped.
 
     Raises:
@@ -114,27 +116,24 @@ def perform(task: Task, watch: Watch, stopped: Callable[[], bool]) -> Result | N
     outcome, reason = "trained", ""
     try:
         train(
-            experiment.model,
-            experiment.train,
-            task.source,
+            Training(experiment.model, experiment.train, task.source),
             task.run,
+            session=Session(
+                command="drrn study run", device=task.device, threads=task.threads, should_stop=should_stop
+            ),
             watch=watch,
-            command="drrn study run",
-            device=task.device,
-            threads=task.threads,
-            stopped=stopped,
         )
     except DivergedError as error:
         outcome, reason = "diverged", str(error)
-    if stopped():
+    if should_stop():
         return None
-    history, about, best = read_history(task.run), about_run(task.run), task.run / "best.safetensors"
+    history, about, best = read_history(task.run), read_record(task.run), task.run / "best.safetensors"
     seconds, cpu_seconds = read_times(task.run, len(history))
     upscaler = Upscaler(best, device=task.device, threads=task.threads) if best.exists() else None
     pool, batch = held_out(task)
     scale = experiment.train.scales[0]
-    rows = tuple(takewhile(lambda _: not stopped(), scores(task, upscaler, scale)))
-    if stopped():
+    rows = tuple(takewhile(lambda _: not should_stop(), scores(task, upscaler, scale)))
+    if should_stop():
         return None
     cost = time_of(upscaler, task.judged(), scale) if upscaler else None
     result = Result(
@@ -164,7 +163,7 @@ def held_out(task: Task) -> tuple[Pool, Batch]:
     """The pictures held out, and a few of their patches, from all of them."""
     how, model = task.experiment.train, task.experiment.model
     _, paths = task.learnt_and_held_out()
-    pool = Pool.of(make_pairs(paths, how.scales, model.channels))
+    pool = Pool.from_pairs(make_pairs(paths, how.scales, model.channels))
     patches = grid(pool, how.patch, how.patch)
     patches = patches[np.linspace(0, len(patches) - 1, PATCHES).astype(np.int64)]
     return pool, cut(pool, patches, np.zeros(PATCHES, np.int64), how.patch)
@@ -193,7 +192,7 @@ def examples(
 ) -> dict[str, tuple[Version, ...]]:
     """Lr, bicubic, sr and original of the middles of a few pictures, from all the first set."""
     shown = {}
-    for path in spread(next(iter(judged.values())), EXAMPLES):
+    for path in pick_evenly(next(iter(judged.values())), EXAMPLES):
         picture = read(path)
         side = min(SIDE, picture.width, picture.height)
         window = ((picture.width - side) // 2, (picture.height - side) // 2, side, side)

@@ -27,7 +27,7 @@ TELL_SECONDS = 0.5
 """Between two words of an experiment on how far it is."""
 LINGER_SECONDS = 30.0
 """For a process to end once its experiment is over; then it is killed."""
-STOPPED: tuple[Outcome, str] = "stopped", "the same command goes on with it"
+STOPPED: tuple[Outcome, str] = "stopped", "the same command resumes it"
 
 
 class End(NamedTuple):

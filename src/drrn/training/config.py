@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import cos, pi
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -274,18 +273,3 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     if type(value) is not kind and (kind, type(value)) != (float, int):  # not isinstance: True is no number of epochs
         raise ValueError(f"`{name}` must be {kind.__name__}, got {value!r:.100}.")
     return value
-
-
-def learning_rate(train: TrainConfig, step: int, epoch_steps: int) -> float:
-    """The step size at `step`, counted from 0 over all epochs of `epoch_steps`."""
-    rising = min((step + 1) / train.warm_up, 1.0) if train.warm_up else 1.0
-    match train.schedule:
-        case "constant":
-            falling = 1.0
-        case "halving":
-            falling = 0.5 ** (step // (train.halve_every * epoch_steps))
-        case "cosine":
-            falling = (1 + cos(pi * step / (train.epochs * epoch_steps))) / 2
-        case "decay":
-            falling = min((train.epochs * epoch_steps - step) / (train.decay_epochs * epoch_steps), 1.0)
-    return train.learning_rate * rising * falling

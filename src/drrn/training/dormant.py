@@ -1,4 +1,4 @@
-"""Features that have died, begun anew.
+"""Reset dormant features: those that almost never pass their ReLU, and so no longer learn.
 
 Reference: Sokar et al., "The Dormant Neuron Phenomenon in Deep Reinforcement Learning", ICML 2023, algorithm 1 (ReDo).
 """
@@ -11,45 +11,47 @@ from torch import Tensor, nn
 
 from drrn.network.model import DRRN
 
-SELDOM = 1e-3
-"""A feature is dead that passes its ReLU at a smaller share of all places."""
+DORMANT_SHARE = 1e-3
+"""A feature is dormant if it passes its ReLU at a smaller share of all pixels."""
 
 Group = tuple[Sequence[nn.Conv2d], Sequence[nn.Conv2d]]
-"""The convolutions whose sum some features are, and those that read them."""
+"""The convolutions that write a group of features (which is their sum), and those that read it."""
 
 
 @torch.no_grad()
-def recycle(net: DRRN, averages: Iterable[DRRN], new: DRRN, ilr: Tensor) -> int:
-    """Give features that are dead in `net` the filters that they have in `new`, and let nobody heed them yet.
+def reset_dormant(net: DRRN, averages: Iterable[DRRN], new: DRRN, ilr: Tensor) -> int:
+    """Give the dormant features of `net` the filters they have in `new`, and set the weights that read them to 0.
 
-    A dead feature has no gradient, and hardly ever comes back. Now it does something, and what it is good for is learnt
-    from 0. What the network computes changes by the little that was heard of dead features.
+    A dormant feature has no gradient and hardly ever recovers. After the reset it responds again, and the network
+    learns from 0 what it is good for. The output changes only by the little that dormant features contributed.
 
     Args:
-        net: the network.
-        averages: of its weights, changed in the same places.
+        net: the network, changed in place.
+        averages: running averages of its weights, changed in the same places.
         new: the same network with random weights.
-        ilr: (B, channels, H, W), where the features are looked for.
+        ilr: (B, channels, H, W), the images on which features are measured.
 
     Returns:
-        How many features were dead.
+        How many features were dormant.
     """
-    lit, count = shares(net, ilr), 0
-    for (_, readers), anew, *ours in zip(groups(net), groups(new), groups(net), *map(groups, averages), strict=True):
-        dead = torch.stack([lit[conv] for conv in readers]).amax(0) < SELDOM
-        count += int(dead.sum())
-        for makers, listeners in ours:
-            for maker, fresh in zip(makers, anew[0], strict=True):
-                maker.weight[dead] = fresh.weight[dead]
-                if maker.bias is not None and fresh.bias is not None:
-                    maker.bias[dead] = fresh.bias[dead]
-            for listener in listeners:
-                listener.weight[:, dead] = 0
+    shares, count = active_shares(net, ilr), 0
+    for (_, readers), (new_writers, _), *targets in zip(
+        groups(net), groups(new), groups(net), *map(groups, averages), strict=True
+    ):
+        dormant = torch.stack([shares[conv] for conv in readers]).amax(0) < DORMANT_SHARE
+        count += int(dormant.sum())
+        for target_writers, target_readers in targets:
+            for writer, random in zip(target_writers, new_writers, strict=True):
+                writer.weight[dormant] = random.weight[dormant]
+                if writer.bias is not None and random.bias is not None:
+                    writer.bias[dormant] = random.bias[dormant]
+            for reader in target_readers:
+                reader.weight[:, dormant] = 0
     return count
 
 
 def groups(net: DRRN) -> Iterator[Group]:
-    """All groups of features of a network, in one order."""
+    """All groups of features of a network, always in the same order."""
     blocks: list[Any] = list(net.blocks)
     enters = [block.enter.conv for block in blocks]
     for block, enter, following in zip(blocks, enters, [*enters[1:], net.leave.conv], strict=True):
@@ -58,18 +60,20 @@ def groups(net: DRRN) -> Iterator[Group]:
             yield [first], [second]
 
 
-def shares(net: DRRN, ilr: Tensor) -> dict[nn.Conv2d, Tensor]:
-    """For each convolution that reads features, the share of places where each of them passes the ReLU before it, at
-    the unit where it is largest. The network is left in evaluation mode."""
-    lit: dict[nn.Conv2d, Tensor] = {}
+def active_shares(net: DRRN, ilr: Tensor) -> dict[nn.Conv2d, Tensor]:
+    """For each convolution that reads features: the share of pixels at which each feature passes its ReLU.
 
-    def look(conv: nn.Module, given: tuple[Tensor, ...]) -> None:
+    Of a convolution that several units share, the unit with the largest share counts. Leaves `net` in evaluation mode.
+    """
+    shares: dict[nn.Conv2d, Tensor] = {}
+
+    def record(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(conv, nn.Conv2d)
-        now = (given[0] > 0).float().mean((0, 2, 3))
-        lit[conv] = torch.maximum(lit[conv], now) if conv in lit else now
+        share = (inputs[0] > 0).float().mean((0, 2, 3))
+        shares[conv] = torch.maximum(shares[conv], share) if conv in shares else share
 
-    hooks = [conv.register_forward_pre_hook(look) for _, readers in groups(net) for conv in readers]
+    hooks = [conv.register_forward_pre_hook(record) for _, readers in groups(net) for conv in readers]
     net.eval()(ilr)
     for hook in hooks:
         hook.remove()
-    return lit
+    return shares

@@ -1,39 +1,66 @@
-"""The training loop, all of it in this file.
+"""The training loop.
 
-Lightning Fabric owns devices, precision and processes; the loop owns the order of things. What a step does follows from
-the checkpoint, the configs, the step's number and nothing else, so a training that is killed and run again ends in the
-same bytes as one that never was.
+Lightning Fabric owns devices, precision and processes; the loop owns the order of things. A step depends only on the
+checkpoint, the configs and its own number, so a training that is killed and resumed ends in the same bytes as one that
+was never interrupted.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import replace
-from math import isfinite, log10
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor
 
 from drrn.core.config import DRRNConfig
-from drrn.data.pairs import Pair, unit
-from drrn.data.patches import Batch, Index, Sampler, cut
-from drrn.engines.pytorch import build
-from drrn.errors import DivergedError, TrainingError
+from drrn.data.pairs import Pair
+from drrn.data.patches import Sampler
+from drrn.errors import DivergedError
 from drrn.network.backbone import Backbone
-from drrn.network.losses import Loss, make_loss
-from drrn.network.model import DRRN
+from drrn.network.losses import make_loss
 from drrn.training import checkpoint
-from drrn.training.config import SAVE_SECONDS, TrainConfig, learning_rate
-from drrn.training.dormant import recycle
-from drrn.training.logging import Epoch, Journal, write_history
-from drrn.training.optimizers import make_optimiser
+from drrn.training.config import TrainConfig
+from drrn.training.distributed import all_reduce_mean
+from drrn.training.dormant import reset_dormant
+from drrn.training.logging import Epoch, Journal, best_epoch, has_stalled, write_history
+from drrn.training.optimizers import learning_rate
+from drrn.training.session import Session
+from drrn.training.state import TrainState, export_weights, init_model
+from drrn.training.validation import (
+    batch_metrics,
+    bicubic_psnr,
+    enlarge_examples,
+    to_device,
+    to_scores,
+    validate,
+)
 from drrn.weights.store import Weights
 from drrn.weights.store import save as save_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What `fit` needs, everything read: two configs, patches, and weights."""
+
+    model: DRRNConfig
+    config: TrainConfig
+    patches: Sampler
+    """To learn from."""
+    held_out: Sampler
+    """To validate on."""
+    examples: Sequence[Pair] = ()
+    """A few held-out pairs to show."""
+    start: Weights | None = None
+    """Initial weights, of this very model; random if None."""
+    backbone: Backbone | None = None
+    """For perceptual losses."""
+    card: Mapping[str, Any]
+    """What the weights file records about its origin."""
 
 
 class Plan(NamedTuple):
@@ -56,13 +83,13 @@ class Plan(NamedTuple):
 
 
 class Watch(Protocol):
-    """Who looks on: called by the first process alone.
+    """Receives progress, in the first process only.
 
-    No epoch goes untold; one is told twice where a training was killed before it was saved.
+    Every epoch is reported; one is reported twice if the training was killed before saving it.
     """
 
     def taught(self, number: int, count: int) -> None:
-        """The teacher has enlarged so many of the lr to learn from: one for each picture and scale."""
+        """The teacher has enlarged `number` of `count` lr images, one for each original and scale."""
 
     def begin(self, plan: Plan) -> None:
         """The images are read; the first step comes next."""
@@ -74,333 +101,204 @@ class Watch(Protocol):
     def note(self, sentence: str) -> None: ...
 
 
-def fit(
-    model: DRRNConfig,
-    train: TrainConfig,
-    patches: Sampler,
-    held_out: Sampler,
-    examples: Sequence[Pair],
-    run: Path,
-    *,
-    fabric: Fabric,
-    watch: Watch,
-    card: Mapping[str, Any],
-    start: Weights | None = None,
-    backbone: Backbone | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-    save_seconds: float = SAVE_SECONDS,
-) -> list[Epoch]:
-    """Train a DRRN; leave in `run` its `best.safetensors` to use and its `last.ckpt` to go on from.
+def fit(inputs: Inputs, run: Path, *, fabric: Fabric, watch: Watch, session: Session) -> list[Epoch]:
+    """Train a DRRN. Leaves `best.safetensors` to use and `last.ckpt` to resume from in the folder `run`.
 
     Args:
-        patches, held_out: what to learn from, and what to validate on.
-        examples: a few pairs of the pictures held out, to be shown.
-        run: an existing folder. Where it holds a checkpoint, the training goes on from there.
-        fabric: launched already.
-        card: what the weights file shall say of itself.
-        start: weights of this very model to start from, instead of random ones.
-        backbone: what the loss sees through, if it does.
-        stopped: asked after each batch; once true, the training saves its state and returns.
-        save_seconds: between two checkpoints within an epoch.
+        run: an existing folder. If it holds a checkpoint, the training resumes from it.
+        fabric: already launched.
 
     Returns:
-        The history, the epochs of an interrupted run included.
+        The history, including the epochs before an interruption.
 
     Raises:
         DivergedError: the loss, the gradient or a weight is not finite.
-        TrainingError: no checkpoint is good, or it is another version's.
+        TrainingError: every checkpoint is damaged, or another version of drrn wrote it.
         DRRNError: a file can't be written.
     """
-    first = fabric.is_global_zero
-    net = fresh(model, train)
-    if start:
-        begin_with(net, start)
-    net.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = deepcopy(net) if train.ema_decay else net
-    optimiser = make_optimiser(net, train)
-    history: list[Epoch] = []
-    step, sums = 0, torch.zeros(3, dtype=torch.float64)
+    loop = _Loop(inputs, run, fabric, watch, session)
+    while not loop.is_done():
+        if not (loop.train_epoch() and loop.finish_epoch()):
+            loop.save()
+            return loop.state.history
+    loop.close()
+    return loop.state.history
 
-    # only the first process's: on another machine the folder may hold something else
-    state, damaged = fabric.broadcast(checkpoint.load(run) if first else (None, None))
-    if damaged and first:
-        watch.note(f"{damaged} is damaged: going on from the checkpoint before it.")
-    if state:
-        net.load_state_dict(state["net"])
-        average.load_state_dict(state["average"])
-        try:
-            optimiser.load_state_dict(state["optimiser"])
-        except ValueError as error:
-            raise TrainingError(f"{run} was begun by another version of drrn. Give another --run.") from error
-        history = [Epoch(*row) for row in state["history"]]
-        step, sums = state["step"], state["sums"]
-        if state.get("scaler"):
-            fabric.strategy.precision.load_state_dict(state["scaler"])
 
-    network, optimiser = fabric.setup(net, optimiser)
+class _Loop:
+    """A training in progress."""
 
-    def save() -> None:
-        if not all(value.isfinite().all() for value in net.state_dict().values()):
-            raise diverged("A weight", epoch, step)
-        if first:
-            kept = {
-                "net": net.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "scaler": fabric.strategy.precision.state_dict(),
-                "history": [list(row) for row in history],
-                "step": step,
-                "sums": sums,
-            }
-            checkpoint.save(run, kept)
+    def __init__(self, inputs: Inputs, run: Path, fabric: Fabric, watch: Watch, session: Session):
+        self.inputs, self.run, self.fabric, self.watch, self.session = inputs, run, fabric, watch, session
+        self.config = inputs.config
+        self.is_first = fabric.is_global_zero
+        self.state = TrainState.init(inputs.model, inputs.config, inputs.start, fabric.device)
+        self._resume()
+        self.network, self.state.optimizer = fabric.setup(self.state.net, self.state.optimizer)
+        self.loss_of = make_loss(self.config.loss, inputs.backbone.to(fabric.device) if inputs.backbone else None)
+        self.journal = Journal(run) if self.is_first and not self.is_done() else None
+        self.epoch_start = self.cpu_start = self.last_save = 0.0
+        if self.is_first:
+            self._announce()
 
-    def done() -> bool:
-        return len(history) >= train.epochs or stale(history, train.patience)
+    def _resume(self) -> None:
+        # only the first process reads: on another machine the folder may hold something else
+        saved, damaged = self.fabric.broadcast(checkpoint.load(self.run) if self.is_first else (None, None))
+        if damaged and self.is_first:
+            self.watch.note(f"{damaged} is damaged: resuming from the checkpoint before it.")
+        if saved:
+            self.state.restore(saved, self.run, self.fabric)
 
-    loss_of = make_loss(train.loss, backbone.to(fabric.device) if backbone else None)
-    journal = Journal(run) if first and not done() else None
-    if first and len(history) < train.epochs and done():
-        watch.note(
-            f"Stopped early: no better validation loss in {train.patience} epochs. "
-            "A larger --patience continues, 0 never stops."
-        )
-    elif first and not done():
-        watch.begin(
-            Plan(
-                patches=len(patches.patches) if patches.stride else 0,
-                size=patches.size,
-                batch_size=patches.batch_size,
-                steps=patches.steps,
-                epochs=train.epochs,
-                done=len(history),
-                bicubic=bicubic_psnr(held_out, train),
+    def _announce(self) -> None:
+        patches, done = self.inputs.patches, len(self.state.history)
+        if not self.is_done():
+            self.watch.begin(
+                Plan(
+                    patches=len(patches.patches) if patches.stride else 0,
+                    size=patches.size,
+                    batch_size=patches.batch_size,
+                    steps=patches.steps,
+                    epochs=self.config.epochs,
+                    done=done,
+                    bicubic=bicubic_psnr(self.inputs.held_out, self.config),
+                )
             )
+        elif done < self.config.epochs:
+            self.watch.note(
+                f"Stopped early: no better validation loss in {self.config.patience} epochs. "
+                "A larger --patience continues, 0 never stops."
+            )
+
+    def is_done(self) -> bool:
+        history = self.state.history
+        return len(history) >= self.config.epochs or has_stalled(history, self.config.patience)
+
+    def train_epoch(self) -> bool:
+        """Take the remaining steps of the current epoch; False if stopped."""
+        epoch, steps = len(self.state.history), self.inputs.patches.steps
+        self.epoch_start = self.last_save = time.monotonic()
+        self.cpu_start = time.process_time()
+        sampler = sampler_of_epoch(self.inputs.patches, self.config, epoch, self.fabric.world_size)
+        self.network.train()
+        while self.state.step < steps:
+            loss, stopped = self._train_step(sampler, epoch)
+            if self.is_first:
+                self.watch.step(epoch, self.state.step, steps, loss)
+            if stopped:
+                return False
+            if time.monotonic() - self.last_save > self.session.save_seconds:
+                self.save()
+                self.last_save = time.monotonic()
+        return True
+
+    def _train_step(self, sampler: Sampler, epoch: int) -> tuple[float, bool]:
+        """The loss, and whether any process was asked to stop."""
+        state, config, fabric = self.state, self.config, self.fabric
+        ilr, hr = to_device(fabric, sampler.batch(epoch, state.step, fabric.global_rank, fabric.world_size))
+        steps = self.inputs.patches.steps
+        rate = learning_rate(config, epoch * steps + state.step, steps)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        sr = self.network(ilr, units=draw_units(self.inputs.model, config, epoch, state.step))
+        loss = self.loss_of(sr, hr)
+        fabric.backward(loss)
+        max_norm = config.clip / rate if config.clip_by_rate else config.clip
+        norm = fabric.clip_gradients(self.network, state.optimizer, max_norm=max_norm, error_if_nonfinite=False)
+        assert isinstance(norm, Tensor)
+        means = all_reduce_mean(
+            fabric, [loss.detach(), *batch_metrics(sr.detach(), hr), norm, float(self.session.should_stop())]
         )
-    while not done():
-        epoch, saved = len(history), time.monotonic()
-        began = (saved, time.process_time())
-        now = in_epoch(patches, train, epoch, fabric.world_size)
-        network.train()
-        while step < patches.steps:
-            ilr, hr = to_device(fabric, now.batch(epoch, step, fabric.global_rank, fabric.world_size))
-            rate = learning_rate(train, epoch * patches.steps + step, patches.steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            sr = network(ilr, units=draw_units(model, train, epoch, step))
-            loss = loss_of(sr, hr)
-            fabric.backward(loss)
-            max_norm = train.clip / rate if train.clip_by_rate else train.clip
-            norm = fabric.clip_gradients(network, optimiser, max_norm=max_norm, error_if_nonfinite=False)
-            assert norm is not None
-            seen = together(fabric, [loss.detach(), *compare(sr.detach(), hr), norm, float(stopped())])
-            if not isfinite(seen[0]):
-                raise diverged("The loss", epoch, step)
-            if not isfinite(seen[3]) and train.precision != "16-mixed":  # which leaves such a step out by itself
-                raise diverged("The gradient", epoch, step)
-            optimiser.step()
-            optimiser.zero_grad()
-            if average is not net:
-                follow(average, net, train.ema_decay)
-            sums = sums + seen[:3]
-            step += 1
-            if first:
-                watch.step(epoch, step, patches.steps, float(seen[0]))
-            if seen[4] > 0:
-                save()
-                return history
-            if time.monotonic() - saved > save_seconds:
-                save()
-                saved = time.monotonic()
+        if not isfinite(means[0]):
+            raise self._diverged("The loss")
+        if not isfinite(means[3]) and config.precision != "16-mixed":  # whose gradient scaler skips such a step
+            raise self._diverged("The gradient")
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        state.update_ema(config.ema_decay)
+        state.sums = state.sums + means[:3]
+        state.step += 1
+        return float(means[0]), bool(means[4] > 0)
 
-        learnt = (sums / patches.steps).tolist()
-        judged = validate(fabric, average, held_out, train, loss_of, stopped)
-        if judged is None:
-            save()
-            return history
-        if not isfinite(judged[0]):
-            raise diverged("The validation loss", epoch, step)
-        rate = learning_rate(train, epoch * patches.steps, patches.steps)
-        history.append(Epoch(epoch, rate, *score(learnt), *score(judged)))
-        step, sums = 0, torch.zeros_like(sums)
-        is_best = history[-1] is best(history)
-        if first and is_best:
-            save_weights(weights_of(average, train, card, history), run / "best.safetensors")
-        if first:
-            watch.epoch(history[-1], is_best)  # before it is saved: whoever is killed here is told of it again
-        if epoch < train.recycle:
-            ilr, _ = to_device(fabric, patches.batch(epoch, 0))  # the same for all processes
-            new = fresh(model, replace(train, seed=train.seed + epoch + 1)).to(fabric.device)
-            dead = recycle(net, [average] if average is not net else [], new, ilr)
-            if first and dead:
-                watch.note(f"Features that had died and begin anew: {dead}.")
-        save()
-        if journal:
-            journal.epoch(history, time.monotonic() - began[0], time.process_time() - began[1])
-            if train.sheet_every and (epoch % train.sheet_every == 0 or epoch + 1 == train.epochs):
-                journal.sheet(epoch, show(fabric, average, examples))
-    if first:
-        write_history(run, history)
-    if journal:
-        journal.close()
-    return history
+    def finish_epoch(self) -> bool:
+        """Validate, record the epoch, and save; False if stopped."""
+        state, config, epoch = self.state, self.config, len(self.state.history)
+        validation = validate(
+            self.fabric, state.average, self.inputs.held_out, config, self.loss_of, self.session.should_stop
+        )
+        if validation is None:
+            return False
+        if not isfinite(validation[0]):
+            raise self._diverged("The validation loss")
+        steps = self.inputs.patches.steps
+        rate = learning_rate(config, epoch * steps, steps)
+        training = (state.sums / steps).tolist()
+        state.history.append(Epoch(epoch, rate, *to_scores(training), *to_scores(validation)))
+        state.step, state.sums = 0, torch.zeros_like(state.sums)
+        if self.is_first:
+            self._report_epoch()
+        if epoch < config.recycle:
+            self._reset_dormant(epoch)
+        self.save()
+        self._log_epoch(epoch)
+        return True
 
+    def _report_epoch(self) -> None:
+        history = self.state.history
+        is_best = history[-1] is best_epoch(history)
+        if is_best:
+            weights = export_weights(self.state.average, self.config, self.inputs.card, history)
+            save_weights(weights, self.run / "best.safetensors")
+        self.watch.epoch(history[-1], is_best)  # before the checkpoint: a training killed here reports it again
 
-def fresh(model: DRRNConfig, train: TrainConfig) -> DRRN:
-    """The network as a training begins with it."""
-    torch.manual_seed(train.seed)
-    net = DRRN(model)
-    net.initialise(train.initial, train.unit_gain, train.leave_gain, train.centred)
-    return net
+    def _reset_dormant(self, epoch: int) -> None:
+        state = self.state
+        ilr, _ = to_device(self.fabric, self.inputs.patches.batch(epoch, 0))  # the same for all processes
+        new = init_model(self.inputs.model, replace(self.config, seed=self.config.seed + epoch + 1))
+        averages = [state.average] if state.average is not state.net else []
+        count = reset_dormant(state.net, averages, new.to(self.fabric.device), ilr)
+        if self.is_first and count:
+            self.watch.note(f"Dormant features reset: {count}.")
 
+    def _log_epoch(self, epoch: int) -> None:
+        if not self.journal:
+            return
+        self.journal.epoch(
+            self.state.history, time.monotonic() - self.epoch_start, time.process_time() - self.cpu_start
+        )
+        every = self.config.sheet_every
+        if every and (epoch % every == 0 or epoch + 1 == self.config.epochs):
+            self.journal.sheet(epoch, enlarge_examples(self.fabric, self.state.average, self.inputs.examples))
 
-def begin_with(net: DRRN, start: Weights) -> None:
-    """Give `net` the weights of `start`; of one with another `unshuffle` all but the first and last convolutions."""
-    ends = ("blocks.0.enter.", "leave.")
-    same = net.config == start.config
-    state = build(start).state_dict()
-    net.load_state_dict(net.state_dict() | {name: state[name] for name in state if same or not name.startswith(ends)})
+    def save(self) -> None:
+        if not self.state.is_finite():
+            raise self._diverged("A weight")
+        if self.is_first:
+            checkpoint.save(self.run, self.state.to_dict(self.fabric))
+
+    def close(self) -> None:
+        if self.is_first:
+            write_history(self.run, self.state.history)
+        if self.journal:
+            self.journal.close()
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"{what} is not finite, in epoch {len(self.state.history) + 1} after {self.state.step} steps. Lower "
+            "--learning-rate or --clip and start in another --run; the checkpoint is from before that."
+        )
 
 
-def in_epoch(patches: Sampler, train: TrainConfig, epoch: int, world: int) -> Sampler:
-    """What to draw in an epoch: patches of its size, of as many pixels together as in the first, alike by process."""
-    sizes = (train.patch, *train.later_patches)
-    size = sizes[min(epoch * len(sizes) // train.epochs, len(sizes) - 1)]
-    count = round(train.batch_size * (train.patch / size) ** 2 / world)
-    return patches.in_epoch(epoch, size, max(count, 1) * world)
+def sampler_of_epoch(patches: Sampler, config: TrainConfig, epoch: int, world: int) -> Sampler:
+    """The sampler of one epoch: its patch size, and a batch of as many pixels as in the first, shared by processes."""
+    sizes = (config.patch, *config.later_patches)
+    size = sizes[min(epoch * len(sizes) // config.epochs, len(sizes) - 1)]
+    count = round(config.batch_size * (config.patch / size) ** 2 / world)
+    return patches.for_epoch(epoch, size, max(count, 1) * world)
 
 
-def diverged(what: str, epoch: int, step: int) -> DivergedError:
-    return DivergedError(
-        f"{what} is not finite, in epoch {epoch + 1} after {step} steps. Lower --learning-rate or --clip and start in "
-        "another --run; what is saved is from before."
-    )
-
-
-def draw_units(model: DRRNConfig, train: TrainConfig, epoch: int, step: int) -> int:
+def draw_units(model: DRRNConfig, config: TrainConfig, epoch: int, step: int) -> int:
     """The number of units to run in this step."""
-    if not train.fewest_units:
+    if not config.fewest_units:
         return model.units
-    chance = np.random.default_rng([train.seed, epoch, step, 1])
-    return int(chance.integers(train.fewest_units, model.units + 1))
-
-
-def compare(sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean squared error, and Keras's accuracy: the share of pixels whose largest channel is the same."""
-    return ((sr - hr) ** 2).mean(), (sr.argmax(1) == hr.argmax(1)).float().mean()
-
-
-@torch.no_grad()
-def follow(average: DRRN, net: DRRN, decay: float) -> None:
-    """Move the average of weights and of batch norms' statistics a little towards the network's."""
-    for mean, now in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(now, 1 - decay)
-        else:
-            mean.copy_(now)
-
-
-@torch.no_grad()
-def validate(
-    fabric: Fabric, net: DRRN, held_out: Sampler, train: TrainConfig, loss_of: Loss, stopped: Callable[[], bool]
-) -> list[float] | None:
-    """Mean loss, squared error and accuracy over the patches held out, in their order, as they are; None if stopped."""
-    patches, size = select_validation_patches(held_out, train), held_out.size
-    net.eval()
-    for buffer in net.buffers():  # statistics of batch norms, of which each process has its own
-        buffer.copy_(fabric.broadcast(buffer))
-    sums = torch.zeros(4, dtype=torch.float64)
-    for start in range(0, len(patches), train.batch_size):
-        mine = patches[start : start + train.batch_size][fabric.global_rank :: fabric.world_size]
-        if len(mine):
-            ilr, hr = to_device(fabric, cut(held_out.pool, mine, np.zeros(len(mine), np.int64), size))
-            with fabric.autocast():
-                sr = net(ilr).float()
-            seen = torch.stack([loss_of(sr, hr), *compare(sr, hr), torch.ones((), device=sr.device)])
-            sums += seen.cpu().double() * len(mine)  # in this order: not every device has doubles
-        if together(fabric, [float(stopped())]).item():
-            return None
-    total = reduce(fabric, sums, "sum")
-    return (total[:3] / total[3]).tolist()
-
-
-def select_validation_patches(held_out: Sampler, train: TrainConfig) -> Index:
-    """All held-out patches, or `train.validation_patches` of them, spread evenly."""
-    patches = held_out.patches
-    if train.validation_patches and len(patches) > train.validation_patches:
-        patches = patches[np.linspace(0, len(patches) - 1, train.validation_patches).astype(np.int64)]
-    return patches
-
-
-def bicubic_psnr(held_out: Sampler, train: TrainConfig) -> float:
-    """Bicubic's PSNR on the validation patches, in dB."""
-    patches, squared = select_validation_patches(held_out, train), 0.0
-    for start in range(0, len(patches), train.batch_size):
-        some = patches[start : start + train.batch_size]
-        ilr, hr = cut(held_out.pool, some, np.zeros(len(some), np.int64), held_out.size)
-        squared += float(np.square(ilr - hr, dtype=np.float64).sum())
-    return -10 * log10(max(squared / (len(patches) * len(held_out.pool.hr) * held_out.size**2), 1e-12))
-
-
-@torch.no_grad()
-def show(fabric: Fabric, net: DRRN, examples: Iterable[Pair], side: int = 144) -> list[list[NDArray[np.float32]]]:
-    """The middles of the examples: rows of lr, ilr, sr, hr, each (channels, h, w)."""
-    net.eval()
-    rows = []
-    for pair in examples:
-        ilr = middle(pair.ilr.astype(np.float32), side)
-        sr = net(torch.from_numpy(ilr)[None].to(fabric.device))[0].float().cpu().numpy()
-        lr = middle(pair.lr.astype(np.float32), round(side / pair.scale))
-        rows.append([lr, ilr, sr, middle(unit(pair.hr), side)])
-    return rows
-
-
-def middle(planes: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    top, left = (max(length - side, 0) // 2 for length in planes.shape[-2:])
-    return np.ascontiguousarray(planes[..., top : top + side, left : left + side])
-
-
-def weights_of(net: DRRN, train: TrainConfig, card: Mapping[str, Any], history: list[Epoch]) -> Weights:
-    """The weights of `net` as they are stored, with what is known of them."""
-    units = net.config.units
-    tensors = {name: value.cpu().contiguous().numpy() for name, value in net.state_dict().items()}
-    return Weights(
-        config=net.config,
-        scales=tuple(sorted(set(train.scales))),
-        units=(train.fewest_units or units, units),
-        tensors={name: tensors[name] for name in net.config.tensors()},
-        card={**card, "validation": {"epoch": history[-1].epoch, "psnr": round(history[-1].val_psnr, 4)}},
-    )
-
-
-def to_device(fabric: Fabric, batch: Batch) -> tuple[Tensor, Tensor]:
-    ilr, hr = (torch.from_numpy(part).to(fabric.device, memory_format=torch.channels_last) for part in batch)
-    return ilr, hr
-
-
-def together(fabric: Fabric, values: list[Tensor | float]) -> Tensor:
-    """The means over all processes, so that each of them sees the same and does the same."""
-    return reduce(fabric, torch.tensor([float(value) for value in values], dtype=torch.float64), "mean")
-
-
-def reduce(fabric: Fabric, mine: Tensor, how: str) -> Tensor:
-    if fabric.world_size == 1:
-        return mine
-    all_of_them = fabric.all_reduce(mine.to(fabric.device), reduce_op=how)
-    assert isinstance(all_of_them, Tensor)
-    return all_of_them.cpu()
-
-
-def score(means: list[float]) -> tuple[float, float, float]:
-    """Loss, PSNR in dB and accuracy, from means of loss, squared error and accuracy."""
-    loss, squared, accuracy = means
-    return loss, -10 * log10(max(squared, 1e-12)), accuracy
-
-
-def best(history: list[Epoch]) -> Epoch:
-    """The first of the epochs with the lowest validation loss."""
-    return min(history, key=lambda row: row.val_loss)
-
-
-def stale(history: list[Epoch], patience: int) -> bool:
-    """Whether the best epoch lies `patience` epochs back."""
-    return bool(history and patience) and history[-1].epoch - best(history).epoch >= patience
+    rng = np.random.default_rng([config.seed, epoch, step, 1])
+    return int(rng.integers(config.fewest_units, model.units + 1))

@@ -1,4 +1,4 @@
-"""What a training leaves for people: `history.csv`, `times.csv`, TensorBoard events and picture sheets."""
+"""The records people read: `history.csv`, `times.csv`, TensorBoard events and image sheets."""
 
 import csv
 import io
@@ -20,27 +20,27 @@ from drrn.media.images.files import write
 from drrn.media.sheet import sheet
 
 TIMES = re.compile(r"(\d+),(\d+\.\d+),(\d+\.\d+),\w+")
-"""A line of `times.csv`: an epoch, its seconds and CPU seconds, and the cores of the machine."""
+"""A line of `times.csv`: epoch, seconds, CPU seconds, and the cores of the machine."""
 NAMES = ("lr", "ilr (bicubic)", "sr (drrn)", "hr (original)")
 
 
 class Epoch(NamedTuple):
-    """A row of the history. PSNR is of all pixels together; the benchmark's protocol is `drrn evaluate`'s."""
+    """A row of the history. PSNR is over all pixels together, unlike the benchmark protocol of `drrn evaluate`."""
 
     epoch: int
     learning_rate: float
     train_loss: float
     train_psnr: float
     train_accuracy: float
-    """Share of pixels whose largest channel is the original's, which is what Keras calls accuracy here and what the
-    report plots. It says little: a grey picture scores by chance, and a luma model, having one channel, always 1."""
+    """Share of pixels whose largest channel is that of the original: what Keras calls accuracy, and what the report
+    plots. It says little: a gray image scores by chance, and a luma model, having one channel, always scores 1."""
     val_loss: float
     val_psnr: float
     val_accuracy: float
 
 
 class Journal:
-    """Written by one process; all of it can be lost or deleted without harm to the training.
+    """Writes the records, in one process. The training does not need them: they may be lost or deleted.
 
     Raises:
         DRRNError: a file can't be written.
@@ -53,10 +53,10 @@ class Journal:
         with _writing(run), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self.board: Any = SummaryWriter(str(run))
-        weakref.finalize(self, self.board.close)  # it has a thread and a file, also where a training ends early
+        weakref.finalize(self, self.board.close)  # closes its thread and file if the training ends early
 
     def epoch(self, history: list[Epoch], seconds: float, cpu_seconds: float) -> None:
-        """Note the last epoch of `history`, which took this process `seconds`, its cores together `cpu_seconds`."""
+        """Record the last epoch of `history`. `cpu_seconds` is the sum over this process's threads."""
         row = history[-1]
         write_history(self.run, history)
         with _writing(self.run):
@@ -68,20 +68,30 @@ class Journal:
             self.board.flush()
 
     def sheet(self, epoch: int, rows: list[list[NDArray[np.float32]]]) -> None:
-        """Keep rows of lr, ilr, sr, hr, each (channels, h, w), as a picture: the report's figures 1 to 3."""
+        """Save rows of lr, ilr, sr and hr, each (channels, h, w), as one image: the report's figures 1 to 3."""
         folder = self.run / "sheets"
-        picture = sheet(rows, [NAMES])
+        image = sheet(rows, [NAMES])
         with _writing(self.run):
             folder.mkdir(exist_ok=True)
-            write(picture, folder / f"epoch_{epoch:04d}.png", overwrite=True)
-            self.board.add_image("lr | ilr | sr | hr", picture.to_array(), epoch, dataformats="HWC")
+            write(image, folder / f"epoch_{epoch:04d}.png", overwrite=True)
+            self.board.add_image("lr | ilr | sr | hr", image.to_array(), epoch, dataformats="HWC")
 
     def close(self) -> None:
         self.board.close()
 
 
+def best_epoch(history: list[Epoch]) -> Epoch:
+    """The first epoch with the lowest validation loss."""
+    return min(history, key=lambda row: row.val_loss)
+
+
+def has_stalled(history: list[Epoch], patience: int) -> bool:
+    """Whether the best epoch is at least `patience` epochs ago; never if `patience` is 0."""
+    return bool(history and patience) and history[-1].epoch - best_epoch(history).epoch >= patience
+
+
 def write_history(run: Path, history: list[Epoch]) -> None:
-    """Make `history.csv` of the whole history; the same history gives the same bytes."""
+    """Write `history.csv`; the same history gives the same bytes."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(Epoch._fields)
@@ -90,7 +100,7 @@ def write_history(run: Path, history: list[Epoch]) -> None:
 
 
 def read_history(run: Path) -> list[Epoch]:
-    """What `write_history` wrote, to its nine digits; nothing where no epoch is over."""
+    """What `write_history` wrote, to nine digits; empty before the first epoch ends."""
     path = run / "history.csv"
     if not path.exists():
         return []
@@ -101,16 +111,16 @@ def read_history(run: Path) -> list[Epoch]:
 
 
 def read_times(run: Path, epochs: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds and CPU seconds of the first epochs; of one that was interrupted, only what came after."""
+    """Seconds and CPU seconds of the first epochs; for an interrupted one, only the part after the interruption."""
     path = run / "times.csv"
     if not path.exists():
         return (), ()
-    noted = {}
+    times = {}
     for line in path.read_text().splitlines():
-        if whole := TIMES.fullmatch(line):  # a power cut may leave less
-            noted[int(whole[1])] = float(whole[2]), float(whole[3])
-    kept = [noted[epoch] for epoch in range(epochs) if epoch in noted]
-    return tuple(seconds for seconds, _ in kept), tuple(cpu for _, cpu in kept)
+        if match := TIMES.fullmatch(line):  # a power cut may leave part of a line
+            times[int(match[1])] = float(match[2]), float(match[3])
+    known = [times[epoch] for epoch in range(epochs) if epoch in times]
+    return tuple(seconds for seconds, _ in known), tuple(cpu for _, cpu in known)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from drrn.weights.store import Weights, load
 if TYPE_CHECKING:
     from drrn.engines.onnx_file import OnnxNetwork
 
-UNBOUND = 1 << 40
+UNLIMITED = 1 << 40
 """Bytes for a teacher: a machine that can hold the images of a training can enlarge one of them in tiles."""
 BACK_PROJECTIONS = 2
 """Corrections of a target that was made smaller; the third changes nothing that can be measured."""
@@ -45,7 +45,7 @@ class Teacher:
     teach: Callable[[str, int], Teach]
 
 
-def teacher_of(model: DRRNConfig, how: TrainConfig, source: Source) -> Teacher | None:
+def load_teacher(model: DRRNConfig, config: TrainConfig, source: Source) -> Teacher | None:
     """Open the teacher that `source` names.
 
     Raises:
@@ -58,7 +58,7 @@ def teacher_of(model: DRRNConfig, how: TrainConfig, source: Source) -> Teacher |
     if source.teacher_data:
         raise TrainingError("--teacher and --teacher-data are two teachers. Give one of them.")
     files = [Path(name) for name in source.teacher if name.lower().endswith(".onnx")]
-    scales = () if source.lr_data else how.scales  # those of --lr-data are known when its images are read
+    scales = () if source.lr_data else config.scales  # those of --lr-data are known when its images are read
     if files and len(files) == len(source.teacher):
         return _onnx_teacher(files, model, scales, makes_lr=source.lr_data is None)
     if len(source.teacher) > 1:
@@ -66,7 +66,7 @@ def teacher_of(model: DRRNConfig, how: TrainConfig, source: Source) -> Teacher |
     weights = load(source.teacher[0])
     _check_channels(source.teacher[0], weights.config.channels, model)
     for scale in scales:
-        check_covered(weights, scale)
+        check_scale(weights, scale)
 
     def teach(device: str, threads: int) -> Teach:
         return teach_by_weights(weights, device, threads)
@@ -82,10 +82,10 @@ def teach_by_weights(teacher: Weights, device: str, threads: int) -> Teach:
     """
     # without the native engine, auto is NumPy's, which is many times slower
     engine: EngineName = "torch" if device == "cpu" and not is_compiled() else "auto"
-    upscaler = Upscaler(teacher, engine=engine, device=device, threads=threads, max_memory=UNBOUND)
+    upscaler = Upscaler(teacher, engine=engine, device=device, threads=threads, max_memory=UNLIMITED)
 
     def teach(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
-        check_covered(teacher, scale)
+        check_scale(teacher, scale)
         larger = upscaler.upscale(Image(pixels=lr.transpose(1, 2, 0)), size=(hr.shape[2], hr.shape[1]))
         return levels(larger.pixels.transpose(2, 0, 1)).astype(np.uint8)
 
@@ -93,7 +93,7 @@ def teach_by_weights(teacher: Weights, device: str, threads: int) -> Teach:
 
 
 def _onnx_teacher(files: Sequence[Path], model: DRRNConfig, scales: Sequence[float], *, makes_lr: bool) -> Teacher:
-    """A teacher of ONNX files; see `teacher_of`.
+    """A teacher of ONNX files; see `load_teacher`.
 
     Args:
         makes_lr: the lr are made from the originals, so that RGB networks can be given their colors.
@@ -184,57 +184,62 @@ def count_targets(teach: Teach, taught: Callable[[int], None]) -> Teach:
     return teach_and_count
 
 
-def targets(folder: Path, scales: Sequence[float], channels: Literal[1, 3]) -> Teach:
-    """What a teacher left in `folder` as files, see `Source.teacher_data`.
+def teach_by_files(folder: Path, scales: Sequence[float], channels: Literal[1, 3]) -> Teach:
+    """Targets that a teacher left as files, see `Source.teacher_data`.
 
     Raises:
-        DataError: there is no x folder for any of the scales; in the making, a target is missing or of another size.
+        DataError: there is no folder for any of the scales; or, when a target is read, it is missing or has the wrong
+            size.
     """
-    taught = {scale: folder / f"x{scale:g}" for scale in scales if (folder / f"x{scale:g}").is_dir()}
-    if not taught:
+    folders = {scale: target_folder(folder, scale) for scale in scales if target_folder(folder, scale).is_dir()}
+    if not folders:
         wanted = ", ".join(f"x{scale:g}" for scale in sorted(set(scales)))
         raise DataError(f"{folder} holds no targets for these scales. Expected folders {wanted} in it.")
 
     def teach(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
-        if scale not in taught:
+        if scale not in folders:
             return hr
-        target = target_of(path, taught[scale])
-        made = read_levels(target, 3)
-        if channels == 1:  # WebP has no gray: equal colors are luma as it is, as in any gray file
-            made = made[:1] if (made == made[:1]).all() else read_levels(target, 1)
-        if made.shape != hr.shape:
+        target = find_target(path, folders[scale])
+        values = read_levels(target, 3)
+        if channels == 1:  # WebP has no gray: equal channels are luma as it is, as in any gray file
+            values = values[:1] if (values == values[:1]).all() else read_levels(target, 1)
+        if values.shape != hr.shape:
             raise DataError(
-                f"{target} is {made.shape[2]}x{made.shape[1]}. Expected {hr.shape[2]}x{hr.shape[1]}: {path.name}, "
+                f"{target} is {values.shape[2]}x{values.shape[1]}. Expected {hr.shape[2]}x{hr.shape[1]}: {path.name}, "
                 f"cropped to a multiple of {scale:g}."
             )
-        return made
+        return values
 
     return teach
 
 
-def target_of(path: Path, folder: Path) -> Path:
-    """The file for `path` in `folder`, or in a folder there that is called as its own: T91, or BSDS500_train.
+def target_folder(folder: Path, scale: float) -> Path:
+    """Where `Source.teacher_data` has the targets of a scale."""
+    return folder / f"x{scale:g}"
+
+
+def find_target(path: Path, folder: Path) -> Path:
+    """The target of an original: in `folder`, or in a subfolder named like the original's (T91, or BSDS500_train).
 
     Raises:
         DataError: there is none.
     """
     parents = path.resolve().parts[:-1]
-    places = [folder, *(folder / "_".join(parents[-count:]) for count in range(1, min(len(parents), 3) + 1))]
+    places = [folder, *(folder / "_".join(parents[-depth:]) for depth in range(1, min(len(parents), 3) + 1))]
     for place in places:
         for suffix in (".webp", ".png", ".tif"):
-            if (found := place / f"{path.stem}{suffix}").exists():
-                return found
+            if (target := place / f"{path.stem}{suffix}").exists():
+                return target
     raise DataError(f"No target for {path} in {folder}. Expected {places[1] / path.stem}.webp.")
 
 
-def check_covered(teacher: Weights, scale: float) -> None:
-    """Check that `teacher` can teach `scale`.
-
+def check_scale(teacher: Weights, scale: float) -> None:
+    """
     Raises:
-        TrainingError: it was not trained for it.
+        TrainingError: the teacher was not trained for this scale.
     """
     if outside := teacher.outside(scale):
-        raise TrainingError(f"{outside}, and so can't be taught by it. Give another --teacher, or other scales.")
+        raise TrainingError(f"{outside}, so it can't teach that scale. Give another --teacher, or other scales.")
 
 
 def _check_channels(name: str, channels: int, model: DRRNConfig) -> None:

@@ -1,4 +1,4 @@
-"""What a search found, and what it leaves of it: a pure function of its trials, written again after each."""
+"""The result of a search and its files: a pure function of the trials, rewritten after each one."""
 
 import csv
 import io
@@ -20,112 +20,112 @@ from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
 from drrn.plotting import OTHERS, OURS, PLAIN, save, style
 from drrn.training.config import TrainConfig
-from drrn.tuning.space import VARIED, Space, chosen, suggest
+from drrn.tuning.space import VARIED, Space, apply_values, suggest
 
-ENOUGH = 10
-"""Finished trials from which importances are told: PED-ANOVA asks for five good ones, to compare with the others."""
+MIN_TRIALS = 10
+"""Finished trials needed for importances: PED-ANOVA compares at least five good ones with the others."""
 
 
-class Tried(NamedTuple):
-    """A trial as it stands."""
+class TrialResult(NamedTuple):
+    """A trial in its current state."""
 
     number: int
     state: str
     """complete, pruned, failed (with the reason) or unfinished."""
     values: dict[str, Any]
-    """What it tries: `VARIED`; none or some where it has hardly begun."""
+    """Its value for each of `VARIED`; incomplete if it has only just started."""
     psnr: float | None
-    """Of the pixels held out, in dB: the best epoch's, or the last one's where it was pruned."""
+    """On the held-out pixels, in dB: of the best epoch, or of the last one if pruned."""
     macs: int | None
-    """Multiply-adds for each pixel of the enlarged picture."""
+    """Multiply-adds for each pixel of the enlarged image."""
     reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """A search: its trials in their order, and what they share."""
+class SearchResult:
+    """The trials of a search in their order, and what they share."""
 
-    tried: list[Tried]
+    trials: list[TrialResult]
     space: Space
     model: DRRNConfig
-    train: TrainConfig
-    both: bool
-    """Whether few multiply-adds are wanted, too."""
+    config: TrainConfig
+    minimizes_macs: bool
+    """Whether few multiply-adds are an objective, too."""
 
     @property
-    def finished(self) -> list[Tried]:
-        return [each for each in self.tried if each.state in ("complete", "pruned")]
+    def finished(self) -> list[TrialResult]:
+        return [each for each in self.trials if each.state in ("complete", "pruned")]
 
     @property
-    def complete(self) -> list[Tried]:
-        return [each for each in self.tried if each.state == "complete"]
+    def complete(self) -> list[TrialResult]:
+        return [each for each in self.trials if each.state == "complete"]
 
     @property
-    def unfinished(self) -> list[Tried]:
-        return [each for each in self.tried if each.state == "unfinished"]
+    def unfinished(self) -> list[TrialResult]:
+        return [each for each in self.trials if each.state == "unfinished"]
 
     @property
-    def best(self) -> Tried | None:
-        """The first of the highest PSNR."""
+    def best(self) -> TrialResult | None:
+        """The first trial with the highest PSNR."""
         return max(self.complete, key=lambda each: each.psnr or 0, default=None)
 
     @property
-    def front(self) -> list[Tried]:
-        """The trials to which none is better in one way and as good in the other, the cheapest first."""
-        front: list[Tried] = []
+    def front(self) -> list[TrialResult]:
+        """The Pareto front of multiply-adds and PSNR, cheapest first."""
+        front: list[TrialResult] = []
         for each in sorted(self.complete, key=lambda each: (each.macs or 0, -(each.psnr or 0))):
             if not front or (each.psnr or 0) > (front[-1].psnr or 0):
                 front.append(each)
         return front
 
-    def preset(self, tried: Tried) -> dict[str, Any]:
-        """What `drrn train --config` takes, and where it is from."""
-        model, train = chosen(tried.values, self.model, self.train)
-        about = {"trial": tried.number, "psnr": round(tried.psnr or 0, 4), "macs": tried.macs}
-        return {"model": model.to_dict(), "train": asdict(train), **about}
+    def preset(self, trial: TrialResult) -> dict[str, Any]:
+        """A config for `drrn train --config`, with its origin."""
+        model, config = apply_values(trial.values, self.model, self.config)
+        origin = {"trial": trial.number, "psnr": round(trial.psnr or 0, 4), "macs": trial.macs}
+        return {"model": model.to_dict(), "train": asdict(config), **origin}
 
     def to_csv(self) -> str:
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(["trial", "state", "psnr", "macs", *VARIED, "reason"])
-        for each in self.tried:
+        for each in self.trials:
             psnr = "" if each.psnr is None else f"{each.psnr:.4f}"
             values = [each.values.get(name, "") for name in VARIED]
             rows.writerow([each.number, each.state, psnr, each.macs, *values, each.reason])
         return text.getvalue()
 
 
-def leave(found: Found, run: Path, *, drawn: bool = False) -> None:
-    """Write what was found to the folder `run`; the pictures too, if `drawn`.
+def write_results(result: SearchResult, run: Path, *, with_figures: bool = False) -> None:
+    """Write tables and presets to the folder `run`, and figures if asked for.
 
     Raises:
         DRRNError: a file can't be written.
     """
-    write_text(run / "trials.csv", found.to_csv())
-    if found.best:
-        write_text(run / "best.json", json.dumps(found.preset(found.best), indent=2) + "\n")
-        if found.both:
-            front = [found.preset(each) for each in found.front]
+    write_text(run / "trials.csv", result.to_csv())
+    if result.best:
+        write_text(run / "best.json", json.dumps(result.preset(result.best), indent=2) + "\n")
+        if result.minimizes_macs:
+            front = [result.preset(each) for each in result.front]
             write_text(run / "front.json", json.dumps(front, indent=2) + "\n")
-    if drawn and found.best:
-        _draw(run / "history", draw_history, found)
-        if found.both:
-            _draw(run / "front", draw_front, found)
-        if importances(found):
-            _draw(run / "importance", draw_importance, found)
+    if with_figures and result.best:
+        _draw(run / "history", draw_history, result)
+        if result.minimizes_macs:
+            _draw(run / "front", draw_front, result)
+        if importances(result):
+            _draw(run / "importance", draw_importance, result)
 
 
-def importances(found: Found) -> dict[str, float]:
-    """How much each varied field decides whether a trial is among the good ones, by PED-ANOVA; of a sum of 1.
+def importances(result: SearchResult) -> dict[str, float]:
+    """How much each varied field decides whether a trial is good, by PED-ANOVA; the shares sum to 1.
 
-    The good ones are the best tenth, and five at least. Pruned trials count with the PSNR at which they were stopped.
-    Nothing where fewer than `ENOUGH` are finished, or nothing varies.
+    Good trials are the best tenth, at least five. Pruned trials count with the PSNR at which they were stopped. Empty
+    if fewer than `MIN_TRIALS` are finished, or nothing varies.
     """
-    trials = [each for each in found.finished if each.psnr is not None]
-    if len(trials) < ENOUGH:
+    trials = [each for each in result.finished if each.psnr is not None]
+    if len(trials) < MIN_TRIALS:
         return {}
     example = FixedTrial(trials[0].values)
-    suggest(example, found.space)
+    suggest(example, result.space)
     kinds = {name: kind for name, kind in example.distributions.items() if not kind.single()}
     if not kinds:
         return {}
@@ -135,33 +135,33 @@ def importances(found: Found) -> dict[str, float]:
         for each in trials
     )
     evaluator = PedAnovaImportanceEvaluator(target_quantile=max(0.1, 5 / len(trials)))
-    found_out = get_param_importances(study, evaluator=evaluator)
-    return {name: found_out[name] for name in sorted(kinds, key=lambda name: -found_out[name])}
+    shares = get_param_importances(study, evaluator=evaluator)
+    return {name: shares[name] for name in sorted(kinds, key=lambda name: -shares[name])}
 
 
-def draw_history(found: Found) -> Figure:
-    """PSNR of each trial, and of the best one so far; what is far below the complete ones lies on the axis."""
+def draw_history(result: SearchResult) -> Figure:
+    """PSNR of each trial and of the best so far; trials far below the complete ones are drawn on the axis."""
     figure, axes = _figure("Validation PSNR of each trial", "trial", "PSNR (dB)")
-    scores = [each.psnr or 0 for each in found.complete]
+    scores = [each.psnr or 0 for each in result.complete]
     floor = min(scores) - max(0.2 * (max(scores) - min(scores)), 0.05)
-    ends = [each.number for each in found.complete] + [found.tried[-1].number]
+    ends = [each.number for each in result.complete] + [result.trials[-1].number]
     axes.step(
         ends, [*accumulate(scores, max), max(scores)], where="post", color=OURS, linewidth=1.2, label="best so far"
     )
-    _points(axes, found, lambda each: (each.number, max(each.psnr or 0, floor)))
+    _points(axes, result, lambda each: (each.number, max(each.psnr or 0, floor)))
     axes.set_ylim(bottom=floor)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes)
     return figure
 
 
-def draw_front(found: Found) -> Figure:
-    """PSNR against multiply-adds, and the line of those that none surpasses, with the numbers of their trials."""
+def draw_front(result: SearchResult) -> Figure:
+    """PSNR against multiply-adds, with the Pareto front and the numbers of its trials."""
     figure, axes = _figure("PSNR against cost", "thousands of multiply-adds a pixel", "validation PSNR (dB)")
-    line = [((each.macs or 0) / 1000, each.psnr or 0) for each in found.front]
+    line = [((each.macs or 0) / 1000, each.psnr or 0) for each in result.front]
     axes.step(*zip(*line, strict=True), where="post", color=OURS, linewidth=1.2, label="front")
-    _points(axes, found, lambda each: ((each.macs or 0) / 1000, each.psnr or 0))
-    for each, place in zip(found.front, line, strict=True):
+    _points(axes, result, lambda each: ((each.macs or 0) / 1000, each.psnr or 0))
+    for each, place in zip(result.front, line, strict=True):
         axes.annotate(f"{each.number}", place, xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -171,10 +171,10 @@ def draw_front(found: Found) -> Figure:
     return figure
 
 
-def draw_importance(found: Found) -> Figure:
-    """A bar for each varied field."""
-    shares = importances(found)
-    figure, axes = _figure(f"What decides the PSNR, from {len(found.finished)} trials", "share of the importance", "")
+def draw_importance(result: SearchResult) -> Figure:
+    """One bar for each varied field."""
+    shares = importances(result)
+    figure, axes = _figure(f"What decides the PSNR, from {len(result.finished)} trials", "share of the importance", "")
     names = [name.replace("_", " ") for name in shares]
     axes.barh(names, list(shares.values()), color=OURS, height=0.7)
     axes.invert_yaxis()
@@ -182,10 +182,14 @@ def draw_importance(found: Found) -> Figure:
     return figure
 
 
-def _points(axes: Axes, found: Found, place: Callable[[Tried], tuple[float, float]]) -> None:
-    """Complete trials as discs, pruned ones as circles, failed ones as crosses."""
+def _points(axes: Axes, result: SearchResult, place: Callable[[TrialResult], tuple[float, float]]) -> None:
+    """Complete trials as filled circles, pruned ones as open circles, failed ones as crosses."""
     for state, marker, face in (("complete", "o", OTHERS), ("pruned", "o", "none"), ("failed", "x", OTHERS)):
-        trials = [each for each in found.tried if each.state == state and (each.psnr is not None or not found.both)]
+        trials = [
+            each
+            for each in result.trials
+            if each.state == state and (each.psnr is not None or not result.minimizes_macs)
+        ]
         if trials:
             x, y = zip(*map(place, trials), strict=True)
             axes.plot(x, y, marker, color=OTHERS, markerfacecolor=face, markersize=5, clip_on=False, label=state)
@@ -204,8 +208,8 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw(path: Path, draw: Callable[[Found], Figure], found: Found) -> None:
-    """Write a drawing as .png and .svg, the same bytes for the same trials."""
-    figure = draw(found)
+def _draw(path: Path, draw: Callable[[SearchResult], Figure], result: SearchResult) -> None:
+    """Write a figure as .png and .svg; the same trials give the same bytes."""
+    figure = draw(result)
     for suffix in (".png", ".svg"):
         save(figure, path.with_suffix(suffix))

@@ -1,156 +1,170 @@
-"""A search, by Optuna, for the network and the recipe that suit some pictures.
+"""Search with Optuna for the network and the recipe that suit a set of images.
 
-Where its trials are kept: `drrn.tuning.trials`. What it leaves: `drrn.tuning.results`.
+Trials are stored by `drrn.tuning.trials`; results are written by `drrn.tuning.results`.
 
-What a trial tries follows from the seed, its number and the trials finished before it, so a search that is killed and
-run again ends as one that never was.
+What a trial tries depends only on the seed, its number and the trials finished before it, so a search that is killed
+and resumed ends like one that was never interrupted.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import MedianPruner
+from optuna.study import Study
 from optuna.trial import Trial, TrialState
 from sqlalchemy.engine import URL
 
-from drrn.core.config import DRRNConfig
 from drrn.errors import DivergedError, StudyError, TooLittleMemoryError
 from drrn.training import checkpoint
 from drrn.training import run as room
-from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
-from drrn.training.fit import Plan, best
-from drrn.training.inputs import Given, backbone_of, pictures_of, seen_through
-from drrn.training.logging import Epoch
-from drrn.training.teachers import teacher_of
-from drrn.tuning.results import Found, Tried, leave
-from drrn.tuning.space import VARIED, Objective, Space, chosen, suggest
-from drrn.tuning.trials import RENEW_SECONDS, agree, fail, opened, owned, renew, seen, study_of, take
+from drrn.training.fit import Plan
+from drrn.training.logging import Epoch, best_epoch
+from drrn.training.record import describe
+from drrn.training.session import Session, Training
+from drrn.training.sources import Sources, drop_unused_backbone, load_backbone, split_images
+from drrn.training.teachers import load_teacher
+from drrn.tuning.results import SearchResult, TrialResult, write_results
+from drrn.tuning.space import VARIED, Objective, Space, apply_values, suggest
+from drrn.tuning.trials import (
+    RENEW_SECONDS,
+    check_same_search,
+    fail_trial,
+    load_study,
+    lock_run,
+    open_storage,
+    renew_lease,
+    take_trial,
+    to_result,
+)
 
-LIVES = 3
-"""Processes that may be killed over a trial at one place, as the kernel does where memory is short."""
+MAX_ATTEMPTS = 3
+"""How often a process may be killed at the same point of a trial (as the kernel does when memory runs out)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is searched."""
+
+    training: Training
+    """What all trials share. The seed of its config is also the search's."""
+    space: Space
+    """What they vary."""
+    objective: Objective
+    trials: int
+    """Trials to finish, over all runs and machines that share the storage."""
+    storage: str = ""
+    """A URL of SQLAlchemy; empty for a file in the run's folder."""
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise StudyError(f"A search needs at least 1 trial, got --trials {self.trials}.")
+        fewest = self.training.config.fewest_units
+        if fewest > self.space.units[0]:
+            raise StudyError(f"--fewest-units {fewest} is more than the least of --units, {self.space.units[0]}.")
 
 
 class Watch(Protocol):
-    """Who looks on."""
+    """Receives progress."""
 
     def trial(self, number: int, finished: int) -> None: ...
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
 
-    def tried(self, tried: Tried, finished: int, best: bool) -> None: ...
+    def tried(self, tried: TrialResult, finished: int, best: bool) -> None: ...
 
 
-def tune(
-    model: DRRNConfig,
-    how: TrainConfig,
-    source: Source,
-    run: Path,
-    *,
-    space: Space,
-    objective: Objective,
-    trials: int,
-    watch: Watch,
-    command: str,
-    storage: str = "",
-    device: str = "auto",
-    threads: int = 0,
-    stopped: Callable[[], bool] = lambda: False,
-    save_seconds: float = SAVE_SECONDS,
-) -> Found:
-    """Search `space` until `trials` are finished, in all lives of this search and on all machines that share `storage`.
+def tune(search: Search, run: Path, *, session: Session, watch: Watch) -> SearchResult:
+    """Search until enough trials are finished.
 
     Args:
-        model, how: what all trials share. The seed of `how` is the search's, too.
-        run: the folder of this machine; a process at a time.
-        storage: a URL of SQLAlchemy, by default a file in `run`.
-        stopped: asked after each batch; once true, the trial saves its state and the search returns.
+        run: this machine's folder, which one process at a time may use.
+        session: when stopped, the current trial saves its state and the search returns.
 
     Returns:
-        What was found, which is also written to `run`.
+        The result so far, which is also written to `run`.
 
     Raises:
-        StudyError: the search of `storage` is another one, the storage or the folder can't be used, or too many trials
+        StudyError: the storage belongs to another search, the storage or the folder can't be used, or too many trials
             failed.
         DataError, ImageError, TrainingError, WeightsError: as `drrn.training.run.train`.
     """
-    if trials < 1:
-        raise StudyError(f"A search needs at least 1 trial, got --trials {trials}.")
-    if how.fewest_units > space.units[0]:
-        raise StudyError(f"--fewest-units {how.fewest_units} is more than the least of --units, {space.units[0]}.")
-    search = {"search": {"objective": objective, **asdict(space)}, **shared(model, how, source, space)}
+    identity = identify(search)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    pruner = MedianPruner(n_warmup_steps=how.epochs // 4)  # the first epochs tell little of the last
-    with owned(run) as owner, opened(storage or str(URL.create("sqlite", database=f"{run / 'tuning.db'}"))) as kept:
-        study = study_of(kept, objective, pruner)
-        agree(study, search)
+    model, config = search.training.model, search.training.config
+    pruner = MedianPruner(n_warmup_steps=config.epochs // 4)  # the first epochs say little about the last
+    url = search.storage or str(URL.create("sqlite", database=f"{run / 'tuning.db'}"))
+    with lock_run(run) as owner, open_storage(url) as storage:
+        study = load_study(storage, search.objective, pruner)
+        check_same_search(study, identity)
 
-        def found() -> Found:
-            tried = [seen(trial, model) for trial in study.get_trials(deepcopy=False)]
-            return Found(tried=tried, space=space, model=model, train=how, both=objective == "psnr-macs")
+        def result() -> SearchResult:
+            trials = [to_result(trial, model) for trial in study.get_trials(deepcopy=False)]
+            both = search.objective == "psnr-macs"
+            return SearchResult(trials=trials, space=search.space, model=model, config=config, minimizes_macs=both)
 
-        while not stopped() and (trial := take(study, owner, trials, how.seed)):
-            watch.trial(trial.number, len(found().finished))
-            values = suggest(trial, space)
-            network, recipe = chosen(values, model, how)
-            look = Look(trial, watch, prunes=objective == "psnr", epochs=how.epochs)
-            folder = run / "trials" / f"{trial.number:04d}"
-            try:
-                with counted(trial, folder / checkpoint.LAST):
-                    history = room.train(
-                        network,
-                        recipe,
-                        replace(
-                            seen_through(source, recipe.loss), teacher_cache=source.teacher_cache or run / "taught"
-                        ),
-                        folder,
-                        watch=look,
-                        command=command,
-                        device=device,
-                        threads=threads,
-                        stopped=lambda look=look: stopped() or look.should_stop,  # type: ignore[misc]
-                        save_seconds=save_seconds,
-                    )
-            except (DivergedError, KilledError, TooLittleMemoryError) as error:
-                fail(study, trial, reason_of(error))
-            else:
-                look.renew()
-                if stopped():
-                    break
-                if look.lost:
-                    pass
-                elif look.prunes_now:
-                    study.tell(trial, state=TrialState.PRUNED)
-                else:
-                    psnr = best(history).val_psnr
-                    study.tell(trial, [psnr, network.macs()] if objective == "psnr-macs" else psnr)
-            now = found()
-            this = now.tried[trial.number]
+        while not session.should_stop() and (trial := take_trial(study, owner, search.trials, config.seed)):
+            watch.trial(trial.number, len(result().finished))
+            if _run_trial(study, trial, search, run, session, watch) == "stopped":
+                break
+            now = result()
+            this = now.trials[trial.number]
             watch.tried(this, len(now.finished), this is now.best)
-            leave(now, run)
-        now = found()
-        leave(now, run, drawn=not stopped())
+            write_results(now, run)
+        now = result()
+        write_results(now, run, with_figures=not session.should_stop())
         return now
 
 
+def _run_trial(
+    study: Study, trial: Trial, search: Search, run: Path, session: Session, watch: Watch
+) -> Literal["ended", "stopped"]:
+    """Train a trial and store its outcome, unless stopped."""
+    shared = search.training
+    model, config = apply_values(suggest(trial, search.space), shared.model, shared.config)
+    source = drop_unused_backbone(shared.source, config.loss)
+    source = replace(source, teacher_cache=source.teacher_cache or run / "taught")
+    training = Training(model, config, source)
+    monitor = TrialWatch(trial, watch, prunes=search.objective == "psnr", epochs=config.epochs)
+    folder = run / "trials" / f"{trial.number:04d}"
+    stoppable = replace(session, should_stop=lambda: session.should_stop() or monitor.should_stop)
+    try:
+        with count_attempts(trial, folder / checkpoint.LAST):
+            history = room.train(training, folder, session=stoppable, watch=monitor)
+    except (DivergedError, KilledError, TooLittleMemoryError) as error:
+        fail_trial(study, trial, failure_reason(error))
+        return "ended"
+    monitor.renew()
+    if session.should_stop():
+        return "stopped"
+    if monitor.lost:
+        return "ended"
+    if monitor.prunes_now:
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        psnr = best_epoch(history).val_psnr
+        study.tell(trial, [psnr, model.macs()] if search.objective == "psnr-macs" else psnr)
+    return "ended"
+
+
 class KilledError(Exception):
-    """A trial is given up: it was killed too often."""
+    """A trial is given up because it was killed too often."""
 
 
-class Look:
-    """Watches a trial: reports its steps, renews its lease, and decides after each epoch whether to go on."""
+class TrialWatch:
+    """Watches the training of a trial: reports its steps, renews its lease, and decides after each epoch on pruning."""
 
     def __init__(self, trial: Trial, watch: Watch, *, prunes: bool, epochs: int):
         self.trial, self.watch, self.prunes, self.epochs = trial, watch, prunes, epochs
         last = trial.study.get_trials(deepcopy=False)[trial.number].last_step
-        self.told = 0 if last is None else last + 1
+        self.reported = 0 if last is None else last + 1
         """Epochs that the storage knows of."""
-        self.prunes_now = self.is_poor()  # as a life before this one may have found, and ended
+        self.prunes_now = self.is_poor()  # an earlier attempt may have got this far before it was killed
         self.lost = False
         """Whether another machine has given this trial up."""
         self.renewed = time.monotonic()
@@ -160,11 +174,11 @@ class Look:
         return self.prunes_now or self.lost
 
     def taught(self, number: int, count: int) -> None:
-        """Not shown: the bars are those of steps and trials."""
+        """Not shown: the bars show steps and trials."""
         self.renew_if_due()
 
     def begin(self, plan: Plan) -> None:
-        """Not shown, as notes."""
+        """Not shown."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         self.watch.step(epoch, step, steps, loss)
@@ -174,9 +188,9 @@ class Look:
         self.renew()
         if self.lost:
             return
-        if self.prunes and row.epoch >= self.told:
+        if self.prunes and row.epoch >= self.reported:
             self.trial.report(row.val_psnr, row.epoch)
-            self.told = row.epoch + 1
+            self.reported = row.epoch + 1
             self.prunes_now = self.is_poor()
 
     def renew_if_due(self) -> None:
@@ -186,64 +200,67 @@ class Look:
     def renew(self) -> None:
         """Renew the lease, or notice that it is lost."""
         self.renewed = time.monotonic()
-        self.lost = self.lost or not renew(self.trial)
+        self.lost = self.lost or not renew_lease(self.trial)
 
     def is_poor(self) -> bool:
-        """Whether the trial is not worth another epoch, by what the storage knows."""
-        return self.prunes and self.told < self.epochs and self.trial.should_prune()
+        """Whether the trial is not worth another epoch, judging by the stored trials."""
+        return self.prunes and self.reported < self.epochs and self.trial.should_prune()
 
     def note(self, sentence: str) -> None:
         """Not shown: it would be the same for every trial."""
 
 
 @contextmanager
-def counted(trial: Trial, saved: Path) -> Iterator[None]:
-    """Count this process among those that were killed over `trial`, unless it lives to leave this.
+def count_attempts(trial: Trial, saved: Path) -> Iterator[None]:
+    """Count this process as an attempt at `trial`, until it leaves the context alive.
 
     Args:
-        saved: where the checkpoint of the trial is: killed where it was killed before is who has not written another.
+        saved: the trial's checkpoint. Attempts that end without writing a new one were killed at the same point.
 
     Raises:
-        KilledError: `LIVES` were killed at this place.
+        KilledError: `MAX_ATTEMPTS` processes were killed at this point.
     """
-    place = saved.stat().st_mtime_ns if saved.exists() else 0
-    begun_at, lives = trial.user_attrs.get("lives") or (place, 0)
-    lives = lives if begun_at == place else 0
-    if lives >= LIVES:
+    point = saved.stat().st_mtime_ns if saved.exists() else 0
+    # "lives" is the key that searches have in their storage
+    counted_at, attempts = trial.user_attrs.get("lives") or (point, 0)
+    attempts = attempts if counted_at == point else 0
+    if attempts >= MAX_ATTEMPTS:
         raise KilledError
-    trial.set_user_attr("lives", [place, lives + 1])
+    trial.set_user_attr("lives", [point, attempts + 1])
     try:
         yield
     finally:
-        with suppress(UpdateFinishedTrialError):  # another machine has given it up
+        with suppress(UpdateFinishedTrialError):  # another machine has given the trial up
             trial.set_user_attr("lives", None)
 
 
-def reason_of(error: Exception) -> str:
-    """What ended a trial, in a few words."""
+def failure_reason(error: Exception) -> str:
+    """Why a trial failed, in a few words."""
     if isinstance(error, KilledError):
-        return f"Killed {LIVES} times at one place, as where memory is short"
+        return f"Killed {MAX_ATTEMPTS} times at the same point, probably for lack of memory"
     return str(error).partition(". ")[0]
 
 
-def shared(model: DRRNConfig, how: TrainConfig, source: Source, space: Space) -> dict[str, Any]:
-    """All that the results of the trials depend on beside what is varied.
+def identify(search: Search) -> dict[str, Any]:
+    """What makes two searches the same: objective, space, and everything that all trials share.
 
     Raises:
-        DataError: pictures are missing or too few.
-        WeightsError, TrainingError: a backbone is missing, or none that a loss needs; a teacher is missing, or can't
-            teach.
+        DataError: images are missing or too few.
+        WeightsError, TrainingError: a backbone or a teacher is missing, or does not fit.
     """
+    model, config, source = search.training.model, search.training.config, search.training.source
     backbone = None
-    for loss in space.losses:
-        backbone = backbone_of(replace(how, loss=loss), seen_through(source, loss)) or backbone
+    for loss in search.space.losses:
+        backbone = load_backbone(replace(config, loss=loss), drop_unused_backbone(source, loss)) or backbone
     if backbone is None:
-        backbone_of(replace(how, loss=space.losses[0]), source)  # which refuses one that no loss needs
-    given = Given(None, teacher_of(model, how, source), backbone, *pictures_of(how, source))
-    about = room.describe(model, how, source, given)
-    data = {name: digest for name, digest in about["data"].items() if name.endswith("sha256")}  # folders have any name
+        load_backbone(replace(config, loss=search.space.losses[0]), source)  # refuses a backbone that no loss needs
+    teacher = load_teacher(model, config, source)
+    sources = Sources(model, None, teacher, backbone, *split_images(config, source))
+    record = describe(search.training, sources)
     return {
-        "model": {name: value for name, value in about["model"].items() if name not in VARIED},
-        "train": {name: value for name, value in about["train"].items() if name not in VARIED},
-        "data": data,
+        "search": {"objective": search.objective, **asdict(search.space)},
+        "model": {name: value for name, value in record["model"].items() if name not in VARIED},
+        "train": {name: value for name, value in record["train"].items() if name not in VARIED},
+        # digests only: machines may keep the same images in folders of different names
+        "data": {name: digest for name, digest in record["data"].items() if name.endswith("sha256")},
     }

@@ -1,4 +1,4 @@
-"""What a search varies: a `Space` of networks and recipes. The search itself is `drrn.tuning.search`."""
+"""The `Space` of networks and recipes that a search explores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,37 +13,37 @@ if TYPE_CHECKING:
 OF_MODEL = ("blocks", "units", "width")
 OF_TRAIN = ("learning_rate", "loss", "clip")
 VARIED = OF_MODEL + OF_TRAIN
-"""Fields of the model and of the training that a search chooses; it leaves all others as they are."""
+"""The fields of model and config that a search varies; all others stay as they are."""
 
 Objective = Literal["psnr", "psnr-macs"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """What is tried; give a range twice the same, or a list one value, to leave it as it is."""
+    """Ranges and choices to try. Give a range two equal ends, or a list one value, to keep it fixed."""
 
     blocks: tuple[int, int] = (1, 3)
-    """Fewest and most recursive blocks."""
+    """Minimum and maximum of recursive blocks."""
     units: tuple[int, int] = (1, 9)
-    """Fewest and most residual units in a block."""
+    """Minimum and maximum of residual units in a block."""
     widths: tuple[int, ...] = (16, 32, 48, 64)
     """Feature channels."""
     learning_rates: tuple[float, float] = (1e-4, 1e-2)
-    """Lowest and highest step size, drawn on a logarithmic scale."""
+    """Minimum and maximum learning rate, drawn on a logarithmic scale."""
     losses: tuple[str, ...] = ("mse", "l1", "charbonnier")
     """Losses, as `drrn train --loss` takes them."""
     clips: tuple[float, float] = (0.01, 10)
-    """Lowest and highest norm that gradients are clipped to, drawn on a logarithmic scale."""
+    """Minimum and maximum of the norm that gradients are clipped to, drawn on a logarithmic scale."""
 
     def __post_init__(self) -> None:
         for name in ("blocks", "units", "learning_rates", "clips"):
             low, high = getattr(self, name)
             if not low <= high:
-                raise ValueError(f"`{name}` must be the lower end and the higher one, got {low} {high}.")
+                raise ValueError(f"`{name}` must be a minimum and a maximum, got {low} {high}.")
         for name in ("widths", "losses"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
-                raise ValueError(f"`{name}` must be at least one value, and none of them twice, got {values}.")
+                raise ValueError(f"`{name}` must have at least one value and none twice, got {values}.")
         for blocks, units, rate, clip in zip(self.blocks, self.units, self.learning_rates, self.clips, strict=True):
             DRRNConfig(blocks=blocks, units=units)
             TrainConfig(learning_rate=rate, clip=clip)
@@ -54,7 +54,7 @@ class Space:
 
 
 def suggest(trial: "BaseTrial", space: Space) -> dict[str, Any]:
-    """A value for each of `VARIED`, in their order: those that the trial has already, or new ones."""
+    """A value for each of `VARIED`, in this order: the ones the trial has already, or new ones."""
     return {
         "blocks": trial.suggest_int("blocks", *space.blocks),
         "units": trial.suggest_int("units", *space.units),
@@ -65,9 +65,9 @@ def suggest(trial: "BaseTrial", space: Space) -> dict[str, Any]:
     }
 
 
-def chosen(values: Mapping[str, Any], model: DRRNConfig, how: TrainConfig) -> tuple[DRRNConfig, TrainConfig]:
-    """`model` and `how` with the values of a trial, which has one for each of `VARIED`."""
+def apply_values(values: Mapping[str, Any], model: DRRNConfig, config: TrainConfig) -> tuple[DRRNConfig, TrainConfig]:
+    """`model` and `config` with a trial's values, one for each of `VARIED`."""
     return (
         replace(model, **{name: values[name] for name in OF_MODEL}),
-        replace(how, **{name: values[name] for name in OF_TRAIN}),
+        replace(config, **{name: values[name] for name in OF_TRAIN}),
     )

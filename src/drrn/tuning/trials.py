@@ -1,8 +1,8 @@
-"""Where the trials of a search are kept: a database, which several machines may share.
+"""Store the trials of a search in a database, which several machines may share.
 
 A trial belongs to the folder that runs it: a process that was killed resumes its own unfinished trial and never takes
 one that another machine is working on. A machine holds its trial on a lease, renewed every minute and after each epoch.
-If the lease expires, the next machine with nothing else to do marks the trial as failed and starts another instead.
+If the lease expires, the next idle machine marks the trial as failed and starts another instead.
 """
 
 import json
@@ -28,8 +28,8 @@ from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
 from drrn.errors import StudyError
 from drrn.training.config import TrainConfig
-from drrn.tuning.results import Tried
-from drrn.tuning.space import VARIED, Objective, chosen
+from drrn.tuning.results import TrialResult
+from drrn.tuning.space import VARIED, Objective, apply_values
 
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -38,28 +38,28 @@ STATES = {
     TrialState.RUNNING: "unfinished",
 }
 
-PATIENCE = 10
-"""Trials that may fail in any search; in a long one, as many as are wanted."""
+MAX_FAILURES = 10
+"""Trials that may fail; in a longer search, as many as are wanted."""
 
 LEASE_SECONDS = 3600.0
-"""How long a lease lasts without being renewed, by the clocks of the two machines."""
+"""How long a lease lasts unless renewed, by the clocks of the two machines."""
 
 RENEW_SECONDS = 60.0
 """Seconds between two renewals."""
 
 
 @contextmanager
-def owned(run: Path) -> Iterator[str]:
-    """The name under which the trials of `run` are known in the storage, which is this process's as long as it lives.
+def lock_run(run: Path) -> Iterator[str]:
+    """Reserve the folder `run` for this process; gives the name under which the storage knows its trials.
 
     Raises:
-        StudyError: another process has it, or it is no folder.
+        StudyError: another process uses the folder, or it can't be created.
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run / ".lock", blocking=False).acquire()
     except Timeout as error:
-        raise StudyError(f"Another process searches in {run}. Give another --run.") from error
+        raise StudyError(f"Another process is searching in {run}. Give another --run.") from error
     except OSError as error:
         raise StudyError(f"{run} can't be made a folder: {error.strerror or error}.") from error
     with lock:
@@ -70,17 +70,17 @@ def owned(run: Path) -> Iterator[str]:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[RDBStorage]:
-    """The storage of trials at `url`.
+def open_storage(url: str) -> Iterator[RDBStorage]:
+    """Open the storage at `url`, and close it afterwards.
 
     Raises:
-        StudyError: there is none, it is of another kind or another Optuna, or it fails.
+        StudyError: it does not exist, belongs to another program or another version of Optuna, or fails.
     """
     try:
         try:
             storage = RDBStorage(url)
         except (ImportError, RuntimeError) as error:
-            raise StudyError(f"The --storage of trials can't be opened: {error}") from error
+            raise StudyError(f"The --storage can't be opened: {error}") from error
         try:
             yield storage
         finally:
@@ -88,10 +88,11 @@ def opened(url: str) -> Iterator[RDBStorage]:
             storage.engine.dispose()
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = f"{error.__cause__ or error}".partition("\n")[0]
-        raise StudyError(f"The --storage of trials can't be used: {cause}") from error
+        raise StudyError(f"The --storage can't be used: {cause}") from error
 
 
-def study_of(storage: RDBStorage, objective: Objective, pruner: MedianPruner) -> Study:
+def load_study(storage: RDBStorage, objective: Objective, pruner: MedianPruner) -> Study:
+    """The study in `storage`, created if there is none."""
     return optuna.create_study(
         study_name="drrn",
         storage=storage,
@@ -101,13 +102,13 @@ def study_of(storage: RDBStorage, objective: Objective, pruner: MedianPruner) ->
     )
 
 
-def agree(study: Study, search: dict[str, Any]) -> None:
-    """Make the study's description, or see that it is of the same search.
+def check_same_search(study: Study, identity: dict[str, Any]) -> None:
+    """Record what the study searches, or check that it is the same search.
 
     Raises:
-        StudyError: it is of another one.
+        StudyError: it is another one.
     """
-    wanted = json.loads(json.dumps(search))
+    wanted = json.loads(json.dumps(identity))
     if "search" not in study.user_attrs:
         study.set_user_attr("search", wanted)
     known = study.user_attrs["search"]
@@ -116,49 +117,49 @@ def agree(study: Study, search: dict[str, Any]) -> None:
             if known[part].get(key) != value:
                 raise StudyError(
                     f"The search has {part}.{key} = {known[part].get(key)}, now it is {value}. Give another --run (and "
-                    "another --storage, if any), or the same options to go on."
+                    "another --storage, if any), or the same options to resume."
                 )
 
 
-def take(study: Study, owner: str, wanted: int, seed: int) -> Trial | None:
-    """The trial that `owner` left unfinished, or else a new one; none where `wanted` are finished or under way.
+def take_trial(study: Study, owner: str, wanted: int, seed: int) -> Trial | None:
+    """The trial that `owner` left unfinished, or a new one; None once `wanted` are finished or running.
 
     A trial whose lease has expired is replaced by a new one.
 
     Raises:
-        StudyError: as many failed as are wanted, and `PATIENCE` at least.
+        StudyError: as many trials failed as are wanted, and at least `MAX_FAILURES`.
     """
     every = study.get_trials(deepcopy=False)
     alive = [trial for trial in every if trial.state is not TrialState.FAIL]
     mine = next((t for t in alive if t.state is TrialState.RUNNING and t.user_attrs["owner"] == owner), None)
     if mine is None and len(alive) >= wanted and (lost := [each for each in alive if is_lost(each)]):
-        fail(study, Trial(study, lost[0]._trial_id), "Its machine stopped responding", lost=True)
-        return take(study, owner, wanted, seed)
+        fail_trial(study, Trial(study, lost[0]._trial_id), "Its machine stopped responding", lost=True)
+        return take_trial(study, owner, wanted, seed)
     if mine is None and len(alive) < wanted:
         failed = [each for each in every if each.state is TrialState.FAIL and not each.user_attrs.get("lost")]
-        if len(failed) >= max(wanted, PATIENCE):
+        if len(failed) >= max(wanted, MAX_FAILURES):
             raise StudyError(
-                f"{len(failed)} trials failed, the last for: {failed[-1].user_attrs['reason']}. Give another --run, "
-                "and lower --learning-rates, --clips or --widths."
+                f"{len(failed)} trials failed, the last because: {failed[-1].user_attrs['reason']}. Give another "
+                "--run, and lower --learning-rates, --clips or --widths."
             )
-        # in one transaction with its owner: one that was killed before it had one would be nobody's
-        about = {"owner": owner, "alive_at": time.time()}
-        study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs=about))
-        return take(study, owner, wanted, seed)
+        # one transaction with its owner: a trial without an owner would never be resumed
+        attributes = {"owner": owner, "alive_at": time.time()}
+        study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs=attributes))
+        return take_trial(study, owner, wanted, seed)
     if mine is None or sum(trial.number < mine.number for trial in alive) >= wanted:  # another machine was faster
         return None
     study.sampler = TPESampler(seed=int(np.random.default_rng([seed, mine.number]).integers(2**32)))
     trial = Trial(study, mine._trial_id)
-    if not renew(trial):
-        return take(study, owner, wanted, seed)
-    for name in VARIED:  # draw again what a life before this one drew, so that what follows is what would have followed
+    if not renew_lease(trial):
+        return take_trial(study, owner, wanted, seed)
+    for name in VARIED:  # repeat the draws of an earlier attempt, so that the next ones are what they would have been
         kind = mine.distributions.get(name)
         if kind and not kind.single() and name not in trial.relative_params:
             study.sampler.sample_independent(study, mine, name, kind)
     return trial
 
 
-def renew(trial: Trial) -> bool:
+def renew_lease(trial: Trial) -> bool:
     """Renew the lease of `trial`; False if another machine has given it up."""
     try:
         trial.set_user_attr("alive_at", time.time())
@@ -167,8 +168,8 @@ def renew(trial: Trial) -> bool:
     return True
 
 
-def fail(study: Study, trial: Trial, reason: str, *, lost: bool = False) -> None:
-    """End a trial without a result, unless another machine has done so.
+def fail_trial(study: Study, trial: Trial, reason: str, *, lost: bool = False) -> None:
+    """End a trial without a result, unless another machine has already ended it.
 
     Args:
         lost: its lease expired, which says nothing about the values it tried.
@@ -185,15 +186,15 @@ def is_lost(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.RUNNING and time.time() - alive_at > LEASE_SECONDS
 
 
-def seen(trial: FrozenTrial, model: DRRNConfig) -> Tried:
-    """A trial of the storage as a value."""
+def to_result(trial: FrozenTrial, model: DRRNConfig) -> TrialResult:
+    """A stored trial as a value."""
     values = {name: trial.params[name] for name in VARIED if name in trial.params}
-    whole = len(values) == len(VARIED)
-    return Tried(
+    is_complete = len(values) == len(VARIED)
+    return TrialResult(
         number=trial.number,
         state=STATES[trial.state],
         values=values,
         psnr=trial.values[0] if trial.values else None,
-        macs=chosen(values, model, TrainConfig())[0].macs() if whole else None,
+        macs=apply_values(values, model, TrainConfig())[0].macs() if is_complete else None,
         reason=trial.user_attrs.get("reason", ""),
     )
