@@ -24,7 +24,7 @@ from drrn.training.machine import choose_precision, keep_memory, remember_precis
 from drrn.training.record import describe, numeric_environment, open_record
 from drrn.training.session import Session, Training
 from drrn.training.sources import Sources, find_sources, measured_scales
-from drrn.training.teachers import count_targets, keep_targets, target_folder, teach_by_files
+from drrn.training.teachers import cache_targets, count_targets, target_folder, teach_by_files
 
 MAX_NAMES = 10
 """Images named in one message."""
@@ -222,7 +222,7 @@ def _make_teach(
 
         teach = sources.teacher.teach(str(fabric.device), session.threads)
         if fabric.node_rank == 0:  # the other machines have no run folder
-            teach = keep_targets(teach, source.teacher_cache or run / "taught", sources.teacher.digest)
+            teach = cache_targets(teach, source.teacher_cache or run / "taught", sources.teacher.digest)
         return count_targets(teach, report)
     if not source.teacher_data:
         return None

@@ -58,7 +58,7 @@ def load_teacher(model: DRRNConfig, config: TrainConfig, source: Source) -> Teac
     if source.teacher_data:
         raise TrainingError("--teacher and --teacher-data are two teachers. Give one of them.")
     files = [Path(name) for name in source.teacher if name.lower().endswith(".onnx")]
-    scales = () if source.lr_data else config.scales  # those of --lr-data are known when its images are read
+    scales = () if source.lr_data else config.scales  # with --lr-data, known once its images are read
     if files and len(files) == len(source.teacher):
         return _onnx_teacher(files, model, scales, makes_lr=source.lr_data is None)
     if len(source.teacher) > 1:
@@ -75,12 +75,12 @@ def load_teacher(model: DRRNConfig, config: TrainConfig, source: Source) -> Teac
 
 
 def teach_by_weights(teacher: Weights, device: str, threads: int) -> Teach:
-    """Targets as `drrn upscale` makes them.
+    """Targets that `teacher` computes, exactly as `drrn upscale` does.
 
     Raises:
-        TrainingError, EngineError: while teaching, if the weights were not trained for the scale, or fail.
+        TrainingError, EngineError: when a target is made, if the weights were not trained for its scale, or fail.
     """
-    # without the native engine, auto is NumPy's, which is many times slower
+    # without the compiled engine, auto would choose NumPy's, which is many times slower
     engine: EngineName = "torch" if device == "cpu" and not is_compiled() else "auto"
     upscaler = Upscaler(teacher, engine=engine, device=device, threads=threads, max_memory=UNLIMITED)
 
@@ -96,7 +96,7 @@ def _onnx_teacher(files: Sequence[Path], model: DRRNConfig, scales: Sequence[flo
     """A teacher of ONNX files; see `load_teacher`.
 
     Args:
-        makes_lr: the lr are made from the originals, so that RGB networks can be given their colors.
+        makes_lr: the lr are made from the originals, so RGB networks can see their colors.
     """
     try:
         from drrn.engines.onnx_file import OnnxNetwork
@@ -112,8 +112,8 @@ def _onnx_teacher(files: Sequence[Path], model: DRRNConfig, scales: Sequence[flo
     def teach(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
         makes_colors = makes_lr and any(network.channels == 3 for network in networks)
         colors = degrade(unit(modcrop(read_levels(path, None), scale)), scale) if makes_colors else lr
-        made = [_enlarge(each, colors if each.channels == 3 else lr, len(lr)) for each in _nearest(networks, scale)]
-        target = _fit(np.mean(made, axis=0), lr, hr.shape[1:])
+        results = [_enlarge(each, colors if each.channels == 3 else lr, len(lr)) for each in _nearest(networks, scale)]
+        target = _fit(np.mean(results, axis=0), lr, hr.shape[1:])
         return levels(target).astype(np.uint8)
 
     digest = sha256("".join(sorted(network.digest for network in networks)).encode()).hexdigest()
@@ -134,16 +134,16 @@ def _nearest(networks: "Sequence[OnnxNetwork]", scale: float) -> "list[OnnxNetwo
 
 
 def _enlarge(network: "OnnxNetwork", planes: Planes, channels: int) -> Planes:
-    """What `network` makes of `planes` (1 or 3, h, w), as luma or RGB like the images to learn."""
-    made = network.run(np.repeat(planes, network.channels // len(planes), axis=0))
-    if channels == len(made):
-        return made
-    # luma of a gray image is what it holds, as in `read_levels`
-    return np.asarray(made.mean(0, keepdims=True) if len(planes) == 1 else luma(made)[None], np.float32)
+    """The result of `network` on `planes` (1 or 3, h, w), as luma or RGB, whichever `channels` asks for."""
+    result = network.run(np.repeat(planes, network.channels // len(planes), axis=0))
+    if channels == len(result):
+        return result
+    # luma of a gray image is its own values, as in `read_levels`
+    return np.asarray(result.mean(0, keepdims=True) if len(planes) == 1 else luma(result)[None], np.float32)
 
 
 def _fit(target: Planes, lr: Planes, size: tuple[int, ...]) -> Planes:
-    """Make a target that is larger than `size` smaller, and such that it still becomes `lr` when it is reduced."""
+    """Reduce a target to `size`, and correct it so that it still becomes `lr` when reduced further."""
     if target.shape[1:] == size:
         return target
     target = imresize(target, *size)
@@ -152,33 +152,33 @@ def _fit(target: Planes, lr: Planes, size: tuple[int, ...]) -> Planes:
     return target
 
 
-def keep_targets(teach: Teach, folder: Path, digest: str) -> Teach:
-    """`teach`, which keeps its targets as PNG in `folder`, and takes from there what it made before.
+def cache_targets(teach: Teach, folder: Path, digest: str) -> Teach:
+    """`teach`, caching its targets as PNG files in `folder`.
 
     Args:
         digest: of the teacher.
     """
 
     def teach_once(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
-        known = sha256(digest.encode() + path.read_bytes() + lr.tobytes() + str(hr.shape).encode()).hexdigest()
-        kept = folder / f"x{scale:g}" / f"{path.stem}-{known[:16]}.png"
-        if kept.exists():
-            return read_levels(kept, None)
+        key = sha256(digest.encode() + path.read_bytes() + lr.tobytes() + str(hr.shape).encode()).hexdigest()
+        cached = folder / f"x{scale:g}" / f"{path.stem}-{key[:16]}.png"
+        if cached.exists():
+            return read_levels(cached, None)
         target = teach(path, lr, scale, hr)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write(Image.from_array(np.ascontiguousarray(target.transpose(1, 2, 0))), kept, overwrite=True)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write(Image.from_array(np.ascontiguousarray(target.transpose(1, 2, 0))), cached, overwrite=True)
         return target
 
     return teach_once
 
 
-def count_targets(teach: Teach, taught: Callable[[int], None]) -> Teach:
-    """`teach`, which tells `taught` after each target how many there were."""
+def count_targets(teach: Teach, report: Callable[[int], None]) -> Teach:
+    """`teach`, calling `report` after each target with the number made so far."""
     numbers = count(1)
 
     def teach_and_count(path: Path, lr: Planes, scale: float, hr: Levels) -> Levels:
         target = teach(path, lr, scale, hr)
-        taught(next(numbers))
+        report(next(numbers))
         return target
 
     return teach_and_count
@@ -234,9 +234,10 @@ def find_target(path: Path, folder: Path) -> Path:
 
 
 def check_scale(teacher: Weights, scale: float) -> None:
-    """
+    """Check that `teacher` can teach `scale`.
+
     Raises:
-        TrainingError: the teacher was not trained for this scale.
+        TrainingError: it was not trained for it.
     """
     if outside := teacher.outside(scale):
         raise TrainingError(f"{outside}, so it can't teach that scale. Give another --teacher, or other scales.")

@@ -128,7 +128,7 @@ def _run_trial(
     shared = search.training
     model, config = apply_values(suggest(trial, search.space), shared.model, shared.config)
     source = drop_unused_backbone(shared.source, config.loss)
-    source = replace(source, teacher_cache=source.teacher_cache or run / "taught")
+    source = replace(source, teacher_cache=source.teacher_cache or run / "taught")  # all trials learn the same targets
     training = Training(model, config, source)
     monitor = TrialWatch(trial, watch, prunes=search.objective == "psnr", epochs=config.epochs)
     folder = run / "trials" / f"{trial.number:04d}"
