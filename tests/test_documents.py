@@ -34,6 +34,7 @@ from tests.study.made_results import made_results
 PAGES = {path.stem: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
 """All documents for users, by name."""
 README = PAGES["README"]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 ALL = "\n".join(text for name, text in PAGES.items() if name != "LOG")
 CHEAPER = shlex.split("--epochs 1 --epoch-steps 2 --batch-size 4 --sheet-every 0 --validation-patches 8")
 
@@ -267,7 +268,7 @@ def test_the_readme_is_short() -> None:
 def test_documents_name_every_command_and_no_other() -> None:
     for name in cli.COMMANDS:
         assert f"drrn {name}" in README
-    maintained = ALL + (ROOT / "CONTRIBUTING.md").read_text()
+    maintained = ALL + CONTRIBUTING
     for group, names in cli.GROUPS.items():
         for name in names:
             assert f"drrn {group} {name}" in maintained
@@ -276,12 +277,37 @@ def test_documents_name_every_command_and_no_other() -> None:
         assert name in cli.COMMANDS, f"The documents name drrn {name}"
 
 
+def test_the_table_of_places_names_what_exists() -> None:
+    """Each path in CONTRIBUTING is there, and each name is in the file before or after it in its cell or sentence."""
+    section = CONTRIBUTING.partition("## Where things are")[2].partition("\n## ")[0]
+    rows = [line.split("|")[2] for line in section.splitlines() if line.startswith("| ")][2:]
+    parts = [*rows, *re.split(r"[;.] ", section.partition("**To add an image format**")[2].replace("\n", " "))]
+    assert len(parts) > 15
+    for part in parts:
+        words = [word for word in re.findall(r"`([^`]+)`", part) if not word.startswith(("-", "make ", "drrn "))]
+        is_path = [bool(re.search(r"/|\.py$", word)) for word in words]
+        paths = [place(word, words) for word, path in zip(words, is_path, strict=True) if path]
+        text = "".join(path.read_text() for path in paths if path.is_file())
+        for word, path in zip(words, is_path, strict=True):
+            assert path or word in text, f"{word} is not in {', '.join(map(str, paths))}"
+
+
+def place(word: str, words: list[str]) -> Path:
+    """The file or folder that CONTRIBUTING calls so; a bare file name is in the last folder named before it."""
+    if "/" not in word:
+        folder = [each for each in words[: words.index(word)] if "/" in each and not each.endswith(".py")][-1]
+        word = f"{folder}/{word}"
+    found = ROOT / word[1:] if word.startswith("/") else ROOT / "src/drrn" / word
+    assert found.exists(), found
+    return found
+
+
 def test_documents_name_only_extras_and_targets_that_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for name in re.findall(r"(?:drrn|'\.)\[(\w+)\]", ALL):
         assert name in project["optional-dependencies"]
     targets = re.findall(r"^(\w+):.*  ## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for name in re.findall(r"`make (\w+)`", ALL + (ROOT / "CONTRIBUTING.md").read_text()):
+    for name in re.findall(r"`make (\w+)`", ALL + CONTRIBUTING):
         assert name in targets
 
 

@@ -1,1 +1,1 @@
-"""The street side: the only rooms that print, parse or answer."""
+"""The `drrn` commands: they parse the command line, call one function and print."""

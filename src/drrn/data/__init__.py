@@ -1,1 +1,1 @@
-"""The kitchen: folders of pictures become pairs of ilr and hr, patches of them, and benchmark sets."""
+"""Folders of images become pairs of ilr and hr, patches of them, and benchmark sets."""

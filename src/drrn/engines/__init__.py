@@ -1,4 +1,4 @@
-"""The engine room: whatever turns ilr into sr, on NumPy planes."""
+"""Engines: each turns ilr into sr, on NumPy planes."""
 
 from typing import Literal
 

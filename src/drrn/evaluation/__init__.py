@@ -1,1 +1,1 @@
-"""The court: how good an Upscaler is, and what it costs."""
+"""How good an Upscaler is, and what it costs."""

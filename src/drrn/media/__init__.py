@@ -1,4 +1,4 @@
-"""The gate: a file becomes a `Image` and back, and nothing is lost. Knows no network."""
+"""Read and write images, animations, videos, rasters and DICOM with their metadata. Knows no network."""
 
 from typing import Literal
 

@@ -1,6 +1,7 @@
 """Name files that drrn can't read by their first bytes, and say what can be done with them.
 
-Only used to explain a refusal: what can be read is decided in `opening`, `containers`, `dicom` and `geotiff`.
+Only used to explain a refusal: what can be read is decided in `images.decoding`, `video.containers`, `dicom` and
+`geotiff`.
 """
 
 import re

@@ -1,1 +1,1 @@
-"""The torch room: the network, what it is trained to minimise, and the reading of other projects' weights."""
+"""The network in PyTorch, its losses, and the import of other projects' weights."""

@@ -1,1 +1,1 @@
-"""The gymnasium: how a network is trained, stopped and resumed."""
+"""How a network is trained, stopped and resumed."""

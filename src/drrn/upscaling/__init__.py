@@ -1,1 +1,1 @@
-"""The workshop: a picture becomes a larger picture."""
+"""Enlarge an image in memory, or files of any format, one or many."""

@@ -1,8 +1,8 @@
 """A picture becomes a larger picture.
 
 Luma goes through the network and chroma is enlarged by bicubic; where the two do not fit, `drrn.core.gamut` keeps the
-mean of the colors. An RGB model takes all three channels. Alpha goes the way of luma, the colours having been spread
-under it first, so that nothing dark shines through at its edges.
+mean of the colors. An RGB model takes all three channels. Alpha goes through the network, too. Colors under transparent
+pixels are first filled in from the nearest visible ones, so that nothing dark shines through at edges.
 """
 
 import time

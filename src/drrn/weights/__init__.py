@@ -1,4 +1,4 @@
-"""The pantry: trained weights, in files that say what they are, and those that come with the package."""
+"""Trained weights: files that say what they are, and those that come with the package."""
 
 DEFAULT = "fast"
 """The packaged weights that are used where none are named."""

@@ -1,1 +1,1 @@
-"""What is measured of a model, and its card."""
+"""Model cards, and the list of models."""

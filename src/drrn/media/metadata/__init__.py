@@ -1,1 +1,1 @@
-"""What files say about their pixels, and how it stays true when there are more of them."""
+"""Metadata of files, kept true when an image is enlarged: EXIF, XMP, ICC and the like."""

@@ -1,1 +1,1 @@
-"""Many files: found, planned, chosen for, remembered."""
+"""Many files: find them, plan and run the work, and remember what is done."""
