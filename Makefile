@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench pages soak fuzz clean
+.PHONY: help demo test check bench docs pages soak fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ check: $(READY)  ## format, lint, types, layers
 
 bench: $(READY)  ## seconds per megapixel of our engines and others: docs/performance.md
 	$(BIN)/python -m benchmarks --long
+
+docs: $(READY)  ## the site: build/site/index.html
+	$(BIN)/python -m sphinx -W --keep-going -n -q docs build/site
+	@echo "Look at build/site/index.html."
 
 pages: $(READY)  ## write the parts of the documents that follow from results: docs/write
 	$(BIN)/python -m docs.write

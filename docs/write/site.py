@@ -1,0 +1,110 @@
+"""What the site takes from elsewhere when Sphinx builds it: other documents, and text that the code itself has.
+
+A line `<!-- include PATH -->` in a page stands for the document at PATH, which is relative to the page, and
+`<!-- include PATH NAME -->` for what is between `<!-- NAME -->` and `<!-- /NAME -->` there. A line
+`<!-- generated NAME WORDS -->` stands for the text that a function of `GENERATED` returns for WORDS.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from docs.write import DOCS, ROOT, read
+
+GENERATED: dict[str, Callable[..., str]] = {}
+"""Each takes words and returns Markdown."""
+PAGES = {
+    ROOT / "README.md": "index",
+    ROOT / "CONTRIBUTING.md": "contributing",
+    ROOT / "CHANGELOG.md": "changelog",
+}
+"""Documents outside of docs/ that pages of the site include."""
+LINK = re.compile(r"(\]\()([^)\s]+)(\))|^(\[[^\]]+\]: +)(\S+)()$", re.MULTILINE)
+
+
+def expand(text: str, page: Path) -> str:
+    """The Markdown of a page with everything it includes.
+
+    Raises:
+        ValueError: a line asks for what does not exist.
+    """
+    text = re.sub(
+        r"^<!-- include (\S+)(?: (\S+))? -->$", lambda found: _included(page, *found.groups()), text, flags=re.M
+    )
+    return re.sub(
+        r"^<!-- generated (\S+)(.*) -->$", lambda found: _generated(found[1], found[2].split()), text, flags=re.M
+    )
+
+
+def between(document: str, name: str) -> str:
+    """The text between `<!-- name -->` and `<!-- /name -->`.
+
+    Raises:
+        ValueError: the document does not have the two marks.
+    """
+    _, begin, rest = document.partition(f"<!-- {name} -->\n")
+    text, end, _ = rest.partition(f"<!-- /{name} -->")
+    if not begin or not end:
+        raise ValueError(f"The document has no marks <!-- {name} --> and <!-- /{name} -->.")
+    return text.strip()
+
+
+def move_links(text: str, source: Path, page: Path) -> str:
+    """Markdown of `source` with its relative links as seen from `page`."""
+
+    def moved(found: re.Match[str]) -> str:
+        before, target, after = filter(lambda group: group is not None, found.groups())
+        if re.match(r"[a-z]+:|#", target):
+            return found[0]
+        path, mark, anchor = target.partition("#")
+        return f"{before}{os.path.relpath(source.parent / path, page.parent)}{mark}{anchor}{after}"
+
+    return LINK.sub(moved, text)
+
+
+def _included(page: Path, path: str, name: str | None) -> str:
+    source = (page.parent / path).resolve()
+    if not source.is_file():
+        raise ValueError(f"{page.relative_to(ROOT)} includes {path}, which does not exist.")
+    text = read(source)
+    return move_links(between(text, name) if name else text, source, page)
+
+
+def _generated(name: str, words: list[str]) -> str:
+    if name not in GENERATED:
+        raise ValueError(f"Nothing generates {name}. Known: {', '.join(GENERATED)}.")
+    return GENERATED[name](*words)
+
+
+def connect(app: Any) -> dict[str, Any]:
+    """Make Sphinx expand each page that it reads, and resolve links to files that are no pages."""
+    app.connect("source-read", _expand_source)
+    app.connect("doctree-read", _resolve_links, priority=400)  # before Sphinx collects files to copy
+    return {"parallel_read_safe": True}
+
+
+def _expand_source(_app: Any, name: str, source: list[str]) -> None:
+    source[0] = expand(source[0], DOCS / f"{name}.md")
+
+
+def _resolve_links(app: Any, document: Any) -> None:
+    """Links to documents outside of the site: to the page that includes one, or to a copy of the file."""
+    from sphinx import addnodes
+
+    for link in list(document.findall(addnodes.pending_xref)):
+        target = link["reftarget"]
+        if link.get("refdomain") != "doc" or target in app.env.found_docs:
+            continue
+        path = (DOCS / f"{target}.md").resolve()
+        if path in PAGES:
+            link["reftarget"] = PAGES[path]
+            continue
+        attributes = {
+            **link.attributes,
+            "refdomain": None,
+            "reftarget": os.path.relpath(path, DOCS / Path(app.env.docname).parent),
+        }
+        copy = addnodes.download_reference("", "", *link.children, **attributes)
+        link.replace_self(copy)
