@@ -23,7 +23,7 @@ from drrn.study.experiments import BUDGETS, LISTS
 from drrn.study.figures import FIGURES
 from drrn.study.page import to_html
 from drrn.study.report import to_markdown as to_page
-from drrn.study.result import load, to_json
+from drrn.study.result import load_results, to_json
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
 from tests.film_files import film
@@ -233,7 +233,7 @@ def test_the_page_on_speed_is_made_of_the_json_beside_it() -> None:
 
 def test_the_study_is_made_of_the_results_beside_it() -> None:
     folder = ROOT / "docs/study"
-    results = load(folder / "results")
+    results = load_results(folder / "results")
     drawn = [name for name in FIGURES if (folder / f"figures/{name}.svg").exists()]
     text = (folder / "study.md").read_text()
     assert text == to_page(results, drawn)

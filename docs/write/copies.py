@@ -1,15 +1,15 @@
 """Tables that a command wrote to one file and that stand in other documents, too."""
 
 from docs.write import DOCS, ROOT, Texts, read, replace_between
-from drrn.study.claims import judge
-from drrn.study.report import verdicts
-from drrn.study.result import load
+from drrn.study.claims import evaluate_claims
+from drrn.study.result import load_results
+from drrn.study.result_tables import verdicts_table
 
 
 def texts() -> Texts:
     """The README, docs/models.md and docs/evaluation.md with their tables."""
     family, results = read(DOCS / "family.md"), read(DOCS / "results.md")
-    claims = verdicts(judge(load(DOCS / "study/results")))
+    claims = verdicts_table(evaluate_claims(load_results(DOCS / "study/results")))
     readme, models, evaluation = ROOT / "README.md", DOCS / "models.md", DOCS / "evaluation.md"
     return {
         readme: replace_between(replace_between(read(readme), "family", family), "study", claims),

@@ -14,14 +14,14 @@ from drrn.study.claims import (
     contrast,
     doublings,
     error_left,
+    evaluate_claims,
     gap,
-    judge,
     minus,
-    missing,
+    missing_experiments,
     psnr,
     units,
 )
-from drrn.study.experiments import LISTS, Experiment, find
+from drrn.study.experiments import LISTS, Experiment, find_experiments
 from drrn.study.intervals import Interval
 from drrn.study.result import Result, Results
 from drrn.training.logging import Epoch
@@ -29,7 +29,7 @@ from tests.study.made_results import made_results
 
 
 def verdict(results: Results, name: str) -> str:
-    return {finding.claim.name: finding.verdict for finding in judge(results)}[name]
+    return {finding.claim.name: finding.verdict for finding in evaluate_claims(results)}[name]
 
 
 def by_units(gain: Callable[[int], float]) -> Results:
@@ -45,7 +45,7 @@ def one_of(results: Results) -> Result:
 
 
 def test_every_claim_is_about_experiments_that_there_are() -> None:
-    known = {experiment.name for experiment in find(())}
+    known = {experiment.name for experiment in find_experiments(())}
     assert {name for claim in CLAIMS for part in claim.parts for name in part.weights} <= known
     assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) >= 12
 
@@ -55,10 +55,10 @@ def test_every_claim_is_about_experiments_that_there_are() -> None:
     [
         (0.1, 0.2, 0.0, None, "holds"),
         (-0.2, -0.1, 0.0, None, "does not hold"),
-        (-0.1, 0.2, 0.0, None, "cannot be told"),
+        (-0.1, 0.2, 0.0, None, "undecided"),
         (-0.1, 0.04, None, 0.05, "holds"),
         (0.06, 0.07, None, 0.05, "does not hold"),
-        (0.04, 0.06, None, 0.05, "cannot be told"),
+        (0.04, 0.06, None, 0.05, "undecided"),
     ],
 )
 def test_a_part_is_decided_by_the_side_of_its_whole_interval(
@@ -66,7 +66,7 @@ def test_a_part_is_decided_by_the_side_of_its_whole_interval(
 ) -> None:
     part = Part(says="", weights={}, measure=psnr, above=above, below=below)
     assert part.verdict(Interval((low + high) / 2, low, high, 3, (low, high))) == expected
-    assert part.verdict(None) == "cannot be told"
+    assert part.verdict(None) == "undecided"
 
 
 def test_units_are_judged_by_what_they_gain() -> None:
@@ -92,7 +92,7 @@ def test_blocks_are_judged_by_what_they_gain() -> None:
 
 def test_noise_beyond_the_difference_cannot_be_told() -> None:
     results = made_results(LISTS["skip"], gain=lambda each: 0.0, noise=0.2, seeds=4)
-    assert verdict(results, "source beats chain") == "cannot be told"
+    assert verdict(results, "source beats chain") == "undecided"
 
 
 def test_sharing_is_judged_against_the_margin() -> None:
@@ -104,12 +104,12 @@ def test_sharing_is_judged_against_the_margin() -> None:
 
 
 def test_one_seed_and_missing_experiments_decide_nothing() -> None:
-    assert {finding.verdict for finding in judge(made_results(seeds=1))} == {"cannot be told"}
+    assert {finding.verdict for finding in evaluate_claims(made_results(seeds=1))} == {"undecided"}
     only = made_results(LISTS["skip"])
-    found = {finding.claim.name: finding for finding in judge(only)}
-    assert found["4 to 6 units are best"].verdict == "cannot be told"
-    assert missing(only, found["deeper is better"].claim) == ["B1U25", "B1U9"]
-    assert missing(only, found["source beats chain"].claim) == []
+    found = {finding.claim.name: finding for finding in evaluate_claims(only)}
+    assert found["4 to 6 units are best"].verdict == "undecided"
+    assert missing_experiments(only, found["deeper is better"].claim) == ["B1U25", "B1U9"]
+    assert missing_experiments(only, found["source beats chain"].claim) == []
 
 
 def test_a_seed_that_diverged_without_scores_is_left_out() -> None:

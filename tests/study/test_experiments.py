@@ -7,7 +7,7 @@ import pytest
 
 from drrn.core.config import DRRNConfig
 from drrn.errors import StudyError
-from drrn.study.experiments import BASE, BUDGETS, LISTS, Budget, Experiment, find, vary
+from drrn.study.experiments import BASE, BUDGETS, LISTS, Budget, Experiment, find_experiments, vary
 from drrn.training.config import REPORT
 
 
@@ -29,7 +29,7 @@ def test_the_lists_are_those_of_the_report_and_the_paper() -> None:
     ]
     assert [each.model.skip for each in LISTS["skip"]] == ["source", "chain", "none"]
     assert [each.model.unshuffle for each in LISTS["unshuffle"]] == [1, 2, 4]
-    assert [each.model.channels for each in LISTS["colour"]] == [3, 1]
+    assert [each.model.channels for each in LISTS["color"]] == [3, 1]
     assert [each.model.share for each in LISTS["sharing"]] == [True, False]
     assert [each.model.batch_norm for each in LISTS["norm"]] == [False, True]
     assert [each.train.initial for each in LISTS["initial"]] == ["glorot", "he"]
@@ -38,7 +38,7 @@ def test_the_lists_are_those_of_the_report_and_the_paper() -> None:
 
 def test_an_experiment_has_one_name_and_a_name_one_experiment() -> None:
     every = [experiment for experiments in LISTS.values() for experiment in experiments]
-    assert len({each.name for each in every}) == len(set(every)) == len(find(()))
+    assert len({each.name for each in every}) == len(set(every)) == len(find_experiments(()))
 
 
 def test_the_base_is_the_reports_recipe() -> None:
@@ -50,13 +50,13 @@ def test_varying_changes_model_or_recipe_and_nothing_else() -> None:
         "other", replace(BASE.model, units=7), replace(BASE.train, loss="l1")
     )
     assert BUDGETS["quick"].shrink(vary("other", seed=7)).train.seed == vary("other", seed=7).seed == 7
-    with pytest.raises(ValueError, match="no field of a model or a training is called unit"):
+    with pytest.raises(ValueError, match="no field of a model or a recipe is named unit"):
         vary("other", unit=7)
 
 
 @pytest.mark.parametrize("name", ["", " a", "a/b", "..", "a.b", "a\\b", "a\0"])
 def test_a_name_is_fit_for_a_folder(name: str) -> None:
-    with pytest.raises(ValueError, match="fit for a folder"):
+    with pytest.raises(ValueError, match="a valid folder name"):
         vary(name)
 
 
@@ -80,7 +80,7 @@ def test_a_budget_keeps_what_the_experiment_is_about() -> None:
 
 
 def test_the_full_budget_is_the_report_itself() -> None:
-    assert all(BUDGETS["full"].shrink(each) == each for each in find(()))
+    assert all(BUDGETS["full"].shrink(each) == each for each in find_experiments(()))
 
 
 def test_names_are_lists_experiments_and_files(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_names_are_lists_experiments_and_files(tmp_path: Path) -> None:
         "from drrn.study.experiments import vary\n"
         "EXPERIMENTS = [vary(f'width {width}', width=width) for width in (32, 64)]\n"
     )
-    assert [each.name for each in find(["sharing", "B1U9", "skip", str(file)])] == [
+    assert [each.name for each in find_experiments(["sharing", "B1U9", "skip", str(file)])] == [
         "B2U4",
         "not shared",
         "B1U9",
@@ -110,11 +110,11 @@ def test_names_are_lists_experiments_and_files(tmp_path: Path) -> None:
         ("def", "can't be run: SyntaxError"),
         (
             "from drrn.study.experiments import vary\nEXPERIMENTS = [vary('chain', units=2)]",
-            "Two different experiments are called 'chain'",
+            "Two different experiments are named 'chain'",
         ),
         (
             "from drrn.study.experiments import vary\nEXPERIMENTS = [vary('a', units=2), vary('a', units=3)]",
-            "Two different experiments are called 'a'",
+            "Two different experiments are named 'a'",
         ),
     ],
 )
@@ -122,14 +122,14 @@ def test_a_file_that_is_none_of_experiments_says_so(tmp_path: Path, content: str
     file = tmp_path / "mine.py"
     file.write_text(content)
     with pytest.raises(StudyError, match=reason):
-        find([str(file)])
+        find_experiments([str(file)])
 
 
 def test_an_unknown_name_says_what_is_known() -> None:
-    with pytest.raises(StudyError, match=r"No experiment 'nonsense'\. Known lists: residual, skip, units"):
-        find(["nonsense"])
+    with pytest.raises(StudyError, match=r"No experiment 'nonsense'\. Give one of the lists residual, skip, units"):
+        find_experiments(["nonsense"])
     with pytest.raises(StudyError, match="No file"):
-        find(["nonsense.py"])
+        find_experiments(["nonsense.py"])
 
 
 def test_seeds_are_no_less_than_nought() -> None:

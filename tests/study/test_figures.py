@@ -18,9 +18,11 @@ from matplotlib.transforms import Bbox
 
 from drrn.errors import UsageError
 from drrn.plotting import save
-from drrn.study import figures
-from drrn.study.experiments import BASE, BLOCKS, COLOUR, GRID, LOSS, NO_RESIDUAL, RESIDUAL, UNITS, Experiment, vary
-from drrn.study.figures import FIGURES, Point, caption, draw, front
+from drrn.study import comparisons, curves, examples
+from drrn.study.comparisons import Point, front
+from drrn.study.experiments import BASE, BLOCKS, COLOR, GRID, LOSS, NO_RESIDUAL, RESIDUAL, UNITS, Experiment, vary
+from drrn.study.figures import FIGURES, draw
+from drrn.study.layout import caption
 from drrn.study.result import Result, Results
 from tests.study.made_results import made_results
 
@@ -93,43 +95,43 @@ def test_the_foot_says_how_the_numbers_came_about(results: Results) -> None:
 
 def test_the_foot_counts_the_seeds_of_what_is_shown(results: Results) -> None:
     fewer = Results({**results.by_name, "B1U1": {0: results.by_name["B1U1"][0]}})
-    assert " · 1 to 3 seeds · " in drawn(figures.units_curves(fewer)).get_supxlabel()
-    assert " · 3 seeds · " in drawn(figures.blocks_curves(Results({**results.by_name, "L1": {}}))).get_supxlabel()
+    assert " · 1 to 3 seeds · " in drawn(curves.units_curves(fewer)).get_supxlabel()
+    assert " · 3 seeds · " in drawn(curves.blocks_curves(Results({**results.by_name, "L1": {}}))).get_supxlabel()
 
 
 def test_a_curve_is_the_mean_of_the_seeds_and_who_has_ended_stays_as_it_is(results: Results) -> None:
     histories = [run.history for run in results.of("B1U4")]
     assert [len(each) for each in histories] == [6, 5, 4]
     expected = [fmean(each[min(epoch, len(each) - 1)].val_loss for each in histories) for epoch in range(6)]
-    mean = line(panel(figures.units_curves(results), "validation loss"), "4")
+    mean = line(panel(curves.units_curves(results), "validation loss"), "4")
     assert values(mean) == pytest.approx(expected)
     assert values(mean, 0) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("name", ["train_loss", "val_loss", "train_accuracy", "val_accuracy"])
 def test_each_panel_of_residuals_shows_its_column(results: Results, name: Any) -> None:
-    axes = panel(figures.residual_curves(results), figures.TITLES[name])
+    axes = panel(curves.residual_curves(results), curves.TITLES[name])
     last = [fmean(getattr(run.history[-1], name) for run in results.of(each.name)) for each in RESIDUAL]
     assert [values(line(axes, each.name))[-1] for each in RESIDUAL] == pytest.approx(last)
 
 
 def test_what_one_colour_gets_is_marked(results: Results) -> None:
-    axes = panel(figures.residual_curves(results), "validation loss")
+    axes = panel(curves.residual_curves(results), "validation loss")
     assert 0.06 in [values(each)[0] for each in axes.lines if each.get_linestyle() == ":"]
-    assert [text.get_text() for text in axes.texts] == ["what one constant colour gets"]
+    assert [text.get_text() for text in axes.texts] == ["one constant color"]
 
 
 def test_a_first_epoch_far_above_does_not_flatten_the_others(results: Results) -> None:
     high = changed(
         results, "B2U4", lambda run: replace(run, history=(run.history[0]._replace(train_loss=1e3), *run.history[1:]))
     )
-    axes = panel(figures.residual_curves(high), "training loss")
+    axes = panel(curves.residual_curves(high), "training loss")
     assert axes.get_ylim()[1] == pytest.approx(0.12)
     assert values(line(axes, "B2U4"))[0] == 1e3
 
 
 def test_psnr_is_shown_of_each_seed(results: Results) -> None:
-    axes = panel(figures.blocks_curves(results), "PSNR")
+    axes = panel(curves.blocks_curves(results), "PSNR")
     for experiment in BLOCKS:
         (dots,) = (each for each in axes.lines if {*values(each, 0)} == {experiment.model.blocks})
         assert values(dots) == [run.psnr for run in results.of(experiment.name)]
@@ -138,10 +140,10 @@ def test_psnr_is_shown_of_each_seed(results: Results) -> None:
 
 def test_a_diverged_run_is_drawn_as_far_as_it_went() -> None:
     results = made_results(RESIDUAL, diverged=["no residual"])
-    axes = panel(figures.residual_curves(results), "training loss")
+    axes = panel(curves.residual_curves(results), "training loss")
     assert len(values(line(axes, "no residual"))) == len(results.of("no residual")[0].history) == 3
     assert "no residual (3 of 3 diverged)" in [each.get_label() for each in axes.lines]
-    before, after = drawn(figures.gradients(results)).axes
+    before, after = drawn(curves.gradients(results)).axes
     assert len(values(line(before, "no residual"))) == BASE.model.depth
     assert values(line(after, "no residual")) == []
 
@@ -158,12 +160,12 @@ def test_what_diverged_at_once_and_has_no_scores_breaks_no_figure(results: Resul
     assert not results.of("B1U1")[0].history
     for figure in draw(results).values():
         figure.draw_without_rendering()
-    assert values(line(panel(figures.units_curves(results), "validation loss"), "1")) == []
+    assert values(line(panel(curves.units_curves(results), "validation loss"), "1")) == []
 
 
 def test_gradients_that_vanished_altogether_are_drawn(results: Results) -> None:
     none = changed(results, "no residual", lambda run: replace(run, gradients={"start": (0.0,) * 19, "end": ()}))
-    figure = drawn(figures.gradients(none))
+    figure = drawn(curves.gradients(none))
     assert values(line(figure.axes[0], "no residual")) == [0] * 19
     figure.draw_without_rendering()
 
@@ -171,7 +173,7 @@ def test_gradients_that_vanished_altogether_are_drawn(results: Results) -> None:
 @pytest.mark.parametrize(
     ("experiments", "names"),
     [
-        (COLOUR[1:], []),
+        (COLOR[1:], []),
         ([BASE], ["sheets"]),
         (RESIDUAL, ["sheets", "residual_curves", "residual_pictures", "gradients"]),
         (UNITS, ["units_curves", "grid", "trade_off"]),
@@ -184,7 +186,7 @@ def test_a_figure_of_what_was_not_run_is_left_out(experiments: list[Experiment],
 
 
 def test_experiments_that_were_not_run_have_no_line() -> None:
-    axes = panel(figures.units_curves(made_results([UNITS[0], UNITS[4]])), "validation accuracy")
+    axes = panel(curves.units_curves(made_results([UNITS[0], UNITS[4]])), "validation accuracy")
     assert [label for each in axes.lines if not (label := str(each.get_label())).startswith("_")] == ["1", "5"]
 
 
@@ -196,15 +198,15 @@ def test_accuracy_is_left_out_where_there_is_one_channel() -> None:
 
 
 def test_the_grid_says_each_psnr(results: Results) -> None:
-    (axes,) = drawn(figures.grid(results)).axes
+    (axes,) = drawn(comparisons.grid(results)).axes
     psnrs = [run.psnr or 0 for run in results.of("B2U4")]
     place = [text for text in axes.texts if text.get_position() == (1, 1)]
     assert [text.get_text() for text in place] == [f"{fmean(psnrs):.2f}\n{min(psnrs):.2f} to {max(psnrs):.2f}"]
-    assert [text.get_text() for text in drawn(figures.grid(made_results(UNITS))).axes[0].texts][-1] == "none"
+    assert [text.get_text() for text in drawn(comparisons.grid(made_results(UNITS))).axes[0].texts][-1] == "none"
 
 
 def test_a_loss_is_compared_with_mse_seed_by_seed(results: Results) -> None:
-    axes = panel(figures.losses(results), "FLIP, less is better")
+    axes = panel(comparisons.losses(results), "FLIP, less is better")
     rows = [(run.row(), base.row()) for run, base in zip(results.of("L1"), results.of("B2U4"), strict=True)]
     expected = [
         fmean(image.flip or 0 for image in ours.images) - fmean(image.flip or 0 for image in theirs.images)
@@ -215,22 +217,22 @@ def test_a_loss_is_compared_with_mse_seed_by_seed(results: Results) -> None:
 
 
 def test_the_cheapest_and_the_best_are_named(results: Results) -> None:
-    for axes in drawn(figures.trade_off(results)).axes:
+    for axes in drawn(comparisons.trade_off(results)).axes:
         names = [text.get_text() for text in axes.texts]
         assert names[-1] == "B1U25"
-    assert drawn(figures.trade_off(results)).axes[0].texts[0].get_text() == "B1U1"
+    assert drawn(comparisons.trade_off(results)).axes[0].texts[0].get_text() == "B1U1"
 
 
 def test_lost_times_leave_an_experiment_out(results: Results) -> None:
     lost = changed(results, "B1U1", lambda run: replace(run, cpu_seconds=()))
-    figure = drawn(figures.trade_off(lost))
+    figure = drawn(comparisons.trade_off(lost))
     assert [axes.texts[0].get_text() for axes in figure.axes] == ["B1U2", "B1U1", "B1U25"]
     none = Results({name: {0: replace(runs[0], cpu_seconds=())} for name, runs in results.by_name.items()})
-    drawn(figures.trade_off(none)).draw_without_rendering()
+    drawn(comparisons.trade_off(none)).draw_without_rendering()
 
 
 def test_names_of_near_points_do_not_overlap(results: Results) -> None:
-    figure = drawn(figures.trade_off(results))
+    figure = drawn(comparisons.trade_off(results))
     figure.draw_without_rendering()
     for axes in figure.axes:
         boxes = [text.get_window_extent() for text in axes.texts]
@@ -238,12 +240,12 @@ def test_names_of_near_points_do_not_overlap(results: Results) -> None:
 
 
 def test_pictures_are_all_shown_equally_large(results: Results) -> None:
-    for figure in (drawn(figures.sheets(results)), drawn(figures.residual_pictures(results))):
+    for figure in (drawn(examples.sheets(results)), drawn(examples.residual_images(results))):
         figure.draw_without_rendering()
         extents = [*(axes.get_window_extent() for axes in figure.axes)]
         extents += [axes.images[0].get_window_extent() for axes in figure.axes]
         assert len({size(extent) for extent in extents}) == 1
-    titles = [axes.get_title("left") for axes in drawn(figures.sheets(results)).axes[:4]]
+    titles = [axes.get_title("left") for axes in drawn(examples.sheets(results)).axes[:4]]
     assert titles == [version.caption for version in results.of("B2U4")[0].examples["3063"]]
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from drrn.apps import cli
-from drrn.study.experiments import BASE, BUDGETS, LISTS, Experiment, about, find, vary
+from drrn.study.experiments import BASE, BUDGETS, LISTS, Experiment, describe_budget, find_experiments, vary
 from drrn.study.page import to_html
-from drrn.study.report import SECTIONS, to_markdown, write
+from drrn.study.report import to_markdown, write_report
 from drrn.study.result import Result, Results, to_json
+from drrn.study.sections import SECTIONS
 from tests.study.made_results import EVERYTHING, made_results
 
 FEW = (*LISTS["sharing"], *LISTS["loss"][:2])
@@ -76,24 +77,24 @@ def test_experiments_of_other_scales_have_their_own_bicubic() -> None:
 def test_a_claim_warns_of_seeds_that_came_to_nothing() -> None:
     results = made_results(LISTS["skip"], gain=lambda each: 0.5 if each.name == "B2U4" else 0.0, noise=0)
     part = to_markdown(results, []).partition("### Skips from the block's first features")[2].partition("###")[0]
-    assert "Mind: chain (no better than bicubic in 3 of 3)." in part
+    assert "Note: chain (no better than bicubic in 3 of 3)." in part
 
 
 def test_pictures_held_out_are_said_to_have_chosen_the_epoch() -> None:
     results = made_results(FEW, seeds=2)
     text = to_markdown(results, [])
-    assert "whole pictures that no training saw" in text and "from 2 seeds each" in text
+    assert "whole pictures that no training has seen" in text and "with 2 seeds each" in text
 
     def held_out(run: Result) -> Result:
         return replace(run, scores=tuple(replace(row, data="held out") for row in run.scores[:2]))
 
     by_name = {name: {seed: held_out(run) for seed, run in runs.items()} for name, runs in results.by_name.items()}
     text = to_markdown(Results(by_name), [])
-    assert "by which also the best epoch was chosen" in text and " --test " not in text
+    assert "which also decided the best epoch" in text and " --test " not in text
 
 
 def test_one_colours_error_is_that_of_colour_pictures() -> None:
-    results = made_results(LISTS["colour"])
+    results = made_results(LISTS["color"])
     luma = {seed: replace(run, constant_loss=0.02) for seed, run in results.by_name["luma"].items()}
     text = to_markdown(Results({**results.by_name, "luma": luma}), [])
     assert "has a mean squared error of 0.0600 here" in text
@@ -102,7 +103,7 @@ def test_one_colours_error_is_that_of_colour_pictures() -> None:
 def test_every_claim_is_in_the_first_table_with_its_verdict() -> None:
     text = to_markdown(made_results(), [])
     table = text.partition("## The claims")[2].partition("## Method")[0]
-    assert table.count("**holds**") + table.count("**does not hold**") + table.count("**cannot be told**") == 12
+    assert table.count("**holds**") + table.count("**does not hold**") + table.count("**undecided**") == 12
     assert "near 0.0755" in table
     assert text.count("\n### ") == 12
 
@@ -110,8 +111,8 @@ def test_every_claim_is_in_the_first_table_with_its_verdict() -> None:
 def test_the_budget_stands_at_the_top() -> None:
     for name, budget in BUDGETS.items():
         text = to_markdown(made_results(FEW, budget=name), [])
-        assert text.splitlines()[2].startswith(f"**Budget *{name}*: {about(budget)}")
-    assert "all patches in batches of 128" in about(BUDGETS["full"])
+        assert text.splitlines()[2].startswith(f"**Budget *{name}*: {describe_budget(budget)}")
+    assert "all patches in batches of 128" in describe_budget(BUDGETS["full"])
 
 
 def test_what_was_not_run_is_not_spoken_of() -> None:
@@ -210,10 +211,10 @@ def test_what_cant_be_done_is_a_line(
 def test_the_lists_and_budgets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli_says(["study", "list"]) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in (*LISTS, *BUDGETS)) and all(each.name in said for each in find(()))
+    assert all(name in said for name in (*LISTS, *BUDGETS)) and all(each.name in said for each in find_experiments(()))
 
 
 def test_results_of_unknown_commits_and_one_seed_make_a_page(tmp_path: Path) -> None:
     results = made_results(FEW, seeds=1)
     plain = Results({name: {0: replace(seeds[0], commit="")} for name, seeds in results.by_name.items()})
-    assert "commit unknown" in write(plain, tmp_path).read_text()
+    assert "commit unknown" in write_report(plain, tmp_path).read_text()

@@ -22,8 +22,8 @@ from drrn.provenance import commit
 from drrn.study import perform as work
 from drrn.study.experiments import BASE, Budget, Experiment, vary
 from drrn.study.perform import Task, is_done, perform
-from drrn.study.result import Result, from_json, load, to_json
-from drrn.study.run import End, _Clock, _leave, _Running, plan, run
+from drrn.study.result import Result, from_json, load_results, to_json
+from drrn.study.run import Completion, Study, _join_worker, _TimeEstimate, _Worker, plan, run
 from tests.training.small_training import Onlooker, pictures
 
 TINY = Budget(
@@ -40,17 +40,17 @@ EXPERIMENTS = [vary(f"B1U{units} tiny", blocks=1, units=units, **TINY) for units
 """
 
 
-class Looks:
+class StudyLog:
     """Keeps what a study tells."""
 
     def __init__(self) -> None:
         self.shares: list[float] = []
-        self.ends: list[End] = []
+        self.ends: list[Completion] = []
 
     def progress(self, share: float, seconds_left: float | None) -> None:
         self.shares.append(share)
 
-    def end(self, end: End) -> None:
+    def end(self, end: Completion) -> None:
         self.ends.append(end)
 
 
@@ -59,8 +59,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pictures(tmp_path_factory.mktemp("study") / "pictures", count=5, height=60, width=48)
 
 
+def plan_tasks(experiments: Sequence[Experiment], seeds: int, **folders: Any) -> list[Task]:
+    return plan(Study(experiments=experiments, budget=TINY, seeds=seeds, **folders))
+
+
 def tasks(folder: Path, output: Path, experiments: Sequence[Experiment] = (ONE,), seeds: int = 1) -> list[Task]:
-    return plan(experiments, TINY, seeds, data=(folder,), test=(), output=output)
+    return plan_tasks(experiments, seeds, data=(folder,), test=(), output=output)
 
 
 def without_times(result: Result) -> Result:
@@ -74,30 +78,30 @@ def without_times(result: Result) -> Result:
 
 
 @pytest.fixture(scope="module")
-def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[End], Looks]:
+def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Completion], StudyLog]:
     """A study of one that trains and one that diverges, from two seeds, two at a time."""
-    output, looks = tmp_path_factory.mktemp("done"), Looks()
-    return output, run(tasks(folder, output, [ONE, WILD], seeds=2), 2, looks), looks
+    output, log = tmp_path_factory.mktemp("done"), StudyLog()
+    return output, run(tasks(folder, output, [ONE, WILD], seeds=2), 2, log), log
 
 
 def test_every_experiment_leaves_its_result_and_a_diverging_one_stops_no_other(
-    done: tuple[Path, list[End], Looks],
+    done: tuple[Path, list[Completion], StudyLog],
 ) -> None:
-    output, ends, looks = done
+    output, ends, log = done
     assert sorted((end.task.experiment.name, end.task.experiment.seed, end.outcome) for end in ends) == [
         ("one", 0, "trained"),
         ("one", 1, "trained"),
         ("wild", 0, "diverged"),
         ("wild", 1, "diverged"),
     ]
-    assert looks.ends == ends and looks.shares[-1] == pytest.approx(1)
-    results = load(output)
+    assert log.ends == ends and log.shares[-1] == pytest.approx(1)
+    results = load_results(output)
     assert {name: list(seeds) for name, seeds in results.by_name.items()} == {"one": [0, 1], "wild": [0, 1]}
     assert all("not finite" in result.reason for result in results.of("wild"))
 
 
-def test_a_result_says_all_that_was_measured(done: tuple[Path, list[End], Looks]) -> None:
-    first, second = load(done[0]).of("one")
+def test_a_result_says_all_that_was_measured(done: tuple[Path, list[Completion], StudyLog]) -> None:
+    first, second = load_results(done[0]).of("one")
     assert first.experiment.model == replace(BASE.model, blocks=1, units=1, width=8)
     assert (len(first.history), len(first.seconds), len(first.cpu_seconds)) == (2, 2, 2)
     assert [row.model for row in first.scores] == ["bicubic", "one"] and first.sets == ["held out"]
@@ -111,28 +115,28 @@ def test_a_result_says_all_that_was_measured(done: tuple[Path, list[End], Looks]
     assert about["parameters"] == first.experiment.model.parameters and about["macs_per_pixel"] == first.macs
 
 
-def test_a_result_survives_its_file(done: tuple[Path, list[End], Looks]) -> None:
+def test_a_result_survives_its_file(done: tuple[Path, list[Completion], StudyLog]) -> None:
     text = (done[0] / "one/seed-0/result.json").read_text()
     assert to_json(from_json(text)) == text
 
 
-def test_what_is_finished_is_not_run_again(done: tuple[Path, list[End], Looks], folder: Path) -> None:
+def test_what_is_finished_is_not_run_again(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
-    assert run(tasks(folder, done[0], [ONE, WILD], seeds=2), 1, Looks()) == []
+    assert run(tasks(folder, done[0], [ONE, WILD], seeds=2), 1, StudyLog()) == []
     assert before == {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
 
 
 def test_a_folder_with_another_experiment_of_that_name_is_left_alone(
-    done: tuple[Path, list[End], Looks], folder: Path
+    done: tuple[Path, list[Completion], StudyLog], folder: Path
 ) -> None:
-    with pytest.raises(StudyError, match=r"of another experiment of that name\. Give another --output"):
+    with pytest.raises(StudyError, match=r"of another experiment of the same name\. Give another --output"):
         is_done(tasks(folder, done[0], [vary("one", blocks=1, units=3)])[0])
 
 
-def test_a_result_of_other_pictures_is_left_alone(done: tuple[Path, list[End], Looks], folder: Path) -> None:
+def test_a_result_of_other_pictures_is_left_alone(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
     for data, test in [((folder,), (folder,)), ((folder, folder), ())]:
-        others = plan([ONE], TINY, 1, data=data, test=test, output=done[0])
-        with pytest.raises(StudyError, match=r"judged by held out\. Give these, or another --output"):
+        others = plan_tasks([ONE], 1, data=data, test=test, output=done[0])
+        with pytest.raises(StudyError, match=r"tested on held out\. Give these, or another --output"):
             is_done(others[0])
 
 
@@ -140,9 +144,9 @@ def test_a_damaged_result_says_so(folder: Path, tmp_path: Path) -> None:
     task = tasks(folder, tmp_path)[0]
     task.run.mkdir(parents=True)
     (task.run / "result.json").write_text('{"experiment": ')
-    for look in (lambda: is_done(task), lambda: load(tmp_path)):
+    for check in (lambda: is_done(task), lambda: load_results(tmp_path)):
         with pytest.raises(StudyError, match="is no result of a study"):
-            look()
+            check()
 
 
 @pytest.mark.parametrize(
@@ -161,33 +165,33 @@ def test_a_damaged_result_says_so(folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_result_with_values_of_other_types_is_refused(
-    done: tuple[Path, list[End], Looks], change: dict[str, object], message: str, tmp_path: Path
+    done: tuple[Path, list[Completion], StudyLog], change: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     values = json.loads((done[0] / "one/seed-0/result.json").read_text())
     (tmp_path / "result.json").write_text(json.dumps(values | change))
     with pytest.raises(StudyError, match=message):
-        load(tmp_path)
+        load_results(tmp_path)
 
 
-def test_results_of_two_budgets_are_not_mixed(done: tuple[Path, list[End], Looks], tmp_path: Path) -> None:
+def test_results_of_two_budgets_are_not_mixed(done: tuple[Path, list[Completion], StudyLog], tmp_path: Path) -> None:
     for number, budget in enumerate(["quick", "full"]):
         (tmp_path / str(number)).mkdir()
         text = (done[0] / f"one/seed-{number}/result.json").read_text()
         (tmp_path / str(number) / "result.json").write_text(text.replace('"budget": "quick"', f'"budget": "{budget}"'))
-    with pytest.raises(StudyError, match="of several budgets: full, quick"):
-        load(tmp_path)
+    with pytest.raises(StudyError, match="have several budgets: full, quick"):
+        load_results(tmp_path)
 
 
-def test_results_of_two_studies_are_not_mixed(done: tuple[Path, list[End], Looks], tmp_path: Path) -> None:
+def test_results_of_two_studies_are_not_mixed(done: tuple[Path, list[Completion], StudyLog], tmp_path: Path) -> None:
     for number, data in enumerate(["held out", "Set5"]):
         (tmp_path / str(number)).mkdir()
         text = (done[0] / f"one/seed-{number}/result.json").read_text()
         (tmp_path / str(number) / "result.json").write_text(text.replace('"data": "held out"', f'"data": "{data}"'))
-    with pytest.raises(StudyError, match=r"of several sets of pictures: .*judged by, Set5; .*judged by, held out"):
-        load(tmp_path)
+    with pytest.raises(StudyError, match=r"have several sets of pictures: .*tested on, Set5; .*tested on, held out"):
+        load_results(tmp_path)
     (tmp_path / "1/result.json").write_text((tmp_path / "0/result.json").read_text())
-    with pytest.raises(StudyError, match="holds one of seed 0 twice"):
-        load(tmp_path)
+    with pytest.raises(StudyError, match="has one with seed 0 twice"):
+        load_results(tmp_path)
 
 
 def test_the_time_left_counts_what_was_done_before_a_stop_as_no_haste(
@@ -196,23 +200,23 @@ def test_the_time_left_counts_what_was_done_before_a_stop_as_no_haste(
     monkeypatch.setattr("drrn.study.run.time", Mock(monotonic=lambda: 110.0))
     planned = tasks(folder, tmp_path, [ONE], seeds=2)
     cost, none = planned[0].cost, cast(Any, None)
-    clock = _Clock(total=2 * cost, done=0, began=100.0)
-    resumed = _Running(planned[0], none, none, begun_at=0.8, share=0.9)  # a tenth of one in 10 s, and 1.1 to do
-    assert clock.left([resumed]) == pytest.approx((0.45, 110))
+    clock = _TimeEstimate(total=2 * cost, done=0, start=100.0)
+    resumed = _Worker(planned[0], none, none, initial_share=0.8, share=0.9)  # a tenth of one in 10 s, and 1.1 to do
+    assert clock.now([resumed]) == pytest.approx((0.45, 110))
     resumed.ended = "trained", ""
-    clock.end(resumed)
-    assert clock.left([]) == pytest.approx((0.5, 50))
+    clock.finish(resumed)
+    assert clock.now([]) == pytest.approx((0.5, 50))
 
 
 def test_one_that_fails_stops_no_other_and_is_run_again(folder: Path, tmp_path: Path) -> None:
     first, second = tasks(folder, tmp_path, [ONE, vary("two", blocks=1, units=2)])
     first.run.parent.mkdir()
     first.run.write_text("a file where a folder should be")
-    ends = run([first, second], 1, Looks())
+    ends = run([first, second], 1, StudyLog())
     assert [(end.task.experiment.name, end.outcome) for end in ends] == [("one", "failed"), ("two", "trained")]
-    assert "can't be made a folder" in ends[0].about
+    assert "can't be made a folder" in ends[0].message
     first.run.unlink()
-    assert [end.outcome for end in run([first, second], 1, Looks())] == ["trained"]
+    assert [end.outcome for end in run([first, second], 1, StudyLog())] == ["trained"]
 
 
 def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
@@ -220,13 +224,13 @@ def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
     task.run.mkdir(parents=True)
     os.mkfifo(task.run / "config.json")  # reading waits for ever: the process is caught there
 
-    class Kills(Looks):
+    class Kills(StudyLog):
         def progress(self, share: float, seconds_left: float | None) -> None:
             for process in multiprocessing.active_children():
                 process.kill()
 
     ends = run([task], 1, Kills())
-    assert [end.outcome for end in ends] == ["failed"] and "its process ended with" in ends[0].about
+    assert [end.outcome for end in ends] == ["failed"] and "its process ended with exit code" in ends[0].message
     asked = iter([False])
     ends = run([task], 1, Kills(), lambda: next(asked, True))
     assert [end.outcome for end in ends] == ["stopped"], "one that dies as it is asked to stop is no failure"
@@ -235,11 +239,11 @@ def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
 def test_a_process_that_does_not_end_after_its_experiment_is_killed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drrn.study.run.LINGER_SECONDS", 0.1)
+    monkeypatch.setattr("drrn.study.run.EXIT_SECONDS", 0.1)
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=time.sleep, args=(600,), daemon=True)
     process.start()
-    _leave(_Running(tasks(folder, tmp_path)[0], process, context.Pipe()[0]))
+    _join_worker(_Worker(tasks(folder, tmp_path)[0], process, context.Pipe()[0]))
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -284,9 +288,9 @@ def test_pictures_that_are_missing_or_too_few_are_told_before_anything_runs(fold
     with pytest.raises(DataError, match="can't be split"):
         tasks(tmp_path / "one", tmp_path)
     with pytest.raises(DataError, match="No folder"):
-        plan([ONE], TINY, 1, data=(folder,), test=(tmp_path / "none",), output=tmp_path)
-    with pytest.raises(DataError, match="Two test folders are called"):
-        plan([ONE], TINY, 1, data=(folder,), test=(folder, folder), output=tmp_path)
+        plan_tasks([ONE], 1, data=(folder,), test=(tmp_path / "none",), output=tmp_path)
+    with pytest.raises(DataError, match="Two test folders are named"):
+        plan_tasks([ONE], 1, data=(folder,), test=(folder, folder), output=tmp_path)
 
 
 @pytest.mark.parametrize("units", [(1,), pytest.param((1, 2), marks=pytest.mark.full)])
@@ -312,18 +316,20 @@ def test_killed_and_stopped_it_goes_on_and_ends_as_it_would_have(
     ended = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "out\n"), ended.stderr
     assert not list(tmp_path.rglob(".drrn-*")), "no half-written file is left"
-    again = load(tmp_path / "out")
+    again = load_results(tmp_path / "out")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         cli.main([*words[3:-1], "whole"])
-    assert [without_times(each) for each in again.all] == [without_times(each) for each in load(tmp_path / "whole").all]
+    assert [without_times(each) for each in again.all] == [
+        without_times(each) for each in load_results(tmp_path / "whole").all
+    ]
 
 
-def test_the_commit_is_the_runs_own(done: tuple[Path, list[End], Looks]) -> None:
-    assert load(done[0]).all[0].commit == commit()
+def test_the_commit_is_the_runs_own(done: tuple[Path, list[Completion], StudyLog]) -> None:
+    assert load_results(done[0]).all[0].commit == commit()
 
 
 def test_a_backbone_goes_to_the_experiments_that_see_through_it_alone(folder: Path, tmp_path: Path) -> None:
     experiments = [ONE, vary("seen", blocks=1, units=1, loss="l1+0.01*vgg")]
-    planned = plan(experiments, TINY, 1, data=(folder,), test=(), output=tmp_path, backbone=(Path("vgg.pth"),))
+    planned = plan_tasks(experiments, 1, data=(folder,), test=(), output=tmp_path, backbone=(Path("vgg.pth"),))
     assert [task.source.backbone for task in planned] == [(), (Path("vgg.pth"),)]

@@ -7,7 +7,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from drrn.errors import UsageError
-from drrn.study.experiments import BUDGETS, BudgetName, find
+from drrn.study.experiments import BUDGETS, BudgetName, find_experiments
 
 
 def run_study(
@@ -24,27 +24,25 @@ def run_study(
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
     threads: int = 1,
 ) -> int:
-    """Train, judge and time experiments. What is finished is not run again, so the same command goes on after a stop.
+    """Train, test and time experiments. Finished ones are not run again, so the same command resumes a stopped study.
 
     Args:
-        names: Lists of experiments (`drrn study list` shows them), single ones, or files of Python with a list
-            EXPERIMENTS, which are run. All lists where none is named.
-        data: Folders of original pictures to learn from; a tenth of them is held out for validation.
-        test: Folders of pictures to judge by, of which the first decides on claims. The pictures held out where none
-            is named.
-        budget: How large: quick (half an hour on two cores), standard (hours on a CPU) or full (the report's sizes,
-            for a GPU).
-        seeds: How often each experiment is run, each time with other first weights and another split.
-        jobs: Experiments at the same time; 0 for as many as the cores have room for, each with its `threads`, and
-            for one on an accelerator.
-        output: Folder for runs and results; study/quick, study/standard or study/full where none is named.
-        backbone: A VGG, for experiments of your own with the losses vgg or lpips, as in `drrn train`.
+        names: Lists of experiments (see `drrn study list`), single experiments, or Python files with a list
+            EXPERIMENTS, which are executed. All lists by default.
+        data: Folders of original pictures to train on; a tenth of them is held out for validation.
+        test: Folders of pictures to test on; the first decides claims. By default, the held-out pictures.
+        budget: The size of the study: quick (half an hour on two cores), standard (hours on a CPU) or full (the
+            report's sizes, for a GPU).
+        seeds: How often to run each experiment, each time with other initial weights and another split.
+        jobs: Experiments to run at the same time; 0 for as many as fit the cores, or one on an accelerator.
+        output: Folder for runs and results; by default study/ and the budget's name.
+        backbone: A VGG, for your own experiments with the losses vgg or lpips, as in `drrn train`.
         device: Where to compute.
-        threads: CPU threads of one experiment. The same number gives the same weights.
+        threads: CPU threads per experiment. The same number gives the same weights.
     """
     if seeds < 1 or jobs < 0 or threads < 1:
         raise UsageError("--seeds and --threads must be at least 1, and --jobs at least 0.")
-    experiments = find(names)
+    experiments = find_experiments(names)
     try:
         from drrn.study import run as room
     except ModuleNotFoundError as error:
@@ -55,10 +53,10 @@ def run_study(
 
     output = output or Path("study") / budget
     jobs = jobs or (max(cores() // threads, 1) if device == "cpu" else 1)
-    tasks = room.plan(
-        experiments,
-        BUDGETS[budget],
-        seeds,
+    study = room.Study(
+        experiments=experiments,
+        budget=BUDGETS[budget],
+        seeds=seeds,
         data=data,
         test=test,
         output=output,
@@ -69,23 +67,23 @@ def run_study(
     )
     stop = Stop()
     with ShowStudy() as watch:
-        ends = room.run(tasks, jobs, watch, stop.is_asked)
+        completions = room.run(room.plan(study), jobs, watch, stop.is_asked)
     if stop.signal:
         print(f"stopped; the same command resumes {output}", file=sys.stderr)
         return 128 + stop.signal
-    failed = [end for end in ends if end.outcome == "failed"]
-    for end in failed:
-        print(f"drrn: {end.task.run}: {end.about}", file=sys.stderr)
+    failed = [each for each in completions if each.outcome == "failed"]
+    for each in failed:
+        print(f"drrn: {each.task.run}: {each.message}", file=sys.stderr)
     print(output)
     return 3 if failed else 0
 
 
 def list_studies() -> int:
-    """List the lists of experiments, and the sizes of the budgets."""
+    """Show the lists of experiments and the sizes of the budgets."""
     from rich.console import Console
     from rich.table import Table
 
-    from drrn.study.experiments import LISTS, about
+    from drrn.study.experiments import LISTS, describe_budget
 
     console = Console(soft_wrap=True)
     table = Table("list", "experiments", box=None, pad_edge=False)
@@ -93,24 +91,24 @@ def list_studies() -> int:
         table.add_row(name, ", ".join(experiment.name for experiment in experiments))
     console.print(table)
     for name, budget in BUDGETS.items():
-        console.print(f"{name}: {about(budget)}", highlight=False)
+        console.print(f"{name}: {describe_budget(budget)}", highlight=False)
     return 0
 
 
 def report_study(output: Path | None = None, /, *, budget: BudgetName = "standard", page: Path | None = None) -> int:
-    """Make one page of the results: tables, figures, and the claims with their verdicts, from the result.json alone.
+    """Write a page of the results: tables, figures, and the verdict on each claim. Needs only the result.json files.
 
     Args:
-        output: Folder of the study; study/ and the budget's name where none is named.
-        budget: Which folder that is, where none is named.
-        page: Folder for index.html, study.md and figures/; the study's own where none is named.
+        output: Folder of the study; by default study/ and the budget's name.
+        budget: Which budget, if no folder is given.
+        page: Folder for index.html, study.md and figures/; by default the folder of the study.
     """
     try:
         from drrn.study import report as room
     except ModuleNotFoundError as error:
         raise UsageError(f"A report needs {error.name}. Install it: pip install 'drrn[study]'.") from error
-    from drrn.study.result import load
+    from drrn.study.result import load_results
 
     output = output or Path("study") / budget
-    print(room.write(load(output), page or output))
+    print(room.write_report(load_results(output), page or output))
     return 0

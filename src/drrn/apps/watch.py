@@ -12,7 +12,7 @@ from drrn.training.fit import Plan
 from drrn.training.logging import Epoch
 
 if TYPE_CHECKING:
-    from drrn.study.run import End
+    from drrn.study.run import Completion
 
 EXPECT_SECONDS = 10.0
 """Seconds of training, or of teaching, after which the expected time is printed."""
@@ -128,6 +128,6 @@ class ShowStudy:
         self.left = f"{100 * share:.0f} %" + (f", {duration(seconds_left)} left" if seconds_left is not None else "")
         self.bars.update(self.bar, completed=share, left=self.left)
 
-    def end(self, end: "End") -> None:
+    def end(self, end: "Completion") -> None:
         name = f"{end.task.experiment.name}, seed {end.task.experiment.seed}"
-        self.console.print(f"{name}: {end.outcome}, {end.about}  ({self.left})", highlight=False, soft_wrap=True)
+        self.console.print(f"{name}: {end.outcome}, {end.message}  ({self.left})", highlight=False, soft_wrap=True)

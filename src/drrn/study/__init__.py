@@ -1,1 +1,1 @@
-"""The library: experiments as values, run, kept, and asked what they show; and the search for better ones."""
+"""Experiments as values: run them, store their results, and report which claims hold."""

@@ -1,10 +1,10 @@
-"""What the report and the paper claim, what would decide it, and what the numbers say.
+"""The claims of the report and the paper, what decides each, and the verdicts.
 
-A claim holds when all its parts do. A part compares experiments: a sum of what was measured of them, with weights, has
-to lie above or below a bound. It is measured for each seed and each picture, which all experiments have in common, so
-that what is easy for all of them cancels out. The interval is where the mean over all seeds and pictures there could be
-lies, with 95 % confidence. A part holds when the whole interval is on its side, does not when the whole is on the
-other, and else cannot be told.
+A claim holds if all its parts hold. A part compares experiments: a weighted sum of a quantity measured on each must lie
+above or below a bound. It is computed for each seed and each image, which all experiments share, so that what is easy
+for all of them cancels out. The interval contains the mean over all possible seeds and images with 95 % confidence. A
+part holds if the whole interval is on its side of the bound, does not hold if it is all on the other side, and is
+otherwise undecided.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,19 +18,19 @@ from drrn.study.experiments import BASE, CHAIN, NO_RESIDUAL, NOT_SHARED
 from drrn.study.intervals import Interval, Values, interval
 from drrn.study.result import Result, Results
 
-Verdict = Literal["holds", "does not hold", "cannot be told"]
+Verdict = Literal["holds", "does not hold", "undecided"]
 Measure = Callable[[Result], Values | None]
-"""What is measured of a result: a number, or one a picture; None where there is nothing to measure."""
+"""A quantity of a result: one number, or one per image; None if there is nothing to measure."""
 
 MARGIN = 0.05
-"""dB that count as no gain: less than an eye sees, and about what another seed changes."""
+"""dB that count as no gain: invisible, and about as much as another seed changes."""
 LAST = 5
-"""Epochs at the end whose means are taken, since single ones jump."""
+"""Final epochs that are averaged, since single epochs fluctuate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One comparison: the weighted sum of a measure is above, or below, a bound."""
+    """One comparison: the weighted sum of a quantity is above, or below, a bound."""
 
     says: str
     weights: Mapping[str, float]
@@ -42,17 +42,17 @@ class Part:
 
     def verdict(self, interval: Interval | None) -> Verdict:
         if interval is None:
-            return "cannot be told"
+            return "undecided"
         bound = self.above if self.above is not None else self.below
         assert bound is not None
         sides = {True: interval.low > bound, False: interval.high < bound}
         wanted = self.above is not None
-        return "holds" if sides[wanted] else "does not hold" if sides[not wanted] else "cannot be told"
+        return "holds" if sides[wanted] else "does not hold" if sides[not wanted] else "undecided"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A sentence of the report or the paper, and what decides it."""
+    """A sentence of the report or the paper, and the comparisons that decide it."""
 
     name: str
     source: str
@@ -61,7 +61,7 @@ class Claim:
 
 
 class Finding(NamedTuple):
-    """What became of a claim: an interval and a verdict for each of its parts, and one for the whole."""
+    """The outcome of a claim: an interval and a verdict for each part, and a verdict on the whole."""
 
     claim: Claim
     intervals: tuple[Interval | None, ...]
@@ -71,11 +71,11 @@ class Finding(NamedTuple):
     def verdict(self) -> Verdict:
         if "does not hold" in self.verdicts:
             return "does not hold"
-        return "cannot be told" if "cannot be told" in self.verdicts else "holds"
+        return "undecided" if "undecided" in self.verdicts else "holds"
 
 
-def judge(results: Results) -> list[Finding]:
-    """Every claim, in the order of the report's sections."""
+def evaluate_claims(results: Results) -> list[Finding]:
+    """A finding for every claim, in the order of the report's sections."""
     findings = []
     for claim in CLAIMS:
         intervals = tuple(contrast(results, part.weights, part.measure) for part in claim.parts)
@@ -85,7 +85,7 @@ def judge(results: Results) -> list[Finding]:
 
 
 def contrast(results: Results, weights: Mapping[str, float], measure: Measure) -> Interval | None:
-    """The sum of `weights` times what is measured of each experiment; None where fewer than two seeds have it all."""
+    """The weighted sum of a quantity of experiments; None if fewer than two seeds have all of them."""
     of_seeds: list[Values] = []
     for seed in results.seeds:
         results_of_seed = [results.by_name.get(name, {}).get(seed) for name in weights]
@@ -95,44 +95,45 @@ def contrast(results: Results, weights: Mapping[str, float], measure: Measure) -
             of_seeds.append(np.sum(terms, axis=0))
     if len(of_seeds) < 2:
         return None
-    if not results.same_pictures:
+    if not results.same_images:
         of_seeds = [values.mean(keepdims=True) for values in of_seeds]
     return interval(np.stack(of_seeds))
 
 
 def psnr(result: Result) -> Values | None:
-    """dB, of each picture of the first set."""
+    """PSNR in dB, for each image of the first set."""
     return np.array(result.psnrs) if result.psnrs else None
 
 
 def gap(result: Result) -> Values | None:
-    """How much better the network does on what it learns from than on what is held out, in dB, at the end."""
+    """How much better the network is on training than on held-out patches at the end, in dB."""
     if not result.history:
         return None
     return np.array([np.mean([row.train_psnr - row.val_psnr for row in result.history[-LAST:]])])
 
 
 def error_left(result: Result) -> Values | None:
-    """The error on what is held out, in the best epoch, against that of one constant colour."""
+    """The validation error of the best epoch, relative to that of one constant color."""
     if not result.history:
         return None
     return np.array([10 ** (-max(row.val_psnr for row in result.history) / 10) / result.constant_loss])
 
 
 def accuracy_gained(result: Result) -> Values | None:
-    """What the accuracy on the pictures held out is at the end, less what it was at the beginning.
+    """Validation accuracy at the end minus that at the beginning.
 
-    Over the last and the first `LAST` epochs, or the halves of fewer: what learns nothing is ended early.
+    Averaged over the last and the first `LAST` epochs, or over halves of a shorter history: a network that learns
+    nothing stops early.
     """
-    many = min(LAST, len(result.history) // 2)
-    if not many or result.experiment.model.channels == 1:
+    count = min(LAST, len(result.history) // 2)
+    if not count or result.experiment.model.channels == 1:
         return None
     accuracy = [row.val_accuracy for row in result.history]
-    return np.array([np.mean(accuracy[-many:]) - np.mean(accuracy[:many])])
+    return np.array([np.mean(accuracy[-count:]) - np.mean(accuracy[:count])])
 
 
 def doublings(result: Result) -> Values | None:
-    """Of the CPU seconds that an epoch takes."""
+    """Base-2 logarithm of the median CPU seconds of an epoch."""
     return np.array([log2(float(np.median(result.cpu_seconds)))]) if result.cpu_seconds else None
 
 
@@ -149,7 +150,7 @@ def blocks(*counts: int, times: float = 1.0) -> dict[str, float]:
 
 
 def minus(these: Mapping[str, float], those: Mapping[str, float]) -> dict[str, float]:
-    """Weights for the difference."""
+    """The weights of a difference."""
     return {name: these.get(name, 0.0) - those.get(name, 0.0) for name in dict.fromkeys([*these, *those])}
 
 
@@ -159,7 +160,7 @@ def no_gain(says: str, weights: Mapping[str, float]) -> Part:
 
 def longer(says: str, weights: Mapping[str, float]) -> Part:
     return Part(
-        says=f"{says} take at least 1.2 times as long an epoch",
+        says=f"{says} take at least 1.2 times as long per epoch",
         weights=weights,
         measure=doublings,
         above=log2(1.2),
@@ -186,13 +187,13 @@ CLAIMS: tuple[Claim, ...] = (
         says="Without residual connections the loss stays flat, near 0.0755.",
         parts=(
             Part(
-                says="without residuals at least 0.9 of one constant colour's error is left",
+                says="without residuals, at least 0.9 of one constant color's error remains",
                 weights=NONE,
                 measure=error_left,
                 above=0.9,
                 unit="of it",
             ),
-            Part(says="with them less than a half", weights=ONE, measure=error_left, below=0.5, unit="of it"),
+            Part(says="with them, less than half", weights=ONE, measure=error_left, below=0.5, unit="of it"),
         ),
     ),
     Claim(
@@ -201,7 +202,7 @@ CLAIMS: tuple[Claim, ...] = (
         says="Without residual connections accuracy falls with the epochs.",
         parts=(
             Part(
-                says="validation accuracy is lower in the last 5 epochs than in the first 5 (halves of fewer than 10)",
+                says="validation accuracy is lower in the last 5 epochs than in the first 5 (halves, if fewer than 10)",
                 weights=NONE,
                 measure=accuracy_gained,
                 below=0,
@@ -224,7 +225,7 @@ CLAIMS: tuple[Claim, ...] = (
         says="Beyond 6 units there are diminishing returns.",
         parts=(
             better(
-                "a unit more gains more from 1 to 6 than from 6 to 12",
+                "another unit gains more from 1 to 6 than from 6 to 12",
                 minus(units(6, times=1 / 5), units(1, times=1 / 5)),
                 minus(units(12, times=1 / 6), units(6, times=1 / 6)),
             ),
@@ -236,7 +237,7 @@ CLAIMS: tuple[Claim, ...] = (
         says="Models with 10 to 12 units show signs of overfitting.",
         parts=(
             Part(
-                says="10 and 12 units are further ahead on what they learn from than 4, 5 and 6 are",
+                says="10 and 12 units fit the training patches better relative to held-out ones than 4, 5 and 6",
                 weights=minus(units(10, 12), units(4, 5, 6)),
                 measure=gap,
                 above=0,
@@ -247,7 +248,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         name="plateau after 3 or 4 blocks",
         source="report, 4.3",
-        says="More blocks are better at first, and the gain ends after 3 or 4.",
+        says="More blocks are better at first; the gain ends after 3 or 4.",
         parts=(
             better("3 blocks are better than 1", blocks(3), blocks(1)),
             no_gain("5 and 6 blocks over 4", minus(blocks(5, 6), blocks(4))),
@@ -274,8 +275,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         name="sharing costs little",
         source="paper, discussion",
-        says="Weights that units share cost no quality: 33.99 against 33.97 dB without sharing, Set5 x3.",
-        parts=(no_gain("weights of their own for each unit", minus(mean_of(NOT_SHARED.name), ONE)),),
+        says="Sharing weights between units costs no quality: 33.99 against 33.97 dB without, Set5 x3.",
+        parts=(no_gain("separate weights for each unit", minus(mean_of(NOT_SHARED.name), ONE)),),
     ),
     Claim(
         name="source beats chain",
@@ -292,7 +293,7 @@ CLAIMS: tuple[Claim, ...] = (
 )
 
 
-def missing(results: Results, claim: Claim) -> Sequence[str]:
-    """The experiments of a claim that were not run."""
+def missing_experiments(results: Results, claim: Claim) -> Sequence[str]:
+    """The experiments that a claim needs and that were not run."""
     names = dict.fromkeys(name for part in claim.parts for name in part.weights)
     return [name for name in names if name not in results.by_name]

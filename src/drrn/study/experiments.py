@@ -1,7 +1,7 @@
-"""Experiments as values: the report's, the paper's, and those that a file of a user's adds.
+"""Experiments as values: the report's, the paper's, and those that a user's file adds.
 
-An experiment states the network and the recipe at the report's full size. A `Budget` makes it smaller: what a figure
-shows was trained at the size of its budget, and says so.
+An experiment states the network and the recipe at the report's full size. A `Budget` makes it smaller; every figure
+states the budget it was made with.
 """
 
 import os
@@ -21,11 +21,11 @@ class Experiment:
     """A network, how it is trained, and from which seed."""
 
     name: str
-    """Also the name of its folder. Equal experiments of several lists have one name, and are trained once."""
+    """Also the name of its folder. Equal experiments of several lists share a name and are trained once."""
     model: DRRNConfig
     train: TrainConfig = REPORT
     seed: int = 0
-    """Of the weights, the split into pictures to learn from and held out, and the order of the patches."""
+    """For the weights, the split into training and held-out images, and the order of the patches."""
 
     def __post_init__(self) -> None:
         if (
@@ -34,27 +34,27 @@ class Experiment:
             or set(self.name) & set('/\\:*?"<>|\0\n')
             or "." in self.name
         ):
-            raise ValueError(f"`name` must be fit for a folder, without dots, got {self.name!r}.")
+            raise ValueError(f"`name` must be a valid folder name without dots, got {self.name!r}.")
         if self.seed < 0:
             raise ValueError(f"`seed` must be at least 0, got {self.seed}.")
 
 
 BASE = Experiment("B2U4", DRRNConfig(blocks=2, units=4, channels=3), replace(REPORT, scales=(3,), sheet_every=0))
-"""What the others vary: the sizes of the report's conclusion (section 5), RGB as in its runs, and x3, where the paper
-compares structures."""
+"""The experiment that others vary: the sizes of the report's conclusion (section 5), RGB as in its runs, and x3, where
+the paper compares structures."""
 
 
 def vary(name: str, experiment: Experiment = BASE, **changes: Any) -> Experiment:
-    """`experiment` with other fields of its model or its recipe, or another `seed`.
+    """`experiment` with other values for fields of its model or its recipe, or another `seed`.
 
     Raises:
         ValueError: neither has such a field, or a value is out of range.
     """
-    seed = changes.pop("seed", experiment.seed)  # the recipe's own seed follows it
+    seed = changes.pop("seed", experiment.seed)  # `shrink` copies it to the recipe
     of_model = {key: changes.pop(key) for key in [*changes] if key in {each.name for each in fields(DRRNConfig)}}
     unknown = changes.keys() - {each.name for each in fields(TrainConfig)}
     if unknown:
-        raise ValueError(f"no field of a model or a training is called {', '.join(sorted(unknown))}.")
+        raise ValueError(f"no field of a model or a recipe is named {', '.join(sorted(unknown))}.")
     return replace(
         experiment,
         name=name,
@@ -91,7 +91,7 @@ LOSS = (
     vary("MSE and focal frequency", loss="mse+focal_frequency"),
 )
 UNSHUFFLE = (BASE, vary("unshuffle 2", unshuffle=2), vary("unshuffle 4", unshuffle=4))
-COLOUR = (BASE, vary("luma", channels=1))
+COLOR = (BASE, vary("luma", channels=1))
 
 LISTS: dict[str, tuple[Experiment, ...]] = {
     "residual": RESIDUAL,
@@ -104,29 +104,32 @@ LISTS: dict[str, tuple[Experiment, ...]] = {
     "norm": NORM,
     "loss": LOSS,
     "unshuffle": UNSHUFFLE,
-    "colour": COLOUR,
+    "color": COLOR,
 }
 
+
+FORMER_NAMES = {"colour": "color"}
+"""Names of lists that were renamed."""
 
 BudgetName = Literal["quick", "standard", "full"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How large a study is: what makes its experiments smaller than the report's."""
+    """The size of a study: how much smaller its experiments are than the report's."""
 
     name: BudgetName
     narrower: int = 1
-    """What the width of every network is divided by; 8 features at least are left."""
+    """Divisor of every network's width; at least 8 features remain."""
     pictures: int = 0
-    """To learn from and hold out, spread over those there are; 0 for all."""
+    """Number of images to train on and hold out, spread evenly; 0 for all."""
     test_pictures: int = 0
-    """The same for each folder of pictures to judge by."""
+    """The same for each folder of test images."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of `TrainConfig` that replace the report's, where the experiment itself does not vary them."""
+    """Fields of `TrainConfig` that replace the report's, unless the experiment varies them."""
 
     def shrink(self, experiment: Experiment) -> Experiment:
-        """The experiment as it is trained at this budget, its seed being the training's, too."""
+        """The experiment at this budget; its seed becomes the recipe's, too."""
         width = max(experiment.model.width // self.narrower, min(experiment.model.width, 8))
         smaller = {
             key: value for key, value in self.recipe.items() if getattr(experiment.train, key) == getattr(REPORT, key)
@@ -156,52 +159,58 @@ BUDGETS: dict[BudgetName, Budget] = {
 }
 
 
-def about(budget: Budget) -> str:
+def describe_budget(budget: Budget) -> str:
     """A budget in a sentence."""
-    how = {field: budget.recipe.get(field, getattr(REPORT, field)) for field in ("epochs", "epoch_steps", "batch_size")}
-    steps = f"{how['epoch_steps']} steps" if how["epoch_steps"] else "all patches"
+    recipe = {
+        field: budget.recipe.get(field, getattr(REPORT, field)) for field in ("epochs", "epoch_steps", "batch_size")
+    }
+    steps = f"{recipe['epoch_steps']} steps" if recipe["epoch_steps"] else "all patches"
     return (
-        f"networks of width {128 // budget.narrower}, {how['epochs']} epochs at most of {steps} in batches of "
-        f"{how['batch_size']}, {budget.pictures or 'all'} pictures to learn from and hold out, "
-        f"{f'{budget.test_pictures} at most' if budget.test_pictures else 'all'} of each folder to judge by"
+        f"networks of width {128 // budget.narrower}, {recipe['epochs']} epochs at most of {steps} in batches of "
+        f"{recipe['batch_size']}, {budget.pictures or 'all'} pictures to train on and hold out, "
+        f"{f'at most {budget.test_pictures}' if budget.test_pictures else 'all'} of each test folder"
     )
 
 
-def find(names: Sequence[str]) -> list[Experiment]:
-    """The experiments of lists, by their own names, or of files of Python; all lists where nothing is named.
+def find_experiments(names: Sequence[str]) -> list[Experiment]:
+    """The experiments that `names` refer to: lists, single experiments, or Python files; without names, all lists.
 
-    A file, as `mine.py`, gives its experiments in a variable `EXPERIMENTS`. It is run: name no stranger's.
+    A file such as `mine.py` defines a list `EXPERIMENTS`. It is executed: name only files you trust.
 
     Raises:
-        StudyError: a name is unknown, a file holds no experiments, or two that differ have one name.
+        StudyError: a name is unknown, a file has no experiments, or two different ones share a name.
     """
     known = {experiment.name: experiment for experiments in LISTS.values() for experiment in experiments}
     found: dict[str, Experiment] = {}
     for name in names or LISTS:
+        name = FORMER_NAMES.get(name, name)
         if name in LISTS:
             chosen: Iterable[Experiment] = LISTS[name]
         elif name.endswith(".py"):
-            chosen = read(Path(name))
+            chosen = read_experiments(Path(name))
         elif name in known:
             chosen = [known[name]]
         else:
-            raise StudyError(f"No experiment {name!r}. Known lists: {', '.join(LISTS)}; one of theirs, or a file .py.")
+            raise StudyError(
+                f"No experiment {name!r}. Give one of the lists {', '.join(LISTS)}, an experiment of theirs, or a "
+                "Python file."
+            )
         for experiment in chosen:
             if found.setdefault(experiment.name, experiment) != experiment or (
                 known.get(experiment.name, experiment) != experiment
             ):
-                raise StudyError(f"Two different experiments are called {experiment.name!r}. Rename the one in {name}.")
+                raise StudyError(f"Two different experiments are named {experiment.name!r}. Rename the one in {name}.")
     return list(found.values())
 
 
-def read(path: Path) -> Sequence[Experiment]:
-    """The experiments of a file of Python, which is run.
+def read_experiments(path: Path) -> Sequence[Experiment]:
+    """Execute a Python file, and return its `EXPERIMENTS`.
 
     Raises:
-        StudyError: there is no such file, it can't be run, or its `EXPERIMENTS` are none.
+        StudyError: the file is missing, fails, or has no list of experiments.
     """
-    if not os.path.isfile(path):  # noqa: PTH113, which raises where a name is too long
-        raise StudyError(f"No file {path}. Give a file of Python with a list EXPERIMENTS.")
+    if not os.path.isfile(path):  # noqa: PTH113, which raises if a name is too long
+        raise StudyError(f"No file {path}. Give a Python file with a list EXPERIMENTS.")
     try:
         experiments = runpy.run_path(str(path)).get("EXPERIMENTS")
     except Exception as error:

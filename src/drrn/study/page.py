@@ -1,4 +1,4 @@
-"""Markdown as one page of HTML, with its figures inside: it can be mailed, and read on a phone and on paper."""
+"""Convert Markdown to one HTML page with embedded figures, to be mailed, read on a phone, or printed."""
 
 import base64
 import re
@@ -9,16 +9,16 @@ from markdown_it import MarkdownIt
 
 
 def to_html(text: str, folder: Path) -> str:
-    """Markdown as one page, the figures of `folder` within it."""
+    """Convert Markdown to one page, embedding the figures in `folder`."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = re.sub(r"<table>.*?</table>", r'<div class="table">\g<0></div>', body, flags=re.DOTALL)
 
-    def inside(match: re.Match[str]) -> str:
+    def embed(match: re.Match[str]) -> str:
         content = base64.b64encode((folder / match[1]).read_bytes()).decode()
         return f'src="data:image/svg+xml;base64,{content}"'
 
-    body = re.sub(r'src="(figures/[a-z_]+\.svg)"', inside, body)
-    for verdict in ("does not hold", "cannot be told", "holds"):
+    body = re.sub(r'src="(figures/[a-z_]+\.svg)"', embed, body)
+    for verdict in ("does not hold", "undecided", "holds"):
         body = body.replace(f"<strong>{verdict}</strong>", f'<strong class="{verdict.split()[0]}">{verdict}</strong>')
     title = escape(text.splitlines()[0].lstrip("# "))
     return f"""<!doctype html>
@@ -53,7 +53,7 @@ th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left; 
 th { border-bottom: 2px solid #999; }
 [style*="right"] { white-space: nowrap; }
 strong { font-weight: 600; }
-.holds { color: #1b6e3c; } .does { color: #a3260b; } .cannot { color: #666; }
+.holds { color: #1b6e3c; } .does { color: #a3260b; } .undecided { color: #666; }
 td strong { white-space: nowrap; }
 pre { background: #f5f5f3; padding: .8rem; overflow-x: auto; font-size: .85rem; }
 @media print {

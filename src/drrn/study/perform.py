@@ -1,4 +1,4 @@
-"""One experiment, from pictures to its `result.json`: what a process of its own does."""
+"""Run one experiment, from images to its `result.json`. Each runs in a process of its own."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,30 +32,30 @@ from drrn.training.sources import drop_unused_backbone
 from drrn.upscaling.upscaler import Upscaler
 
 EXAMPLES = 3
-"""Pictures that are shown of each experiment."""
+"""Example images of each experiment."""
 SIDE = 72
-"""Of the part that is shown, in pixels."""
+"""Side of the part that is shown, in pixels."""
 PATCHES = 16
-"""Patches whose gradients are measured."""
+"""Patches on which gradients are measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """An experiment at the size of its budget, and where everything is."""
+    """An experiment at the size of its budget, with its folders."""
 
     experiment: Experiment
     budget: Budget
     data: tuple[Path, ...]
     """Folders to learn from and hold out."""
     test: tuple[Path, ...]
-    """Folders to judge by; where there are none, the pictures held out."""
+    """Folders of test images; if empty, the held-out images are used."""
     backbone: tuple[Path, ...]
-    """What the losses vgg and lpips see through, for the experiments that have them."""
+    """For experiments with the losses vgg or lpips."""
     run: Path
     device: str
     threads: int
     jobs: int
-    """Experiments that run at the same time: for the record."""
+    """Experiments running at the same time: for the record."""
     with_examples: bool
 
     @property
@@ -65,30 +65,31 @@ class Task:
 
     @property
     def cost(self) -> float:
-        """The work of the training, in multiply-adds and up to a factor that all have in common."""
-        how = self.experiment.train
-        return self.experiment.model.macs() * how.epochs * (how.epoch_steps or 1) * how.batch_size
+        """The work of the training: multiply-adds, up to a constant factor."""
+        config = self.experiment.train
+        return self.experiment.model.macs() * config.epochs * (config.epoch_steps or 1) * config.batch_size
 
-    def learnt_and_held_out(self) -> tuple[list[Path], list[Path]]:
-        """
+    def split_images(self) -> tuple[list[Path], list[Path]]:
+        """The images to learn from, and the held-out ones.
+
         Raises:
-            DataError: a folder is missing or empty, or there are too few pictures.
+            DataError: a folder is missing or empty, or there are too few images.
         """
-        how = self.experiment.train
-        return split(pick_evenly(pictures_in(self.data), self.budget.pictures), how.validation, how.seed)
+        config = self.experiment.train
+        return split(pick_evenly(pictures_in(self.data), self.budget.pictures), config.validation, config.seed)
 
-    def judged(self) -> dict[str, list[Path]]:
-        """The pictures to judge by, by the name of their set."""
+    def test_sets(self) -> dict[str, list[Path]]:
+        """The test images, by the name of their set."""
         if not self.test:
-            return {HELD_OUT: pick_evenly(self.learnt_and_held_out()[1], self.budget.test_pictures)}
+            return {HELD_OUT: pick_evenly(self.split_images()[1], self.budget.test_pictures)}
         return {label(folder): pick_evenly(pictures_in([folder]), self.budget.test_pictures) for folder in self.test}
 
 
 def is_done(task: Task) -> bool:
-    """Whether the experiment has its result.
+    """Whether the experiment has a result.
 
     Raises:
-        StudyError: there is one, of something else or of other pictures.
+        StudyError: the result is damaged, or of another experiment or other images.
     """
     path = task.run / NAME
     if not path.exists():
@@ -98,19 +99,19 @@ def is_done(task: Task) -> bool:
     except (OSError, ValueError) as error:
         raise StudyError(f"{path} is no result of a study ({error}). Delete it and run the study again.") from error
     if (result.experiment, result.budget) != (task.experiment, task.budget.name):
-        raise StudyError(f"{path} is of another experiment of that name. Give another --output.")
+        raise StudyError(f"{path} is of another experiment of the same name. Give another --output.")
     pictures = [label(folder) for folder in task.data], [label(folder) for folder in task.test] or [HELD_OUT]
     if (result.data["folders"], result.sets) != pictures:
-        learnt, judged = ", ".join(result.data["folders"]), ", ".join(result.sets)
-        raise StudyError(f"{path} is of pictures of {learnt}, judged by {judged}. Give these, or another --output.")
+        data, tests = ", ".join(result.data["folders"]), ", ".join(result.sets)
+        raise StudyError(f"{path} was trained on {data} and tested on {tests}. Give these, or another --output.")
     return True
 
 
 def perform(task: Task, watch: Watch, should_stop: Callable[[], bool]) -> Result | None:
-    """Train, judge and time an experiment, and write its `result.json`; nothing where it is stopped.
+    """Train, test and time an experiment, and write its `result.json`; None if stopped.
 
     Raises:
-        DRRNError: something fails that is no result: a picture is damaged, the disk is full.
+        DRRNError: the experiment could not be carried out: an image is damaged, the disk is full.
     """
     experiment = task.experiment
     outcome, reason = "trained", ""
@@ -127,15 +128,15 @@ def perform(task: Task, watch: Watch, should_stop: Callable[[], bool]) -> Result
         outcome, reason = "diverged", str(error)
     if should_stop():
         return None
-    history, about, best = read_history(task.run), read_record(task.run), task.run / "best.safetensors"
+    history, record, best = read_history(task.run), read_record(task.run), task.run / "best.safetensors"
     seconds, cpu_seconds = read_times(task.run, len(history))
     upscaler = Upscaler(best, device=task.device, threads=task.threads) if best.exists() else None
-    pool, batch = held_out(task)
+    pool, batch = read_held_out(task)
     scale = experiment.train.scales[0]
-    rows = tuple(takewhile(lambda _: not should_stop(), scores(task, upscaler, scale)))
+    rows = tuple(takewhile(lambda _: not should_stop(), score_sets(task, upscaler, scale)))
     if should_stop():
         return None
-    cost = time_of(upscaler, task.judged(), scale) if upscaler else None
+    cost = measure_speed(upscaler, task.test_sets(), scale) if upscaler else None
     result = Result(
         experiment=experiment,
         budget=task.budget.name,
@@ -150,67 +151,69 @@ def perform(task: Task, watch: Watch, should_stop: Callable[[], bool]) -> Result
         scores=rows,
         seconds_per_megapixel=cost.seconds if cost else None,
         peak_mb=cost.peak_mb if cost else None,
-        examples=examples(task.judged(), upscaler, scale) if upscaler and task.with_examples else {},
-        data=about["data"],
-        machine=machine() | about["machine"] | {"jobs": task.jobs, "engine": upscaler.engine.name if upscaler else ""},
-        commit=about["commit"],
+        examples=render_examples(task.test_sets(), upscaler, scale) if upscaler and task.with_examples else {},
+        data=record["data"],
+        machine=machine() | record["machine"] | {"jobs": task.jobs, "engine": upscaler.engine.name if upscaler else ""},
+        commit=record["commit"],
     )
     write_text(task.run / NAME, to_json(result))
     return result
 
 
-def held_out(task: Task) -> tuple[Pool, Batch]:
-    """The pictures held out, and a few of their patches, from all of them."""
-    how, model = task.experiment.train, task.experiment.model
-    _, paths = task.learnt_and_held_out()
-    pool = Pool.from_pairs(make_pairs(paths, how.scales, model.channels))
-    patches = grid(pool, how.patch, how.patch)
+def read_held_out(task: Task) -> tuple[Pool, Batch]:
+    """The held-out images, and a few patches spread over all of them."""
+    config, model = task.experiment.train, task.experiment.model
+    _, paths = task.split_images()
+    pool = Pool.from_pairs(make_pairs(paths, config.scales, model.channels))
+    patches = grid(pool, config.patch, config.patch)
     patches = patches[np.linspace(0, len(patches) - 1, PATCHES).astype(np.int64)]
-    return pool, cut(pool, patches, np.zeros(PATCHES, np.int64), how.patch)
+    return pool, cut(pool, patches, np.zeros(PATCHES, np.int64), config.patch)
 
 
-def scores(task: Task, upscaler: Upscaler | None, scale: float) -> Iterator[Row]:
-    """Bicubic and, where there is one, the network, on each set."""
+def score_sets(task: Task, upscaler: Upscaler | None, scale: float) -> Iterator[Row]:
+    """The scores of bicubic, and of the network if there is one, on each set."""
     channels: Literal[1] | None = 1 if task.experiment.model.channels == 1 else None
-    for name, paths in task.judged().items():
+    for name, paths in task.test_sets().items():
         yield replace(score_bicubic(paths, scale, channels, perceptual=True), data=name)
         if upscaler:
             yield replace(score(upscaler, paths, scale, perceptual=True), data=name, model=task.experiment.name)
 
 
-def time_of(upscaler: Upscaler, judged: dict[str, list[Path]], scale: float) -> Cost:
-    """What a megapixel of the first picture, enlarged, costs: the best of three times."""
-    hr = modcrop(read(next(iter(judged.values()))[0]).pixels.transpose(2, 0, 1), scale)
+def measure_speed(upscaler: Upscaler, sets: dict[str, list[Path]], scale: float) -> Cost:
+    """The cost of a megapixel of the first image, enlarged: the shortest of three times."""
+    hr = modcrop(read(next(iter(sets.values()))[0]).pixels.transpose(2, 0, 1), scale)
     height, width = hr.shape[1:]
     lr = Image(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0))
     costs = [measure(lambda: upscaler.upscale(lr, size=(width, height)))[1] for _ in range(3)]
     return Cost(min(cost.seconds for cost in costs) * 1e6 / (height * width), max(cost.peak_mb for cost in costs))
 
 
-def examples(
-    judged: dict[str, Sequence[Path]] | dict[str, list[Path]], upscaler: Upscaler, scale: float
+def render_examples(
+    sets: dict[str, Sequence[Path]] | dict[str, list[Path]], upscaler: Upscaler, scale: float
 ) -> dict[str, tuple[Version, ...]]:
-    """Lr, bicubic, sr and original of the middles of a few pictures, from all the first set."""
-    shown = {}
-    for path in pick_evenly(next(iter(judged.values())), EXAMPLES):
-        picture = read(path)
-        side = min(SIDE, picture.width, picture.height)
-        window = ((picture.width - side) // 2, (picture.height - side) // 2, side, side)
-        shown[path.stem if path.stem not in shown else path.name] = tuple(
+    """Lr, bicubic, sr and original of the centers of a few images, spread over the first set."""
+    examples = {}
+    for path in pick_evenly(next(iter(sets.values())), EXAMPLES):
+        image = read(path)
+        side = min(SIDE, image.width, image.height)
+        window = ((image.width - side) // 2, (image.height - side) // 2, side, side)
+        examples[path.stem if path.stem not in examples else path.name] = tuple(
             Version(each.caption, to_text(each.planes))
-            for each in compare(picture, {"drrn": upscaler}, scale, [window])[0]
+            for each in compare(image, {"drrn": upscaler}, scale, [window])[0]
         )
-    return shown
+    return examples
 
 
-def check(task: Task) -> None:
-    """See that the pictures are there.
+def check_images(task: Task) -> None:
+    """Check that there are enough images.
 
     Raises:
-        DataError: a folder is missing or empty, there are too few pictures, or two test folders have the same name.
+        DataError: a folder is missing or empty, there are too few images, or two test folders have the same name.
     """
     sets = [label(folder) for folder in task.test]
     if twice := next((name for name in sets if sets.count(name) > 1), None):
-        raise DataError(f"Two test folders are called {twice}. Name each once, or rename one.")
-    if not all(task.judged().values()) or not task.learnt_and_held_out()[0]:
-        raise DataError("There are too few pictures to learn from, hold out and judge by.")
+        raise DataError(f"Two test folders are named {twice}. Give each once, or rename one.")
+    if not all(task.test_sets().values()) or not task.split_images()[0]:
+        raise DataError(
+            "There are too few pictures to train on, hold out and test on. Give more with --data or --test."
+        )

@@ -1,4 +1,4 @@
-"""Many experiments, several at a time, each in a process of its own: one that crashes ends no other."""
+"""Run experiments, several at a time, each in a process of its own: one that crashes ends no other."""
 
 import multiprocessing
 import os
@@ -17,220 +17,213 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from drrn.errors import DRRNError
 from drrn.study.experiments import Budget, Experiment
-from drrn.study.perform import Task, check, is_done, perform
+from drrn.study.perform import Task, check_images, is_done, perform
 from drrn.training.fit import Plan
 from drrn.training.logging import Epoch
+from drrn.training.session import never
 
 Outcome = Literal["trained", "diverged", "failed", "stopped"]
 
-TELL_SECONDS = 0.5
-"""Between two words of an experiment on how far it is."""
-LINGER_SECONDS = 30.0
-"""For a process to end once its experiment is over; then it is killed."""
+REPORT_SECONDS = 0.5
+"""Seconds between two progress reports of an experiment."""
+EXIT_SECONDS = 30.0
+"""Seconds a process may take to exit after its experiment; then it is killed."""
 STOPPED: tuple[Outcome, str] = "stopped", "the same command resumes it"
 
 
-class End(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Which experiments to run, on what, and where."""
+
+    experiments: Sequence[Experiment]
+    budget: Budget
+    seeds: int
+    """How often each is run."""
+    data: tuple[Path, ...]
+    test: tuple[Path, ...]
+    """Folders of test images; if empty, the held-out images are used."""
+    output: Path
+    backbone: tuple[Path, ...] = ()
+    device: str = "cpu"
+    threads: int = 1
+    """Of one experiment."""
+    jobs: int = 1
+    """Experiments at the same time."""
+
+
+class Completion(NamedTuple):
     """How an experiment ended."""
 
     task: Task
     outcome: Outcome
-    about: str
-    """Its PSNR against bicubic's, or what went wrong."""
+    message: str
+    """Its PSNR and bicubic's, or what went wrong."""
 
 
 class Watch(Protocol):
-    """Who looks on."""
+    """Receives progress."""
 
     def progress(self, share: float, seconds_left: float | None) -> None:
-        """How much of the whole is done, in [0, 1], and how long the rest may take."""
+        """The share of the whole study that is done, in [0, 1], and an estimate of the time left."""
 
-    def end(self, end: End) -> None: ...
+    def end(self, end: Completion) -> None: ...
 
 
-def plan(
-    experiments: Sequence[Experiment],
-    budget: Budget,
-    seeds: int,
-    *,
-    data: tuple[Path, ...],
-    test: tuple[Path, ...],
-    output: Path,
-    backbone: tuple[Path, ...] = (),
-    device: str = "cpu",
-    threads: int = 1,
-    jobs: int = 1,
-) -> list[Task]:
-    """Every experiment from every seed, the first seed of all before the second of any.
+def plan(study: Study) -> list[Task]:
+    """Each experiment with each seed: the first seed of all experiments, then the second of all, and so on.
 
     Raises:
-        DataError: a folder is missing or empty, or there are too few pictures.
+        DataError: a folder is missing or empty, or there are too few images.
     """
     tasks = [
         Task(
-            experiment=budget.shrink(Experiment(each.name, each.model, each.train, each.seed + seed)),
-            budget=budget,
-            data=data,
-            test=test,
-            backbone=backbone,
-            run=output / each.name / f"seed-{each.seed + seed}",
-            device=device,
-            threads=threads,
-            jobs=jobs,
+            experiment=study.budget.shrink(Experiment(each.name, each.model, each.train, each.seed + seed)),
+            budget=study.budget,
+            data=study.data,
+            test=study.test,
+            backbone=study.backbone,
+            run=study.output / each.name / f"seed-{each.seed + seed}",
+            device=study.device,
+            threads=study.threads,
+            jobs=study.jobs,
             with_examples=seed == 0,
         )
-        for seed in range(seeds)
-        for each in experiments
+        for seed in range(study.seeds)
+        for each in study.experiments
     ]
-    check(tasks[0])
+    check_images(tasks[0])
     return tasks
 
 
+def run(tasks: Sequence[Task], jobs: int, watch: Watch, should_stop: Callable[[], bool] = never) -> list[Completion]:
+    """Perform the tasks that have no result yet, `jobs` at a time.
+
+    Returns:
+        How each ended, once all have ended or `should_stop()` is true.
+
+    Raises:
+        StudyError: an existing result is damaged, or of another experiment.
+    """
+    pending = [task for task in tasks if not is_done(task)]
+    total = sum(task.cost for task in tasks)
+    estimate = _TimeEstimate(total, total - sum(task.cost for task in pending))
+    context = _process_context()
+    workers: list[_Worker] = []
+    completions = []
+    stopping = False
+    while workers or (pending and not stopping):
+        if should_stop() and not stopping:
+            stopping = True
+            for each in workers:
+                with suppress(OSError):  # it is dead already
+                    each.pipe.send("stop")
+        while pending and len(workers) < jobs and not stopping:
+            workers.append(_start_worker(context, pending.pop(0)))
+        wait([each.pipe for each in workers], timeout=REPORT_SECONDS)
+        for each in workers:
+            _poll_worker(each, stopping)
+        ended = [each for each in workers if each.ended]
+        workers = [each for each in workers if not each.ended]
+        for each in ended:
+            estimate.finish(each)
+        watch.progress(*estimate.now(workers))
+        for each in ended:
+            assert each.ended
+            _join_worker(each)
+            completions.append(Completion(each.task, *each.ended))
+            watch.end(completions[-1])
+    return completions
+
+
 @dataclass
-class _Running:
-    """An experiment in its process."""
+class _Worker:
+    """A process that performs one task."""
 
     task: Task
     process: BaseProcess
     pipe: Connection
-    """It tells by this how far it is; anything that is sent to it asks it to stop."""
-    begun_at: float | None = None
-    """How much of its training was done already, by a process before it; None until it tells."""
+    """Receives progress; anything sent to it asks the process to stop."""
+    initial_share: float | None = None
+    """The share of the training that an earlier process had done; None until reported."""
     share: float = 0.0
-    """How much of its training is done."""
+    """The share of the training that is done."""
     ended: tuple[Outcome, str] | None = None
 
 
 @dataclass
-class _Clock:
-    """How long the rest takes, by what this process has seen done."""
+class _TimeEstimate:
+    """Estimates the time left from what this process has seen done."""
 
     total: float
     done: float
-    began: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.before = self.done
+        self.done_before = self.done
 
-    def end(self, one: _Running) -> None:
-        self.done += one.task.cost * (one.share if one.ended == STOPPED else 1)
-        self.before += (one.begun_at or 0) * one.task.cost
+    def finish(self, worker: _Worker) -> None:
+        self.done += worker.task.cost * (worker.share if worker.ended == STOPPED else 1)
+        self.done_before += (worker.initial_share or 0) * worker.task.cost
 
-    def left(self, running: Sequence[_Running]) -> tuple[float, float | None]:
+    def now(self, workers: Sequence[_Worker]) -> tuple[float, float | None]:
         """The share that is done, and the seconds left."""
-        done = self.done + sum(each.share * each.task.cost for each in running)
-        seen = done - self.before - sum((each.begun_at or 0) * each.task.cost for each in running)
-        seconds = (self.total - done) * (time.monotonic() - self.began) / seen if seen > 0 else None
-        return done / self.total, seconds
+        done = self.done + sum(each.share * each.task.cost for each in workers)
+        done_here = done - self.done_before - sum((each.initial_share or 0) * each.task.cost for each in workers)
+        elapsed = time.monotonic() - self.start
+        return done / self.total, (self.total - done) * elapsed / done_here if done_here > 0 else None
 
 
-def run(tasks: Sequence[Task], jobs: int, watch: Watch, stopped: Callable[[], bool] = lambda: False) -> list[End]:
-    """Perform what has no result yet, `jobs` at a time; return how each ended, once all have or it is stopped.
-
-    Raises:
-        StudyError: a result is damaged, or of something else.
-    """
-    pending = [task for task in tasks if not is_done(task)]
-    total = sum(task.cost for task in tasks)
-    clock = _Clock(total, total - sum(task.cost for task in pending))
+def _process_context() -> Any:
     context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
-    if sys.platform != "win32":  # what takes longest to import, once for all; nothing that starts threads
+    if sys.platform != "win32":  # import the slowest modules once for all; they must not start threads
         context.set_forkserver_preload(["torch", "lightning_fabric", "torch.utils.tensorboard.writer"])
-    running: list[_Running] = []
-    ends = []
-    stopping = False
-    while running or (pending and not stopping):
-        if stopped() and not stopping:
-            stopping = True
-            for each in running:
-                with suppress(OSError):  # it is dead
-                    each.pipe.send("stop")
-        while pending and len(running) < jobs and not stopping:
-            task = pending.pop(0)
-            # one of its own for each, not an Event of all: whoever is killed within that locks out the others
-            pipe, its_pipe = context.Pipe()
-            process = context.Process(target=_live, args=(task, its_pipe), daemon=True)
-            process.start()
-            its_pipe.close()
-            running.append(_Running(task, process, pipe))
-        wait([each.pipe for each in running], timeout=TELL_SECONDS)
-        for each in running:
-            _listen(each, stopping)
-        over = [each for each in running if each.ended]
-        running = [each for each in running if not each.ended]
-        for each in over:
-            clock.end(each)
-        watch.progress(*clock.left(running))
-        for each in over:
-            assert each.ended
-            _leave(each)
-            ends.append(End(each.task, *each.ended))
-            watch.end(ends[-1])
-    return ends
+    return context
 
 
-def _listen(running: _Running, stopping: bool) -> None:
-    """Take what an experiment told; its end, where it is over or its process died."""
+def _start_worker(context: Any, task: Task) -> _Worker:
+    # a pipe for each, not one shared Event: a process killed while holding its lock would block the others
+    pipe, worker_pipe = context.Pipe()
+    process = context.Process(target=_run_worker, args=(task, worker_pipe), daemon=True)
+    process.start()
+    worker_pipe.close()
+    return _Worker(task, process, pipe)
+
+
+def _poll_worker(worker: _Worker, stopping: bool) -> None:
+    """Read what a worker has sent; notice if it has ended or died."""
     try:
-        while running.ended is None and running.pipe.poll():
-            word = running.pipe.recv()
-            if isinstance(word, float):
-                running.share = word
-                running.begun_at = word if running.begun_at is None else running.begun_at
+        while worker.ended is None and worker.pipe.poll():
+            message = worker.pipe.recv()
+            if isinstance(message, float):
+                worker.share = message
+                worker.initial_share = message if worker.initial_share is None else worker.initial_share
             else:
-                running.ended = word
+                worker.ended = message
     except (EOFError, OSError):
-        _leave(running)
-        died = f"its process ended with {running.process.exitcode}, short of memory perhaps"
-        running.ended = STOPPED if stopping else ("failed", died)
+        _join_worker(worker)
+        died = f"its process ended with exit code {worker.process.exitcode}, perhaps for lack of memory"
+        worker.ended = STOPPED if stopping else ("failed", died)
 
 
-def _leave(running: _Running) -> None:
-    """See the process end, which has no more to say."""
-    running.process.join(LINGER_SECONDS)
-    if running.process.is_alive():
-        running.process.kill()
-        running.process.join()
-    running.pipe.close()
+def _join_worker(worker: _Worker) -> None:
+    """Wait for the process of an ended worker to exit, and kill it if it does not."""
+    worker.process.join(EXIT_SECONDS)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
+    worker.pipe.close()
 
 
-def _outlive(parent: BaseProcess) -> None:
-    """End with the parent, however that ends: it may be run again at once, and go on where this leaves off."""
-    parent.join()
-    os._exit(1)
-
-
-class _Tell:
-    """Tells the parent how far a training is."""
-
-    def __init__(self, pipe: Connection, epochs: int):
-        self.pipe, self.epochs, self.last = pipe, epochs, 0.0
-
-    def taught(self, number: int, count: int) -> None:
-        """Not told: no experiment has a teacher."""
-
-    def begin(self, plan: Plan) -> None: ...
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        if time.monotonic() - self.last > TELL_SECONDS:
-            self.last = time.monotonic()
-            self.pipe.send((epoch + step / steps) / self.epochs)
-
-    def epoch(self, row: Epoch, best: bool) -> None: ...
-
-    def note(self, sentence: str) -> None: ...
-
-
-def _live(task: Task, pipe: Connection) -> None:
-    """What a process does: perform an experiment, and tell of it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, who gets it too, asks to stop
+def _run_worker(task: Task, pipe: Connection) -> None:
+    """What a worker process does: perform its task, and report."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it, too, and asks to stop
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent
-    threading.Thread(target=_outlive, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     ended: tuple[Outcome, str]
     try:
-        result = perform(task, _Tell(pipe, task.experiment.train.epochs), pipe.poll)
+        result = perform(task, _PipeWatch(pipe, task.experiment.train.epochs), pipe.poll)
         if result is None:
             ended = STOPPED
         elif result.psnr is None:
@@ -243,3 +236,30 @@ def _live(task: Task, pipe: Connection) -> None:
         traceback.print_exc()
         ended = "failed", f"{type(error).__name__}: {error}"
     pipe.send(ended)
+
+
+def _exit_with_parent(parent: BaseProcess) -> None:
+    """Exit when the parent does, however it ends: if it is run again, it resumes what this process leaves."""
+    parent.join()
+    os._exit(1)
+
+
+class _PipeWatch:
+    """Reports the progress of a training to the parent process."""
+
+    def __init__(self, pipe: Connection, epochs: int):
+        self.pipe, self.epochs, self.last = pipe, epochs, 0.0
+
+    def taught(self, number: int, count: int) -> None:
+        """Not reported: no experiment has a teacher."""
+
+    def begin(self, plan: Plan) -> None: ...
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        if time.monotonic() - self.last > REPORT_SECONDS:
+            self.last = time.monotonic()
+            self.pipe.send((epoch + step / steps) / self.epochs)
+
+    def epoch(self, row: Epoch, best: bool) -> None: ...
+
+    def note(self, sentence: str) -> None: ...

@@ -1,0 +1,110 @@
+"""The paragraphs of a study's report that depend on its results."""
+
+import shlex
+from statistics import fmean
+
+from drrn import tables
+from drrn.core.metrics import PROTOCOL
+from drrn.study.claims import MARGIN
+from drrn.study.experiments import BASE, BUDGETS, LISTS, describe_budget
+from drrn.study.result import HELD_OUT, Results
+
+
+def banner(results: Results) -> str:
+    """The warning at the top: these results are for one budget."""
+    budget = BUDGETS[results.budget]
+    return f"Budget *{budget.name}*: {describe_budget(budget)}. Results at another size may differ."
+
+
+def method(results: Results) -> str:
+    """How the numbers were obtained."""
+    first = results.typical
+    model, config = first.experiment.model, first.experiment.train
+    sets = ", ".join(f"{name} ({len(first.bicubic(name).images)} pictures)" for name in first.sets)
+    count, held_out = first.data["pictures"], first.data["validation_pictures"]
+    machine = first.machine
+    commits = ", ".join(sorted({result.commit for result in results.all if result.commit})) or "unknown"
+    test_images = (
+        "the held-out pictures, which also decided the best epoch, so all numbers are slightly too good"
+        if first.sets == [HELD_OUT]
+        else "whole pictures that no training has seen"
+    )
+    return (
+        f"Networks have {model.width} features unless their name says otherwise; the base is *{BASE.name}*, 2 blocks "
+        "of 4 units, and takes RGB. "
+        f"They are trained on {count} pictures of {' and '.join(first.data['folders'])}; {held_out} are held out, "
+        f"different ones for each seed. Patches have {config.patch}x{config.patch} pixels at a stride of "
+        f"{config.stride}, made {config.scales[0]:g} times smaller by MATLAB's bicubic and enlarged again. Adam at "
+        f"{config.learning_rate:g}, gradients clipped to a norm of {config.clip:g}, mean squared error unless a loss "
+        f"is named, Glorot initialization; {config.epochs} epochs of {config.epoch_steps or 'all'} steps of "
+        f"{config.batch_size} patches, stopping after {config.patience} epochs without a better validation loss. The "
+        "best epoch is kept.\n\n"
+        f"They are tested on {test_images}: {sets}. Claims are decided on the first set, and SSIM, MS-SSIM and FLIP "
+        f"are measured on it. {PROTOCOL}. A training that diverges has the scores of its best epoch, or none if it did "
+        "not finish its first. In tables, ± is half the distance between the best and the worst seed. Curves are means "
+        "over the seeds still running at an epoch, in a band from minimum to maximum if there are few of them; they "
+        "end in a dot, or in a cross if a seed diverged.\n\n"
+        "Experiments are compared seed by seed and picture by picture; a seed is left out if one of them has no scores "
+        "for it. Intervals in brackets are 95 % confidence intervals over other seeds and other pictures of the same "
+        "kind: an analysis of variance with both random, and Student's t. They are wide if there are few seeds; "
+        "bootstrap intervals, given below for comparison, are then too narrow. A claim *holds* if the intervals of all "
+        "its parts are on its side of a bound, *does not hold* if one is on the other side, and is otherwise "
+        "*undecided*, which is not evidence against it. Each interval has its own 5 % chance of missing the truth: of "
+        "so many, one may well be wrong.\n\n"
+        f"Training times are CPU seconds on {machine['cpu']}, {machine['jobs']} experiments at a time, each with "
+        f"{tables.plural(machine['threads'], 'thread')}: the median epoch times the number of epochs. Seconds per "
+        f"megapixel are for the enlarged picture, the shortest of three times and of all seeds by the "
+        f"{machine['engine']} engine, while other experiments were running: take them as rough. "
+        f"torch {machine['torch']}, commit {commits}."
+    )
+
+
+def differences(results: Results) -> str:
+    """Where the study differs from the report, or where the report says nothing."""
+    config, channels = results.typical.experiment.train, results.typical.experiment.model.channels
+    alike = [result for result in results.all if result.experiment.model.channels == channels]
+    constant = fmean(result.constant_loss for result in alike)
+    seen = config.epochs * (config.epoch_steps or 0) * config.batch_size
+    amount = f"here a network sees at most {seen:,}" if seen else "as many here"
+    return "\n".join(
+        [
+            "* **Size.** The report has 103,455 patches from 601 pictures, and trains on 728 batches of them per epoch "
+            "(nine tenths, if a batch has 128), for up to 50 epochs: up to 4.7 million patches seen; "
+            f"{amount}. It does not say how wide its network was; the paper's has 128 features.",
+            "* **Which residual.** The report changed one line, *x + input* to *x*, and does not say whether that is "
+            "the local residual or the global one. Its claims about *none* are decided by the network without both.",
+            "* **Scale and smaller pictures.** The report does not say by what factor, or how, its pictures were made "
+            "smaller.",
+            "* **Initial weights.** The report does not say how they were drawn. Its output is that of Keras, whose "
+            "default is Glorot's uniform, used here. The paper uses He's, under batch norms that the report lacks.",
+            "* **Skips.** The report cites the paper, but its equations are those of a chain. The base is the paper's.",
+            "* **Metric.** The report gives the loss and the accuracy on held-out patches. Its accuracy is Keras's for "
+            "three channels: whether the same channel is the largest. A gray picture scores by chance. Claims are "
+            "decided here by PSNR on whole pictures, except that the loss stays flat, that accuracy falls, and that "
+            "networks overfit.",
+            f"* **0.0755.** One color for all held-out pictures has a mean squared error of {constant:.4f} here. The "
+            "report's loss without residuals is about as large: its network seems to have learned nothing at all.",
+            f"* **Marginal.** A gain under {MARGIN:g} dB counts as none; the report gives no number.",
+        ]
+    )
+
+
+def repeat(results: Results) -> str:
+    """The commands that repeat the study."""
+    first = results.typical
+    test = "" if first.sets == [HELD_OUT] else f" --test {shlex.join(first.sets)}"
+    complete = [name for name, experiments in LISTS.items() if all(results.of(each.name) for each in experiments)]
+    listed = {each.name for name in complete for each in LISTS[name]}
+    known = {each.name for experiments in LISTS.values() for each in experiments}
+    single = [name for name in results.by_name if name in known - listed]
+    own = ["FILE.py"] if results.by_name.keys() - known else []
+    is_partial = own or len(complete) < len(LISTS)
+    names = "".join(f" {shlex.quote(name)}" for name in [*complete, *single, *own] if is_partial)
+    return (
+        "```bash\npip install 'drrn[study]'\n"
+        f"drrn study run{names} --data {shlex.join(first.data['folders'])}{test} --budget {results.budget} --seeds "
+        f"{len(results.seeds)}\n"
+        f"drrn study report --budget {results.budget}\n```\n\n"
+        + ("FILE.py is the Python file that defines the other experiments. " if own else "")
+        + "Folders are named by their last two parts. You can stop the run at any time; the same command resumes it."
+    )
