@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.networks import example_input, load_network
 from benchmarks.runners import RUNNERS, Runnable
 from drrn.core.color import luma
-from drrn.core.metrics import judge
+from drrn.core.metrics import measure_quality
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import pictures_in, read_levels, unit
 from drrn.engines.engine import BAND, Planes
@@ -202,7 +202,7 @@ def _psnr(engine: Runnable, channels: Literal[1, 3], folder: Path) -> float:
         hr = modcrop(unit(read_levels(path, channels)), 2)
         sr = engine.run(imresize(degrade(hr, 2), *hr.shape[1:])).clip(0, 1)
         result, original = (planes[0] if channels == 1 else luma(planes) for planes in (sr, hr))
-        scores.append(judge(result, original, shave=2).psnr)
+        scores.append(measure_quality(result, original, shave=2).psnr)
     return fmean(scores)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.cards.drawings import DOWNSCALED, DRAWINGS
 from drrn.core.color import levels, luma
-from drrn.core.metrics import EQUAL, judge
+from drrn.core.metrics import EQUAL, measure_quality
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.degradations import jpeg, noisy
 from drrn.data.pairs import Levels, read_levels, unit
@@ -67,7 +67,7 @@ def _scores(upscaler: Upscaler, lr: Levels, hr: Levels) -> tuple[float, float]:
     source, original = unit(lr), luma(unit(hr))
     sr = upscaler.upscale(Image(pixels=source.transpose(1, 2, 0)), size=(width, height)).pixels.transpose(2, 0, 1)
     drrn, bicubic = (
-        min(judge(luma(each), original, SCALE).psnr, EQUAL)
+        min(measure_quality(luma(each), original, SCALE).psnr, EQUAL)
         for each in (np.ascontiguousarray(sr), imresize(source, height, width).clip(0, 1))
     )
     return drrn, bicubic

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drrn.core.flat import BICUBIC, keep_flat, sight
+from drrn.core.flat import BICUBIC, keep_flat, needed_source
 
 sides = st.integers(1, 30)
 
@@ -53,7 +53,7 @@ def test_a_place_alone_is_as_in_the_whole(
     keep_flat(wanted, everything, source, (slice(0, height), slice(0, width)), whole, size, halo)
     starts = [data.draw(st.integers(0, end - 1)) for end in size]
     rows, columns = (slice(a, data.draw(st.integers(a + 1, end))) for a, end in zip(starts, size, strict=True))
-    around = sight((rows, columns), whole, size, halo)
+    around = needed_source((rows, columns), whole, size, halo)
     found = np.full((1, rows.stop - rows.start, columns.stop - columns.start), -1, np.float32)
     keep_flat(found, (rows, columns), source[:, *around], around, whole, size, halo)
     assert np.array_equal(found, wanted[:, rows, columns])

@@ -45,5 +45,5 @@ def test_a_name_alone_is_the_whole_loss(name: LossName) -> None:
     ],
 )
 def test_what_is_no_loss_is_refused_with_what_is_known(loss: str, culprit: str) -> None:
-    with pytest.raises(ValueError, match=rf"of mse, l1, .*, lpips; got {culprit} in '"):
+    with pytest.raises(ValueError, match=rf"from mse, l1, .*, lpips; got {culprit} in '"):
         TrainConfig(loss=loss)

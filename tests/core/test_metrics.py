@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drrn.core.color import levels, luma
-from drrn.core.metrics import Score, judge, ms_ssim, psnr, ssim
+from drrn.core.metrics import Score, measure_quality, ms_ssim, psnr, ssim
 from drrn.core.resize import degrade, imresize, modcrop
 
 theirs: Any = pytest.importorskip("skimage.metrics")
@@ -90,7 +90,7 @@ def test_one_level_everywhere_is_48_decibels() -> None:
 @settings(max_examples=20, deadline=None)
 def test_equal_planes_score_infinite_and_one(seed: int) -> None:
     a, _ = planes(seed, 20, 17)
-    score = judge(a / 255, a / 255, 2)
+    score = measure_quality(a / 255, a / 255, 2)
     assert score.psnr == inf and score.ssim == pytest.approx(1, abs=1e-12)
 
 
@@ -99,12 +99,12 @@ def test_equal_planes_score_infinite_and_one(seed: int) -> None:
 def test_both_planes_are_rounded_before_they_are_compared(seed: int) -> None:
     a, b = planes(seed, 20, 20)
     blurred = np.random.default_rng(seed).uniform(-0.49, 0.49, (2, 20, 20))
-    assert judge((a + blurred[0]) / 255, (b + blurred[1]) / 255, 0) == Score(psnr(a, b), ssim(a, b))
+    assert measure_quality((a + blurred[0]) / 255, (b + blurred[1]) / 255, 0) == Score(psnr(a, b), ssim(a, b))
 
 
 def test_what_lies_outside_the_range_is_clipped_first() -> None:
-    assert judge(np.full((12, 12), 1.7), np.ones((12, 12)), 0).psnr == inf
-    assert judge(np.full((12, 12), -0.3), np.zeros((12, 12)), 0).psnr == inf
+    assert measure_quality(np.full((12, 12), 1.7), np.ones((12, 12)), 0).psnr == inf
+    assert measure_quality(np.full((12, 12), -0.3), np.zeros((12, 12)), 0).psnr == inf
 
 
 @pytest.mark.parametrize("shave", [0, 1, 4])
@@ -113,37 +113,37 @@ def test_the_shaved_border_does_not_count_and_all_else_does(shave: int) -> None:
     for at in [(shave, 10), (10, shave), (19 - shave, 10), (10, 19 - shave)]:
         sr = hr.copy()
         sr[at] = 0.6
-        assert judge(sr, hr, shave).psnr < inf
+        assert measure_quality(sr, hr, shave).psnr < inf
         if shave:
             outside = hr.copy()
             outside[:shave] = outside[-shave:] = outside[:, :shave] = outside[:, -shave:] = 0.9
-            assert judge(outside, hr, shave) == (inf, 1)
+            assert measure_quality(outside, hr, shave) == (inf, 1)
 
 
 def test_ssim_of_less_than_a_window_is_no_number() -> None:
     a = np.full((18, 14), 0.5, np.float32)
-    assert not isnan(judge(a, a, 1).ssim)
-    assert isnan(judge(a, a, 2).ssim) and judge(a, a, 2).psnr == inf
+    assert not isnan(measure_quality(a, a, 1).ssim)
+    assert isnan(measure_quality(a, a, 2).ssim) and measure_quality(a, a, 2).psnr == inf
 
 
 def test_a_plane_that_is_all_border_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"has nothing left without 4 pixels on every side"):
-        judge(np.zeros((8, 9)), np.zeros((8, 9)), 4)
-    judge(np.zeros((9, 9)), np.zeros((9, 9)), 4)
+    with pytest.raises(ValueError, match=r"is empty without 4 pixels on every side"):
+        measure_quality(np.zeros((8, 9)), np.zeros((8, 9)), 4)
+    measure_quality(np.zeros((9, 9)), np.zeros((9, 9)), 4)
 
 
 @pytest.mark.parametrize("shape", [(12, 13), (1, 12, 12)])
 def test_planes_of_two_sizes_or_more_planes_than_one_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"must be planes of one size, got \(12, 12\)"):
-        judge(np.zeros((12, 12)), np.zeros(shape), 0)
+        measure_quality(np.zeros((12, 12)), np.zeros(shape), 0)
     with pytest.raises(ValueError, match=r"must be planes of one size"):
-        judge(np.zeros((1, 12, 12)), np.zeros((1, 12, 12)), 0)
+        measure_quality(np.zeros((1, 12, 12)), np.zeros((1, 12, 12)), 0)
 
 
 def test_single_and_double_precision_score_alike() -> None:
     a, b = planes(3, 30, 30)
-    double = judge(a / 255, b / 255, 2)
-    single = judge((a / 255).astype(np.float32), (b / 255).astype(np.float32), 2)
+    double = measure_quality(a / 255, b / 255, 2)
+    single = measure_quality((a / 255).astype(np.float32), (b / 255).astype(np.float32), 2)
     assert single == double
 
 
@@ -156,7 +156,7 @@ def test_bicubic_scores_what_the_papers_print(data: Path, name: str, scale: int)
     scores = []
     for stem in elsewhere:
         hr = modcrop(luma_of(next(folder.glob(f"{stem}.*"))), scale)
-        scores.append(judge(imresize(degrade(hr, scale), *hr.shape), hr, scale))
+        scores.append(measure_quality(imresize(degrade(hr, scale), *hr.shape), hr, scale))
         assert scores[-1].psnr == pytest.approx(elsewhere[stem], abs=0.001), stem
     mean_psnr, mean_ssim = np.mean(scores, axis=0)
     published_psnr, published_ssim = PUBLISHED[name][scale - 2]

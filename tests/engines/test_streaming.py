@@ -349,7 +349,7 @@ def test_without_a_compiler_the_reference_runs(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delitem(sys.modules, "drrn.engines.native")
     monkeypatch.setattr("drrn.engines.selection.is_compiled", lambda: False)
     assert choose(small_weights()).name == "reference (NumPy)"
-    with pytest.raises(EngineError, match=r"The native engine was not compiled here\. Take --engine reference"):
+    with pytest.raises(EngineError, match=r"The native engine was not compiled here\. Use --engine reference"):
         choose(small_weights(), engine="native")
 
 

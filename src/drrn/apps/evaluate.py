@@ -39,7 +39,7 @@ def evaluate(
 
     from drrn.atomic import write_text
     from drrn.core.metrics import PROTOCOL
-    from drrn.evaluation.benchmark import evaluate as judge
+    from drrn.evaluation.benchmark import evaluate as evaluate_models
     from drrn.evaluation.naming import load_models
     from drrn.evaluation.table import legend, lines, to_json, to_markdown
     from drrn.upscaling.upscaler import Upscaler
@@ -50,7 +50,7 @@ def evaluate(
     ]
     rows = []
     with aside.status("evaluating") as status:
-        for row in judge(upscalers, data, scales, note=lambda sentence: aside.print(sentence)):
+        for row in evaluate_models(upscalers, data, scales, note=lambda sentence: aside.print(sentence)):
             rows.append(row)
             status.update(f"evaluated {row.model} on {row.data} x{row.scale:g}")
     if markdown:

@@ -1,6 +1,6 @@
-"""BT.601 luma and chroma, as MATLAB's `rgb2ycbcr` has them, and the rounding of planes to levels.
+"""BT.601 luma and chroma, as in MATLAB's `rgb2ycbcr`, and rounding to levels.
 
-Studio range: for R, G, B in [0, 1] luma lies in [16, 235] / 255, and the two chroma planes in [16, 240] / 255.
+Studio range: for R, G, B in [0, 1], luma lies in [16, 235] / 255 and chroma in [16, 240] / 255.
 """
 
 import numpy as np
@@ -35,12 +35,12 @@ def chroma(rgb: NDArray[Float]) -> NDArray[Float]:
 
 
 def levels(plane: NDArray[Float], top: int = 255) -> NDArray[Float]:
-    """`plane` of [0, 1] in whole levels 0..top: clipped, and halves rounded up, as MATLAB's `uint8` does."""
+    """Round `plane`, in [0, 1], to whole levels 0..top: clipped, halves rounded up, as in MATLAB's `uint8`."""
     return np.floor(np.clip(plane, 0, 1) * plane.dtype.type(top) + plane.dtype.type(0.5))
 
 
 def _affine(matrix: NDArray[np.float64], planes: NDArray[Float], offset: NDArray[np.float64]) -> NDArray[Float]:
-    """In the same order for each pixel, unlike a product of matrices: a part has the bits of the whole."""
+    """`matrix` @ planes + `offset`, in the same order for every pixel: a crop has the same bits as the whole."""
     mixed = np.empty((len(matrix), *planes.shape[1:]), planes.dtype)
     for plane, row, shift in zip(mixed, matrix.astype(planes.dtype), offset.astype(planes.dtype), strict=True):
         np.multiply(planes[0], row[0], out=plane)

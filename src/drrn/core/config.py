@@ -1,4 +1,4 @@
-"""Which network: `DRRNConfig`, and all that follows from it without building it.
+"""The config of a network, `DRRNConfig`, and everything that follows from it without building the network.
 
 Reference: Tai, Yang and Liu, "Image Super-Resolution via Deep Recursive Residual Network", CVPR 2017.
 """
@@ -11,18 +11,18 @@ from typing import Any, Literal, get_args
 Skip = Literal["source", "chain", "none", "rectified"]
 
 Initial = Literal["glorot", "he"]
-"""How random weights are drawn: `drrn.network.model.DRRN.init_weights`."""
+"""How random weights are drawn, see `drrn.network.model.DRRN.init_weights`."""
 
-LATER: Mapping[str, Any] = {"flat": False}
-"""Fields that weights of older versions do not have, with the value that those have."""
+ADDED: Mapping[str, Any] = {"flat": False}
+"""Fields that files of older versions lack, with the values they stand for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DRRNConfig:
-    """What it takes to build a DRRN: the paper's B1U9 without batch norm, unless told otherwise."""
+    """A DRRN's structure; by default the paper's B1U9 without batch norm."""
 
     blocks: int = 1
-    """Recursive blocks, the paper's B, at least 1. Each has weights of its own."""
+    """Recursive blocks, the paper's B, at least 1. Each has its own weights."""
     units: int = 9
     """Residual units in a block, the paper's U, at least 0. All use the block's two convolutions."""
     width: int = 128
@@ -30,24 +30,25 @@ class DRRNConfig:
     skip: Skip = "source"
     """What a unit's output is added to. source (the paper): the block's first features, H_u = F(H_{u-1}) + H_0.
     chain (the report): the unit's own input, H_u = F(H_{u-1}) + H_{u-1}. none: nothing, the report's ablation.
-    rectified: relu(H_0), which is what the popular ports compute; needed to run their weights."""
+    rectified: relu(H_0), which the popular ports compute; needed to run their weights."""
     global_residual: bool = True
-    """Learn only what bicubic lost: sr = ilr + G(ilr). Off is an ablation."""
+    """Learn only what bicubic lost: sr = ilr + G(ilr). Turning it off is an ablation."""
     batch_norm: bool = False
-    """Batch norm before every ReLU, as in the paper. Each unit has its own, though convolutions are shared."""
+    """Batch norm before every ReLU, as in the paper. Each unit has its own, even where convolutions are shared."""
     bias: bool = True
     """Convolutions have biases, as in the paper. The popular ports have none."""
     share: bool = True
-    """Units of a block share its two convolutions. Off is the paper's NS ablation."""
+    """Units of a block share its two convolutions. Turning it off is the paper's NS ablation."""
     channels: Literal[1, 3] = 1
-    """1: luma, as in the paper, chroma being enlarged by bicubic. 3: RGB, as in the report."""
+    """1: luma, as in the paper; chroma is enlarged by bicubic. 3: RGB, as in the report."""
     unshuffle: Literal[1, 2, 3, 4] = 1
     """1: the paper's network. 2, 3 or 4: the same trunk on 4, 9 or 16 times fewer pixels, between a pixel-unshuffle
     and a pixel-shuffle: cheaper, and not in the paper."""
     flat: bool = False
-    """Constant areas stay exactly what they are, up to the border. Not in the paper: the filters of the first
-    convolution have zero mean per color, ilr continues beyond its border, and no convolution has a bias, so that a
-    constant ilr gives features of zero in every layer. Needs `bias` off, `batch_norm` off and `global_residual` on."""
+    """Constant areas stay exactly as they are, up to the border. Not in the paper: the filters of the first
+    convolution have zero mean per color, ilr is replicated beyond its border, and no convolution has a bias, so
+    that a constant ilr gives zero features in every layer. Needs `bias` off, `batch_norm` off and `global_residual`
+    on."""
 
     def __post_init__(self) -> None:
         for name, low, high in [("blocks", 1, 64), ("units", 0, 256), ("width", 1, 1024)]:
@@ -67,25 +68,25 @@ class DRRNConfig:
 
     @property
     def halo(self) -> int:
-        """How far the network sees, in pixels of ilr.
+        """The reach of the network, in pixels of ilr.
 
-        The output pixels of a cell of `unshuffle` x `unshuffle` depend on the input up to `halo` pixels beyond that
-        cell, on every side, and on nothing further: each 3x3 convolution adds one cell.
+        The output pixels of a cell of `unshuffle` x `unshuffle` depend on input up to `halo` pixels beyond the cell on
+        every side, and on nothing further: each 3x3 convolution adds one cell.
         """
         return self.depth * self.unshuffle
 
     @property
     def parameters(self) -> int:
-        """Numbers that are trained: convolutions, biases, and the scales and shifts of batch norms."""
+        """Trained values: convolutions, biases, and scales and shifts of batch norms."""
         return sum(prod(shape) for name, shape in self.tensors().items() if "running" not in name)
 
     @property
     def convolution_weights(self) -> int:
-        """Parameters as the paper counts them: biases and batch norms left out."""
+        """Parameters as the paper counts them: without biases and batch norms."""
         return sum(prod(shape) for shape in self.tensors().values() if len(shape) == 4)
 
     def macs(self, units: int | None = None) -> int:
-        """Multiply-adds for each pixel of the enlarged picture, with `units` residual units instead of the config's."""
+        """Multiply-adds per pixel of the enlarged image, optionally with another number of `units`."""
         units = self.units if units is None else units
         ends = (self.blocks - 1) * self.width + 2 * self.channels * self.unshuffle**2
         return 9 * self.width * (ends + 2 * self.blocks * units * self.width) // self.unshuffle**2
@@ -121,12 +122,12 @@ class DRRNConfig:
         return shapes
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, but those that files of older versions lack only where they differ from the paper's form."""
-        return {name: value for name, value in asdict(self).items() if name not in LATER or value != LATER[name]}
+        """All fields; those in `ADDED` only if they differ from their older meaning."""
+        return {name: value for name, value in asdict(self).items() if name not in ADDED or value != ADDED[name]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DRRNConfig":
-        """A config from a stranger's JSON.
+        """A config from untrusted JSON.
 
         Raises:
             ValueError: a field is missing, unknown, of the wrong type or out of range.
@@ -134,11 +135,11 @@ class DRRNConfig:
         if not isinstance(values, Mapping):
             raise ValueError("its config is not an object.")
         known = {field.name: type(field.default) for field in fields(cls)}
-        values = {**LATER, **values}
+        values = {**ADDED, **values}
         if values.keys() != known.keys():
             odd = ", ".join(sorted(values.keys() ^ known.keys()))
             raise ValueError(f"its config has missing or unknown fields: {odd[:200]!r}.")
         for name, kind in known.items():
-            if type(values[name]) is not kind:  # not isinstance: True is no number of blocks
+            if type(values[name]) is not kind:  # not isinstance: True is not a number of blocks
                 raise ValueError(f"`{name}` must be {kind.__name__}, got {values[name]!r:.100}.")
         return cls(**values)

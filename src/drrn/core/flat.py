@@ -1,8 +1,7 @@
-"""Flat stays flat: what is constant over all that a network sees comes out as it was.
+"""Flat stays flat: an area that is constant over the network's whole reach is returned unchanged.
 
-Networks with `DRRNConfig.flat` do so by themselves. Others answer a constant with a little more or less of it, also
-because they pad with zeros at the border; where they see nothing but one value there is nothing to restore, and their
-answer is left out.
+Networks with `DRRNConfig.flat` guarantee this by themselves. Others change a constant slightly, partly because they pad
+with zeros at the border. Where the network sees only one value there is nothing to restore, so its output is replaced.
 """
 
 from math import ceil
@@ -13,19 +12,19 @@ from numpy.typing import NDArray
 from drrn.core.resize import Float, Place
 
 ROWS = 64
-"""Of the result, that are looked at at once."""
+"""Rows of the result processed at once."""
 BICUBIC = 3
-"""Pixels of the source that ilr depends on beside the nearest, and one for rounding."""
+"""Source pixels that ilr depends on beyond the nearest one, plus one for rounding."""
 
 
-def sight(place: Place, whole: tuple[int, int], size: tuple[int, int], halo: int) -> Place:
-    """What `keep_flat` must be given of the source, for `place` of the result.
+def needed_source(place: Place, whole: tuple[int, int], size: tuple[int, int], halo: int) -> Place:
+    """The part of the source that `keep_flat` needs for `place` of the result.
 
     Args:
         place: rows and columns of the enlarged planes.
         whole: (height, width) of the source.
         size: (height, width) of its enlargement.
-        halo: how far the network sees, in pixels of the enlargement.
+        halo: the reach of the network, in pixels of the enlargement.
     """
     rows, columns = (
         slice(max(_nearest(kept.start, m, n) - reach, 0), min(_nearest(kept.stop - 1, m, n) + reach + 1, m))
@@ -43,24 +42,24 @@ def keep_flat(
     size: tuple[int, int],
     halo: int,
 ) -> None:
-    """Put the source back into `sr` where it is constant over all that the network sees, up to the border.
+    """Copy the source back into `sr` wherever it is constant over the network's whole reach, up to the border.
 
     Args:
         sr: (channels, h, w), `place` of the enlarged planes; changed in place.
-        source: (channels, H, W), `around` of the source: what `sight` says, or more.
-        whole, size, halo: as in `sight`.
+        source: (channels, H, W), `around` of the source: the part that `needed_source` names, or more.
+        whole, size, halo: as in `needed_source`.
     """
     rows = place[0]
-    if rows.stop - rows.start > ROWS:  # what is counted then takes little memory
+    if rows.stop - rows.start > ROWS:  # limits the memory of the counts
         for top in range(rows.start, rows.stop, ROWS):
             some = slice(top, min(top + ROWS, rows.stop))
-            lines = sight((some, place[1]), whole, size, halo)[0]
+            lines = needed_source((some, place[1]), whole, size, halo)[0]
             part = source[:, lines.start - around[0].start : lines.stop - around[0].start]
             piece = sr[:, some.start - rows.start : some.stop - rows.start]
             keep_flat(piece, (some, place[1]), part, (lines, around[1]), whole, size, halo)
         return
     reach = _reach(whole, size, halo)
-    near, low, high = [], [], []  # the line of the source for each of the place; what is seen around each line
+    near, low, high = [], [], []  # the source line of each line of the place; the reach around each line
     for kept, part_of, m, n, far in zip(place, around, whole, size, reach, strict=True):
         lines_near = _nearest(np.arange(kept.start, kept.stop), m, n)
         each = np.arange(lines_near[0], lines_near[-1] + 1)
@@ -76,18 +75,18 @@ def keep_flat(
         return
     (down, row), (across, column) = near
     mask = flat[row][:, column]
-    for plane, given in zip(sr, source, strict=True):
-        np.copyto(plane, given[down][:, across], where=mask)
+    for plane, original in zip(sr, source, strict=True):
+        np.copyto(plane, original[down][:, across], where=mask)
 
 
 def _reach(whole: tuple[int, int], size: tuple[int, int], halo: int) -> tuple[int, int]:
-    """How far the network sees, in pixels of the source, down and across."""
+    """The reach of the network, in pixels of the source, down and across."""
     down, across = (ceil(halo * m / n) + BICUBIC for m, n in zip(whole, size, strict=True))
     return down, across
 
 
 def _nearest(line: NDArray[np.intp] | int, m: int, n: int) -> NDArray[np.intp]:
-    """The line of m that lies nearest to one of n, in whole numbers."""
+    """The line of m nearest to a line of n, in integers."""
     return (2 * np.asarray(line) + 1) * m // (2 * n)
 
 
@@ -98,7 +97,7 @@ def _within(
     left: NDArray[np.intp],
     right: NDArray[np.intp],
 ) -> NDArray[np.int32]:
-    """How many marks lie in rows top..bottom - 1 and columns left..right - 1, for all pairs of both: exact."""
+    """The number of marks in rows top..bottom - 1 and columns left..right - 1, for all pairs of both; exact."""
     sums = np.zeros((marks.shape[0] + 1, marks.shape[1] + 1), np.int32)
     np.cumsum(marks, axis=0, out=sums[1:, 1:])
     np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])

@@ -1,4 +1,4 @@
-"""What a training minimises, as it is written: `mse`, or a sum of weighted terms as in `0.84*msssim+0.16*l1`.
+"""Parse a loss as users write it: `mse`, or a weighted sum such as `0.84*msssim+0.16*l1`.
 
 The functions are in `drrn.network.losses`.
 """
@@ -10,17 +10,17 @@ LossName = Literal["mse", "l1", "charbonnier", "euclidean", "msssim", "focal_fre
 
 
 class Term(NamedTuple):
-    """One loss, and what it is multiplied by."""
+    """A loss and its weight."""
 
     weight: float
     name: LossName
 
 
 def terms(loss: str) -> list[Term]:
-    """The terms of `loss` in their order; one that is written without a weight has 1.
+    """The terms of `loss` in order; a term without a weight has weight 1.
 
     Raises:
-        ValueError: a term is empty or unknown, or its weight is no number above 0.
+        ValueError: a term is empty or unknown, or its weight is not a number above 0.
     """
     return [_term(part, loss) for part in loss.split("+")]
 
@@ -36,6 +36,6 @@ def _term(part: str, loss: str) -> Term:
             return Term(weight, name)
     known = ", ".join(get_args(LossName))
     raise ValueError(
-        f"`loss` must be a sum of terms as in 0.84*msssim+0.16*l1, weights above 0, of {known}; "
+        f"`loss` must be a sum of terms such as 0.84*msssim+0.16*l1, with weights above 0 and losses from {known}; "
         f"got {part.strip()!r} in {loss!r}."
     )

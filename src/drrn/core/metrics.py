@@ -1,4 +1,4 @@
-"""PSNR and SSIM by the protocol of the super-resolution papers, which every table of the project keeps to.
+"""PSNR and SSIM by the protocol of the super-resolution papers, used for every table of the project.
 
 Luma is rounded to 8 bits by MATLAB's formula; hr is cropped to a multiple of the scale; lr is made by `imresize` and
 not rounded; hr and sr are compared in whole levels of 8 bits, without `scale` pixels on every side.
@@ -18,30 +18,30 @@ PROTOCOL = (
 )
 
 MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Of the scales of `ms_ssim`, the finest first, as its authors found them."""
+"""Weights of the scales of `ms_ssim`, finest first, from its authors."""
 
 EQUAL = 200.0
-"""dB, where an infinite PSNR is written as JSON, which has no infinity."""
+"""dB that stand for an infinite PSNR in JSON, which has no infinity."""
 
 Plane = NDArray[np.float32] | NDArray[np.float64]
 
 
 class Score(NamedTuple):
-    """How near sr is to hr: PSNR in dB, infinite where they are equal, and SSIM in [-1, 1]."""
+    """How close sr is to hr: PSNR in dB, infinite if they are equal, and SSIM in [-1, 1]."""
 
     psnr: float
     ssim: float
 
 
-def judge(sr: Plane, hr: Plane, shave: int) -> Score:
-    """Score sr (H, W) in [0, 1] against hr, both rounded to 8 bits, without `shave` pixels on every side.
+def measure_quality(sr: Plane, hr: Plane, shave: int) -> Score:
+    """Compare sr (H, W) in [0, 1] to hr, both rounded to 8 bits, without `shave` pixels on every side.
 
-    SSIM is NaN where less than a window of 11x11 pixels is left.
+    SSIM is NaN if less than a window of 11x11 pixels remains.
     """
     if sr.shape != hr.shape or sr.ndim != 2:
         raise ValueError(f"`sr` and `hr` must be planes of one size, got {sr.shape} and {hr.shape}.")
     if min(sr.shape) <= 2 * shave:
-        raise ValueError(f"A plane of {sr.shape} has nothing left without {shave} pixels on every side.")
+        raise ValueError(f"A plane of {sr.shape} is empty without {shave} pixels on every side.")
     inside = slice(shave, -shave or None)
     ours, theirs = (levels(plane.astype(np.float64))[inside, inside] for plane in (sr, hr))
     return Score(psnr(ours, theirs), ssim(ours, theirs))
@@ -62,10 +62,10 @@ def ssim(a: Plane, b: Plane, peak: float = 255) -> float:
 
 def ms_ssim(a: Plane, b: Plane, peak: float = 255) -> float:
     """Structural similarity over five scales (Wang et al., "Multiscale structural similarity for image quality
-    assessment", 2003, eq. 7), each the means of 2x2 pixels of the one before; an odd side ends in its last pixel twice.
+    assessment", 2003, eq. 7). Each scale averages 2x2 pixels of the one before, repeating the last pixel of odd sides.
 
-    At each scale the mean of contrast and structure, at the last that of SSIM, to the power of its weight; one below 0
-    counts as 0. NaN where a side has less than 176 pixels, of which the last scale has 11.
+    The product, over the scales, of the mean contrast and structure (at the last scale, of SSIM) to the power of its
+    weight; a mean below 0 counts as 0. NaN if a side has fewer than 176 pixels, which leave 11 at the last scale.
     """
     if min(a.shape) < 176:
         return float("nan")
@@ -79,7 +79,7 @@ def ms_ssim(a: Plane, b: Plane, peak: float = 255) -> float:
 
 
 def _similarity(x: NDArray[np.float64], y: NDArray[np.float64], peak: float) -> tuple[float, float]:
-    """The means of SSIM, and of its contrast and structure alone."""
+    """The mean of SSIM, and of its contrast and structure factors alone."""
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     mean_x, mean_y = _blur(x), _blur(y)
     var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
@@ -90,7 +90,7 @@ def _similarity(x: NDArray[np.float64], y: NDArray[np.float64], peak: float) -> 
 
 
 def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The Gaussian mean of every whole 11x11 window: (H, W) -> (H - 10, W - 10)."""
+    """The Gaussian mean of every complete 11x11 window: (H, W) -> (H - 10, W - 10)."""
     weight = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     weight /= weight.sum()
     rows = sum(w * plane[i : plane.shape[0] - 10 + i] for i, w in enumerate(weight))

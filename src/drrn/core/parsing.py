@@ -13,10 +13,10 @@ def parse_value(kind: Any, value: Any, name: str = "it") -> Any:
         kind: a dataclass or NamedTuple (only fields with defaults may be missing); list[X], tuple[X, ...] or
             Mapping[str, X]; a Literal; X | None; bool, int, float (ints are accepted), str; or Any. A class with a
             `from_dict` is built by it.
-        name: what errors call the value.
+        name: how error messages refer to the value.
 
     Raises:
-        ValueError: it is something else. The message names the part that is wrong.
+        ValueError: it is something else. The message names the wrong part.
     """
     origin, inside = get_origin(kind), get_args(kind)
     if kind is Any:

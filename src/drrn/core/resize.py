@@ -1,7 +1,7 @@
-"""MATLAB's `imresize(..., "bicubic")`, the degradation that every super-resolution benchmark is made with.
+"""MATLAB's `imresize(..., "bicubic")`, the degradation that every super-resolution benchmark uses.
 
-Pillow, OpenCV and torch's `interpolate` each differ from it in the antialiasing, at the borders or in the
-rounding, so scores made with them compare with nobody's.
+Pillow, OpenCV and torch's `interpolate` each differ from it in antialiasing, at the borders or in rounding, so scores
+obtained with them are not comparable.
 """
 
 from functools import lru_cache
@@ -22,13 +22,13 @@ def imresize(planes: NDArray[Float], height: int, width: int) -> NDArray[Float]:
 
     Args:
         planes: (..., H, W), floating point; any range.
-        height, width: the wanted size, in pixels.
+        height, width: the size of the result, in pixels.
 
     Returns:
-        (..., height, width), the dtype of `planes`. Not clipped: a cubic kernel overshoots at edges, and only
-        who stores the result knows its range. An axis that keeps its size keeps its values.
+        (..., height, width), the dtype of `planes`. Not clipped: a cubic kernel overshoots at edges, so clip when
+        storing. An axis that keeps its size keeps its values.
 
-    MATLAB takes the axis that shrinks most first; the two orders agree to rounding error.
+    MATLAB starts with the axis that shrinks most; the two orders agree up to rounding errors.
     """
     if height < 1 or width < 1:
         raise ValueError(f"`height` and `width` must be at least 1, got {height} and {width}.")
@@ -37,13 +37,13 @@ def imresize(planes: NDArray[Float], height: int, width: int) -> NDArray[Float]:
 
 
 def source_of(place: Place, whole: tuple[int, int], size: tuple[int, int]) -> Place:
-    """Where in planes of (height, width) `whole` lies what `place` of their `imresize` to `size` is made of."""
+    """The region of planes of (height, width) `whole` that `place` of their `imresize` to `size` depends on."""
     rows, columns = (_source(*axis) for axis in zip(place, whole, size, strict=True))
     return rows, columns
 
 
 def imresize_place(part: NDArray[Float], place: Place, whole: tuple[int, int], size: tuple[int, int]) -> NDArray[Float]:
-    """`imresize(planes, *size)[..., *place]` to the last bit, for planes that are not there as a whole.
+    """`imresize(planes, *size)[..., *place]` to the last bit, from a part of the planes.
 
     Args:
         part: `planes[..., *source_of(place, whole, size)]`.
@@ -55,41 +55,41 @@ def imresize_place(part: NDArray[Float], place: Place, whole: tuple[int, int], s
 
 
 class Samples(NamedTuple):
-    """Which samples of an axis are wanted, where they don't just divide it anew."""
+    """The samples to compute along an axis, if they are not simply those of another size."""
 
-    wanted: int
+    length: int
     scale: float
-    """How many times closer they lie than those that are there."""
+    """How many times denser they are than the existing samples."""
     shift: float
-    """How far on each lies of where `imresize` has it, in samples that are there."""
+    """Offset of each from where `imresize` would place it, in existing samples."""
 
 
 def resample(planes: NDArray[Float], rows: Samples, columns: Samples) -> NDArray[Float]:
-    """`imresize` for planes that lie otherwise in a picture than centred: chroma, say.
+    """`imresize` for planes whose samples are not centered in the image, such as chroma.
 
     Args:
         planes: (..., H, W), floating point; any range.
 
     Returns:
-        (..., rows.wanted, columns.wanted), not clipped.
+        (..., rows.length, columns.length), not clipped.
     """
     down = _weighted(planes, *_taps(planes.shape[-2], *rows))
     return np.ascontiguousarray(_weighted(down.swapaxes(-1, -2), *_taps(planes.shape[-1], *columns)).swapaxes(-1, -2))
 
 
 def degrade(hr: NDArray[Float], scale: float) -> NDArray[Float]:
-    """The lr of `hr` (..., H, W): each side divided by `scale` and rounded, by `imresize`, not rounded nor clipped.
+    """The lr of `hr` (..., H, W) by `imresize`: sides divided by `scale` and rounded, values not rounded or clipped.
 
-    Crop with `modcrop` first where the protocol wants lr to be exactly `scale` times smaller.
+    Crop with `modcrop` first if lr must be exactly `scale` times smaller.
     """
     height, width = hr.shape[-2:]
     return imresize(hr, max(round(height / scale), 1), max(round(width / scale), 1))
 
 
 def modcrop(planes: NDArray[Scalar], scale: float) -> NDArray[Scalar]:
-    """`planes` (..., H, W) without the last rows and columns that are no whole multiple of `scale`.
+    """`planes` (..., H, W), cropped at the bottom and right to a multiple of `scale`.
 
-    A fractional scale keeps the largest size that an lr of whole pixels gives back exactly, rounded.
+    For a fractional scale, to the largest size that enlarging an lr of whole pixels reproduces, rounded.
     """
     # 33 / 1.1 is a hair less than 30, hence the 1e-9
     height, width = (round(int(side / scale + 1e-9) * scale) for side in planes.shape[-2:])
@@ -97,9 +97,9 @@ def modcrop(planes: NDArray[Scalar], scale: float) -> NDArray[Scalar]:
 
 
 def _resize_rows(x: NDArray[Float], n: int, whole: int = 0, kept: slice = slice(None)) -> NDArray[Float]:
-    """(..., H, W) -> (..., n, W): a weighted sum of whole rows, so that memory is read in its own order.
+    """(..., H, W) -> (..., n, W): a weighted sum of whole rows, so that memory is read sequentially.
 
-    Where there is a `whole`, `x` is what `_source` says of so many rows, and only those of `kept` are made.
+    With `whole`, `x` is the part of that many rows that `_source` names, and only the rows `kept` are computed.
     """
     whole = whole or x.shape[-2]
     if whole == n:
@@ -118,7 +118,7 @@ def _weighted(x: NDArray[Float], index: NDArray[np.intp], weight: NDArray[np.flo
 
 
 def _source(kept: slice, whole: int, n: int) -> slice:
-    """The samples of `whole` that `kept` of `n` are made of."""
+    """The samples, of `whole`, that the samples `kept` of `n` depend on."""
     if whole == n:
         return kept
     index = _taps(whole, n)[0][kept]
@@ -129,15 +129,15 @@ def _source(kept: slice, whole: int, n: int) -> slice:
 def _taps(
     n_in: int, n_out: int, scale: float | None = None, shift: float = 0.0
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Which input samples make each output sample, and how much of each: two (n_out, taps)."""
+    """Which input samples contribute to each output sample, and their weights: two (n_out, taps)."""
     scale = n_out / n_in if scale is None else scale
-    squeeze = min(scale, 1.0)  # shrinking widens the kernel: that is the antialiasing
+    squeeze = min(scale, 1.0)  # shrinking widens the kernel, which antialiases
     support = 4 / squeeze
-    # written as MATLAB writes it, so that its rounding errors are the same too
-    centre = (np.arange(n_out) + 1) / scale + 0.5 * (1 - 1 / scale) - 1 + shift
-    first = np.floor(centre - support / 2).astype(np.intp) + 1
+    # in MATLAB's order of operations, for the same rounding errors
+    center = (np.arange(n_out) + 1) / scale + 0.5 * (1 - 1 / scale) - 1 + shift
+    first = np.floor(center - support / 2).astype(np.intp) + 1
     index = first[:, None] + np.arange(ceil(support) + 1)
-    weight = _cubic(squeeze * (centre[:, None] - index))
+    weight = _cubic(squeeze * (center[:, None] - index))
     used = np.any(weight != 0, axis=0)
     return _mirror(index[:, used], n_in), (weight / weight.sum(1, keepdims=True))[:, used]
 
@@ -151,6 +151,6 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mirror(index: NDArray[np.intp], n: int) -> NDArray[np.intp]:
-    """Indices past an edge come back from it, the edge sample twice: ... 1 0 | 0 1 2 ..."""
+    """Reflect indices beyond an edge, repeating the edge sample: ... 1 0 | 0 1 2 ..."""
     index = index % (2 * n)
     return np.minimum(index, 2 * n - 1 - index)

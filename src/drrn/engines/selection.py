@@ -1,5 +1,6 @@
-"""Which engine runs a network here."""
+"""Choose the engine that runs a network on this machine."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Literal
 
@@ -19,56 +20,37 @@ def choose(
     precision: Precision = "float32",
     compiled: bool = False,
 ) -> Engine:
-    """The engine that runs `weights` here.
+    """The engine that runs `weights`.
 
     Args:
-        engine: auto is the first that `pick` gives.
-        device: auto, cpu, cuda, cuda:1, mps; all but the first two are torch's.
-        units: residual units to run in each block; None for what the weights were trained for at most.
+        engine: auto is what `pick` returns.
+        device: auto, cpu, cuda, cuda:1 or mps; all but the first two need torch.
+        units: residual units to run in each block; None for the most the weights were trained for.
         threads: CPU threads, 0 for all cores.
-        precision: of the torch engine; the others compute in float32.
+        precision: for the torch engine; the others compute in float32.
         compiled: let torch compile the network first, which takes a while.
 
     Raises:
-        EngineError: it is not to be had here, or the weights were not trained for so many units.
+        EngineError: the engine is not available here, or the weights were not trained for so many units.
     """
-    low, high = weights.units
-    if units is not None and not low <= units <= high:
-        trained = f"{high} units" if low == high else f"{low} to {high} units"
-        raise EngineError(f"{weights.name or 'These weights'} can't run {units} units: trained for {trained}.")
+    _check_units(weights, units)
     if engine == "auto":
         engine, _ = pick(device)
     if engine != "torch":
-        for option, given in [("--device", device not in ("auto", "cpu")), ("--precision", precision != "float32")]:
-            if given:
-                raise EngineError(f"The {engine} engine computes in float32 on the CPU. {option} needs --engine torch.")
-        if compiled:
-            raise EngineError("--compile needs --engine torch.")
+        _refuse_torch_options(engine, device, precision, compiled)
+    makers: dict[EngineName, Callable[[], Engine]] = {
+        "native": lambda: _native(weights, units, threads),
+        "reference": lambda: _reference(weights, units),
+        "torch": lambda: _torch(weights, device, units, threads, precision, compiled),
+        "onnx": lambda: _onnx(weights, units, threads),
+    }
     try:
-        match engine:
-            case "native":
-                from drrn.engines.native import NativeEngine
-
-                return NativeEngine(weights, units=units, threads=threads)
-            case "reference":
-                from drrn.engines.reference import ReferenceEngine
-
-                return ReferenceEngine(weights, units=units)
-            case "torch":
-                from drrn.engines.pytorch import TorchEngine
-
-                return TorchEngine(
-                    weights, device=device, units=units, threads=threads, precision=precision, compiled=compiled
-                )
-            case "onnx":
-                from drrn.engines.onnx import OnnxEngine
-
-                return OnnxEngine(weights, units=units, threads=threads)
+        return makers[engine]()
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("drrn"):
             raise EngineError(
-                "The native engine was not compiled here. Take --engine reference, or install again "
-                "where there is a C++ compiler."
+                "The native engine was not compiled here. Use --engine reference, or install again where there is a "
+                "C++ compiler."
             ) from error
         extra = "onnx" if engine == "onnx" else "torch"
         raise EngineError(
@@ -77,14 +59,59 @@ def choose(
 
 
 def pick(device: str = "auto") -> tuple[Literal["torch", "native", "reference"], str]:
-    """The engine that auto is here, and why."""
+    """The engine that auto stands for here, and why."""
     if device not in ("auto", "cpu"):
         return "torch", f"the one that runs on {device}"
     if is_compiled():
         return "native", "the fastest on a CPU"
-    return "reference", "the native engine was not compiled here, and its NumPy counterpart is many times slower"
+    return "reference", "the native engine was not compiled here; its NumPy counterpart is many times slower"
 
 
 def is_compiled() -> bool:
     """Whether the native engine was compiled when drrn was installed."""
     return find_spec("drrn.engines._native") is not None
+
+
+def _check_units(weights: Weights, units: int | None) -> None:
+    low, high = weights.units
+    if units is not None and not low <= units <= high:
+        trained = f"{high} units" if low == high else f"{low} to {high} units"
+        raise EngineError(f"{weights.name or 'These weights'} can't run {units} units: trained for {trained}.")
+
+
+def _refuse_torch_options(engine: EngineName, device: str, precision: Precision, compiled: bool) -> None:
+    options = {"--device": device not in ("auto", "cpu"), "--precision": precision != "float32"}
+    for option, is_set in options.items():
+        if is_set:
+            raise EngineError(f"The {engine} engine computes in float32 on the CPU. {option} needs --engine torch.")
+    if compiled:
+        raise EngineError("--compile needs --engine torch.")
+
+
+# each import is delayed until its engine is needed: torch and ONNX Runtime are extras
+
+
+def _native(weights: Weights, units: int | None, threads: int) -> Engine:
+    from drrn.engines.native import NativeEngine
+
+    return NativeEngine(weights, units=units, threads=threads)
+
+
+def _reference(weights: Weights, units: int | None) -> Engine:
+    from drrn.engines.reference import ReferenceEngine
+
+    return ReferenceEngine(weights, units=units)
+
+
+def _torch(
+    weights: Weights, device: str, units: int | None, threads: int, precision: Precision, compiled: bool
+) -> Engine:
+    from drrn.engines.pytorch import TorchEngine
+
+    return TorchEngine(weights, device=device, units=units, threads=threads, precision=precision, compiled=compiled)
+
+
+def _onnx(weights: Weights, units: int | None, threads: int) -> Engine:
+    from drrn.engines.onnx import OnnxEngine
+
+    return OnnxEngine(weights, units=units, threads=threads)

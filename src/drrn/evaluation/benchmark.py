@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.core.color import levels, luma
-from drrn.core.metrics import judge, ms_ssim
+from drrn.core.metrics import measure_quality, ms_ssim
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import pictures_in, read_levels, unit
 from drrn.errors import DataError
@@ -139,7 +139,7 @@ def _row(
         height, width = hr.shape[1:]
         lr = Image(pixels=degrade(hr, scale).transpose(1, 2, 0))  # not rounded, and not clipped
         sr, cost = measure(partial(enlarge, lr, width, height))
-        score = judge(_luma(sr.pixels.transpose(2, 0, 1)), _luma(hr), shave)
+        score = measure_quality(_luma(sr.pixels.transpose(2, 0, 1)), _luma(hr), shave)
         image = ImageScore(path.stem, score.psnr, score.ssim, cost.seconds)
         images.append(_looked_at(image, sr.pixels, hr.transpose(1, 2, 0)) if perceptual else image)
         peak = max(peak, cost.peak_mb)

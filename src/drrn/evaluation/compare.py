@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from drrn.core.color import luma
-from drrn.core.metrics import judge
+from drrn.core.metrics import measure_quality
 from drrn.core.resize import degrade, imresize, modcrop
 from drrn.engines.engine import Planes
 from drrn.errors import DataError
@@ -49,7 +49,10 @@ def compare(
     results = {"bicubic": imresize(np.ascontiguousarray(small), height, width).clip(0, 1)}
     for name, upscaler in upscalers.items():
         results[name] = upscaler.upscale(lr, size=(width, height)).pixels.transpose(2, 0, 1)
-    captions = {name: f"{name} {judge(_luma(sr), _luma(hr), round(scale)).psnr:.2f} dB" for name, sr in results.items()}
+    captions = {
+        name: f"{name} {measure_quality(_luma(sr), _luma(hr), round(scale)).psnr:.2f} dB"
+        for name, sr in results.items()
+    }
     rows = []
     for left, top, across, down in windows:
         place = (slice(None), slice(top, top + down), slice(left, left + across))

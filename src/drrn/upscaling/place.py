@@ -101,7 +101,7 @@ def _restored(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[in
         raise EngineError("The network computed values that are not finite: the weights or the device are faulty.")
     np.clip(sr, 0, 1, out=sr)
     if not config.flat:
-        around = flat.sight(place, sight.size, size, upscaler.halo)
+        around = flat.needed_source(place, sight.size, size, upscaler.halo)
         flat.keep_flat(sr, place, sight.seen(sight.colours(around)), around, sight.size, size, upscaler.halo)
     return sr
 

@@ -232,7 +232,7 @@ def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, in
             place = slice(row, row + sr.shape[1]), strip[1]
             kept = sr[..., inner].clip(0, 1)
             if not config.flat:
-                around = flat.sight(place, sight.size, size, upscaler.halo)
+                around = flat.needed_source(place, sight.size, size, upscaler.halo)
                 flat.keep_flat(kept, place, sight.seen(sight.colours(around)), around, sight.size, size, upscaler.halo)
             yield place, kept
         row += sr.shape[1]
