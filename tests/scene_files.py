@@ -12,7 +12,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
 from drrn.engines.engine import Planes
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats.job import Hooks
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
@@ -93,7 +93,7 @@ def enlarged(
     source: Path, by: Upscaler, scale: float = 2, *, progress: Callable[[float], None] = lambda share: None
 ) -> Path:
     """What the file becomes, beside it."""
-    job = plan(source, None, scale, None, many=False, overwrite=True)
+    job = plan(source, None, Request(scale, overwrite=True))
     job.format.estimate(job, by)
     job.format.enlarge(job, by, Hooks(progress=progress))
     return job.target

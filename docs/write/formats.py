@@ -18,7 +18,7 @@ from drrn.media.images.files import changes
 from drrn.media.images.files import read as read_image
 from drrn.media.images.files import write as write_image
 from drrn.tables import markdown
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats.animation import ANIMATION
 from drrn.upscaling.formats.job import Job
 from drrn.upscaling.formats.raster import RASTER
@@ -112,7 +112,7 @@ def journey(content: bytes, form: str, folder: Path, to: str | None) -> tuple[Pa
     path.write_bytes(content)
     try:
         output = folder / f"b.{SUFFIXES[to]}" if to else None
-        job = plan(path, output, 2, None, many=False, overwrite=True)
+        job = plan(path, output, Request(2, overwrite=True))
         if job.format is RASTER:
             return double(job), RASTER.changes(job)
         if job.format is ANIMATION:

@@ -18,7 +18,9 @@ import pytest
 from drrn.apps import cli
 from drrn.media.image import Image
 from drrn.media.images.files import SUFFIXES, probe, write
-from drrn.upscaling.batch import folders, jobs
+from drrn.upscaling.batch import folders
+from drrn.upscaling.batch.jobs import Batch
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights
@@ -247,10 +249,10 @@ def test_a_bad_file_does_not_stop_the_others(here: Path, capsys: pytest.CaptureF
         (["a" * 300], "can't be read: File name too long."),
         (["in", "-o", "a" * 300], "can't be made a folder: File name too long."),
         (["in/a.png", "-o", f"{'a' * 300}/x.png"], "can't be written: there is no folder aaa"),
-        (["in", "-o", "-"], "- stands for one picture"),
-        (["in", "-", "-o", "out"], "- stands for one picture"),
-        (["in/a.png", "--watch"], "--watch waits for what arrives in a folder"),
-        (["in", "-o", "out", "--watch", "--estimate"], "leave out --estimate"),
+        (["in", "-o", "-"], "- works for one picture only"),
+        (["in", "-", "-o", "out"], "- works for one picture only"),
+        (["in/a.png", "--watch"], "--watch needs a folder to watch"),
+        (["in", "-o", "out", "--watch", "--estimate"], "does not work with --estimate"),
         (["in", "-o", "out", "--jobs", "0"], "got --jobs 0"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -304,7 +306,7 @@ def test_several_at_once_make_the_same_bytes(here: Path, capsys: pytest.CaptureF
 def test_several_at_once_share_the_memory(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_work, most = 0, 0
     turn, three = Lock(), Barrier(3)
-    enlarge_one = jobs._enlarge
+    enlarge_one = Batch._enlarge
 
     def enlarging(*args: Any) -> Any:
         nonlocal at_work, most
@@ -319,13 +321,14 @@ def test_several_at_once_share_the_memory(here: Path, monkeypatch: pytest.Monkey
         return result
 
     names = ["a.png", "b.jpg", "sub/c.tif"]
-    planned = [jobs.plan(here / "in" / name, here, 2, None, many=True, overwrite=True) for name in names]
-    monkeypatch.setattr(jobs, "_enlarge", enlarging)
+    planned = [plan(here / "in" / name, here, Request(2, many=True, overwrite=True)) for name in names]
+    monkeypatch.setattr(Batch, "_enlarge", enlarging)
     weights = store.load("tiny.safetensors")
     needed = planned[0].format.estimate(planned[0], Upscaler(weights, threads=1)).memory
     for together, memory in [(3, 2**30), (1, needed)]:
         most = 0
-        jobs._run(planned, [[Upscaler(weights, threads=1, max_memory=memory)] for _ in range(3)], Nobody(), None)
+        batch = Batch(Request(2, many=True), lambda: [], Nobody())
+        batch.enlarge(planned, [[Upscaler(weights, threads=1, max_memory=memory)] for _ in range(3)])
         assert most == together
 
 

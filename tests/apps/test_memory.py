@@ -33,10 +33,10 @@ def test_a_signal_ends_it_and_leaves_nothing(share: float, tmp_path: Path) -> No
 import os, signal
 from drrn.apps.cli import main
 from drrn.apps.show import Show
-def progress(self, job, done):
+def advance(self, job, done):
     if done >= {share}:
         os.kill(os.getpid(), signal.SIGINT)
-Show.progress = progress
+Show.advance = advance
 main()
 """
     args = ["upscale", str(source), "-m", str(tmp_path / "tiny.safetensors")]

@@ -66,13 +66,13 @@ def test_a_folder_gets_names_formats_and_sizes(
         (["--name", "{step}"], "A --name is letters and {stem}, {scale}, {width}, {height}, without a folder"),
         (["--name", "../{stem}"], "without a folder, got '../{stem}'"),
         (["--name", ""], "A --name is letters"),
-        (["--name", "{stem}"], "overwritten by its own enlargement"),
+        (["--name", "{stem}"], "would overwrite itself"),
         (["--format", "xyz"], "wide_x2.xyz can't be written"),
         (["--format", "a/b"], "A --format is the end of a file's name"),
         (["-o", "large.png", "--format", "webp"], "large.png is a name already"),
-        (["-o", "-", "--format", "webp"], "--name and --format are those of files"),
+        (["-o", "-", "--format", "webp"], "--name and --format do not work with -"),
         (["--size", "12"], "is no enlargement of 16x12"),
-        (["--quiet", "--json"], "--quiet prints nothing"),
+        (["--quiet", "--json"], "--quiet prints no results"),
     ],
 )
 def test_what_can_not_be_is_refused_in_a_line(

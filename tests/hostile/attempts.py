@@ -7,7 +7,7 @@ import numpy as np
 
 from drrn.media.image import Image
 from drrn.training.config import read_config
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats.job import Hooks
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import load
@@ -26,7 +26,7 @@ def upscaler() -> Upscaler:
 
 def enlarge(path: Path, folder: Path, *, max_pixels: int = MAX_PIXELS) -> None:
     """`drrn upscale`, from the first byte that is read to the file that is written."""
-    job = plan(path, folder, SCALE, None, many=True, max_pixels=max_pixels)
+    job = plan(path, folder, Request(SCALE, many=True, max_pixels=max_pixels))
     job.format.estimate(job, upscaler())
     job.format.changes(job)
     job.format.enlarge(job, upscaler(), Hooks())

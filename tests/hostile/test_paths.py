@@ -127,7 +127,7 @@ def test_a_picture_is_not_overwritten_by_another_of_its_names(
     Path("linked").symlink_to(".")
     before = Path("photo.png").read_bytes()
     assert upscale("photo.png", "-o", other, "--overwrite") == 2
-    assert "overwritten by its own enlargement" in one_line(capsys)
+    assert "would overwrite itself" in one_line(capsys)
     assert Path("photo.png").read_bytes() == before and Path("link.png").is_symlink()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from drrn.media.animation import files as animation
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats.job import Job
 from tests.media import moving
 from tests.media.moving import Step, as_pillow_has_them, multiplied
@@ -127,7 +127,7 @@ def _cell(row: str, source: str, target: str, folder: Path) -> str:
         return "-"
     path = folder / f"a.{SUFFIXES[source]}"
     path.write_bytes(ROWS[row][source]())
-    job = plan(path, folder / f"b.{SUFFIXES[target]}", 2, None, many=False, overwrite=True)
+    job = plan(path, folder / f"b.{SUFFIXES[target]}", Request(2, overwrite=True))
     before = as_pillow_has_them(path)
     double(job)
     after = as_pillow_has_them(job.target)

@@ -28,7 +28,7 @@ from drrn.media.geotiff.files import is_raster, probe
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.media.metadata.xmp import TIFF
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.weights import DEFAULT, store
 from tests.media.metadata import packet
 from tests.scene_files import NORTH_UP, corners, enlarged, put, smooth, upscaler
@@ -173,7 +173,7 @@ def test_tiles_and_overviews_are_those_asked_for(tmp_path: Path, capsys: pytest.
     source = tmp_path / "b.png"
     write(Image(pixels=np.zeros((4, 4, 1), np.float32)), source)
     assert upscale("--block", "512") == 2
-    assert "--block and --overviews are those of GeoTIFF" in capsys.readouterr().err
+    assert "--block and --overviews are for GeoTIFF" in capsys.readouterr().err
 
 
 def test_an_icc_profile_is_kept(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_it_becomes_a_tiff_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"becomes one; use .tif or .tiff"):
         geotiff.check_writable(tmp_path / "a.png")
     with pytest.raises(ImageError, match="exists"):
-        plan(put(tmp_path / "b.tif", smooth(20, 20)), source, 2, None, many=False)
+        plan(put(tmp_path / "b.tif", smooth(20, 20)), source, Request(2))
 
 
 # What is refused

@@ -16,7 +16,7 @@ from PIL import Image
 from drrn.errors import ImageError
 from drrn.media.images.files import changes, decode_to_disk, probe, read
 from drrn.upscaling.batch.folders import find_sources
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats import image
 from tests.media.tiff_files import COEFFICIENTS, RATIONAL, REFERENCES, Page, page, tiff
 
@@ -138,7 +138,7 @@ def test_tags_are_those_of_the_page_that_is_the_image(tmp_path: Path) -> None:
 def test_raw_photos_and_lost_images_are_refused_by_name(pages: tuple[Page, ...], match: str, tmp_path: Path) -> None:
     path = written(tmp_path, *pages)
     with pytest.raises(ImageError, match=match):
-        plan(path, tmp_path / "b.tif", 2, None, many=False)
+        plan(path, tmp_path / "b.tif", Request(2))
 
 
 def test_raw_photos_in_a_folder_are_skipped_and_told(tmp_path: Path) -> None:
@@ -162,14 +162,14 @@ def test_canons_raw_photos_are_refused_by_name(tmp_path: Path) -> None:
 def test_a_fourth_band_of_rgb_that_nothing_is_said_of_is_alpha(tmp_path: Path) -> None:
     path = written(tmp_path, page(16, 16, np.dstack([RGB, GREY]).tobytes(), bands=4))
     assert np.array_equal(levels(path), np.dstack([RGB, GREY]))
-    job = plan(path, tmp_path / "b.tif", 2, None, many=False)
+    job = plan(path, tmp_path / "b.tif", Request(2))
     assert job.format is image.IMAGE and "a fourth band of no stated kind to alpha" in changes(job.header, job.target)
 
 
 def test_half_floats_become_single_ones_and_that_is_said(tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
     tifffile.imwrite(tmp_path / "a.tif", (RGB / 255).astype(np.float16), photometric="rgb")
-    job = plan(tmp_path / "a.tif", tmp_path / "b.tif", 2, None, many=False)
+    job = plan(tmp_path / "a.tif", tmp_path / "b.tif", Request(2))
     assert "float16 to float32" in job.format.changes(job)
 
 
@@ -221,7 +221,7 @@ def test_what_libvips_cannot_decode_is_read_by_rasterio(kind: str, samples: str,
     path = tmp_path / "a.tif"
     truth = foreign(path, kind, samples)
     if kind != "lerc" and "white" not in samples:  # with these GDAL writes metadata, which make a raster of them
-        assert plan(path, None, 2, None, many=False).format is image.IMAGE
+        assert plan(path, None, Request(2)).format is image.IMAGE
     assert np.array_equal(levels(path), truth)
 
 
@@ -277,4 +277,4 @@ def test_a_raster_that_begins_with_a_smaller_copy_is_refused(tmp_path: Path) -> 
     floats = RGB.astype("<f4").tobytes()
     small = page(16, 16, floats, bits=32, t254=(1,), t339=(3, 3, 3))
     with pytest.raises(ImageError, match="begins with a smaller copy of its raster"):
-        plan(written(tmp_path, small, page(16, 16, floats, bits=32, t339=(3, 3, 3))), None, 2, None, many=False)
+        plan(written(tmp_path, small, page(16, 16, floats, bits=32, t339=(3, 3, 3))), None, Request(2))

@@ -17,7 +17,7 @@ from drrn.apps import cli
 from drrn.errors import ImageError, UsageError
 from drrn.media.animation.files import probe, read
 from drrn.media.image import Image
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.consistency import Checks
 from drrn.upscaling.formats.job import Hooks, Job, Options
 from drrn.upscaling.formats.registry import format_of
@@ -58,7 +58,7 @@ def enlarge(job: Job, upscaler: Upscaler, progress: Callable[[float], None] = la
 def test_each_frame_is_enlarged_as_a_picture(alpha: bool, upscaler: Upscaler, tmp_path: Path) -> None:
     frames = [noise(seed, alpha=alpha) for seed in range(3)]
     source = animated(tmp_path / "a.png", *frames, plays=4)
-    job = plan(source, None, 2.5, None, many=False)
+    job = plan(source, None, Request(2.5))
     assert job.target == tmp_path / "a_x2.5.png" and (job.width, job.height) == (40, 30)
     shares: list[float] = []
     enlarge(job, upscaler, shares.append)
@@ -71,7 +71,7 @@ def test_each_frame_is_enlarged_as_a_picture(alpha: bool, upscaler: Upscaler, tm
 
 def test_sixteen_bits_go_through(upscaler: Upscaler, tmp_path: Path) -> None:
     frames = [np.random.default_rng(seed).integers(0, 65536, (8, 9, 4)).astype(np.uint16) for seed in range(2)]
-    job = plan(animated(tmp_path / "a.apng", *frames), None, 2, None, many=False)
+    job = plan(animated(tmp_path / "a.apng", *frames), None, Request(2))
     assert job.target.name == "a_x2.apng"
     enlarge(job, upscaler)
     for ours, frame in zip(read(job.target).frames(), frames, strict=True):
@@ -83,7 +83,7 @@ def test_sixteen_bits_go_through(upscaler: Upscaler, tmp_path: Path) -> None:
 def test_any_animation_becomes_any_other(source: str, target: str, upscaler: Upscaler, tmp_path: Path) -> None:
     frames = [noise(seed, 6, 8, alpha=True) for seed in (0, 1, 0)]
     path = animated(tmp_path / f"a.{source}", *frames)
-    job = plan(path, tmp_path / f"b.{target}", 2, None, many=False)
+    job = plan(path, tmp_path / f"b.{target}", Request(2))
     enlarge(job, upscaler)
     theirs, durations, loop = as_pillow_has_them(job.target)
     assert [frame.shape for frame in theirs] == [(12, 16, 4)] * 3 and durations == [20, 30, 40] and loop == 0
@@ -109,23 +109,23 @@ def test_frames_that_are_alike_are_computed_once(
         return upscale(self, *args, **more)
 
     monkeypatch.setattr(Upscaler, "upscale", count)
-    job = plan(source, None, 2, None, many=False)
+    job = plan(source, None, Request(2))
     enlarge(job, upscaler)
     assert len(ran) == 4
     once = list(read(job.target).frames())
     monkeypatch.setattr("drrn.upscaling.formats.animation.MAX_CACHE", 32 * 24 * 4)  # one result
     ran.clear()
-    enlarge(plan(source, None, 2, None, many=False, overwrite=True), upscaler)
+    enlarge(plan(source, None, Request(2, overwrite=True)), upscaler)
     assert 4 < len(ran) < 7 and all(map(np.array_equal, once, read(job.target).frames()))
 
 
 def test_limits_are_of_all_frames(upscaler: Upscaler, tmp_path: Path) -> None:
     source = animated(tmp_path / "a.png", *(noise(seed) for seed in range(5)))  # of 192 pixels
     with pytest.raises(ImageError, match=r"16 x 12 in 5 frames, 960 pixels; the limit is 900 \(--max-pixels\)"):
-        plan(source, None, 2, None, many=False, max_pixels=900)
+        plan(source, None, Request(2, max_pixels=900))
     with pytest.raises(UsageError, match="would become 32x24 in 5 frames, more than 3800 pixels"):
-        plan(source, None, 2, None, many=False, max_pixels=3800)
-    job = plan(source, None, 2, None, many=False, max_pixels=3840)
+        plan(source, None, Request(2, max_pixels=3800))
+    job = plan(source, None, Request(2, max_pixels=3840))
     cost = job.format.estimate(job, upscaler)
     one = upscaler.estimate(16, 12, 2, alpha=True)
     assert cost.seconds == 5 * one.seconds and one.memory < cost.memory < one.memory + (3 << 20)
@@ -143,7 +143,7 @@ def test_what_progress_raises_ends_the_work_and_leaves_nothing(upscaler: Upscale
 
     for suffix in ("gif", "png", "webp"):
         with pytest.raises(KeyboardInterrupt):
-            enlarge(plan(source, tmp_path / f"b.{suffix}", 2, None, many=False), upscaler, enough)
+            enlarge(plan(source, tmp_path / f"b.{suffix}", Request(2)), upscaler, enough)
     assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
 
 
@@ -154,7 +154,7 @@ def test_a_damaged_frame_is_found_before_the_work(upscaler: Upscaler, tmp_path: 
     length = int.from_bytes(content[at - 4 : at])
     body = content[at + 4 : at + 12] + bytes(length - 8)
     source.write_bytes(content[: at - 4] + moving.chunk(b"fdAT", body) + content[at + 8 + length :])
-    job = plan(source, None, 2, None, many=False)
+    job = plan(source, None, Request(2))
     with pytest.raises(ImageError, match="frame 5"):
         job.format.enlarge(job, upscaler, Hooks(start=pytest.fail))
     source.unlink()
@@ -166,17 +166,17 @@ def test_names_follow_the_content(tmp_path: Path) -> None:
     content = animated(tmp_path / "x.gif", noise(0), noise(1)).read_bytes()
     for name, target in (("a.gif", "a_x2.gif"), ("a.png", "a_x2.gif"), ("a", "a_x2.gif"), ("a.GIF", "a_x2.GIF")):
         (tmp_path / name).write_bytes(content)
-        assert plan(tmp_path / name, None, 2, None, many=False).target.name == target
+        assert plan(tmp_path / name, None, Request(2)).target.name == target
     with pytest.raises(ImageError, match="JPEG holds no animation; use gif, png or webp"):
-        plan(tmp_path / "a", tmp_path / "b.jpg", 2, None, many=False)
+        plan(tmp_path / "a", tmp_path / "b.jpg", Request(2))
     with pytest.raises(UsageError, match="is an animation, which has no checks and no maps"):
-        plan(tmp_path / "a", None, 2, None, many=False, options=Options(Checks(check=True)))
+        plan(tmp_path / "a", None, Request(2, options=Options(Checks(check=True))))
 
 
 def test_a_single_frame_becomes_a_png(tmp_path: Path) -> None:
     """Which is lossless, where another GIF would have 256 colours."""
     animated(tmp_path / "a.gif", noise(0))
-    job = plan(tmp_path / "a.gif", None, 2, None, many=False)
+    job = plan(tmp_path / "a.gif", None, Request(2))
     assert job.target.name == "a_x2.png" and job.format is not format_of(
         animated(tmp_path / "b.gif", noise(0), noise(1))
     )

@@ -10,7 +10,7 @@ from drrn.errors import UsageError
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.upscaling.batch.choosing import choose, outside_training, trained_for
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats.job import Job, Options
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
@@ -26,7 +26,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def job(picture: Path, budget: float | None, scale: float = 2) -> Job:
-    return plan(picture, None, scale, None, many=False, options=Options(budget=budget))
+    return plan(picture, None, Request(scale, options=Options(budget=budget)))
 
 
 def model(
@@ -98,6 +98,6 @@ def test_a_scale_outside_of_the_trained_ones_is_said(picture: Path) -> None:
     )
     assert trained_for(job(picture, None, 1.2)) == "fast" and trained_for(job(picture, None, 8)) == ""
     assert outside_training(job(picture, None, 2), weights) == ""
-    stretched = plan(picture, None, None, (90, 120), many=False)
+    stretched = plan(picture, None, Request(size=(90, 120)))
     assert outside_training(stretched, weights).startswith("x1.5 is outside")
     assert outside_training(job(picture, None, 3), replace(weights, scales=(2,))).endswith("was trained for (x2)")

@@ -39,21 +39,21 @@ def test_what_progress_raises_ends_an_engine_within_a_band_or_a_tile(
 
 def test_a_name_that_grows_too_long_loses_the_end_of_its_stem(tmp_path: Path) -> None:
     from drrn.media.images.files import write
-    from drrn.upscaling.batch.jobs import plan
+    from drrn.upscaling.batch.planning import Request, plan
 
     source = tmp_path / f"{'a' * 251}.png"
     write(Image(pixels=np.zeros((2, 2, 1), np.float32)), tmp_path / "x.png")
     (tmp_path / "x.png").rename(source)
-    job = plan(source, None, 2, None, many=False)
+    job = plan(source, None, Request(2))
     assert job.target.name == f"{'a' * 248}_x2.png"
 
 
 def test_recipes_keep_the_text_that_manifests_and_dicom_files_hold(tmp_path: Path) -> None:
     from drrn.media.images.files import write
-    from drrn.upscaling.batch.jobs import plan
+    from drrn.upscaling.batch.planning import Request, plan
 
     write(Image(pixels=np.zeros((2, 3, 1), np.float32)), tmp_path / "a.png")
-    job = plan(tmp_path / "a.png", None, 2, None, many=False)
+    job = plan(tmp_path / "a.png", None, Request(2))
     upscaler = Upscaler(small_weights(), engine="reference")
     assert job.recipe(upscaler) == (
         f'{{"model": "{upscaler.weights.digest()}", "units": 2, "engine": "reference", "precision": "float32", '

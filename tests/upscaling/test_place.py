@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drrn.engines import EngineName
 from drrn.engines.selection import is_compiled
 from drrn.media.image import Image
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats.job import Hooks
 from drrn.upscaling.place import enlarge_place
 from drrn.upscaling.upscaler import Upscaler
@@ -88,7 +88,7 @@ def test_so_it_is_across_the_strips_that_a_file_is_computed_in(tmp_path: Path, m
     source, target = tmp_path / "photo.png", tmp_path / "large.png"
     Image.from_array(array).save(source)
     upscaler = Upscaler(small_weights(unshuffle=2), threads=1)
-    job = plan(source, target, 2, None, many=False)
+    job = plan(source, target, Request(2))
     cost = job.format.estimate(job, upscaler)
     assert cost.tile[1] < 300 / 2
     job.format.enlarge(job, upscaler, Hooks())

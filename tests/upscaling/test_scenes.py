@@ -18,7 +18,7 @@ from drrn.core.resize import imresize
 from drrn.errors import DRRNError, ImageError, UsageError
 from drrn.media.geotiff import files as geotiff
 from drrn.media.geotiff.files import open_raster
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats import raster_windows
 from drrn.upscaling.formats.raster_values import fill_unknown
 from drrn.upscaling.upscaler import Upscaler
@@ -162,7 +162,7 @@ def test_windows_of_the_engine_equal_the_whole(tmp_path: Path, monkeypatch: pyte
 
 def test_a_window_needs_no_more_than_it_reads(tmp_path: Path) -> None:
     """What the law above would miss if windows were always read whole."""
-    job = plan(put(tmp_path / "a.tif", smooth(5000, 8)), None, 2, None, many=False)
+    job = plan(put(tmp_path / "a.tif", smooth(5000, 8)), None, Request(2))
     with open_raster(job.source, max_pixels=10**6) as scene:
         windows = raster_windows.Windows(upscaler(max_memory=1 << 27), scene, job.width, job.height)
     assert windows.part[0] < windows.side
@@ -185,7 +185,7 @@ def test_a_scene_larger_than_the_memory_keeps_within_it(tmp_path: Path) -> None:
     from pathlib import Path
     from tests.scene_files import enlarged, put, smooth, upscaler
     from drrn.upscaling.upscaler import UsageError
-    from drrn.upscaling.batch.jobs import plan
+    from drrn.upscaling.batch.planning import Request, plan
     folder = Path({str(tmp_path)!r})
     by = upscaler(max_memory={128 << 20})
     try:

@@ -13,7 +13,7 @@ from drrn.media.image import Image
 from drrn.media.images.files import probe, read, store, write
 from drrn.media.images.scratch import Scratch
 from drrn.media.metadata.notes import Metadata
-from drrn.upscaling.batch.jobs import plan
+from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats import strips
 from drrn.upscaling.formats.job import Hooks, Job
 from drrn.upscaling.upscaler import Upscaler
@@ -112,7 +112,7 @@ def small(height: int = 70, width: int = 90, channels: int = 3, bits: int = 8) -
 def test_the_file_is_the_very_one_of_a_picture_in_memory(suffix: str, tmp_path: Path) -> None:
     source = given(tmp_path / f"a.{suffix}", small(), xmp=b"<x/>", dpi=(72.0, 144.0))
     upscaler = Upscaler(small_weights(unshuffle=2), threads=1)
-    job = plan(source, tmp_path / f"b.{suffix}", 2.5, None, many=False)
+    job = plan(source, tmp_path / f"b.{suffix}", Request(2.5))
     assert strips.can_stream(upscaler, job.header)
     write(upscaler.upscale(read(source), 2.5), tmp_path / f"whole.{suffix}")
     assert done(job, upscaler).read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
@@ -122,14 +122,14 @@ def test_a_deep_picture_becomes_a_file_of_8_bit(tmp_path: Path) -> None:
     source = given(tmp_path / "a.png", small(bits=16))
     upscaler = Upscaler(small_weights(), threads=1)
     write(upscaler.upscale(read(source), 2), tmp_path / "whole.jpg")
-    target = done(plan(source, tmp_path / "b.jpg", 2, None, many=False), upscaler)
+    target = done(plan(source, tmp_path / "b.jpg", Request(2)), upscaler)
     assert target.read_bytes() == (tmp_path / "whole.jpg").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "ppm"])
 def test_damage_in_the_last_row_ends_in_an_error_and_nothing_is_left(suffix: str, tmp_path: Path) -> None:
     source = given(tmp_path / f"a.{suffix}", small())
-    job = plan(source, tmp_path / "b.png", 2, None, many=False)
+    job = plan(source, tmp_path / "b.png", Request(2))
     source.write_bytes(source.read_bytes()[:-20])
     with pytest.raises(DRRNError, match="damaged or cut short"):
         done(job, Upscaler(small_weights(), threads=1))
@@ -138,7 +138,7 @@ def test_damage_in_the_last_row_ends_in_an_error_and_nothing_is_left(suffix: str
 
 def test_a_picture_that_became_another_is_refused(tmp_path: Path) -> None:
     source = given(tmp_path / "a.png", small())
-    job = plan(source, None, 2, None, many=False)
+    job = plan(source, None, Request(2))
     source.unlink()
     given(source, small(channels=1))
     with pytest.raises(DRRNError, match="has changed since it was looked at"):
@@ -162,7 +162,7 @@ def test_what_progress_raises_ends_it_and_nothing_is_left(at: float, tmp_path: P
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        done(plan(source, None, 3, None, many=False), Upscaler(small_weights(), threads=1), progress)
+        done(plan(source, None, Request(3)), Upscaler(small_weights(), threads=1), progress)
     assert shares == sorted(shares) and list(tmp_path.iterdir()) == [source]
 
 
@@ -175,13 +175,13 @@ def test_a_value_that_is_not_finite_is_an_error_and_no_file(tmp_path: Path, monk
 
     monkeypatch.setattr(upscaler.engine, "stream", stream)
     with pytest.raises(EngineError, match="not finite"):
-        done(plan(source, None, 2, None, many=False), upscaler)
+        done(plan(source, None, Request(2)), upscaler)
     assert list(tmp_path.iterdir()) == [source]
 
 
 def test_a_disk_without_room_is_said_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = given(tmp_path / "a.png", small())
-    job = plan(source, None, 4, None, many=False)
+    job = plan(source, None, Request(4))
     usage = type("Usage", (), {"free": 100_000})
     monkeypatch.setattr("drrn.media.images.scratch.disk_usage", lambda folder: usage)
     with pytest.raises(UsageError, match="MB of disk while it is made"):
@@ -195,7 +195,7 @@ def test_what_is_held_as_a_whole_is_known_before(tmp_path: Path, kernels: str) -
     costs = {}
     for suffix in ("png", "webp"):
         source = given(tmp_path / f"{suffix}.{suffix}", np.zeros((1000, 1000, 3), np.uint8))
-        job = plan(source, tmp_path / "b.png", 2, None, many=False)
+        job = plan(source, tmp_path / "b.png", Request(2))
         costs[suffix] = job.format.estimate(job, upscaler).memory
     assert costs["webp"] > costs["png"] + 5_000_000
     little = Upscaler(small_weights(), threads=1, max_memory=costs["png"] + 1_000_000)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from drrn.upscaling.batch.choosing import Choice
+    from drrn.upscaling.batch.folders import Sources
     from drrn.upscaling.consistency import CheckResult
     from drrn.upscaling.formats.job import Job
     from drrn.upscaling.upscaler import Upscaler
@@ -83,8 +84,11 @@ class Show:
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
 
-    def unreadable(self, paths: Sequence[Path]) -> None:
-        """Say which of the skipped files are images or videos after all."""
+    def found(self, sources: "Sources") -> None:
+        """Report the paths without images, and the skipped files that are images or videos drrn cannot read."""
+        for path, error in [] if self.endless else sources.failed:
+            self.failed(path, error)
+        paths = sources.unreadable
         if paths and self.as_json:
             self._json(unreadable=[self._name(path) for path in paths])
         elif paths:
@@ -118,7 +122,7 @@ class Show:
             self.aside.print(self._line(job, choice), markup=False)
         self.bar_of[job.source] = self.bars.add_task(self._name(job.source), total=1)
 
-    def progress(self, job: "Job", share: float) -> None:
+    def advance(self, job: "Job", share: float) -> None:
         self.bars.update(self.bar_of[job.source], completed=share)
         self._reach(job.source, share)
 

@@ -45,7 +45,7 @@ class Manifest:
         self.folder, self.database = folder, database
         self.turn = threading.Lock()
 
-    def made(self, target: Path) -> Record | None:
+    def find(self, target: Path) -> Record | None:
         """What drrn made at `target`, if it is still there to the byte."""
         query = "SELECT mark, sha256, source_mark, source_sha256, recipe FROM made WHERE target = ?"
         known = [
@@ -92,7 +92,7 @@ class Manifest:
 
     def forget_others(self, target: Path) -> None:
         """`target` is there: what was there before is no more."""
-        made = self.made(target)
+        made = self.find(target)
         if made:
             self._do("DELETE FROM made WHERE target = ? AND sha256 != ?", self._name(target), made.file.sha256)
 
