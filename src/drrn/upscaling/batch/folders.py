@@ -21,7 +21,7 @@ class Source(NamedTuple):
 
     path: Path
     output: Path | None
-    """As `drrn.upscaling.batch.jobs.plan` takes it."""
+    """As `drrn.upscaling.batch.planning.plan` takes it."""
 
 
 class Sources(NamedTuple):

@@ -1,6 +1,6 @@
 """A job, which is one file to enlarge, and a format, which is how files of one kind are enlarged.
 
-The formats are listed in `drrn.upscaling.formats.registry`; `drrn.upscaling.batch.jobs` plans jobs and runs them.
+The formats are listed in `drrn.upscaling.formats.registry`; `drrn.upscaling.batch` plans and runs jobs.
 """
 
 import json
