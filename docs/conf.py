@@ -20,12 +20,18 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["LOG.md", "log", "write", "family.md", "results.md", "study/results"]
 nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", r"(?!drrn\b).*")]  # types of Python and NumPy: their pages are on the network
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!drrn\b).*"),  # types of Python and NumPy: their pages are on the network
+    (r"py:class", r"drrn\.(upscaling\.upscaler\.Sample|media\.metadata\..*)"),  # a type variable; not public
+]
 default_role = "code"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
+smartquotes = False  # --output is an option
+
+autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

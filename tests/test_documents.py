@@ -7,14 +7,17 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from docs.write import __main__ as command
+from docs.write import commands as reference
 from docs.write import copies, performance, replace_between
 from drrn.apps import cli
+from drrn.apps.help import options_of
 from drrn.evaluation.cards import card
 from drrn.evaluation.table import to_markdown
 from drrn.media.image import Image
@@ -328,3 +331,41 @@ def test_make_help_lists_every_target() -> None:
     listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert "help" in targets and [line.split()[1] for line in listed.splitlines()] == targets
+
+
+def test_every_command_has_its_page_of_the_reference() -> None:
+    stubs = reference.texts()
+    assert {path.stem for path in stubs} == set(cli.COMMANDS)
+    assert {path: path.read_text() for path in reference.FOLDER.glob("*.md")} == stubs, "run make pages"
+
+
+def test_the_reference_of_a_command_has_all_of_its_options_and_examples() -> None:
+    text = reference.command("upscale")
+    for group in options_of(cli.COMMANDS["upscale"]).values():
+        for option in group:
+            assert f"\n`{option.shown}`\n: " in text
+    assert "```sh\ndrrn upscale photo.png\n" in text
+    assert "[formats](/" in text and "`--budget`" in text
+
+
+def test_the_reference_has_every_exit_code_that_the_command_line_ends_with() -> None:
+    used = {0, 1, *map(int, re.findall(r"(?:code = |return )(\d+)$", Path(cli.__file__).read_text(), re.MULTILINE))}
+    assert used <= set(cli.EXIT_CODES)
+    assert all(f"| {code} | " in reference.exit_codes() for code in cli.EXIT_CODES)
+
+
+def test_the_reference_of_cards_names_every_field() -> None:
+    table = PAGES["configuration"].partition("## Cards")[2]
+    named = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    found = {field for name in store.names() for field in store.load(name).card}
+    assert found <= named
+
+
+def test_the_checksums_of_the_data_are_those_of_the_pictures(data: Path) -> None:
+    rows = re.findall(r"^\| `data/(\S+)` \| `(\w{64})` \|", PAGES["data"], re.MULTILINE)
+    assert len(rows) == 6
+    for name, digest in rows:
+        files = sorted((data / name).iterdir())
+        listing = "".join(f"{sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
+        assert sha256(listing.encode()).hexdigest() == digest, name
+        assert f"| `data/{name}` | {len(files)} " in PAGES["data"]

@@ -11,16 +11,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from docs.write import DOCS, ROOT, read
+from docs.write import DOCS, ROOT, commands, read
+from docs.write.cards import cards
 
-GENERATED: dict[str, Callable[..., str]] = {}
+GENERATED: dict[str, Callable[..., str]] = {
+    "command": commands.command,
+    "commands": commands.commands,
+    "exit-codes": commands.exit_codes,
+    "cards": cards,
+}
 """Each takes words and returns Markdown."""
 PAGES = {
     ROOT / "README.md": "index",
     ROOT / "CONTRIBUTING.md": "contributing",
     ROOT / "CHANGELOG.md": "changelog",
+    DOCS / "family.md": "models",
+    DOCS / "results.md": "evaluation",
+    **dict.fromkeys((ROOT / "models").glob("*.md"), "reference/cards"),
 }
-"""Documents outside of docs/ that pages of the site include."""
+"""Documents that are no pages of the site, and the page that has their text."""
 LINK = re.compile(r"(\]\()([^)\s]+)(\))|^(\[[^\]]+\]: +)(\S+)()$", re.MULTILINE)
 
 

@@ -1,16 +1,18 @@
 """The `drrn` command: it parses, calls one function, and turns what went wrong into a line and an exit code.
 
-Exit codes: 0 done, 1 a bug (with its traceback), 2 bad input or usage (one line), 3 some files of many failed (listed),
-130 and 143 stopped by a signal, 141 nobody reads what it prints. `drrn` alone shows the help and exits with 2, since
-nothing was done: a script that passes on an empty list of arguments must notice.
+`drrn` alone shows the help and exits with 2, since nothing was done: a script that passes on an empty list of arguments
+must notice.
 """
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from io import TextIOWrapper
+from types import FrameType
 from typing import Annotated, Any, Literal, NoReturn, Union
 
 import tyro
@@ -22,12 +24,11 @@ from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
 from drrn.apps.help import check_command, check_options, help_of, overview
 from drrn.apps.models import import_model, join_models, list_models, show_model
-from drrn.apps.signals import SignalHandler
+from drrn.apps.show import sentence
 from drrn.apps.study import list_studies, report_study, run_study
 from drrn.apps.train import defaults_in, train_with
 from drrn.apps.tune import tune_with
 from drrn.apps.upscale import upscale
-from drrn.apps.words import sentence
 from drrn.errors import DRRNError
 
 ABOUT = "Enlarge pictures with the Deep Recursive Residual Network, and train and evaluate such networks."
@@ -93,6 +94,16 @@ STUDY: dict[str, Callable[..., Any]] = {
 GROUPS = {"models": MODELS, "study": STUDY}
 STARTING = {"train": train_with, "tune": tune_with}
 """Commands whose options start from a recipe or a file that the command line names."""
+EXIT_CODES = {
+    0: "Done.",
+    1: "A bug in drrn: the traceback says where.",
+    2: "Bad input or usage. One line says what was met, what was expected and what to do; nothing was written.",
+    3: "Some pictures of many failed. They are listed, the others are written.",
+    130: "Stopped by Ctrl-C (SIGINT). What can be resumed goes on with the same command.",
+    141: "The program that reads the output has gone, as when it is piped into `head`.",
+    143: "Stopped by SIGTERM. What can be resumed goes on with the same command.",
+}
+"""What each exit code means."""
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn": ("drrn upscale photo.png", "drrn upscale --help"),
     "drrn upscale": (
@@ -128,7 +139,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     if args == ["--version"]:
         print(f"drrn {__version__}")
         sys.exit(0)
-    signals = SignalHandler()
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, partial(_end, asked))
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every name can be written in every encoding
     prog, about, commands = "drrn", ABOUT, COMMANDS
@@ -149,11 +162,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = 130
-    except BrokenPipeError:  # the reader of the output has closed it: `drrn models show | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+    except BrokenPipeError:  # who read what is printed has left: `drrn models show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is printed at the end
         code = 141  # as where SIGPIPE ends a program
-    # libvips calls Python to log, and an exception raised in there is lost
-    sys.exit(signals.exit_code if signals.received else code)
+    # libvips calls Python to log, and what a signal raises in there is lost
+    sys.exit(128 + asked[0] if asked else code)
 
 
 def _run(prog: str, about: str, commands: "dict[str, Callable[..., Any]]", args: list[str]) -> int:
@@ -173,3 +186,12 @@ def _run(prog: str, about: str, commands: "dict[str, Callable[..., Any]]", args:
     check_options(name, command, args[1:])
     code: int = tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, description=about)
     return code
+
+
+def _end(asked: list[int], number: int, _frame: FrameType | None) -> NoReturn:
+    asked.append(number)
+    for either in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(either, signal.SIG_DFL)  # a second one ends at once
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)

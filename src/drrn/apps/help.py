@@ -142,7 +142,7 @@ def _heading(kind: type) -> str:
 
 
 def _fields(kind: type, default: Any) -> Iterator[Option]:
-    hints, texts = get_type_hints(kind, include_extras=True), _field_texts(kind)
+    hints, texts = get_type_hints(kind, include_extras=True), field_texts(kind)
     for each in fields(kind):
         inner, marks = _unwrapped(hints[each.name])
         if conf.Fixed in marks:
@@ -151,7 +151,7 @@ def _fields(kind: type, default: Any) -> Iterator[Option]:
         yield _option(each.name, inner, marks, value, _as_options(texts.get(each.name, ""), hints))
 
 
-def _field_texts(kind: type) -> dict[str, str]:
+def field_texts(kind: type) -> dict[str, str]:
     """The docstrings below the fields of a dataclass, those of its bases included."""
     texts = {}
     for base in filter(is_dataclass, reversed(kind.__mro__)):

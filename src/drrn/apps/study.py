@@ -47,8 +47,8 @@ def run_study(
         from drrn.study import run as room
     except ModuleNotFoundError as error:
         raise UsageError(f"A study needs {error.name}. Install it: pip install 'drrn[study]'.") from error
-        from drrn.apps.progress import StudyProgress
-    from drrn.apps.signals import SignalHandler
+    from drrn.apps.train import Stop
+    from drrn.apps.watch import ShowStudy
     from drrn.engines.engine import cores
 
     output = output or Path("study") / budget
@@ -65,12 +65,12 @@ def run_study(
         threads=threads,
         jobs=jobs,
     )
-    signals = SignalHandler(deferred=True)
-    with StudyProgress() as watch:
-        completions = room.run(room.plan(study), jobs, watch, signals.has_received)
-    if signals.received:
+    stop = Stop()
+    with ShowStudy() as watch:
+        completions = room.run(room.plan(study), jobs, watch, stop.is_asked)
+    if stop.signal:
         print(f"stopped; the same command resumes {output}", file=sys.stderr)
-        return signals.exit_code
+        return 128 + stop.signal
     failed = [each for each in completions if each.outcome == "failed"]
     for each in failed:
         print(f"drrn: {each.task.run}: {each.message}", file=sys.stderr)

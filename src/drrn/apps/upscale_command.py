@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drrn.apps.show import Show
 from drrn.apps.upscale_options import (
     CheckOptions,
     FolderOptions,
@@ -19,7 +20,6 @@ from drrn.apps.upscale_options import (
     SizeOptions,
     VideoOptions,
 )
-from drrn.apps.upscale_progress import UpscaleProgress
 from drrn.apps.words import parse_duration
 from drrn.errors import UsageError, printable
 from drrn.weights import AUTO
@@ -193,12 +193,12 @@ class Command:
         else:
             yield Destination(batches)
 
-    def open_progress(self, names: dict[Path, str]) -> UpscaleProgress:
+    def show(self, names: dict[Path, str]) -> Show:
         """What prints progress and results."""
         from drrn.engines.selection import pick
 
         reason = pick(self.machine.device)[1] if self.machine.engine == "auto" else ""
-        return UpscaleProgress(
+        return Show(
             reason,
             names,
             self._make_upscaler(),

@@ -129,6 +129,9 @@ class DRRNConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> "DRRNConfig":
         """A config from untrusted JSON.
 
+        Args:
+            values: by the names of the fields. All are needed but those that later versions added.
+
         Raises:
             ValueError: a field is missing, unknown, of the wrong type or out of range.
         """

@@ -59,10 +59,12 @@ class Image:
 
     @property
     def height(self) -> int:
+        """In pixels."""
         return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
+        """In pixels."""
         return int(self.pixels.shape[1])
 
     def __repr__(self) -> str:
@@ -77,7 +79,10 @@ class Image:
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> "Image":
-        """Read an image file: PNG, JPEG, WebP, TIFF, BMP, PNM, AVIF or a GIF of one frame, whatever its suffix.
+        """Read an image file: PNG, JPEG, WebP, TIFF, BMP, PNM, AVIF or a GIF of one frame.
+
+        Args:
+            path: a local file. Its format is known by its content, not by its suffix.
 
         Raises:
             ImageError: it is missing, damaged, or of another kind.
@@ -99,6 +104,7 @@ class Image:
         What the format cannot hold, such as 16 bits or EXIF, is left out with a UserWarning that names it.
 
         Args:
+            path: the file, with one of these suffixes.
             quality: 1 to 100, of a JPEG (95 if not given) or a WebP (lossless if not given). Others ignore it.
             lossless: refuse JPEG, the one format that always loses something.
             overwrite: replace a file that exists.
@@ -116,13 +122,25 @@ class Image:
 
     @classmethod
     def from_pil(cls, image: "Pillow") -> "Image":
-        """See `drrn.media.pillow.from_pil`."""
+        """An image of Pillow's, upright, with the ICC profile, EXIF, XMP and dpi in its `info`.
+
+        Args:
+            image: of mode L, LA, RGB, RGBA or I;16. A palette becomes RGB, mode 1 gray, a transparent color alpha.
+                Of several frames, the current one is taken.
+
+        Raises:
+            TypeError: it is no image of Pillow.
+            ValueError: its mode is another, such as CMYK, I or F.
+        """
         from drrn.media.pillow import from_pil
 
         return from_pil(image)
 
     def to_pil(self) -> "Pillow":
-        """See `drrn.media.pillow.to_pil`."""
+        """The image for Pillow, of mode L, LA, RGB, RGBA or I;16, with ICC profile, EXIF, XMP and dpi in its `info`.
+
+        Pillow has 16 bits for gray without alpha alone: others become 8 bit, with a UserWarning.
+        """
         from drrn.media.pillow import to_pil
 
         return to_pil(self)

@@ -111,7 +111,12 @@ class Upscaler:
 
         Args:
             weights: as loaded, or their packaged name, or their file.
-            engine, device, units, threads, precision, compiled: see `drrn.engines.selection.choose`.
+            engine: native (C++), reference (NumPy), torch or onnx; auto takes the fastest that is installed.
+            device: auto, or a device of torch, such as cpu, cuda or mps.
+            units: residual units to run, for weights trained with several; all if not given.
+            threads: of the CPU, 0 for all cores.
+            precision: arithmetic of torch on a device; the other engines have float32 alone.
+            compiled: run torch through torch.compile, which takes a while to begin.
             max_memory: bytes that an enlargement may take; tiles are made as small as that needs.
             ensemble: give the mean of what the network makes of ilr in its eight flips and turns, in eight times the
                 time. A picture that is flipped or turned then becomes the same result, flipped or turned.
@@ -122,7 +127,7 @@ class Upscaler:
         """
         self.weights = weights if isinstance(weights, Weights) else load(weights)
         self.network = self.weights
-        """What the engine runs: the weights, or of those for other scales the network that `fitting` took."""
+        """The network that the engine runs: that of `weights`, or the one that they have for an exact scale."""
         self._choose = partial(
             choose, engine=engine, device=device, units=units, threads=threads, precision=precision, compiled=compiled
         )
@@ -209,6 +214,12 @@ class Upscaler:
         where this is larger. 0 where nothing is seen of the picture. It is no probability, and no error: what the eight
         agree on may be wrong.
 
+        Args:
+            picture: any size.
+            scale: above 1 and at most 8; 2 where no size is given either.
+            size: (width, height) in pixels instead; one of them may be None.
+            progress: told the share that is done, in [0, 1].
+
         Raises:
             DRRNError: as `upscale`.
         """
@@ -224,7 +235,15 @@ class Upscaler:
         alpha: bool = False,
         disagreement: bool = False,
     ) -> Estimate:
-        """What it will cost to enlarge a picture of width x height pixels.
+        """The expected time and memory of enlarging an image.
+
+        Args:
+            width: of the image, in pixels.
+            height: of the image, in pixels.
+            scale: above 1 and at most 8; 2 where no size is given either.
+            size: (width, height) of the result instead; one of them may be None.
+            alpha: the image has an alpha channel, which is enlarged too.
+            disagreement: the disagreement is computed, which takes eight runs.
 
         Raises:
             UsageError: as `upscale`.
@@ -250,7 +269,12 @@ class Upscaler:
         )
 
     def tile_sides(self, height: int, width: int, memory: int) -> Sides:
-        """Of the tiles of a picture, where the engine may take so many bytes: they are not larger than is good.
+        """Height and width of the tiles that a picture is cut into, in pixels of the result.
+
+        Args:
+            height: of the result, in pixels.
+            width: of the result, in pixels.
+            memory: bytes that the engine may take.
 
         Raises:
             EngineError: not even the smallest tile fits.
@@ -263,7 +287,7 @@ class Upscaler:
         return down, min(-(-width // (strips * step)) * step, width)  # of one width, or nearly
 
     def for_size(self, source: tuple[int, int], result: tuple[int, int]) -> "Upscaler":
-        """The same, with the network for images that are enlarged from `source` to `result`, both (width, height).
+        """An upscaler with the network that suits images enlarged from `source` to `result`, both (width, height).
 
         The networks are made ready when they are first needed, and kept.
         """
@@ -288,7 +312,10 @@ class Upscaler:
         return replace(self.network.config, units=self.units).halo
 
     def with_reserved_memory(self, held: int) -> "Upscaler":
-        """The same, for who holds so many bytes of its memory already. Both can't be used at the same time.
+        """The same upscaler with less memory to use. The two cannot be used at the same time.
+
+        Args:
+            held: bytes of `max_memory` that the caller needs for something else.
 
         Raises:
             UsageError: nothing would be left.

@@ -42,8 +42,9 @@ class Weights:
     """A trained network, and all that is known about it."""
 
     config: DRRNConfig
+    """The network that the tensors belong to."""
     scales: tuple[float, ...]
-    """What it was trained for."""
+    """Those that it was trained for."""
     units: tuple[int, int]
     """The fewest and the most residual units that it was trained to run with."""
     tensors: Mapping[str, NDArray[np.float32]]
@@ -84,21 +85,21 @@ class Weights:
         return self.config.parameters + sum(network.config.parameters for network in self.exact.values())
 
     def network(self, scale: float) -> "Weights":
-        """What enlarges by exactly `scale`: the network of that scale, or this one."""
+        """The weights that enlarge by exactly `scale`: those for that scale alone if there are any, or these."""
         return self.exact.get(int(scale), self) if scale == int(scale) else self
 
     def fitting(self, source: tuple[int, int], result: tuple[int, int]) -> "Weights":
-        """What enlarges an image from `source` to `result`, both (width, height)."""
+        """The weights that enlarge an image from `source` to `result`, both (width, height)."""
         scale = result[0] / source[0]
         return self.network(scale) if result[1] == scale * source[1] else self
 
     def covers(self, scale: float) -> bool:
-        """Whether it lies within the scales that it was trained for, but for the rounding to whole pixels."""
+        """Whether `scale` lies within the trained scales, allowing for rounding to whole pixels."""
         low, high = min(self.scales), max((*self.scales, *self.exact))
         return low * (1 - ROUNDING) <= scale <= high * (1 + ROUNDING)
 
     def outside(self, scale: float) -> str:
-        """What to say of a scale that it does not cover; nothing of another."""
+        """A sentence saying that `scale` is outside the trained scales, or nothing if it is covered."""
         low, high = (f"x{each:g}" for each in (min(self.scales), max((*self.scales, *self.exact))))
         trained = f"{low} to {high}" if low != high else low
         return "" if self.covers(scale) else f"x{scale:.3g} is outside of what {self.name} was trained for ({trained})"
@@ -144,6 +145,9 @@ def save(weights: Weights, path: Path) -> None:
 
 def load(name: str | Path) -> Weights:
     """Weights by their packaged name, or from a file.
+
+    Args:
+        name: a packaged name (`drrn models list`), or the path of a safetensors file that drrn wrote.
 
     Raises:
         TypeError: it is no name and no path.

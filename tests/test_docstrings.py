@@ -1,0 +1,73 @@
+"""Everything public in `drrn` is documented: what it is, what it takes, and each field of its values."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from types import ModuleType
+from typing import Any
+
+import docstring_parser
+import pytest
+
+import drrn
+from drrn.apps.help import field_texts
+from drrn.core.config import DRRNConfig
+
+OPAQUE = ("self", "cls")
+
+
+def public() -> Iterator[tuple[str, Any, type | None]]:
+    """The qualified name and the value of all that is public, with the class that has it."""
+    for name in drrn.__all__:
+        value = getattr(drrn, name)
+        yield name, value, None
+        if isinstance(value, type) and not issubclass(value, Exception):
+            for each, member in vars(value).items():
+                if not each.startswith("_") and isinstance(member, property | classmethod | staticmethod | Callable):
+                    yield f"{name}.{each}", member, value
+
+
+def undocumented() -> Iterator[str]:
+    for name, value, _ in public():
+        if not inspect.getdoc(value if not isinstance(value, classmethod | staticmethod) else value.__func__):
+            yield name
+        if isinstance(value, type) and is_dataclass(value):
+            texts = field_texts(value)
+            yield from (f"{name}.{each.name}" for each in fields(value) if not texts.get(each.name))
+
+
+def unexplained() -> Iterator[str]:
+    """Parameters that their docstring does not mention."""
+    for name, value, _ in public():
+        function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        if isinstance(function, type):
+            if is_dataclass(function) or issubclass(function, Exception):
+                continue
+            function = function.__init__
+        if not inspect.isfunction(function):
+            continue
+        text = inspect.getdoc(function) or ""
+        told = {each.arg_name for each in docstring_parser.parse(text).params}
+        for each in inspect.signature(function).parameters:
+            if each not in (*OPAQUE, *told) and f"`{each}`" not in text:
+                yield f"{name}({each})"
+
+
+def test_every_public_name_is_documented() -> None:
+    assert len(list(public())) > 35
+    assert list(undocumented()) == []
+
+
+def test_every_parameter_of_a_public_function_is_explained() -> None:
+    assert list(unexplained()) == []
+
+
+def test_what_has_no_docstring_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DRRNConfig.macs, "__doc__", "Multiply-adds.")
+    monkeypatch.setattr(drrn.load, "__doc__", None)
+    assert list(undocumented()) == ["load"]
+    assert "DRRNConfig.macs(units)" in list(unexplained())
+
+
+def test_the_module_itself_is_documented() -> None:
+    assert isinstance(drrn, ModuleType) and drrn.__doc__
