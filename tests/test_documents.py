@@ -9,13 +9,14 @@ import tomllib
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from docs.write import __main__ as command
 from docs.write import commands as reference
-from docs.write import copies, performance, replace_between
+from docs.write import copies, drawings, performance, replace_between
 from drrn.apps import cli
 from drrn.apps.help import options_of
 from drrn.evaluation.cards import card
@@ -286,7 +287,7 @@ def test_documents_name_every_command_and_no_other() -> None:
         for name in names:
             assert f"drrn {group} {name}" in maintained
     measured = "Measured by `drrn bench "  # what measured docs/performance.json, under the name it had
-    for name in re.findall(r"`drrn (\w+)", ALL.replace(measured, "")):
+    for name in re.findall(r"`drrn ([a-z]+)", ALL.replace(measured, "")):
         assert name in cli.COMMANDS, f"The documents name drrn {name}"
 
 
@@ -331,6 +332,15 @@ def test_make_help_lists_every_target() -> None:
     listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert "help" in targets and [line.split()[1] for line in listed.splitlines()] == targets
+
+
+def test_the_drawings_are_those_that_code_makes() -> None:
+    made = drawings.texts()
+    assert {path: path.read_text() for path in drawings.FOLDER.glob("*.svg")} == made, "run make pages"
+    pages = "".join(path.read_text() for path in (ROOT / "docs/explanation").glob("*.md"))
+    for path, text in made.items():
+        title = ElementTree.fromstring(text).findtext("{http://www.w3.org/2000/svg}title")
+        assert title and f"](drawings/{path.name})" in pages
 
 
 def test_every_command_has_its_page_of_the_reference() -> None:
