@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from drrn.apps import cli, show
+from drrn.apps import cli, upscale_progress
 from drrn.media.image import Image
 from drrn.media.images.files import probe, read, write
 from drrn.weights import store
@@ -170,7 +170,7 @@ def test_a_long_run_suggests_the_fastest_model(
 ) -> None:
     assert run("upscale", "photo.png", "--estimate") == 0
     assert "would take" not in capsys.readouterr().out, "it is short"
-    monkeypatch.setattr(show, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(upscale_progress, "LONG_SECONDS", 0.0)
     assert run("upscale", "photo.png", "--estimate") == 0
     assert re.search(r" · fast: about \S+ s and \d+ MB; tiny would take \S+ s \(-m tiny\)$", capsys.readouterr().out)
     assert run("upscale", "photo.png", "-o", "a.png") == 0

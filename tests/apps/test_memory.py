@@ -32,11 +32,11 @@ def test_a_signal_ends_it_and_leaves_nothing(share: float, tmp_path: Path) -> No
     script = f"""
 import os, signal
 from drrn.apps.cli import main
-from drrn.apps.show import Show
+from drrn.apps.upscale_progress import UpscaleProgress
 def advance(self, job, done):
     if done >= {share}:
         os.kill(os.getpid(), signal.SIGINT)
-Show.advance = advance
+UpscaleProgress.advance = advance
 main()
 """
     args = ["upscale", str(source), "-m", str(tmp_path / "tiny.safetensors")]

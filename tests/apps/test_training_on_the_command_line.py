@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drrn.apps import cli, watch
+from drrn.apps import cli, progress
 from drrn.weights import store
 from tests.small_weights import small_weights
 from tests.training.small_training import pictures
@@ -48,7 +48,7 @@ def test_images_patches_and_steps_are_printed_and_one_line_per_epoch(
 def test_the_expected_time_is_printed_during_the_first_epoch(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "EXPECT_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "EXPECT_SECONDS", 0.0)
     assert train("--epochs", "1", "--width", "4", "--units", "1") == 0
     *_, expected, _ = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"about \d.* per epoch, \d.* until the end", expected)
@@ -57,7 +57,7 @@ def test_the_expected_time_is_printed_during_the_first_epoch(
 def test_the_expected_time_of_a_teacher_is_printed_once(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "EXPECT_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "EXPECT_SECONDS", 0.0)
     assert train("--epochs", "1", "--width", "4", "--units", "1", "--teacher", "tiny") == 0
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("the teacher")]
     assert len(told) == 1 and re.fullmatch(r"the teacher has enlarged 2 of 5, about \d.* left", told[0])

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from drrn.apps import cli, tune
-from drrn.apps.train import Stop
+from drrn.apps.signals import SignalHandler
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
 from drrn.training import checkpoint
@@ -40,8 +40,8 @@ SMALL = shlex.split(
 SLOWLY = """
 import time
 from drrn.apps import cli, tune
-step = tune.Show.step
-tune.Show.step = lambda *args: (step(*args), time.sleep(0.3))
+step = tune.TuningProgress.step
+tune.TuningProgress.step = lambda *args: (step(*args), time.sleep(0.3))
 cli.main()
 """
 """The command, with steps that take longer than any machine needs to send a signal."""
@@ -134,10 +134,10 @@ def test_a_search_that_is_stopped_and_killed_ends_as_one_that_never_was(
 
     steps: list[tuple[int, int]] = []
 
-    def step(show: tune.Show, epoch: int, step: int, steps_: int, loss: float) -> None:
+    def step(show: tune.TuningProgress, epoch: int, step: int, steps_: int, loss: float) -> None:
         steps.append((show.number, step))
 
-    monkeypatch.setattr(tune.Show, "step", step)
+    monkeypatch.setattr(tune.TuningProgress, "step", step)
     assert search("run", *slow) == 0
     assert state and steps[0] == (1, state["step"] + 1), "the killed trial goes on from its checkpoint"
     assert states("run") == ["complete"] * 3
@@ -318,13 +318,13 @@ def test_two_machines_share_a_search_and_leave_each_other_their_trials(
 def stop_once(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
     """Start a search in `one` and stop it during its first trial."""
     with monkeypatch.context() as patch:
-        asked = Stop.is_asked
+        asked = SignalHandler.has_received
 
-        def ends(stop: Stop) -> bool:
-            stop.signal = signal.SIGTERM * Path("one/trials/0000").exists()
+        def ends(stop: SignalHandler) -> bool:
+            stop.received = signal.SIGTERM * Path("one/trials/0000").exists()
             return asked(stop)
 
-        patch.setattr(Stop, "is_asked", ends)
+        patch.setattr(SignalHandler, "has_received", ends)
         assert search("one", *args) == 143
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-import torch.utils.tensorboard.writer  # here, before the forks, for speed; as drrn.apps.watch
+import torch.utils.tensorboard.writer  # here, before the forks, for speed; as drrn.apps.progress
 
-import drrn.apps.watch  # noqa: F401
+import drrn.apps.progress  # noqa: F401
 from drrn import provenance
 from drrn.apps.cli import main
 from drrn.errors import DRRNError

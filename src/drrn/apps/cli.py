@@ -6,13 +6,10 @@ must notice.
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from io import TextIOWrapper
-from types import FrameType
 from typing import Annotated, Any, Literal, NoReturn, Union
 
 import tyro
@@ -24,11 +21,12 @@ from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
 from drrn.apps.help import check_command, check_options, help_of, overview
 from drrn.apps.models import import_model, join_models, list_models, show_model
-from drrn.apps.show import sentence
+from drrn.apps.signals import SignalHandler
 from drrn.apps.study import list_studies, report_study, run_study
 from drrn.apps.train import defaults_in, train_with
 from drrn.apps.tune import tune_with
 from drrn.apps.upscale import upscale
+from drrn.apps.words import sentence
 from drrn.errors import DRRNError
 
 ABOUT = "Enlarge pictures with the Deep Recursive Residual Network, and train and evaluate such networks."
@@ -139,9 +137,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     if args == ["--version"]:
         print(f"drrn {__version__}")
         sys.exit(0)
-    asked: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, partial(_end, asked))
+    signals = SignalHandler()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every name can be written in every encoding
     prog, about, commands = "drrn", ABOUT, COMMANDS
@@ -162,11 +158,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         code = 130
-    except BrokenPipeError:  # who read what is printed has left: `drrn models show | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is printed at the end
+    except BrokenPipeError:  # the reader of the output has closed it: `drrn models show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
         code = 141  # as where SIGPIPE ends a program
-    # libvips calls Python to log, and what a signal raises in there is lost
-    sys.exit(128 + asked[0] if asked else code)
+    # libvips calls Python to log, and an exception raised in there is lost
+    sys.exit(signals.exit_code if signals.received else code)
 
 
 def _run(prog: str, about: str, commands: "dict[str, Callable[..., Any]]", args: list[str]) -> int:
@@ -186,12 +182,3 @@ def _run(prog: str, about: str, commands: "dict[str, Callable[..., Any]]", args:
     check_options(name, command, args[1:])
     code: int = tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, description=about)
     return code
-
-
-def _end(asked: list[int], number: int, _frame: FrameType | None) -> NoReturn:
-    asked.append(number)
-    for either in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(either, signal.SIG_DFL)  # a second one ends at once
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    sys.exit(128 + number)

@@ -47,8 +47,8 @@ def run_study(
         from drrn.study import run as room
     except ModuleNotFoundError as error:
         raise UsageError(f"A study needs {error.name}. Install it: pip install 'drrn[study]'.") from error
-    from drrn.apps.train import Stop
-    from drrn.apps.watch import ShowStudy
+        from drrn.apps.progress import StudyProgress
+    from drrn.apps.signals import SignalHandler
     from drrn.engines.engine import cores
 
     output = output or Path("study") / budget
@@ -65,12 +65,12 @@ def run_study(
         threads=threads,
         jobs=jobs,
     )
-    stop = Stop()
-    with ShowStudy() as watch:
-        completions = room.run(room.plan(study), jobs, watch, stop.is_asked)
-    if stop.signal:
+    signals = SignalHandler(deferred=True)
+    with StudyProgress() as watch:
+        completions = room.run(room.plan(study), jobs, watch, signals.has_received)
+    if signals.received:
         print(f"stopped; the same command resumes {output}", file=sys.stderr)
-        return 128 + stop.signal
+        return signals.exit_code
     failed = [each for each in completions if each.outcome == "failed"]
     for each in failed:
         print(f"drrn: {each.task.run}: {each.message}", file=sys.stderr)

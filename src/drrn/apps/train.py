@@ -1,7 +1,6 @@
 """`drrn train`."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,6 +9,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes
 
+from drrn.apps.signals import SignalHandler
 from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
 from drrn.provenance import command
@@ -46,12 +46,12 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
             save_seconds: Seconds between two checkpoints within an epoch: what a crash costs at most.
         """
         try:
-            from drrn.apps.watch import Show
+            from drrn.apps.progress import TrainingProgress
             from drrn.training import run as room
         except ModuleNotFoundError as error:
             raise UsageError(f"Training needs {error.name}. Install it: pip install 'drrn[train]'.") from error
-        stop = Stop()
-        with Show(how) as watch:
+        signals = SignalHandler(deferred=True)
+        with TrainingProgress(how) as watch:
             room.train(
                 Training(model, how, source),
                 run,
@@ -59,17 +59,17 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
                     command=command(),
                     device=device,
                     threads=threads,
-                    should_stop=stop.is_asked,
+                    should_stop=signals.has_received,
                     save_seconds=save_seconds,
                     extends=True,
                 ),
                 watch=watch,
             )
         speaks = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
-        if stop.signal:
+        if signals.received:
             if speaks:
                 print(f"stopped; the same command resumes {run}", file=sys.stderr)
-            return 128 + stop.signal
+            return signals.exit_code
         if speaks:
             print(run / "best.safetensors")
         return 0
@@ -100,20 +100,3 @@ def _last(option: str, args: list[str]) -> str:
         if word == option or word.startswith(f"{option}=")
     ]
     return given[-1] if given else ""
-
-
-class Stop:
-    """Catches SIGINT and SIGTERM, so that a step is finished and saved; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.ask)
-
-    def ask(self, number: int, _frame: object) -> None:
-        self.signal = number
-        for either in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(either, signal.SIG_DFL)
-
-    def is_asked(self) -> bool:
-        return bool(self.signal)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from tyro.conf import Fixed, OmitArgPrefixes, SuppressFixed
 
-from drrn.apps.train import Stop
+from drrn.apps.printer import Printer
+from drrn.apps.signals import SignalHandler
 from drrn.apps.words import duration
 from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
@@ -97,19 +97,19 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
             source,
         )
         search = Search(training=training, space=space, objective=objective, trials=trials, storage=storage)
-        stop = Stop()
-        with Show(how, trials) as watch:
+        signals = SignalHandler(deferred=True)
+        with TuningProgress(how, trials) as watch:
             session = Session(
                 command=command(),
                 device=device,
                 threads=threads,
-                should_stop=stop.is_asked,
+                should_stop=signals.has_received,
                 save_seconds=save_seconds,
             )
             result = search_for(search, run, session=session, watch=watch)
-        if stop.signal:
+        if signals.received:
             print(f"stopped; the same command resumes {run}", file=sys.stderr)
-            return 128 + stop.signal
+            return signals.exit_code
         print_result(result, trials, run)
         return 0
 
@@ -149,24 +149,15 @@ def format_trial(trial: "TrialResult") -> str:
     )
 
 
-class Show:
+class TuningProgress(Printer):
     """A line a trial; on a terminal also a bar with the time left for all."""
 
     def __init__(self, how: TrainConfig, trials: int):
         self.how, self.trials = how, trials
         self.number = self.begun_with = self.finished = 0
         self.began: float | None = None
-        self.console = console = Console(stderr=True, highlight=False, soft_wrap=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        self.bars = Progress(*columns, console=console, disable=not console.is_terminal)
+        super().__init__(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         self.bar = self.bars.add_task("tuning", total=float(trials))
-
-    def __enter__(self) -> "Show":
-        self.bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bars.stop()
 
     def trial(self, number: int, finished: int) -> None:
         if self.began is None:
@@ -184,6 +175,4 @@ class Show:
         about = tried.state + f" ({tried.reason})" * bool(tried.reason) + ", best so far" * best
         left = f"; about {duration(seconds)} left" if here and seconds else ""
         self.bars.update(self.bar, completed=finished)
-        self.console.print(
-            f"{format_trial(tried)}: {about}  ({finished} of {self.trials} finished{left})", markup=False
-        )
+        self.note(f"{format_trial(tried)}: {about}  ({finished} of {self.trials} finished{left})")

@@ -63,9 +63,9 @@ def upscale(
     )
     sources = command.find_sources()
     request, make_upscalers = command.request(), command.make_upscalers()
-    with command.open_destination(sources) as destination, command.show(destination.names) as show:
-        show.found(sources)
-        batch = Batch(request, make_upscalers, show, many_pictures.jobs, destination.manifest, machine.estimate)
+    with command.open_destination(sources) as destination, command.open_progress(destination.names) as progress:
+        progress.found(sources)
+        batch = Batch(request, make_upscalers, progress, many_pictures.jobs, destination.manifest, machine.estimate)
         with command.resumable(sources):
             batch.run(destination.batches)
-        return show.end(sources.skipped, totals=command.folders, estimate=machine.estimate)
+        return progress.end(sources.skipped, totals=command.folders, estimate=machine.estimate)

@@ -9,7 +9,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drrn.apps.show import Show
 from drrn.apps.upscale_options import (
     CheckOptions,
     FolderOptions,
@@ -20,6 +19,7 @@ from drrn.apps.upscale_options import (
     SizeOptions,
     VideoOptions,
 )
+from drrn.apps.upscale_progress import UpscaleProgress
 from drrn.apps.words import parse_duration
 from drrn.errors import UsageError, printable
 from drrn.weights import AUTO
@@ -193,12 +193,12 @@ class Command:
         else:
             yield Destination(batches)
 
-    def show(self, names: dict[Path, str]) -> Show:
+    def open_progress(self, names: dict[Path, str]) -> UpscaleProgress:
         """What prints progress and results."""
         from drrn.engines.selection import pick
 
         reason = pick(self.machine.device)[1] if self.machine.engine == "auto" else ""
-        return Show(
+        return UpscaleProgress(
             reason,
             names,
             self._make_upscaler(),

@@ -2,7 +2,7 @@
 
 import re
 
-from drrn.errors import UsageError
+from drrn.errors import DRRNError, UsageError, printable
 
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
@@ -24,3 +24,8 @@ def parse_duration(text: str) -> float:
     if not written or not float(written[1]):
         raise UsageError(f"A time is written 90, 30s, 2m or 1.5h, got {text!r}.")
     return float(written[1]) * UNITS[written[2]]
+
+
+def sentence(error: DRRNError) -> str:
+    """The message on one line, without control characters."""
+    return printable(" ".join(str(error).split()))

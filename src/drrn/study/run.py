@@ -60,7 +60,7 @@ class Completion(NamedTuple):
     """Its PSNR and bicubic's, or what went wrong."""
 
 
-class Watch(Protocol):
+class Progress(Protocol):
     """Receives progress."""
 
     def progress(self, share: float, seconds_left: float | None) -> None:
@@ -95,7 +95,7 @@ def plan(study: Study) -> list[Task]:
     return tasks
 
 
-def run(tasks: Sequence[Task], jobs: int, watch: Watch, should_stop: Callable[[], bool] = never) -> list[Completion]:
+def run(tasks: Sequence[Task], jobs: int, watch: Progress, should_stop: Callable[[], bool] = never) -> list[Completion]:
     """Perform the tasks that have no result yet, `jobs` at a time.
 
     Returns:

@@ -82,7 +82,7 @@ class Plan(NamedTuple):
     """Bicubic's PSNR on the validation patches, in dB: the baseline for the network's."""
 
 
-class Watch(Protocol):
+class Progress(Protocol):
     """Receives progress, in the first process only.
 
     Every epoch is reported; one is reported twice if the training was killed before saving it.
@@ -101,7 +101,7 @@ class Watch(Protocol):
     def note(self, sentence: str) -> None: ...
 
 
-def fit(inputs: Inputs, run: Path, *, fabric: Fabric, watch: Watch, session: Session) -> list[Epoch]:
+def fit(inputs: Inputs, run: Path, *, fabric: Fabric, watch: Progress, session: Session) -> list[Epoch]:
     """Train a DRRN. Leaves `best.safetensors` to use and `last.ckpt` to resume from in the folder `run`.
 
     Args:
@@ -128,7 +128,7 @@ def fit(inputs: Inputs, run: Path, *, fabric: Fabric, watch: Watch, session: Ses
 class _Loop:
     """A training in progress."""
 
-    def __init__(self, inputs: Inputs, run: Path, fabric: Fabric, watch: Watch, session: Session):
+    def __init__(self, inputs: Inputs, run: Path, fabric: Fabric, watch: Progress, session: Session):
         self.inputs, self.run, self.fabric, self.watch, self.session = inputs, run, fabric, watch, session
         self.config = inputs.config
         self.is_first = fabric.is_global_zero

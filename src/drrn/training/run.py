@@ -18,7 +18,7 @@ from drrn.engines.pytorch import is_out_of_memory
 from drrn.errors import TooLittleMemoryError, TrainingError
 from drrn.training.config import TrainConfig
 from drrn.training.distributed import all_reduce_mean, shutdown, translate_peer_errors, world_from_torchrun
-from drrn.training.fit import Inputs, Watch, fit
+from drrn.training.fit import Inputs, Progress, fit
 from drrn.training.logging import Epoch
 from drrn.training.machine import choose_precision, keep_memory, remember_precision
 from drrn.training.record import describe, numeric_environment, open_record
@@ -52,7 +52,7 @@ def translate_memory_errors() -> Iterator[None]:
 
 @translate_peer_errors()
 @translate_memory_errors()
-def train(training: Training, run: Path, *, session: Session, watch: Watch) -> list[Epoch]:
+def train(training: Training, run: Path, *, session: Session, watch: Progress) -> list[Epoch]:
     """Train a model in the folder `run`; see `fit` for what it leaves there.
 
     If `run` already holds this training, it resumes: weights, checkpoint and history end up as if it had never been
@@ -126,7 +126,7 @@ def _launch(config: TrainConfig, device: str, processes: int, machines: int, pre
 
 
 def _open_run(
-    training: Training, run: Path, sources: Sources, fabric: Fabric, session: Session, watch: Watch
+    training: Training, run: Path, sources: Sources, fabric: Fabric, session: Session, watch: Progress
 ) -> dict[str, Any]:
     """Create the folder or check it, and return its record, the same in all processes.
 
@@ -165,7 +165,7 @@ def _read_inputs(
     record: dict[str, Any],
     fabric: Fabric,
     session: Session,
-    watch: Watch,
+    watch: Progress,
 ) -> Inputs | None:
     """Read the images; None if stopped."""
     validation_pairs = _read_pairs(sources.validation_paths, training, session)
@@ -209,7 +209,7 @@ def _read_pairs(paths: Sequence[Path], training: Training, session: Session, tea
 
 
 def _make_teach(
-    training: Training, sources: Sources, run: Path, fabric: Fabric, session: Session, watch: Watch
+    training: Training, sources: Sources, run: Path, fabric: Fabric, session: Session, watch: Progress
 ) -> Teach | None:
     """What makes targets in place of the originals, if anything."""
     config, source = training.config, training.source

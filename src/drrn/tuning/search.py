@@ -69,7 +69,7 @@ class Search:
             raise StudyError(f"--fewest-units {fewest} is more than the least of --units, {self.space.units[0]}.")
 
 
-class Watch(Protocol):
+class Progress(Protocol):
     """Receives progress."""
 
     def trial(self, number: int, finished: int) -> None: ...
@@ -79,7 +79,7 @@ class Watch(Protocol):
     def tried(self, tried: TrialResult, finished: int, best: bool) -> None: ...
 
 
-def tune(search: Search, run: Path, *, session: Session, watch: Watch) -> SearchResult:
+def tune(search: Search, run: Path, *, session: Session, watch: Progress) -> SearchResult:
     """Search until enough trials are finished.
 
     Args:
@@ -122,7 +122,7 @@ def tune(search: Search, run: Path, *, session: Session, watch: Watch) -> Search
 
 
 def _run_trial(
-    study: Study, trial: Trial, search: Search, run: Path, session: Session, watch: Watch
+    study: Study, trial: Trial, search: Search, run: Path, session: Session, watch: Progress
 ) -> Literal["ended", "stopped"]:
     """Train a trial and store its outcome, unless stopped."""
     shared = search.training
@@ -159,7 +159,7 @@ class KilledError(Exception):
 class TrialWatch:
     """Watches the training of a trial: reports its steps, renews its lease, and decides after each epoch on pruning."""
 
-    def __init__(self, trial: Trial, watch: Watch, *, prunes: bool, epochs: int):
+    def __init__(self, trial: Trial, watch: Progress, *, prunes: bool, epochs: int):
         self.trial, self.watch, self.prunes, self.epochs = trial, watch, prunes, epochs
         last = trial.study.get_trials(deepcopy=False)[trial.number].last_step
         self.reported = 0 if last is None else last + 1

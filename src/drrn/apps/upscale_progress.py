@@ -10,8 +10,11 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drrn.apps.words import duration
-from drrn.errors import DRRNError
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+
+from drrn.apps.printer import Printer
+from drrn.apps.words import duration, sentence
+from drrn.errors import DRRNError, printable
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -26,63 +29,54 @@ LONG_SECONDS = 60.0
 """Expected time above which the fastest model is suggested."""
 
 
-class Show:
-    """A line a picture, and a list of what failed; on a terminal also bars, with the time left.
+class UpscaleProgress(Printer):
+    """One line per picture and a list of failures; on a terminal also bars, with the time left.
 
     See `drrn.upscaling.batch.jobs.Progress`.
     """
 
     def __init__(
         self,
-        why: str,
+        engine_reason: str,
         names: dict[Path, str],
-        ready: "Callable[[str], Upscaler]",
+        make_upscaler: "Callable[[str], Upscaler]",
         *,
         many: bool,
         endless: bool,
         as_json: bool,
         quiet: bool = False,
     ):
-        """Say nothing yet.
+        """Print nothing yet.
 
         Args:
-            why: it is that engine.
-            names: what files are called that stand for something else.
-            ready: makes an upscaler for a packaged model, to measure its speed.
-            many: off, a failure is raised, in place of a list of one.
-            endless: there will be no end with a list.
-            quiet: say only what failed, and warnings.
+            engine_reason: why that engine was chosen; empty if the user named it.
+            names: what to call files that stand for pipes.
+            make_upscaler: for a packaged model, to measure its speed.
+            many: collect failures into a list at the end; off, the first one is raised.
+            endless: the run has no end, and so no list: print failures at once.
+            quiet: print only failures and warnings.
         """
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.why, self.names, self.many, self.endless, self.as_json = why, names, many, endless, as_json
-        self.quiet, self.ready = quiet, cache(ready)
-        self.process_memory: int | None = None
-        """Bytes the process holds before the first image is read."""
-        self.began = time.perf_counter()
-        self.failures: list[DRRNError] = []
-        self.told = Counter[str]()
-        self.expected = 0.0  # seconds
-        self.aside = Console(stderr=True, highlight=False, soft_wrap=True)
-        columns = (
+        super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:3.0f} %"),
             TimeRemainingColumn(),
+            quiet=quiet,
+            transient=True,
         )
-        self.bars = Progress(*columns, console=self.aside, disable=quiet or not self.aside.is_terminal, transient=True)
-        self.whole: TaskID | None = None
+        self.engine_reason, self.names, self.make_upscaler = engine_reason, names, cache(make_upscaler)
+        self.many, self.endless, self.as_json, self.quiet = many, endless, as_json, quiet
+        self.process_memory: int | None = None
+        """Bytes the process holds before the first image is read."""
+        self.began = time.perf_counter()
+        self.failures: list[DRRNError] = []
+        self.done_count = self.unchanged_count = 0
+        self.warned: set[str] = set()
+        self.expected_seconds = 0.0
+        self.total_bar: TaskID | None = None
         self.bar_of: dict[Path, TaskID] = {}  # by source
         self.work_of: dict[Path, int] = {}
         self.share_of: dict[Path, float] = {}
-
-    def __enter__(self) -> "Show":
-        self.bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bars.stop()
 
     def found(self, sources: "Sources") -> None:
         """Report the paths without images, and the skipped files that are images or videos drrn cannot read."""
@@ -94,9 +88,8 @@ class Show:
         elif paths:
             kinds = Counter(path.suffix.lower() or "without a suffix" for path in paths)
             counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-            self.aside.print(
-                f"skipped images and videos that drrn can't read: {counts}; name {self._name(paths[0])} to see why",
-                markup=False,
+            self.note(
+                f"skipped images and videos that drrn can't read: {counts}; name {self._name(paths[0])} to see why"
             )
 
     def begin(self, jobs: "Sequence[Job]") -> None:
@@ -104,103 +97,103 @@ class Show:
 
         self.process_memory = resident_memory() if self.process_memory is None else self.process_memory
         self.work_of = {job.source: _work(job) for job in jobs}
-        if self.whole is not None:
-            self.bars.remove_task(self.whole)
+        if self.total_bar is not None:
+            self.bars.remove_task(self.total_bar)
         what = f"{len(jobs)} pictures" if len(jobs) > 1 else ""
-        self.whole = self.bars.add_task(what, total=sum(self.work_of.values()), visible=bool(what))
+        self.total_bar = self.bars.add_task(what, total=sum(self.work_of.values()), visible=bool(what))
 
     def unchanged(self, job: "Job") -> None:
-        self.told["unchanged"] += 1
+        self.unchanged_count += 1
         if self.as_json:
             self._json(source=self._name(job.source), target=self._name(job.target), unchanged=True)
 
     def start(self, job: "Job", choice: "Choice") -> None:
-        if (warning := job.format.warning) and not self.told[warning]:
-            self.told[warning] += 1
-            self.aside.print(warning, markup=False)
+        if (warning := job.format.warning) and warning not in self.warned:
+            self.warned.add(warning)
+            self.note(warning)
         if not (self.as_json or self.quiet):
-            self.aside.print(self._line(job, choice), markup=False)
+            self.note(self._line(job, choice))
         self.bar_of[job.source] = self.bars.add_task(self._name(job.source), total=1)
 
     def advance(self, job: "Job", share: float) -> None:
         self.bars.update(self.bar_of[job.source], completed=share)
-        self._reach(job.source, share)
+        self._set_share(job.source, share)
 
-    def done(self, job: "Job", choice: "Choice", seconds: float | None, found: "CheckResult") -> None:
-        self._over(job.source)
-        self.told["done"] += 1
-        self.expected += choice.cost.seconds
+    def done(self, job: "Job", choice: "Choice", seconds: float | None, result: "CheckResult") -> None:
+        self._finish_bar(job.source)
+        self.done_count += 1
+        self.expected_seconds += choice.cost.seconds
         if self.as_json:
             self._json(
                 source=self._name(job.source),
                 target=self._name(job.target),
                 width=job.width,
                 height=job.height,
-                **_how(job, choice, self.process_memory or 0),
+                **_cost_json(job, choice, self.process_memory or 0),
                 converted=job.format.changes(job),
                 **({} if seconds is None else {"seconds": round(seconds, 3)}),
-                **_found(job, found),
+                **_findings_json(job, result),
             )
         elif seconds is None:
             print(self._line(job, choice), flush=True)
         elif not self.quiet:
-            line = " · ".join([self._name(job.target), duration(seconds), *self._told(job, found)])
+            line = " · ".join([self._name(job.target), duration(seconds), *self._findings(job, result)])
             print(line, file=sys.stderr if job.target in self.names else sys.stdout, flush=True)
 
     def failed(self, source: Path, error: DRRNError) -> None:
         if not self.many:
             error.source = self._name(source)
             raise error
-        self._over(source)
+        self._finish_bar(source)
         if self.endless:
-            self.aside.print(f"drrn: {sentence(error)}", markup=False)
+            self.note(f"drrn: {sentence(error)}")
         else:
             self.failures.append(error)
         if self.as_json:
             self._json(source=self._name(source), error=sentence(error))
 
     def end(self, skipped: int, *, totals: bool, estimate: bool) -> int:
-        """The totals and the list; 0 where nothing failed, 3 where some of many did, 2 where all did."""
-        done, unchanged, failed = self.told["done"], self.told["unchanged"], len(self.failures)
-        seconds = self.expected if estimate else time.perf_counter() - self.began
+        """Print totals and failures, and return the exit code: 0 none failed, 3 some of many failed, 2 all failed."""
+        done, unchanged, failed = self.done_count, self.unchanged_count, len(self.failures)
+        seconds = self.expected_seconds if estimate else time.perf_counter() - self.began
         if totals and not (self.as_json or self.quiet):
             did, about = ("to enlarge", "about ") if estimate else ("enlarged", "")
             counts = f"{done} {did}, {unchanged} unchanged, {skipped} skipped, {failed} failed"
-            self.aside.print(f"{counts} · {about}{duration(seconds)}", markup=False)
+            self.note(f"{counts} · {about}{duration(seconds)}")
         elif totals and self.as_json:
             name = "estimated_seconds" if estimate else "seconds"
             self._json(done=done, skipped=skipped, unchanged=unchanged, failed=failed, **{name: round(seconds, 3)})
         for error in self.failures:
-            self.aside.print(f"drrn: {sentence(error)}", markup=False)
+            self.note(f"drrn: {sentence(error)}")
         if not failed:
             return 0
         print(f"{failed} of {done + unchanged + failed} pictures failed.", file=sys.stderr)
         return 3 if done or unchanged else 2
 
-    def _told(self, job: "Job", found: "CheckResult") -> list[str]:
+    def _findings(self, job: "Job", result: "CheckResult") -> list[str]:
         from drrn.upscaling.consistency import WHITE
 
-        told = []
-        if found.check and found.bicubic:
-            check, bicubic = ((f"{each.psnr:.2f} dB", each.largest) for each in (found.check, found.bicubic))
-            told.append(
+        findings = []
+        if result.check and result.bicubic:
+            check, bicubic = ((f"{each.psnr:.2f} dB", each.largest) for each in (result.check, result.bicubic))
+            findings.append(
                 f"made smaller again, {check[0]} from {self._name(job.source)}, at most {check[1]} of 255 levels "
                 f"(bicubic {bicubic[0]}, {bicubic[1]})"
             )
-        if found.disagreement is not None:
-            mean, most = found.disagreement.mean(), found.disagreement.max()
-            told.append(f"disagreement {mean:.2f} of 255 levels on average, at most {most:.1f}")
+        if result.disagreement is not None:
+            mean, most = result.disagreement.mean(), result.disagreement.max()
+            findings.append(f"disagreement {mean:.2f} of 255 levels on average, at most {most:.1f}")
         if job.outputs[1:]:
-            told.append(f"{', '.join(map(self._name, job.outputs[1:]))}: black 0, white {WHITE} levels or more")
-        return told
+            findings.append(f"{', '.join(map(self._name, job.outputs[1:]))}: black 0, white {WHITE} levels or more")
+        return findings
 
-    def _reach(self, source: Path, share: float) -> None:
-        if self.whole is not None:
-            self.bars.advance(self.whole, (share - self.share_of.get(source, 0)) * self.work_of.get(source, 0))
+    def _set_share(self, source: Path, share: float) -> None:
+        if self.total_bar is not None:
+            self.bars.advance(self.total_bar, (share - self.share_of.get(source, 0)) * self.work_of.get(source, 0))
         self.share_of[source] = share
 
-    def _over(self, source: Path) -> None:
-        self._reach(source, 1)
+    def _finish_bar(self, source: Path) -> None:
+        self._set_share(source, 1)
         self.share_of.pop(source)
         if source in self.bar_of:
             self.bars.remove_task(self.bar_of.pop(source))
@@ -212,19 +205,21 @@ class Show:
         source, target = self._name(job.source), self._name(job.target)
         sizes = f"{source} {job.header.width}x{job.header.height} -> {target} {job.width}x{job.height}"
         frames = f"{job.header.frames} frames" if job.header.frames > 1 else ""
-        how = f"{upscaler.engine.name}: {self.why}" if self.why else upscaler.engine.name
+        how = f"{upscaler.engine.name}: {self.engine_reason}" if self.engine_reason else upscaler.engine.name
         about = f"about {duration(cost.seconds)} and {(cost.memory + (self.process_memory or 0)) / 2**20:.0f} MB"
-        if choice.budget is None and cost.seconds > LONG_SECONDS and (fast := find_faster(job, choice, self.ready)):
+        if (
+            choice.budget is None
+            and cost.seconds > LONG_SECONDS
+            and (fast := find_faster(job, choice, self.make_upscaler))
+        ):
             least = fast.upscaler.weights.name
             about = f"{upscaler.weights.name}: {about}; {least} would take {duration(fast.cost.seconds)} (-m {least})"
         if (untrained := outside_training(job, upscaler.weights)) and (other := trained_for(job)):
             untrained += f": take --model {other}"
-        told = [sizes, frames, *job.format.changes(job), untrained, _why(choice), how, about]
-        return " · ".join(filter(None, told))
+        parts = [sizes, frames, *job.format.changes(job), untrained, _model_reason(choice), how, about]
+        return " · ".join(filter(None, parts))
 
     def _name(self, path: Path) -> str:
-        from drrn.errors import printable
-
         return self.names.get(path) or (str(path) if self.as_json else printable(path))
 
     def _json(self, **about: Any) -> None:
@@ -232,12 +227,12 @@ class Show:
 
 
 def _work(job: "Job") -> int:
-    """Pixels that the network makes."""
+    """Pixels that the network computes."""
     return job.width * job.height * job.header.frames * (2 if job.header.alpha else 1)
 
 
-def _why(choice: "Choice") -> str:
-    """Why it is that model, where there was a choice."""
+def _model_reason(choice: "Choice") -> str:
+    """Why that model was chosen; empty if the user named it."""
     if choice.budget is None:
         return ""
     name, budget = choice.upscaler.weights.name, duration(choice.budget)
@@ -246,44 +241,37 @@ def _why(choice: "Choice") -> str:
     return f"{name}: {duration(choice.cost.seconds)} expected, over the budget of {budget}"
 
 
-def _how(job: "Job", choice: "Choice", held: int) -> dict[str, Any]:
-    """By what it is enlarged, and what that is expected to cost, with the `held` bytes of the process, for JSON."""
+def _cost_json(job: "Job", choice: "Choice", process_memory: int) -> dict[str, Any]:
+    """How it is enlarged and at what cost, the bytes of the process included, for JSON."""
     from drrn.upscaling.batch.choosing import outside_training
 
     upscaler, cost = choice.upscaler, choice.cost
-    told = {
+    about = {
         "model": upscaler.weights.name,
         "engine": upscaler.engine.name,
         "ensemble": upscaler.ensemble,
         "outside_trained_scales": bool(outside_training(job, upscaler.weights)),
         "estimated_seconds": float(f"{cost.seconds:.3g}"),
-        "estimated_mb": (cost.memory + held) >> 20,
-        "process_mb": held >> 20,
+        "estimated_mb": (cost.memory + process_memory) >> 20,
+        "process_mb": process_memory >> 20,
     }
     if choice.budget is not None:
-        told |= {"budget_seconds": choice.budget, "within_budget": choice.within_budget, "why": _why(choice)}
-    return told
+        about |= {"budget_seconds": choice.budget, "within_budget": choice.within_budget, "why": _model_reason(choice)}
+    return about
 
 
-def _found(job: "Job", found: "CheckResult") -> dict[str, Any]:
-    """What was found, for JSON, which has no infinity: null is the PSNR of what is the same."""
+def _findings_json(job: "Job", result: "CheckResult") -> dict[str, Any]:
+    """The results of the checks, for JSON, which has no infinity: null is the PSNR of identical images."""
     from drrn.upscaling.consistency import WHITE
 
-    told: dict[str, Any] = {}
-    for name, each in [("check", found.check), ("bicubic_check", found.bicubic)]:
+    findings: dict[str, Any] = {}
+    for name, each in [("check", result.check), ("bicubic_check", result.bicubic)]:
         if each:
             psnr = round(each.psnr, 4) if isfinite(each.psnr) else None
-            told[name] = {"psnr": psnr, "largest": each.largest}
-    if found.disagreement is not None:
-        mean, largest = (round(float(value), 4) for value in (found.disagreement.mean(), found.disagreement.max()))
-        told["disagreement"] = {"mean": mean, "largest": largest}
-    if told and job.outputs[1:]:
-        told["maps"] = {"files": [str(path) for path in job.outputs[1:]], "white": WHITE}
-    return told
-
-
-def sentence(error: DRRNError) -> str:
-    """The message on one line, without control characters."""
-    from drrn.errors import printable
-
-    return printable(" ".join(str(error).split()))
+            findings[name] = {"psnr": psnr, "largest": each.largest}
+    if result.disagreement is not None:
+        mean, largest = (round(float(value), 4) for value in (result.disagreement.mean(), result.disagreement.max()))
+        findings["disagreement"] = {"mean": mean, "largest": largest}
+    if findings and job.outputs[1:]:
+        findings["maps"] = {"files": [str(path) for path in job.outputs[1:]], "white": WHITE}
+    return findings

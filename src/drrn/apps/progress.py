@@ -1,11 +1,11 @@
-"""What a training and a study show while they run."""
+"""The progress of a training and of a study, printed."""
 
 import time
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
+from drrn.apps.printer import Printer
 from drrn.apps.words import duration
 from drrn.training.config import TrainConfig
 from drrn.training.fit import Plan
@@ -18,20 +18,14 @@ EXPECT_SECONDS = 10.0
 """Seconds of training, or of teaching, after which the expected time is printed."""
 
 
-class Show:
+class TrainingProgress(Printer):
     """One line per epoch, and the time left: as a bar on a terminal, elsewhere in words."""
 
     def __init__(self, how: TrainConfig):
         self.how = how
-        self.console = console = Console(stderr=True, markup=False)  # a path may have brackets
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[loss]}"),
-        )
-        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
-        self.bar = self.progress.add_task("training", total=None, loss="")
+        loss = TextColumn("{task.fields[loss]}")
+        super().__init__(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), loss)
+        self.bar = self.bars.add_task("training", total=None, loss="")
         self.plan: Plan | None = None
         self.timing: tuple[int, float] | None = None
         """Steps done, over all epochs, and the time when the clock started: after the first step, which is slowest."""
@@ -39,15 +33,8 @@ class Show:
         self.teaching: tuple[int, float] | None = None
         """The same for what the teacher has enlarged; the time is infinite once it has been printed."""
 
-    def __enter__(self) -> "Show":
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
     def taught(self, number: int, count: int) -> None:
-        self.progress.update(self.bar, total=count, completed=number, description="teaching")
+        self.bars.update(self.bar, total=count, completed=number, description="teaching")
         first, since = self.teaching = self.teaching or (number, time.monotonic())
         seconds = time.monotonic() - since
         if seconds > EXPECT_SECONDS and number > first and not self.console.is_terminal:
@@ -74,7 +61,7 @@ class Show:
                 return
             left = seconds * (self.how.epochs * steps - done)
             self.note(f"about {duration(seconds * steps)} per epoch, {duration(left)} until the end")
-        self.progress.update(
+        self.bars.update(
             self.bar,
             total=self.how.epochs * steps,
             completed=done,
@@ -103,26 +90,14 @@ class Show:
             return None
         return (time.monotonic() - self.timing[1]) / (done - self.timing[0])
 
-    def note(self, sentence: str) -> None:
-        self.console.print(sentence, highlight=False, soft_wrap=True)
 
-
-class ShowStudy:
+class StudyProgress(Printer):
     """A line an experiment; on a terminal also a bar with the time left for all."""
 
     def __init__(self) -> None:
-        self.console = console = Console(stderr=True, markup=False)  # a name or a path may have brackets
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-        self.bars = Progress(*columns, console=console, disable=not console.is_terminal)
+        super().__init__(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
         self.bar = self.bars.add_task("study", total=1.0, left="")
         self.left = ""
-
-    def __enter__(self) -> "ShowStudy":
-        self.bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bars.stop()
 
     def progress(self, share: float, seconds_left: float | None) -> None:
         self.left = f"{100 * share:.0f} %" + (f", {duration(seconds_left)} left" if seconds_left is not None else "")
@@ -130,4 +105,4 @@ class ShowStudy:
 
     def end(self, end: "Completion") -> None:
         name = f"{end.task.experiment.name}, seed {end.task.experiment.seed}"
-        self.console.print(f"{name}: {end.outcome}, {end.message}  ({self.left})", highlight=False, soft_wrap=True)
+        self.note(f"{name}: {end.outcome}, {end.message}  ({self.left})")
