@@ -43,6 +43,10 @@ class EngineError(DRRNError):
     """An engine is not to be had here, ran out of memory, or computed something that is no picture."""
 
 
+class StorageError(DRRNError):
+    """A folder or a bucket of very many files can't be listed, read or written."""
+
+
 class StudyError(DRRNError):
     """A study names experiments that are not there, or its folder holds something else."""
 

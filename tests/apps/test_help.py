@@ -159,7 +159,7 @@ def test_bash_completes_commands_subcommands_options_and_choices(
 def test_other_shells_have_their_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("completion", shell) == 0
     script = told(capsys)
-    assert "upscale" in script and "judge" in script
+    assert "upscale" in script and "import" in script
 
 
 def test_the_installed_command_shows_its_help_without_a_terminal() -> None:

@@ -16,6 +16,7 @@ import tyro
 from tyro.conf import OmitSubcommandPrefixes, Positional, subcommand
 
 from drrn import __version__
+from drrn.apps.bulk import plan_bulk, run_bulk, show_bulk
 from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
@@ -39,6 +40,11 @@ def models() -> int:
 
 def study() -> int:
     """Run experiments, and report what they show: see `drrn study --help`."""
+    raise AssertionError("parsed as a group of commands")
+
+
+def bulk() -> int:
+    """Enlarge very many files, on one machine or several: see `drrn bulk --help`."""
     raise AssertionError("parsed as a group of commands")
 
 
@@ -76,6 +82,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "export": export,
     "models": models,
     "study": study,
+    "bulk": bulk,
     "completion": completion,
 }
 MODELS: dict[str, Callable[..., Any]] = {
@@ -89,7 +96,12 @@ STUDY: dict[str, Callable[..., Any]] = {
     "report": report_study,
     "list": list_studies,
 }
-GROUPS = {"models": MODELS, "study": STUDY}
+BULK: dict[str, Callable[..., Any]] = {
+    "plan": plan_bulk,
+    "run": run_bulk,
+    "status": show_bulk,
+}
+GROUPS = {"models": MODELS, "study": STUDY, "bulk": BULK}
 STARTING = {"train": train_with, "tune": tune_with}
 """Commands whose options start from a recipe or a file that the command line names."""
 EXIT_CODES = {
@@ -127,6 +139,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn study run": ("drrn study run depth --data pictures --budget quick",),
     "drrn study report": ("drrn study report --budget quick",),
     "drrn study list": ("drrn study list",),
+    "drrn bulk": ("drrn bulk plan photos larger -s 2", "drrn bulk run larger", "drrn bulk status larger"),
+    "drrn bulk plan": ("drrn bulk plan photos larger -s 2 -m fast",),
+    "drrn bulk run": ("drrn bulk run larger --jobs 2", "drrn bulk run larger --part $SLURM_ARRAY_TASK_ID"),
+    "drrn bulk status": ("drrn bulk status larger --failed",),
 }
 """What the help of each command ends with."""
 

@@ -1,0 +1,178 @@
+"""Where files are: a folder, or a bucket of an object store. The same few operations for both."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from drrn.atomic import TEMPORARY, atomic, write_bytes
+from drrn.errors import DRRNError, ImageError, StorageError, UsageError, printable
+from drrn.media.naming import is_system_folder
+
+SCHEMES = ("s3://", "gs://", "az://")
+
+
+class ExistsError(StorageError):
+    """There is a file of that name."""
+
+
+class Entry(NamedTuple):
+    """A file as a listing shows it."""
+
+    name: str
+    """Relative to the store, with slashes."""
+    size: int
+    """Bytes."""
+    etag: str
+    """Changes when the content does."""
+    modified: float
+    """Seconds since 1970."""
+
+
+class Store(Protocol):
+    """A folder or a bucket. A file that is put is there as a whole or not at all.
+
+    Every operation raises StorageError if the store fails.
+    """
+
+    url: str
+
+    def list(self, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        """The files whose names begin with `prefix` and come after `after`, in the byte order of their names."""
+        ...
+
+    def get(self, name: str, path: Path) -> str:
+        """Copy a file to `path`, and return its etag. Raises ImageError: it is missing or can't be read."""
+        ...
+
+    def put(self, path: Path, name: str, *, overwrite: bool) -> None:
+        """Copy `path` to a file. Raises ExistsError: there is one, and `overwrite` is off."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a small file, None if there is none."""
+        ...
+
+    def write(self, name: str, content: bytes) -> None:
+        """Make a small file hold `content`."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        ...
+
+    def local_path(self, name: str) -> Path | None:
+        """Where this machine can open the file without copying it, if it can."""
+        ...
+
+
+def open_store(url: str) -> Store:
+    """The folder or bucket at `url`.
+
+    Raises:
+        UsageError: buckets of that kind are not supported.
+    """
+    if "://" in url:
+        kinds = ", ".join(SCHEMES)
+        raise UsageError(f"{printable(url)} is not a folder. {kinds} are not supported yet: mount the bucket.")
+    return Folder(Path(url))
+
+
+class Folder:
+    """A folder of this machine, or one that several machines mount."""
+
+    def __init__(self, path: Path):
+        self.path, self.url = path, str(path)
+
+    def list(self, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        """Hidden folders such as `.git` are left out unless `prefix` leads into them; links to folders, always."""
+        start = prefix.rpartition("/")[0]
+        folder = self._path(start) if start else self.path
+        if not folder.is_dir():
+            if start:
+                return
+            raise StorageError(f"No folder {printable(self.path)}.")
+        yield from (
+            entry
+            for entry in self._walk(folder, f"{start}/" if start else "", after)
+            if entry.name.startswith(prefix) and entry.name > after
+        )
+
+    def get(self, name: str, path: Path) -> str:
+        try:
+            source = self._path(name)
+            before = source.stat()
+            shutil.copyfile(source, path)
+            after = source.stat()
+        except OSError as error:
+            raise ImageError(f"{printable(name)} can't be read: {error.strerror or error}.") from error
+        if _etag(before) != _etag(after):
+            raise ImageError(f"{printable(name)} has changed while it was read.")
+        return _etag(after)
+
+    def put(self, path: Path, name: str, *, overwrite: bool) -> None:
+        target = self._path(name)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic(target, overwrite=overwrite) as temporary:
+                shutil.copyfile(path, temporary)
+        except OSError as error:
+            raise StorageError(f"{printable(target)} can't be written: {error.strerror or error}.") from error
+        except DRRNError as error:
+            kind = ExistsError if isinstance(error.__cause__, FileExistsError) else StorageError
+            raise kind(str(error)) from error
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return self._path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"{printable(self._path(name))} can't be read: {error.strerror or error}.") from error
+
+    def write(self, name: str, content: bytes) -> None:
+        target = self._path(name)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(target, content)
+        except (OSError, DRRNError) as error:
+            raise StorageError(f"{printable(target)} can't be written: {error}") from error
+
+    def remove(self, name: str) -> None:
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{printable(self._path(name))} can't be removed: {error.strerror or error}.") from error
+
+    def local_path(self, name: str) -> Path | None:
+        return self._path(name)
+
+    def _walk(self, folder: Path, prefix: str, after: str) -> Iterator[Entry]:
+        """In byte order of the names: folders are sorted with their slash, as `a.png` comes before `a/b.png`."""
+        try:
+            with os.scandir(folder) as entries:
+                found = [
+                    (f"{each.name}/" if each.is_dir(follow_symlinks=False) else each.name, each) for each in entries
+                ]
+            for name, each in sorted(found, key=lambda pair: os.fsencode(pair[0])):
+                if name.endswith("/"):
+                    inside = f"{prefix}{name}"
+                    if not is_system_folder(each.name) and (inside > after or after.startswith(inside)):
+                        yield from self._walk(Path(each.path), inside, after)
+                elif each.is_file() and not fnmatch(name, TEMPORARY):
+                    status = each.stat()
+                    yield Entry(f"{prefix}{name}", status.st_size, _etag(status), status.st_mtime)
+        except OSError as error:
+            raise StorageError(f"{printable(folder)} can't be listed: {error.strerror or error}.") from error
+
+    def _path(self, name: str) -> Path:
+        """Raises StorageError: the name leads out of the folder."""
+        if name.startswith("/") or ".." in name.split("/"):
+            raise StorageError(f"{printable(name)} leads out of {printable(self.path)}.")
+        return self.path / name
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -1,0 +1,314 @@
+"""Parts are run by any process, to the bytes of `drrn upscale`, whatever is killed; failed files are rows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drrn.apps import cli
+from drrn.bulk import part as parts
+from drrn.bulk.part import read_rows, run_part
+from drrn.bulk.plan import RECIPE, Plan, load_plan
+from drrn.bulk.run import failed_rows, parts_left, read_status, run_parts
+from drrn.bulk.storage import Folder
+from drrn.bulk.worker import ENGINE, Machine, Worker, make_upscaler
+from drrn.errors import EngineError, ImageError, StorageError, UsageError
+from drrn.media.image import Image
+from drrn.media.images.files import write
+from drrn.upscaling.upscaler import Upscaler
+from drrn.weights import store
+from tests.small_weights import small_weights
+
+ONE_THREAD = Machine(threads=1)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with weights, and with pictures of several formats in photos."""
+    monkeypatch.chdir(tmp_path)
+    store.save(small_weights(width=4), tmp_path / "tiny.safetensors")
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg", "sub/c.webp", "sub/deep/d.tif", "e.ppm", "f.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        alpha = rng.random((24, 20), np.float32) if name == "a.png" else None
+        write(Image(pixels=rng.random((24, 20, 3), np.float32), alpha=alpha), path)
+    (tmp_path / "photos/notes.txt").write_text("not an image")
+    return tmp_path
+
+
+def drrn(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(args)
+    return int(ended.value.code or 0)
+
+
+def plan_of(*options: str) -> tuple[Plan, Folder]:
+    assert drrn("bulk", "plan", "photos", "large", "-m", "tiny.safetensors", "--part-files", "2", *options) == 0
+    target = Folder(Path("large"))
+    return load_plan(target), target
+
+
+def upscaler(plan: Plan, target: Folder) -> Upscaler:
+    return make_upscaler(target, plan.recipe, ONE_THREAD)
+
+
+def run_all(plan: Plan, target: Folder, **options: Any) -> None:
+    source, one = Folder(Path(plan.recipe.source)), upscaler(plan, target)
+    for part in plan.parts:
+        run_part(plan.recipe, part, source, target, one, **options)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in paths
+        if ".drrn" not in path.relative_to(folder).parts
+    }
+
+
+def test_the_results_are_those_of_drrn_upscale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ("-m", "tiny.safetensors", "--threads", "1")
+    assert drrn("upscale", "photos", "-r", "-o", "expected", *model) == 0
+    plan, target = plan_of()
+    assert [part.count for part in plan.parts] == [2, 2, 2]
+    capsys.readouterr()
+    assert drrn("bulk", "run", "large", "--threads", "1", "--jobs", "2") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "all done"
+    assert results(here / "large") == results(here / "expected") and len(results(here / "expected")) == 6
+    rows = [row for part in plan.parts for row in read_rows(target, part) or ()]
+    assert [row.source for row in rows] == sorted(row.source for row in rows)
+    for row in rows:
+        assert (here / "large" / row.target).stat().st_size == row.bytes and not row.error
+        assert len(row.sha256) == 64 and row.seconds > 0 and "thread" not in row.engine
+
+
+def test_options_of_the_plan_decide_the_results(here: Path) -> None:
+    options = ("--scale", "3", "--format", "png", "--name", "{stem}_big")
+    model = ("-m", "tiny.safetensors", "--threads", "1")
+    assert drrn("upscale", "photos", "-r", "-o", "expected", *options, *model) == 0
+    run_all(*plan_of(*options))
+    assert results(here / "large") == results(here / "expected")
+    assert "sub/deep/d_big.png" in results(here / "large")
+
+
+def test_a_failed_file_is_a_row_and_is_tried_again_on_demand(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = (here / "photos/b.jpg").read_bytes()
+    (here / "photos/b.jpg").write_bytes(good[: len(good) // 2])
+    plan, target = plan_of()
+    run = ("bulk", "run", "large", "--threads", "1")
+    capsys.readouterr()
+    assert drrn(*run) == 3
+    assert capsys.readouterr().out.splitlines()[-1] == "failed: 1 file"
+    assert len(results(here / "large")) == 5
+    assert drrn("bulk", "status", "large", "--failed") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("b.jpg: b.jpg is a JPEG that is damaged or cut short") and len(said.splitlines()) == 1
+    (here / "photos/b.jpg").write_bytes(good)
+    assert drrn(*run) == 3, "what is done is not done again"
+    assert drrn(*run, "--retry") == 0
+    assert len(results(here / "large")) == 6 and list(failed_rows(plan, target)) == []
+    before = {path: path.stat().st_mtime_ns for path in (here / "large").rglob("*.png")}
+    assert drrn(*run, "--retry") == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (here / "large").rglob("*.png")}
+
+
+def test_a_bug_over_one_file_is_a_row(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enlarge = parts.enlarge_file
+
+    def broken(recipe: Any, file: Any, *args: Any) -> Any:
+        if file.name == "e.ppm":
+            raise ZeroDivisionError("a bug")
+        return enlarge(recipe, file, *args)
+
+    monkeypatch.setattr(parts, "enlarge_file", broken)
+    plan, target = plan_of()
+    run_all(plan, target)
+    assert [(row.source, row.error) for row in failed_rows(plan, target)] == [("e.ppm", "ZeroDivisionError: a bug")]
+
+
+def test_another_file_in_the_target_is_kept_unless_overwritten(here: Path) -> None:
+    (here / "large").mkdir()
+    (here / "large/e_x2.ppm").write_bytes(b"somebody's")
+    plan, target = plan_of()
+    run_all(plan, target)
+    (row,) = failed_rows(plan, target)
+    assert row.error == "e_x2.ppm is there, another file. Plan with --overwrite to replace it."
+    assert (here / "large/e_x2.ppm").read_bytes() == b"somebody's"
+    target.write(RECIPE, replace(plan.recipe, overwrite=True).to_json().encode())
+    plan = load_plan(target)
+    run_all(plan, target, retry=True)
+    assert list(failed_rows(plan, target)) == [] and (here / "large/e_x2.ppm").read_bytes()[:2] == b"P6"
+
+
+def test_a_store_that_fails_stops_a_part_and_is_no_row(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, target = plan_of()
+    put = Folder.put
+
+    def full(self: Folder, path: Path, name: str, *, overwrite: bool) -> None:
+        if name == "b_x2.jpg":
+            raise StorageError("large can't be written: No space left on device.")
+        put(self, path, name, overwrite=overwrite)
+
+    monkeypatch.setattr(Folder, "put", full)
+    with pytest.raises(StorageError, match="No space left"):
+        run_all(plan, target)
+    assert parts_left(plan, target) == plan.parts and not list(failed_rows(plan, target))
+    monkeypatch.undo()
+    os.chdir(here)
+    run_all(plan, target)
+    assert parts_left(plan, target) == [] and not list(target.list(".drrn/begun/"))
+
+
+@pytest.fixture
+def deadly(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Worker processes are killed when they begin the file that is named in `deadly.txt`."""
+    (here / "site").mkdir()
+    (here / "site/sitecustomize.py").write_text(
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from drrn.bulk import part\n"
+        "enlarge = part.enlarge_file\n"
+        "def deadly(recipe, file, *args):\n"
+        f"    if file.name == Path({str(here / 'deadly.txt')!r}).read_text():\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return enlarge(recipe, file, *args)\n"
+        "part.enlarge_file = deadly\n"
+    )
+    paths = [str(here / "site"), *filter(None, sys.path)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    yield here / "deadly.txt"
+
+
+def test_a_file_that_kills_its_process_three_times_is_a_row(here: Path, deadly: Path) -> None:
+    deadly.write_text("b.jpg")
+    plan, target = plan_of()
+    assert run_parts(plan.parts, "large", machine=ONE_THREAD) == 1
+    (row,) = failed_rows(plan, target)
+    assert (row.source, row.error[:40]) == ("b.jpg", "The process was killed 3 times over it, ")
+    assert len(results(here / "large")) == 5 and not list(target.list(".drrn/begun/"))
+    deadly.write_text("")
+    assert run_parts(parts_left(plan, target, retry=True), "large", machine=ONE_THREAD, retry=True) == 0
+    assert len(results(here / "large")) == 6
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_stopped_or_killed_continues_to_the_same_bytes(here: Path, sent: signal.Signals) -> None:
+    run_all(*plan_of())
+    expected = results(here / "large")
+    (here / "large").rename(here / "expected")
+    plan, target = plan_of()
+    words = [sys.executable, "-m", "drrn", "bulk", "run", "large", "--threads", "1"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline().startswith("part 0: 2 files")
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == (143 if sent == signal.SIGTERM else -signal.SIGKILL)
+    assert ("stopped; the same command goes on" in said) == (sent == signal.SIGTERM)
+    while sent == signal.SIGKILL and any(entry for entry in target.list(".drrn/begun/")):
+        time.sleep(0.1)  # the orphaned worker ends with its part
+    left = parts_left(plan, target)
+    assert len(left) < 3
+    status = read_status(plan, target)
+    assert status.done == 6 - 2 * len(left) == status.files - status.left
+    assert drrn(*words[3:]) == 0
+    assert results(here / "large") == expected
+
+
+def test_a_damaged_record_and_damaged_weights_say_so(here: Path) -> None:
+    plan, target = plan_of()
+    target.write(".drrn/done/00000000.jsonl", b'{"source": ')
+    with pytest.raises(StorageError, match=r"done/00000000\.jsonl of large is damaged\. Delete it\."):
+        read_rows(target, plan.parts[0])
+    store.save(small_weights(seed=1, width=4), here / "large/.drrn/weights.safetensors")
+    with pytest.raises(StorageError, match=r"are not those of its plan\. Plan anew\."):
+        Worker("large", ONE_THREAD, retry=False)
+    (here / "large/.drrn/weights.safetensors").write_bytes(b"broken")
+    with pytest.raises(StorageError, match=r"The weights of large can't be read: "):
+        run_parts(plan.parts, "large", machine=ONE_THREAD)
+
+
+def test_a_worker_that_cannot_start_is_not_started_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = plan_of()
+    (here / "numpy.py").write_text("raise SystemExit(7)")
+    monkeypatch.setenv("PYTHONPATH", str(here))
+    with pytest.raises(EngineError, match=r"^The process that enlarges ended at its start: 7\.$"):
+        run_parts(plan.parts, "large", machine=ONE_THREAD)
+
+
+def test_engines_that_round_otherwise_are_refused_with_same_bytes(here: Path) -> None:
+    plan, target = plan_of()
+    upscaler(plan, target)
+    same = replace(ONE_THREAD, same_bytes=True)
+    make_upscaler(target, plan.recipe, same)
+    known = json.loads(target.read(ENGINE) or b"")
+    target.write(ENGINE, json.dumps(known | {"engine": "another", "sha256": "0" * 64}).encode())
+    make_upscaler(target, plan.recipe, ONE_THREAD)
+    with pytest.raises(UsageError, match=r"rounds otherwise than another, which began\. Use that, or leave out --same"):
+        make_upscaler(target, plan.recipe, same)
+
+
+def test_an_array_runs_each_part_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, target = plan_of()
+    array = ("bulk", "run", "large", "--threads", "1", "--parts-per-task", "2", "--part")
+    assert drrn(*array, "1") == 0
+    assert [part.number for part in parts_left(plan, target)] == [0, 1]
+    assert drrn(*array, "0") == 0
+    assert parts_left(plan, target) == []
+    capsys.readouterr()
+    assert drrn(*array, "2") == 2
+    assert "There are 3 parts, the last one is 2: there is no part 4." in capsys.readouterr().err
+
+
+def test_the_status_tells_what_is_done_by_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "photos/b.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
+    plan, target = plan_of()
+    source, one = Folder(Path(plan.recipe.source)), upscaler(plan, target)
+    for part in plan.parts[:2]:
+        run_part(plan.recipe, part, source, target, one)
+    os.utime(here / "large/.drrn/done/00000000.jsonl", (1000, 1000))
+    os.utime(here / "large/.drrn/done/00000001.jsonl", (1010, 1010))
+    capsys.readouterr()
+    assert drrn("bulk", "status", "large") == 0
+    assert capsys.readouterr().out == (
+        "3 of 6 files done, 1 failed, 2 left (2 of 3 parts) · 0.2 files/s, about 10 s left\n"
+    )
+    assert drrn("bulk", "status", "large", "--json") == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about == {
+        "parts": 3, "parts_done": 2, "files": 6, "done": 3, "failed": 1, "left": 2, "files_per_second": 0.2,
+        "seconds_left": 10.0,
+    }  # fmt: skip
+    assert drrn("bulk", "status", "large", "--failed", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["source"] == "b.jpg"
+
+
+def test_a_file_that_changes_while_it_is_read_is_a_row(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changing(self: Folder, name: str, path: Path) -> str:
+        raise ImageError(f"{name} has changed while it was read.")
+
+    plan, target = plan_of()
+    one = upscaler(plan, target)
+    monkeypatch.setattr(Folder, "get", changing)
+    rows = run_part(plan.recipe, plan.parts[0], Folder(Path("photos")), target, one)
+    assert [row.error for row in rows] == [
+        "a.png has changed while it was read.",
+        "b.jpg has changed while it was read.",
+    ]
+
+
+def test_which_model_auto_chooses_is_not_left_to_machines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert drrn("bulk", "plan", "photos", "large", "-m", "auto") == 2
+    assert "Name a model." in capsys.readouterr().err
+    assert drrn("bulk", "run", "photos") == 2
+    assert "photos has no finished plan. Run `drrn bulk plan SOURCE photos`." in capsys.readouterr().err
