@@ -14,8 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     const auto kernels = drrn::kernels_here();
     const std::string name = kernels[pick(kernels.size() - 1)]->name;
     const auto ilr = sample.noise(sample.channels * height * columns);
-    if (sample.streamed(ilr, height, columns, threads, name, band) !=
-        sample.streamed(ilr, height, columns, 1, name, height))
+    if (sample.streamed(ilr, height, columns, threads, name, band, 1) !=
+        sample.streamed(ilr, height, columns, 1, name, height, 1 << 20))
         std::abort();
     return 0;
 }

@@ -37,7 +37,8 @@ struct Job {
     float* const* kept;      // rows of kept features
     std::ptrdiff_t first, last;  // rows that lie in the picture; the others are left alone
     std::size_t width;           // of the picture
-    std::size_t across;          // tiles in a row
+    std::size_t begin, end;      // tiles across, of those in a row
+    std::size_t in_from, out_from;  // columns that rows of input and of result begin with; kept rows begin with 0
 };
 
 struct Kernels {
@@ -45,7 +46,7 @@ struct Kernels {
     std::size_t lanes;       // channels in a vector
     std::size_t panel_lanes; // channels in the widest panel, a multiple of `lanes`
     bool (*runs_here)();
-    // The tiles [first, last), counted along rows of tiles from the one that holds row `job.first`.
+    // The tiles [first, last), counted along rows of `job.end - job.begin` from the row that holds `job.first`.
     // scratch: `scratch_floats` of the layer, aligned to 64 bytes.
     void (*tiles)(const Job& job, std::size_t first, std::size_t last, float* scratch);
 };

@@ -40,7 +40,7 @@ inline __attribute__((always_inline)) void gather(Vector a, Vector b, Vector c, 
 void transform_tile(const Job& job, Size down, Size across, Size tile, float* spreads, Size plane) {
     const Size full = job.layer->in_full;
     const float* rows[6];
-    for (Size i = 0; i < 6; ++i) rows[i] = job.in[4 * down + i] + 4 * across * full;
+    for (Size i = 0; i < 6; ++i) rows[i] = job.in[4 * down + i] + (4 * across - job.in_from) * full;
     for (Size c = 0; c < full; c += LANES) {
         Vector d[6][6];
         for (Size i = 0; i < 6; ++i) {
@@ -91,21 +91,11 @@ void multiply_all(Size rows, const float* a, Size stride, const float* panel, Si
     multiply_rest<ROWS - 1, COLUMNS>(rows - i, a + i * stride, stride, panel, depth, to + i * to_stride, to_stride);
 }
 
-// What a result becomes on its way out.
-template <bool ADDS, bool KEEPS, bool LAST>
-inline __attribute__((always_inline)) void put(Vector x, const Layer& layer, Size c, float* kept, float* out) {
-    x += load(layer.bias + c);
-    if constexpr (ADDS) x += load(kept);
-    if constexpr (KEEPS) store(kept, layer.keeps == Keeps::rectified ? relu(x) : x);
-    if constexpr (!LAST) x = relu(load(layer.scale + c) * x + load(layer.shift + c));
-    store(out, x);
-}
-
 // Row `tile` of the 36 products becomes 4x4 pixels of `channels` channels from `from` on.
 template <bool ADDS, bool KEEPS, bool LAST>
 void finish_tile(const Job& job, Size down, Size across, const float* products, Size plane, Size from, Size channels) {
     const Layer& layer = *job.layer;
-    const Size columns = job.width - 4 * across < 4 ? job.width - 4 * across : 4;
+    const Size columns = job.width - 4 * across < 4 ? job.width - 4 * across : 4, full = layer.out_full;
     for (Size c = 0; c < channels; c += LANES) {
         Vector m[4][6];
         for (Size j = 0; j < 6; ++j) {
@@ -115,16 +105,28 @@ void finish_tile(const Job& job, Size down, Size across, const float* products, 
                    load(p + 30 * plane), o);
             for (Size i = 0; i < 4; ++i) m[i][j] = o[i];
         }
+        const Vector bias = load(layer.bias + from + c);
+        Vector scale{}, shift{};
+        if constexpr (!LAST) scale = load(layer.scale + from + c), shift = load(layer.shift + from + c);
         for (Size i = 0; i < 4; ++i) {
             const std::ptrdiff_t row = 4 * down + i;
             if (row < job.first || row >= job.last) continue;
             Vector o[4];
             gather(m[i][0], m[i][1], m[i][2], m[i][3], m[i][4], m[i][5], o);
-            const Size at = (4 * across + 1) * layer.out_full + from + c;  // a column of zeros comes first
-            float* kept = job.kept[row] + at;
-            float* out = job.out[row] + at;
-            for (Size j = 0; j < columns; ++j)
-                put<ADDS, KEEPS, LAST>(o[j], layer, from + c, kept + j * layer.out_full, out + j * layer.out_full);
+            const Size at = 4 * across + 1;  // a column of zeros comes first
+            float* const kept = job.kept[row] + at * full + from + c;
+            float* const out = job.out[row] + (at - job.out_from) * full + from + c;
+            const auto put = [&](Size j) __attribute__((always_inline)) {
+                Vector x = o[j] + bias;
+                if constexpr (ADDS) x += load(kept + j * full);
+                if constexpr (KEEPS) store(kept + j * full, layer.keeps == Keeps::rectified ? relu(x) : x);
+                if constexpr (!LAST) x = relu(scale * x + shift);
+                store(out + j * full, x);
+            };
+            if (columns == 4)
+                put(0), put(1), put(2), put(3);
+            else
+                for (Size j = 0; j < columns; ++j) put(j);
         }
     }
 }
@@ -140,14 +142,14 @@ Finish finish_of(const Layer& layer) {
 
 void tiles(const Job& job, Size first, Size last, float* scratch) {
     const Layer& layer = *job.layer;
-    const Size top = static_cast<Size>(job.first) / 4;
+    const Size top = static_cast<Size>(job.first) / 4, row = job.end - job.begin;
     const Size in_plane = kTiles * layer.in_full + kGap;
     float* const products = scratch + 36 * in_plane;
     const Finish finish = finish_of(layer);
     for (; first < last; first += kTiles) {
         const Size count = last - first < kTiles ? last - first : kTiles;
         for (Size t = 0; t < count; ++t)
-            transform_tile(job, top + (first + t) / job.across, (first + t) % job.across, t, scratch, in_plane);
+            transform_tile(job, top + (first + t) / row, job.begin + (first + t) % row, t, scratch, in_plane);
         const float* panel = layer.kernel;
         for (Size from = 0; from < layer.out_full;) {
             const Size left = (layer.out_full - from) / LANES, vectors = left < PANEL ? left : PANEL;
@@ -165,7 +167,7 @@ void tiles(const Job& job, Size first, Size last, float* scratch) {
                 }
             }
             for (Size t = 0; t < count; ++t)
-                finish(job, top + (first + t) / job.across, (first + t) % job.across, products + t * columns, plane,
+                finish(job, top + (first + t) / row, job.begin + (first + t) % row, products + t * columns, plane,
                        from, columns);
             from += columns;
         }

@@ -10,8 +10,11 @@ namespace {
 constexpr double kKernel[6][3] = {{1. / 4, 0, 0},           {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
                                   {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
 
-// Bytes of features that a band may have: with what a layer takes, makes and adds they still lie in the cache.
-constexpr std::size_t kBand = std::size_t{4} << 20;
+// Tiles across in a piece, at least.
+constexpr std::size_t kLeastPiece = 8;
+
+// Columns of a layer's input that are carried over from a piece to the next, at most.
+constexpr std::size_t kCarried = 5;
 
 std::size_t full(std::size_t count, std::size_t step) { return (count + step - 1) / step * step; }
 
@@ -32,8 +35,13 @@ std::vector<const Kernels*> kernels_here() {
 }
 
 Network::Network(const std::vector<Plan>& plans, std::size_t channels, std::size_t unshuffle, bool global_residual,
-                 std::size_t threads, const std::string& kernels)
-    : kernels_(nullptr), channels_(channels), unshuffle_(unshuffle), global_residual_(global_residual), replicates_(false) {
+                 std::size_t threads, const std::string& kernels, std::size_t piece_bytes)
+    : kernels_(nullptr),
+      channels_(channels),
+      unshuffle_(unshuffle),
+      piece_bytes_(piece_bytes),
+      global_residual_(global_residual),
+      replicates_(false) {
     for (const Kernels* candidate : kernels_here())
         if (!kernels_ && (kernels.empty() || kernels == candidate->name)) kernels_ = candidate;
     require(kernels_, "there are no such kernels here");
@@ -113,58 +121,79 @@ const float* Network::transformed(const Plan& plan) {
     return made;
 }
 
-// Rows of cells in a band: a multiple of the 4 that a tile writes, and no more than the cache holds.
-std::size_t Network::rows(std::size_t width) const {
-    const std::size_t row = (full(width, unshuffle_) / unshuffle_ + 6) * widest_ * sizeof(float);
-    return std::clamp<std::size_t>(kBand / row / 4 * 4, 8, 32);
+// Rows of cells in a band: a multiple of the 4 that a tile writes.
+std::size_t Network::rows(std::size_t across) const {
+    const std::size_t row = (4 * across + 6) * widest_ * sizeof(float);
+    return std::clamp<std::size_t>(pool_->threads() * piece_bytes_ / row / 4 * 4, 8, 32);
+}
+
+// Tiles across that all layers work through before the next: so many that what a layer takes, makes and adds lies in the
+// caches. All at once where few more remain: each layer of a piece begins a tile further left than the one before it.
+std::size_t Network::piece(std::size_t across) const {
+    const std::size_t tile = 8 * 4 * widest_ * sizeof(float);
+    const std::size_t wanted = std::max(pool_->threads() * piece_bytes_ / tile, kLeastPiece);
+    if (across <= wanted + layers_.size()) return across;
+    const std::size_t pieces = across / wanted;
+    return (across + pieces - 1) / pieces;
+}
+
+Sizes Network::sizes(std::size_t width) const {
+    Sizes sizes;
+    sizes.cells = full(width, unshuffle_) / unshuffle_;
+    sizes.across = full(sizes.cells, 4) / 4;
+    sizes.padded = 4 * sizes.across + 2;
+    sizes.piece = piece(sizes.across);
+    sizes.rows = rows(sizes.piece);
+    sizes.wide = std::min(sizes.padded, 4 * (sizes.piece + layers_.size() + 1) + 2);
+    sizes.ring = (2 * sizes.rows + layers_.size()) * unshuffle_;
+    sizes.ilr = channels_ * sizes.ring * width;
+    sizes.entered = (sizes.rows + 2) * sizes.padded * layers_.front().in_full;
+    sizes.left = sizes.rows * sizes.padded * layers_.back().out_full;
+    sizes.features = (sizes.rows + 2) * sizes.wide * widest_;
+    sizes.carried = layers_.size() * 2 * sizes.padded * widest_;
+    sizes.columns = layers_.size() * sizes.rows * kCarried * widest_;
+    sizes.kept = (sizes.rows + lag_) * sizes.padded * widest_;
+    sizes.scratch = pool_->threads() * scratch_;
+    return sizes;
 }
 
 std::size_t Network::memory(std::size_t width) const {
-    const std::size_t padded = full(full(width, unshuffle_) / unshuffle_, 4) + 2, rows = this->rows(width);
-    const std::size_t features = (3 * rows + lag_ + 2 * layers_.size()) * padded * widest_;
-    const std::size_t ilr = channels_ * (2 * rows + layers_.size()) * unshuffle_ * width;
-    return sizeof(float) * (features + ilr + pool_->threads() * scratch_);
+    const Sizes s = sizes(width);
+    return sizeof(float) * (s.ilr + s.entered + s.left + 2 * s.features + s.carried + s.columns + s.kept + s.scratch);
 }
 
 Stream::Stream(std::shared_ptr<const Network> network, std::size_t width) : network_(std::move(network)), width_(width) {
     require(width >= 1 && width <= std::size_t{1} << 30, "a width of 1 to 2^30");
-    const Network& net = *network_;
-    cells_ = full(width, net.unshuffle_) / net.unshuffle_;
-    across_ = full(cells_, 4) / 4;
-    padded_ = 4 * across_ + 2;
-    rows_ = net.rows(width);
-    ring_ = (2 * rows_ + net.layers_.size()) * net.unshuffle_;
-    ilr_ = zeros(net.channels_ * ring_ * width_);
-    for (Buffer& features : features_) features = zeros(rows_ * padded_ * net.widest_);
-    carried_ = zeros(net.layers_.size() * 2 * padded_ * net.widest_);
-    kept_ = zeros((rows_ + net.lag_) * padded_ * net.widest_);
-    scratch_ = zeros(net.pool_->threads() * net.scratch_);
+    sizes_ = network_->sizes(width);
+    ilr_ = zeros(sizes_.ilr);
+    entered_ = zeros(sizes_.entered);
+    left_ = zeros(sizes_.left);
+    for (Buffer& features : features_) features = zeros(sizes_.features);
+    carried_ = zeros(sizes_.carried);
+    columns_ = zeros(sizes_.columns);
+    kept_ = zeros(sizes_.kept);
+    scratch_ = zeros(sizes_.scratch);
 }
 
 float* Stream::ilr(std::size_t channel, std::size_t row) const {
-    return ilr_.get() + (channel * ring_ + row % ring_) * width_;
-}
-
-// Row `index` of features; a row begins every `padded * widest`, and takes `padded * channels` of it.
-float* Stream::row_of(const Buffer& rows, std::size_t index) const {
-    return rows.get() + index * padded_ * network_->widest_;
+    return ilr_.get() + (channel * sizes_.ring + row % sizes_.ring) * width_;
 }
 
 // Rows of pixels that are finished after so many bands, if the picture does not end before.
 std::size_t Stream::finished_after(std::size_t bands) const {
-    const std::size_t cells = bands * rows_, lag = network_->layers_.size();
+    const std::size_t cells = bands * sizes_.rows, lag = network_->layers_.size();
     return cells > lag ? (cells - lag) * network_->unshuffle_ : 0;
 }
 
 std::size_t Stream::ready(std::size_t count) const {
-    return finished_after((pushed_ + count) / (rows_ * network_->unshuffle_)) - finished_;
+    return finished_after((pushed_ + count) / (sizes_.rows * network_->unshuffle_)) - finished_;
 }
 
 void Stream::push(const float* rows, std::size_t count, std::size_t stride, float* sr, std::size_t sr_stride,
                   const Cancelled& cancelled) {
     require(height_ == kUnknown, "no rows after the last");
     std::size_t given = 0;
-    const std::size_t band_rows = rows_ * network_->unshuffle_;
+    const std::size_t band_rows = sizes_.rows * network_->unshuffle_;
     while (count) {
         const std::size_t taken = std::min(count, (bands_ + 1) * band_rows - pushed_);
         for (std::size_t channel = 0; channel < network_->channels_; ++channel)
@@ -184,57 +213,94 @@ void Stream::finish(float* sr, std::size_t sr_stride, const Cancelled& cancelled
     while (finished_ < pushed_) band(sr, sr_stride, given, cancelled);
 }
 
+// All layers on one band of rows, piece by piece from the left. A layer's tile reads a column of the tile on its right,
+// so each layer stays a tile behind the one before it, and what lies between is carried over to the next piece: five
+// columns of all rows. Tiles lie where they would lie without pieces, so that no result depends on these.
 void Stream::band(float* sr, std::size_t sr_stride, std::size_t& given, const Cancelled& cancelled) {
     const Network& net = *network_;
-    const Row rows = static_cast<Row>(rows_);
-    Row first = static_cast<Row>(bands_ * rows_);  // the picture's row, in cells, that a layer's new input begins with
-    const std::size_t ring = rows_ + net.lag_;
-    std::vector<const float*> in(rows_ + 2);
-    std::vector<float*> out(rows_), kept(rows_);
+    const std::size_t rows = sizes_.rows, across = sizes_.across, padded = sizes_.padded, ring = rows + net.lag_;
+    const std::size_t count = net.layers_.size();
+    const Row first = static_cast<Row>(bands_ * rows);  // the picture's row, in cells, that the band's input begins with
     enter(first);
-    for (std::size_t index = 0; index < net.layers_.size(); ++index) {
-        if (cancelled && cancelled()) throw Stopped();
-        const Layer& layer = net.layers_[index];
-        const Buffer &from = features_[index % 2], &to = features_[1 - index % 2];
-        for (std::size_t i = 0; i < 2; ++i) in[i] = row_of(carried_, 2 * index + i);
-        for (std::size_t i = 0; i < rows_; ++i) in[i + 2] = row_of(from, i), out[i] = row_of(to, i);
-        --first;  // and now that its result begins with
-        Job job{&layer, in.data(), out.data(), kept.data(), 0, 0, cells_, across_};
-        job.first = std::clamp<Row>(-first, 0, rows), job.last = std::clamp<Row>(height_ - first, job.first, rows);
-        for (Row i = 0; i < rows; ++i) {
-            kept[i] = row_of(kept_, static_cast<std::size_t>(first + i + static_cast<Row>(ring)) % ring);
-            // zeros around the picture: another layer's row may have lain here, with fewer channels a pixel
-            if (i < job.first || i >= job.last) {
-                std::fill_n(out[i], padded_ * layer.out_full, 0.f);
-            } else {
-                std::fill_n(out[i], layer.out_full, 0.f);
-                std::fill_n(out[i] + (1 + cells_) * layer.out_full, (padded_ - 1 - cells_) * layer.out_full, 0.f);
+    std::vector<std::size_t> done(count + 1);  // tiles across: that entered, and that each layer has done
+    std::vector<const float*> in(rows + 2);
+    std::vector<float*> out(rows), kept(rows);
+    while (done[count] < across) {
+        done[0] = std::min(done[0] + sizes_.piece, across);
+        for (std::size_t index = 0; index < count; ++index) {
+            if (cancelled && cancelled()) throw Stopped();
+            const Layer& layer = net.layers_[index];
+            const bool is_last = index + 1 == count;
+            const std::size_t begin = done[index + 1], ready = done[index];
+            const std::size_t end = ready == across ? across : std::max(begin, std::max<std::size_t>(ready, 1) - 1);
+            // columns that begin the rows of input and output
+            const std::size_t in_from = index ? 4 * begin : 0, out_from = is_last ? 0 : 4 * done[index + 2];
+            const std::size_t in_row = index ? sizes_.wide * net.widest_ : padded * layer.in_full;
+            const std::size_t out_row = is_last ? padded * layer.out_full : sizes_.wide * net.widest_;
+            float* const from = index ? features_[index % 2].get() : entered_.get();
+            float* const to = is_last ? left_.get() : features_[1 - index % 2].get() + 2 * out_row;
+            float* const columns = columns_.get() + index * rows * kCarried * net.widest_;
+            const Row top = first - static_cast<Row>(index) - 1;  // the picture's row that the result begins with
+            Job job{&layer, in.data(), out.data(), kept.data(), 0, 0, sizes_.cells, begin, end, in_from, out_from};
+            job.first = std::clamp<Row>(-top, 0, static_cast<Row>(rows));
+            job.last = std::clamp<Row>(height_ - top, job.first, static_cast<Row>(rows));
+            const std::size_t until = end == across ? padded : 4 * end + 1;  // columns that are finished
+            for (std::size_t i = 0; i < rows + 2; ++i) in[i] = from + i * in_row;
+            for (std::size_t i = 0; i < 2 && end > begin; ++i)
+                std::copy_n(carried(index, i) + 4 * begin * layer.in_full,
+                            (std::min(4 * end + 2, padded) - 4 * begin) * layer.in_full,
+                            from + i * in_row + (4 * begin - in_from) * layer.in_full);
+            for (std::size_t i = 0; i < rows; ++i) {
+                const Row row = static_cast<Row>(i);
+                out[i] = to + i * out_row;
+                const std::size_t at_ring = static_cast<std::size_t>(top + row + static_cast<Row>(ring)) % ring;
+                kept[i] = kept_.get() + at_ring * padded * net.widest_;
+                float* const at = out[i] - out_from * layer.out_full;
+                if (!begin)
+                    std::fill_n(at, layer.out_full, 0.f);
+                else if (!is_last)
+                    std::copy_n(columns_.get() + ((index + 1) * rows + i) * kCarried * net.widest_,
+                                (4 * begin + 1 - out_from) * layer.out_full, out[i]);
+                // zeros around the picture: another layer's row may have lain here
+                const std::size_t zeros = row < job.first || row >= job.last ? 4 * begin + 1 : 1 + sizes_.cells;
+                if (zeros < until) std::fill_n(at + zeros * layer.out_full, (until - zeros) * layer.out_full, 0.f);
             }
+            if (job.first < job.last && begin < end) {
+                const std::size_t tiles = (end - begin) * (full(job.last, 4) / 4 - job.first / 4);
+                const std::size_t threads = net.pool_->threads();
+                // as many parts as fill the threads evenly
+                const std::size_t parts = full((tiles + kTiles - 1) / kTiles, std::min(threads, tiles));
+                net.pool_->run(parts, [&](std::size_t part, std::size_t thread) {
+                    net.kernels_->tiles(job, part * tiles / parts, (part + 1) * tiles / parts,
+                                        scratch_.get() + thread * net.scratch_);
+                });
+            }
+            for (std::size_t i = 0; i < 2; ++i)
+                std::copy_n(in[rows + i] + (4 * begin - in_from) * layer.in_full,
+                            ((end == across ? padded : 4 * end) - 4 * begin) * layer.in_full,
+                            carried(index, i) + 4 * begin * layer.in_full);
+            for (std::size_t i = 0; i < rows && index && ready < across; ++i)
+                std::copy_n(in[i + 2] + 4 * (end - begin) * layer.in_full, (4 * (ready - end) + 1) * layer.in_full,
+                            columns + i * kCarried * net.widest_);
+            done[index + 1] = end;
         }
-        if (job.first < job.last) {
-            const std::size_t tiles = across_ * (full(job.last, 4) / 4 - job.first / 4);
-            const std::size_t threads = net.pool_->threads();
-            // as many parts as fill the threads evenly
-            const std::size_t parts = full((tiles + kTiles - 1) / kTiles, std::min(threads, tiles));
-            net.pool_->run(parts, [&](std::size_t part, std::size_t thread) {
-                net.kernels_->tiles(job, part * tiles / parts, (part + 1) * tiles / parts,
-                                    scratch_.get() + thread * net.scratch_);
-            });
-        }
-        for (std::size_t i = 0; i < 2; ++i)
-            std::copy_n(in[rows_ + i], padded_ * layer.in_full, row_of(carried_, 2 * index + i));
     }
     ++bands_;
-    leave(first, sr, sr_stride, given);
+    leave(first - static_cast<Row>(count), sr, sr_stride, given);
+}
+
+// Row 0 or 1 of the two that layer `index` takes of the band before.
+float* Stream::carried(std::size_t index, std::size_t row) const {
+    return carried_.get() + (2 * index + row) * sizes_.padded * network_->widest_;
 }
 
 // The rows of cells from `first` on, rectified, as the first layer takes them.
 void Stream::enter(Row first) {
     const Network& net = *network_;
     const std::size_t cell = net.unshuffle_, full = net.layers_[0].in_full;
-    net.pool_->run(rows_, [&](std::size_t i, std::size_t) {
-        float* const to = row_of(features_[0], i);
-        std::fill_n(to, padded_ * full, 0.f);
+    net.pool_->run(sizes_.rows, [&](std::size_t i, std::size_t) {
+        float* const to = entered_.get() + (i + 2) * sizes_.padded * full;
+        std::fill_n(to, sizes_.padded * full, 0.f);
         Row row = first + static_cast<Row>(i);
         if (row == height_ && net.replicates_) --row;
         if (row >= height_) return;
@@ -243,7 +309,7 @@ void Stream::enter(Row first) {
                 // the last row and column are repeated until they fill a cell
                 const std::size_t pixels = std::min(static_cast<std::size_t>(row) * cell + y, pushed_ - 1);
                 const float* const from = ilr(channel, pixels);
-                for (std::size_t x = 0; x < cells_ * cell; ++x) {
+                for (std::size_t x = 0; x < sizes_.cells * cell; ++x) {
                     const std::size_t at = (channel * cell + y) * cell + x % cell;
                     const float value = net.first_scale_[at] * from[std::min(x, width_ - 1)] + net.first_shift_[at];
                     to[(1 + x / cell) * full + at] = 0 > value ? 0 : value;
@@ -251,22 +317,23 @@ void Stream::enter(Row first) {
             }
         if (net.replicates_) {
             std::copy_n(to + full, full, to);
-            std::copy_n(to + cells_ * full, full, to + (cells_ + 1) * full);
+            std::copy_n(to + sizes_.cells * full, full, to + (sizes_.cells + 1) * full);
         }
     });
-    if (net.replicates_ && first == 0) std::copy_n(row_of(features_[0], 0), padded_ * full, row_of(carried_, 1));
+    if (net.replicates_ && first == 0)
+        std::copy_n(entered_.get() + 2 * sizes_.padded * full, sizes_.padded * full, carried(0, 1));
 }
 
 // The last layer's rows from `first` on become rows of sr.
 void Stream::leave(Row first, float* sr, std::size_t sr_stride, std::size_t& given) {
     const Network& net = *network_;
     const std::size_t cell = net.unshuffle_, full = net.layers_.back().out_full;
-    const Buffer& features = features_[net.layers_.size() % 2];
     const std::size_t until = std::min(finished_after(bands_), pushed_), begin = finished_;
     if (until <= begin) return;
     net.pool_->run(until - begin, [&](std::size_t i, std::size_t) {
         const std::size_t row = begin + i;
-        const float* const from = row_of(features, static_cast<std::size_t>(static_cast<Row>(row / cell) - first)) + full;
+        const std::size_t at = static_cast<std::size_t>(static_cast<Row>(row / cell) - first);
+        const float* const from = left_.get() + (at * sizes_.padded + 1) * full;
         for (std::size_t channel = 0; channel < net.channels_; ++channel) {
             const float* const base = ilr(channel, row);
             float* const to = sr + channel * sr_stride + (given + i) * width_;

@@ -30,13 +30,33 @@ struct Plan {
 // The kernels that this CPU runs, the fastest first.
 std::vector<const Kernels*> kernels_here();
 
+// What a picture of some width takes: buffers in floats, the rest in what is named.
+struct Sizes {
+    std::size_t cells;    // in a row
+    std::size_t across;   // tiles in a row
+    std::size_t padded;   // cells in a row of features, zeros left and right included
+    std::size_t piece;    // tiles across that all layers work through before the next
+    std::size_t wide;     // cells in a row of `features`
+    std::size_t rows;     // rows of cells in a band
+    std::size_t ring;     // rows of pixels of ilr that are held
+    std::size_t ilr;      // (channels, ring, width)
+    std::size_t entered;  // (rows + 2, padded, channels in): what the first layer takes
+    std::size_t left;     // (rows, padded, channels out): what the last layer makes
+    std::size_t features; // (rows + 2, wide, widest): what a layer takes, and what it makes
+    std::size_t carried;  // (layers, 2, padded, widest): the last rows of the band before
+    std::size_t columns;  // (layers, rows, kCarried, widest): the last columns of the piece before
+    std::size_t kept;     // (rows + lag, padded, widest)
+    std::size_t scratch;  // (threads, scratch)
+};
+
 class Network {
    public:
     // Copies and transforms all that `plans` point to.
     // kernels: one of `kernels_here` by its name; empty takes the first.
+    // piece_bytes: of features that a layer works through at once, for each thread; no result depends on it.
     // Throws std::invalid_argument where the layers do not follow from each other, and std::bad_alloc.
     Network(const std::vector<Plan>& plans, std::size_t channels, std::size_t unshuffle, bool global_residual,
-            std::size_t threads, const std::string& kernels);
+            std::size_t threads, const std::string& kernels, std::size_t piece_bytes = std::size_t{256} << 10);
 
     const Kernels& kernels() const { return *kernels_; }
     std::size_t threads() const { return pool_->threads(); }
@@ -49,10 +69,12 @@ class Network {
 
     const float* keep(std::vector<float> values);
     const float* transformed(const Plan& plan);
-    std::size_t rows(std::size_t width) const;
+    std::size_t rows(std::size_t across) const;
+    std::size_t piece(std::size_t across) const;
+    Sizes sizes(std::size_t width) const;
 
     const Kernels* kernels_;
-    std::size_t channels_, unshuffle_;
+    std::size_t channels_, unshuffle_, piece_bytes_;
     bool global_residual_, replicates_;
     std::vector<Layer> layers_;
     const float* first_scale_;  // of the first layer's input, (channels * unshuffle^2)
@@ -98,7 +120,7 @@ class Stream {
     static constexpr Row kUnknown = PTRDIFF_MAX / 2;
 
     float* ilr(std::size_t channel, std::size_t row) const;
-    float* row_of(const Buffer& rows, std::size_t index) const;
+    float* carried(std::size_t index, std::size_t row) const;
     void band(float* sr, std::size_t sr_stride, std::size_t& given, const Cancelled& cancelled);
     void enter(Row first);
     void leave(Row first, float* sr, std::size_t sr_stride, std::size_t& given);
@@ -106,18 +128,10 @@ class Stream {
 
     std::shared_ptr<const Network> network_;
     std::size_t width_;         // in pixels
-    std::size_t cells_;         // in cells of unshuffle x unshuffle pixels
-    std::size_t across_;        // tiles in a row
-    std::size_t padded_;        // cells in a row of features, zeros left and right included
-    std::size_t rows_;          // rows of cells in a band
-    std::size_t ring_;          // rows of pixels of ilr that are held
+    Sizes sizes_;
     Row height_ = kUnknown;     // in cells
     std::size_t pushed_ = 0, finished_ = 0, bands_ = 0;  // rows of pixels, and bands
-    Buffer ilr_;                // (channels, ring, width)
-    Buffer features_[2];        // (rows, padded, widest): what a layer takes, and what it makes
-    Buffer carried_;            // (layers, 2, padded, widest)
-    Buffer kept_;               // (rows + lag, padded, widest)
-    Buffer scratch_;            // (threads, scratch)
+    Buffer ilr_, entered_, features_[2], left_, carried_, columns_, kept_, scratch_;
 };
 
 }  // namespace drrn

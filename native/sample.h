@@ -96,8 +96,10 @@ struct Sample {
 
     // The engine on the same picture, given in bands of `band` rows.
     std::vector<float> streamed(const std::vector<float>& ilr, std::size_t height, std::size_t columns,
-                                std::size_t threads, const std::string& kernels, std::size_t band) const {
-        auto network = std::make_shared<Network>(plans, channels, unshuffle, global_residual, threads, kernels);
+                                std::size_t threads, const std::string& kernels, std::size_t band,
+                                std::size_t piece_bytes) const {
+        auto network =
+            std::make_shared<Network>(plans, channels, unshuffle, global_residual, threads, kernels, piece_bytes);
         Stream stream(network, columns);
         std::vector<float> sr(channels * height * columns);
         std::size_t given = 0;

@@ -90,6 +90,25 @@ def test_a_streamed_picture_is_the_networks(
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
 
 
+@pytest.mark.parametrize("kernels", kernels_here())
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"units": 2, "blocks": 2},
+        {"units": 3, "skip": "chain"},
+        {"units": 1, "unshuffle": 2, "flat": True, "bias": False},
+    ],
+    ids=str,
+)
+def test_wide_images_are_enlarged_in_pieces_that_do_not_show(kernels: str, fields: dict[str, Any]) -> None:
+    """With more threads the pieces are wider."""
+    weights = small_weights(width=20, gain=0.2, **fields)
+    ilr = np.random.default_rng(0).random((1, 26, 3001), np.float32)
+    sr = engine_of(kernels, weights).run(ilr)
+    assert_close(sr, exactly(weights, ilr))
+    assert np.array_equal(engine_of(kernels, weights, threads=3).run(ilr), sr)
+
+
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize(("height", "width"), [(1, 2000), (2000, 1), (2, 1999), (997, 3), (211, 223)])
 def test_long_and_prime_sides(name: str, height: int, width: int) -> None:
