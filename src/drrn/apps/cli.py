@@ -16,12 +16,14 @@ import tyro
 from tyro.conf import OmitSubcommandPrefixes, Positional, subcommand
 
 from drrn import __version__
+from drrn.apps import desktop as desktop_entries
 from drrn.apps.bulk import plan_bulk, run_bulk, show_bulk
 from drrn.apps.compare import compare
 from drrn.apps.evaluate import evaluate
 from drrn.apps.export import export
 from drrn.apps.help import check_command, check_options, help_of, overview
 from drrn.apps.models import import_model, join_models, list_models, show_model
+from drrn.apps.serve import serve
 from drrn.apps.signals import SignalHandler
 from drrn.apps.study import list_studies, report_study, run_study
 from drrn.apps.train import defaults_in, train_with
@@ -45,6 +47,11 @@ def study() -> int:
 
 def bulk() -> int:
     """Enlarge very many files, on one machine or several: see `drrn bulk --help`."""
+    raise AssertionError("parsed as a group of commands")
+
+
+def desktop() -> int:
+    """Add drrn to the menus of a desktop: see `drrn desktop --help`."""
     raise AssertionError("parsed as a group of commands")
 
 
@@ -75,6 +82,7 @@ def _group(commands: "dict[str, Callable[..., Any]]") -> Callable[..., Any]:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "upscale": upscale,
+    "serve": serve,
     "train": train_with(*defaults_in([])),
     "tune": tune_with(*defaults_in([])),
     "evaluate": evaluate,
@@ -83,6 +91,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "models": models,
     "study": study,
     "bulk": bulk,
+    "desktop": desktop,
     "completion": completion,
 }
 MODELS: dict[str, Callable[..., Any]] = {
@@ -101,7 +110,11 @@ BULK: dict[str, Callable[..., Any]] = {
     "run": run_bulk,
     "status": show_bulk,
 }
-GROUPS = {"models": MODELS, "study": STUDY, "bulk": BULK}
+DESKTOP: dict[str, Callable[..., Any]] = {
+    "install": desktop_entries.install,
+    "remove": desktop_entries.remove,
+}
+GROUPS = {"models": MODELS, "study": STUDY, "bulk": BULK, "desktop": DESKTOP}
 STARTING = {"train": train_with, "tune": tune_with}
 """Commands whose options start from a recipe or a file that the command line names."""
 EXIT_CODES = {
@@ -121,6 +134,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "drrn upscale photo.jpg -s 3 -o large.webp",
         "drrn upscale holiday -r -o holiday_large -m auto --budget 30s",
     ),
+    "drrn serve": (
+        "drrn serve --open",
+        "drrn serve --host 0.0.0.0 --keep 10m",
+    ),
     "drrn train": ("drrn train --data pictures --run runs/mine --recipe modern",),
     "drrn tune": ("drrn tune --data pictures --run searches/mine --trials 30",),
     "drrn evaluate": ("drrn evaluate fast best --data Set5 Set14 --scales 2 3 4",),
@@ -130,6 +147,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "drrn completion bash > ~/.local/share/bash-completion/completions/drrn",
         "drrn completion fish > ~/.config/fish/completions/drrn.fish",
     ),
+    "drrn desktop": ("drrn desktop install",),
+    "drrn desktop install": ("drrn desktop install",),
+    "drrn desktop remove": ("drrn desktop remove",),
     "drrn models": ("drrn models list",),
     "drrn models list": ("drrn models list --json",),
     "drrn models show": ("drrn models show best --markdown",),

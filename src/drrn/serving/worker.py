@@ -1,0 +1,196 @@
+"""A process in which pictures are decoded and enlarged: it may crash, hang or be killed, and the service goes on.
+
+This is the service's side. What runs in the process is in `drrn.serving.studio`.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+from drrn.errors import DRRNError, EngineError, ImageError, UsageError
+from drrn.serving.config import ServeConfig
+from drrn.serving.studio import Answer, KindError, Task, run_tasks
+
+START_SECONDS: Final = 300.0
+"""Until a process is ready, at most."""
+CANCEL_SECONDS: Final = 2.0
+"""In which a task must notice that it is canceled. Then its process is killed."""
+ERRORS: Final = {each.__name__: each for each in (ImageError, UsageError, EngineError, KindError)}
+
+
+class CrashedError(DRRNError):
+    """The process ended in the middle of a task, or took too long."""
+
+
+class CanceledError(DRRNError):
+    """Somebody wanted the task no more."""
+
+
+class Worker:
+    """One process that does one task at a time. It is replaced when it has died, and after some number of tasks."""
+
+    def __init__(self, config: ServeConfig, purpose: str):
+        self.config, self.purpose = config, purpose
+        self.starts = 0
+        """Processes that were started."""
+        self.about: dict[str, Any] = {}
+        """What the process says of its models."""
+        self._turn = asyncio.Lock()
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"drrn-{purpose}")
+        self._tasks = 0
+        self._closed = False
+
+    async def start(self) -> None:
+        """Make a process ready unless there is one.
+
+        Raises:
+            CrashedError: it ended before it was ready.
+        """
+        async with self._turn:
+            await self._ensure()
+
+    async def do(
+        self,
+        task: Task,
+        *,
+        seconds: float,
+        progress: Callable[[float], None] = lambda share: None,
+        canceled: asyncio.Event | None = None,
+    ) -> Any:
+        """What the task returns.
+
+        Args:
+            seconds: after which the process is killed.
+            progress: told the share that is done.
+            canceled: set to end the task.
+
+        Raises:
+            CrashedError: the process crashed, or took longer.
+            CanceledError: `canceled` was set.
+            DRRNError: the task was refused, with its sentence.
+        """
+        async with self._turn:
+            if canceled and canceled.is_set():
+                raise CanceledError("It was canceled.")
+            await self._ensure()
+            try:
+                return await self._do(task, seconds, progress, canceled)
+            finally:
+                self._tasks += 1
+                if self._tasks >= self.config.tasks_per_worker:
+                    self.kill()
+
+    def kill(self) -> None:
+        """End the process at once; the next task starts another."""
+        if self._process is not None:
+            self._process.kill()
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.close()
+        self._process = self._connection = None
+
+    def close(self) -> None:
+        """End it for good."""
+        self._closed = True
+        process = self._process
+        self.kill()
+        if process is not None:
+            process.join(2)
+        self._threads.shutdown(wait=False)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    async def _do(
+        self, task: Task, seconds: float, progress: Callable[[float], None], canceled: asyncio.Event | None
+    ) -> Any:
+        loop = asyncio.get_running_loop()
+        end, asked = loop.time() + seconds, False
+        await self._send(task)
+        stop = asyncio.ensure_future(canceled.wait()) if canceled else None
+        answer: asyncio.Future[Any] = self._next()
+        try:
+            while True:
+                waiting: set[asyncio.Future[Any]] = {answer, *([stop] if stop and not asked else [])}
+                await asyncio.wait(waiting, timeout=max(end - loop.time(), 0), return_when=asyncio.FIRST_COMPLETED)
+                if answer.done():
+                    kind, value = answer.result()
+                    if kind == "progress":
+                        progress(value)
+                        answer = self._next()
+                    elif kind == "done":
+                        return value
+                    elif kind == "canceled":
+                        raise CanceledError("It was canceled.")
+                    elif kind == "refused":
+                        raise ERRORS.get(value[0], ImageError)(value[1])
+                    else:
+                        self.kill()
+                        raise CrashedError(value)
+                elif stop and stop.done() and not asked:
+                    asked, end = True, loop.time() + CANCEL_SECONDS
+                    await self._send(None)
+                elif loop.time() >= end:
+                    self.kill()
+                    if asked:
+                        raise CanceledError("It was canceled.")
+                    raise CrashedError(f"It took more than {seconds:.0f} seconds and was ended.")
+        except asyncio.CancelledError:  # nobody listens to what the process says next
+            self.kill()
+            raise
+        finally:
+            if stop:
+                stop.cancel()
+
+    async def _send(self, task: Task | None) -> None:
+        connection = self._connection
+        assert connection is not None
+        with contextlib.suppress(OSError):  # it has died: the next answer says so
+            await asyncio.get_running_loop().run_in_executor(self._threads, connection.send, task)
+
+    def _next(self) -> "asyncio.Future[Answer]":
+        return asyncio.get_running_loop().run_in_executor(self._threads, _receive, self._connection, self._process)
+
+    async def _ensure(self) -> None:
+        if self._process is not None and self._process.is_alive():
+            return
+        self.kill()
+        if self._closed:
+            raise CrashedError("The service is being stopped.")
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=run_tasks, args=(theirs, self.config), name=f"drrn-{self.purpose}", daemon=True
+        )
+        await asyncio.get_running_loop().run_in_executor(self._threads, process.start)
+        theirs.close()  # so that its end is seen
+        self._process, self._connection, self._tasks = process, ours, 0
+        self.starts += 1
+        try:
+            kind, value = await asyncio.wait_for(self._next(), START_SECONDS)
+        except TimeoutError:
+            kind, value = "crashed", "A worker process did not start in time."
+        if kind != "done":
+            self.kill()
+            raise CrashedError(value if isinstance(value, str) else value[1])
+        self.about = value
+
+
+def _receive(connection: "Connection | None", process: BaseProcess | None) -> Answer:
+    """In a thread: the next message, or that there will be none."""
+    assert connection is not None and process is not None
+    try:
+        message: Answer = connection.recv()
+        return message
+    except (EOFError, OSError):
+        process.join(1)
+        how = f" (signal {-process.exitcode})" if process.exitcode and process.exitcode < 0 else ""
+        return "crashed", f"The process that worked on it ended unexpectedly{how}. Send the picture again."

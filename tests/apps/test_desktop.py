@@ -1,0 +1,121 @@
+"""What `drrn desktop install` writes opens pictures with `drrn serve`, and `remove` takes it away."""
+
+import configparser
+import os
+import plistlib
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from drrn.apps import cli, desktop
+from drrn.serving.server import bind
+from tests.conftest import ROOT
+from tests.serving.conftest import picture
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["desktop", *args])
+    return int(ended.value.code or 0)
+
+
+def read(path: Path) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(path.read_text())
+    return parser
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    return tmp_path / "data"
+
+
+def test_entries_are_written_and_taken_away(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("install") == 0 == run("install")
+    files = {path.relative_to(data).as_posix(): path for path in data.rglob("*") if path.is_file()}
+    files.pop("applications/mimeinfo.cache", None)  # of the desktop's own
+    assert set(files) == {
+        "applications/drrn.desktop",
+        "kio/servicemenus/drrn.desktop",
+        "nautilus/scripts/Enlarge with drrn",
+        "icons/hicolor/scalable/apps/drrn.svg",
+    }
+    application = read(files["applications/drrn.desktop"])["Desktop Entry"]
+    assert application["Exec"].endswith('"serve" "--idle" "1h" "--open" %F')
+    assert {"image/png", "image/jpeg", "image/webp", "image/avif"} <= set(application["MimeType"].split(";"))
+    menu = read(files["kio/servicemenus/drrn.desktop"])
+    assert menu["Desktop Action enlarge"]["Exec"] == application["Exec"]
+    for name in ("kio/servicemenus/drrn.desktop", "nautilus/scripts/Enlarge with drrn"):
+        assert os.access(files[name], os.X_OK), name
+    if validate := shutil.which("desktop-file-validate"):
+        subprocess.run([validate, files["applications/drrn.desktop"]], check=True)
+    assert run("remove") == 0 == run("remove")
+    assert not [path for path in data.rglob("*") if path.is_file() and path.name != "mimeinfo.cache"]
+
+
+@pytest.mark.parametrize("word", ["/opt/my python/bin", 'a"b', "$HOME`x`", "back\\slash", "50%"])
+def test_words_are_quoted_as_desktops_read_them(word: str) -> None:
+    written = desktop._quoted(word).replace("%%", "%").replace("\\\\", "\\")  # which is how a file's string is read
+    for each in (written, desktop._shell(word)):
+        assert subprocess.run(["sh", "-c", f"printf %s {each}"], capture_output=True, text=True).stdout == word
+
+
+def test_windows_and_macos_get_files_of_their_own(tmp_path: Path) -> None:
+    (path, content), *others = desktop.windows(tmp_path).items()
+    assert path.name == "Enlarge with drrn.cmd" and path.parent.name == "SendTo" and not others
+    assert content.decode().endswith('"serve" "--idle" "1h" "--open" %*\r\n')
+    info, workflow = (plistlib.loads(each) for each in desktop.macos(tmp_path).values())
+    assert info["NSServices"][0]["NSSendFileTypes"] == ["public.image"]
+    command = workflow["actions"][0]["action"]["ActionParameters"]["COMMAND_STRING"]
+    assert "'serve'" in command and '"$@"' in command
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="runs what a Linux desktop runs")
+def test_open_with_shows_the_picture_on_the_page_and_a_second_one_on_the_same(data: Path, tmp_path: Path) -> None:
+    """The line of the entry is run as a desktop runs it, with a browser that writes down what it is asked to open."""
+    assert run("install") == 0
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
+    browser.chmod(0o755)
+    listening = bind("127.0.0.1", 0)
+    port = listening.getsockname()[1]
+    listening.close()
+    line = read(data / "applications/drrn.desktop")["Desktop Entry"]["Exec"].replace("\\\\", "\\")
+    photos = [tmp_path / "a photo.png", tmp_path / "other.png"]
+    words = [[*shlex.split(line.replace("%F", shlex.quote(str(each)))), "--port", str(port)] for each in photos]
+    environment = os.environ | {"BROWSER": f"{browser} %s", "XDG_CACHE_HOME": str(tmp_path), "DISPLAY": ""}
+    for seed, each in enumerate(photos):
+        picture(30, 20, seed).save(each)
+    with subprocess.Popen([*words[0], "--models", "tiny"], cwd=ROOT, env=environment, stdout=subprocess.PIPE) as first:
+        try:
+            wait_for(opened, 1)
+            second = subprocess.run([*words[1], "--models", "tiny"], cwd=ROOT, env=environment, timeout=120)
+            assert second.returncode == 0
+            wait_for(opened, 2)
+            for address, photo in zip(opened.read_text().split(), photos, strict=True):
+                marks = parse_qs(urlsplit(address).fragment)
+                assert (urlsplit(address).port, marks["name"]) == (port, [photo.name])
+                plan = httpx.post(f"http://127.0.0.1:{port}/api/plan", params={"source": marks["picture"][0]})
+                assert plan.json()["source_width"] == 30
+        finally:
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(30) == 143
+
+
+def wait_for(file: Path, lines: int) -> None:
+    end = time.monotonic() + 120
+    while not file.exists() or len(file.read_text().splitlines()) < lines:
+        assert time.monotonic() < end
+        time.sleep(0.1)

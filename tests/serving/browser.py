@@ -1,0 +1,45 @@
+"""Debian's Chromium, driven by Playwright, for tests of the page and for its screenshots."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = os.environ.get("DRRN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or ""
+"""Its program; nothing where there is none."""
+PATIENCE = 120_000
+"""Milliseconds: the machine may be busy with something else."""
+
+
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: "Browser", address: str, **context: Any) -> Iterator["Page"]:
+    """The page at an address, once it is ready. Any error of its script is one here."""
+    within = browser.new_context(**context)
+    within.set_default_timeout(PATIENCE)
+    page = within.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        page.goto(address)
+        page.locator("body[data-ready]").wait_for()
+        yield page
+        assert errors == []
+    finally:
+        within.close()

@@ -1,0 +1,363 @@
+"""What can go wrong, goes wrong: the service stays up, no file is half there, each job ends in a result or a reason."""
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+import pytest
+
+from drrn.media.image import Image
+from drrn.serving.studio import limit_memory
+from tests.conftest import ROOT
+from tests.serving.conftest import Running, png, serving
+
+
+@contextmanager
+def command(folder: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """`drrn serve` as a process of its own, once it is ready, and its address."""
+    line = [sys.executable, "-m", "drrn", "serve", "--port", "0", "--models", "tiny", "--threads", "1", *options]
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT
+    ) as process:
+        try:
+            assert process.stdout
+            address = process.stdout.readline().strip()
+            end = time.monotonic() + 120
+            while time.monotonic() < end and process.poll() is None:
+                if httpx.get(re.sub("#.*", "", address) + "readyz").status_code == 200:
+                    break
+                time.sleep(0.1)
+            yield process, address
+        finally:
+            process.kill()
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(each) for task in tasks for each in task.read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_streams_and_work_at_once_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    with command(tmp_path, "--folder", str(tmp_path / "served")) as (process, address):
+        with httpx.stream("GET", f"{address}api/events") as events:
+            lines = events.iter_lines()
+            assert next(lines).startswith("retry")
+            job = httpx.post(f"{address}api/jobs?scale=8", content=png(tmp_path, 900, 900)).json()
+            next(line for line in lines if '"running"' in line)
+            workers = children(process.pid)
+            assert len(workers) >= 2 and job["state"] == "queued"
+            process.send_signal(number)
+            assert process.wait(5) == code
+            list(lines)  # the stream has an end
+        end = time.monotonic() + 5
+        while time.monotonic() < end and any(Path(f"/proc/{each}/cmdline").exists() for each in workers):
+            time.sleep(0.05)
+        assert not [each for each in workers if Path(f"/proc/{each}/cmdline").exists()]
+        out, err = process.communicate()
+        assert (out, err) == ("", "")
+        assert [path for path in (tmp_path / "served").rglob("*") if path.name != "lock"] == []
+
+
+def test_a_service_that_nobody_uses_ends_by_itself_where_that_is_asked_for(tmp_path: Path) -> None:
+    with command(tmp_path, "--idle", "2s") as (process, address):
+        with httpx.stream("GET", f"{address}api/events") as events:
+            next(events.iter_lines())
+            time.sleep(3)
+            assert process.poll() is None  # a page is open
+        assert process.wait(30) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_restart_says_which_jobs_were_lost_and_deletes_what_they_left(tmp_path: Path) -> None:
+    folder = tmp_path / "served"
+    with command(tmp_path, "--folder", str(folder)) as (process, address):
+        sent = {"content": png(tmp_path, 900, 900), "headers": {"X-Name": "lost.png"}}
+        job = httpx.post(f"{address}api/jobs?scale=8", **sent).json()  # type: ignore[arg-type]
+        workers = children(process.pid)
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 20
+        while time.monotonic() < end and any(Path(f"/proc/{each}/cmdline").exists() for each in workers):
+            time.sleep(0.05)
+        assert not [each for each in workers if Path(f"/proc/{each}/cmdline").exists()], "orphans"
+    assert list(folder.rglob("sources/*"))
+    with serving(tmp_path) as service:
+        lost = service.client.get(f"/api/jobs/{job['id']}").json()
+        assert (lost["state"], lost["name"]) == ("failed", "lost_x8.png")
+        assert "was stopped before this was fetched" in lost["error"]
+        assert service.left() == []
+
+
+def killed_at_random(service: Running, folder: Path, times: int) -> None:
+    rng = random.Random(1)
+    for number in range(times):
+        photo = png(folder, 120, 100, number)
+        sent = service.send(photo, scale=4)
+        assert sent.status_code == 202
+        worker = service.service.jobs.engine if number % 4 else service.service.jobs.studio
+        time.sleep(rng.uniform(0, 0.25))
+        if worker.pid:
+            os.kill(worker.pid, signal.SIGKILL)
+        job = service.wait(sent.json()["id"])
+        if job["state"] == "failed":
+            assert "ended unexpectedly" in str(job["error"])
+            again = service.send(photo, scale=4)
+            job = service.wait(again.json()["id"])
+        assert job["state"] == "done"
+        content = service.client.get(f"/api/jobs/{job['id']}/result").content
+        path = folder / "result.png"
+        path.write_bytes(content)
+        assert Image.open(path).to_array().shape == (400, 480, 3)
+        service.client.delete(f"/api/jobs/{job['id']}")
+    assert service.client.get("/readyz").status_code == 200
+    assert [each for each in service.left() if not each.startswith("sources/")] == []
+
+
+def test_a_worker_that_is_killed_fails_its_job_with_a_sentence_and_is_replaced(
+    running: Running, tmp_path: Path
+) -> None:
+    killed_at_random(running, tmp_path, 3)
+
+
+@pytest.mark.full
+def test_a_worker_that_is_killed_at_twenty_random_moments_is_replaced(running: Running, tmp_path: Path) -> None:
+    killed_at_random(running, tmp_path, 20)
+
+
+def test_a_job_is_killed_when_it_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drrn.serving.jobs.LOOK_SECONDS", 1.0)
+    monkeypatch.setattr("drrn.serving.jobs.SLACK", 0.0)
+    with serving(tmp_path) as service:
+        sent = service.send(png(tmp_path, 1100, 1100), scale=8).json()
+        job = service.wait(sent["id"])
+        assert job["state"] == "failed" and "more than 1 seconds and was ended" in str(job["error"])
+        monkeypatch.undo()
+        assert [each for each in service.left() if not each.startswith("sources/")] == []
+        assert service.send(png(tmp_path), "/api/upscale").status_code == 200
+
+
+def test_a_worker_is_replaced_after_some_tasks(tmp_path: Path) -> None:
+    with serving(tmp_path, tasks_per_worker=2) as service:
+        for seed in range(4):
+            assert service.send(png(tmp_path, 20, 20, seed), "/api/upscale").status_code == 200
+        assert service.service.jobs.engine.starts >= 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to it")
+def test_a_worker_has_no_more_memory_than_it_may_take() -> None:
+    code = (
+        "from drrn.serving.studio import limit_memory; import numpy as np; limit_memory(100 << 20)\n"
+        "np.ones(50 << 20, np.uint8)\n"
+        "try: np.ones(200 << 20, np.uint8)\nexcept MemoryError: print('refused')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "refused\n"
+    assert limit_memory.__doc__
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path) as service:
+        photo = png(tmp_path)
+
+        class Full:
+            def __init__(self, path: Path):
+                self.file: IO[bytes] = Path.open(path, "xb")
+
+            def __enter__(self) -> "Full":
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                self.file.close()
+
+            def write(self, piece: bytes) -> int:
+                raise OSError(28, "No space left on device")
+
+        real = service.service.jobs.store.new_upload
+        monkeypatch.setattr(
+            service.service.jobs.store,
+            "new_upload",
+            lambda: _Refusing(real(), Full),
+        )
+        answer = service.send(photo)
+        assert (answer.status_code, answer.json()["detail"]) == (
+            507,
+            "The picture can't be kept: No space left on device.",
+        )
+        assert service.left() == []
+        monkeypatch.undo()
+        sent = service.send(photo, "/api/plan").json()
+        folder = service.config.folder / "jobs"
+        folder.rmdir()  # where no job can be kept
+        refused = service.client.post("/api/jobs", params={"source": sent["source"]})
+        assert refused.status_code == 429 and "disk is full" in refused.json()["detail"]
+        folder.mkdir()
+        assert service.send(photo, "/api/upscale").status_code == 200
+
+
+class _Refusing:
+    """A path that can be opened, and not written."""
+
+    def __init__(self, path: Path, opened: Any):
+        self.path, self.opened = path, opened
+
+    def open(self, mode: str) -> Any:
+        return self.opened(self.path)
+
+    def unlink(self) -> None:
+        self.path.unlink()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a file system")
+@pytest.mark.full
+def test_a_disk_that_fills_up_while_results_are_written_is_a_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        with serving(tmp_path) as service:
+            job = service.wait(service.send(png(tmp_path, 500, 500), scale=4).json()["id"])
+            assert job["state"] == "failed" and str(job["error"]).startswith("photo.png needs "), job
+            assert str(folder) not in str(job["error"]) and "the service's disk has" in str(job["error"])
+            assert [each for each in service.left() if not each.startswith("sources/")] == []
+            assert service.send(png(tmp_path, 20, 20), "/api/upscale").status_code == 200
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_picture_leaves_nothing(running: Running) -> None:
+    before = running.left()
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", running.config.port)) as connection:
+            connection.sendall(
+                b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000
+            )
+    end = time.monotonic() + 20
+    while time.monotonic() < end and running.left() != before:
+        time.sleep(0.05)
+    assert running.left() == before
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_download_disturbs_nobody(running: Running, tmp_path: Path) -> None:
+    job = running.wait(running.send(png(tmp_path, 500, 400), scale=4).json()["id"])
+    for _ in range(5):
+        with running.client.stream("GET", f"/api/jobs/{job['id']}/result") as answer:
+            next(answer.iter_raw(1000))
+    assert running.client.get(f"/api/jobs/{job['id']}/result").status_code == 200
+
+
+def test_who_waits_for_a_result_and_leaves_cancels_it(running: Running, tmp_path: Path) -> None:
+    def leave(name: str) -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                f"{running.address}/api/upscale?scale=8",
+                content=png(tmp_path, 900, 800, 7),
+                headers={"X-Name": name},
+                timeout=1.0,
+            )
+
+    leave("left.png")
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        jobs = [job for job in running.client.get("/api/jobs").json() if job["name"].startswith("left")]
+        if jobs and jobs[0]["state"] == "canceled":
+            return
+        time.sleep(0.1)
+    raise AssertionError(jobs)
+
+
+def resident(pid: int) -> int:
+    return int(re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[0]) << 10
+
+
+def load(service: Running, folder: Path, requests: int, connections: int) -> None:
+    """Mixed requests, good, broken and oversized, each of which must get the answer that is its own."""
+    goods = [png(folder, 24 + seed, 20, seed) for seed in range(8)]
+    results = {}
+    for seed, good in enumerate(goods):
+        results[seed] = service.send(good, "/api/upscale", f"{seed}.png").content
+
+    def one(number: int) -> None:
+        seed = number % 8
+        match number % 4:
+            case 0 | 1:
+                while (answer := service.send(goods[seed], "/api/upscale", f"{seed}.png", scale=2)).status_code == 429:
+                    time.sleep(0.05)
+                assert answer.status_code == 200 and answer.content == results[seed], number
+            case 2:
+                answer = service.send(goods[seed][: 40 + number], "/api/upscale", f"broken {number}.png")
+                assert answer.status_code in (422, 429), answer.text
+            case _:
+                assert service.send(b"x" * 70_000, "/api/upscale").status_code == 413
+
+    with ThreadPoolExecutor(connections) as threads:
+        list(threads.map(one, range(requests)))
+
+
+def test_mixed_requests_at_many_connections_get_their_own_answers(tmp_path: Path) -> None:
+    with serving(tmp_path, max_upload=60_000) as service:
+        load(service, tmp_path, 48, 16)
+        for job in service.client.get("/api/jobs").json():
+            service.client.delete(f"/api/jobs/{job['id']}")
+        assert [each for each in service.left() if not each.startswith("sources/")] == []
+
+
+@pytest.mark.full
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_memory_stays_flat_under_load_and_nothing_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "served"
+    with command(tmp_path, "--folder", str(folder), "--keep", "20s", "--max-upload", "1") as (process, address):
+        client = Running.__new__(Running)
+        client.address, client.client = address, httpx.Client(base_url=address, timeout=120)
+        with client.client:
+            _load_large(client, tmp_path, 50)
+            every = [process.pid, *children(process.pid)]
+            before = sum(map(resident, every))
+            _load_large(client, tmp_path, 150)
+            after = sum(map(resident, every))
+            assert after < before * 1.1, (before, after)
+        end = time.monotonic() + 60
+        while time.monotonic() < end and [path for path in folder.rglob("*/*") if path.is_file()]:
+            time.sleep(0.5)
+        assert [path for path in folder.rglob("*/*") if path.is_file()] == []
+
+
+def _load_large(client: Running, folder: Path, requests: int) -> None:
+    goods = [png(folder, 60 + seed, 50, seed) for seed in range(8)]
+    lock = threading.Lock()
+    wrong: list[str] = []
+
+    def one(number: int) -> None:
+        match number % 4:
+            case 0 | 1:
+                answer = client.send(goods[number % 8], "/api/upscale", f"{number}.png", scale=2)
+                fine = answer.status_code == 429 or answer.content[:4] == b"\x89PNG"
+            case 2:
+                answer = client.send(goods[number % 8][:100], "/api/upscale", f"broken {number}.png")
+                fine = answer.status_code in (422, 429)
+            case _:
+                answer = client.send(b"x" * (2 << 20), "/api/upscale")
+                fine = answer.status_code == 413
+        if not fine:
+            with lock:
+                wrong.append(f"{number}: {answer.status_code} {answer.text[:200]}")
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(one, range(requests)))
+    assert not wrong, wrong

@@ -1,0 +1,286 @@
+"""Attacks: each guard is tried by what it guards against."""
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image as Pillow
+
+from drrn.apps import cli
+from drrn.errors import UsageError
+from drrn.serving.config import ServeConfig, clean_name, parse_crop
+from drrn.serving.guards import is_loopback
+from tests.hostile.bombs import BOMBS
+from tests.serving.conftest import Running, png, serving
+
+TOKEN = "correct-horse-battery"
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with serving(tmp_path_factory.mktemp("locked"), token=TOKEN, host_names=("pictures.example",)) as service:
+        yield service
+
+
+def raw(service: Running, request: bytes, *, seconds: float = 20) -> bytes:
+    """What the service answers to these bytes."""
+    with socket.create_connection(("127.0.0.1", service.config.port), timeout=seconds) as connection:
+        connection.sendall(request)
+        answer = b""
+        while piece := connection.recv(1 << 16):
+            answer += piece
+    return answer
+
+
+@pytest.mark.parametrize(
+    "host", ["attacker.test", "localhost.attacker.test", "127.0.0.1.attacker.test", "", "127.0.0.2"]
+)
+def test_a_name_that_an_attacker_made_mean_this_machine_is_refused(running: Running, host: str) -> None:
+    for method, path in [("GET", "/"), ("GET", "/api/jobs"), ("POST", "/api/jobs"), ("GET", "/healthz")]:
+        answer = running.client.request(method, path, headers={"Host": host})
+        assert (answer.status_code, answer.json()["status"]) == (421, 421)
+
+
+def test_the_names_of_this_machine_are_accepted_with_any_port(running: Running, locked: Running) -> None:
+    for host in ("localhost", "LOCALHOST:9000", "127.0.0.1:1", "[::1]:8640", "localhost."):
+        assert running.client.get("/api/jobs", headers={"Host": host}).status_code == 200
+    assert locked.client.get("/healthz", headers={"Host": "pictures.example:443"}).status_code == 200
+
+
+def test_a_request_without_a_host_is_refused(running: Running) -> None:
+    assert b" 421 " in raw(running, b"GET / HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
+    two = b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: attacker.test\r\nConnection: close\r\n\r\n"
+    assert b" 400 " in raw(running, two).split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "nonsense"},
+        {"Origin": "http://attacker.test"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "file://"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://attacker.test"},
+    ],
+)
+def test_a_page_of_another_origin_can_not_change_anything(
+    running: Running, photo: bytes, headers: dict[str, str]
+) -> None:
+    for method, path in [("POST", "/api/jobs"), ("POST", "/api/upscale"), ("DELETE", "/api/jobs/" + "0" * 64)]:
+        assert running.client.request(method, path, content=photo, headers=headers).status_code == 403
+
+
+def test_the_page_itself_and_programs_can(running: Running, photo: bytes) -> None:
+    for headers in ({}, {"Origin": running.address, "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
+        assert running.client.post("/api/plan", content=photo, headers=headers).status_code == 200
+
+
+def test_nobody_is_told_that_other_origins_may_read(running: Running) -> None:
+    for method in ("GET", "OPTIONS"):
+        answer = running.client.request(method, "/api/jobs", headers={"Origin": "http://attacker.test"})
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_every_answer_forbids_what_a_page_could_do_with_it(running: Running, photo: bytes) -> None:
+    job = running.wait(running.send(photo).json()["id"])
+    for path in ("/", "/app.js", "/api/jobs", f"/api/jobs/{job['id']}/result", "/nothing", "/api/jobs?a=1"):
+        headers = running.client.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "server" not in headers
+    result = running.client.get(f"/api/jobs/{job['id']}/result").headers
+    assert result["content-disposition"].startswith("attachment") and "private" in result["cache-control"]
+
+
+def test_nothing_but_the_page_is_there_without_the_token(locked: Running, photo: bytes) -> None:
+    wrong = [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}, {"Cookie": "drrn_1=x"}]
+    wrong += [{"Authorization": f"Bearer {TOKEN[:-1]}"}, {"Cookie": f"drrn_{locked.config.port}=wrong"}]
+    for headers in wrong:
+        for method, path in [
+            ("GET", "/api/jobs"),
+            ("POST", "/api/upscale"),
+            ("GET", "/metrics"),
+            ("GET", "/api/events"),
+        ]:
+            answer = locked.client.request(method, path, headers=headers)
+            assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
+    for path in ("/", "/app.js", "/healthz", "/readyz", "/openapi.json"):
+        assert locked.client.get(path).status_code == 200
+    assert locked.left() == []
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert locked.client.post("/api/upscale", content=photo, headers=bearer).status_code == 200
+    assert locked.client.get("/api//jobs").status_code == 401
+
+
+def test_the_token_is_exchanged_for_a_cookie_that_scripts_and_other_sites_do_not_see(locked: Running) -> None:
+    assert locked.client.post("/api/session", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    answer = httpx.post(f"{locked.address}/api/session", headers={"Authorization": f"Bearer {TOKEN}"})
+    cookie = answer.headers["set-cookie"]
+    assert answer.status_code == 204 and "HttpOnly" in cookie and "SameSite=strict" in cookie
+    assert httpx.get(f"{locked.address}/api/jobs", cookies=answer.cookies).status_code == 200
+
+
+def test_tokens_are_compared_in_constant_time(locked: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr("drrn.serving.guards.hmac.compare_digest", compare)
+    locked.client.get("/api/jobs", headers={"Authorization": "Bearer guess"})
+    assert compared == [(b"guess", TOKEN.encode())]
+
+
+def test_an_address_that_others_can_reach_has_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [is_loopback(each) for each in ("127.0.0.1", "::1", "[::1]", "localhost", "127.1.2.3")] == [True] * 5
+    assert [is_loopback(each) for each in ("0.0.0.0", "::", "192.168.1.5", "example.com", "")] == [False] * 5
+    tokens: list[str] = []
+
+    def run(config: ServeConfig, listening: socket.socket, **others: object) -> None:
+        tokens.append(config.token)
+        listening.close()
+
+    monkeypatch.setattr("drrn.serving.server.run", run)
+    for host in ("127.0.0.1", "0.0.0.0"):
+        with pytest.raises(SystemExit):
+            cli.main(["serve", "--host", host, "--port", "0"])
+    assert tokens[0] == "" and len(tokens[1]) >= 32
+
+
+def test_a_file_is_refused_at_the_byte_that_is_too_much(tmp_path: Path) -> None:
+    with serving(tmp_path, max_upload=1000) as service:
+        assert service.send(b"x" * 1001).status_code == 413
+
+        def endless() -> Iterator[bytes]:
+            for _ in range(10_000):
+                yield b"x" * 300
+
+        answer = service.client.post("/api/jobs", content=endless())  # no Content-Length
+        assert answer.status_code == 413 and "1,000 bytes" in answer.json()["detail"]
+        lying = (
+            b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+            + b"x" * 2000
+        )
+        assert b" 422 " in raw(service, lying).split(b"\r\n")[0] or b" 400 " in raw(service, lying).split(b"\r\n")[0]
+        huge = b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
+        assert b" 413 " in raw(service, huge).split(b"\r\n")[0]
+        assert all(path.stat().st_size <= 1000 for path in service.config.folder.rglob("uploads/*"))
+        assert [each for each in service.left() if each.startswith("uploads")] == []
+
+
+def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    with serving(tmp_path, max_pixels=5000) as service:
+        large = service.send(png(tmp_path, 100, 60), "/api/plan")
+        assert large.status_code == 413 and "6,000 pixels" in large.json()["detail"]
+        assert service.send(png(tmp_path, 40, 30), "/api/plan", scale=4).status_code == 422
+        assert service.send(png(tmp_path, 40, 30), "/api/plan", scale=2).status_code == 200
+
+
+def test_bombs_are_refused_and_the_service_stays_up(running: Running) -> None:
+    before = running.service.jobs.studio.starts, running.service.jobs.engine.starts
+    for name, make in BOMBS.items():
+        answer = running.send(make(), name="bomb")
+        if answer.status_code == 202:  # its header is sound
+            assert running.wait(answer.json()["id"])["state"] == "failed", name
+        else:
+            assert answer.status_code in (413, 415, 422), f"{name}: {answer.text}"
+    assert (running.service.jobs.studio.starts, running.service.jobs.engine.starts) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "clean"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Windows\\system.ini", "system.ini"),
+        ("a\r\nSet-Cookie: x=y.png", "aSet-Cookie: x=y.png"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("..", ""),
+        ("x" * 500 + ".png", "x" * 100 + "x" * 96 + ".png"),
+        ("\ud800.png", "?.png"),
+        ("con/.hidden", "hidden"),
+    ],
+)
+def test_a_name_of_a_client_is_never_a_path(name: str, clean: str) -> None:
+    assert clean_name(name) == clean
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd.png", "a%0D%0ASet-Cookie%3A%20x%3Dy.png", "%00.png", "%22%3B.png"],
+)
+def test_names_that_want_out_stay_in_the_folder_and_in_their_header(running: Running, photo: bytes, name: str) -> None:
+    answer = running.send(photo, "/api/upscale", name)
+    assert answer.status_code == 200 and "set-cookie" not in answer.headers
+    shape = {path.split("/")[0] for path in running.left()}
+    assert shape <= {"sources", "jobs"}
+    files = {path.name.split(".")[0] for path in running.config.folder.rglob("jobs/*/*")}
+    assert files <= {"job", "result"}
+
+
+def test_crops_are_numbers_and_nothing_else(running: Running, photo: bytes) -> None:
+    assert parse_crop("160x120+200+40") == (200, 40, 160, 120)
+    for text in ("", "0x1+0+0", "1x1+-1+0", "1e3x1+0+0", "٣x1+0+0", "1x1+0+0; ls", "9999999x1+0+0"):
+        with pytest.raises(UsageError, match="A crop is written"):
+            parse_crop(text)
+    for crop in ("4x4+78+0", "80x61+0+0", "999999x999999+0+0"):
+        assert running.send(photo, "/api/preview", crop=crop).status_code == 422
+
+
+def test_the_log_says_nothing_of_pictures(
+    running: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    exif = Pillow.Exif()
+    exif[0x10E] = "a secret place"
+    path = tmp_path / "secret.jpg"
+    Pillow.new("RGB", (30, 20), "red").save(path, exif=exif)
+    with caplog.at_level(logging.DEBUG):
+        running.send(path.read_bytes(), "/api/upscale", "secret.jpg")
+        running.send(path.read_bytes()[:200], "/api/upscale", "secret.jpg")
+        running.client.get("/api/jobs", params={"secret": "secret"})
+    out, err = capfd.readouterr()
+    mine = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
+    assert "secret" not in out + err + "".join(mine)
+
+
+def test_pictures_are_for_their_owner_alone(running: Running, photo: bytes) -> None:
+    running.send(photo, "/api/upscale")
+    assert running.config.folder.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(UsageError, match="Another drrn serve uses"), serving(running.config.folder.parent):
+        pass
+
+
+def test_a_client_that_never_ends_its_request_is_left(
+    running: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("drrn.serving.server.ImpatientProtocol.seconds", 0.5)
+    slow = [socket.create_connection(("127.0.0.1", running.config.port), timeout=20) for _ in range(50)]
+    for connection in slow:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-a")
+    assert running.client.get("/healthz").status_code == 200
+    assert [connection.recv(1) for connection in slow] == [b""] * 50  # closed by the service
+    for connection in slow:
+        connection.close()
+    again = socket.create_connection(("127.0.0.1", running.config.port), timeout=20)
+    again.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    time.sleep(0.2)
+    assert again.recv(1000).startswith(b"HTTP/1.1 200")
+    again.sendall(b"GET /healthz HTTP/1.1\r\nHost:")  # the second of a connection, never ended
+    assert again.recv(1000) == b""
+    again.close()
+
+
+def test_a_picture_that_comes_too_slowly_is_left(tmp_path: Path) -> None:
+    with serving(tmp_path, stall=0.5) as service:
+        head = b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nabc"
+        assert b" 408 " in raw(service, head).split(b"\r\n")[0]
+        assert service.left() == []

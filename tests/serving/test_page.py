@@ -1,0 +1,404 @@
+"""The page, used as people use it: by mouse, by keyboard, on a phone, with a screen reader."""
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from drrn.media.image import Image
+from drrn.serving.api import PAGE
+from tests.conftest import ROOT
+from tests.serving.browser import CHROMIUM, chromium, opened
+from tests.serving.conftest import Running, png, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+FOLDER = ROOT / "src/drrn/serving/page"
+AXE = ROOT / "build/node_modules/axe-core/axe.min.js"
+"""Where .ci/run puts it: npm install --prefix build axe-core."""
+BUDGET = 60_000
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium here")
+DATA = """async ([files]) => {
+    const data = new DataTransfer();
+    for (const [name, text] of files) {
+        const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+        data.items.add(new File([bytes], name, { type: "image/png" }));
+    }
+    return data;
+}"""
+
+
+def test_the_page_is_small_and_complete() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == set(PAGE)
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= BUDGET
+
+
+def test_all_of_its_text_is_in_one_file_and_nothing_in_that_is_idle() -> None:
+    texts = json.loads((FOLDER / "en.json").read_text())
+    html, script = (FOLDER / "index.html").read_text(), (FOLDER / "app.js").read_text()
+    used = {*re.findall(r'data-(?:text|label)="(\w+)"', html), *re.findall(r'\b(?:t|act)\(\s*"(\w+)"', script)}
+    used |= {"cancel", "remove"}  # `act` is called with one of both
+    assert used == set(texts)
+    assert not re.search(r">\s*[A-Za-z]{2}", re.sub(r"<title>.*?</title>|</svg>drrn", "", html))
+
+
+def test_it_names_no_other_place() -> None:
+    for path in FOLDER.iterdir():
+        text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
+        assert "//" not in re.sub(r"^\s*//.*|/\*\*.*?\*/|; //.*", "", text, flags=re.MULTILINE), path.name
+        assert not re.search(r"""(?:href|src)=["']/|fetch\(["'`]/""", text), f"{path.name} has an absolute link"
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    pytest.importorskip("playwright")
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: "Browser", running: Running) -> "Iterator[Page]":
+    for job in running.client.get("/api/jobs").json():
+        for _ in range(2):
+            running.client.delete(f"/api/jobs/{job['id']}")
+    with opened(browser, f"{running.address}/") as page:
+        yield page
+
+
+def files(*contents: tuple[str, bytes]) -> list[Any]:
+    import base64
+
+    return [[[name, base64.b64encode(content).decode()] for name, content in contents]]
+
+
+def drop(page: "Page", *contents: tuple[str, bytes]) -> None:
+    data = page.evaluate_handle(DATA, files(*contents))
+    page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+
+
+def settle(page: "Page") -> None:
+    """Wait until a preview is shown."""
+    page.locator("#view[data-previewed][aria-busy=false]").wait_for()
+
+
+@needs_chromium
+def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Running, tmp_path: Path) -> None:
+    drop(page, ("one.png", png(tmp_path, 60, 40, 1)), ("two.png", png(tmp_path, 50, 45, 2)))
+    rows = page.locator("#list li")
+    page.locator("#list li.ready").nth(1).wait_for()
+    assert rows.count() == 2
+    assert "one.png" in rows.nth(0).inner_text() and "60 \u00d7 40 \u2192 120 \u00d7 80" in rows.nth(0).inner_text()
+    assert re.search(r"tiny, about [\d.]+ s", rows.nth(1).inner_text())
+    assert page.locator("#why").inner_text() == "tiny: the best that takes at most 30 seconds"
+    assert page.locator("#go").inner_text() == "Enlarge 2 pictures"
+    page.click("#go")
+    page.locator("#list li.done").nth(1).wait_for()
+    with page.expect_download() as download:
+        page.locator("#list li").nth(1).locator("a").click()
+    assert download.value.suggested_filename == "two_x2.png"
+    with page.expect_download() as archive:
+        page.click("#zip")
+    with zipfile.ZipFile(archive.value.path()) as content:
+        assert content.namelist() == ["one_x2.png", "two_x2.png"] and content.testzip() is None
+    assert rows.count() == 2 and len(running.client.get("/api/jobs").json()) == 2
+
+
+@needs_chromium
+def test_a_picture_is_pasted(page: "Page", tmp_path: Path) -> None:
+    data = page.evaluate_handle(DATA, files(("", png(tmp_path, 30, 20, 3))))
+    page.evaluate(
+        "(data) => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, bubbles: true}))", data
+    )
+    page.locator("#list li.ready").wait_for()
+    assert "pasted.png" in page.locator("#list").inner_text()
+
+
+@needs_chromium
+def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("photo.png", png(tmp_path, 200, 160, 4)))
+    settle(page)
+    place = page.locator("#view").get_attribute("data-previewed")
+    found = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)", place or "")
+    assert found
+    width, height, left, top = map(int, found.groups())
+    shown = page.evaluate(
+        """() => {
+            const image = document.querySelector(".after img.exact");
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
+        }"""
+    )
+    preview = np.array(shown, np.uint8).reshape(height, width, 4)[..., :3]
+    page.click("#go")
+    page.locator("#list li.done").wait_for()
+    with page.expect_download() as download:
+        page.locator("#list li a").click()
+    whole = Image.open(download.value.path()).to_array()
+    assert whole.shape[:2] == (320, 400) and width * height > 10_000
+    np.testing.assert_array_equal(preview, whole[top : top + height, left : left + width])
+
+
+@needs_chromium
+def test_the_slider_and_the_zoom_are_moved_by_keyboard(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("photo.png", png(tmp_path, 300, 300, 5)))
+    settle(page)
+    slider = page.locator("drrn-compare .divide")
+    assert slider.get_attribute("aria-label") == "Divide bicubic from drrn"
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    assert slider.input_value() == "45"
+    page.keyboard.press("Home")
+    assert page.evaluate("document.querySelector('drrn-compare').style.getPropertyValue('--at')") == "0%"
+    page.locator("drrn-compare .area").focus()
+    for key, zoom in (("2", 2), ("3", 3), ("1", 1)):
+        page.keyboard.press(key)
+        assert page.evaluate("document.querySelector('drrn-compare').zoom") == zoom
+    page.keyboard.press("3")
+    left = page.evaluate("document.querySelector('drrn-compare').left")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.querySelector('drrn-compare').left") > left
+    page.keyboard.press("0")
+    assert page.evaluate("(() => { const c = document.querySelector('drrn-compare'); return c.zoom === c.fit })()")
+
+
+@needs_chromium
+def test_the_whole_way_is_gone_by_keyboard_alone(page: "Page", tmp_path: Path) -> None:
+    page.set_input_files("#files", {"name": "photo.png", "mimeType": "image/png", "buffer": png(tmp_path, 40, 30, 6)})
+    page.locator("#list li.ready").wait_for()
+    page.locator("#files").focus()
+    names = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+        if names[-1] == "go":
+            break
+    assert {"select", "area", "divide", "scale", "exact", "model", "format", "metadata", "check", "go"} <= set(names)
+    page.keyboard.press("Enter")
+    page.locator("#list li.done").wait_for()
+    page.locator("#say", has_text="photo.png: ").wait_for(state="attached")
+
+
+@needs_chromium
+def test_wheel_and_drag_zoom_and_pan(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("photo.png", png(tmp_path, 600, 500, 7)))
+    settle(page)
+    box = page.locator("drrn-compare .area").bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 3, box["y"] + box["height"] / 3
+    under = "([x, y]) => { const c = document.querySelector('drrn-compare'); const b = c.area.getBoundingClientRect();\
+        const u = c.zoom / devicePixelRatio; return [c.left + (x - b.left) / u, c.top + (y - b.top) / u, c.zoom] }"
+    before = page.evaluate(under, [x, y])
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -400)
+    page.locator("[data-zoom='1'][aria-pressed=false]").wait_for()
+    after = page.evaluate(under, [x, y])
+    assert after[2] > before[2] and abs(after[0] - before[0]) < 1 and abs(after[1] - before[1]) < 1
+    page.mouse.down()
+    page.mouse.move(x + 50, y + 30)
+    page.mouse.up()
+    moved = page.evaluate(under, [x + 50, y + 30])
+    assert abs(moved[0] - after[0]) < 1 and abs(moved[1] - after[1]) < 1
+
+
+@needs_chromium
+def test_a_picture_that_is_enlarged_can_be_canceled_and_tried_again(page: "Page", tmp_path: Path) -> None:
+    page.evaluate("document.querySelector('#scale').value = 4")
+    page.dispatch_event("#scale", "input")
+    drop(page, ("large.png", png(tmp_path, 1200, 1000, 8)))
+    page.locator("#list li.ready").wait_for()
+    page.click("#go")
+    page.locator("#list li.running").wait_for()
+    page.get_by_role("button", name="Cancel large.png").click()
+    page.locator("#list li.canceled").wait_for()
+    page.get_by_role("button", name="Try large.png again").click()
+    page.locator("#list li.running").wait_for()
+    page.get_by_role("button", name="Cancel large.png").click()
+    page.locator("#list li.canceled").wait_for()
+    page.get_by_role("button", name="Remove large.png").click()
+    page.locator("#list li").wait_for(state="detached")
+
+
+@needs_chromium
+def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("photo.png", png(tmp_path, 40, 30, 9)))
+    page.locator("#list li.ready").wait_for()
+    page.fill("#exact", "120x")
+    page.get_by_text("40 \u00d7 30 \u2192 120 \u00d7 90").wait_for()
+    assert page.locator("#scale").is_disabled()
+    page.fill("#exact", "120q")
+    assert page.locator("#exact").get_attribute("aria-invalid") == "true"
+    page.fill("#exact", "20x")
+    page.locator("#list li.refused", has_text="20x15 is no enlargement").wait_for()
+    page.fill("#exact", "")
+    page.select_option("#format", "webp")
+    page.uncheck("#metadata")
+    page.check("#check")
+    page.get_by_text("40 \u00d7 30 \u2192 80 \u00d7 60").wait_for()
+    page.locator("#list li.ready").wait_for()
+    page.wait_for_timeout(600)  # the last change was planned too
+    page.locator("#list li.ready").wait_for()
+    page.click("#go")
+    page.locator("#list li.done").wait_for()
+    page.locator("#caption", has_text="Made smaller again it is").wait_for()
+    with page.expect_download() as download:
+        page.locator("#list li a").click()
+    assert download.value.suggested_filename == "photo_x2.webp"
+
+
+@needs_chromium
+def test_a_finished_picture_can_be_enlarged_with_other_options(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("photo.png", png(tmp_path, 40, 30, 17)))
+    page.locator("#list li.ready").wait_for()
+    page.click("#go")
+    page.locator("#list li.done").wait_for()
+    page.get_by_role("button", name="Enlarge photo.png with other options").click()
+    page.locator("#list li.ready").wait_for()
+    page.fill("#exact", "120x")
+    page.get_by_text("40 \u00d7 30 \u2192 120 \u00d7 90").wait_for()
+    page.click("#go")
+    page.locator("#list li.done").wait_for()
+    with page.expect_download() as download:
+        page.locator("#list li a").click()
+    assert download.value.suggested_filename == "photo_120x90.png"
+
+
+@needs_chromium
+def test_what_is_no_picture_is_said_and_the_rest_goes_on(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("notes.txt", b"not a picture"), ("photo.png", png(tmp_path, 40, 30, 10)))
+    page.locator("#list li.refused", has_text="notes.txt is not an image that drrn can read").wait_for()
+    page.locator("#list li.ready", has_text="photo.png").wait_for()
+    assert page.locator("#go").inner_text() == "Enlarge"
+
+
+@needs_chromium
+def test_a_reload_finds_the_jobs_again(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("photo.png", png(tmp_path, 40, 30, 11)))
+    page.locator("#list li.ready").wait_for()
+    page.click("#go")
+    page.locator("#list li.done").wait_for()
+    page.reload()
+    page.locator("#list li.done", has_text="photo_x2.png").wait_for()
+    page.locator(".after img").wait_for()
+    page.get_by_role("button", name="Remove photo_x2.png").click()
+    page.locator("#list li").wait_for(state="detached")
+
+
+@needs_chromium
+def test_a_result_is_copied(browser: "Browser", running: Running, tmp_path: Path) -> None:
+    content = png(tmp_path, 40, 30, 12)
+    with opened(browser, f"{running.address}/", permissions=["clipboard-read", "clipboard-write"]) as page:
+        drop(page, ("copied.png", content))
+        page.locator("#list li.ready").wait_for()
+        page.click("#go")
+        page.locator("#list li.done", has_text="copied.png").wait_for()
+        page.locator("#list li.done .select", has_text="copied.png").click()
+        page.click("#copy")
+        page.locator("#copy", has_text="Copied.").wait_for()
+        size = page.evaluate(
+            """async () => {
+                const [item] = await navigator.clipboard.read();
+                const image = await createImageBitmap(await item.getType("image/png"));
+                return [image.width, image.height];
+            }"""
+        )
+    assert size == [80, 60]
+
+
+@needs_chromium
+def test_dark_and_light_differ_and_both_can_be_read(browser: "Browser", running: Running) -> None:
+    ground = {}
+    for scheme in ("light", "dark"):
+        with opened(browser, f"{running.address}/", color_scheme=scheme) as page:
+            color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            ground[scheme] = sum(map(int, re.findall(r"\d+", color)))
+    assert ground["light"] > 700 > 150 > ground["dark"]
+
+
+@needs_chromium
+def test_a_phone_of_360_pixels_shows_all_of_it(browser: "Browser", running: Running, tmp_path: Path) -> None:
+    with opened(browser, f"{running.address}/", viewport={"width": 360, "height": 740}, has_touch=True) as page:
+        drop(page, ("a name that is much longer than any phone is wide, and goes on.png", png(tmp_path, 60, 40, 13)))
+        page.locator("#list li.ready").wait_for()
+        settle(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        for name in ("#drop", "drrn-compare", "#go", "#scale"):
+            box = page.locator(name).bounding_box()
+            assert box and box["x"] >= 0 and box["x"] + box["width"] <= 360, name
+
+
+@needs_chromium
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not there: npm install --prefix build axe-core")
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)])
+def test_axe_finds_nothing(browser: "Browser", running: Running, tmp_path: Path, scheme: str, width: int) -> None:
+    with opened(browser, f"{running.address}/", color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
+        page.context.add_init_script(path=AXE)
+        page.reload()
+        page.locator("body[data-ready]").wait_for()
+        found = [page.evaluate("axe.run()")]
+        drop(page, (f"{scheme}{width}.png", png(tmp_path, 60, 40, 14)), ("broken.png", b"broken"))
+        page.locator("#list li.refused").first.wait_for()
+        page.locator("#list li.ready").wait_for()
+        settle(page)
+        found.append(page.evaluate("axe.run()"))
+        page.click("#go")
+        page.locator("#list li.done", has_text=f"{scheme}{width}").wait_for()
+        found.append(page.evaluate("axe.run()"))
+    violations = [
+        (each["id"], [node["html"][:150] for node in each["nodes"]]) for one in found for each in one["violations"]
+    ]
+    assert violations == [] and all(one["passes"] for one in found)
+
+
+@needs_chromium
+def test_nothing_is_asked_of_another_origin(browser: "Browser", running: Running, tmp_path: Path) -> None:
+    with opened(browser, f"{running.address}/") as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        page.locator("body[data-ready]").wait_for()
+        drop(page, ("photo.png", png(tmp_path, 40, 30, 15)))
+        settle(page)
+        page.click("#go")
+        page.locator("#list li.done", has_text="photo").first.wait_for()
+        page.locator(".after img").first.wait_for()
+    assert len(asked) > 8
+    assert [url for url in asked if not url.startswith((f"{running.address}/", f"blob:{running.address}/"))] == []
+
+
+@needs_chromium
+def test_a_token_in_the_link_opens_the_page_and_leaves_the_address(browser: "Browser", tmp_path: Path) -> None:
+    content = png(tmp_path, 40, 30, 16)
+    with serving(tmp_path, token="correct-horse-battery", prefix="/drrn") as locked:
+        plan = locked.client.post(
+            "/api/plan", content=content, headers={"Authorization": "Bearer correct-horse-battery"}
+        ).json()
+        assert plan["source"] == hashlib.sha256(content).hexdigest()
+        link = f"{locked.address}/#token=correct-horse-battery&picture={plan['source']}&name=my%20photo.png"
+        with opened(browser, link) as page:
+            page.locator("#list li.ready", has_text="my photo.png").wait_for()
+            assert page.url == f"{locked.address}/"
+            settle(page)
+            page.click("#go")
+            page.locator("#list li.done").wait_for()
+            page.locator(".before img").first.wait_for()
+            with page.expect_download() as download:
+                page.click("#zip")
+            assert zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())).namelist() == [
+                "my photo_x2.png"
+            ]
+        within = browser.new_page()
+        within.goto(f"{locked.address}/")
+        within.locator("#alarm", has_text="needs a token").wait_for()
+        within.close()
