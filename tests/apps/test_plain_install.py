@@ -34,6 +34,7 @@ DONE = {
     "study list",
 }
 EXTRA = {
+    "bulk plan s3://photos large --model small.safetensors": "bulk",
     "upscale photo.png --engine torch --output a.png": "torch",
     "upscale photo.png --engine onnx --output a.png": "onnx",
     "upscale slice.dcm": "dicom",

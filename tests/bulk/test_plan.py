@@ -77,8 +77,8 @@ def test_a_missing_file_and_a_missing_folder_are_one_line(tmp_path: Path) -> Non
         Folder(tmp_path).get("a.png", tmp_path / "copy")
     with pytest.raises(StorageError, match=r"No folder .*absent"):
         list(Folder(tmp_path / "absent").list())
-    with pytest.raises(UsageError, match=r"s3://photos is not a folder\."):
-        open_store("s3://photos")
+    with pytest.raises(UsageError, match=r"^ftp://photos is neither a folder nor a bucket\. Buckets begin with s3://"):
+        open_store("ftp://photos")
 
 
 def test_parts_end_at_so_many_files_or_pixels(tmp_path: Path) -> None:

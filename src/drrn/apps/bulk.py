@@ -43,8 +43,8 @@ def plan_bulk(
     If it is interrupted, the same command continues. The plan and the weights lie in the target, in the folder .drrn.
 
     Args:
-        source: Folder of pictures, with all its folders.
-        target: Folder for the results, outside of the source: photos/a/b.png becomes a/b_x2.png in it.
+        source: Folder of pictures, with all its folders, or a bucket: s3://, gs://, az:// (drrn[bulk]).
+        target: Folder or bucket for the results, outside of the source: photos/a/b.png becomes a/b_x2.png in it.
         scale: How many times larger, above 1 and at most 8. 2 unless a size is given.
         size: The size in pixels instead, as in `drrn upscale`.
         model: A packaged model or a weights file.
@@ -124,7 +124,7 @@ def run_bulk(
     files failed; `drrn bulk status --failed` lists them.
 
     Args:
-        target: Folder of the plan.
+        target: Folder or bucket of the plan.
         part: Run one part alone, counted from 0: for arrays of jobs, as --part $SLURM_ARRAY_TASK_ID.
         parts_per_task: With --part, run so many parts: 5 of task 2 are parts 10 to 14.
         jobs: Parts to run at the same time, each in a process.
@@ -185,7 +185,7 @@ def show_bulk(target: Positional[str], /, *, failed: bool = False, json: bool = 
     """Show what is done of a plan, by all machines together.
 
     Args:
-        target: Folder of the plan.
+        target: Folder or bucket of the plan.
         failed: List the files that failed, with the reason.
         json: Print JSON: an object, or with --failed a line for each file.
     """

@@ -237,13 +237,15 @@ def count_pixels(source: Store, entry: Entry) -> int:
 
 
 def check_apart(source: Store, target: Store) -> None:
-    """Raises UsageError: source and target are folders, and one lies in the other."""
-    if isinstance(source, Folder) and isinstance(target, Folder):
-        inner, outer = source.path.resolve(), target.path.resolve()
-        if inner.is_relative_to(outer) or outer.is_relative_to(inner):
-            raise UsageError(
-                f"{printable(source.url)} and {printable(target.url)} lie in one another. Give a target outside."
-            )
+    """Raises UsageError: source and target lie in one another."""
+    one, other = (
+        f"{each.path.resolve() if isinstance(each, Folder) else each.url}".rstrip("/") + "/"
+        for each in (source, target)
+    )
+    if one.startswith(other) or other.startswith(one):
+        raise UsageError(
+            f"{printable(source.url)} and {printable(target.url)} lie in one another. Give a target outside."
+        )
 
 
 def _list_parts(target: Store) -> list[Part]:

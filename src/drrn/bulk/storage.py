@@ -72,12 +72,18 @@ def open_store(url: str) -> Store:
     """The folder or bucket at `url`.
 
     Raises:
-        UsageError: buckets of that kind are not supported.
+        UsageError: it is neither, or a bucket needs a package that is not installed.
+        StorageError: the bucket can't be opened.
     """
-    if "://" in url:
-        kinds = ", ".join(SCHEMES)
-        raise UsageError(f"{printable(url)} is not a folder. {kinds} are not supported yet: mount the bucket.")
-    return Folder(Path(url))
+    if "://" not in url:
+        return Folder(Path(url))
+    if not url.startswith(SCHEMES):
+        raise UsageError(f"{printable(url)} is neither a folder nor a bucket. Buckets begin with {', '.join(SCHEMES)}.")
+    try:
+        from drrn.bulk.bucket import Bucket
+    except ModuleNotFoundError as error:
+        raise UsageError(f"A bucket needs {error.name}. Install it: pip install 'drrn[bulk]'.") from error
+    return Bucket(url)
 
 
 class Folder:

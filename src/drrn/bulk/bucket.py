@@ -1,0 +1,132 @@
+"""A bucket of an object store (S3, Google Cloud Storage, Azure), by obstore. Credentials come from the environment."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import from_url
+
+from drrn.bulk.storage import Entry, ExistsError
+from drrn.errors import ImageError, StorageError, printable
+from drrn.media.naming import is_system_folder
+
+ATTEMPTS = 6
+"""Of an operation that fails, beside what obstore tries again by itself: a transfer that is cut, for one."""
+FIRST_PAUSE = 0.5
+"""Seconds before the second attempt; twice as many before each further one."""
+PAGE = 1000
+"""Names a request, the most that S3 gives."""
+
+Result = TypeVar("Result")
+
+
+class Bucket:
+    """A bucket, or what is in it under a prefix. See `drrn.bulk.storage.Store`."""
+
+    def __init__(self, url: str):
+        """Raises StorageError: the URL or the environment makes no sense."""
+        self.url = url.rstrip("/")
+        try:
+            self.store: Any = from_url(self.url)
+        except (BaseError, ValueError) as error:
+            raise StorageError(f"{printable(url)} can't be opened: {_reason(error)}.") from error
+
+    def list(self, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        pages: Iterator[Any] = iter(self._pages(prefix, after))
+        last = after
+        while True:
+            try:
+                page = next(pages, None)
+            except BaseError:
+                pages = self._list_again(prefix, last)
+                continue
+            if page is None:
+                return
+            for found in page:
+                last = found["path"]
+                hidden = any(map(is_system_folder, last.removeprefix(prefix).split("/")[:-1]))
+                if last.startswith(prefix) and last > after and not hidden:
+                    yield Entry(last, found["size"], _etag(found), found["last_modified"].timestamp())
+
+    def get(self, name: str, path: Path) -> str:
+        def copy() -> str:
+            answer = obstore.get(self.store, name)
+            with path.open("wb") as file:
+                for chunk in answer.stream():
+                    file.write(chunk)
+            if path.stat().st_size != answer.meta["size"]:
+                raise BaseError(f"{path.stat().st_size} of {answer.meta['size']} bytes came")
+            return _etag(answer.meta)
+
+        try:
+            return self._try("read", name, copy)
+        except FileNotFoundError as error:
+            raise ImageError(f"{printable(name)} can't be read: there is no such file.") from error
+
+    def put(self, path: Path, name: str, *, overwrite: bool) -> None:
+        mode: Any = "overwrite" if overwrite else "create"
+        try:
+            self._try("written", name, lambda: obstore.put(self.store, name, path, mode=mode))
+        except AlreadyExistsError as error:
+            raise ExistsError(f"{printable(name)} exists. Give another name, or --overwrite.") from error
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return self._try("read", name, lambda: bytes(obstore.get(self.store, name).bytes()))
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        self._try("written", name, lambda: obstore.put(self.store, name, content))
+
+    def remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._try("removed", name, lambda: obstore.delete(self.store, name))
+
+    def local_path(self, name: str) -> Path | None:
+        return None
+
+    def _try(self, what: str, name: str, operation: Callable[[], Result]) -> Result:
+        """Do it, again and again after faults of the network or the store.
+
+        Raises:
+            FileNotFoundError, AlreadyExistsError: these are no faults.
+            StorageError: it failed too often.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                return operation()
+            except AlreadyExistsError:
+                raise
+            except (BaseError, ConnectionError, TimeoutError) as error:
+                fault = error
+            time.sleep(FIRST_PAUSE * 2**attempt * (attempt + 1 < ATTEMPTS))
+        raise StorageError(f"{self.url}/{printable(name)} can't be {what}: {_reason(fault)}.") from fault
+
+    def _pages(self, prefix: str, after: str) -> Any:
+        return obstore.list(self.store, prefix=prefix or None, offset=after or None, chunk_size=PAGE)
+
+    def _list_again(self, prefix: str, after: str) -> Iterator[Any]:
+        """The pages after a name, once the store answers again."""
+
+        def first() -> tuple[Iterator[Any], Any]:
+            pages = iter(self._pages(prefix, after))
+            return pages, next(pages, None)
+
+        pages, page = self._try("listed", prefix, first)
+        if page is not None:
+            yield page
+        yield from pages
+
+
+def _etag(found: Any) -> str:
+    return str(found["e_tag"] or found["version"] or found["last_modified"].timestamp())
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what obstore says, which goes on with details for developers."""
+    return printable(str(error).partition("\n")[0][:300].rstrip(".")) or type(error).__name__

@@ -1,0 +1,116 @@
+"""A bucket does what a folder does, and no fault of a store loses, doubles or breaks a file."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("obstore", reason="obstore is not installed")
+
+from obstore.exceptions import BaseError
+
+from drrn.apps import cli
+from drrn.bulk import bucket
+from drrn.bulk.bucket import Bucket
+from drrn.bulk.plan import load_plan
+from drrn.bulk.run import parts_left
+from drrn.bulk.storage import ExistsError, open_store
+from drrn.errors import ImageError, StorageError, UsageError
+from drrn.media.image import Image
+from drrn.media.images.files import write
+from drrn.weights import store
+from tests.bulk.fake_s3 import FakeS3, fake_s3
+from tests.small_weights import small_weights
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeS3]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bucket, "FIRST_PAUSE", 0.01)
+    with fake_s3() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def drrn(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(args)
+    return int(ended.value.code or 0)
+
+
+def test_a_bucket_does_what_a_folder_does(s3: FakeS3, tmp_path: Path) -> None:
+    photos = open_store("s3://bucket/photos/")
+    names = ["a-b.png", "a.png", "a/b c.png", "a/é&.png", *(f"n/{number:02}.png" for number in range(20))]
+    for name in names:
+        photos.write(name, name.encode())
+    photos.write(".git/x.png", b"")
+    listed = list(photos.list())
+    assert [entry.name for entry in listed] == names == sorted(names, key=str.encode)
+    assert listed[0].size == len("a-b.png") and listed[0].etag and listed[0].modified > 1e9
+    for after in names:
+        assert [entry.name for entry in photos.list(after=after)] == names[names.index(after) + 1 :]
+    assert [entry.name for entry in photos.list("a/")] == ["a/b c.png", "a/é&.png"]
+    assert [entry.name for entry in photos.list(".git/")] == [".git/x.png"]
+    assert photos.get("a/é&.png", tmp_path / "copy") == listed[3].etag
+    assert (tmp_path / "copy").read_text() == "a/é&.png"
+    with pytest.raises(ImageError, match=r"^absent\.png can't be read: there is no such file\.$"):
+        photos.get("absent.png", tmp_path / "copy")
+    photos.put(tmp_path / "copy", "new", overwrite=False)
+    with pytest.raises(ExistsError, match=r"^new exists\. Give another name, or --overwrite\.$"):
+        photos.put(tmp_path / "copy", "new", overwrite=False)
+    photos.put(tmp_path / "copy", "new", overwrite=True)
+    photos.remove("new")
+    photos.remove("new")
+    assert photos.read("new") is None and photos.read("a.png") == b"a.png"
+
+
+def test_a_store_that_does_not_answer_is_one_line(s3: FakeS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bucket, "ATTEMPTS", 2)
+
+    def broken(*_: object, **__: object) -> None:
+        raise BaseError("HTTP error: connection refused\n\nDebug source: ...")
+
+    photos = Bucket("s3://bucket")
+    monkeypatch.setattr("obstore.get", broken)
+    with pytest.raises(StorageError, match=r"^s3://bucket/a can't be read: HTTP error: connection refused\.$"):
+        photos.read("a")
+    with pytest.raises(StorageError, match=r"^s3://bucket/a can't be read: HTTP error: connection refused\.$"):
+        photos.get("a", tmp_path / "a")
+
+
+def test_a_bucket_that_holds_the_target_is_refused(s3: FakeS3, capsys: pytest.CaptureFixture[str]) -> None:
+    assert drrn("bulk", "plan", "s3://bucket/photos", "s3://bucket/photos/large") == 2
+    assert "lie in one another" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="neither a folder nor a bucket"):
+        open_store("https://example.org/photos")
+
+
+@pytest.mark.parametrize("faults", [0.0, 0.05])
+def test_results_in_a_bucket_are_those_of_drrn_upscale(s3: FakeS3, tmp_path: Path, faults: float) -> None:
+    """With 503s, cut and delayed transfers, and answers that are lost after the work was done."""
+    store.save(small_weights(width=4), tmp_path / "tiny.safetensors")
+    model = ("-m", "tiny.safetensors", "--threads", "1")
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        path = tmp_path / f"photos/{number % 3}/{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(Image(pixels=rng.random((12, 10, 3), np.float32)), path)
+    assert drrn("upscale", "photos", "-r", "-o", "expected", *model) == 0
+    for path in (tmp_path / "photos").rglob("*.png"):
+        open_store("s3://bucket/photos").put(path, path.relative_to(tmp_path / "photos").as_posix(), overwrite=False)
+    s3.faults = faults
+    assert drrn("bulk", "plan", "s3://bucket/photos", "s3://bucket/large", *model[:2], "--part-files", "4") == 0
+    assert drrn("bulk", "run", "s3://bucket/large", "--threads", "1", "--jobs", "2") == 0
+    assert bool(s3.met) == bool(faults)
+    s3.faults = 0
+    target = open_store("s3://bucket/large")
+    assert parts_left(load_plan(target), target) == []
+    expected = {path.relative_to(tmp_path / "expected").as_posix(): path.read_bytes()
+                for path in (tmp_path / "expected").rglob("*.png")}  # fmt: skip
+    made = {name.removeprefix("large/"): content for name, content in s3.objects.items() if name.startswith("large/")}
+    assert {name: content for name, content in made.items() if not name.startswith(".drrn/")} == expected
+    assert len(expected) == 20 and len({hashlib.sha256(each).digest() for each in expected.values()}) == 20
+    assert not [name for name in made if name.startswith((".drrn/begun/", ".drrn/failed/"))]
