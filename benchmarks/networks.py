@@ -80,7 +80,7 @@ def baselines() -> list[str]:
 
 
 def random_weights(config: DRRNConfig) -> Weights:
-    """Random weights that keep the features of a deep recursion finite (He's, with gains as in `DRRN.initialise`)."""
+    """Random weights that keep the features of a deep recursion finite (He's, with gains as in `DRRN.init_weights`)."""
     rng = np.random.default_rng(0)
     tensors = {}
     for name, shape in config.tensors().items():

@@ -28,7 +28,7 @@ from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import pictures_in, read_levels, unit
 from drrn.engines.engine import BAND, Planes
 from drrn.errors import DRRNError, EngineError
-from drrn.evaluation.timing import measure
+from drrn.evaluation.timing import measure_cost
 
 ROOT = Path(__file__).parents[1]
 
@@ -159,7 +159,7 @@ def _serve(case: Case, requests: TextIO) -> Iterator[Any]:
     runner = RUNNERS[case.runner]
     for module in runner.imports:
         import_module(module)
-    before = measure(lambda: None)[1].peak_mb
+    before = measure_cost(lambda: None)[1].peak_mb
     network = load_network(case.network)
     engine = runner.start(network, case.threads, Path(case.pictures) if case.pictures else None)
     result = planes = example_input(network, case.height, case.width)
@@ -185,7 +185,7 @@ def _repeat(work: Callable[[], Result], before: float) -> tuple[Result, Repeat]:
         began = time.process_time()
         return work(), time.process_time() - began
 
-    (result, cpu_seconds), cost = measure(timed)
+    (result, cpu_seconds), cost = measure_cost(timed)
     return result, Repeat(cost.seconds, cpu_seconds, cost.peak_mb - before)
 
 

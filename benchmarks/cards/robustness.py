@@ -1,4 +1,4 @@
-"""PSNR on images that models are not trained on: compressed or noisy, graphics and text."""
+"""PSNR on images that models are not trained on: compressed or add_noise, graphics and text."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from benchmarks.cards.drawings import DOWNSCALED, DRAWINGS
 from drrn.core.color import levels, luma
 from drrn.core.metrics import EQUAL, measure_quality
 from drrn.core.resize import degrade, imresize, modcrop
-from drrn.data.degradations import jpeg, noisy
+from drrn.data.degradations import add_noise, compress_jpeg
 from drrn.data.pairs import Levels, read_levels, unit
 from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
@@ -75,12 +75,12 @@ def _scores(upscaler: Upscaler, lr: Levels, hr: Levels) -> tuple[float, float]:
 
 def _noise(lr: Levels, sigma: float) -> Levels:
     """The same noise at each call."""
-    return noisy(lr, sigma=sigma, rng=np.random.default_rng(0))
+    return add_noise(lr, sigma=sigma, rng=np.random.default_rng(0))
 
 
 DEGRADATIONS: Final[dict[str, Callable[[Levels], Levels]]] = {
     "rounded to 8 bits": lambda lr: lr,
-    **{f"JPEG of quality {quality}": partial(jpeg, quality=quality) for quality in (90, 75, 50)},
+    **{f"JPEG of quality {quality}": partial(compress_jpeg, quality=quality) for quality in (90, 75, 50)},
     **{f"noise of {sigma} levels": partial(_noise, sigma=sigma) for sigma in (5, 10, 25)},
 }
 """Each takes and returns an lr (3, h, w)."""

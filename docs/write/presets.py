@@ -4,7 +4,7 @@ import csv
 
 from docs.write import DOCS, ROOT, Texts, read, replace_between
 from drrn.core.config import DRRNConfig
-from drrn.evaluation.cards.catalogue import epoch, spans
+from drrn.evaluation.cards.model_list import epoch, spans
 from drrn.tables import markdown
 from drrn.training.config import TrainConfig, read_config
 from drrn.weights import store

@@ -319,7 +319,7 @@ def test_a_comparison_is_a_picture(here: Path, capsys: pytest.CaptureFixture[str
     assert "bicubic " in capsys.readouterr().out
     assert probe(here / "c.png").width == 4 * (40 + 8)
     assert run("compare", "large.png", "-m", "tiny.safetensors", "--crop", "90x30+0+0", "-o", "d.png") == 2
-    assert "lies outside of the 80x60 picture" in one_line(capsys)
+    assert "is outside the 80x60 picture" in one_line(capsys)
 
 
 def test_a_contact_sheet_has_a_column_a_model_and_a_row_a_crop(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -343,9 +343,9 @@ def test_a_contact_sheet_has_a_column_a_model_and_a_row_a_crop(here: Path, capsy
     assert run("compare", "large.png", "grey.png", *models, "-s", "1.5", "-o", "e.png") == 0
     assert "x1.5 is outside of what tiny was trained for (x2 to x4)\n" in capsys.readouterr().err
     for wrong, message in [
-        (["large.png", "grey.png", "--crop", "40x30+10+6"], "2 pictures need as many crops, one each, or none; got 1."),
+        (["large.png", "grey.png", "--crop", "40x30+10+6"], "2 pictures need one --crop each, or none; got 1."),
         ([], "No pictures or no models given"),
-        (["large.png", *models, models[1]], "tiny.safetensors is named twice. Name each once."),
+        (["large.png", *models, models[1]], "tiny.safetensors is given twice. Give each once."),
     ]:
         assert run("compare", *wrong, "-o", "f.png") == 2
         assert message in one_line(capsys)

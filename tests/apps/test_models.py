@@ -46,8 +46,8 @@ def test_networks_for_exact_scales_are_joined_and_shown(here: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("exact", "message"),
     [
-        (["other.safetensors"], "other.safetensors was trained for x2, x3, x4. Give networks for x2, x3 or x4 alone."),
-        (["x2.safetensors", "x2.safetensors"], "Two networks are for one scale. Give one for each."),
+        (["other.safetensors"], "other.safetensors was trained for x2, x3, x4. Give networks for x2, x3 or x4 only."),
+        (["x2.safetensors", "x2.safetensors"], "Two networks are for the same scale. Give one per scale."),
         (["rgb.safetensors"], "its network for x2 has other channels or units."),
     ],
 )

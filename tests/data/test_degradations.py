@@ -8,12 +8,21 @@ from scipy.ndimage import gaussian_filter
 
 from drrn.core.color import luma
 from drrn.core.resize import imresize, modcrop
-from drrn.data.degradations import KERNELS, PhotoDegradations, Strength, blurred, degrade_photo, jpeg, noisy, reduced
+from drrn.data.degradations import (
+    KERNELS,
+    PhotoDegradations,
+    Strength,
+    add_noise,
+    blur,
+    compress_jpeg,
+    degrade_photo,
+    downscale,
+)
 from drrn.data.pairs import make_pairs, pictures_in, read_levels, unit
 from drrn.data.patches import Pool
 from tests.training.small_training import pictures
 
-STRONG = Strength(blur=1.5, noise=12, quality=(30, 95), left_out=0)
+STRONG = Strength(blur=1.5, noise=12, quality=(30, 95), skip_probability=0)
 
 
 def noise_of(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -26,20 +35,20 @@ def test_blur_is_a_gaussian_of_these_axes(sigmas: tuple[float, float], angle: fl
     planes = noise_of(40, 50)
     rows_columns = sigmas[::-1] if angle == 0 else sigmas
     wanted = [gaussian_filter(plane, rows_columns, mode="reflect", truncate=8) for plane in planes.astype(float)]
-    assert np.abs(blurred(planes, sigmas, angle) - wanted).max() < 1e-3
+    assert np.abs(blur(planes, sigmas, angle) - wanted).max() < 1e-3
 
 
 def test_blur_along_a_slope_is_blur_of_the_turned_image() -> None:
     planes = noise_of(40, 40)
-    turned = blurred(np.rot90(planes, axes=(1, 2)).copy(), (3.0, 1.0), np.pi / 4)
-    assert np.allclose(np.rot90(blurred(planes, (3.0, 1.0), -np.pi / 4), axes=(1, 2)), turned, atol=1e-4)
+    turned = blur(np.rot90(planes, axes=(1, 2)).copy(), (3.0, 1.0), np.pi / 4)
+    assert np.allclose(np.rot90(blur(planes, (3.0, 1.0), -np.pi / 4), axes=(1, 2)), turned, atol=1e-4)
 
 
 @pytest.mark.parametrize("kernel", ["bicubic", "area", *KERNELS])
 @pytest.mark.parametrize("scale", [1.5, 2, 3])
 def test_reductions_have_the_size_and_keep_the_place_and_the_mean(kernel: str, scale: float) -> None:
     ramp = np.broadcast_to(np.linspace(0, 1, 60, dtype=np.float32), (3, 48, 60)).copy()
-    small = reduced(ramp, scale, kernel)
+    small = downscale(ramp, scale, kernel)
     assert small.shape == (3, round(48 / scale), round(60 / scale))
     inside = slice(4, -4)
     assert np.allclose(small[..., inside], imresize(ramp, *small.shape[1:])[..., inside], atol=2e-3)
@@ -47,24 +56,24 @@ def test_reductions_have_the_size_and_keep_the_place_and_the_mean(kernel: str, s
 
 def test_area_is_the_mean_of_what_a_pixel_covers() -> None:
     planes = noise_of(12, 18)
-    assert np.allclose(reduced(planes, 3, "area"), planes.reshape(3, 4, 3, 6, 3).mean((2, 4)), atol=1e-6)
-    (row,) = reduced(np.array([[[1, 2, 4]]], np.float32), 1.5, "area")[0]
+    assert np.allclose(downscale(planes, 3, "area"), planes.reshape(3, 4, 3, 6, 3).mean((2, 4)), atol=1e-6)
+    (row,) = downscale(np.array([[[1, 2, 4]]], np.float32), 1.5, "area")[0]
     assert np.allclose(row, [(1 + 2 / 2) / 1.5, (2 / 2 + 4) / 1.5])
 
 
 def test_noise_is_as_strong_as_it_is_said_and_poisson_grows_with_light() -> None:
     gray = np.full((3, 200, 200), 128, np.uint8)
-    assert noisy(gray, sigma=5, rng=np.random.default_rng(0)).std() == pytest.approx(5, rel=0.03)
+    assert add_noise(gray, sigma=5, rng=np.random.default_rng(0)).std() == pytest.approx(5, rel=0.03)
     dark, bright = (np.full((3, 200, 200), level, np.uint8) for level in (40, 160))
-    spread = [noisy(each, sigma=10, poisson=True, rng=np.random.default_rng(0)).std() for each in (dark, bright)]
+    spread = [add_noise(each, sigma=10, poisson=True, rng=np.random.default_rng(0)).std() for each in (dark, bright)]
     assert spread[1] / spread[0] == pytest.approx(2, rel=0.05)
 
 
 def test_jpeg_loses_more_at_lower_quality_and_chroma_when_subsampled() -> None:
     image = (noise_of(64, 64) * 255).astype(np.uint8)
-    off = {quality: np.abs(jpeg(image, quality=quality).astype(int) - image).mean() for quality in (95, 50)}
+    off = {quality: np.abs(compress_jpeg(image, quality=quality).astype(int) - image).mean() for quality in (95, 50)}
     assert off[50] > off[95]
-    sharp = jpeg(image, quality=95, subsampled=False).astype(int)
+    sharp = compress_jpeg(image, quality=95, subsampled=False).astype(int)
     assert np.abs(sharp - image).mean() < off[95] / 2
 
 
@@ -83,7 +92,7 @@ def read_like(height: int, width: int) -> np.ndarray:
 def test_a_spoiler_gives_ilr_in_the_order_of_the_pairs(tmp_path: Path, channels: int) -> None:
     """With next to no damage they are those of the clean pairs."""
     paths = pictures_in([pictures(tmp_path / "a", count=3, height=40, width=50)])
-    gentle = Strength(blur=0.21, noise=0, quality=(100, 100), left_out=1.0)
+    gentle = Strength(blur=0.21, noise=0, quality=(100, 100), skip_probability=1.0)
     spoiler = PhotoDegradations(paths, (2, 3, 2), channels, gentle, seed=0)  # type: ignore[arg-type]
     pool = Pool.from_pairs(make_pairs(paths, (2, 3, 2), channels))  # type: ignore[arg-type]
     ilr = spoiler.ilr(0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drrn.data.pairs import Pair, pictures_in
-from drrn.data.patches import TURNS, Pool, Sampler, anywhere, cut, grid
+from drrn.data.patches import ORIENTATIONS, Pool, Sampler, cut, draw_anywhere, grid
 from drrn.errors import DataError
 from drrn.media.images.files import probe
 
@@ -19,9 +19,9 @@ PAPER = {2: 71_875, 3: 71_704, 4: 71_761}
 
 
 def pair_of(height: int, width: int, channels: int = 1, seed: int = 0) -> Pair:
-    chance = np.random.default_rng(seed)
-    hr = chance.integers(0, 256, (channels, height, width), np.uint8)
-    ilr = chance.random((channels, height, width)).astype(np.float16)
+    rng = np.random.default_rng(seed)
+    hr = rng.integers(0, 256, (channels, height, width), np.uint8)
+    ilr = rng.random((channels, height, width)).astype(np.float16)
     return Pair(f"{height}x{width}", 2, ilr[:, ::2, ::2], ilr, hr)
 
 
@@ -100,7 +100,7 @@ def test_a_turned_patch_is_the_patch_turned(channels: int) -> None:
     patches = grid(pool, 4, 1)
     straight = cut(pool, patches, np.zeros(len(patches), np.int64), 4)
     found = []
-    for turn in range(TURNS):
+    for turn in range(ORIENTATIONS):
         ours = cut(pool, patches, np.full(len(patches), turn), 4)
         wanted = candidates(straight[0])
         which = [i for i, candidate in enumerate(wanted) if np.array_equal(ours[0], candidate)]
@@ -142,9 +142,9 @@ def test_patches_from_anywhere_are_every_window_and_no_other(
         windows = {tuple(row) for row in grid(pool, size, 1).tolist()}
     except DataError:
         with pytest.raises(DataError, match=rf"^No picture is as large as a patch of {size}x{size}\."):
-            anywhere(pool, size, 5, np.random.default_rng(seed))
+            draw_anywhere(pool, size, 5, np.random.default_rng(seed))
         return
-    drawn = anywhere(pool, size, 40 * len(windows), np.random.default_rng(seed))
+    drawn = draw_anywhere(pool, size, 40 * len(windows), np.random.default_rng(seed))
     assert {tuple(row) for row in drawn.tolist()} == windows
 
 
@@ -162,7 +162,7 @@ def test_each_place_of_each_picture_is_as_likely_as_any_other(shapes: list[tuple
     pool = sized(shapes)
     places = sum(max(h - size + 1, 0) * max(w - size + 1, 0) for h, w in shapes)
     if places:
-        drawn = anywhere(pool, size, 2 * places, InOrder(np.random.PCG64()))
+        drawn = draw_anywhere(pool, size, 2 * places, InOrder(np.random.PCG64()))
         count = Counter(tuple(row) for row in drawn.tolist())
         assert count == {tuple(row): 2 for row in grid(pool, size, 1).tolist()}
 
@@ -290,5 +290,5 @@ def test_aligned_patches_begin_at_whole_pixels_of_lr(scale: float) -> None:
 
 def test_without_alignment_patches_begin_anywhere() -> None:
     pool = Pool.from_pairs([pair_of(9, 9)])
-    windows = {int(place) for place in anywhere(pool, 3, 2000, np.random.default_rng(0))[:, 0]}
+    windows = {int(place) for place in draw_anywhere(pool, 3, 2000, np.random.default_rng(0))[:, 0]}
     assert windows == {9 * row + column for row in range(7) for column in range(7)}

@@ -16,7 +16,7 @@ from drrn.evaluation import published, timing
 from drrn.evaluation.benchmark import evaluate
 from drrn.evaluation.compare import compare
 from drrn.evaluation.table import legend, to_json, to_markdown
-from drrn.evaluation.timing import measure
+from drrn.evaluation.timing import measure_cost
 from drrn.media.image import Image
 from drrn.media.images.files import read, write
 from drrn.upscaling.upscaler import Upscaler
@@ -93,7 +93,7 @@ def test_other_pictures_in_a_folder_called_set5_get_no_published_rows(folder: Pa
     said: list[str] = []
     rows = list(evaluate([], [other], [2], note=said.append))
     assert [row.model for row in rows] == ["bicubic"]
-    assert len(said) == 1 and "which is not the published Set5" in said[0]
+    assert len(said) == 1 and "not the published Set5" in said[0]
 
 
 def test_what_was_not_confirmed_is_marked() -> None:
@@ -121,7 +121,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 
 def test_a_picture_too_small_to_be_judged_is_named(tmp_path: Path) -> None:
     write(Image(pixels=np.zeros((6, 6, 1), np.float32)), tmp_path / "tiny.png")
-    with pytest.raises(DataError, match=r"tiny.png is too small to be judged at scale 3"):
+    with pytest.raises(DataError, match=r"tiny.png is too small to evaluate at scale 3"):
         list(evaluate([], [tmp_path], [3]))
 
 
@@ -132,9 +132,9 @@ def test_measure_sees_the_peak_of_the_work_alone() -> None:
                 pages[page] = 1
             return len(pages)
 
-    _, before = measure(lambda: None)
-    size, cost = measure(take)
-    _, after = measure(lambda: None)
+    _, before = measure_cost(lambda: None)
+    size, cost = measure_cost(take)
+    _, after = measure_cost(lambda: None)
     assert size == 64 << 20 and cost.peak_mb > before.peak_mb + 50
     assert after.peak_mb < cost.peak_mb - 50  # an earlier peak is forgotten
 

@@ -43,7 +43,7 @@ def test_only_names_that_clash_become_paths() -> None:
     assert distinct_names(["tiny", "runs/best.safetensors"], ["tiny", "best"], {"bicubic"}) == ["tiny", "best"]
     assert distinct_names(["a/x", "b/x", "c/y"], ["x", "x", "y"]) == ["a/x", "b/x", "y"]
     assert distinct_names(["mine/bicubic"], ["bicubic"], {"bicubic"}) == ["mine/bicubic"]
-    with pytest.raises(UsageError, match=r"^a/x is named twice\. Name each once\.$"):
+    with pytest.raises(UsageError, match=r"^a/x is given twice\. Give each once\.$"):
         distinct_names(["a/x", "a/x"], ["x", "x"])
 
 
@@ -68,7 +68,7 @@ def test_sets_with_the_same_name_have_separate_tables(here: Path, capsys: pytest
         (data, model) for data in ("x/val", "y/val") for model in ("bicubic", "best")
     ]
     assert run(*words, "x/val", "x/val") == 2
-    assert "drrn: x/val is named twice. Name each once." in capsys.readouterr().err
+    assert "drrn: x/val is given twice. Give each once." in capsys.readouterr().err
 
 
 def test_the_same_known_set_twice_is_refused(
@@ -76,7 +76,7 @@ def test_the_same_known_set_twice_is_refused(
 ) -> None:
     monkeypatch.setattr("drrn.evaluation.published.recognise", lambda *_: "Set5")
     assert run("evaluate", "a/best.safetensors", "--scales", "2", "--device", "cpu", "--data", "x/val", "y/val") == 2
-    assert "drrn: x/val and y/val would both be called Set5." in capsys.readouterr().err
+    assert "drrn: x/val and y/val would both be named Set5." in capsys.readouterr().err
 
 
 def test_compared_models_with_the_same_name_have_separate_columns(

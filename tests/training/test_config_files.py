@@ -66,7 +66,7 @@ def changed(part: str, **values: Any) -> dict[str, Any]:
 
 
 BAD: list[tuple[Any, str]] = [
-    ("{", "is no config to train by: Expecting property name"),
+    ("{", "is not a valid config: Expecting property name"),
     ("[]", "it must be an object with `model` and `train`"),
     ({"model": WHOLE["model"]}, "it must be an object with `model` and `train`"),
     ({**WHOLE, "train": [1]}, "its training is not an object"),
@@ -107,5 +107,5 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="it must be an object with"):
         read_config(tmp_path / "deep.json")
     (tmp_path / "picture.json").write_bytes(b"\x89PNG\xff")
-    with pytest.raises(TrainingError, match="is no config to train by"):
+    with pytest.raises(TrainingError, match="is not a valid config"):
         read_config(tmp_path / "picture.json")

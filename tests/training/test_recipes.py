@@ -70,7 +70,7 @@ def test_a_decay_falls_in_a_line_over_its_epochs_alone() -> None:
     [
         ({"later_patches": (64,)}, "`later_patches` must be at least 1, with `stride` 0"),
         ({"later_patches": (0,), "stride": 0, "epoch_steps": 1}, "`later_patches` must be at least 1"),
-        ({"quality": (95, 30)}, r"`quality` must be two numbers in 1..100, the lower first, got \(95, 30\)"),
+        ({"quality": (95, 30)}, r"`quality` must be a minimum and a maximum in 1..100, got \(95, 30\)"),
         ({"blur": 0.1}, "`blur` must be above 0.2 and `noise` at least 0, got 0.1"),
         ({"align": True, "patch": 32}, "multiples of every whole scale, got 32 at 3"),
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
@@ -82,7 +82,7 @@ def test_a_decay_falls_in_a_line_over_its_epochs_alone() -> None:
         ({"validation": 0.0}, r"`validation` must be in \(0, 1\), got 0.0"),
         ({"scales": ()}, r"`scales` must be in \(1, 8\], got \(\)"),
         ({"scales": (1,)}, r"`scales` must be in \(1, 8\], got \(1,\)"),
-        ({"stride": 0}, "`epoch_steps` must be at least 1 where patches are drawn anywhere"),
+        ({"stride": 0}, "`epoch_steps` must be at least 1 if patches are drawn anywhere"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_value(wrong: dict[str, Any], message: str) -> None:

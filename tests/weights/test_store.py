@@ -226,7 +226,7 @@ def refused(path: Path | str, match: str | None = None) -> str:
     return said
 
 
-def refused_content(tmp_path: Path, content: bytes, match: str = "is no DRRN weights file: ") -> str:
+def refused_content(tmp_path: Path, content: bytes, match: str = "is not a DRRN weights file: ") -> str:
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(content)
     try:
@@ -257,7 +257,7 @@ def test_any_flipped_byte_is_seen(tmp_path: Path) -> None:
                 load(path)
                 accepted.append((at, content[max(at - 20, 0) : at + 20], bits))
             except WeightsError as error:
-                assert str(error).startswith(f"{path} is no DRRN weights file: ") and str(error).isprintable()
+                assert str(error).startswith(f"{path} is not a DRRN weights file: ") and str(error).isprintable()
             os.pwrite(file.fileno(), content[at : at + 1], at)
     assert not accepted
     load(path)  # it is whole again
@@ -278,7 +278,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     path.write_bytes(by_the_book())
     for length in reversed(range(path.stat().st_size)):
         os.truncate(path, length)
-        with pytest.raises(WeightsError, match="is no DRRN weights file"):
+        with pytest.raises(WeightsError, match="is not a DRRN weights file"):
             load(path)
 
 
@@ -477,25 +477,25 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
         ("another project's, with metadata", "its header lacks 'drrn'"),
         ("not JSON", "its header makes no sense"),
         ("350,000 empty tensors", r"its header claims \d+ bytes"),
-        ("a tensor twice", "its header says something twice"),
+        ("a tensor twice", "its header has a duplicate key"),
         ("a weight that is NaN", "it has weights that are not finite"),
         ("a tensor of halves", "it has tensors that are not 32-bit floats"),
-        ("a tensor renamed", r"its tensors are not those of its config: \[\('blocks\.0\.enter\.conv\.weight', "),
+        ("a tensor renamed", r"its tensors do not match its config: \[\('blocks\.0\.enter\.conv\.weight', "),
         ("another's hash", "its SHA-256 does not match: it is damaged"),
         ("two tensors exchanged", "its SHA-256 does not match: it is damaged"),
-        ("a format to come", "its format is 3, this drrn reads 1 and 2"),
+        ("a format to come", "its format is 3; this drrn reads 1 and 2"),
         ("an exact scale of 9", "its exact scales are not some of 2, 3 and 4"),
         ("an exact network that is not there", r"its network needs a file of \d+ bytes, it has \d+"),
         ("exact networks that are none", "its exact scales are not some of 2, 3 and 4"),
         ("a config with a field less", "its config has missing or unknown fields: 'batch_norm, "),
         ("a config of a gigantic network", r"its network needs a file of \d+ bytes, it has \d+"),
-        ("no scales", "its scales are no list of numbers above 1"),
-        ("more units than the network has", "its range of units is not one of its config"),
-        ("a card that is text", "its card is not one"),
+        ("no scales", "its scales are not a list of numbers above 1"),
+        ("more units than the network has", "its units are outside the range of its config"),
+        ("a card that is text", "its card is not an object"),
     ],
 )
 def test_a_refusal_says_why(tmp_path: Path, kind: str, said: str) -> None:
-    refused_content(tmp_path, HOSTILE[kind](), rf"is no DRRN weights file: {said}.*\.$")
+    refused_content(tmp_path, HOSTILE[kind](), rf"is not a DRRN weights file: {said}.*\.$")
 
 
 def test_a_file_that_claims_to_be_large_is_not_read(tmp_path: Path) -> None:
@@ -517,7 +517,7 @@ def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None
 def test_a_file_of_an_odd_name_is_named_on_one_line(tmp_path: Path) -> None:
     for name in ("a\nb", "\x1b[2J", "\u202egnp"):
         (tmp_path / name).write_bytes(b"")
-        refused(tmp_path / name, "is no DRRN weights file")
+        refused(tmp_path / name, "is not a DRRN weights file")
 
 
 @given(st.binary(max_size=300), st.integers(0, 10**6))
@@ -531,7 +531,7 @@ def test_noise_written_over_a_good_file_is_refused(tmp_path: Path, noise: bytes,
     if spoilt == content:
         load(path)
     else:
-        with pytest.raises(WeightsError, match="is no DRRN weights file"):
+        with pytest.raises(WeightsError, match="is not a DRRN weights file"):
             load(path)
 
 
@@ -596,7 +596,7 @@ def without(name: str) -> dict[str, NDArray[np.float32]]:
     ids=["none", "one less", "one more", "another shape", "another width", "batch norm"],
 )
 def test_tensors_of_another_network_are_refused(tensors: Tensors) -> None:
-    with pytest.raises(ValueError, match=r"its tensors are not those of its config: \[") as caught:
+    with pytest.raises(ValueError, match=r"its tensors do not match its config: \[") as caught:
         replace(weights_of(CONFIG), tensors=tensors)
     assert len(str(caught.value)) < 300
 
@@ -612,7 +612,7 @@ def test_weights_that_are_not_finite_are_refused(name: str, value: float) -> Non
 
 @pytest.mark.parametrize("units", [(0, 3), (2, 1), (-1, 2), (3, 3)])
 def test_units_that_the_network_does_not_have_are_refused(units: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="its range of units is not one of its config"):
+    with pytest.raises(ValueError, match="its units are outside the range of its config"):
         replace(weights_of(CONFIG), units=units)
 
 

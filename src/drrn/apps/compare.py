@@ -26,18 +26,18 @@ def compare(
     overwrite: bool = False,
     device: str = "auto",
 ) -> int:
-    """Make an original smaller, enlarge it again, and put lr, bicubic, drrn and original side by side.
+    """Make an original smaller, enlarge it again, and show lr, bicubic, drrn and original side by side.
 
-    With several models lr is left out, and each has a column under its name. Several crops, or pictures, are rows.
+    Several models have a column each, in place of lr. Several crops or pictures have a row each.
 
     Args:
-        originals: Pictures to be met again.
+        originals: Original pictures.
         output: The picture to write.
         scale: How much smaller, above 1 and at most 8.
         models: Packaged models or weights files.
         crop: The part to show, in pixels of the original: 160x120+200+40 is 160 wide, from column 200 and row 40. Any
-            number of one picture; of several one each, in their order.
-        overwrite: Replace the output where it exists.
+            number for one picture; one each for several, in order.
+        overwrite: Replace an existing output.
         device: auto, cpu, cuda, mps.
     """
     from drrn.evaluation.compare import compare as versions
@@ -48,19 +48,19 @@ def compare(
 
     if not originals or not models:
         raise UsageError("No pictures or no models given. Try: drrn compare photo.png --output compared.png")
-    writable(output, 1, 1, alpha=False, overwrite=overwrite)  # what can't be written is known before the work
+    writable(output, 1, 1, alpha=False, overwrite=overwrite)  # fail before the work
     pictures = [read(path) for path in originals]
     windows = windows_of(pictures, crop)
     upscalers = [Upscaler(weights, device=device) for weights in load_models(models)]
     for upscaler in upscalers:
-        if said := upscaler.weights.outside(scale):
-            print(said, file=sys.stderr)
-    one = len(models) == 1
-    named = {"drrn" if one else upscaler.weights.name: upscaler for upscaler in upscalers}
+        if warning := upscaler.weights.outside(scale):
+            print(warning, file=sys.stderr)
+    is_single = len(models) == 1
+    named = {"drrn" if is_single else upscaler.weights.name: upscaler for upscaler in upscalers}
     rows = []
     for original, picture, parts in zip(originals, pictures, windows, strict=True):
-        found = versions(picture, named, scale, parts)
-        rows += found if one else [row[1:] for row in found]
+        compared = versions(picture, named, scale, parts)
+        rows += compared if is_single else [row[1:] for row in compared]
         print(f"{output if len(originals) == 1 else original}: {' | '.join(each.caption for each in rows[-1])}")
     channels = max(len(row[-1].planes) for row in rows)
     planes = [[each.planes.repeat(channels // len(each.planes), axis=0) for each in row] for row in rows]
@@ -71,15 +71,15 @@ def compare(
 
 
 def windows_of(pictures: "Sequence[Image]", crops: Sequence[str]) -> "list[list[Window]]":
-    """The parts of each picture to show: all of it where there are no crops.
+    """The parts of each picture to show: the whole picture without crops.
 
     Raises:
-        UsageError: a crop is written wrongly or lies outside of its picture, or there are not as many as pictures.
+        UsageError: a crop is malformed or outside its picture, or there is not one per picture.
     """
     if not crops:
         return [[(0, 0, picture.width, picture.height)] for picture in pictures]
     if len(pictures) > 1 and len(crops) != len(pictures):
-        raise UsageError(f"{len(pictures)} pictures need as many crops, one each, or none; got {len(crops)}.")
+        raise UsageError(f"{len(pictures)} pictures need one --crop each, or none; got {len(crops)}.")
     of_each = [crops] if len(pictures) == 1 else [[crop] for crop in crops]
     return [
         [parse_crop(crop, picture.width, picture.height) for crop in mine]
@@ -91,12 +91,12 @@ def parse_crop(text: str, width: int, height: int) -> "Window":
     """160x120+200+40 as (left, top, width, height).
 
     Raises:
-        UsageError: it is written otherwise, or lies outside of width x height.
+        UsageError: it is malformed, or outside width x height.
     """
     numbers = text.replace("x", " ").replace("+", " ").split()
     if text.count("x") != 1 or text.count("+") != 2 or len(numbers) != 4 or not all(map(str.isdecimal, numbers)):
-        raise UsageError(f"A crop is written 160x120+200+40, got {text!r}.")
+        raise UsageError(f"A crop is written as WIDTHxHEIGHT+LEFT+TOP, such as 160x120+200+40, got {text!r}.")
     across, down, left, top = map(int, numbers)
     if not (across and down and left + across <= width and top + down <= height):
-        raise UsageError(f"The crop {text} lies outside of the {width}x{height} picture.")
+        raise UsageError(f"The crop {text} is outside the {width}x{height} picture. Give one inside.")
     return left, top, across, down

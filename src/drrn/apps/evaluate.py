@@ -21,17 +21,17 @@ def evaluate(
     engine: EngineName = "auto",
     threads: int = 0,
 ) -> int:
-    """Judge models by the protocol of the papers: bicubic first, then what is published, then the models.
+    """Evaluate models by the protocol of the papers: bicubic first, then published results, then the models.
 
     Args:
-        models: Packaged names or weights files. Models that share a name are listed by their paths.
-        data: Folders of original pictures: Set5, Set14, BSD100, your own.
+        models: Packaged names or weights files. Models of the same name are listed by their paths.
+        data: Folders of original pictures: Set5, Set14, BSD100, or your own.
         scales: Factors, above 1 and at most 8.
-        markdown: Write the table here.
-        json: Write every score of every picture here.
+        markdown: Write the table to this file.
+        json: Write every score of every picture to this file.
         units: Residual units to run, for models trained with several.
         device: Where to compute: auto, cpu, cuda, mps.
-        engine: What computes, as in `drrn upscale`.
+        engine: The engine, as in `drrn upscale`.
         threads: CPU threads, 0 for all cores.
     """
     from rich.console import Console

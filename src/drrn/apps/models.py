@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def list_models(*, json: bool = False, markdown: Path | None = None, threads: int = 0) -> int:
-    """List the models that came with the package: what each costs, here by a sample, and its PSNR by its card.
+    """List the packaged models, with their speed (measured now) and their PSNR (from their cards).
 
     Args:
         json: Print a list of objects instead of a table.
-        markdown: Write the table here, too.
+        markdown: Also write the table to this file.
         threads: CPU threads, 0 for all cores.
     """
     from drrn.atomic import write_text
-    from drrn.evaluation.cards.catalogue import catalogue, to_json, to_markdown, to_text
+    from drrn.evaluation.cards.model_list import list_entries, to_json, to_markdown, to_text
     from drrn.provenance import command, commit, machine
     from drrn.weights import store
 
-    entries = catalogue(store.names(), threads=threads)
+    entries = list_entries(store.names(), threads=threads)
     if markdown:
         write_text(markdown, to_markdown(entries, command=command(), commit=commit(), machine=machine()))
     print(to_json(entries) if json else to_text(entries))
@@ -45,8 +45,8 @@ def show_model(
 
     Args:
         model: A packaged name or a weights file.
-        markdown: As a model card instead of JSON.
-        plot: Draw its PSNR over scales here, as .png, .svg or .pdf; the card shows it as lying beside it.
+        markdown: Print a model card instead of JSON.
+        plot: Plot its PSNR by scale to this file, .png, .svg or .pdf; the card refers to it as lying beside it.
     """
     from drrn.evaluation.cards.card import to_markdown
     from drrn.weights import store
@@ -74,10 +74,10 @@ def import_model(
     """Import the .pth file of another project's DRRN. Nothing in it is executed.
 
     Args:
-        file: What torch.save wrote: a state_dict of four 3x3 convolutions.
-        units: Residual units to run; the file does not say it. 9 and 25 are usual.
+        file: A file of torch.save: the state_dict of four 3x3 convolutions.
+        units: Residual units to run, which the file does not record. 9 and 25 are common.
         output: The weights file to write, ending in .safetensors.
-        skip: What the popular ports compute, by an in-place ReLU, is `rectified`.
+        skip: The popular ports compute `rectified`, because of an in-place ReLU.
     """
     from drrn.weights import store
 
@@ -97,11 +97,11 @@ def join_models(
     exact: tuple[str, ...],
     output: Annotated[Path, arg(aliases=["-o"])],
 ) -> int:
-    """Put networks into one file: one for any scale, and others that enlarge by exactly 2, 3 or 4.
+    """Join networks into one file: one for any scale, and others that enlarge by exactly 2, 3 or 4.
 
     Args:
-        model: A packaged name or a weights file, for all scales that have no network of their own.
-        exact: Weights files, each trained for one scale alone: 2, 3 or 4.
+        model: A packaged name or a weights file, for all scales without their own network.
+        exact: Weights files, each trained for one scale only: 2, 3 or 4.
         output: The weights file to write, ending in .safetensors.
     """
     from dataclasses import replace
@@ -112,10 +112,10 @@ def join_models(
     for name, other in zip(exact, others, strict=True):
         if len(other.scales) != 1 or other.scales[0] not in store.EXACT_SCALES or other.exact:
             scales = ", ".join(f"x{scale:g}" for scale in other.scales)
-            raise UsageError(f"{name} was trained for {scales}. Give networks for x2, x3 or x4 alone.")
+            raise UsageError(f"{name} was trained for {scales}. Give networks for x2, x3 or x4 only.")
     by_scale = {int(other.scales[0]): other for other in others}
     if len(by_scale) < len(others):
-        raise UsageError("Two networks are for one scale. Give one for each.")
+        raise UsageError("Two networks are for the same scale. Give one per scale.")
     try:
         joined = replace(store.load(model), exact=by_scale)
     except ValueError as error:

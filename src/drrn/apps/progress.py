@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from drrn.study.run import Completion
 
 EXPECT_SECONDS = 10.0
-"""Seconds of training, or of teaching, after which the expected time is printed."""
+"""Seconds of training, or of teaching, before the expected time is printed."""
 
 
 class TrainingProgress(Printer):
-    """One line per epoch, and the time left: as a bar on a terminal, elsewhere in words."""
+    """One line per epoch, and the time left: a bar on a terminal, otherwise in words."""
 
     def __init__(self, how: TrainConfig):
         self.how = how
@@ -28,10 +28,10 @@ class TrainingProgress(Printer):
         self.bar = self.bars.add_task("training", total=None, loss="")
         self.plan: Plan | None = None
         self.timing: tuple[int, float] | None = None
-        """Steps done, over all epochs, and the time when the clock started: after the first step, which is slowest."""
+        """Steps done over all epochs, and the time, when timing started: after the first step, which is slow."""
         self.time_printed = False
         self.teaching: tuple[int, float] | None = None
-        """The same for what the teacher has enlarged; the time is infinite once it has been printed."""
+        """The same for images enlarged by the teacher; the time is infinite once printed."""
 
     def taught(self, number: int, count: int) -> None:
         self.bars.update(self.bar, total=count, completed=number, description="teaching")
@@ -92,7 +92,7 @@ class TrainingProgress(Printer):
 
 
 class StudyProgress(Printer):
-    """A line an experiment; on a terminal also a bar with the time left for all."""
+    """One line per experiment; on a terminal also a bar with the time left."""
 
     def __init__(self) -> None:
         super().__init__(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))

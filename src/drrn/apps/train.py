@@ -18,7 +18,7 @@ from drrn.training.session import Session, Training
 
 
 def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
-    """The command, its options being those of `network` and `training` unless given."""
+    """The command, with `network` and `training` as defaults of its options."""
 
     def train(
         source: Annotated[Source, OmitArgPrefixes],
@@ -31,19 +31,19 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
         threads: int = 0,
         save_seconds: float = SAVE_SECONDS,
     ) -> int:
-        """Train a DRRN on folders of pictures. The same command goes on with a training that was stopped.
+        """Train a DRRN on folders of pictures. The same command resumes a stopped training.
 
-        With larger --epochs, or --patience, it goes on with one that is finished.
+        Larger --epochs or --patience continue a finished one.
 
         Args:
-            run: Folder for all that the training leaves: config.json, history.csv, TensorBoard events, picture
-                sheets, last.ckpt to go on from and best.safetensors to use.
-            recipe: What the options below start from: report (MSE, Adam), paper (the authors' SGD) or modern (ours).
-            config: A file that they start from instead, with the network too: the config.json of a run, or the
-                best.json of `drrn tune`.
-            device: Where to compute. With torchrun, each process takes one device.
+            run: Folder for everything the training writes: config.json, history.csv, TensorBoard events, picture
+                sheets, last.ckpt to resume from and best.safetensors to use.
+            recipe: Defaults of the options below: report (MSE, Adam), paper (the authors' SGD) or modern (ours).
+            config: A file with these defaults and the network: the config.json of a run, or the best.json of
+                `drrn tune`.
+            device: Where to compute. With torchrun, each process uses one device.
             threads: CPU threads, 0 for all cores. The same number gives the same weights.
-            save_seconds: Seconds between two checkpoints within an epoch: what a crash costs at most.
+            save_seconds: Seconds between two checkpoints within an epoch: the most a crash can cost.
         """
         try:
             from drrn.apps.progress import TrainingProgress
@@ -65,12 +65,12 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
                 ),
                 watch=watch,
             )
-        speaks = os.environ.get("RANK", "0") == "0"  # the first of torchrun's processes
+        is_first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes
         if signals.received:
-            if speaks:
+            if is_first:
                 print(f"stopped; the same command resumes {run}", file=sys.stderr)
             return signals.exit_code
-        if speaks:
+        if is_first:
             print(run / "best.safetensors")
         return 0
 
@@ -78,23 +78,23 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
 
 
 def defaults_in(args: list[str]) -> tuple[DRRNConfig, TrainConfig]:
-    """What a command line starts from: the file or the recipe that it names, or the report's (also for unknown ones).
+    """The defaults of a command line: from its --config or --recipe, otherwise (also if unknown) the report's.
 
     Raises:
-        UsageError: it names both.
-        TrainingError: the file is missing, or is no config.
+        UsageError: it has both.
+        TrainingError: the file is missing or not a config.
     """
     recipe, config = (_last(option, args) for option in ("--recipe", "--config"))
     if recipe and config:
-        raise UsageError("--recipe and --config can't both be given: either is what all other options start from.")
+        raise UsageError("--recipe and --config both set the defaults of all other options. Give one of them.")
     if config:
         return read_config(Path(config))
     return DRRNConfig(), {str(name): how for name, how in RECIPES.items()}.get(recipe, RECIPES["report"])
 
 
 def _last(option: str, args: list[str]) -> str:
-    """The last value that is given to `option`, or nothing."""
-    given = [
+    """The last value of `option`, or an empty string."""
+    values = [
         following if word == option else word.removeprefix(f"{option}=")
         for word, following in pairwise([*args, ""])
         if word == option or word.startswith(f"{option}=")

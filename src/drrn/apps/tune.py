@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedSource(Source):
-    """Where the pictures are."""
+    """The pictures that all trials share."""
 
-    start: Fixed[str | None] = None  # weights to start from are of one network
+    start: Fixed[str | None] = None  # initial weights fit only one network
 
 
 @dataclass(frozen=True, kw_only=True)
 class SharedModel(DRRNConfig):
-    """What all trials share of the network."""
+    """The parts of the network that all trials share."""
 
     blocks: Fixed[int] = 1
     units: Fixed[int] = 9
@@ -42,7 +42,7 @@ class SharedModel(DRRNConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SharedConfig(TrainConfig):
-    """What all trials share of the recipe. The sampler's seed is `seed`, too."""
+    """The parts of the recipe that all trials share. `seed` also seeds the search."""
 
     learning_rate: Fixed[float] = 1e-3
     loss: Fixed[str] = "mse"
@@ -50,7 +50,7 @@ class SharedConfig(TrainConfig):
 
 
 def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
-    """The command, its options being those of `network` and `training` unless given."""
+    """The command, with `network` and `training` as defaults of its options."""
     same_network = SharedModel(**{each.name: getattr(network, each.name) for each in fields(network)})
     same_training = SharedConfig(**{each.name: getattr(training, each.name) for each in fields(training)})
 
@@ -69,22 +69,22 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
         threads: int = 0,
         save_seconds: float = SAVE_SECONDS,
     ) -> int:
-        """Search for the network and the recipe that suit folders of pictures. The same command goes on with a search.
+        """Search for the network and the recipe that suit your pictures. The same command resumes a search.
 
         Args:
-            run: Folder for all that the search leaves: best.json for `drrn train --config`, trials.csv, pictures of
-                history and importance, and a folder for each trial.
-            trials: Trials to finish in all, those of earlier runs and of other machines included; pruned ones count,
-                failed ones do not.
-            objective: psnr: the highest validation PSNR, trials below the median being pruned. psnr-macs: PSNR against
+            run: Folder for everything the search writes: best.json for `drrn train --config`, trials.csv, plots of
+                history and importance, and a folder per trial.
+            trials: Total number of trials to finish, including those of earlier runs and other machines. Pruned
+                trials count, failed ones do not.
+            objective: psnr: highest validation PSNR, pruning trials below the median. psnr-macs: PSNR against
                 multiply-adds a pixel, which gives a front of trials instead of one; none is pruned.
-            storage: Where trials are kept, as a URL of SQLAlchemy; a file in `run` if not given. Several machines work
-                on one search when each has the same --storage and a --run of its own.
-            recipe: What the options below start from: report (MSE, Adam), paper (the authors' SGD) or modern (ours).
-            config: A file that they start from instead: the config.json of a run, or the best.json of a search.
+            storage: Where to store trials, as a URL of SQLAlchemy; by default a file in `run`. Several machines share
+                a search by the same --storage, each with its own --run.
+            recipe: Defaults of the options below: report (MSE, Adam), paper (the authors' SGD) or modern (ours).
+            config: A file with these defaults: the config.json of a run, or the best.json of a search.
             device: Where to compute.
             threads: CPU threads, 0 for all cores. The same number gives the same trials.
-            save_seconds: Seconds between two checkpoints within an epoch: what a crash costs at most.
+            save_seconds: Seconds between two checkpoints within an epoch: the most a crash can cost.
         """
         try:
             from drrn.tuning.search import Search
@@ -150,7 +150,7 @@ def format_trial(trial: "TrialResult") -> str:
 
 
 class TuningProgress(Printer):
-    """A line a trial; on a terminal also a bar with the time left for all."""
+    """One line per trial; on a terminal also a bar with the time left."""
 
     def __init__(self, how: TrainConfig, trials: int):
         self.how, self.trials = how, trials

@@ -1,6 +1,6 @@
-"""Spoil an image as cameras, files and the web do: blur, another reduction, noise and JPEG.
+"""Degrade images like photos: blur, other downscaling kernels, noise and JPEG.
 
-Everything is drawn from a generator that is given, so the same seed spoils an image the same way.
+All randomness comes from the generator passed in, so the same seed degrades an image the same way.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,12 +23,12 @@ Planes = NDArray[np.float32]
 Generator = np.random.Generator
 
 KERNELS = {"bilinear": "BILINEAR", "lanczos": "LANCZOS"}
-"""Antialiased reductions by Pillow."""
+"""Pillow's antialiased kernels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """How much an image is spoilt at most. Each kind of damage is left out as often as its share says."""
+    """The maximum strength of each degradation. Each is left out with a certain probability."""
 
     blur: float
     """Standard deviation of the Gaussian along its longer axis, in pixels of lr."""
@@ -36,34 +36,36 @@ class Strength:
     """Standard deviation of Gaussian noise, and of Poisson noise at white, in levels of 255."""
     quality: tuple[int, int]
     """The lowest and the highest JPEG quality."""
-    left_out: float = 0.3
-    """Share of images without blur, without noise and without JPEG, each drawn on its own."""
+    skip_probability: float = 0.3
+    """Probability, drawn independently, of leaving out blur, noise, and JPEG."""
 
 
 def degrade_photo(hr: Levels, scale: float, strength: Strength, rng: Generator) -> Levels:
-    """The lr of `hr` (3, H, W), spoilt: (3, h, w), each side divided by `scale` and rounded.
+    """The lr of `hr` (3, H, W) as a photo: (3, h, w), each side divided by `scale` and rounded.
 
-    The image is blurred and reduced, then noise and JPEG come in random order.
+    The image is blurred and downscaled, then noise and JPEG follow in random order.
     """
     planes = unit(hr)
-    if rng.random() >= strength.left_out:
+    if rng.random() >= strength.skip_probability:
         longer = rng.uniform(0.2, strength.blur) * scale
-        planes = blurred(planes, (longer, longer * rng.uniform(0.5, 1.0)), rng.uniform(0, pi))
-    lr = levels(reduced(planes, scale, rng.choice(["bicubic", "area", *KERNELS]))).astype(np.uint8)
+        planes = blur(planes, (longer, longer * rng.uniform(0.5, 1.0)), rng.uniform(0, pi))
+    lr = levels(downscale(planes, scale, rng.choice(["bicubic", "area", *KERNELS]))).astype(np.uint8)
     damages: list[Callable[[Levels], Levels]] = [
-        partial(noisy, sigma=rng.uniform(0, strength.noise), poisson=rng.random() < 0.5, rng=rng),
-        partial(jpeg, quality=int(rng.integers(*strength.quality, endpoint=True)), subsampled=rng.random() < 0.7),
+        partial(add_noise, sigma=rng.uniform(0, strength.noise), poisson=rng.random() < 0.5, rng=rng),
+        partial(
+            compress_jpeg, quality=int(rng.integers(*strength.quality, endpoint=True)), subsampled=rng.random() < 0.7
+        ),
     ]
     for index in rng.permutation(len(damages)):
-        if rng.random() >= strength.left_out:
+        if rng.random() >= strength.skip_probability:
             lr = damages[index](lr)
     return lr
 
 
-def blurred(planes: Planes, sigmas: tuple[float, float], angle: float) -> Planes:
+def blur(planes: Planes, sigmas: tuple[float, float], angle: float) -> Planes:
     """Convolve (C, H, W) with a Gaussian of these standard deviations in pixels, the first along `angle` in radians.
 
-    The image is mirrored beyond its border.
+    The image is reflected beyond its border.
     """
     margin = ceil(4 * max(sigmas))
     padded = np.pad(planes, ((0, 0), (margin, margin), (margin, margin)), mode="symmetric")
@@ -75,7 +77,7 @@ def blurred(planes: Planes, sigmas: tuple[float, float], angle: float) -> Planes
     return smooth[:, margin : height - margin, margin : width - margin].astype(np.float32)
 
 
-def reduced(planes: Planes, scale: float, kernel: str) -> Planes:
+def downscale(planes: Planes, scale: float, kernel: str) -> Planes:
     """(C, H, W) -> (C, h, w), each side divided by `scale` and rounded.
 
     Args:
@@ -86,12 +88,12 @@ def reduced(planes: Planes, scale: float, kernel: str) -> Planes:
     height, width = (max(round(side / scale), 1) for side in planes.shape[1:])
     if kernel == "area":
         return _mean_rows(_mean_rows(planes, height).swapaxes(1, 2), width).swapaxes(1, 2)
-    how = Pillow.Resampling[KERNELS[kernel]]
-    return np.stack([np.asarray(Pillow.fromarray(plane).resize((width, height), how)) for plane in planes])
+    resampling = Pillow.Resampling[KERNELS[kernel]]
+    return np.stack([np.asarray(Pillow.fromarray(plane).resize((width, height), resampling)) for plane in planes])
 
 
 def _mean_rows(planes: Planes, count: int) -> Planes:
-    """(C, H, W) -> (C, count, W): the integral over rows, taken between the borders of the new rows."""
+    """(C, H, W) -> (C, count, W): the mean over the area of each new row."""
     height = planes.shape[1]
     integral = np.concatenate([np.zeros_like(planes[:, :1]), planes], axis=1).cumsum(axis=1, dtype=np.float64)
     borders = np.linspace(0, height, count + 1)
@@ -101,14 +103,14 @@ def _mean_rows(planes: Planes, count: int) -> Planes:
     return (np.diff(at, axis=1) * (count / height)).astype(np.float32)
 
 
-def noisy(lr: Levels, *, sigma: float, poisson: bool = False, rng: Generator) -> Levels:
-    """(C, h, w) with noise of `sigma` levels, independent in each channel; with `poisson` it grows with brightness."""
+def add_noise(lr: Levels, *, sigma: float, poisson: bool = False, rng: Generator) -> Levels:
+    """Add noise of `sigma` levels to (C, h, w), independent in each channel; `poisson` noise grows with brightness."""
     spread = sigma * np.sqrt(unit(lr)) if poisson else sigma
     return np.rint((lr + spread * rng.standard_normal(lr.shape)).clip(0, 255)).astype(np.uint8)
 
 
-def jpeg(lr: Levels, *, quality: int, subsampled: bool = True) -> Levels:
-    """(3, h, w) through a JPEG in memory, its chroma 4:2:0 or 4:4:4."""
+def compress_jpeg(lr: Levels, *, quality: int, subsampled: bool = True) -> Levels:
+    """Encode (3, h, w) as JPEG in memory and decode it, with chroma 4:2:0 or 4:4:4."""
     file = pyvips.Image.new_from_array(np.ascontiguousarray(lr.transpose(1, 2, 0))).jpegsave_buffer(
         Q=quality, subsample_mode="on" if subsampled else "off"
     )
@@ -116,7 +118,7 @@ def jpeg(lr: Levels, *, quality: int, subsampled: bool = True) -> Levels:
 
 
 class PhotoDegradations:
-    """The spoilt ilr of the images of a training, others in each epoch."""
+    """The ilr of a training's images after photo degradations, new ones in each epoch."""
 
     def __init__(
         self, paths: Sequence[Path], scales: Sequence[float], channels: Literal[1, 3], strength: Strength, seed: int
@@ -124,20 +126,20 @@ class PhotoDegradations:
         """Read the images.
 
         Raises:
-            ImageError: a file is no image that can be read.
+            ImageError: a file can't be read as an image.
         """
         self.originals = [read_levels(path, 3) for path in paths]
         self.scales = list(dict.fromkeys(scales))
         self.channels, self.strength, self.seed = channels, strength, seed
 
     def ilr(self, epoch: int) -> NDArray[np.float16]:
-        """(channels, pixels of all images): image by image, and each at scale by scale, as `make_pairs` gives them."""
-        spoilt = []
+        """(channels, pixels of all images): images in order, each at all scales, as `make_pairs` yields them."""
+        planes = []
         for index, original in enumerate(self.originals):
             for number, scale in enumerate(self.scales):
                 hr = modcrop(original, scale)
                 rng = np.random.default_rng([self.seed, epoch, index, number])
                 lr = unit(degrade_photo(hr, scale, self.strength, rng))
-                seen = luma(lr)[None] if self.channels == 1 else lr
-                spoilt.append(imresize(seen, *hr.shape[1:]).astype(np.float16).reshape(self.channels, -1))
-        return np.concatenate(spoilt, axis=1)
+                visible = luma(lr)[None] if self.channels == 1 else lr
+                planes.append(imresize(visible, *hr.shape[1:]).astype(np.float16).reshape(self.channels, -1))
+        return np.concatenate(planes, axis=1)

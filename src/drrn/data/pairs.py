@@ -1,8 +1,8 @@
 """Pairs of an original and its interpolated lr, from a folder of originals or from two folders.
 
-Grey levels stay what they are in the files, 8 bits: hr is exact in them, unless a teacher makes it. The ilr is not
-rounded in the protocol; half precision keeps it to 0.06 of a level at most (1/4096 just below white), and to twice that
-where it overshoots white, which is exact enough to learn from.
+Levels stay 8 bits, as in the files: hr is exact, unless a teacher makes it. The protocol does not round ilr; half
+precision stores it to within 0.06 of a level (1/4096 just below white), and twice that where it overshoots white, which
+is precise enough to learn from.
 """
 
 import re
@@ -23,17 +23,17 @@ from drrn.media.images.files import read
 from drrn.media.naming import IMAGES, is_image
 
 SCALED = re.compile(r"_?x\d+(\.\d+)?$")
-"""What the name of an lr has more than that of its hr."""
+"""The suffix of an lr's name compared to its hr's."""
 
 Levels = NDArray[np.uint8]
 """(channels, H, W): rounded luma, or RGB."""
 Teach = Callable[[Path, NDArray[np.float32], float, Levels], Levels]
-"""From the file of an original, its lr (channels, h, w) in [0, 1], or a little beyond, the scale, and the original as
-cropped for it (channels, H, W): what is to be learnt in its place, of the same shape, or the original itself."""
+"""Makes the target to learn, given the file of an original, its lr (channels, h, w) in [0, 1] or slightly beyond, the
+scale, and the original cropped for it (channels, H, W). Returns the same shape, possibly the original itself."""
 
 
 class Pair(NamedTuple):
-    """What a network is given, and what it should make of it."""
+    """The input of a network and its target."""
 
     name: str
     scale: float
@@ -43,15 +43,15 @@ class Pair(NamedTuple):
 
 
 def pictures_in(folders: Iterable[Path]) -> list[Path]:
-    """Every picture file of the folders, sorted within each; subfolders are not entered.
+    """All image files in the folders, sorted within each. Subfolders are not searched.
 
-    Files are taken by their content, or by a suffix such as .png. System files such as `._a.png` and animations are
-    left out.
+    A file is recognized by its content, or by a suffix such as .png. System files such as `._a.png` and animations are
+    skipped.
 
     Raises:
-        DataError: a folder is missing or holds no picture.
+        DataError: a folder is missing or has no image.
     """
-    found = []
+    paths: list[Path] = []
     for folder in folders:
         try:
             inside = sorted(path for path in folder.iterdir() if is_image(path) and not is_animated(path))
@@ -59,29 +59,29 @@ def pictures_in(folders: Iterable[Path]) -> list[Path]:
             raise DataError(f"No folder {folder}. Give a folder of pictures.") from error
         if not inside:
             raise DataError(f"No pictures in {folder}. Known: {', '.join(IMAGES)}.")
-        found += inside
-    return found
+        paths += inside
+    return paths
 
 
 def pick_evenly(paths: Sequence[Path], count: int) -> list[Path]:
-    """`count` of the paths, at most, evenly from the first to the last; all for 0."""
+    """At most `count` of the paths, evenly spaced; all if `count` is 0."""
     if not count or len(paths) <= count:
         return list(paths)
-    return [paths[place * len(paths) // count] for place in range(count)]
+    return [paths[index * len(paths) // count] for index in range(count)]
 
 
 def label(folder: Path) -> str:
-    """A folder by its last two names: enough to know the set, and nothing of the machine."""
+    """The last two parts of a folder's path: they identify the data set and reveal nothing about the machine."""
     return "/".join(folder.parts[-2:]) if folder.parts[-1:] != ("..",) else folder.name
 
 
 def read_levels(path: Path, channels: Literal[1, 3] | None) -> Levels:
-    """A picture as a network with `channels` sees it, or with the file's own; alpha is left out.
+    """An image as a network with `channels` sees it, or with the file's own channels if None; without alpha.
 
-    Luma of a grey file is what it holds, in the full range, as in the papers' protocol.
+    Luma of a gray file is its own values, in the full range, as in the papers' protocol.
 
     Raises:
-        ImageError: the file is no picture that can be read.
+        ImageError: the file can't be read as an image.
     """
     pixels = read(path).pixels.transpose(2, 0, 1).astype(np.float64)
     if channels == 1 and len(pixels) == 3:
@@ -92,17 +92,17 @@ def read_levels(path: Path, channels: Literal[1, 3] | None) -> Levels:
 
 
 def unit(levels: Levels) -> NDArray[np.float32]:
-    """Levels of 8 bits as numbers in [0, 1]."""
+    """8-bit levels as numbers in [0, 1]."""
     return np.divide(levels, 255, dtype=np.float32)
 
 
 def split(paths: Sequence[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Pictures to learn from, and `share` of them (at least one) to validate on.
+    """Split images into those to train on and `share` of them (at least one) to validate on.
 
-    Whole pictures are drawn, never patches; copies of one file stay on one side.
+    Whole images are drawn, never patches; copies of a file stay on the same side.
 
     Raises:
-        DataError: there are not enough pictures for both sides.
+        DataError: there are not enough images for both sides.
     """
     copies: dict[bytes, list[Path]] = {}
     for path in paths:
@@ -110,7 +110,7 @@ def split(paths: Sequence[Path], share: float, seed: int) -> tuple[list[Path], l
     groups = list(copies.values())
     held_out = max(round(share * len(groups)), 1)
     if held_out >= len(groups):
-        raise DataError(f"{len(groups)} different pictures can't be split: give more, or a smaller share.")
+        raise DataError(f"{len(groups)} different pictures can't be split. Give more, or a smaller share.")
     drawn = set(np.random.default_rng(seed).permutation(len(groups))[:held_out].tolist())
     sides: tuple[list[Path], list[Path]] = ([], [])
     for index, group in enumerate(groups):
@@ -121,38 +121,38 @@ def split(paths: Sequence[Path], share: float, seed: int) -> tuple[list[Path], l
 def make_pairs(
     paths: Iterable[Path], scales: Sequence[float], channels: Literal[1, 3], teach: Teach | None = None
 ) -> Iterator[Pair]:
-    """Each picture at each scale: cropped, made smaller and enlarged again by MATLAB's bicubic.
+    """Each image at each scale: cropped, reduced and enlarged again by MATLAB's bicubic.
 
-    A scale that is named twice gives the same pair twice. With `teach`, hr is what that makes of lr.
+    A scale given twice yields the same pair twice. With `teach`, hr is the target that it makes.
     """
     for path in paths:
         hr = read_levels(path, channels)
-        made: dict[float, Pair] = {}
+        pairs: dict[float, Pair] = {}
         for scale in scales:
-            if scale not in made:
+            if scale not in pairs:
                 cropped = modcrop(hr, scale)
                 if 0 in cropped.shape:
                     raise DataError(f"{path} is too small for scale {scale:g}.")
-                made[scale] = pair(path, scale, degrade(unit(cropped), scale), cropped, teach)
-            yield made[scale]
+                pairs[scale] = make_pair(path, scale, degrade(unit(cropped), scale), cropped, teach)
+            yield pairs[scale]
 
 
 def match_pairs(
     hr_paths: Iterable[Path], lr_folder: Path, channels: Literal[1, 3], teach: Teach | None = None
 ) -> Iterator[Pair]:
-    """Each original with the file of its name in `lr_folder`: `a.png` with `a.png`, or `ax2.png`, `a_x2.png`.
+    """Each original with the lr of the same name in `lr_folder`: `a.png` with `a.png`, or `ax2.png`, `a_x2.png`.
 
-    With `teach`, hr is what that makes of lr.
+    With `teach`, hr is the target that it makes.
 
     Raises:
-        DataError: an original has no such file, or several, or the sizes are no enlargement.
+        DataError: an original has no lr, or several, or one of another shape.
     """
     named, scaled = defaultdict[str, list[Path]](list), defaultdict[str, list[Path]](list)
     for path in pictures_in([lr_folder]):
         named[path.stem].append(path)
         scaled[SCALED.sub("", path.stem)].append(path)
     for path in hr_paths:
-        partners = named.get(path.stem) or scaled.get(path.stem)  # the very name goes first: ax2.png may be an original
+        partners = named.get(path.stem) or scaled.get(path.stem)  # exact names first: ax2.png may be an original
         if not partners:
             raise DataError(f"{path} has no partner in {lr_folder}. Expected {path.stem}.png or {path.stem}x2.png.")
         if len(partners) > 1:
@@ -162,14 +162,14 @@ def match_pairs(
         scale = hr.shape[1] / lr.shape[1]
         if scale <= 1 or abs(hr.shape[2] / lr.shape[2] / scale - 1) > 0.02:
             raise DataError(
-                f"{path} is {hr.shape[2]}x{hr.shape[1]} and its lr {lr.shape[2]}x{lr.shape[1]}: one is no enlargement "
-                "of the other."
+                f"{path} is {hr.shape[2]}x{hr.shape[1]} and its lr {lr.shape[2]}x{lr.shape[1]}. Expected a smaller "
+                "picture of the same shape."
             )
-        yield pair(path, scale, unit(lr), hr, teach)
+        yield make_pair(path, scale, unit(lr), hr, teach)
 
 
-def pair(path: Path, scale: float, lr: NDArray[np.float32], hr: Levels, teach: Teach | None) -> Pair:
-    """`lr` (channels, h, w) in [0, 1], enlarged to the size of `hr`, and `hr` or what `teach` makes in its place."""
+def make_pair(path: Path, scale: float, lr: NDArray[np.float32], hr: Levels, teach: Teach | None) -> Pair:
+    """Pair `lr` (channels, h, w), in [0, 1], with its ilr at the size of `hr`, and `hr` or the target by `teach`."""
     height, width = hr.shape[1:]
     ilr = imresize(lr, height, width)
     if teach:

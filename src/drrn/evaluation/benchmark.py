@@ -1,4 +1,4 @@
-"""Judge the very `Upscaler` that users call, by the protocol of the papers (`drrn.core.metrics`)."""
+"""Evaluate the `Upscaler` that users call, by the protocol of the papers (`drrn.core.metrics`)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from drrn.errors import DataError
 from drrn.evaluation import published
 from drrn.evaluation.naming import BICUBIC, distinct_names
 from drrn.evaluation.perceptual import flip
-from drrn.evaluation.timing import measure
+from drrn.evaluation.timing import measure_cost
 from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
 
@@ -29,34 +29,34 @@ Enlarge = Callable[[Image, int, int], Image]
 
 @dataclass(frozen=True)
 class ImageScore:
-    """The score of one picture."""
+    """The scores of one image."""
 
     name: str
     psnr: float
     ssim: float
     seconds: float
     ms_ssim: float | None = None
-    """Of luma rounded to 8 bits, the whole picture; None where it was not asked for or the picture is too small."""
+    """On the luma of the whole image, rounded to 8 bits; None if not requested or the image is too small."""
     flip: float | None = None
-    """Of the colours, the whole picture, lower being better; None where it was not asked for."""
+    """On the colors of the whole image, lower is better; None if not requested."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: one model on one set at one scale."""
+    """A line of the table: one model on one test set at one scale."""
 
     model: str
-    """bicubic for MATLAB's, a paper's name for it, or what the user calls the weights."""
+    """`bicubic` for MATLAB's, a paper's name, or the name of the weights."""
     source: Literal["measured", "published"]
     data: str
     scale: float
     psnr: float
-    """dB, the mean over pictures."""
+    """In dB, the mean over images."""
     ssim: float
     seconds: float | None = None
-    """For all pictures together, enlarging alone. None for what is published, as the next."""
+    """Total over all images, for enlarging alone. None, like the next, for published results."""
     peak_mb: float | None = None
-    """Of the whole process, the largest over pictures."""
+    """Of the whole process, the maximum over images."""
     images: list[ImageScore] = field(default_factory=list)
 
 
@@ -67,17 +67,17 @@ def evaluate(
     *,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Row]:
-    """Bicubic, then what is published where the pictures are a known set, then each of `upscalers`.
+    """Yield rows for bicubic, for published results if the images are a known set, and for each of `upscalers`.
 
     A set is named after its folder, or by its path if two folders share a name.
 
     Args:
         upscalers: their weights must have distinct names, see `drrn.evaluation.naming.load_models`.
-        note: told what a reader of the rows must know.
+        note: called with remarks for readers of the rows.
 
     Raises:
-        DataError: a folder is missing or empty, a picture is too small, or two folders are one known set.
-        DRRNError: a picture can't be read, a scale is out of range, or a folder is named twice.
+        DataError: a folder is missing or empty, an image is too small, or two folders are the same known set.
+        DRRNError: an image can't be read, a scale is out of range, or a folder is named twice.
     """
     for upscaler in upscalers:
         for sentence in filter(None, map(upscaler.weights.outside, scales)):
@@ -91,25 +91,25 @@ def evaluate(
             known = published.recognise(len(paths), scale, bicubic.psnr)
             if known is None and published.rows(folder.name, scale):
                 note(
-                    f"{folder} has {len(paths)} pictures and bicubic {bicubic.psnr:.2f} dB at x{scale:g}, which is not "
-                    f"the published {folder.name}: its published rows are left out."
+                    f"{folder} has {len(paths)} pictures and bicubic {bicubic.psnr:.2f} dB at x{scale:g}: not the "
+                    f"published {folder.name}, so published rows are left out."
                 )
             data = known or name
             if (other := folder_of.setdefault(data, folder)) != folder:
-                raise DataError(f"{other} and {folder} would both be called {data}. Leave one out, or rename it.")
+                raise DataError(f"{other} and {folder} would both be named {data}. Leave one out, or rename it.")
             yield replace(bicubic, data=data)
             for model, cell in published.rows(data, scale).items() if known else ():
                 if model != BICUBIC:
                     yield Row(model, "published", data, scale, cell.psnr, cell.ssim)
             for upscaler in upscalers:
-                yield replace(score(upscaler, paths, scale), data=data)
+                yield replace(score_model(upscaler, paths, scale), data=data)
 
 
-def score(upscaler: Upscaler, paths: Sequence[Path], scale: float, *, perceptual: bool = False) -> Row:
-    """A row for `upscaler`, its `data` left empty. A model of luma is given luma, one of RGB the picture.
+def score_model(upscaler: Upscaler, paths: Sequence[Path], scale: float, *, perceptual: bool = False) -> Row:
+    """A row for `upscaler`, with an empty `data`. Luma models see luma, RGB models the whole image.
 
     Args:
-        perceptual: MS-SSIM and FLIP, too.
+        perceptual: add MS-SSIM and FLIP.
 
     Raises:
         DataError, DRRNError: as `evaluate`.
@@ -123,7 +123,7 @@ def score(upscaler: Upscaler, paths: Sequence[Path], scale: float, *, perceptual
 
 
 def score_bicubic(paths: Sequence[Path], scale: float, channels: Literal[1] | None, *, perceptual: bool = False) -> Row:
-    """The same for MATLAB's bicubic, on luma (1) or on the picture as it is (None)."""
+    """The same for MATLAB's bicubic, on luma (1) or on the image as it is (None)."""
     return _row(BICUBIC, _bicubic, channels, paths, scale, perceptual)
 
 
@@ -135,13 +135,15 @@ def _row(
         hr = modcrop(unit(read_levels(path, channels)), scale)
         shave = round(scale)
         if min(hr.shape[1:]) <= 2 * shave:
-            raise DataError(f"{path} is too small to be judged at scale {scale:g}.")
+            raise DataError(
+                f"{path} is too small to be evaluated at scale {scale:g}. Leave it out, or give smaller --scales."
+            )
         height, width = hr.shape[1:]
-        lr = Image(pixels=degrade(hr, scale).transpose(1, 2, 0))  # not rounded, and not clipped
-        sr, cost = measure(partial(enlarge, lr, width, height))
+        lr = Image(pixels=degrade(hr, scale).transpose(1, 2, 0))  # neither rounded nor clipped
+        sr, cost = measure_cost(partial(enlarge, lr, width, height))
         score = measure_quality(_luma(sr.pixels.transpose(2, 0, 1)), _luma(hr), shave)
         image = ImageScore(path.stem, score.psnr, score.ssim, cost.seconds)
-        images.append(_looked_at(image, sr.pixels, hr.transpose(1, 2, 0)) if perceptual else image)
+        images.append(_add_perceptual(image, sr.pixels, hr.transpose(1, 2, 0)) if perceptual else image)
         peak = max(peak, cost.peak_mb)
     return Row(
         model,
@@ -156,8 +158,8 @@ def _row(
     )
 
 
-def _looked_at(image: ImageScore, sr: Planes, hr: Planes) -> ImageScore:
-    """With MS-SSIM and FLIP of two pictures (H, W, 1) or (H, W, 3)."""
+def _add_perceptual(image: ImageScore, sr: Planes, hr: Planes) -> ImageScore:
+    """`image` with MS-SSIM and FLIP of sr and hr, both (H, W, 1) or (H, W, 3)."""
     ours, theirs = (levels(_luma(each.transpose(2, 0, 1))) for each in (sr, hr))
     similarity = ms_ssim(ours, theirs)
     if sr.shape[2] == 1:

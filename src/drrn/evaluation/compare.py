@@ -1,4 +1,4 @@
-"""One picture as its lr, bicubic, what networks make of it, and the original: the report's figures 1 to 3."""
+"""Compare an image's lr, bicubic, network results and original side by side: the report's figures 1 to 3."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -18,7 +18,7 @@ Window = tuple[int, int, int, int]
 
 
 class Version(NamedTuple):
-    """A part of the picture, (channels, h, w) in [0, 1], and what to write above it."""
+    """A part of the image, (channels, h, w) in [0, 1], with its caption."""
 
     caption: str
     planes: Planes
@@ -27,23 +27,27 @@ class Version(NamedTuple):
 def compare(
     original: Image, upscalers: Mapping[str, Upscaler], scale: float, windows: Sequence[Window]
 ) -> list[list[Version]]:
-    """For each window lr, bicubic, the results by their names, and the original; all but the first and the last with
-    their PSNR on luma over the whole picture.
+    """For each window: lr, bicubic, each network's result, and the original.
+
+    The captions of bicubic and of the networks give their PSNR, on luma over the whole image.
 
     Args:
-        original: its alpha is left out.
+        original: its alpha is ignored.
         scale: above 1 and at most 8.
         windows: the parts to show.
 
     Raises:
         UsageError: the scale is out of range.
-        DataError: the picture is too small for it.
+        DataError: the image is too small for the scale.
     """
     target_size(original.width, original.height, scale, None)
     hr = modcrop(np.ascontiguousarray(original.pixels.transpose(2, 0, 1)), scale)
     height, width = hr.shape[1:]
     if min(height, width) <= 2 * round(scale) + 1:
-        raise DataError(f"{original.width}x{original.height} pixels are too few to be made {scale:g} times smaller.")
+        raise DataError(
+            f"{original.width}x{original.height} pixels are too few to compare at scale {scale:g}. Give a larger "
+            "picture, or a smaller --scale."
+        )
     lr = Image(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0))
     small = lr.pixels.transpose(2, 0, 1)
     results = {"bicubic": imresize(np.ascontiguousarray(small), height, width).clip(0, 1)}

@@ -13,25 +13,25 @@ BICUBIC = "bicubic"
 
 
 def distinct_names(paths: Sequence[str | Path], names: Sequence[str], taken: Collection[str] = ()) -> list[str]:
-    """The short names, except where two are equal or one is in `taken`: those are replaced by their paths.
+    """`names`, with paths in place of any that are duplicates or in `taken`.
 
     Raises:
         UsageError: a path is given twice.
     """
     counts = Counter([*names, *taken])
-    found = [name if counts[name] == 1 else str(each) for each, name in zip(paths, names, strict=True)]
-    for name, count in Counter(found).items():
+    distinct = [name if counts[name] == 1 else str(each) for each, name in zip(paths, names, strict=True)]
+    for name, count in Counter(distinct).items():
         if count > 1:
-            raise UsageError(f"{name} is named twice. Name each once.")
-    return found
+            raise UsageError(f"{name} is given twice. Give each once.")
+    return distinct
 
 
 def load_models(models: Sequence[str], taken: Collection[str] = (BICUBIC,)) -> list[Weights]:
-    """Load packaged models or weights files and give each a distinct `name`.
+    """Load packaged models or weights files, and give each a distinct `name`.
 
     Raises:
         WeightsError: a model does not exist.
-        UsageError: a model is named twice.
+        UsageError: a model is given twice.
     """
     weights = [load(model) for model in models]
     names = distinct_names(models, [each.name for each in weights], taken)

@@ -1,6 +1,6 @@
-"""What the papers report, PSNR in dB and SSIM by the protocol of `drrn.core.metrics`: Tai et al. 2017, Table 2.
+"""Published results: PSNR in dB and SSIM by the protocol of `drrn.core.metrics`, from Tai et al. 2017, Table 2.
 
-A cell with a star was not found in a source that could be read again, only remembered from the paper.
+Cells with a star are quoted from memory and could not be checked against a source.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ Urban100 4 | 23.14/.6577 | 24.52/.7221 | 25.18/.7524 | 25.14/.7510 | 25.35/.7576
 MODELS = ("bicubic", "SRCNN", "VDSR", "DRCN", "DRRN_B1U9", "DRRN_B1U25")
 PICTURES = {"Set5": 5, "Set14": 14, "BSD100": 100, "Urban100": 100}
 TOLERANCE = 0.01
-"""dB within which bicubic must come out as published: other pictures, or another protocol, do not."""
+"""dB within which bicubic must match the published value, or the images or the protocol differ."""
 
 
 class Published(NamedTuple):
@@ -31,11 +31,11 @@ class Published(NamedTuple):
     psnr: float
     ssim: float
     confirmed: bool
-    """Whether it was read again in a source."""
+    """Whether it was checked against a source."""
 
 
 def recognise(pictures: int, scale: float, bicubic_psnr: float) -> str | None:
-    """The benchmark set that has so many pictures and this mean PSNR of bicubic, whatever its folder is called."""
+    """The benchmark set with this number of images and mean PSNR of bicubic, whatever its folder is named."""
     for name, count in PICTURES.items():
         known = rows(name, scale)
         if count == pictures and known and abs(known["bicubic"].psnr - bicubic_psnr) <= TOLERANCE:
@@ -44,7 +44,7 @@ def recognise(pictures: int, scale: float, bicubic_psnr: float) -> str | None:
 
 
 def rows(data: str, scale: float) -> dict[str, Published]:
-    """What is published for a set at a scale, by model; nothing for others."""
+    """The published results for a set at a scale, by model; empty for other sets."""
     for line in TABLE.strip().splitlines():
         head, *cells = line.split("|")
         name, factor = head.split()

@@ -1,4 +1,4 @@
-"""Rows of an evaluation as a table to read, and as JSON to keep."""
+"""Rows of an evaluation as a table or as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def to_json(rows: Sequence[Row]) -> str:
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """A table a set, a line a model, a column a scale; the protocol and what the marks mean above and below."""
+    """One table per set, one line per model, one column per scale; with the protocol and a legend."""
     parts = [f"PSNR (dB) / SSIM. {PROTOCOL}."]
     for data in dict.fromkeys(row.data for row in rows):
         head, *body = lines(rows, data)
@@ -26,15 +26,15 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 
 def legend(rows: Sequence[Row]) -> str:
-    """What the marks in the table mean, where there are any."""
+    """The meaning of the marks in the table, if any."""
     marks = ["† published (Tai et al. 2017, Table 2)"] if any(row.source == "published" for row in rows) else []
     if not all(_confirmed(row) for row in rows):
-        marks.append("* as remembered, not found again in a source")
+        marks.append("* quoted from memory, not checked against a source")
     return f"{'; '.join(marks)}." if marks else ""
 
 
 def lines(rows: Sequence[Row], data: str) -> list[list[str]]:
-    """The cells of the table of one set: head, then a line a model in the order of the rows."""
+    """The cells of the table of one set: the head, then one line per model in the order of the rows."""
     of_set = [row for row in rows if row.data == data]
     scales = list(dict.fromkeys(row.scale for row in of_set))
     cells = {(row.model, row.source, row.scale): row for row in of_set}
@@ -54,7 +54,7 @@ def _score(row: Row | None) -> str:
 
 
 def _cost(rows: Sequence[Row | None]) -> tuple[str, str]:
-    """Seconds of all scales together, and the largest of the peaks."""
+    """Total seconds over all scales, and the maximum peak."""
     measured = [row for row in rows if row is not None and row.seconds is not None and row.peak_mb is not None]
     if not measured:
         return "", ""

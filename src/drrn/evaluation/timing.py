@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds, and memory at its peak."""
+"""Measure time and peak memory."""
 
 import ctypes
 import sys
@@ -13,22 +13,22 @@ Result = TypeVar("Result")
 class Cost(NamedTuple):
     seconds: float
     peak_mb: float
-    """Resident memory of the whole process at its peak, in MB of 2^20 bytes."""
+    """Peak resident memory of the whole process, in MB of 2^20 bytes."""
 
 
-def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
-    """Do `work`, and say what it took.
+def measure_cost(work: Callable[[], Result]) -> tuple[Result, Cost]:
+    """Call `work`, and measure its time and peak memory.
 
-    Where the system can't forget an earlier peak (elsewhere than on Linux), that peak is told.
+    Only Linux can reset the peak; elsewhere, an earlier and higher peak is returned.
     """
     _forget_peak()
-    began = time.perf_counter()
+    start = time.perf_counter()
     result = work()
-    return result, Cost(time.perf_counter() - began, _peak_mb())
+    return result, Cost(time.perf_counter() - start, _peak_mb())
 
 
 def resident_memory() -> int:
-    """Resident memory of the process now, in bytes; on macOS its peak, as nothing else is reported there."""
+    """Current resident memory of the process, in bytes; on macOS the peak, since nothing else is reported."""
     if sys.platform == "win32":
         return int(_windows_counters().working_set)
     return int((_read_status("VmRSS") or _peak_mb()) * 2**20)
@@ -53,7 +53,7 @@ def _peak_mb() -> float:
 
 
 def _read_status(name: str) -> float:
-    """A memory field of /proc/self/status, in MB; 0 on other systems than Linux."""
+    """A memory field of /proc/self/status, in MB; 0 on systems other than Linux."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), 0.0)
@@ -72,7 +72,7 @@ class _Counters(ctypes.Structure):
 
 
 def _windows_counters() -> Any:
-    """Their fields are in bytes."""
+    """The process's counters; memory is in bytes."""
     counters = _Counters(size=ctypes.sizeof(_Counters))
     kernel: Any = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined, unused-ignore]
     kernel.GetCurrentProcess.restype = ctypes.c_void_p

@@ -1,6 +1,6 @@
-"""A frozen VGG that perceptual losses see through, read from files that the user names.
+"""The frozen VGG of perceptual losses, read from the user's files.
 
-It is no part of what is trained, and of no checkpoint.
+It is not trained, and not part of any checkpoint.
 Reference: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.
 """
 
@@ -20,37 +20,37 @@ from torch import Tensor
 from drrn.errors import WeightsError
 
 STAGES = 5
-"""Runs of convolutions between two poolings, in every VGG."""
+"""Groups of convolutions between poolings, in every VGG."""
 SMALLEST = 2 ** (STAGES - 1)
-"""Side of the smallest patch, in pixels, of which the last stage sees anything."""
+"""Side of the smallest patch, in pixels, that leaves something for the last stage."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's RGB in [0, 1]: what the network was trained to be given."""
+"""Of ImageNet's RGB in [0, 1], the network's training data."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """The convolutions of a VGG, and how much each feature counts in LPIPS."""
+    """The convolutions of a VGG, and the weights of its features in LPIPS."""
 
     stages: list[list[tuple[Tensor, Tensor]]]
     """(weight, bias) of each convolution; a ReLU follows each, a pooling each stage."""
     scores: list[Tensor]
-    """Of each stage, (channels, 1, 1): LPIPS's linear weights, or ones."""
+    """For each stage, (channels, 1, 1): LPIPS's linear weights, or ones."""
 
-    def features(self, picture: Tensor, stages: int = STAGES) -> list[Tensor]:
-        """What leaves the last ReLU of each of the first `stages`: relu1_2, relu2_2, relu3_3, ... of a VGG-16.
+    def features(self, image: Tensor, stages: int = STAGES) -> list[Tensor]:
+        """The output of the last ReLU of each of the first `stages`: relu1_2, relu2_2, relu3_3, ... of a VGG-16.
 
         Args:
-            picture: (B, 1 or 3, H, W) in [0, 1]; luma stands for all three channels.
+            image: (B, 1 or 3, H, W) in [0, 1]; luma is used for all three channels.
         """
-        mean, std = (picture.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-        x = (picture - mean) / std  # (B, 3, H, W)
-        found: list[Tensor] = []
+        mean, std = (image.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        x = (image - mean) / std  # (B, 3, H, W)
+        outputs: list[Tensor] = []
         for stage in self.stages[:stages]:
-            x = _pool(x) if found else x
+            x = _pool(x) if outputs else x
             for weight, bias in stage:
                 x = F.relu(F.conv2d(x, weight, bias, padding=1))
-            found.append(x)
-        return found
+            outputs.append(x)
+        return outputs
 
     def to(self, device: torch.device) -> "Backbone":
         stages = [[(weight.to(device), bias.to(device)) for weight, bias in stage] for stage in self.stages]
@@ -58,7 +58,7 @@ class Backbone:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that it computes with, whichever files hold it."""
+        """SHA-256 of all its tensors, whichever files they come from."""
         digest = sha256()
         for tensor in [*(part for stage in self.stages for pair in stage for part in pair), *self.scores]:
             digest.update(tensor.cpu().numpy().tobytes())
@@ -66,10 +66,10 @@ class Backbone:
 
 
 def read_backbone(paths: Sequence[Path]) -> Backbone:
-    """The VGG in `paths`, with LPIPS's linear weights where they hold these too (`lin0.model.1.weight`, ...).
+    """Read the VGG in `paths`, and LPIPS's linear weights if present (`lin0.model.1.weight`, ...).
 
     Raises:
-        WeightsError: a file is missing, damaged or holds code, or together they are no VGG.
+        WeightsError: a file is missing, damaged or contains code, or together they are not a VGG.
     """
     tensors: dict[str, Tensor] = {}
     for path in paths:
@@ -80,13 +80,13 @@ def read_backbone(paths: Sequence[Path]) -> Backbone:
     except ValueError as error:
         raise WeightsError(
             f"{' and '.join(map(str, paths))} can't be a backbone: {error} Give the state_dict() of a VGG of "
-            "torchvision without batch norm, as vgg16."
+            "torchvision without batch norm, such as vgg16."
         ) from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors that count, with nothing executed."""
-    if not os.path.isfile(path):  # noqa: PTH113, which raises where a name is too long
+    """Read the relevant tensors without executing anything."""
+    if not os.path.isfile(path):  # noqa: PTH113, which raises if a name is too long
         raise WeightsError(f"No file {path}. Give the backbone's .pth or .safetensors file.")
     try:
         if path.suffix == ".safetensors":
@@ -98,12 +98,12 @@ def _read(path: Path) -> dict[str, Tensor]:
             for name, value in loaded.items()
             if re.fullmatch(r"features\.\d+\.\w+|lin\d\.model\.1\.weight", name)
         }
-    except Exception as error:  # a file from a stranger makes the unpickler fail in any way it likes
-        raise WeightsError(f"{path} can't be read as plain tensors: it is damaged, or it holds code.") from error
+    except Exception as error:  # untrusted files can make the unpickler fail in any way
+        raise WeightsError(f"{path} can't be read as plain tensors: it is damaged, or contains code.") from error
 
 
 def _stages(tensors: Mapping[str, Tensor]) -> list[list[tuple[Tensor, Tensor]]]:
-    """The convolutions. A layer has a number: one further on is a ReLU, and two a ReLU and a pooling."""
+    """The convolutions. Layers are numbered: a gap of one is a ReLU, a gap of two a ReLU and a pooling."""
     numbers = sorted({int(name.split(".")[1]) for name in tensors if name.startswith("features.")})
     stages: list[list[tuple[Tensor, Tensor]]] = [[]]
     channels = 3
@@ -123,16 +123,16 @@ def _stages(tensors: Mapping[str, Tensor]) -> list[list[tuple[Tensor, Tensor]]]:
 
 
 def _scores(tensors: Mapping[str, Tensor], channels: Sequence[int]) -> list[Tensor]:
-    """LPIPS's linear weights for stages of so many `channels`; ones where there are none."""
-    found = [tensors[name] for name in sorted(tensors) if name.startswith("lin")]
+    """LPIPS's linear weights for stages with these `channels`; ones if there are none."""
+    weights = [tensors[name] for name in sorted(tensors) if name.startswith("lin")]
     expected = [(1, count, 1, 1) for count in channels]
-    if found and [tuple(score.shape) for score in found] != expected:
-        raise ValueError(f"its linear weights have shapes {[tuple(score.shape) for score in found]}.")
-    return [score[0] for score in found] or [torch.ones(count, 1, 1) for count in channels]
+    if weights and [tuple(weight.shape) for weight in weights] != expected:
+        raise ValueError(f"its linear weights have shapes {[tuple(weight.shape) for weight in weights]}.")
+    return [weight[0] for weight in weights] or [torch.ones(count, 1, 1) for count in channels]
 
 
 def _pool(x: Tensor) -> Tensor:
-    """The largest of every 2x2: (B, C, H, W) -> (B, C, H // 2, W // 2)."""
-    # not max_pool2d: on CUDA its gradient is added up in another order each time
+    """2x2 max pooling: (B, C, H, W) -> (B, C, H // 2, W // 2)."""
+    # not max_pool2d: on CUDA, its gradient is summed in a different order each time
     x = x[..., : x.shape[-2] // 2 * 2, : x.shape[-1] // 2 * 2]
     return x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).amax((-3, -1))

@@ -1,9 +1,9 @@
-"""Deep Recursive Residual Network, all of it in this file.
+"""Deep Recursive Residual Network, complete in this file.
 
 Reference: Tai, Yang and Liu, "Image Super-Resolution via Deep Recursive Residual Network", CVPR 2017, section 3.
 
-Shapes: B = batch, C = features (`width`), H, W = the enlarged picture, h, w = H, W / `unshuffle`. A picture is
-(B, `channels`, H, W), its values in [0, 1].
+Shapes: B = batch, C = features (`width`), H, W = the enlarged image, h, w = H, W / `unshuffle`. An image is
+(B, `channels`, H, W), with values in [0, 1].
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from drrn.core.config import DRRNConfig, Initial
 Conv = Callable[..., nn.Conv2d]
 
 
-class PictureConv(nn.Conv2d):
-    """A convolution of a picture, which autocast leaves in the precision of its weights.
+class ImageConv(nn.Conv2d):
+    """A convolution of an image, which autocast leaves in the precision of its weights.
 
-    What a picture that was enlarged a little lacks is a faint part of what it holds; bfloat16, of eight binary digits,
-    rounds it away.
+    The detail that a slightly enlarged image lacks is faint compared to its values; with its eight binary digits,
+    bfloat16 would round it away.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,10 +34,10 @@ class PictureConv(nn.Conv2d):
         return y.to(torch.get_autocast_dtype(device))
 
 
-class FlatConv(PictureConv):
-    """A `PictureConv` that gives exactly nothing where the picture is constant, up to its border (`DRRNConfig.flat`).
+class FlatConv(ImageConv):
+    """An `ImageConv` that returns exactly 0 where the image is constant, up to its border (`DRRNConfig.flat`).
 
-    Each filter's mean over each color is taken off whenever it is used, so that it stays zero while it is trained.
+    Each filter's mean over each color is subtracted on every use, so that it stays zero during training.
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, *, padding: int, bias: bool, colors: int):
@@ -51,7 +51,7 @@ class FlatConv(PictureConv):
 
 
 class PreActivation(nn.Module):
-    """(Batch norm,) ReLU, 3x3 convolution: the layer that a DRRN is made of."""
+    """(Batch norm,) ReLU, 3x3 convolution: the building block of a DRRN."""
 
     def __init__(self, channels_in: int, channels_out: int, config: DRRNConfig, conv: Conv = nn.Conv2d):
         super().__init__()
@@ -64,7 +64,7 @@ class PreActivation(nn.Module):
 
 
 class RecursiveBlock(nn.Module):
-    """One layer, then residual units that are all the same two convolutions (the paper's figure 3)."""
+    """One layer, then residual units that share two convolutions (the paper's figure 3)."""
 
     def __init__(self, channels_in: int, config: DRRNConfig, conv: Conv = nn.Conv2d):
         super().__init__()
@@ -72,7 +72,7 @@ class RecursiveBlock(nn.Module):
         convolutions = min(units, 1) if config.share else units
         self.skip, self.units = config.skip, units
         self.enter = PreActivation(channels_in, width, config, conv)
-        # a shared convolution stands here once, and not in every unit: its tensor then has one name
+        # a shared convolution is listed once, not in every unit, so that its tensor has one name
         self.first = nn.ModuleList(_conv3x3(width, width, config) for _ in range(convolutions))
         self.second = nn.ModuleList(_conv3x3(width, width, config) for _ in range(convolutions))
         self.first_norms = nn.ModuleList(_norm(width, config) for _ in range(units))
@@ -100,16 +100,16 @@ class RecursiveBlock(nn.Module):
 
 
 class DRRN(nn.Module):
-    """Sharpen an interpolated picture: ilr (B, channels, H, W) -> sr, the same shape.
+    """Sharpen an interpolated image: ilr (B, channels, H, W) -> sr, the same shape.
 
-    Sides that are no multiple of `unshuffle` are allowed: the last rows and columns are repeated, and cut off again.
+    Sides need not be multiples of `unshuffle`: the last row and column are repeated, and cropped off again.
     """
 
     def __init__(self, config: DRRNConfig):
         super().__init__()
         self.config = config
         outside = config.channels * config.unshuffle**2
-        conv = partial(FlatConv, colors=config.channels) if config.flat else PictureConv
+        conv = partial(FlatConv, colors=config.channels) if config.flat else ImageConv
         self.blocks = nn.ModuleList([RecursiveBlock(outside, config, conv)])
         self.blocks.extend(RecursiveBlock(config.width, config) for _ in range(config.blocks - 1))
         self.leave = PreActivation(config.width, outside, config)
@@ -120,32 +120,32 @@ class DRRN(nn.Module):
         return ilr + detail if self.config.global_residual else detail
 
     def detail(self, ilr: Tensor, units: int | None = None) -> Tensor:
-        """What the last convolution gives, the same shape as ilr: added to ilr where there is a global residual."""
+        """The output of the last convolution, in the shape of ilr; a global residual adds it to ilr."""
         units = self.config.units if units is None else units
         height, width = ilr.shape[-2:]
-        h = F.pixel_unshuffle(_fill(ilr, self.config.unshuffle), self.config.unshuffle)
+        h = F.pixel_unshuffle(_pad(ilr, self.config.unshuffle), self.config.unshuffle)
         for block in self.blocks:
             h = block(h, units)
         return F.pixel_shuffle(self.leave(h), self.config.unshuffle)[..., :height, :width]
 
     @torch.no_grad()
     def init_weights(
-        self, how: Initial = "he", unit_gain: float = 1.0, leave_gain: float = 1.0, centred: bool = False
+        self, method: Initial = "he", unit_gain: float = 1.0, leave_gain: float = 1.0, centred: bool = False
     ) -> None:
-        """Random convolutions with gains on the last ones, biases 0.
+        """Draw random convolutions; set biases to 0.
 
         Args:
-            how: he: normal, of variance 2 / fan in (the paper's "msra"), which keeps what passes a ReLU as large as it
-                was. glorot: uniform, of variance 2 / (fan in + fan out), half of that where the width stays.
-            unit_gain: what the second convolution of a unit is multiplied by. Without batch norm the features of a
-                deep recursion grow with every unit; less than 1 starts them near H_0.
-            leave_gain: the same for the last convolution; less than 1 starts near the bicubic picture.
-            centred: each filter of the first convolution has a mean of 0, so that the features start blind to
-                brightness, of which nothing is to be corrected.
+            method: he: normal, with variance 2 / fan in (the paper's "msra"), which preserves the variance through a
+                ReLU. glorot: uniform, with variance 2 / (fan in + fan out), half of that at constant width.
+            unit_gain: factor for the second convolution of a unit. Without batch norm, the features of a deep recursion
+                grow with every unit; a factor below 1 keeps them near H_0 at first.
+            leave_gain: factor for the last convolution; below 1, training starts near the bicubic image.
+            centred: give each filter of the first convolution a mean of 0: features then start blind to brightness,
+                which needs no correction.
         """
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d):
-                if how == "he":
+                if method == "he":
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 else:
                     nn.init.xavier_uniform_(module.weight)
@@ -165,8 +165,8 @@ def _norm(channels: int, config: DRRNConfig) -> nn.Module:
     return nn.BatchNorm2d(channels) if config.batch_norm else nn.Identity()
 
 
-def _fill(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until both sides are whole multiples."""
+def _pad(x: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until both sides are multiples."""
     below, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
     if below:
         x = torch.cat([x, x[..., -1:, :].expand(*x.shape[:-2], below, x.shape[-1])], dim=-2)

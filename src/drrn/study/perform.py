@@ -13,9 +13,9 @@ from drrn.core.resize import degrade, modcrop
 from drrn.data.pairs import label, make_pairs, pick_evenly, pictures_in, split, unit
 from drrn.data.patches import Batch, Pool, cut, grid
 from drrn.errors import DataError, DivergedError, StudyError
-from drrn.evaluation.benchmark import Row, score, score_bicubic
+from drrn.evaluation.benchmark import Row, score_bicubic, score_model
 from drrn.evaluation.compare import compare
-from drrn.evaluation.timing import Cost, measure
+from drrn.evaluation.timing import Cost, measure_cost
 from drrn.media.image import Image
 from drrn.media.images.files import read
 from drrn.provenance import machine
@@ -176,7 +176,7 @@ def score_sets(task: Task, upscaler: Upscaler | None, scale: float) -> Iterator[
     for name, paths in task.test_sets().items():
         yield replace(score_bicubic(paths, scale, channels, perceptual=True), data=name)
         if upscaler:
-            yield replace(score(upscaler, paths, scale, perceptual=True), data=name, model=task.experiment.name)
+            yield replace(score_model(upscaler, paths, scale, perceptual=True), data=name, model=task.experiment.name)
 
 
 def measure_speed(upscaler: Upscaler, sets: dict[str, list[Path]], scale: float) -> Cost:
@@ -184,7 +184,7 @@ def measure_speed(upscaler: Upscaler, sets: dict[str, list[Path]], scale: float)
     hr = modcrop(read(next(iter(sets.values()))[0]).pixels.transpose(2, 0, 1), scale)
     height, width = hr.shape[1:]
     lr = Image(pixels=degrade(hr, scale).clip(0, 1).transpose(1, 2, 0))
-    costs = [measure(lambda: upscaler.upscale(lr, size=(width, height)))[1] for _ in range(3)]
+    costs = [measure_cost(lambda: upscaler.upscale(lr, size=(width, height)))[1] for _ in range(3)]
     return Cost(min(cost.seconds for cost in costs) * 1e6 / (height * width), max(cost.peak_mb for cost in costs))
 
 

@@ -1,4 +1,4 @@
-"""How a network is trained. What it is stands in `drrn.core.config`."""
+"""How a network is trained: `TrainConfig`, recipes, and the sources of images and weights."""
 
 import json
 from collections.abc import Mapping
@@ -13,95 +13,94 @@ from drrn.errors import TrainingError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The report's recipe, unless told otherwise."""
+    """A recipe; by default the report's."""
 
     scales: tuple[float, ...] = (2, 3, 4)
-    """Factors that one model learns, mixed in every batch. One that is named twice is drawn and validated on twice as
-    often."""
+    """Scales that the model learns, mixed in every batch. A scale given twice counts twice as much."""
     patch: int = 31
     """Side of a training patch, in pixels of hr."""
     later_patches: tuple[int, ...] = ()
-    """Sides of the patches in later, equal parts of the training: 64, 96 after `patch` 32 makes thirds. A step then has
-    as many pixels as before, so fewer patches. Needs `stride` 0."""
+    """Patch sides for later parts of the training, all of equal length: 64, 96 after `patch` 32 makes thirds. A step
+    keeps its number of pixels, so it has fewer patches. Needs `stride` 0."""
     align: bool = False
-    """Begin patches at whole pixels of lr, at scales that are whole numbers: a network whose cells are the pixels of lr
-    then sees in training what it sees in use. `patch` and `later_patches` must be multiples of those scales."""
+    """Start patches at whole pixels of lr, for integer scales: a network whose cells are the pixels of lr then sees in
+    training what it sees in use. `patch` and `later_patches` must be multiples of these scales."""
     degrade: Literal["clean", "photo"] = "clean"
-    """clean: lr is MATLAB's bicubic, the papers' protocol. photo: it is spoilt as photos are, otherwise in each epoch:
-    blurred, reduced by one of four kernels, noisy, and saved as JPEG, with strengths up to `blur`, `noise` and
+    """clean: lr by MATLAB's bicubic, the papers' protocol. photo: degraded like photos, differently in each epoch:
+    blurred, downscaled by one of four kernels, noisy, and saved as JPEG, with strengths up to `blur`, `noise` and
     `quality`."""
     blur: float = 1.2
-    """Of photo: the largest standard deviation of blur, in pixels of lr."""
+    """For photo: the maximum standard deviation of blur, in pixels of lr."""
     noise: float = 12.0
-    """Of photo: the largest standard deviation of noise, in levels of 255."""
+    """For photo: the maximum standard deviation of noise, in levels of 255."""
     quality: tuple[int, int] = (30, 95)
-    """Of photo: the lowest and the highest quality of JPEG."""
+    """For photo: the minimum and maximum JPEG quality."""
     stride: int = 21
-    """Distance of the patches, in pixels, each being seen once an epoch. 0 draws them anywhere."""
+    """Distance between patches, in pixels; each is seen once per epoch. 0 draws patches anywhere."""
     augment: bool = True
-    """Turn and mirror each patch at random, eight ways."""
+    """Rotate and flip each patch at random, eight ways."""
     validation: float = 0.1
-    """Share of the pictures (not patches) that is held out, where no validation folder is given."""
+    """Share of the pictures (not patches) to hold out if no validation folder is given."""
     validation_patches: int = 4096
-    """Patches to validate on, at most, spread over all pictures held out. 0 takes all."""
+    """Maximum number of validation patches, spread over all held-out pictures. 0 takes all."""
     batch_size: int = 128
-    """Patches in one step, over all devices."""
+    """Patches per step, over all devices."""
     epochs: int = 50
-    """Passes over the patches, at most."""
+    """Maximum number of epochs."""
     epoch_steps: int = 0
-    """Steps that are called an epoch; 0 for as many as the patches fill."""
+    """Steps per epoch; 0 for as many as the patches fill."""
     patience: int = 5
     """Epochs without a better validation loss after which training stops; 0 never stops."""
     loss: str = "mse"
-    """What is minimised between sr and hr: mse, l1, charbonnier, euclidean (Caffe's: half the sum of squares of a
-    patch), msssim, focal_frequency, vgg, lpips, or a weighted sum, 0.84*msssim+0.16*l1. vgg and lpips need a
-    backbone."""
+    """The difference between sr and hr to minimize: mse, l1, charbonnier, euclidean (Caffe's: half the sum of squares
+    of a patch), msssim, focal_frequency, vgg, lpips, or a weighted sum such as 0.84*msssim+0.16*l1. vgg and lpips need
+    a backbone."""
     optimiser: Literal["adam", "sgd", "muon"] = "adam"
-    """sgd takes `momentum` and `weight_decay`, the others take neither. muon moves the convolutions by orthogonal
-    steps, ten times as large, and all else as adam does."""
+    """sgd uses `momentum` and `weight_decay`, the others do not. muon moves convolutions by orthogonal steps, ten times
+    as large, and everything else like adam."""
     learning_rate: float = 1e-3
-    """Step size at its highest."""
+    """Maximum learning rate."""
     schedule: Literal["constant", "halving", "cosine", "decay"] = "constant"
-    """How the step size falls: not, by half every `halve_every` epochs, along a cosine to 0 at the last of `epochs`, or
-    in a straight line to 0 over the last `decay_epochs`. A training that is given more epochs goes on along the longer
-    cosine or line, so its step size rises once, unless it was stopped before its decay began."""
+    """How the learning rate falls: not at all, by half every `halve_every` epochs, along a cosine to 0 at the end of
+    `epochs`, or linearly to 0 over the last `decay_epochs`. Extending a training follows the longer cosine or line, so
+    the rate rises once, unless decay had not begun."""
     decay_epochs: int = 10
-    """Epochs at the end in which `decay` lets the step size fall."""
+    """Final epochs over which `decay` reduces the learning rate."""
     halve_every: int = 10
-    """Epochs after which `halving` halves."""
+    """Epochs between two halvings."""
     warm_up: int = 0
-    """Steps in which the step size first rises from 0."""
+    """Initial steps during which the learning rate rises from 0."""
     momentum: float = 0.9
-    """Of sgd."""
+    """For sgd."""
     weight_decay: float = 1e-4
-    """Of sgd: an L2 penalty, added after clipping."""
+    """For sgd: an L2 penalty, added after clipping."""
     clip: float = 1.0
-    """Norm that the gradient of all weights together is clipped to."""
+    """Clip the gradient of all weights together to this norm."""
     clip_by_rate: bool = False
-    """Clip to `clip` / step size instead, as the paper does."""
+    """Clip to `clip` / learning rate instead, as the paper does."""
     initial: Initial = "glorot"
-    """How random the weights of convolutions are at first: Glorot's uniform, Keras's default and so the report's, or
-    He's normal, the paper's. Biases start at 0."""
+    """Initialization of convolutions: Glorot's uniform (Keras's default and so the report's) or He's normal (the
+    paper's). Biases start at 0."""
     unit_gain: float = 1.0
-    """What the second convolution of a unit starts at, against that."""
+    """Factor for the initial second convolution of each unit."""
     leave_gain: float = 1.0
-    """The same for the last convolution."""
+    """Factor for the initial last convolution."""
     centred: bool = False
-    """Begin with filters of the first convolution that have a mean of 0: blind to brightness."""
+    """Give the initial filters of the first convolution a mean of 0, which makes them blind to brightness."""
     fewest_units: int = 0
-    """Draw the number of units of every step between this and the model's; 0 always runs all."""
+    """Draw the number of units of every step between this and the model's. 0 always runs all."""
     recycle: int = 0
-    """Epochs, from the first, after each of which features that have died get new filters."""
+    """Number of initial epochs after each of which dormant features get new filters."""
     ema_decay: float = 0.0
-    """Share of the running average of the weights kept at each step. The average is what is validated and saved."""
+    """Share of the weights' running average that is kept at each step. The average is validated and saved."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Arithmetic of forward and backward. auto times bf16-mixed and 32-true at the start and takes the faster: bfloat16
-    takes 0.6 of the time on CPUs that have instructions for it, and ten times as long on others. A run keeps what it
-    took, and measures again only on another CPU."""
+    """Precision of forward and backward passes. auto times bf16-mixed and 32-true at the start and takes the faster
+    one: bfloat16 takes 0.6 of the time on CPUs with instructions for it, and ten times as long on others. A run keeps
+    its choice, and measures again only on another CPU."""
     seed: int = 0
-    """Of the weights, the split and the order of the patches."""
+    """For the weights, the split and the order of the patches."""
     sheet_every: int = 5
-    """Epochs between two picture sheets lr | ilr | sr | hr; 0 makes none."""
+    """Epochs between two picture sheets lr | ilr | sr | hr; 0 writes none."""
 
     def __post_init__(self) -> None:
         for name, low in [
@@ -131,13 +130,13 @@ class TrainConfig:
         if not (self.blur > 0.2 and self.noise >= 0):
             raise ValueError(f"`blur` must be above 0.2 and `noise` at least 0, got {self.blur} and {self.noise}.")
         if not 1 <= self.quality[0] <= self.quality[1] <= 100:
-            raise ValueError(f"`quality` must be two numbers in 1..100, the lower first, got {self.quality}.")
+            raise ValueError(f"`quality` must be a minimum and a maximum in 1..100, got {self.quality}.")
         if not 0 < self.validation < 1:
             raise ValueError(f"`validation` must be in (0, 1), got {self.validation}.")
         if not self.scales or not all(1 < scale <= 8 for scale in self.scales):
             raise ValueError(f"`scales` must be in (1, 8], got {self.scales}.")
         if not self.stride and not self.epoch_steps:
-            raise ValueError("`epoch_steps` must be at least 1 where patches are drawn anywhere (`stride` 0).")
+            raise ValueError("`epoch_steps` must be at least 1 if patches are drawn anywhere (`stride` 0).")
         sizes = (self.patch, *self.later_patches)
         if min(sizes) < 1 or (self.later_patches and self.stride):
             raise ValueError(f"`later_patches` must be at least 1, with `stride` 0, got {self.later_patches}.")
@@ -146,11 +145,11 @@ class TrainConfig:
                 raise ValueError(
                     f"`align` needs patches that are multiples of every whole scale, got {size} at {odd[0]:g}."
                 )
-        terms(self.loss)  # which refuses what is none
+        terms(self.loss)  # raises if it is not a loss
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """A config from a stranger's JSON; fields that are missing are the report's.
+        """A config from untrusted JSON; missing fields are the report's.
 
         Raises:
             ValueError: a field is unknown, of the wrong type or out of range.
@@ -165,35 +164,35 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a training is given: pictures, and weights."""
+    """The images and weights of a training."""
 
     data: tuple[Path, ...]
-    """Folders of originals (hr); the lr are made from them by MATLAB's bicubic."""
+    """Folders of originals (hr), from which lr are made by MATLAB's bicubic."""
     lr_data: Path | None = None
-    """A folder of lr to go with the originals, by name (a.png or ax2.png), instead of made ones."""
+    """A folder of lr to use instead, matched to originals by name (a.png or ax2.png)."""
     validation_data: tuple[Path, ...] = ()
-    """Folders of originals to validate on, instead of a share of `data`."""
+    """Folders of originals to validate on instead of a share of `data`."""
     pictures: int = 0
-    """Pictures to use of `data`, spread evenly over those that are there; 0 for all."""
+    """Number of pictures to use from `data`, spread evenly; 0 for all."""
     start: str | None = None
-    """A packaged model or a weights file to start from, instead of random weights: fine-tuning."""
+    """A packaged model or a weights file to start from instead of random weights (fine-tuning)."""
     teacher: tuple[str, ...] = ()
     """A packaged model or a weights file whose results are learned instead of the originals (distillation); or ONNX
-    files of any super-resolution networks for whole scales: the mean of those for the next whole scale is learned.
-    Validation stays with the originals."""
+    files of any super-resolution networks for integer scales: the mean of those for the next integer scale is learned.
+    Validation still uses the originals."""
     teacher_cache: Path | None = None
-    """A folder for what the teacher makes, which several trainings can share; by default `taught` in the run."""
+    """A folder to cache the teacher's results, which several trainings can share; by default `taught` in the run."""
     teacher_data: Path | None = None
-    """A folder of what a teacher made, x2/FOLDER/NAME.webp for FOLDER/NAME.png at scale 2, to learn instead of the
-    originals: of the size of the original, cropped to a multiple of the scale. Scales without an x folder learn from
-    the originals."""
+    """A folder of a teacher's results to learn instead of the originals: x2/FOLDER/NAME.webp for FOLDER/NAME.png at
+    scale 2, of the original's size cropped to a multiple of the scale. Scales without a folder learn from the
+    originals."""
     backbone: tuple[Path, ...] = ()
-    """A VGG that the losses vgg and lpips see through, as torchvision's .pth or in .safetensors; LPIPS's linear
-    weights may follow."""
+    """A VGG for the losses vgg and lpips, as torchvision's .pth or as .safetensors; optionally followed by LPIPS's
+    linear weights."""
 
 
 REPORT = TrainConfig()
-"""The report, section 2.3. It does not give the norm it clips to, nor its batch; 128 is the paper's."""
+"""The report, section 2.3. It states neither its clipping norm nor its batch size; 128 is the paper's."""
 
 PAPER = replace(
     REPORT,
@@ -206,7 +205,7 @@ PAPER = replace(
     clip_by_rate=True,
     patience=0,
 )
-"""The authors' solver. Their biases learn at a tenth of the rate; here they learn at the full one."""
+"""The authors' solver. Their biases learn at a tenth of the rate; here, at the full rate."""
 
 MODERN = replace(
     REPORT,
@@ -227,7 +226,7 @@ MODERN = replace(
     ema_decay=0.999,
     patience=0,
 )
-"""Ours: crops anywhere, L1, Muon, warm-up and cosine, an average of the weights."""
+"""Ours: crops anywhere, L1, Muon, warm-up and cosine, averaged weights."""
 
 Recipe = Literal["report", "paper", "modern"]
 RECIPES: dict[Recipe, TrainConfig] = {"report": REPORT, "paper": PAPER, "modern": MODERN}
@@ -237,29 +236,30 @@ SAVE_SECONDS = 60.0
 
 
 LONGEST_CONFIG = 1 << 20
-"""Bytes of a file that are read: of a device there is no end."""
+"""Bytes to read at most: a device file may never end."""
 
 
 def read_config(path: Path) -> tuple[DRRNConfig, TrainConfig]:
-    """The `model` and the `train` of a JSON file, as of the `config.json` of a run; what else it holds is passed over.
+    """The `model` and `train` objects of a JSON file such as a run's `config.json`; other keys are ignored.
 
     Raises:
-        TrainingError: there is no such file, or it is no such config.
+        TrainingError: the file is missing or not such a config.
     """
     try:
         with path.open("rb") as file:
-            about = json.loads(file.read(LONGEST_CONFIG))
-        return DRRNConfig.from_dict(about["model"]), TrainConfig.from_dict(about["train"])
+            content = json.loads(file.read(LONGEST_CONFIG))
+        return DRRNConfig.from_dict(content["model"]), TrainConfig.from_dict(content["train"])
     except OSError as error:
         raise TrainingError(f"{path} can't be read: {error.strerror or error}.") from error
     except (KeyError, TypeError, RecursionError) as error:
-        raise TrainingError(f"{path} is no config: it must be an object with `model` and `train`.") from error
+        raise TrainingError(f"{path} is not a config. Expected an object with `model` and `train`.") from error
     except ValueError as error:
-        raise TrainingError(f"{path} is no config to train by: {error}") from error
+        raise TrainingError(f"{path} is not a valid config: {error}") from error
 
 
 def _value(name: str, kind: Any, value: Any) -> Any:
-    """`value`, of JSON, as a field of `kind`: one of a Literal, a tuple of numbers, or a number, a word or a truth."""
+    """Check a JSON `value` for a field of type `kind`: a Literal, a tuple of numbers, a number, a string or a
+    boolean."""
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ValueError(f"`{name}` must be one of {', '.join(get_args(kind))}, got {value!r:.100}.")
@@ -270,6 +270,9 @@ def _value(name: str, kind: Any, value: Any) -> Any:
         if Ellipsis not in get_args(kind) and len(value) != len(get_args(kind)):
             raise ValueError(f"`{name}` must be a list of {len(get_args(kind))}, got {value!r:.100}.")
         return tuple(_value(name, get_args(kind)[0], each) for each in value)
-    if type(value) is not kind and (kind, type(value)) != (float, int):  # not isinstance: True is no number of epochs
+    if type(value) is not kind and (kind, type(value)) != (
+        float,
+        int,
+    ):  # not isinstance: True is no integer
         raise ValueError(f"`{name}` must be {kind.__name__}, got {value!r:.100}.")
     return value

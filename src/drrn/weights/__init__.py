@@ -1,7 +1,7 @@
 """Trained weights: files that say what they are, and those that come with the package."""
 
 DEFAULT = "fast"
-"""The packaged weights that are used where none are named."""
+"""The packaged model used by default."""
 
 AUTO = "auto"
-"""Stands for all packaged models, where one is named."""
+"""Stands for all packaged models."""

@@ -1,4 +1,4 @@
-"""The card of a model: what is known of it, packed into its file and shown as Markdown."""
+"""The card of a model, stored in its file and shown as Markdown."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from drrn import tables
 from drrn.core.config import DRRNConfig
 from drrn.errors import DataError, WeightsError
-from drrn.evaluation.cards.catalogue import spans
+from drrn.evaluation.cards.model_list import spans
 from drrn.weights.store import Weights
 
 ORIGIN = ("command", "commit", "seed", "data", "recipe", "validation", "source", "source_sha256")
@@ -24,13 +24,13 @@ class Point:
 
 
 def to_markdown(weights: Weights, *, plot: str = "") -> str:
-    """What is known of `weights`; of an older card, what that has.
+    """The card as a page; older cards have fewer sections.
 
     Args:
-        plot: where the picture of its curve lies, seen from the page.
+        plot: path of the plot of its curve, relative to the page; empty for none.
 
     Raises:
-        WeightsError: the card has values that are none of drrn's.
+        WeightsError: the card is not one that drrn wrote.
     """
     try:
         return _page(weights, plot)
@@ -39,11 +39,11 @@ def to_markdown(weights: Weights, *, plot: str = "") -> str:
 
 
 def curve(weights: Weights) -> tuple[str, list[Point]]:
-    """The set that the curve over scales is of, and its points.
+    """The test set of the card's PSNR curve, and its points.
 
     Raises:
-        DataError: the card has none.
-        WeightsError: it has something else there.
+        DataError: the card has no curve.
+        WeightsError: the curve is not one that drrn wrote.
     """
     if "character" not in weights.card:
         raise DataError(f"The card of {weights.name} has no curve. Models of `drrn models list` have one.")
@@ -61,10 +61,9 @@ def _page(weights: Weights, plot: str) -> str:
     runs = f" and to run with {least} to {most} units (`--units`)" if least < most else ""
     parts = [
         f"# {weights.name}",
-        f"A DRRN of {_described(config)}",
+        f"A DRRN of {_describe(config)}",
         *(
-            f"Images that become exactly {scale} times as large have a network of their own: "
-            f"{_described(network.config)}"
+            f"Images enlarged by exactly {scale} have their own network: {_describe(network.config)}"
             for scale, network in weights.exact.items()
         ),
         f"Trained for {spans(weights.scales)}{runs}.",
@@ -83,7 +82,7 @@ def _page(weights: Weights, plot: str) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _described(config: DRRNConfig) -> str:
+def _describe(config: DRRNConfig) -> str:
     return (
         f"{config.blocks} block(s) of {config.units} units, width {config.width}, skip `{config.skip}`, "
         f"unshuffle {config.unshuffle}, {config.channels} channel(s): {config.parameters:,} parameters, "
@@ -106,9 +105,9 @@ def _character(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
     first = about["data"][0]
     at = f" at commit {about['commit']}" if about["commit"] else ""
     written = f"`{about['command']}`{at}"
-    parts = [f"Measured, as all that follows, by {written}. None of these pictures took part in the making."]
+    parts = [f"Measured, like everything below, by {written}. None of these pictures was used to make the model."]
     if about["units"]:
-        parts += ["## By units", f"PSNR in dB on {first}, when it runs with fewer units.", _units(about["units"])]
+        parts += ["## By units", f"PSNR in dB on {first}, when run with fewer units.", _units(about["units"])]
     by_scale = [[f"x{row['scale']:g}", *_against(row)] for row in about["curve"]]
     parts += [
         "## By scale",
@@ -118,9 +117,9 @@ def _character(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
         "## Worse than bicubic",
         _worse(about),
         "## Robustness",
-        f"PSNR in dB, twice as large: {first} from an lr in colours of 8 bits that was spoilt, and drawings that were "
-        "made smaller in three ways, of which nearest moves them by half a pixel. Networks trained on bicubic lr alone "
-        "enlarge blocks and noise with the rest. **harms** is where bicubic is nearer to the original.",
+        f"PSNR in dB at x2: {first} from degraded 8-bit color lr, and drawings made smaller in three ways, of which "
+        "nearest shifts them by half a pixel. Networks trained on bicubic lr alone also enlarge blocks and noise. "
+        "**harms** marks results worse than bicubic.",
         tables.markdown(
             ["pictures", "lr", name, "bicubic", "difference", ""],
             [
@@ -135,12 +134,12 @@ def _character(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
 
 def _units(rows: Sequence[Mapping[str, Any]]) -> str:
     scales = list(dict.fromkeys(row["scale"] for row in rows))
-    found = {(row["units"], row["scale"]): row["psnr"] for row in rows}
+    psnrs = {(row["units"], row["scale"]): row["psnr"] for row in rows}
     macs = {row["units"]: row["macs"] for row in rows}
     return tables.markdown(
         ["units", "kMAC a pixel", *(f"x{scale:g}" for scale in scales)],
         [
-            [f"{units}", f"{each / 1000:,.1f}", *(f"{found[units, scale]:.2f}" for scale in scales)]
+            [f"{units}", f"{each / 1000:,.1f}", *(f"{psnrs[units, scale]:.2f}" for scale in scales)]
             for units, each in macs.items()
         ],
     )
@@ -149,10 +148,12 @@ def _units(rows: Sequence[Mapping[str, Any]]) -> str:
 def _worse(about: Mapping[str, Any]) -> str:
     rows, count = about["worse"], about["worse_count"]
     if not rows:
-        return "No picture of these sets at the scales of the scores, and none of the first set at those of the curve."
-    said = f"{count} of the results" + (f"; the worst {len(rows)}:" if count > len(rows) else ":")
+        return "None: no picture of these sets at the scales of the scores, nor of the first set at those of the curve."
+    summary = f"{count} of the results" + (f"; the worst {len(rows)}:" if count > len(rows) else ":")
     lines = [[row["data"], row["picture"], f"x{row['scale']:g}", *_against(row)] for row in rows]
-    return f"{said}\n\n{tables.markdown(['data', 'picture', 'scale', 'PSNR', 'bicubic', 'difference'], lines, texts=2)}"
+    return (
+        f"{summary}\n\n{tables.markdown(['data', 'picture', 'scale', 'PSNR', 'bicubic', 'difference'], lines, texts=2)}"
+    )
 
 
 def _against(row: Mapping[str, Any]) -> list[str]:

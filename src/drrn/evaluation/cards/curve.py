@@ -1,4 +1,4 @@
-"""The PSNR of a model over scales, beside bicubic's, as one picture."""
+"""Plot a model's PSNR and bicubic's by scale."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from drrn.weights.store import Weights
 
 
 def plot(weights: Weights, path: Path) -> None:
-    """Write it as a picture of the kind that the suffix of `path` says.
+    """Write the plot, in the format given by the suffix of `path`.
 
     Raises:
         DRRNError: the card has no curve, or the file can't be written.

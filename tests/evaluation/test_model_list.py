@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drrn.evaluation.cards.catalogue import catalogue, epoch, lines, spans, to_json, to_markdown, to_text
+from drrn.evaluation.cards.model_list import epoch, lines, list_entries, spans, to_json, to_markdown, to_text
 from drrn.weights import store
 from tests.small_weights import small_weights
 
@@ -24,7 +24,7 @@ def models(tmp_path: Path) -> list[Path]:
 
 
 def test_the_cheapest_comes_first_with_what_it_is_and_costs(models: list[Path]) -> None:
-    entries = catalogue(models, threads=1)
+    entries = list_entries(models, threads=1)
     assert [each.name for each in entries] == ["narrow", "wide"]
     head, narrow, wide = lines(entries)
     assert head[-3:] == ["Set5 x2", "Set5 x3", "Set5 x4"]
@@ -35,7 +35,7 @@ def test_the_cheapest_comes_first_with_what_it_is_and_costs(models: list[Path]) 
 
 
 def test_json_has_the_same_in_full(models: list[Path]) -> None:
-    narrow, wide = json.loads(to_json(catalogue(models, threads=1)))
+    narrow, wide = json.loads(to_json(list_entries(models, threads=1)))
     config = small_weights().config
     assert (narrow["parameters"], narrow["macs"]) == (config.parameters, config.macs())
     assert narrow["psnr"] == {"2": 36.5} and narrow["default"] is False
@@ -43,7 +43,7 @@ def test_json_has_the_same_in_full(models: list[Path]) -> None:
 
 
 def test_the_table_says_where_and_by_what_it_was_written(models: list[Path]) -> None:
-    entries = catalogue(models, threads=1)
+    entries = list_entries(models, threads=1)
     about = {"cpu": "Z80", "cores": "1", "system": "CP/M"}
     page = to_markdown(entries, command="drrn models list", commit="abc", machine=about)
     assert page.splitlines()[0].startswith("| model | scales | network | ")

@@ -1,4 +1,4 @@
-"""The models that are there, side by side: what each is, what it costs here, and how good its card says it is."""
+"""The list of models: the network, speed on this machine, and PSNR of each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,57 +14,57 @@ from drrn.weights import DEFAULT
 from drrn.weights.store import load
 
 SCALES = (2, 3, 4)
-"""Those whose PSNR is shown."""
-LAPS = 5
+"""Scales whose PSNR is shown."""
+SAMPLES = 5
 """Samples of each model's speed."""
-SECONDS = 1.5
-"""After so many no further lap is begun."""
+MAX_SECONDS = 1.5
+"""No further sample is started after this time."""
 TEXTS = 4
-"""Columns that are no numbers."""
+"""Columns of text, before those of numbers."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model."""
+    """A line of the list."""
 
     name: str
     default: bool
     scales: tuple[float, ...]
-    """What it was trained for, as the next."""
+    """The scales, and below the units, that it was trained for."""
     units: tuple[int, int]
     blocks: int
     width: int
     unshuffle: int
     epoch: str
-    """Which one its weights are of, and how many its recipe has: `60 of 60`. Empty where its card does not say."""
+    """The epoch of its weights and the number of epochs of its recipe: `60 of 60`. Empty if its card does not say."""
     parameters: int
     macs: int
-    """Multiply-adds for each pixel of the result, with all units."""
+    """Multiply-adds per pixel of the result, with all units."""
     engine: str
     seconds_per_megapixel: float
-    """Of the result, by that engine here and now: `Upscaler.speed`."""
+    """Per megapixel of the result, measured with that engine by `Upscaler.speed`."""
     psnr: dict[str, float]
-    """dB on `RANKED_ON` by scale, as the card has it."""
+    """In dB on `RANKED_ON` by scale, from the card."""
 
 
-def catalogue(names: Sequence[str | Path], *, threads: int = 0) -> list[Entry]:
-    """Of packaged models or weights files, run on the CPU, the cheapest first.
+def list_entries(names: Sequence[str | Path], *, threads: int = 0) -> list[Entry]:
+    """The entries of packaged models or weights files, run on the CPU, cheapest first.
 
-    The speed of each is that of its fastest sample, of up to `LAPS`. They take turns: what else the machine does hits
-    all alike.
+    A model's speed is that of its fastest sample, of up to `SAMPLES`. Models take turns, so that other load on the
+    machine affects all alike.
 
     Raises:
-        WeightsError: there is no such model.
+        WeightsError: a model does not exist.
     """
     weights = [load(name) for name in names]
-    laps: list[list[Upscaler]] = []
-    began = perf_counter()
-    while not laps or (len(laps) < LAPS and perf_counter() - began < SECONDS):
-        ready = (Upscaler(each, device="cpu", threads=threads) for each in weights)
-        laps.append([each.for_size((1, 1), (2, 2)) for each in ready])
-        for upscaler in laps[-1]:
+    rounds: list[list[Upscaler]] = []
+    start = perf_counter()
+    while not rounds or (len(rounds) < SAMPLES and perf_counter() - start < MAX_SECONDS):
+        upscalers = (Upscaler(each, device="cpu", threads=threads) for each in weights)
+        rounds.append([each.for_size((1, 1), (2, 2)) for each in upscalers])
+        for upscaler in rounds[-1]:
             upscaler.speed()
-    entries = [_entry(max(samples, key=Upscaler.speed)) for samples in zip(*laps, strict=True)]
+    entries = [_entry(max(samples, key=Upscaler.speed)) for samples in zip(*rounds, strict=True)]
     return sorted(entries, key=lambda each: each.macs)
 
 
@@ -88,7 +88,7 @@ def _entry(upscaler: Upscaler) -> Entry:
 
 
 def epoch(card: Mapping[str, Any]) -> str:
-    """As `Entry.epoch`, of a card that may be a stranger's."""
+    """`Entry.epoch` from a card, which may be untrusted."""
     try:
         return f"{int(card['validation']['epoch']) + 1} of {int(card['recipe']['epochs'])}"
     except (LookupError, TypeError, ValueError, OverflowError):
@@ -101,27 +101,27 @@ def to_json(entries: Sequence[Entry]) -> str:
 
 
 def to_text(entries: Sequence[Entry]) -> str:
-    """The table in columns, the first of texts and the rest of numbers."""
+    """The table in aligned columns."""
     head, *body = lines(entries)
     return tables.columns(head, body, texts=TEXTS)
 
 
 def to_markdown(entries: Sequence[Entry], *, command: str, commit: str, machine: dict[str, str]) -> str:
-    """The table, below it what wrote it and where."""
+    """The table, with the command and machine that produced it below."""
     engines = ", ".join(dict.fromkeys(each.engine for each in entries))
     head, *body = lines(entries)
     table = tables.markdown(head, body, texts=TEXTS)
     written = f"Written by `{command}`{f' at commit {commit}' if commit else ''}"
     where = f"{machine['cpu']} with {machine['cores']} cores, {machine['system']}"
     return (
-        f"{table}\n\n*epoch*: that of the weights, and how many its recipe has. *s/MP*: seconds for each megapixel of "
-        f"the result, on {where}, by {engines}: machines differ and are shared, compare the ratios. PSNR in dB is that "
-        f"of the cards. {written}.\n"
+        f"{table}\n\n*epoch*: the epoch of the weights, and the number of epochs of the recipe. *s/MP*: seconds per "
+        f"megapixel of the result on {where}, with {engines}: machines differ and are shared, so compare ratios. PSNR "
+        f"in dB is from the cards. {written}.\n"
     )
 
 
 def lines(entries: Sequence[Entry]) -> list[list[str]]:
-    """The cells of the table: head, then a line a model."""
+    """The cells of the table: the head, then one line per model."""
     head = ["model", "scales", "network", "epoch", "parameters", "kMAC a pixel", "s/MP"]
     table = [head + [f"{RANKED_ON} x{scale:g}" for scale in SCALES]]
     for each in entries:
@@ -144,7 +144,7 @@ def lines(entries: Sequence[Entry]) -> list[list[str]]:
 
 
 def spans(scales: Sequence[float]) -> str:
-    """x2, x3, x4; of more than four, the first and the last."""
+    """As in `x2, x3, x4`; more than four as `x1.2 to x4`."""
     if len(scales) > 4:
         return f"x{min(scales):g} to x{max(scales):g}"
     return ", ".join(f"x{scale:g}" for scale in scales)
