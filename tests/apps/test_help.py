@@ -72,8 +72,10 @@ def test_examples_use_commands_and_options_that_exist(prog: str) -> None:
 def test_the_options_of_a_training_are_grouped_and_written_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "--help") == 0
     text = " ".join(told(capsys).split())
-    assert text.index("What a training is given:") < text.index("--lr-data PATH") < text.index("--width INT")
-    assert "multiples of those scales" in text and "--patch and --later-patches must" in text
+    assert (
+        text.index("The images and weights of a training:") < text.index("--lr-data PATH") < text.index("--width INT")
+    )
+    assert "multiples of these scales" in text and "--patch and --later-patches must" in text
     assert "--[no-]bias" in text and "--no-flat" not in text and "--run PATH" in text
 
 
@@ -89,7 +91,7 @@ def test_the_options_of_upscale_stand_under_headings(capsys: pytest.CaptureFixtu
 def test_a_training_shows_the_defaults_of_the_recipe_it_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "--recipe", "modern", "--help") == 0
     text = " ".join(told(capsys).split())
-    assert "--[no-]centred" in text and "all else as adam does. (default: muon)" in text
+    assert "--[no-]centred" in text and "everything else like adam. (default: muon)" in text
 
 
 def test_drrn_alone_shows_the_help_and_says_that_nothing_was_done(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ from drrn.study.experiments import BASE, Budget, Experiment, vary
 from drrn.study.perform import Task, is_done, perform
 from drrn.study.result import Result, from_json, load_results, to_json
 from drrn.study.run import Completion, Study, _join_worker, _TimeEstimate, _Worker, plan, run
-from tests.training.small_training import Onlooker, pictures
+from tests.training.small_training import ProgressLog, pictures
 
 TINY = Budget(
     name="quick",
@@ -47,10 +47,10 @@ class StudyLog:
         self.shares: list[float] = []
         self.ends: list[Completion] = []
 
-    def progress(self, share: float, seconds_left: float | None) -> None:
+    def update(self, share: float, seconds_left: float | None) -> None:
         self.shares.append(share)
 
-    def end(self, end: Completion) -> None:
+    def completed(self, end: Completion) -> None:
         self.ends.append(end)
 
 
@@ -225,7 +225,7 @@ def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
     os.mkfifo(task.run / "config.json")  # reading waits for ever: the process is caught there
 
     class Kills(StudyLog):
-        def progress(self, share: float, seconds_left: float | None) -> None:
+        def update(self, share: float, seconds_left: float | None) -> None:
             for process in multiprocessing.active_children():
                 process.kill()
 
@@ -249,12 +249,12 @@ def test_a_process_that_does_not_end_after_its_experiment_is_killed(
 
 def test_stopped_it_trains_no_further_and_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
     whole, stopped = tasks(folder, tmp_path / "whole")[0], tasks(folder, tmp_path / "stopped")[0]
-    expected = perform(whole, Onlooker(), lambda: False)
+    expected = perform(whole, ProgressLog(), lambda: False)
     assert expected
-    watch = Onlooker()
-    assert perform(stopped, watch, lambda: watch.steps >= 4) is None
-    assert watch.steps == 5 and not is_done(stopped), "it is asked after each step"
-    found = perform(stopped, Onlooker(), lambda: False)
+    progress = ProgressLog()
+    assert perform(stopped, progress, lambda: progress.steps >= 4) is None
+    assert progress.steps == 5 and not is_done(stopped), "it is asked after each step"
+    found = perform(stopped, ProgressLog(), lambda: False)
     assert found and without_times(found) == without_times(expected)
 
 
@@ -268,8 +268,8 @@ def test_stopped_while_it_judges_it_leaves_no_result(
         return judged[-1]
 
     monkeypatch.setattr(work, "score_bicubic", judge)
-    assert perform(task, Onlooker(), lambda: bool(judged)) is None and not is_done(task)
-    assert perform(task, Onlooker(), lambda: False), "it goes on with what is trained"
+    assert perform(task, ProgressLog(), lambda: bool(judged)) is None and not is_done(task)
+    assert perform(task, ProgressLog(), lambda: False), "it goes on with what is trained"
 
 
 def test_planned_is_the_first_seed_of_all_before_the_second_of_any(folder: Path, tmp_path: Path) -> None:

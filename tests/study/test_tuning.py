@@ -284,17 +284,17 @@ def test_what_was_to_be_pruned_is_pruned_by_the_next_life() -> None:
     kept = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=1))
     kept.add_trial(optuna.trial.create_trial(value=31, intermediate_values={0: 30.0, 1: 31.0}))
     trial = begun(kept, trials=2)
-    watch = Mock()
-    assert not tuning.TrialWatch(trial, watch, prunes=True, epochs=2).prunes_now, "nothing is known of it"
-    look = tuning.TrialWatch(trial, watch, prunes=True, epochs=3)
+    progress = Mock()
+    assert not tuning.TrialProgress(trial, progress, prunes=True, epochs=2).prunes_now, "nothing is known of it"
+    look = tuning.TrialProgress(trial, progress, prunes=True, epochs=3)
     look.epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1), best=True)
     assert look.prunes_now
-    assert tuning.TrialWatch(begun(kept, trials=2), watch, prunes=True, epochs=3).prunes_now
-    assert not tuning.TrialWatch(begun(kept, trials=2), watch, prunes=True, epochs=1).prunes_now, (
+    assert tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=3).prunes_now
+    assert not tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=1).prunes_now, (
         "no epoch is left to spare"
     )
-    assert not tuning.TrialWatch(begun(kept, trials=2), watch, prunes=False, epochs=3).prunes_now
-    again = tuning.TrialWatch(begun(kept, trials=2), watch, prunes=True, epochs=3)
+    assert not tuning.TrialProgress(begun(kept, trials=2), progress, prunes=False, epochs=3).prunes_now
+    again = tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=3)
     again.epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1), best=True)  # told twice, without a warning
     assert again.prunes_now
 
@@ -356,14 +356,14 @@ def test_a_machine_stops_a_trial_that_another_has_given_up(
     storage = "sqlite:///shared.db"
     took: list[optuna.trial.FrozenTrial] = []
 
-    def tell(look: tuning.TrialWatch, *args: Any) -> None:
+    def tell(look: tuning.TrialProgress, *args: Any) -> None:
         if look.trial.number == 0 and not took:
             kept = optuna.load_study(study_name="drrn", storage=storage)
             took.append(kept.tell(0, state=optuna.trial.TrialState.FAIL))
         asked(look, *args)
 
-    asked = getattr(tuning.TrialWatch, told)
-    monkeypatch.setattr(tuning.TrialWatch, told, tell)
+    asked = getattr(tuning.TrialProgress, told)
+    monkeypatch.setattr(tuning.TrialProgress, told, tell)
     monkeypatch.setattr(tuning, "RENEW_SECONDS", -1.0)
     assert search("run", "--epochs", "2", "--storage", storage) == 0
     assert states("run") == ["failed", "complete", "complete", "complete"]

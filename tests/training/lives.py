@@ -75,8 +75,8 @@ def be(life: dict[str, Any], log: Path, tell: int) -> NoReturn:
     os.chdir(life["folder"])
     sys.argv = ["drrn", *life["args"]]
 
-    def telling(*args: Any, watch: Any, **options: Any) -> Any:
-        step, steps = watch.step, 0
+    def telling(*args: Any, progress: Any, **options: Any) -> Any:
+        step, steps = progress.step, 0
 
         def tell_step(*args: Any) -> None:
             nonlocal steps
@@ -86,8 +86,8 @@ def be(life: dict[str, Any], log: Path, tell: int) -> NoReturn:
                 os.kill(os.getpid(), life["within"])
             step(*args)
 
-        watch.step = tell_step
-        return fit(*args, watch=watch, **options)
+        progress.step = tell_step
+        return fit(*args, progress=progress, **options)
 
     vars(room)["fit"] = telling
     if life.get("call"):

@@ -1,4 +1,4 @@
-"""What the tests of training share: pictures made here, a tiny network, and someone who looks on."""
+"""Shared by the tests of training: generated images, a tiny network, and a log of progress."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +37,8 @@ def pictures(folder: Path, count: int = 6, height: int = 40, width: int = 48, se
 
 
 @dataclass
-class Onlooker:
-    """Keeps what a training tells, and asks it to stop after `patience` steps, or in the validation after one less."""
+class ProgressLog:
+    """Records progress, and stops the training after `patience` steps, or in the validation after one step fewer."""
 
     patience: float = float("inf")
     begun: bool = False
@@ -49,7 +49,7 @@ class Onlooker:
     enlarged: list[tuple[int, int]] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
 
-    def taught(self, number: int, count: int) -> None:
+    def target_made(self, number: int, count: int) -> None:
         self.enlarged.append((number, count))
 
     def begin(self, plan: Plan) -> None:
@@ -65,7 +65,7 @@ class Onlooker:
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
 
-    def is_impatient(self) -> bool:
+    def should_stop(self) -> bool:
         return self.begun and self.steps + 1 >= self.patience
 
     def fit(self, *args: Any, **options: Any) -> list[Epoch]:
@@ -82,17 +82,17 @@ def train(
     stop_after: float = float("inf"),
     extends: bool = False,
     **source: Any,
-) -> tuple[list[Epoch], Onlooker]:
+) -> tuple[list[Epoch], ProgressLog]:
     """Train on the CPU until `stop_after` steps are made; with the same command and commit always."""
-    watch = Onlooker(stop_after)
-    with mock.patch.object(provenance, "commit", lambda: "commit"), mock.patch.object(room, "fit", watch.fit):
+    log = ProgressLog(stop_after)
+    with mock.patch.object(provenance, "commit", lambda: "commit"), mock.patch.object(room, "fit", log.fit):
         history = room.train(
             Training(model, how, Source(data=(data,), **source)),
             run,
-            session=Session(command="drrn train", device="cpu", extends=extends, should_stop=watch.is_impatient),
-            watch=watch,
+            session=Session(command="drrn train", device="cpu", extends=extends, should_stop=log.should_stop),
+            progress=log,
         )
-    return history, watch
+    return history, log
 
 
 def left(run: Path) -> dict[str, bytes]:

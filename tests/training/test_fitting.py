@@ -106,8 +106,8 @@ def test_no_picture_is_on_both_sides(tmp_path: Path, data: Path, monkeypatch: py
 
 def test_a_validation_folder_takes_the_place_of_a_share(tmp_path: Path, data: Path) -> None:
     other = pictures(tmp_path / "other", count=2, seed=9)
-    _, watch = train(tmp_path / "run", data, validation_data=(other,), stop_after=1)
-    assert watch.notes[0].startswith("6 pictures to learn from, 2 to validate on")
+    _, log = train(tmp_path / "run", data, validation_data=(other,), stop_after=1)
+    assert log.notes[0].startswith("6 pictures to learn from, 2 to validate on")
 
 
 def test_given_pairs_train_and_the_weights_know_their_scale(tmp_path: Path, data: Path) -> None:
@@ -190,9 +190,9 @@ def test_it_stops_after_so_many_epochs_without_a_better_one_and_not_before(
     told = iter(losses)
     monkeypatch.setattr(fit, "validate", lambda *_: [next(told), 0.1, 1.0])
     how = replace(QUICK, epochs=8, patience=patience, epoch_steps=1)
-    history, watch = train(tmp_path / "run", data, how)
+    history, log = train(tmp_path / "run", data, how)
     assert [row.val_loss for row in history] == losses[:ends]
-    assert [is_best for _, is_best in watch.rows] == [True, True, False, True, False, False, False, True][:ends]
+    assert [is_best for _, is_best in log.rows] == [True, True, False, True, False, False, False, True][:ends]
     saved = load(tmp_path / "run/best.safetensors").card["validation"]["epoch"]
     assert saved == int(np.argmin(losses[:ends]))
 

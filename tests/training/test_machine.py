@@ -50,9 +50,9 @@ def test_a_run_may_go_on_in_another_arithmetic(tmp_path: Path, monkeypatch: pyte
             "drrn.training.machine.faster_precision",
             lambda *_, bf16=bfloat16: ("bf16-mixed" if bf16 < 1 else "32-true", f"bfloat16 takes {bf16}"),
         )
-        history, watch = train(tmp_path / "run", data, how, stop_after=stop_after)
+        history, log = train(tmp_path / "run", data, how, stop_after=stop_after)
         taken = "bf16-mixed" if bfloat16 < 1 else "32-true"
-        assert f"bfloat16 takes {bfloat16}: using {taken}" in watch.notes
+        assert f"bfloat16 takes {bfloat16}: using {taken}" in log.notes
     assert len(history) == 2
 
 

@@ -21,7 +21,7 @@ from drrn.media.images.files import write
 from drrn.training import teachers
 from drrn.training.config import Source
 from drrn.training.teachers import load_teacher
-from tests.training.small_training import QUICK, Onlooker, left, pictures, train
+from tests.training.small_training import QUICK, ProgressLog, left, pictures, train
 
 STILL = replace(QUICK, epochs=1, patch=40, stride=40, batch_size=5, learning_rate=1e-12)
 
@@ -165,9 +165,9 @@ def test_targets_are_made_once(tmp_path: Path, data: Path, monkeypatch: pytest.M
     assert len(list((tmp_path / "whole/taught/x2").glob("*.png"))) == 5
     train(tmp_path / "parts", data, how, stop_after=6, teacher=(str(path),))
     monkeypatch.setattr(teachers, "_enlarge", lambda *given: pytest.fail("it was made before"))
-    _, watch = train(tmp_path / "parts", data, how, teacher=(str(path),))
+    _, log = train(tmp_path / "parts", data, how, teacher=(str(path),))
     assert left(tmp_path / "whole") == left(tmp_path / "parts")
-    assert isinstance(watch, Onlooker) and len(watch.enlarged) == 5
+    assert isinstance(log, ProgressLog) and len(log.enlarged) == 5
     train(tmp_path / "another", data, STILL, teacher=(str(path),), teacher_cache=tmp_path / "whole/taught")
     assert not (tmp_path / "another/taught").exists()
     monkeypatch.undo()

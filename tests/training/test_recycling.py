@@ -122,5 +122,5 @@ def test_a_training_tells_of_them_for_as_long_as_it_was_asked_to(tmp_path: Path)
     data = pictures(tmp_path / "pictures")
     for epochs in (0, 1):
         how = replace(QUICK, learning_rate=0.3, recycle=epochs)
-        _, watch = train(tmp_path / f"{epochs}", data, how, replace(SMALL, width=8))
-        assert len([note for note in watch.notes if note.startswith("Dormant features reset")]) == epochs
+        _, log = train(tmp_path / f"{epochs}", data, how, replace(SMALL, width=8))
+        assert len([note for note in log.notes if note.startswith("Dormant features reset")]) == epochs

@@ -20,7 +20,7 @@ from drrn.training import run as room
 from drrn.training.config import MODERN, PAPER, REPORT, TrainConfig
 from drrn.training.logging import Epoch
 from drrn.weights import store
-from tests.training.small_training import QUICK, SMALL, Onlooker, left, pictures, train
+from tests.training.small_training import QUICK, SMALL, ProgressLog, left, pictures, train
 
 SIZES: dict[str, Any] = {
     "scales": (2, 1.5),
@@ -66,11 +66,11 @@ def test_interrupted_equals_uninterrupted(tmp_path: Path, data: Path, how: Train
     whole, watched = train(tmp_path / "whole", data, how, model)
     steps = 0
     for life in (1, 4, 5, 3):  # of 9 steps an epoch; the third ends while it validates
-        _, watch = train(tmp_path / "parts", data, how, model, stop_after=life)
-        steps += watch.steps
+        _, log = train(tmp_path / "parts", data, how, model, stop_after=life)
+        steps += log.steps
     assert steps == 1 + 4 + 4 + 3
-    parts, watch = train(tmp_path / "parts", data, how, model)
-    assert steps + watch.steps == watched.steps
+    parts, log = train(tmp_path / "parts", data, how, model)
+    assert steps + log.steps == watched.steps
     assert parts == whole
     assert left(tmp_path / "parts") == left(tmp_path / "whole")
 
@@ -87,11 +87,11 @@ def test_what_is_not_of_the_training_may_change(tmp_path: Path, data: Path) -> N
     train(tmp_path / "run", data, stop_after=3)
     torch.set_num_threads(2)
     try:
-        _, watch = train(tmp_path / "run", data, stop_after=1)
+        _, log = train(tmp_path / "run", data, stop_after=1)
     finally:
         torch.set_num_threads(1)
-    assert "the last digits may differ" in watch.notes[-1]
-    assert "'threads': 2" in watch.notes[-1]
+    assert "the last digits may differ" in log.notes[-1]
+    assert "'threads': 2" in log.notes[-1]
 
 
 def test_a_finished_training_does_nothing_more(tmp_path: Path, data: Path) -> None:
@@ -101,9 +101,9 @@ def test_a_finished_training_does_nothing_more(tmp_path: Path, data: Path) -> No
         path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir() if path.name != "history.csv"
     }
     (run / "history.csv").unlink()
-    again, watch = train(run, data)
+    again, log = train(run, data)
     assert again == history
-    assert watch.steps == 0 and not watch.rows
+    assert log.steps == 0 and not log.rows
     assert (run / "history.csv").exists(), "a lost table comes back"
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.iterdir() if path.name != "history.csv"}
     assert after == before
@@ -128,8 +128,8 @@ def test_more_epochs_continue_a_finished_training_as_if_planned_from_the_start(t
     train(tmp_path / "whole", data, replace(QUICK, epochs=5))
     run = tmp_path / "run"
     train(run, data, replace(QUICK, epochs=2))
-    _, watch = train(run, data, replace(QUICK, epochs=5), extends=True)
-    assert watch.steps == 3 * 12 and watch.plans[0].done == 2
+    _, log = train(run, data, replace(QUICK, epochs=5), extends=True)
+    assert log.steps == 3 * 12 and log.plans[0].done == 2
     assert (run / "history.csv").read_bytes() == (tmp_path / "whole/history.csv").read_bytes()
     weights, whole = (store.load(folder / "best.safetensors") for folder in (run, tmp_path / "whole"))
     assert weights.digest() == whole.digest()
@@ -149,9 +149,9 @@ def test_a_training_that_stopped_early_continues_with_more_patience(tmp_path: Pa
     still = replace(QUICK, epochs=9, patience=1, learning_rate=1e-30)
     history, _ = train(tmp_path / "run", data, still)
     assert len(history) == 2
-    again, watch = train(tmp_path / "run", data, replace(still, epochs=12), extends=True)
-    assert again == history and "A larger --patience continues" in watch.notes[-1]
-    longer, watch = train(tmp_path / "run", data, replace(still, epochs=12, patience=3), extends=True)
+    again, log = train(tmp_path / "run", data, replace(still, epochs=12), extends=True)
+    assert again == history and "A larger --patience continues" in log.notes[-1]
+    longer, log = train(tmp_path / "run", data, replace(still, epochs=12, patience=3), extends=True)
     assert len(longer) == 4 and longer[:2] == history
     assert len(train(tmp_path / "run", data, replace(still, epochs=12, patience=0), extends=True)[0]) == 12
 
@@ -203,8 +203,8 @@ def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(tmp_path: P
     content = bytearray((run / "last.ckpt").read_bytes())
     content[len(content) // 2] ^= 1
     (run / "last.ckpt").write_bytes(content)
-    _, watch = train(run, data, stop_after=2)
-    assert "last.ckpt is damaged: resuming from the checkpoint before it." in watch.notes[-1]
+    _, log = train(run, data, stop_after=2)
+    assert "last.ckpt is damaged: resuming from the checkpoint before it." in log.notes[-1]
     state, damaged = checkpoint.load(run)
     assert state and not damaged
     assert state["step"] == 7, "5 steps of the first life, none of the second, 2 of the third"
@@ -231,9 +231,9 @@ def test_a_stop_while_pictures_are_read_reads_no_more(
             yield pair
 
     monkeypatch.setattr(room, "make_pairs", reading)
-    monkeypatch.setattr(Onlooker, "is_impatient", lambda _: len(read) >= 3)
-    history, watch = train(tmp_path / "run", data)
-    assert (len(read), history, watch.steps) == (3, [], 0)
+    monkeypatch.setattr(ProgressLog, "should_stop", lambda _: len(read) >= 3)
+    history, log = train(tmp_path / "run", data)
+    assert (len(read), history, log.steps) == (3, [], 0)
     monkeypatch.undo()
     assert len(train(tmp_path / "run", data)[0]) == QUICK.epochs
 
@@ -263,7 +263,7 @@ def test_an_epoch_is_told_again_rather_than_never_where_a_training_is_killed_bef
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[Epoch, bool]] = []
-    monkeypatch.setattr(Onlooker, "epoch", lambda _self, row, best: told.append((row, best)))
+    monkeypatch.setattr(ProgressLog, "epoch", lambda _self, row, best: told.append((row, best)))
     with monkeypatch.context() as first:
         first.setattr(checkpoint, "save", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

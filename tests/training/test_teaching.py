@@ -18,7 +18,7 @@ from drrn.training.teachers import teach_by_files, teach_by_weights
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights
-from tests.training.small_training import QUICK, SMALL, Onlooker, left, pictures, train
+from tests.training.small_training import QUICK, SMALL, ProgressLog, left, pictures, train
 
 STILL = replace(QUICK, epochs=1, patch=40, stride=40, batch_size=5, learning_rate=1e-12)
 """One step, which sees the pictures whole, as their teacher did."""
@@ -38,12 +38,10 @@ def teacher(tmp_path: Path) -> Path:
 
 def test_what_is_learnt_is_what_the_teacher_makes(tmp_path: Path, data: Path, teacher: Path) -> None:
     (alone,), _ = train(tmp_path / "alone", data, STILL, DRRNConfig(), start=str(teacher))
-    (taught,), watch = train(
-        tmp_path / "taught", data, STILL, DRRNConfig(), start=str(teacher), teacher=(str(teacher),)
-    )
+    (taught,), log = train(tmp_path / "taught", data, STILL, DRRNConfig(), start=str(teacher), teacher=(str(teacher),))
     assert taught.train_loss < alone.train_loss / 100, "what it makes itself, rounded and clipped"
     assert taught.val_loss == alone.val_loss, "validation stays with the originals"
-    assert watch.enlarged == [(number, 5) for number in range(1, 6)]
+    assert log.enlarged == [(number, 5) for number in range(1, 6)]
 
 
 def test_pairs_that_are_given_are_taught_too(tmp_path: Path, data: Path, teacher: Path) -> None:
@@ -77,9 +75,9 @@ def test_another_teacher_is_another_training(tmp_path: Path, data: Path, teacher
 def test_a_stop_while_it_teaches_is_heeded(
     tmp_path: Path, data: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Onlooker, "is_impatient", lambda self: len(self.enlarged) >= 2)
-    history, watch = train(tmp_path / "run", data, STILL, teacher=(str(teacher),))
-    assert (history, watch.steps, len(watch.enlarged)) == ([], 0, 2)
+    monkeypatch.setattr(ProgressLog, "should_stop", lambda self: len(self.enlarged) >= 2)
+    history, log = train(tmp_path / "run", data, STILL, teacher=(str(teacher),))
+    assert (history, log.steps, len(log.enlarged)) == ([], 0, 2)
     monkeypatch.undo()
     assert len(train(tmp_path / "run", data, STILL, teacher=(str(teacher),))[0]) == 1
 
@@ -155,8 +153,8 @@ def test_a_scale_without_targets_learns_from_the_originals(tmp_path: Path, data:
         train(tmp_path / "run", data, how, teacher_data=taught)
     (taught / "x3").rename(taught / "x2")
     both = replace(how, scales=(2, 3), patch=36, stride=36)
-    (targets_of_2,), watch = train(tmp_path / "both", data, both, teacher_data=taught)
-    assert f"no targets for x3 in {taught}: these learn from the originals" in watch.notes
+    (targets_of_2,), log = train(tmp_path / "both", data, both, teacher_data=taught)
+    assert f"no targets for x3 in {taught}: these learn from the originals" in log.notes
     originals = train(tmp_path / "neither", data, both)[0][0]
     assert targets_of_2.train_loss > originals.train_loss
 

@@ -33,7 +33,7 @@ class TrainingProgress(Printer):
         self.teaching: tuple[int, float] | None = None
         """The same for images enlarged by the teacher; the time is infinite once printed."""
 
-    def taught(self, number: int, count: int) -> None:
+    def target_made(self, number: int, count: int) -> None:
         self.bars.update(self.bar, total=count, completed=number, description="teaching")
         first, since = self.teaching = self.teaching or (number, time.monotonic())
         seconds = time.monotonic() - since
@@ -99,10 +99,10 @@ class StudyProgress(Printer):
         self.bar = self.bars.add_task("study", total=1.0, left="")
         self.left = ""
 
-    def progress(self, share: float, seconds_left: float | None) -> None:
+    def update(self, share: float, seconds_left: float | None) -> None:
         self.left = f"{100 * share:.0f} %" + (f", {duration(seconds_left)} left" if seconds_left is not None else "")
         self.bars.update(self.bar, completed=share, left=self.left)
 
-    def end(self, end: "Completion") -> None:
+    def completed(self, end: "Completion") -> None:
         name = f"{end.task.experiment.name}, seed {end.task.experiment.seed}"
         self.note(f"{name}: {end.outcome}, {end.message}  ({self.left})")

@@ -47,7 +47,7 @@ def run_study(
         from drrn.study import run as room
     except ModuleNotFoundError as error:
         raise UsageError(f"A study needs {error.name}. Install it: pip install 'drrn[study]'.") from error
-        from drrn.apps.progress import StudyProgress
+    from drrn.apps.progress import StudyProgress
     from drrn.apps.signals import SignalHandler
     from drrn.engines.engine import cores
 
@@ -66,8 +66,8 @@ def run_study(
         jobs=jobs,
     )
     signals = SignalHandler(deferred=True)
-    with StudyProgress() as watch:
-        completions = room.run(room.plan(study), jobs, watch, signals.has_received)
+    with StudyProgress() as progress:
+        completions = room.run(room.plan(study), jobs, progress, signals.has_received)
     if signals.received:
         print(f"stopped; the same command resumes {output}", file=sys.stderr)
         return signals.exit_code

@@ -51,7 +51,7 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
         except ModuleNotFoundError as error:
             raise UsageError(f"Training needs {error.name}. Install it: pip install 'drrn[train]'.") from error
         signals = SignalHandler(deferred=True)
-        with TrainingProgress(how) as watch:
+        with TrainingProgress(how) as progress:
             room.train(
                 Training(model, how, source),
                 run,
@@ -63,7 +63,7 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
                     save_seconds=save_seconds,
                     extends=True,
                 ),
-                watch=watch,
+                progress=progress,
             )
         is_first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes
         if signals.received:
@@ -99,4 +99,4 @@ def _last(option: str, args: list[str]) -> str:
         for word, following in pairwise([*args, ""])
         if word == option or word.startswith(f"{option}=")
     ]
-    return given[-1] if given else ""
+    return values[-1] if values else ""

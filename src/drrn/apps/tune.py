@@ -98,7 +98,7 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
         )
         search = Search(training=training, space=space, objective=objective, trials=trials, storage=storage)
         signals = SignalHandler(deferred=True)
-        with TuningProgress(how, trials) as watch:
+        with TuningProgress(how, trials) as progress:
             session = Session(
                 command=command(),
                 device=device,
@@ -106,7 +106,7 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
                 should_stop=signals.has_received,
                 save_seconds=save_seconds,
             )
-            result = search_for(search, run, session=session, watch=watch)
+            result = search_for(search, run, session=session, progress=progress)
         if signals.received:
             print(f"stopped; the same command resumes {run}", file=sys.stderr)
             return signals.exit_code
@@ -159,7 +159,7 @@ class TuningProgress(Printer):
         super().__init__(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         self.bar = self.bars.add_task("tuning", total=float(trials))
 
-    def trial(self, number: int, finished: int) -> None:
+    def trial_started(self, number: int, finished: int) -> None:
         if self.began is None:
             self.began, self.begun_with = time.monotonic(), finished
         self.number, self.finished = number, finished
@@ -169,7 +169,7 @@ class TuningProgress(Printer):
         about = f"trial {self.number}, {self.finished} of {self.trials} finished, loss {loss:.5f}"
         self.bars.update(self.bar, completed=self.finished + share, description=about)
 
-    def tried(self, tried: "TrialResult", finished: int, best: bool) -> None:
+    def trial_ended(self, tried: "TrialResult", finished: int, best: bool) -> None:
         here = finished - self.begun_with
         seconds = (time.monotonic() - (self.began or 0)) / max(here, 1) * (self.trials - finished)
         about = tried.state + f" ({tried.reason})" * bool(tried.reason) + ", best so far" * best

@@ -107,7 +107,7 @@ def is_done(task: Task) -> bool:
     return True
 
 
-def perform(task: Task, watch: Progress, should_stop: Callable[[], bool]) -> Result | None:
+def perform(task: Task, progress: Progress, should_stop: Callable[[], bool]) -> Result | None:
     """Train, test and time an experiment, and write its `result.json`; None if stopped.
 
     Raises:
@@ -122,7 +122,7 @@ def perform(task: Task, watch: Progress, should_stop: Callable[[], bool]) -> Res
             session=Session(
                 command="drrn study run", device=task.device, threads=task.threads, should_stop=should_stop
             ),
-            watch=watch,
+            progress=progress,
         )
     except DivergedError as error:
         outcome, reason = "diverged", str(error)

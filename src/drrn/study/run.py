@@ -63,10 +63,10 @@ class Completion(NamedTuple):
 class Progress(Protocol):
     """Receives progress."""
 
-    def progress(self, share: float, seconds_left: float | None) -> None:
+    def update(self, share: float, seconds_left: float | None) -> None:
         """The share of the whole study that is done, in [0, 1], and an estimate of the time left."""
 
-    def end(self, end: Completion) -> None: ...
+    def completed(self, end: Completion) -> None: ...
 
 
 def plan(study: Study) -> list[Task]:
@@ -95,7 +95,9 @@ def plan(study: Study) -> list[Task]:
     return tasks
 
 
-def run(tasks: Sequence[Task], jobs: int, watch: Progress, should_stop: Callable[[], bool] = never) -> list[Completion]:
+def run(
+    tasks: Sequence[Task], jobs: int, progress: Progress, should_stop: Callable[[], bool] = never
+) -> list[Completion]:
     """Perform the tasks that have no result yet, `jobs` at a time.
 
     Returns:
@@ -126,12 +128,12 @@ def run(tasks: Sequence[Task], jobs: int, watch: Progress, should_stop: Callable
         workers = [each for each in workers if not each.ended]
         for each in ended:
             estimate.finish(each)
-        watch.progress(*estimate.now(workers))
+        progress.update(*estimate.now(workers))
         for each in ended:
             assert each.ended
             _join_worker(each)
             completions.append(Completion(each.task, *each.ended))
-            watch.end(completions[-1])
+            progress.completed(completions[-1])
     return completions
 
 
@@ -223,7 +225,7 @@ def _run_worker(task: Task, pipe: Connection) -> None:
     threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     ended: tuple[Outcome, str]
     try:
-        result = perform(task, _PipeWatch(pipe, task.experiment.train.epochs), pipe.poll)
+        result = perform(task, _PipeProgress(pipe, task.experiment.train.epochs), pipe.poll)
         if result is None:
             ended = STOPPED
         elif result.psnr is None:
@@ -244,13 +246,13 @@ def _exit_with_parent(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-class _PipeWatch:
+class _PipeProgress:
     """Reports the progress of a training to the parent process."""
 
     def __init__(self, pipe: Connection, epochs: int):
         self.pipe, self.epochs, self.last = pipe, epochs, 0.0
 
-    def taught(self, number: int, count: int) -> None:
+    def target_made(self, number: int, count: int) -> None:
         """Not reported: no experiment has a teacher."""
 
     def begin(self, plan: Plan) -> None: ...

@@ -88,7 +88,7 @@ class Progress(Protocol):
     Every epoch is reported; one is reported twice if the training was killed before saving it.
     """
 
-    def taught(self, number: int, count: int) -> None:
+    def target_made(self, number: int, count: int) -> None:
         """The teacher has enlarged `number` of `count` lr images, one for each original and scale."""
 
     def begin(self, plan: Plan) -> None:
@@ -101,7 +101,7 @@ class Progress(Protocol):
     def note(self, sentence: str) -> None: ...
 
 
-def fit(inputs: Inputs, run: Path, *, fabric: Fabric, watch: Progress, session: Session) -> list[Epoch]:
+def fit(inputs: Inputs, run: Path, *, fabric: Fabric, progress: Progress, session: Session) -> list[Epoch]:
     """Train a DRRN. Leaves `best.safetensors` to use and `last.ckpt` to resume from in the folder `run`.
 
     Args:
@@ -116,7 +116,7 @@ def fit(inputs: Inputs, run: Path, *, fabric: Fabric, watch: Progress, session: 
         TrainingError: every checkpoint is damaged, or another version of drrn wrote it.
         DRRNError: a file can't be written.
     """
-    loop = _Loop(inputs, run, fabric, watch, session)
+    loop = _Loop(inputs, run, fabric, progress, session)
     while not loop.is_done():
         if not (loop.train_epoch() and loop.finish_epoch()):
             loop.save()
@@ -128,8 +128,8 @@ def fit(inputs: Inputs, run: Path, *, fabric: Fabric, watch: Progress, session: 
 class _Loop:
     """A training in progress."""
 
-    def __init__(self, inputs: Inputs, run: Path, fabric: Fabric, watch: Progress, session: Session):
-        self.inputs, self.run, self.fabric, self.watch, self.session = inputs, run, fabric, watch, session
+    def __init__(self, inputs: Inputs, run: Path, fabric: Fabric, progress: Progress, session: Session):
+        self.inputs, self.run, self.fabric, self.progress, self.session = inputs, run, fabric, progress, session
         self.config = inputs.config
         self.is_first = fabric.is_global_zero
         self.state = TrainState.init(inputs.model, inputs.config, inputs.start, fabric.device)
@@ -145,14 +145,14 @@ class _Loop:
         # only the first process reads: on another machine the folder may hold something else
         saved, damaged = self.fabric.broadcast(checkpoint.load(self.run) if self.is_first else (None, None))
         if damaged and self.is_first:
-            self.watch.note(f"{damaged} is damaged: resuming from the checkpoint before it.")
+            self.progress.note(f"{damaged} is damaged: resuming from the checkpoint before it.")
         if saved:
             self.state.restore(saved, self.run, self.fabric)
 
     def _announce(self) -> None:
         patches, done = self.inputs.patches, len(self.state.history)
         if not self.is_done():
-            self.watch.begin(
+            self.progress.begin(
                 Plan(
                     patches=len(patches.patches) if patches.stride else 0,
                     size=patches.size,
@@ -164,7 +164,7 @@ class _Loop:
                 )
             )
         elif done < self.config.epochs:
-            self.watch.note(
+            self.progress.note(
                 f"Stopped early: no better validation loss in {self.config.patience} epochs. "
                 "A larger --patience continues, 0 never stops."
             )
@@ -183,7 +183,7 @@ class _Loop:
         while self.state.step < steps:
             loss, stopped = self._train_step(sampler, epoch)
             if self.is_first:
-                self.watch.step(epoch, self.state.step, steps, loss)
+                self.progress.step(epoch, self.state.step, steps, loss)
             if stopped:
                 return False
             if time.monotonic() - self.last_save > self.session.save_seconds:
@@ -248,7 +248,7 @@ class _Loop:
         if is_best:
             weights = export_weights(self.state.average, self.config, self.inputs.card, history)
             save_weights(weights, self.run / "best.safetensors")
-        self.watch.epoch(history[-1], is_best)  # before the checkpoint: a training killed here reports it again
+        self.progress.epoch(history[-1], is_best)  # before the checkpoint: a training killed here reports it again
 
     def _reset_dormant(self, epoch: int) -> None:
         state = self.state
@@ -257,7 +257,7 @@ class _Loop:
         averages = [state.average] if state.average is not state.net else []
         count = reset_dormant(state.net, averages, new.to(self.fabric.device), ilr)
         if self.is_first and count:
-            self.watch.note(f"Dormant features reset: {count}.")
+            self.progress.note(f"Dormant features reset: {count}.")
 
     def _log_epoch(self, epoch: int) -> None:
         if not self.journal:

@@ -52,7 +52,7 @@ def translate_memory_errors() -> Iterator[None]:
 
 @translate_peer_errors()
 @translate_memory_errors()
-def train(training: Training, run: Path, *, session: Session, watch: Progress) -> list[Epoch]:
+def train(training: Training, run: Path, *, session: Session, progress: Progress) -> list[Epoch]:
     """Train a model in the folder `run`; see `fit` for what it leaves there.
 
     If `run` already holds this training, it resumes: weights, checkpoint and history end up as if it had never been
@@ -80,12 +80,12 @@ def train(training: Training, run: Path, *, session: Session, watch: Progress) -
     keep_memory()
     precision, reason = choose_precision(training, run, session.device, processes * machines)
     fabric = _launch(training.config, session.device, processes, machines, precision)
-    record = _open_run(training, run, sources, fabric, session, watch)
+    record = _open_run(training, run, sources, fabric, session, progress)
     if reason and fabric.is_global_zero:
-        watch.note(f"{reason}: using {precision}")
+        progress.note(f"{reason}: using {precision}")
         remember_precision(run, precision)
-    inputs = _read_inputs(training, sources, run, record, fabric, session, watch)
-    history = fit(inputs, run, fabric=fabric, watch=watch, session=session) if inputs else []
+    inputs = _read_inputs(training, sources, run, record, fabric, session, progress)
+    history = fit(inputs, run, fabric=fabric, progress=progress, session=session) if inputs else []
     shutdown(fabric)
     return history
 
@@ -126,7 +126,7 @@ def _launch(config: TrainConfig, device: str, processes: int, machines: int, pre
 
 
 def _open_run(
-    training: Training, run: Path, sources: Sources, fabric: Fabric, session: Session, watch: Progress
+    training: Training, run: Path, sources: Sources, fabric: Fabric, session: Session, progress: Progress
 ) -> dict[str, Any]:
     """Create the folder or check it, and return its record, the same in all processes.
 
@@ -143,11 +143,11 @@ def _open_run(
         record = open_record(run, described, session.command, extends=session.extends)
         for leftover in run.rglob(".drrn-????????????.*"):  # of a process that was killed while writing
             leftover.unlink(missing_ok=True)
-        watch.note(
+        progress.note(
             f"{len(sources.paths)} pictures to learn from, {len(sources.validation_paths)} to validate on, in {run}"
         )
         if record.get("machine") != numeric_environment():
-            watch.note(
+            progress.note(
                 f"started with {record.get('machine')}, resuming with {numeric_environment()}: the last digits may "
                 "differ"
             )
@@ -165,11 +165,11 @@ def _read_inputs(
     record: dict[str, Any],
     fabric: Fabric,
     session: Session,
-    watch: Progress,
+    progress: Progress,
 ) -> Inputs | None:
     """Read the images; None if stopped."""
     validation_pairs = _read_pairs(sources.validation_paths, training, session)
-    teach = _make_teach(training, sources, run, fabric, session, watch)
+    teach = _make_teach(training, sources, run, fabric, session, progress)
     pairs = _read_pairs(sources.paths, training, session, teach)
     if all_reduce_mean(fabric, [float(session.should_stop())]).item():
         return None
@@ -177,7 +177,7 @@ def _read_inputs(
     if training.source.lr_data:
         config = replace(config, scales=measured_scales(validation_pairs + pairs))
     if fabric.is_global_zero and (message := _list_too_small(validation_pairs + pairs, config.patch)):
-        watch.note(message)
+        progress.note(message)
     held_out = _make_sampler(validation_pairs, config, stride=config.patch)
     patches = _make_sampler(pairs, config, stride=config.stride)
     if config.degrade == "photo":
@@ -209,7 +209,7 @@ def _read_pairs(paths: Sequence[Path], training: Training, session: Session, tea
 
 
 def _make_teach(
-    training: Training, sources: Sources, run: Path, fabric: Fabric, session: Session, watch: Progress
+    training: Training, sources: Sources, run: Path, fabric: Fabric, session: Session, progress: Progress
 ) -> Teach | None:
     """What makes targets in place of the originals, if anything."""
     config, source = training.config, training.source
@@ -218,7 +218,7 @@ def _make_teach(
 
         def report(number: int) -> None:
             if fabric.is_global_zero:
-                watch.taught(number, count)
+                progress.target_made(number, count)
 
         teach = sources.teacher.teach(str(fabric.device), session.threads)
         if fabric.node_rank == 0:  # the other machines have no run folder
@@ -229,7 +229,7 @@ def _make_teach(
     missing = [scale for scale in sorted(set(config.scales)) if not target_folder(source.teacher_data, scale).is_dir()]
     if 0 < len(missing) < len(set(config.scales)) and fabric.is_global_zero:
         names = ", ".join(f"x{scale:g}" for scale in missing)
-        watch.note(f"no targets for {names} in {source.teacher_data}: these learn from the originals")
+        progress.note(f"no targets for {names} in {source.teacher_data}: these learn from the originals")
     return teach_by_files(source.teacher_data, config.scales, training.model.channels)
 
 

@@ -72,14 +72,14 @@ class Search:
 class Progress(Protocol):
     """Receives progress."""
 
-    def trial(self, number: int, finished: int) -> None: ...
+    def trial_started(self, number: int, finished: int) -> None: ...
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
 
-    def tried(self, tried: TrialResult, finished: int, best: bool) -> None: ...
+    def trial_ended(self, tried: TrialResult, finished: int, best: bool) -> None: ...
 
 
-def tune(search: Search, run: Path, *, session: Session, watch: Progress) -> SearchResult:
+def tune(search: Search, run: Path, *, session: Session, progress: Progress) -> SearchResult:
     """Search until enough trials are finished.
 
     Args:
@@ -109,12 +109,12 @@ def tune(search: Search, run: Path, *, session: Session, watch: Progress) -> Sea
             return SearchResult(trials=trials, space=search.space, model=model, config=config, minimizes_macs=both)
 
         while not session.should_stop() and (trial := take_trial(study, owner, search.trials, config.seed)):
-            watch.trial(trial.number, len(result().finished))
-            if _run_trial(study, trial, search, run, session, watch) == "stopped":
+            progress.trial_started(trial.number, len(result().finished))
+            if _run_trial(study, trial, search, run, session, progress) == "stopped":
                 break
             now = result()
             this = now.trials[trial.number]
-            watch.tried(this, len(now.finished), this is now.best)
+            progress.trial_ended(this, len(now.finished), this is now.best)
             write_results(now, run)
         now = result()
         write_results(now, run, with_figures=not session.should_stop())
@@ -122,7 +122,7 @@ def tune(search: Search, run: Path, *, session: Session, watch: Progress) -> Sea
 
 
 def _run_trial(
-    study: Study, trial: Trial, search: Search, run: Path, session: Session, watch: Progress
+    study: Study, trial: Trial, search: Search, run: Path, session: Session, progress: Progress
 ) -> Literal["ended", "stopped"]:
     """Train a trial and store its outcome, unless stopped."""
     shared = search.training
@@ -130,12 +130,12 @@ def _run_trial(
     source = drop_unused_backbone(shared.source, config.loss)
     source = replace(source, teacher_cache=source.teacher_cache or run / "taught")  # all trials learn the same targets
     training = Training(model, config, source)
-    monitor = TrialWatch(trial, watch, prunes=search.objective == "psnr", epochs=config.epochs)
+    monitor = TrialProgress(trial, progress, prunes=search.objective == "psnr", epochs=config.epochs)
     folder = run / "trials" / f"{trial.number:04d}"
     stoppable = replace(session, should_stop=lambda: session.should_stop() or monitor.should_stop)
     try:
         with count_attempts(trial, folder / checkpoint.LAST):
-            history = room.train(training, folder, session=stoppable, watch=monitor)
+            history = room.train(training, folder, session=stoppable, progress=monitor)
     except (DivergedError, KilledError, TooLittleMemoryError) as error:
         fail_trial(study, trial, failure_reason(error))
         return "ended"
@@ -156,11 +156,11 @@ class KilledError(Exception):
     """A trial is given up because it was killed too often."""
 
 
-class TrialWatch:
+class TrialProgress:
     """Watches the training of a trial: reports its steps, renews its lease, and decides after each epoch on pruning."""
 
-    def __init__(self, trial: Trial, watch: Progress, *, prunes: bool, epochs: int):
-        self.trial, self.watch, self.prunes, self.epochs = trial, watch, prunes, epochs
+    def __init__(self, trial: Trial, progress: Progress, *, prunes: bool, epochs: int):
+        self.trial, self.progress, self.prunes, self.epochs = trial, progress, prunes, epochs
         last = trial.study.get_trials(deepcopy=False)[trial.number].last_step
         self.reported = 0 if last is None else last + 1
         """Epochs that the storage knows of."""
@@ -173,7 +173,7 @@ class TrialWatch:
     def should_stop(self) -> bool:
         return self.prunes_now or self.lost
 
-    def taught(self, number: int, count: int) -> None:
+    def target_made(self, number: int, count: int) -> None:
         """Not shown: the bars show steps and trials."""
         self.renew_if_due()
 
@@ -181,7 +181,7 @@ class TrialWatch:
         """Not shown."""
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        self.watch.step(epoch, step, steps, loss)
+        self.progress.step(epoch, step, steps, loss)
         self.renew_if_due()
 
     def epoch(self, row: Epoch, best: bool) -> None:
