@@ -224,7 +224,7 @@ BAD = [
     (["photo.png", "-s", "9"], "got 9"),
     (["photo.png", "-s", "2", "--size", "40x30"], "can't both be given"),
     (["photo.png", "--size", "40+"], "A size is written 4000, 2000x, x1000, 1920x1080 or 1920x1080+, got '40+'"),
-    (["photo.png", "--size", "10x10"], "is no enlargement of 16x12"),
+    (["photo.png", "--size", "10x10"], "is not an enlargement of 16x12"),
     (["photo.png", "-o", "x.gif"], "x.gif"),
     (["photo.png", "-o", "absent/x.png"], "there is no folder absent"),
     (["deep.tif", "-o", "x.jpg"], "JPEG holds no alpha"),

@@ -242,8 +242,8 @@ def test_a_bad_file_does_not_stop_the_others(here: Path, capsys: pytest.CaptureF
     ("args", "message"),
     [
         (["in"], "in is a folder: what it becomes needs an --output"),
-        (["empty", "-o", "out"], "empty holds no pictures (its folders are looked into with --recursive)."),
-        (["empty", "-o", "out", "-r"], "empty holds no pictures."),
+        (["empty", "-o", "out"], "empty contains no pictures (subfolders are searched with --recursive)."),
+        (["empty", "-o", "out", "-r"], "empty contains no pictures."),
         (["in", "-o", "tiny.safetensors"], "tiny.safetensors can't be made a folder"),
         (["in", "-o", "tiny.safetensors/out"], "tiny.safetensors/out can't be made a folder"),
         (["a" * 300], "can't be read: File name too long."),
@@ -542,7 +542,7 @@ def test_a_second_run_at_the_same_time_says_so(here: Path, capsys: pytest.Captur
     first = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert first.stderr is not None and "0_x4.png" in first.stderr.readline()  # it has begun
     assert enlarge() == 2
-    assert "Another drrn is at work in out. Wait for its end, or give another --output." in one_line(capsys)
+    assert "Another drrn is running in out. Wait until it is done, or give another --output." in one_line(capsys)
     first.kill()
     first.communicate()
     assert enlarge() == 0

@@ -71,7 +71,7 @@ def test_a_folder_gets_names_formats_and_sizes(
         (["--format", "a/b"], "A --format is the end of a file's name"),
         (["-o", "large.png", "--format", "webp"], "large.png is a name already"),
         (["-o", "-", "--format", "webp"], "--name and --format do not work with -"),
-        (["--size", "12"], "is no enlargement of 16x12"),
+        (["--size", "12"], "is not an enlargement of 16x12"),
         (["--quiet", "--json"], "--quiet prints no results"),
     ],
 )
@@ -107,7 +107,7 @@ def test_no_other_size_is_read(text: str) -> None:
 @pytest.mark.parametrize("width", range(1, 60, 7))
 @pytest.mark.parametrize("height", range(1, 60, 7))
 def test_at_least_a_size_is_never_less_and_one_side_is_met(width: int, height: int) -> None:
-    from drrn.upscaling.upscaler import target_size
+    from drrn.upscaling.size import target_size
 
     wanted = Fit(7 * width // 2 + 1, 3 * height + 1)
     try:

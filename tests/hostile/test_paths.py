@@ -89,8 +89,8 @@ def test_a_file_of_any_name_is_enlarged_and_named_on_one_line(
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("pipe.png", "is no regular file"),
-        ("/dev/zero", "is no regular file"),
+        ("pipe.png", "is not a regular file"),
+        ("/dev/zero", "is not a regular file"),
         ("/dev/stdin/x.png", "can't be read|There is no file"),
         ("folder.png", "is a folder"),
         ("loop.png", "can't be read: Too many levels of symbolic links"),

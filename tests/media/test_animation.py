@@ -255,7 +255,7 @@ def test_a_gif_of_many_colours_is_near_and_its_alpha_all_or_nothing(tmp_path: Pa
     steps = [Step(np.dstack([np.roll(ramp, 9 * n, 1), ramp.T.reshape(40, 48), 255 - ramp, ramp])) for n in range(3)]
     animation = read(put(moving.png(steps, (48, 40)), tmp_path / "a.png"))
     told = changes(animation.header, tmp_path / "b.gif")
-    assert told == ("more than 256 colours to a palette", "alpha to all or nothing")
+    assert told == ("more than 256 colours to a palette", "alpha to fully opaque or transparent")
     write(animation.frames(), tmp_path / "b.gif", animation, (48, 40))
     for theirs, truth in zip(as_pillow_has_them(tmp_path / "b.gif")[0], shown(steps, 48, 40), strict=True):
         assert np.array_equal(theirs[..., 3] > 0, truth[..., 3] >= 0.5)
@@ -381,7 +381,7 @@ def test_a_single_frame_is_a_picture(tmp_path: Path) -> None:
     for form in FORMS:
         path = put(MAKERS[form](steps_of(0, alpha="hard")[:1], SIZE), tmp_path / f"a.{form}")
         assert not is_animated(path) and files.read(path).width == SIZE[0]
-        with pytest.raises(ImageError, match="is no animated GIF, PNG or WebP"):
+        with pytest.raises(ImageError, match="is not an animated GIF, PNG or WebP"):
             read(path)
     assert not is_animated(tmp_path) and not is_animated(tmp_path / "missing.gif")
 

@@ -244,7 +244,7 @@ def test_what_is_no_picture_is_refused_in_a_line(tmp_path: Path) -> None:
     refused(tmp_path / "text.png", "is not an image that drrn can read")
     refused(tmp_path / "empty.png", "is empty")
     refused(tmp_path / "folder.png", "is a folder")
-    refused(tmp_path / "pipe.png", "is no regular file")
+    refused(tmp_path / "pipe.png", "is not a regular file")
     refused(tmp_path / "missing.png", "There is no file")
     refused(tmp_path / "text.png/a.png", "can't be read")
     refused(tmp_path / ("a" * 300), "can't be read")

@@ -231,7 +231,7 @@ def test_a_place_that_is_only_beside_the_file_is_not_lost_in_silence(tmp_path: P
     assert is_raster(source) == (not beside.endswith("xml"))
     (tmp_path / beside).write_text(text)
     assert is_raster(source)
-    with pytest.raises(ImageError, match=f"is placed by {beside}, and files beside a TIFF are not read"):
+    with pytest.raises(ImageError, match=f"is placed by {beside}, and files next to a TIFF are not read"):
         probe(source, max_pixels=MOST)
 
 

@@ -107,7 +107,7 @@ RAW = page(16, 16, bytes(512), color=32803, bands=1, bits=16)
         ((IMAGE, THUMBNAIL, THUMBNAIL), "without its 2 smaller copies"),
         ((IMAGE, MASK), "without its mask"),
         ((page(16, 16, RGB.tobytes(), within=(THUMBNAIL,)),), ""),
-        ((page(16, 16, RGB.tobytes(), t254=(1,)),), "a smaller copy, as the file calls it, taken for the image"),
+        ((page(16, 16, RGB.tobytes(), t254=(1,)),), "a page marked as a smaller copy taken as the image"),
     ],
 )
 def test_the_image_among_smaller_copies_is_read(pages: tuple[Page, ...], said: str, tmp_path: Path) -> None:

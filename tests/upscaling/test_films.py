@@ -177,7 +177,7 @@ def test_what_hdr_says_of_light_is_kept(here: Path, capsys: pytest.CaptureFixtur
     )
     before = video.probe(source, max_pixels=10**8).film
     assert run(source, "--codec", "ffv1", "-o", "film.mkv", "--estimate") == 0
-    assert "without the light of HDR" in capsys.readouterr().out
+    assert "without HDR metadata" in capsys.readouterr().out
     after = video.probe(enlarged(source, "--codec", codec), max_pixels=10**8).film
     assert before and after and before.light.brightest == after.light.brightest == (1000, 400)
     for ours, theirs in zip(after.light.primaries, before.light.primaries, strict=True):
@@ -493,7 +493,7 @@ def test_a_track_that_no_film_can_hold_is_left_out_and_said(here: Path, capsys: 
     source = spatial(here / "film.mov")
     assert run(source, "--json") == 0
     told = json.loads(capsys.readouterr().out)["converted"]
-    assert told == ["without the audio stream 2, of an unknown codec, which no film here can hold"]
+    assert told == ["without the audio stream 2, of an unknown codec, which no supported container can hold"]
     assert sounds(here / "film_x2.mov") == ["pcm_s16le"]
     assert run(source, "--json", "-o", "film.mkv") == 0
     assert told[0] in json.loads(capsys.readouterr().out)["converted"]
@@ -553,7 +553,7 @@ def test_what_is_made_anew_or_left_out_is_said(here: Path, capsys: pytest.Captur
     source = film(here / "film.mp4", size=(720, 400), times=CFR[:1], extra=Extra(cover=True))
     assert run(source, "--estimate", "-o", "film.mkv") == 0
     told = capsys.readouterr().out
-    assert "marked as BT.601" in told and "times to whole milliseconds" in told
+    assert "marked as BT.601" in told and "timestamps rounded to milliseconds" in told
     assert run(source, "--estimate", "--size", "1000x400") == 0
     assert "pixels of 18:25" in capsys.readouterr().out
 

@@ -210,7 +210,7 @@ def test_a_scene_larger_than_the_memory_keeps_within_it(tmp_path: Path) -> None:
 
 def test_too_little_memory_is_said(tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"needs \d+ MB for a window of it, allowed are 20. Give a larger --max-memory"
+        UsageError, match=r"needs \d+ MB for a window of it, and 20 are allowed. Give a larger --max-memory"
     ):
         enlarged(put(tmp_path / "a.tif", smooth(600, 600)), upscaler(max_memory=20 << 20))
 

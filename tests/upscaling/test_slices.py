@@ -286,7 +286,7 @@ def test_what_dicom_is_not_for_is_refused(here: Path, capsys: pytest.CaptureFixt
     source = put(here / "a.dcm", smooth().astype(np.uint16))
     for args, sentence in [
         (["--check"], "no checks and no maps"),
-        (["-o", "a.png"], "a DICOM file becomes one; use .dcm or .dicom"),
+        (["-o", "a.png"], "a DICOM file can only become a DICOM file; use .dcm or .dicom"),
         (["--max-pixels", "500"], "more than 500 pixels"),
         (["--max-memory", "0"], "larger --max-memory"),
     ]:

@@ -16,7 +16,9 @@ from drrn.engines.engine import OutOfMemoryError
 from drrn.engines.pytorch import TorchEngine
 from drrn.errors import EngineError, UsageError
 from drrn.media.image import Image
-from drrn.upscaling.upscaler import Upscaler, fill_transparent, target_size
+from drrn.upscaling.size import target_size
+from drrn.upscaling.transparency import fill_transparent
+from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import names
 from tests.small_weights import small_weights
 
@@ -148,7 +150,7 @@ def test_little_memory_gives_the_same_picture_in_tiles(engine: EngineName) -> No
 
 def test_a_picture_that_can_not_fit_is_refused_before_anything_is_computed() -> None:
     upscaler = Upscaler(small_weights(), device="cpu", max_memory=1 << 20)
-    with pytest.raises(UsageError, match=r"2000x2000 pixels need \d+ MB and more, allowed are 1. .*--max-memory"):
+    with pytest.raises(UsageError, match=r"2000x2000 pixels need more than \d+ MB, and 1 are allowed. .*--max-memory"):
         upscaler.upscale(picture(1000, 1000, 1))
 
 
@@ -185,7 +187,7 @@ def test_sizes() -> None:
 
 @pytest.mark.parametrize("size", [(640, 480), (639, 960), (5121, 480), (None, 4000)])
 def test_a_size_that_is_no_enlargement_is_refused(size: tuple[int | None, int | None]) -> None:
-    with pytest.raises(UsageError, match="is no enlargement of 640x480"):
+    with pytest.raises(UsageError, match="is not an enlargement of 640x480"):
         target_size(640, 480, None, size)
 
 

@@ -36,7 +36,7 @@ def export(
         from drrn.engines import export as engine
     except ModuleNotFoundError as error:
         raise UsageError(f"Exporting needs {error.name}. Install it: pip install 'drrn[onnx]'.") from error
-    from drrn.upscaling.upscaler import target_size
+    from drrn.upscaling.size import target_size
     from drrn.weights import store
 
     if scale is not None:

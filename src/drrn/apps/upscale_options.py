@@ -35,7 +35,7 @@ class ResultOptions:
 
     def __post_init__(self) -> None:
         if self.quality is not None and (self.lossless or not 1 <= self.quality <= 100):
-            raise UsageError(f"--quality is from 1 to 100, and goes without --lossless, got {self.quality}.")
+            raise UsageError(f"--quality must be 1 to 100, without --lossless, got {self.quality}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +65,9 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.model != AUTO:
-            raise UsageError("A --budget is to choose a model within. Take --model auto with it.")
+            raise UsageError("--budget only works with --model auto.")
         if self.units is not None and self.model == AUTO:
-            raise UsageError("--units are those of one model. Name it in place of auto.")
+            raise UsageError("--units needs a named model: pass --model NAME instead of auto.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class FolderOptions:
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
-            raise UsageError(f"At least 1 picture must be enlarged at a time, got --jobs {self.jobs}.")
+            raise UsageError(f"--jobs must be at least 1, got --jobs {self.jobs}.")
 
 
 @dataclass(frozen=True, kw_only=True)

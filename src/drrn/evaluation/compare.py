@@ -11,7 +11,8 @@ from drrn.core.resize import degrade, imresize, modcrop
 from drrn.engines.engine import Planes
 from drrn.errors import DataError
 from drrn.media.image import Image
-from drrn.upscaling.upscaler import Upscaler, target_size
+from drrn.upscaling.size import target_size
+from drrn.upscaling.upscaler import Upscaler
 
 Window = tuple[int, int, int, int]
 """(left, top, width, height), in pixels of the original."""

@@ -48,7 +48,7 @@ class Image:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or 0 in self.pixels.shape:
             raise ValueError(f"`pixels` must be (H, W, 1) or (H, W, 3), got {self.pixels.shape}.")
         if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
-            raise ValueError(f"`alpha` must be {self.pixels.shape[:2]} as the pixels, got {self.alpha.shape}.")
+            raise ValueError(f"`alpha` must be {self.pixels.shape[:2]} like the pixels, got {self.alpha.shape}.")
         if self.dpi is not None and not all(0 < value < 1e6 for value in self.dpi):
             raise ValueError(f"`dpi` must be two numbers above 0 and below a million, got {self.dpi}.")
 
@@ -117,7 +117,7 @@ class Image:
         from drrn.media.images.files import save
 
         if quality is not None and (lossless or not 1 <= quality <= 100):
-            raise UsageError(f"`quality` is from 1 to 100, and goes without `lossless`, got {quality}.")
+            raise UsageError(f"`quality` must be 1 to 100, without `lossless`, got {quality}.")
         save(self, to_path(path, "Image.save"), quality=quality, lossless=lossless, overwrite=overwrite)
 
     @classmethod

@@ -17,7 +17,10 @@ from drrn.core.color import levels, luma
 from drrn.core.metrics import psnr
 from drrn.core.resize import imresize
 from drrn.media.image import Image
-from drrn.upscaling.upscaler import Plane, Size, Upscaler, fill_transparent
+from drrn.upscaling.planes import Plane
+from drrn.upscaling.size import Size
+from drrn.upscaling.transparency import fill_transparent
+from drrn.upscaling.upscaler import Upscaler
 
 WHITE = 5
 """What is white in a map, in levels of 255; 0 is black, and what is between lies between."""

@@ -23,7 +23,8 @@ from drrn.errors import EngineError
 from drrn.media.images.scratch import Rows
 from drrn.upscaling.formats.strips import ModelView
 from drrn.upscaling.tiles import Place, Sides, pieces, tile
-from drrn.upscaling.upscaler import Upscaler, fill_transparent
+from drrn.upscaling.transparency import fill_transparent
+from drrn.upscaling.upscaler import Upscaler
 
 BLOCK = 4
 """Cells along a side of what the native engine computes together."""

@@ -65,7 +65,7 @@ def largest_tile(engine: Engine, config: DRRNConfig, memory: int, height: int, w
     fits = bisect_right(range(1, -(-max(height, width) // cell)), memory, key=needed) if needed(1) <= memory else 0
     if not fits:
         least = needed(1) / 2**20 + 1
-        raise EngineError(f"{memory / 2**20:.0f} MB is too little for a tile: at least {least:.0f}.")
+        raise EngineError(f"{memory / 2**20:.0f} MB is too little for a tile, which needs at least {least:.0f}.")
     return high or fits * cell, fits * cell
 
 
@@ -103,7 +103,7 @@ def run_tiled(
             down = sides[0] if engine.streams else _half(inner[0].stop - inner[0].start, config.unshuffle)
             if min(across, down) < config.unshuffle:
                 raise EngineError(
-                    f"Not enough memory even for a tile of {columns} pixels. Close other programs, or take a smaller "
+                    f"Not enough memory even for a tile of {columns} pixels. Close other programs, or use a smaller "
                     "model."
                 ) from error
             waiting += [(part, (down, across)) for part in pieces(*place, (down, across))][::-1]

@@ -1,8 +1,7 @@
-"""A picture becomes a larger picture.
+"""An image becomes a larger image. How its planes are enlarged is in `drrn.upscaling.planes`.
 
-Luma goes through the network and chroma is enlarged by bicubic; where the two do not fit, `drrn.core.gamut` keeps the
-mean of the colors. An RGB model takes all three channels. Alpha goes through the network, too. Colors under transparent
-pixels are first filled in from the nearest visible ones, so that nothing dark shines through at edges.
+Alpha is enlarged like luma, after the colors under transparent pixels were filled in: otherwise dark ones would show at
+its edges.
 """
 
 import time
@@ -11,7 +10,6 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
-from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
@@ -19,19 +17,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.core import gamut
-from drrn.core.color import rgb, ycbcr
-from drrn.core.flat import keep_flat
 from drrn.core.resize import imresize
 from drrn.engines import EngineName, Precision
-from drrn.engines.engine import BAND, Engine, Planes
+from drrn.engines.engine import Engine
 from drrn.engines.selection import choose
 from drrn.errors import UsageError
 from drrn.media.conversion import to_image
-from drrn.media.image import Image, type_name
+from drrn.media.image import Image
 from drrn.media.metadata.notes import resize_metadata
-from drrn.upscaling.ensemble import ORIENTATIONS, run_ensemble
-from drrn.upscaling.tiles import Sides, largest_tile, pieces, run_tiled
+from drrn.upscaling.ensemble import ORIENTATIONS
+from drrn.upscaling.planes import MAX_TILE, Plane, PlaneEnlarger
+from drrn.upscaling.size import Size, target_size
+from drrn.upscaling.tiles import Sides, largest_tile
+from drrn.upscaling.transparency import fill_transparent
 from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
 
@@ -40,46 +38,42 @@ if TYPE_CHECKING:
 
 Sample = TypeVar("Sample", bound=np.generic)
 
-MAX_SCALE = 8.0
-"""Twice what the packaged models were trained for."""
 MEMORY = 2 << 30
-"""Bytes that an enlargement may take, where nothing else is said."""
+"""Bytes an enlargement may take by default."""
 BYTES_PER_PIXEL = 42
-"""What planes take for each pixel of the enlarged picture, when colours are put together again; measured."""
+"""Bytes of planes per pixel of the result while colors are converted back to RGB; measured."""
 BYTES_PER_SOURCE_PIXEL = 28
-"""What they take for each pixel of the picture that is enlarged, all the time; measured."""
-MAX_TILE = 1008
-"""Side of a square tile, and width of a strip, in pixels: smaller ones overlap more, with larger ones it takes longer
-to stop, and the rows that an engine streams outgrow the processor's cache. A multiple of any number of whole cells."""
+"""Bytes of planes per pixel of the source, throughout; measured."""
 STRIP_STEP = 48
 """The width of a strip is a multiple of this, and so of whole cells."""
 SAMPLE_MACS = 1e10
-"""The work of the sample that tells an engine's speed: a tenth of a second or less."""
-
-Size = tuple[int | None, int | None]
-"""(width, height) in pixels; a side that is None follows from the other."""
-Plane = NDArray[np.float32]
-"""(H, W)."""
-Enlarge = Callable[[Planes], tuple[Planes, Plane]]
-"""(channels, h, w) -> (channels, H, W) in [0, 1], and their disagreement."""
+"""Multiply-adds of the sample that measures an engine's speed: a tenth of a second or less."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an enlargement will cost."""
+    """The predicted cost of an enlargement."""
 
     width: int
     height: int
     seconds: float
-    """From a short run of the engine here and now."""
+    """From a short run of the engine on this machine."""
     memory: int
-    """Bytes at its peak, above what the process holds before."""
+    """Peak bytes, on top of what the process holds before."""
     tile: Sides
-    """Height and width of the tiles, in pixels of the enlarged picture."""
+    """Height and width of the tiles, in pixels of the result."""
 
 
-class Bytes(NamedTuple):
-    """What an enlargement takes beside the engine's own memory."""
+def too_little_memory(what_needs: str, needed: int, allowed: int) -> UsageError:
+    """The error for work, such as `640x480 pixels need`, that needs more bytes than are allowed."""
+    return UsageError(
+        f"{what_needs} more than {needed / 2**20:.0f} MB, and {allowed / 2**20:.0f} are allowed. Give a smaller scale, "
+        "or a larger --max-memory."
+    )
+
+
+class MemoryNeed(NamedTuple):
+    """Bytes an enlargement takes besides the engine's own memory."""
 
     peak: int
     running: int
@@ -90,8 +84,8 @@ class Upscaler:
     """Trained weights, ready to enlarge images by any scale above 1 and up to 8.
 
     Threads may share one: each gets the result that it would get alone, and the native engine takes them in turns. A
-    process forked from the one that made it may use it too, in one thread, to the same bytes. Of files, what a forked
-    process can read and write is said in docs/python.md.
+    process forked from the one that made it may use it too, in one thread, to the same bytes. docs/python.md says which
+    files a forked process can read and write.
     """
 
     def __init__(
@@ -107,27 +101,27 @@ class Upscaler:
         max_memory: int = MEMORY,
         ensemble: bool = False,
     ):
-        """Load and make ready.
+        """Load weights and prepare an engine.
 
         Args:
-            weights: as loaded, or their packaged name, or their file.
+            weights: loaded weights, a packaged name, or the path of a file.
             engine: native (C++), reference (NumPy), torch or onnx; auto takes the fastest that is installed.
             device: auto, or a device of torch, such as cpu, cuda or mps.
-            units: residual units to run, for weights trained with several; all if not given.
-            threads: of the CPU, 0 for all cores.
-            precision: arithmetic of torch on a device; the other engines have float32 alone.
+            units: residual units to run, for weights trained with several; all by default.
+            threads: CPU threads, 0 for all cores.
+            precision: arithmetic of torch on a device; the other engines only have float32.
             compiled: run torch through torch.compile, which takes a while to begin.
-            max_memory: bytes that an enlargement may take; tiles are made as small as that needs.
-            ensemble: give the mean of what the network makes of ilr in its eight flips and turns, in eight times the
-                time. A picture that is flipped or turned then becomes the same result, flipped or turned.
+            max_memory: bytes an enlargement may take; tiles are made small enough for it.
+            ensemble: average the network's results for the eight flips and turns of ilr, in eight times the time. A
+                flipped or turned image then gives the same result, flipped or turned.
 
         Raises:
             WeightsError: there are no such weights.
-            EngineError: the engine is not to be had here, or can't run so many units.
+            EngineError: the engine is not available here, or can't run that many units.
         """
         self.weights = weights if isinstance(weights, Weights) else load(weights)
         self.network = self.weights
-        """The network that the engine runs: that of `weights`, or the one that they have for an exact scale."""
+        """What the engine runs: the weights, or the network in them that `for_size` selected."""
         self._choose = partial(
             choose, engine=engine, device=device, units=units, threads=threads, precision=precision, compiled=compiled
         )
@@ -178,52 +172,52 @@ class Upscaler:
         bounds: tuple[float, float] = (0.0, 1.0),
         progress: Callable[[float], None] = lambda share: None,
     ) -> Any:
-        """Enlarge an image. Its metadata stay, and what counts pixels, as dpi do, grows with it.
+        """Enlarge an image. Its metadata is kept, and values that count pixels, such as dpi, are scaled.
 
         Args:
             image: an Image, or the path of a file, which gives an Image; an array of uint8, uint16 or floats in [0, 1],
                 (H, W) or (H, W, 1 to 4) with alpha last, which gives an array of the same dtype and axes; or a PIL
                 image, which gives an upright PIL image, of mode L, LA, RGB, RGBA or I;16.
             scale: above 1 and at most 8; each side becomes `side * scale`, rounded. 2 where no size is given either.
-                Where `weights.covers(scale)` is not so, the result can be worse than bicubic's, and nothing says it.
-            size: what the result shall measure instead; each side must be 1 to 8 times as long.
-            bounds: to which what the network makes is clipped.
-            progress: told the share that is done, in [0, 1].
+                If `weights.covers(scale)` is false, the result can be worse than bicubic's, without a warning.
+            size: (width, height) of the result instead; each side must be 1 to 8 times as long.
+            bounds: the range to which the network's result is clipped.
+            progress: called with the share that is done, in [0, 1].
 
         Raises:
-            TypeError, ValueError: the image is of another type, or holds something else.
+            TypeError, ValueError: the image is of another type, or not gray or RGB.
             ImageError: the file cannot be read.
             UsageError: scale or size is out of range, or the result does not fit into `max_memory`.
-            EngineError: the network failed. There is no result then.
+            EngineError: the network failed.
         """
         source, back = to_image(image)
-        return back(self._upscale(source, scale, size, progress, self._turns(), bounds)[0])
+        return back(self._upscale(source, scale, size, progress, self._passes(), bounds)[0])
 
     def upscale_with_disagreement(
         self,
-        picture: Image,
+        image: Image,
         scale: float | None = None,
         *,
         size: Size | None = None,
         progress: Callable[[float], None] = lambda share: None,
     ) -> tuple[Image, Plane]:
-        """What `upscale` gives, and how far the network is from agreeing with itself, pixel by pixel.
+        """The result of `upscale`, and how far the network disagrees with itself, pixel by pixel.
 
-        That is the standard deviation, (H, W), over what it makes of the eight flips and turns of ilr, before they are
-        clipped to [0, 1]: of luma, or the largest of the three channels where it is an RGB model; or that of alpha,
-        where this is larger. 0 where nothing is seen of the picture. It is no probability, and no error: what the eight
-        agree on may be wrong.
+        The disagreement (H, W) is the standard deviation of the network's results for the eight flips and turns of ilr,
+        before they are clipped to [0, 1]: of luma, or the largest of the three channels of an RGB model, or that of
+        alpha if it is larger. It is 0 where the image is fully transparent. It is neither a probability nor an error:
+        all eight may agree and be wrong.
 
         Args:
-            picture: any size.
-            scale: above 1 and at most 8; 2 where no size is given either.
+            image: any size.
+            scale: above 1 and at most 8; 2 if no size is given either.
             size: (width, height) in pixels instead; one of them may be None.
-            progress: told the share that is done, in [0, 1].
+            progress: called with the share that is done, in [0, 1].
 
         Raises:
             DRRNError: as `upscale`.
         """
-        return self._upscale(picture, scale, size, progress, self._turns(disagreement=True))
+        return self._upscale(image, scale, size, progress, self._passes(disagreement=True))
 
     def estimate(
         self,
@@ -235,41 +229,42 @@ class Upscaler:
         alpha: bool = False,
         disagreement: bool = False,
     ) -> Estimate:
-        """The expected time and memory of enlarging an image.
+        """Predict the time and memory of enlarging an image.
 
         Args:
             width: of the image, in pixels.
             height: of the image, in pixels.
-            scale: above 1 and at most 8; 2 where no size is given either.
+            scale: above 1 and at most 8; 2 if no size is given either.
             size: (width, height) of the result instead; one of them may be None.
             alpha: the image has an alpha channel, which is enlarged too.
-            disagreement: the disagreement is computed, which takes eight runs.
+            disagreement: the disagreement is computed, which takes eight passes.
 
         Raises:
             UsageError: as `upscale`.
         """
-        wanted = target_size(width, height, scale, size)
-        self = self.for_size((width, height), wanted)
-        halo, source = 2 * self.network.config.halo, width * height
-        width, height = wanted
-        turns = self._turns(disagreement)
-        planes = self._planes(source, width * height, turns)
-        work, needed = [], []  # of a run: its pixels, and what the engine needs
-        for whole in [(height, width), (width, height)][:turns]:  # half of eight turns lie on their side
+        source, (width, height) = (width, height), target_size(width, height, scale, size)
+        return self.for_size(source, (width, height))._estimate(
+            source, width, height, alpha, self._passes(disagreement)
+        )
+
+    def _estimate(self, source: tuple[int, int], width: int, height: int, alpha: bool, passes: int) -> Estimate:
+        halo, planes = 2 * self.network.config.halo, self._memory_needed(prod(source), width * height, passes)
+        work, needed = [], []  # of a pass: its pixels, and what the engine needs
+        for whole in [(height, width), (width, height)][:passes]:  # half of the eight passes run the image on its side
             cut = list(zip(self._tile(*whole, planes), whole, strict=True))
-            # tiles overlap by their halos, but not beyond the picture
+            # tiles overlap by their halos, but not beyond the image
             work.append(prod(end + (-(-end // side) - 1) * halo for side, end in cut))
             needed.append(self.engine.memory(*(min(side + halo, end) for side, end in cut)))
         return Estimate(
             width=width,
             height=height,
-            seconds=sum(work) / len(work) * turns * (2 if alpha else 1) / self.speed(),
+            seconds=sum(work) / len(work) * passes * (2 if alpha else 1) / self.speed(),
             memory=max(planes.peak, planes.running + max(needed)),
             tile=self._tile(height, width, planes),
         )
 
     def tile_sides(self, height: int, width: int, memory: int) -> Sides:
-        """Height and width of the tiles that a picture is cut into, in pixels of the result.
+        """Height and width of the tiles that an image is cut into, in pixels of the result.
 
         Args:
             height: of the result, in pixels.
@@ -284,12 +279,12 @@ class Upscaler:
             return min(down, MAX_TILE), min(across, MAX_TILE)
         step = STRIP_STEP if across >= STRIP_STEP else self.network.config.unshuffle
         strips = -(-width // min(across if across == width else across // step * step, MAX_TILE))
-        return down, min(-(-width // (strips * step)) * step, width)  # of one width, or nearly
+        return down, min(-(-width // (strips * step)) * step, width)  # all of one width, or nearly
 
     def for_size(self, source: tuple[int, int], result: tuple[int, int]) -> "Upscaler":
-        """An upscaler with the network that suits images enlarged from `source` to `result`, both (width, height).
+        """This upscaler with the network for images enlarged from `source` to `result`, both (width, height).
 
-        The networks are made ready when they are first needed, and kept.
+        Networks are prepared when they are first needed, and kept.
         """
         network = self.weights.fitting(source, result)
         if network is self.network:
@@ -298,9 +293,9 @@ class Upscaler:
         if scale not in self._others:
             fresh = copy(self)
             fresh.network, fresh.engine, fresh._pixels_per_second = network, self._choose(network), None
-            self._others[scale] = fresh  # once it is complete: other threads look here
+            self._others[scale] = fresh  # only once it is complete: other threads read it
         other = self._others[scale]
-        if other.max_memory != self.max_memory:  # one that is `beside` something else
+        if other.max_memory != self.max_memory:  # a copy made by `with_reserved_memory`
             other.speed()
             other = copy(other)
             other.max_memory = self.max_memory
@@ -311,115 +306,87 @@ class Upscaler:
         """How far the network sees with the units it runs, in pixels of the result."""
         return replace(self.network.config, units=self.units).halo
 
-    def with_reserved_memory(self, held: int) -> "Upscaler":
+    def with_reserved_memory(self, reserved: int) -> "Upscaler":
         """The same upscaler with less memory to use. The two cannot be used at the same time.
 
         Args:
-            held: bytes of `max_memory` that the caller needs for something else.
+            reserved: bytes of `max_memory` that the caller needs for something else.
 
         Raises:
             UsageError: nothing would be left.
         """
-        if held >= self.max_memory:
-            raise UsageError(
-                f"{held / 2**20:.0f} MB and more are needed, allowed are {self.max_memory / 2**20:.0f}. Give a smaller "
-                "scale, or a larger --max-memory."
-            )
-        self.speed()  # measured once for all that are made of this one
-        rest = copy(self)
-        rest.max_memory -= held
-        return rest
+        if reserved >= self.max_memory:
+            raise too_little_memory("The file and its frames need", reserved, self.max_memory)
+        self.speed()  # measured once, for all copies
+        limited = copy(self)
+        limited.max_memory -= reserved
+        return limited
 
     def _upscale(
         self,
-        picture: Image,
+        image: Image,
         scale: float | None,
         size: Size | None,
         progress: Callable[[float], None],
-        turns: int,
+        passes: int,
         bounds: tuple[float, float] = (0.0, 1.0),
     ) -> tuple[Image, Plane]:
-        width, height = target_size(picture.width, picture.height, scale, size)
-        self = self.for_size((picture.width, picture.height), (width, height))
-        memory = self._planes(picture.width * picture.height, width * height, turns)
-        self._tile(height, width, memory)  # what does not fit is refused before anything is computed
-        pixels_to_run = (1 if picture.alpha is None else 2) * turns * width * height
-        ran = 0
-
-        def done(pixels: int) -> None:
-            nonlocal ran
-            ran += pixels
-            progress(min(ran / pixels_to_run, 1.0))
-
-        def run(ilr: Planes) -> Planes:
-            tile = self._tile(ilr.shape[1], ilr.shape[2], memory)
-            return run_tiled(self.engine, ilr, config=self.network.config, sides=tile, done=done)
-
-        def enlarge(planes: Planes) -> tuple[Planes, Plane]:
-            corner = planes[:, :1, :1]
-            agreed = np.broadcast_to(np.float32(0), (height, width))
-            if (planes == corner).all():  # nothing to restore, and no border for the network's padding to darken
-                done(turns * width * height)
-                return np.broadcast_to(corner, (len(planes), height, width)), agreed
-            ilr = imresize(planes, height, width)
-            if turns == 1:
-                return restored(run(ilr).clip(*bounds), planes), agreed
-            eight = run_ensemble(run, ilr)
-            chosen = eight.mean if self.ensemble else eight.plain
-            return restored(chosen.clip(*bounds), planes), eight.deviation.max(axis=0)
-
-        def restored(sr: Planes, planes: Planes) -> Planes:
-            if not self.network.config.flat:
-                whole, size = planes.shape[1:], (height, width)
-                places = [(slice(0, end[0]), slice(0, end[1])) for end in (size, whole)]
-                keep_flat(sr, places[0], planes, places[1], whole, size, self.halo)
-            return sr
-
-        pixels = picture.pixels if picture.alpha is None else fill_transparent(picture.pixels, picture.alpha)
-        colours, disagreement = self._enlarge_colours(
-            np.ascontiguousarray(pixels.transpose(2, 0, 1)), enlarge, height, width
+        width, height = target_size(image.width, image.height, scale, size)
+        upscaler = self.for_size((image.width, image.height), (width, height))
+        memory = upscaler._memory_needed(image.width * image.height, width * height, passes)
+        upscaler._tile(height, width, memory)  # an image that does not fit is refused before anything is computed
+        runs = (1 if image.alpha is None else 2) * passes
+        planes = PlaneEnlarger(
+            engine=upscaler.engine,
+            config=upscaler.network.config,
+            halo=upscaler.halo,
+            size=(height, width),
+            passes=passes,
+            ensemble=self.ensemble,
+            bounds=bounds,
+            tile_sides=lambda height, width: upscaler._tile(height, width, memory),
+            progress=lambda pixels: progress(min(pixels / (runs * width * height), 1.0)),
         )
+        pixels = image.pixels if image.alpha is None else fill_transparent(image.pixels, image.alpha)
+        colors, disagreement = planes.enlarge_colors(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
         alpha = None
-        if picture.alpha is not None:
-            alpha, of_alpha = self._enlarge_one(picture.alpha, enlarge)
-            ilr = imresize(picture.alpha, height, width)
-            alpha[ilr >= 1 - 1e-6] = 1  # what bicubic has opaque or transparent is so
+        if image.alpha is not None:
+            alpha, of_alpha = planes.enlarge_plane(image.alpha)
+            ilr = imresize(image.alpha, height, width)
+            alpha[ilr >= 1 - 1e-6] = 1  # opaque and transparent stay so where bicubic keeps them
             alpha[ilr <= 1e-6] = 0
             disagreement = np.where(alpha > 0, np.maximum(disagreement, of_alpha), 0)
         larger = replace(
-            picture,
-            pixels=np.ascontiguousarray(colours.transpose(1, 2, 0)),
+            image,
+            pixels=np.ascontiguousarray(colors.transpose(1, 2, 0)),
             alpha=alpha,
-            **resize_metadata(picture.notes, (picture.width, picture.height), (width, height))._asdict(),
+            **resize_metadata(image.notes, (image.width, image.height), (width, height))._asdict(),
         )
         return larger, disagreement
 
-    def _turns(self, disagreement: bool = False) -> int:
-        """How often ilr is run."""
+    def _passes(self, disagreement: bool = False) -> int:
+        """How often the network runs over ilr."""
         return len(ORIENTATIONS) if self.ensemble or disagreement else 1
 
-    def _planes(self, source: int, result: int, turns: int) -> Bytes:
-        """What planes take, for so many pixels of the picture and of its enlargement."""
-        # while alpha runs, finished colours and their disagreement are kept; a run takes ilr, sr, the tile that was
-        # computed and where it is finite, the ensemble also the plain result, the mean and the squares
-        kept, planes = (12, 3) if turns == 1 else (16, 6)
+    def _memory_needed(self, source: int, result: int, passes: int) -> MemoryNeed:
+        """Memory of planes, for so many pixels of the source and of the result."""
+        # While alpha runs, the finished colors and their disagreement are kept. A pass takes ilr, sr, the tile just
+        # computed and a mask of its finite values; the ensemble also the plain result, the mean and the squares.
+        kept, planes = (12, 3) if passes == 1 else (16, 6)
         running = kept + (4 * planes + 1) * self.network.config.channels
         peak = max(BYTES_PER_PIXEL + kept - 12, running)
-        return Bytes(*(each * result + BYTES_PER_SOURCE_PIXEL * source for each in (peak, running)))
+        return MemoryNeed(*(each * result + BYTES_PER_SOURCE_PIXEL * source for each in (peak, running)))
 
-    def _tile(self, height: int, width: int, planes: Bytes) -> Sides:
+    def _tile(self, height: int, width: int, planes: MemoryNeed) -> Sides:
         if planes.peak > self.max_memory:
-            raise UsageError(
-                f"{width}x{height} pixels need {planes.peak / 2**20:.0f} MB and more, allowed are "
-                f"{self.max_memory / 2**20:.0f}. Give a smaller scale, or a larger --max-memory."
-            )
+            raise too_little_memory(f"{width}x{height} pixels need", planes.peak, self.max_memory)
         return self.tile_sides(height, width, self.max_memory - planes.running)
 
     def speed(self) -> float:
-        """Pixels of the result that the engine makes in a second, here and now: an RGB model all three channels.
+        """Pixels of the result per second of the engine on this machine, with all channels of an RGB model.
 
-        The first call measures it by a sample, whose work is bounded: some tenths of a second for any network. Later
-        ones give that again. Bicubic, chroma, alpha and an ensemble's further turns are not in it.
+        The first call measures it with a sample of bounded work, some tenths of a second for any network; later calls
+        return the same. Bicubic, chroma, alpha and the further passes of an ensemble are not included.
         """
         if self._pixels_per_second is None:
             config = self.network.config
@@ -430,25 +397,6 @@ class Upscaler:
             self.engine.run(sample)
             self._pixels_per_second = side * side / (time.perf_counter() - began)
         return self._pixels_per_second
-
-    def _enlarge_colours(self, planes: Planes, enlarge: Enlarge, height: int, width: int) -> tuple[Planes, Plane]:
-        if (planes == planes[:1]).all():  # grey stays grey, to the last bit
-            grey, disagreement = self._enlarge_one(planes[0], enlarge)
-            return np.repeat(grey[None], len(planes), axis=0), disagreement
-        if self.network.config.channels == 3:
-            return enlarge(planes)
-        y, *chroma = ycbcr(planes)
-        luma, disagreement = enlarge(y[None])
-        mixed = rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)]))
-        colors = np.empty_like(mixed)
-        for place in pieces(slice(0, height), slice(0, width), (BAND, MAX_TILE)):
-            at = gamut.window(place, (planes.shape[1], planes.shape[2]), (height, width))
-            colors[:, *place] = gamut.clip(mixed[:, *at.outer], planes[:, *at.source], at)
-        return colors, disagreement
-
-    def _enlarge_one(self, plane: Plane, enlarge: Enlarge) -> tuple[Plane, Plane]:
-        planes, disagreement = enlarge(np.repeat(plane[None], self.network.config.channels, axis=0))
-        return planes.mean(axis=0, dtype=np.float32), disagreement
 
 
 @overload
@@ -493,70 +441,8 @@ def upscale(
         weights: a packaged name, the path of a weights file, or Weights.
 
     Raises:
-        TypeError, ValueError: an argument is of another type, or the image holds something else than gray or RGB.
-        DRRNError: the file, the scale or the weights are no good.
+        TypeError, ValueError: an argument is of another type, or the image is not gray or RGB.
+        DRRNError: the file, the scale or the weights cannot be used.
     """
     source, back = to_image(image)
     return back(Upscaler(weights).upscale(source, scale, size=size))
-
-
-def target_size(width: int, height: int, scale: float | None, size: Size | None) -> tuple[int, int]:
-    """(width, height) of the result.
-
-    Raises:
-        TypeError: scale is no number, or size no pair of them.
-        UsageError: scale or size is out of range.
-    """
-    if size is None:
-        scale = 2.0 if scale is None else scale
-        if not isinstance(scale, Real):
-            raise TypeError(f"A scale is a number, got {type_name(scale)}.")
-        if not 1 < scale <= MAX_SCALE:  # NaN is refused here too
-            raise UsageError(f"A scale must be above 1 and at most {MAX_SCALE:g}, got {scale:g}.")
-        return int(width * scale + 0.5), int(height * scale + 0.5)
-    if scale is not None:
-        raise UsageError("A scale and a size can't both be given.")
-    if not (isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(s, Integral | None) for s in size)):
-        raise TypeError(f"A size is (width, height) in whole pixels, one of which may be None, got {size!r}.")
-    wide, high = size
-    if wide is None:
-        wide = None if high is None else int(width * high / height + 0.5)
-    if high is None and wide is not None:
-        high = int(height * wide / width + 0.5)
-    if wide is None or high is None:
-        raise UsageError("A size needs a width or a height.")
-    inside = all(1 <= new / old <= MAX_SCALE for new, old in ((wide, width), (high, height)))
-    if not inside or (wide, high) == (width, height):
-        raise UsageError(
-            f"{wide}x{high} is no enlargement of {width}x{height} by 1 to {MAX_SCALE:g} a side. Give a size between "
-            f"that and {int(width * MAX_SCALE)}x{int(height * MAX_SCALE)}."
-        )
-    return wide, high
-
-
-def fill_transparent(pixels: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colours (H, W, C) with those of the nearest visible pixels where `alpha` (H, W) is 0.
-
-    What hides under full transparency is often black; enlarged, it would bleed into the visible edge.
-    """
-    if alpha.all() or not alpha.any():
-        return pixels
-    filled = _filled(pixels * alpha[..., None], alpha)
-    return np.where(alpha[..., None] > 0, pixels, filled)
-
-
-def _filled(weighted: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of `weighted` over cells of 1, 2, 4, ... pixels, each from the smallest cell that has any weight."""
-    known = weight > 0
-    mean = np.divide(weighted, np.where(known, weight, 1)[..., None], dtype=np.float32)
-    if known.all():
-        return mean
-    coarse = _filled(_pooled(weighted), _pooled(weight[..., None])[..., 0])
-    height, width = weight.shape
-    return np.where(known[..., None], mean, coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
-
-
-def _pooled(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums over cells of 2x2: (H, W, C) -> half of both, rounded up."""
-    x = np.pad(x, ((0, x.shape[0] % 2), (0, x.shape[1] % 2), (0, 0)))
-    return x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]

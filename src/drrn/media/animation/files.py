@@ -167,7 +167,7 @@ def changes(header: Header, path: Path) -> tuple[str, ...]:
     if form == "GIF":
         told.append("more than 256 colours to a palette")
         if header.alpha:
-            told.append("alpha to all or nothing")
+            told.append("alpha to fully opaque or transparent")
     if form and (rounded := KNOWN[form].rounded(header.seconds)):
         told.append(rounded)
     if form and header.plays > (most := KNOWN[form].MOST_PLAYS):
@@ -219,7 +219,7 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[ParsedAnimation, He
     """What the file says, if that can be read, and its orientation."""
     form = _format(file)
     if form is None or not KNOWN[form].is_animated(file):
-        raise ImageError(f"{name} is no animated GIF, PNG or WebP.")
+        raise ImageError(f"{name} is not an animated GIF, PNG or WebP.")
     if form == "PNG":
         check_texts(file, name)
     reel = KNOWN[form].parse(file, name)

@@ -163,7 +163,7 @@ def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Pa
 def check_writable(path: Path, width: int, height: int) -> None:
     """Raises ImageError: no DICOM of that size can be written to `path`."""
     if not is_named(path):
-        raise ImageError(f"{printable(path)} can't be written: a DICOM file becomes one; use {' or '.join(SUFFIXES)}.")
+        raise ImageError(f"{printable(path)} can't be written: a DICOM file can only become a DICOM file; use {' or '.join(SUFFIXES)}.")
     if max(width, height) > LONGEST:
         raise ImageError(
             f"{printable(path)} can't be written: DICOM holds {LONGEST} pixels a side, and it is {width} x {height}."
@@ -225,7 +225,7 @@ def _scan(file: BinaryIO, name: str, max_pixels: int) -> _Scanned:
         nonlocal length, kind, elements
         elements += 1
         if elements > MOST_ELEMENTS or not tag.group:  # a little of what is deflated can be millions of empty ones
-            raise ImageError(f"{name} is a DICOM file that is damaged: its elements are too many, or none.")
+            raise ImageError(f"{name} is a DICOM file that is damaged: it has too many elements, or none.")
         length, kind = (its_length, vr or "") if tag == PIXELS else (length, kind)
         return tag >= PIXELS
 
@@ -267,7 +267,7 @@ def _known(dataset: "Dataset", name: str, max_pixels: int) -> Header:
             f"{name} is {width} x {height}{many}, {count} pixels; the limit is {max_pixels:,} (--max-pixels)."
         )
     if dataset.get("Modality") in NO_PICTURES:
-        raise ImageError(f"{name} is a DICOM file of labels or doses; pictures can be enlarged.")
+        raise ImageError(f"{name} is a DICOM file of labels or doses, which can't be enlarged like pictures.")
     if "TotalPixelMatrixColumns" in dataset:
         raise ImageError(
             f"{name} is a DICOM file whose frames are tiles of one slide; frames of their own can be enlarged."
@@ -307,7 +307,7 @@ def _check_length(header: Header, dataset: "Dataset", syntax: str, name: str, le
     if syntax == RLE:
         fits = length == UNDEFINED and there * RLE_AT_MOST >= wanted
     if not fits:
-        raise ImageError(f"{name} is a DICOM file that is damaged or cut short: its pixels are not as many as it says.")
+        raise ImageError(f"{name} is a DICOM file that is damaged or cut short: it has fewer pixels than it says.")
     return wanted
 
 

@@ -124,7 +124,7 @@ class RasterWriter:
             window = _window(place)
             mask = again.read_masks(1, window=window) != 0 if self.masked else None
             if _sum(again.read(window=window), mask) != total:
-                raise ImageError(f"{printable(self.target)} is not what was written to it: the disk may be full.")
+                raise ImageError(f"{printable(self.target)} does not contain what was written: the disk may be full.")
 
 
 def is_raster(path: Path) -> bool:
@@ -148,8 +148,8 @@ def probe(path: Path, *, max_pixels: int) -> Header:
     with open_raster(path, max_pixels=max_pixels) as scene:
         if not scene.layout.tags & GEOREFERENCED and (other := _placed_by(path)):
             raise ImageError(
-                f"{printable(path)} is placed by {printable(other.name)}, and files beside a TIFF are not read. Put it "
-                "into the TIFF first, as gdal_translate does."
+                f"{printable(path)} is placed by {printable(other.name)}, and files next to a TIFF are not read. Put it "
+                "into the TIFF first, for example with gdal_translate."
             )
         with gdal_errors(path, "has something that can't be kept"):
             placing.try_out(scene.dataset)
@@ -192,7 +192,7 @@ def open_raster(path: Path, *, max_pixels: int) -> Iterator[Raster]:
     except OSError as error:
         raise ImageError(f"{name} can't be read: {error.strerror or error}.") from error
     if found is None or str(real).startswith("/vsi"):  # such names mean archives and addresses to GDAL
-        raise ImageError(f"{name} is no TIFF in a local file.")
+        raise ImageError(f"{name} is not a TIFF in a local file.")
     _check(found, name, max_pixels)
     if several:
         raise ImageError(f"{name} has several pages or datasets; one raster can be read. Split them first.")
@@ -268,7 +268,7 @@ def check_writable(path: Path) -> None:
     """Raises ImageError: no GeoTIFF can be written to `path`."""
     if path.suffix.lower() not in SUFFIXES:
         raise ImageError(
-            f"{printable(path)} can't be written: a TIFF of measurements becomes one; use {' or '.join(SUFFIXES)}."
+            f"{printable(path)} can't be written: a TIFF of measurements can only become a TIFF; use {' or '.join(SUFFIXES)}."
         )
 
 
@@ -336,8 +336,8 @@ def _check(found: Layout, name: str, max_pixels: int) -> None:
     if found.colour == PALETTE or found.bits < 8:
         what = "a palette" if found.colour == PALETTE else f"samples of {found.bits} bit"
         raise ImageError(
-            f"{name} has {what}: classes, between which there is nothing to compute. Enlarge it by nearest neighbour, "
-            "as gdalwarp -r near does."
+            f"{name} has {what}: classes, which can't be interpolated. Enlarge it by nearest neighbour, "
+            "for example with gdalwarp -r near."
         )
     if not found.alike or found.bits not in (8, 16, 32, 64) or found.kind not in (1, 2, 3):
         kind = "complex" if found.kind in (5, 6) else f"of {found.bits} bit" if found.alike else "of several types"
@@ -349,7 +349,7 @@ def _check(found: Layout, name: str, max_pixels: int) -> None:
     said = found.width * found.height * found.bands * found.bits // 8
     if said > MOST_TIMES * found.size:
         raise ImageError(
-            f"{name} says that it has {said:,} bytes of samples, and is a file of {found.size:,}: it is damaged, or as "
+            f"{name} says that it has {said:,} bytes of samples, and is a file of {found.size:,}: it is damaged or nearly empty."
             "good as empty."
         )
 

@@ -35,8 +35,8 @@ def check(dataset: "DatasetReader", name: str) -> None:
     thematic = any(dataset.tags(band).get("LAYER_TYPE") == "thematic" for band in bands)
     if thematic or ColorInterp.palette in dataset.colorinterp:
         raise ImageError(
-            f"{name} has bands of classes, between which there is nothing to compute. Enlarge it by nearest neighbour, "
-            "as gdalwarp -r near does."
+            f"{name} has bands of classes, which can't be interpolated. Enlarge it by nearest neighbour, "
+            "for example with gdalwarp -r near."
         )
     if "GEOLOCATION" in dataset.tag_namespaces():
         raise ImageError(f"{name} is placed by geolocation arrays, which can't be scaled. Warp it to a grid first.")

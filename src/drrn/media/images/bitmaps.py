@@ -79,7 +79,7 @@ def pnm(file: Block, name: str) -> Bitmap:
     if file[1:2] in b"Ff":
         raise ImageError(f"{name} is a PFM, whose samples are floating point; unsigned integers can be read.")
     if file[1:2] in b"123":
-        raise ImageError(f"{name} is a PNM written in digits; the binary kinds, P4 to P7, can be read.")
+        raise ImageError(f"{name} is a PNM in plain text; the binary kinds, P4 to P7, can be read.")
     width, height, bands, most, at = _pam_header(file, name) if file[1:2] == b"7" else _pnm_header(file, name)
     wide, bilevel = most > 255, file[1:2] == b"4"
     row = (width + 7) // 8 if bilevel else width * bands * (2 if wide else 1)
@@ -87,7 +87,7 @@ def pnm(file: Block, name: str) -> Bitmap:
     if end > len(file):
         raise _damaged(name, "PNM")
     if len(file) - end > 16 or file[end:].strip():
-        raise ImageError(f"{name} goes on behind its pixels, as with several pictures; a single one can be read.")
+        raise ImageError(f"{name} has data after its pixels, like a file of several pictures; a single one can be read.")
     top = 65535 if wide else 255
 
     def decode(first: int, last: int) -> NDArray[Any]:

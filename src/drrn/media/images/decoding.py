@@ -184,7 +184,7 @@ def map_file(path: Path) -> Iterator[tuple[str, int, mmap]]:
         if S_ISDIR(status.st_mode):
             raise ImageError(f"{name} is a folder; a picture was expected.")
         if not S_ISREG(status.st_mode):  # to open a pipe would wait for who writes into it
-            raise ImageError(f"{name} is no regular file; a picture was expected.")
+            raise ImageError(f"{name} is not a regular file; a picture was expected.")
         if not status.st_size:
             raise ImageError(f"{name} is empty; a picture was expected.")
         with path.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as file:

@@ -155,12 +155,12 @@ def _check_metadata(file: mmap, first: Directory) -> None:
     _, count, at = first.slots.get(METADATA, (0, 0, 0))
     text = file[at : at + count].rstrip(b"\0 ")
     if len(text) > MOST_METADATA or b"<!" in text:  # so that no entity can grow
-        raise MalformedError("The metadata are not those that GDAL writes.")
+        raise MalformedError("GDAL did not write this metadata.")
     try:
         if text:
             ElementTree.fromstring(text.decode())
     except (ElementTree.ParseError, UnicodeDecodeError) as error:
-        raise MalformedError("The metadata are no XML.") from error
+        raise MalformedError("The metadata is not XML.") from error
 
 
 def _has_several(file: mmap, directory: Directory) -> bool:

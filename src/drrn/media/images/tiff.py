@@ -86,7 +86,7 @@ def find_page(file: mmap, name: str) -> Page:
     copies, masks = (sum(bool(kind & bit) for kind in kinds) for bit in (SMALLER, MASK))
     left_out = []
     if not full:
-        left_out.append("a smaller copy, as the file calls it, taken for the image")
+        left_out.append("a page marked as a smaller copy taken as the image")
     elif copies:
         left_out.append("without its thumbnail" if copies == 1 else f"without its {copies} smaller copies")
     if full and masks:

@@ -98,7 +98,7 @@ def open_container(path: Path, max_pixels: int, *, edits: bool = True) -> Iterat
         with real.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as file:
             form = _format(file[:64])
             if form is None:
-                raise ImageError(f"{name} is no MP4, Matroska or AVI film.")
+                raise ImageError(f"{name} is not an MP4, Matroska or AVI video.")
             packets = _packets(file, form)
             if packets is None:
                 raise ImageError(f"{name} is a film that is damaged or cut short: its parts don't fit together.")

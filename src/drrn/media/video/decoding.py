@@ -104,7 +104,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         try:
             beside: Any = frame.side_data
         except ValueError as error:  # PyAV does not know all kinds, as those of films for two eyes
-            raise ImageError(f"{name} has data beside its frames that can't be read. Convert it first.") from error
+            raise ImageError(f"{name} has side data that can't be read. Convert it first.") from error
         extra = {each.type.name: bytes(each) for each in beside}
         others = [f"without {LOST[each]}" for each in extra if each in LOST]
         if len([each for each in container.streams.video if not is_cover(each)]) > 1:
@@ -152,7 +152,7 @@ def frames(path: Path, header: Header) -> Iterator[Frame]:
             ) != header.film.bits:
                 raise ImageError(f"{name} changes its size or its pixels at {at}; films of one size can be enlarged.")
             if frame.pts is None or abs(frame.pts) > LATEST or (last is not None and frame.pts <= last):
-                raise ImageError(f"{name} has frames without a time of their own at {at}. Convert it first.")
+                raise ImageError(f"{name} has frames without their own timestamp at {at}. Convert it first.")
             last = frame.pts
             yield Frame(_planes(frame), frame.pts, frame.duration or 0)
 
@@ -168,7 +168,7 @@ def _stream(container: "InputContainer", name: str) -> "VideoStream":
     """The first that is a film, and no cover."""
     stream = next((each for each in container.streams.video if not is_cover(each)), None)
     if stream is None:
-        raise ImageError(f"{name} has no video stream; a film or a picture was expected.")
+        raise ImageError(f"{name} has no video stream; a video or a picture was expected.")
     if stream.codec_context is None:
         raise ImageError(f"{name} is of a codec that can't be decoded. Convert it first.")
     if stream.codec_context.field_order > 1:

@@ -211,7 +211,7 @@ def encode(frames: Iterable[Frame], film: VideoInfo, target: Target, path: Path)
             data=np.frombuffer(b"".join(map(bytes, packets)), np.uint8),
         )
     if sorted(packet.pts or 0 for packet in packets) != list(range(len(times))):
-        raise ImageError(f"{printable(path)} can't be encoded: {target.codec.upper()} gave back other frames.")
+        raise ImageError(f"{printable(path)} can't be encoded: {target.codec.upper()} returned different frames.")
     write_bytes(path, content.getvalue())
 
 
@@ -230,7 +230,7 @@ def kept(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         with suppress(OSError):
             path.unlink()
-        raise DRRNError(f"{printable(path)}, which is a part of the film, is damaged. Run it again.") from error
+        raise DRRNError(f"{printable(path)}, a part of the video, is damaged. Run it again.") from error
 
 
 def _frame(planes: Sequence[Plane], film: VideoInfo, number: int) -> Any:

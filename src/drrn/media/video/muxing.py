@@ -66,7 +66,7 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
     if target.codec != "ffv1" and (target.height % down or target.width % across):
         even = f"{target.width + target.width % across}x{target.height + target.height % down}"
         raise ImageError(
-            f"{name} can't be written: {title} of such pixels needs even sides, and it is "
+            f"{name} can't be written: {title} in this pixel format needs even sides, and it is "
             f"{target.width}x{target.height}; use --size {even}, or --codec ffv1 in a .mkv."
         )
     if film.aspect not in (None, 1) and target.codec in ("av1", "ffv1") and target.suffix not in MP4:
@@ -221,7 +221,7 @@ def _left(container: "InputContainer", film: VideoInfo, target: Target, name: st
                     f"{name} can't be written: {target.suffix} can't take the {stream.type} stream {stream.index}, "
                     f"{kind}, as it is. Use an --output ending in {' or '.join(able)}, or --drop-track {stream.index}."
                 )
-            told.append(f"without the {stream.type} stream {stream.index}, of {kind}, which no film here can hold")
+            told.append(f"without the {stream.type} stream {stream.index}, of {kind}, which no supported container can hold")
             continue
         if stream.type != "video":  # of those the header tells
             told.append(f"without the {stream.type} stream {stream.index}")

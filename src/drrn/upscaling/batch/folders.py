@@ -52,10 +52,10 @@ def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool 
             sources.append(Source(path, output))
             continue
         if output is None:
-            raise UsageError(f"{printable(path)} is a folder: what it becomes needs an --output, another folder.")
+            raise UsageError(f"{printable(path)} is a folder: its results need another folder. Give an --output.")
         if path.resolve().is_relative_to(output.resolve()):  # else the next run would enlarge what this one makes
             raise UsageError(
-                f"{printable(path)} lies in the --output {printable(output)}. Give another, outside or within it."
+                f"{printable(path)} is inside the --output {printable(output)}. Give another one."
             )
         found, others, unread, foreign = _walk(path, output, recursive=recursive)
         sources += found
@@ -63,11 +63,11 @@ def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool 
         failed += unread
         unreadable += foreign
         if not found and not unread:
-            deeper = "" if recursive else " (its folders are looked into with --recursive)"
+            deeper = "" if recursive else " (subfolders are searched with --recursive)"
             other = ""
             if foreign and (kind := unreadable_kind(foreign[0])):
                 other = f" {printable(foreign[0].name)} is {kind[0]}, which drrn can't read. {kind[1]}."
-            failed.append((path, ImageError(f"{printable(path)} holds no pictures{deeper}.{other}")))
+            failed.append((path, ImageError(f"{printable(path)} contains no pictures{deeper}.{other}")))
     return Sources(list(dict.fromkeys(sources)), skipped, failed, unreadable)
 
 

@@ -129,7 +129,7 @@ def open_manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
             if form in (0, FORMAT):
                 database.execute("COMMIT")
         if form not in (0, FORMAT):
-            raise UsageError(f"{printable(path)} is of a newer drrn. Take that one, or give another --output.")
+            raise UsageError(f"{printable(path)} was written by a newer drrn. Use that one, or give another --output.")
         yield Manifest(folder, database)
 
 
@@ -143,7 +143,7 @@ def _sqlite_errors(folder: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", None)
         sentence = f"{printable(folder / NAME)} can't be used: {error}. Give another --output"
         if code == sqlite3.SQLITE_BUSY:
-            sentence = f"Another drrn is at work in {printable(folder)}. Wait for its end, or give another --output"
+            sentence = f"Another drrn is running in {printable(folder)}. Wait until it is done, or give another --output"
         elif code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             sentence += ", or remove that file"
         return f"{sentence}."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from drrn.errors import UsageError
-from drrn.upscaling.upscaler import Size
+from drrn.upscaling.size import Size
 
 PLACES: Final = ("stem", "scale", "width", "height")
 """What a pattern may hold in braces."""
@@ -29,9 +29,9 @@ class Naming:
             left = re.sub(rf"\{{({'|'.join(PLACES)})\}}", "", self.pattern)
             if not self.pattern or re.search(r"[{}/\\]", left):
                 places = ", ".join(f"{{{place}}}" for place in PLACES)
-                raise UsageError(f"A --name is letters and {places}, without a folder, got {self.pattern!r}.")
+                raise UsageError(f"A --name is text with {places}, without a folder, got {self.pattern!r}.")
         if self.suffix is not None and not re.fullmatch(r"\.?[A-Za-z0-9]+", self.suffix):
-            raise UsageError(f"A --format is the end of a file's name, such as webp, got {self.suffix!r}.")
+            raise UsageError(f"A --format is a suffix such as webp, got {self.suffix!r}.")
 
     def name(self, stem: str, suffix: str, scale: str, size: tuple[int, int], *, exact: bool) -> str:
         """The name of a result of that stem, suffix, scale and size in pixels; `exact`: a size was asked for."""

@@ -57,7 +57,7 @@ def _take(to: Path, most: int) -> None:
     with to.open("wb") as file:
         while piece := sys.stdin.buffer.read(CHUNK):
             if file.write(piece) and file.tell() > most:
-                raise ImageError(f"stdin has over {most:,} bytes, more than a picture of --max-pixels.")
+                raise ImageError(f"stdin has more than {most:,} bytes, too many for a picture within --max-pixels.")
 
 
 def _give(path: Path) -> None:

@@ -16,7 +16,7 @@ from drrn.upscaling.batch.naming import Fit, Naming
 from drrn.upscaling.consistency import Checks
 from drrn.upscaling.formats.job import Format, Job, Options
 from drrn.upscaling.formats.registry import format_of
-from drrn.upscaling.upscaler import Size, target_size
+from drrn.upscaling.size import Size, target_size
 
 LOSSY: Final = (*SUFFIXES["JPEG"], *SUFFIXES["WebP"])
 LONGEST_NAME: Final = 255
@@ -105,7 +105,7 @@ def _result_size(source: Path, kind: Format, header: Header, request: Request) -
 
 def _named_target(output: Path, naming: Naming) -> Path:
     if naming != Naming():
-        raise UsageError(f"{printable(output)} is a name already. Leave out --name and --format, or name a folder.")
+        raise UsageError(f"{printable(output)} names a file. Leave out --name and --format, or give a folder.")
     if not is_folder(output.parent):  # checked now, not after the work
         raise UsageError(f"{printable(output)} can't be written: there is no folder {printable(output.parent)}.")
     return output

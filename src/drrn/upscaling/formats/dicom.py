@@ -22,7 +22,8 @@ from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.upscaling.consistency import CheckResult
 from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
-from drrn.upscaling.upscaler import Estimate, Upscaler, fill_transparent
+from drrn.upscaling.transparency import fill_transparent
+from drrn.upscaling.upscaler import Estimate, Upscaler
 
 
 def _collects(path: Path) -> bool:

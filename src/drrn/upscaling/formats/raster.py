@@ -35,7 +35,7 @@ def _estimate(job: Job, upscaler: Upscaler) -> Estimate:
 def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
     with geotiff.open_raster(job.source, max_pixels=job.header.pixels) as raster:
         if (raster.width, raster.height, raster.bands) != (job.header.width, job.header.height, job.header.channels):
-            raise ImageError(f"{printable(job.source)} has changed since it was looked at. Run it again.")
+            raise ImageError(f"{printable(job.source)} has changed since it was opened. Run it again.")
         windows = Windows(upscaler, raster, job.width, job.height, _block(job))
         ranges = measure_ranges(raster, windows.part)  # a damaged file ends here
         hooks.start()

@@ -71,8 +71,8 @@ class Windows:
                 return
         cut = ", or tile the file" if raster.block > self.memory // 4 else ""
         raise UsageError(
-            f"{printable(raster.path)} needs {self.memory / 2**20:.0f} MB for a window of it, allowed are "
-            f"{upscaler.max_memory / 2**20:.0f}. Give a larger --max-memory{cut}."
+            f"{printable(raster.path)} needs {self.memory / 2**20:.0f} MB for a window of it, and "
+            f"{upscaler.max_memory / 2**20:.0f} are allowed. Give a larger --max-memory{cut}."
         )
 
     def places(self) -> list[Place]:

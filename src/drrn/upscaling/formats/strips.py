@@ -15,15 +15,16 @@ from drrn.core import flat, gamut
 from drrn.core.color import chroma, levels, luma, rgb
 from drrn.core.resize import imresize_place, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
-from drrn.errors import EngineError, ImageError, UsageError, printable
+from drrn.errors import EngineError, ImageError, printable
 from drrn.media.header import Header
 from drrn.media.images.files import EIGHT_BIT, decode_to_disk, store, wanted_format, writable
 from drrn.media.images.memory import AT_LEAST, encoding
 from drrn.media.images.scratch import Rows, Scratch, check_room, trim
 from drrn.media.metadata.notes import FileFormat, resize_metadata
 from drrn.upscaling.formats.job import Hooks, Job
+from drrn.upscaling.planes import MAX_TILE
 from drrn.upscaling.tiles import Place, pieces, tile
-from drrn.upscaling.upscaler import MAX_TILE, Estimate, Upscaler
+from drrn.upscaling.upscaler import Estimate, Upscaler, too_little_memory
 
 
 class ModelView:
@@ -126,7 +127,7 @@ def enlarge_file(job: Job, upscaler: Upscaler, hooks: Hooks) -> None:
             notes,
         ):  # damage ends here
             if found != header:
-                raise ImageError(f"{printable(job.source)} has changed since it was looked at. Run it again.")
+                raise ImageError(f"{printable(job.source)} has changed since it was opened. Run it again.")
             writable(target, job.width, job.height, alpha=False, icc=notes.icc, overwrite=job.overwrite)
             hooks.start()
             enlarge(upscaler, samples, larger, columns, hooks.progress)
@@ -242,10 +243,7 @@ def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: 
     """Of a strip. Raises UsageError: what is done before or after takes more than the memory."""
     needed, halo = max(_ends(header, width, height, form)), 2 * upscaler.network.config.halo
     if needed > upscaler.max_memory:
-        raise UsageError(
-            f"{width}x{height} pixels need {needed / 2**20:.0f} MB and more, allowed are "
-            f"{upscaler.max_memory / 2**20:.0f}. Give a smaller scale, or a larger --max-memory."
-        )
+        raise too_little_memory(f"{width}x{height} pixels need", needed, upscaler.max_memory)
     beside = _running(upscaler, header, width, height, min(MAX_TILE + halo, width))
     return upscaler.tile_sides(height, width, upscaler.max_memory - beside)[1]
 

@@ -68,7 +68,7 @@ def _suffix(source: Path, header: Header) -> str:
 
 def _check_writable(job: Job, path: Path) -> None:
     if job.options.lossless and _encoding(job).codec != "ffv1":
-        raise ImageError(f"{printable(path)} can't be written: without loss a film needs --codec ffv1, in a .mkv.")
+        raise ImageError(f"{printable(path)} can't be written: a lossless video needs --codec ffv1 and a .mkv file.")
     muxing.writable(path, job.source, _result(job), _encoding(job))
 
 
@@ -76,13 +76,13 @@ def _changes(job: Job) -> tuple[str, ...]:
     before, after, target = _video(job.header), _video(_result(job)), _encoding(job)
     changes = [*job.header.converted, *muxing.writable(job.target, job.source, _result(job), target)]
     if before.matrix != after.matrix:
-        changes.append("colours marked as BT.601, which small films without a mark are taken for")
+        changes.append("colors tagged as BT.601, as players assume for small untagged videos")
     if before.aspect != after.aspect and after.aspect:
         changes.append(f"pixels of {after.aspect.numerator}:{after.aspect.denominator}")
     if target.codec == "ffv1" and after.light != HDRMetadata():
-        changes.append("without the light of HDR")
+        changes.append("without HDR metadata")
     if CONTAINERS[target.suffix] in ("matroska", "webm") and (before.time_base * 1000).denominator > 1:
-        changes.append("times to whole milliseconds")
+        changes.append("timestamps rounded to milliseconds")
     return tuple(changes)
 
 

@@ -1,0 +1,103 @@
+"""How the planes of an image are enlarged.
+
+Luma goes through the network, and chroma is enlarged by bicubic; where the two do not fit together, `drrn.core.gamut`
+keeps the mean of the colors. An RGB model takes all three channels. Areas of one color stay as they are.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.core import gamut
+from drrn.core.color import rgb, ycbcr
+from drrn.core.config import DRRNConfig
+from drrn.core.flat import keep_flat
+from drrn.core.resize import imresize
+from drrn.engines.engine import BAND, Engine, Planes
+from drrn.upscaling.ensemble import run_ensemble
+from drrn.upscaling.tiles import Sides, pieces, run_tiled
+
+MAX_TILE = 1008
+"""Largest side of a square tile, and width of a strip, in pixels. Smaller tiles overlap more; larger ones take longer
+to stop, and the rows that an engine streams outgrow the processor's cache. A multiple of any network's cells."""
+
+Plane = NDArray[np.float32]
+"""(H, W)."""
+
+
+@dataclass(kw_only=True)
+class PlaneEnlarger:
+    """Enlarges the planes of one image to one size."""
+
+    engine: Engine
+    config: DRRNConfig
+    """Of the network that the engine runs."""
+    halo: int
+    """How far the network sees, in pixels of the result."""
+    size: tuple[int, int]
+    """(height, width) of the result."""
+    passes: int
+    """How often the network runs: once, or for each of eight orientations."""
+    ensemble: bool
+    """Whether several passes give their mean, rather than the plain result and their disagreement."""
+    bounds: tuple[float, float]
+    """The range to which the network's result is clipped."""
+    tile_sides: Callable[[int, int], Sides]
+    """(height, width) of the tiles for a plane of that height and width."""
+    progress: Callable[[int], None]
+    """Called with the pixels that are done, of all planes and passes together."""
+    pixels_done: int = 0
+
+    def enlarge_colors(self, planes: Planes) -> tuple[Planes, Plane]:
+        """The planes (1 or 3, h, w) of gray or RGB, enlarged, and their disagreement (H, W)."""
+        if (planes == planes[:1]).all():  # gray stays gray, to the last bit
+            gray, disagreement = self.enlarge_plane(planes[0])
+            return np.repeat(gray[None], len(planes), axis=0), disagreement
+        if self.config.channels == 3:
+            return self._enlarge(planes)
+        height, width = self.size
+        y, *chroma = ycbcr(planes)
+        luma, disagreement = self._enlarge(y[None])
+        mixed = rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)]))
+        colors = np.empty_like(mixed)
+        for place in pieces(slice(0, height), slice(0, width), (BAND, MAX_TILE)):
+            window = gamut.window(place, (planes.shape[1], planes.shape[2]), self.size)
+            colors[:, *place] = gamut.clip(mixed[:, *window.outer], planes[:, *window.source], window)
+        return colors, disagreement
+
+    def enlarge_plane(self, plane: Plane) -> tuple[Plane, Plane]:
+        """One plane (h, w), enlarged, and its disagreement (H, W)."""
+        planes, disagreement = self._enlarge(np.repeat(plane[None], self.config.channels, axis=0))
+        return planes.mean(axis=0, dtype=np.float32), disagreement
+
+    def _enlarge(self, planes: Planes) -> tuple[Planes, Plane]:
+        """(channels, h, w) through the network: (channels, H, W) within the bounds, and the disagreement."""
+        corner = planes[:, :1, :1]
+        no_disagreement = np.broadcast_to(np.float32(0), self.size)
+        if (planes == corner).all():  # nothing to restore, and no border for the network's padding to darken
+            self._add_progress(self.passes * self.size[0] * self.size[1])
+            return np.broadcast_to(corner, (len(planes), *self.size)), no_disagreement
+        ilr = imresize(planes, *self.size)
+        if self.passes == 1:
+            return self._keep_flat(self._run(ilr).clip(*self.bounds), planes), no_disagreement
+        results = run_ensemble(self._run, ilr)
+        sr = results.mean if self.ensemble else results.plain
+        return self._keep_flat(sr.clip(*self.bounds), planes), results.deviation.max(axis=0)
+
+    def _run(self, ilr: Planes) -> Planes:
+        sides = self.tile_sides(ilr.shape[1], ilr.shape[2])
+        return run_tiled(self.engine, ilr, config=self.config, sides=sides, done=self._add_progress)
+
+    def _keep_flat(self, sr: Planes, planes: Planes) -> Planes:
+        """Put back the source where it is constant, unless the network keeps that itself."""
+        if not self.config.flat:
+            whole = planes.shape[1:]
+            places = [(slice(0, height), slice(0, width)) for height, width in (self.size, whole)]
+            keep_flat(sr, places[0], planes, places[1], whole, self.size, self.halo)
+        return sr
+
+    def _add_progress(self, pixels: int) -> None:
+        self.pixels_done += pixels
+        self.progress(self.pixels_done)
