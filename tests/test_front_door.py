@@ -210,7 +210,7 @@ def test_save_takes_quality_and_lossless(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a JPEG is never lossless; use png"):
         image.save(tmp_path / "e.jpg", lossless=True)
     for quality, lossless in ((0, False), (101, False), (80, True)):
-        with pytest.raises(UsageError, match="`quality` is from 1 to 100"):
+        with pytest.raises(UsageError, match="`quality` must be 1 to 100"):
             image.save(tmp_path / "f.webp", quality=quality, lossless=lossless)
     assert {path.name for path in tmp_path.iterdir()} == {"a.jpg", "b.jpg", "c.webp", "d.webp", "e.webp"}
 

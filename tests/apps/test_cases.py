@@ -47,7 +47,9 @@ def bilevel_scan(result: Path, line: Line) -> None:
 
 
 def spatial_sound(result: Path, line: Line) -> None:
-    assert line["converted"] == ["without the audio stream 2, of an unknown codec, which no supported container can hold"]
+    assert line["converted"] == [
+        "without the audio stream 2, of an unknown codec, which no supported container can hold"
+    ]
     with av.open(str(result)) as film:
         assert [stream.type for stream in film.streams] == ["video", "audio", "data"]
         assert (film.streams.video[0].width, film.streams.video[0].height) == (128, 96)

@@ -184,7 +184,7 @@ def test_a_single_failure_is_printed_as_json(here: Path, capsys: pytest.CaptureF
     for words, error in [
         (["absent.png"], {"source": "absent.png", "error": "There is no file absent.png."}),
         (["photo.png", "-s", "9"], {"source": "photo.png", "error": "A scale must be above 1 and at most 8, got 9."}),
-        (["photo.png", "--jobs", "0"], {"error": "At least 1 picture must be enlarged at a time, got --jobs 0."}),
+        (["photo.png", "--jobs", "0"], {"error": "--jobs must be at least 1, got --jobs 0."}),
     ]:
         assert upscale(*words, "--json") == 2
         said = capsys.readouterr()

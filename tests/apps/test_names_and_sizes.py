@@ -69,7 +69,7 @@ def test_a_folder_gets_names_formats_and_sizes(
         (["--name", "{stem}"], "would overwrite itself"),
         (["--format", "xyz"], "wide_x2.xyz can't be written"),
         (["--format", "a/b"], "A --format is the end of a file's name"),
-        (["-o", "large.png", "--format", "webp"], "large.png is a name already"),
+        (["-o", "large.png", "--format", "webp"], "large.png names a file"),
         (["-o", "-", "--format", "webp"], "--name and --format do not work with -"),
         (["--size", "12"], "is not an enlargement of 16x12"),
         (["--quiet", "--json"], "--quiet prints no results"),

@@ -124,7 +124,7 @@ def test_a_pnm_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     refused(put(b"P5 2 1 65536\n\1\1\1\1", path), "damaged")
     refused(put(b"P5 2 1", path), "damaged")
     refused(put(b"P2 2 1 255\n1 2", path), "in digits")
-    refused(put(b"P5 2 1 255\n\1\1P5 2 1 255\n\1\1", path), "goes on behind its pixels")
+    refused(put(b"P5 2 1 255\n\1\1P5 2 1 255\n\1\1", path), "has data after its pixels")
     refused(put(b"P5 0 1 255\n", path), "has no pixels")
     pam = b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 255\nTUPLTYPE %s\nENDHDR\n\1\2"
     assert read(put(pam % b"GRAYSCALE_ALPHA", path)).to_array().tolist() == [[[1, 2]]]

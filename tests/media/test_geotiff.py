@@ -244,7 +244,7 @@ def test_without_rasterio_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pyt
 
 def test_it_becomes_a_tiff_and_nothing_else(tmp_path: Path) -> None:
     source = put(tmp_path / "a.tif", smooth(20, 20))
-    with pytest.raises(ImageError, match=r"becomes one; use .tif or .tiff"):
+    with pytest.raises(ImageError, match=r"can only become a TIFF; use .tif or .tiff"):
         geotiff.check_writable(tmp_path / "a.png")
     with pytest.raises(ImageError, match="exists"):
         plan(put(tmp_path / "b.tif", smooth(20, 20)), source, Request(2))

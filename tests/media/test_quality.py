@@ -171,7 +171,7 @@ def test_an_animated_webp_stays_lossy(here: Path, mode: str) -> None:
     ("args", "sentence"),
     [
         (["a.jpg", "--lossless"], "A JPEG always loses something"),
-        (["a.jpg", "--quality", "0"], "--quality is from 1 to 100"),
+        (["a.jpg", "--quality", "0"], "--quality must be 1 to 100"),
         (["a.jpg", "--quality", "101"], "got 101"),
         (["a.webp", "--quality", "50", "--lossless"], "goes without --lossless"),
         (["a.jpg", "--quality", "50", "-o", "a.png"], "--quality is for JPEG and WebP, and a.png will be neither"),

@@ -21,7 +21,7 @@ from drrn.upscaling.batch.naming import Naming, parse_size
 from drrn.upscaling.batch.planning import Request
 from drrn.upscaling.formats.job import Options
 from drrn.upscaling.formats.registry import format_of
-from drrn.upscaling.upscaler import target_size
+from drrn.upscaling.size import target_size
 from drrn.weights.store import Weights, save
 
 FOLDER = ".drrn"

@@ -40,7 +40,7 @@ def target_size(width: int, height: int, scale: float | None, size: Size | None)
     inside = all(1 <= new / old <= MAX_SCALE for new, old in ((wide, width), (high, height)))
     if not inside or (wide, high) == (width, height):
         raise UsageError(
-            f"{wide}x{high} is not an enlargement of {width}x{height} by 1 to {MAX_SCALE:g} a side. Give a size between "
-            f"that and {int(width * MAX_SCALE)}x{int(height * MAX_SCALE)}."
+            f"{wide}x{high} is not an enlargement of {width}x{height} by 1 to {MAX_SCALE:g} a side. Give a size "
+            f"between that and {int(width * MAX_SCALE)}x{int(height * MAX_SCALE)}."
         )
     return wide, high

@@ -163,7 +163,10 @@ def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Pa
 def check_writable(path: Path, width: int, height: int) -> None:
     """Raises ImageError: no DICOM of that size can be written to `path`."""
     if not is_named(path):
-        raise ImageError(f"{printable(path)} can't be written: a DICOM file can only become a DICOM file; use {' or '.join(SUFFIXES)}.")
+        raise ImageError(
+            f"{printable(path)} can't be written: a DICOM file can only become a DICOM file; use "
+            f"{' or '.join(SUFFIXES)}."
+        )
     if max(width, height) > LONGEST:
         raise ImageError(
             f"{printable(path)} can't be written: DICOM holds {LONGEST} pixels a side, and it is {width} x {height}."

@@ -148,8 +148,8 @@ def probe(path: Path, *, max_pixels: int) -> Header:
     with open_raster(path, max_pixels=max_pixels) as scene:
         if not scene.layout.tags & GEOREFERENCED and (other := _placed_by(path)):
             raise ImageError(
-                f"{printable(path)} is placed by {printable(other.name)}, and files next to a TIFF are not read. Put it "
-                "into the TIFF first, for example with gdal_translate."
+                f"{printable(path)} is placed by {printable(other.name)}, and files next to a TIFF are not read. Put "
+                "it into the TIFF first, for example with gdal_translate."
             )
         with gdal_errors(path, "has something that can't be kept"):
             placing.try_out(scene.dataset)
@@ -268,7 +268,8 @@ def check_writable(path: Path) -> None:
     """Raises ImageError: no GeoTIFF can be written to `path`."""
     if path.suffix.lower() not in SUFFIXES:
         raise ImageError(
-            f"{printable(path)} can't be written: a TIFF of measurements can only become a TIFF; use {' or '.join(SUFFIXES)}."
+            f"{printable(path)} can't be written: a TIFF of measurements can only become a TIFF; use "
+            f"{' or '.join(SUFFIXES)}."
         )
 
 
@@ -349,8 +350,8 @@ def _check(found: Layout, name: str, max_pixels: int) -> None:
     said = found.width * found.height * found.bands * found.bits // 8
     if said > MOST_TIMES * found.size:
         raise ImageError(
-            f"{name} says that it has {said:,} bytes of samples, and is a file of {found.size:,}: it is damaged or nearly empty."
-            "good as empty."
+            f"{name} says that it has {said:,} bytes of samples, and is a file of {found.size:,}: it is damaged or "
+            "nearly empty."
         )
 
 

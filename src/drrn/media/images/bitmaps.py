@@ -87,7 +87,9 @@ def pnm(file: Block, name: str) -> Bitmap:
     if end > len(file):
         raise _damaged(name, "PNM")
     if len(file) - end > 16 or file[end:].strip():
-        raise ImageError(f"{name} has data after its pixels, like a file of several pictures; a single one can be read.")
+        raise ImageError(
+            f"{name} has data after its pixels, like a file of several pictures; a single one can be read."
+        )
     top = 65535 if wide else 255
 
     def decode(first: int, last: int) -> NDArray[Any]:

@@ -221,7 +221,9 @@ def _left(container: "InputContainer", film: VideoInfo, target: Target, name: st
                     f"{name} can't be written: {target.suffix} can't take the {stream.type} stream {stream.index}, "
                     f"{kind}, as it is. Use an --output ending in {' or '.join(able)}, or --drop-track {stream.index}."
                 )
-            told.append(f"without the {stream.type} stream {stream.index}, of {kind}, which no supported container can hold")
+            told.append(
+                f"without the {stream.type} stream {stream.index}, of {kind}, which no supported container can hold"
+            )
             continue
         if stream.type != "video":  # of those the header tells
             told.append(f"without the {stream.type} stream {stream.index}")

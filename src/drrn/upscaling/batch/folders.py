@@ -54,9 +54,7 @@ def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool 
         if output is None:
             raise UsageError(f"{printable(path)} is a folder: its results need another folder. Give an --output.")
         if path.resolve().is_relative_to(output.resolve()):  # else the next run would enlarge what this one makes
-            raise UsageError(
-                f"{printable(path)} is inside the --output {printable(output)}. Give another one."
-            )
+            raise UsageError(f"{printable(path)} is inside the --output {printable(output)}. Give another one.")
         found, others, unread, foreign = _walk(path, output, recursive=recursive)
         sources += found
         skipped += others

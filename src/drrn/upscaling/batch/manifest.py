@@ -143,7 +143,9 @@ def _sqlite_errors(folder: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", None)
         sentence = f"{printable(folder / NAME)} can't be used: {error}. Give another --output"
         if code == sqlite3.SQLITE_BUSY:
-            sentence = f"Another drrn is running in {printable(folder)}. Wait until it is done, or give another --output"
+            sentence = (
+                f"Another drrn is running in {printable(folder)}. Wait until it is done, or give another --output"
+            )
         elif code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             sentence += ", or remove that file"
         return f"{sentence}."
