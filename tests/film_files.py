@@ -203,7 +203,7 @@ def about(path: Path) -> dict[str, Any]:
             "tags": {k: v for k, v in container.metadata.items() if k.lower() not in ("encoder", "minor_version")},
             "streams": [(s.type, s.disposition, s.metadata.get("language")) for s in container.streams],
             "chapters": [(c["start"] * (c["time_base"] or 1), c["metadata"]) for c in container.chapters()],
-            "colours": (first.color_range, first.colorspace, first.color_primaries, first.color_trc),
+            "colors": (first.color_range, first.colorspace, first.color_primaries, first.color_trc),
             "aspect": video.sample_aspect_ratio,
             "turn": first.rotation,
             "pixels": first.format.name.replace("yuvj", "yuv"),

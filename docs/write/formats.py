@@ -32,7 +32,7 @@ WRITTEN = ("JPEG", "WebP", "TIFF", "BMP", "PNM")
 LOSSY = {"JPEG": 8, "AVIF": 3}
 """Levels of 255 by which a sample may be off."""
 KEPT = [mode for mode, (kind, _) in TRUTH.items() if " of 8" in kind or " of 16" in kind]
-KEPT.remove("RGB with a transparent colour")
+KEPT.remove("RGB with a transparent color")
 NOTHING = "-"
 
 

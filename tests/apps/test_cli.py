@@ -325,7 +325,7 @@ def test_a_comparison_is_a_picture(here: Path, capsys: pytest.CaptureFixture[str
 def test_a_contact_sheet_has_a_column_a_model_and_a_row_a_crop(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chance = np.random.default_rng(1)
     write(Image(pixels=chance.random((60, 80, 3), np.float32)), here / "large.png")
-    write(Image(pixels=chance.random((60, 80, 1), np.float32)), here / "grey.png")
+    write(Image(pixels=chance.random((60, 80, 1), np.float32)), here / "gray.png")
     store.save(small_weights(1), here / "other.safetensors")
     models = ["--models", "tiny.safetensors", "other.safetensors"]
     crops = ["--crop", "40x30+10+6", "30x20+0+0"]
@@ -339,11 +339,11 @@ def test_a_contact_sheet_has_a_column_a_model_and_a_row_a_crop(here: Path, capsy
     ]
     sheet = probe(here / "c.png")
     assert (sheet.width, sheet.height) == (4 * (40 + 8), (30 + 20) + 2 * (18 + 4))
-    assert run("compare", "large.png", "grey.png", *models, "-s", "2", *crops, "-o", "d.png") == 0
-    assert run("compare", "large.png", "grey.png", *models, "-s", "1.5", "-o", "e.png") == 0
+    assert run("compare", "large.png", "gray.png", *models, "-s", "2", *crops, "-o", "d.png") == 0
+    assert run("compare", "large.png", "gray.png", *models, "-s", "1.5", "-o", "e.png") == 0
     assert "x1.5 is outside of what tiny was trained for (x2 to x4)\n" in capsys.readouterr().err
     for wrong, message in [
-        (["large.png", "grey.png", "--crop", "40x30+10+6"], "2 pictures need one --crop each, or none; got 1."),
+        (["large.png", "gray.png", "--crop", "40x30+10+6"], "2 pictures need one --crop each, or none; got 1."),
         ([], "No pictures or no models given"),
         (["large.png", *models, models[1]], "tiny.safetensors is given twice. Give each once."),
     ]:

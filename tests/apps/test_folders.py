@@ -451,7 +451,7 @@ def lives() -> Iterator[Lives]:
 
 def mixed(folder: Path, count: int) -> None:
     """`count` pictures of all formats in three folders."""
-    suffixes = [suffix for each in SUFFIXES.values() for suffix in each if suffix != ".pgm"]  # which holds grey alone
+    suffixes = [suffix for each in SUFFIXES.values() for suffix in each if suffix != ".pgm"]  # which holds gray alone
     put(folder, *(f"{'sub/' * (number % 3)}{number:02d}{suffixes[number % len(suffixes)]}" for number in range(count)))
 
 

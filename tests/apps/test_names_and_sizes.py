@@ -63,12 +63,12 @@ def test_a_folder_gets_names_formats_and_sizes(
 @pytest.mark.parametrize(
     ("options", "answer"),
     [
-        (["--name", "{step}"], "A --name is letters and {stem}, {scale}, {width}, {height}, without a folder"),
+        (["--name", "{step}"], "A --name is text with {stem}, {scale}, {width}, {height}, without a folder"),
         (["--name", "../{stem}"], "without a folder, got '../{stem}'"),
-        (["--name", ""], "A --name is letters"),
+        (["--name", ""], "A --name is text"),
         (["--name", "{stem}"], "would overwrite itself"),
         (["--format", "xyz"], "wide_x2.xyz can't be written"),
-        (["--format", "a/b"], "A --format is the end of a file's name"),
+        (["--format", "a/b"], "A --format is a suffix"),
         (["-o", "large.png", "--format", "webp"], "large.png names a file"),
         (["-o", "-", "--format", "webp"], "--name and --format do not work with -"),
         (["--size", "12"], "is not an enlargement of 16x12"),

@@ -122,7 +122,7 @@ SPECIAL = {
     "a row": noise(1, 17, 3),
     "a column": noise(13, 1, 3),
     "primes": noise(29, 23, 3),
-    "grey": np.repeat(noise(12, 15, 1), 3, axis=2),
+    "gray": np.repeat(noise(12, 15, 1), 3, axis=2),
     "constant": np.full((9, 11, 3), (3, 200, 77), np.uint8),
     "white": np.full((9, 11, 3), 255, np.uint8),
     "of one luma": np.tile(np.array([[(0, 90, 0), (0, 90, 0)]], np.uint8), (5, 4, 1)),
@@ -141,15 +141,15 @@ def test_the_self_contained_file_is_what_drrn_upscale_does(fields: dict[str, Any
         assert (made != expected).mean() < 0.005, what
         if what in ("constant", "white"):
             assert (made == array[0, 0]).all()
-        if what == "grey":
+        if what == "gray":
             assert (made == made[..., :1]).all()
 
 
 def test_a_batch_is_each_picture_on_its_own() -> None:
     proto = picture_model(small_weights(), 2)
-    one, grey, constant = (noise(9, 11, 3), np.repeat(noise(9, 11, 1), 3, axis=2), SPECIAL["constant"])
-    together = run(proto, np.stack([one, grey, constant]))
-    for alone, made in zip((one, grey, constant), together, strict=True):
+    one, gray, constant = (noise(9, 11, 3), np.repeat(noise(9, 11, 1), 3, axis=2), SPECIAL["constant"])
+    together = run(proto, np.stack([one, gray, constant]))
+    for alone, made in zip((one, gray, constant), together, strict=True):
         near(made, run(proto, alone[None])[0], 0)
 
 

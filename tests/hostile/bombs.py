@@ -16,10 +16,10 @@ SHORT, LONG, WIDE = 3, 4, 16
 """TIFF's numbers for its types."""
 
 
-def grey_png(
-    width: int, height: int, *, bits: int = 8, colour: int = 0, idat: bytes = b"", before: bytes = b""
+def gray_png(
+    width: int, height: int, *, bits: int = 8, color: int = 0, idat: bytes = b"", before: bytes = b""
 ) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, bits, colour, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, bits, color, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + before + chunk(b"IDAT", idat) + chunk(b"IEND", b"")
 
 
@@ -33,7 +33,7 @@ def zeros(count: int) -> bytes:
 
 def text_bomb(name: bytes, start: bytes) -> bytes:
     body = start + zeros(100 << 20)
-    return grey_png(1, 1, idat=zlib.compress(bytes(2)), before=chunk(name, body))
+    return gray_png(1, 1, idat=zlib.compress(bytes(2)), before=chunk(name, body))
 
 
 def large_jpeg() -> bytes:
@@ -104,7 +104,7 @@ def webp_canvas() -> bytes:
 
 
 def tiff(changed: Mapping[int, tuple[int, int, int]], body: bytes = bytes(8), *, following: bool = False) -> bytes:
-    """A grey TIFF of 8 x 1, with some of its tags (type, count, value) changed; it may follow itself."""
+    """A gray TIFF of 8 x 1, with some of its tags (type, count, value) changed; it may follow itself."""
     usual = {256: 8, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(body)}
     values = {tag: (LONG if tag > 270 else SHORT, 1, value) for tag, value in usual.items()} | dict(changed)
     at = 8 + len(body) + len(body) % 2
@@ -149,10 +149,10 @@ def tiles(side: int) -> bytes:
 
 
 BOMBS: Final[dict[str, Callable[[], bytes]]] = {
-    "png of 2^31 a side": partial(grey_png, 2**31 - 1, 2**31 - 1),
-    "png of 20000 a side in one bit": lambda: grey_png(20_000, 20_000, bits=1, idat=zeros(1 << 20)),
-    "png of 13000 a side": lambda: grey_png(13_000, 13_000, colour=2, idat=zeros(1 << 20)),
-    "png of no width": partial(grey_png, 0, 5),
+    "png of 2^31 a side": partial(gray_png, 2**31 - 1, 2**31 - 1),
+    "png of 20000 a side in one bit": lambda: gray_png(20_000, 20_000, bits=1, idat=zeros(1 << 20)),
+    "png of 13000 a side": lambda: gray_png(13_000, 13_000, color=2, idat=zeros(1 << 20)),
+    "png of no width": partial(gray_png, 0, 5),
     "png with a text of 100 MB": partial(text_bomb, b"zTXt", b"Comment\0\0"),
     "png with a text of 100 MB in UTF-8": partial(text_bomb, b"iTXt", b"a\0\1\0\0\0"),
     "png with a profile of 100 MB": partial(text_bomb, b"iCCP", b"icc\0\0"),
@@ -182,7 +182,7 @@ BOMBS: Final[dict[str, Callable[[], bytes]]] = {
     "bmp of 2^31 a side": lambda: (
         b"BM" + struct.pack("<LLLLllHHLLLLLL", 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24, *[0] * 6)
     ),
-    "bmp of 2^31 colours": lambda: (
+    "bmp of 2^31 colors": lambda: (
         b"BM" + struct.pack("<LLLLllHHLLLLLL", 0, 0, 54, 40, 1, 1, 1, 8, 0, 0, 0, 0, 2**31, 0) + bytes(4)
     ),
     "pnm of a thousand million a side": lambda: b"P6 999999999 999999999 255\n\0",
@@ -190,8 +190,8 @@ BOMBS: Final[dict[str, Callable[[], bytes]]] = {
 }
 """To be refused."""
 HARMLESS: Final[dict[str, Callable[[], bytes]]] = {
-    "png with 300,000 empty chunks": lambda: grey_png(1, 1, idat=zeros(2), before=chunk(b"prIv", b"") * 300_000),
-    "png with 100 MB behind its pixels": lambda: grey_png(1, 1, idat=zeros(100 << 20)),
+    "png with 300,000 empty chunks": lambda: gray_png(1, 1, idat=zeros(2), before=chunk(b"prIv", b"") * 300_000),
+    "png with 100 MB behind its pixels": lambda: gray_png(1, 1, idat=zeros(100 << 20)),
     "tiff with 100 MB behind its pixels": lambda: tiff({259: (SHORT, 1, 8)}, zeros(100 << 20)),
     "tiff whose directories are a loop": lambda: tiff({}, following=True),
     "jpeg whose exif is a loop": exif_loop,

@@ -69,15 +69,15 @@ def with_notes(suffix: str) -> bytes:
 @cache
 def png() -> list[bytes]:
     files = in_modes("PNG", {}, {"exif": tags()}, {"dpi": (72, 72)})
-    grey = Pillow.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    gray = Pillow.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
     files += [saved(photo().quantize(8), "PNG", bits=4), saved(photo().quantize(2), "PNG", bits=1)]
-    files += [saved(photo(), "PNG", transparency=(0, 0, 255)), saved(grey, "PNG", transparency=9)]
+    files += [saved(photo(), "PNG", transparency=(0, 0, 255)), saved(gray, "PNG", transparency=9)]
     files += [with_notes(".png"), chunks((24, 16), interlaced=True)]
     return files
 
 
 def chunks(size: tuple[int, int], *, interlaced: bool = False) -> bytes:
-    """A grey PNG of 16 bit, not compressed."""
+    """A gray PNG of 16 bit, not compressed."""
     width, height = size
     raw = bytes(2 * width * height + 7 * (height + 8)) if interlaced else bytes((1 + 2 * width) * height)
     header = struct.pack(">LLBBBBB", width, height, 16, 0, 0, 0, interlaced)
@@ -151,7 +151,7 @@ def dicom() -> list[bytes]:
     from tests.dicom_files import DEFLATED, IMPLICIT, put, smooth
 
     deep, flat = smooth(16, 12).astype(np.uint16), smooth(9, 8, 0, 255).astype(np.uint8)
-    colours = np.dstack([flat, flat, 255 - flat])
+    colors = np.dstack([flat, flat, 255 - flat])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.dcm"
         files = [
@@ -159,9 +159,9 @@ def dicom() -> list[bytes]:
             put(path, deep, syntax=IMPLICIT).read_bytes(),
             put(path, deep, syntax=DEFLATED).read_bytes(),
             put(path, deep, rle=True).read_bytes(),
-            put(path, colours).read_bytes(),
-            put(path, colours, rle=True).read_bytes(),
-            put(path, colours, PhotometricInterpretation="YBR_FULL").read_bytes(),
+            put(path, colors).read_bytes(),
+            put(path, colors, rle=True).read_bytes(),
+            put(path, colors, PhotometricInterpretation="YBR_FULL").read_bytes(),
             put(path, np.stack([flat, flat, flat]), PhotometricInterpretation="MONOCHROME1").read_bytes(),
             put(path, (deep - 500).astype(np.int16), BitsStored=12, PixelPaddingValue=-500).read_bytes(),
             put(path, deep, PixelSpacing=[0.5, 0.5], WindowCenter=[40, 400], PixelPaddingValue=0).read_bytes(),

@@ -35,10 +35,10 @@ def gif() -> list[bytes]:
 
 @cache
 def apng() -> list[bytes]:
-    grey = moving.png(steps(np.uint16), SIZE, bands=(0, 3), plays=2)
+    gray = moving.png(steps(np.uint16), SIZE, bands=(0, 3), plays=2)
     return [
         moving.png(steps(), SIZE),
-        grey,
+        gray,
         moving.png(steps(), SIZE, hidden=steps()[0].samples),
         moving.png(steps()[:1], SIZE),
     ]

@@ -20,18 +20,18 @@ SUFFIXES = {"GIF": "gif", "PNG": "png", "WebP": "webp"}
 COLUMNS = tuple(f"{source} to {target}" for source in SUFFIXES for target in SUFFIXES)
 SIZE = (16, 12)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-COLOURS = np.array([[255, 0, 0], [0, 255, 0], [9, 99, 200], [1, 2, 3], [77, 77, 77]], np.uint8)
+COLORS = np.array([[255, 0, 0], [0, 255, 0], [9, 99, 200], [1, 2, 3], [77, 77, 77]], np.uint8)
 NUMBERS = np.add.outer(np.arange(12), np.arange(16)) % 5
 
 
 def steps(
     alpha: Sequence[int] = (255,), *, deep: bool = False, delays: Sequence[tuple[int, int]] = ((7, 100),)
 ) -> list[Step]:
-    """Two frames of five colours, of these degrees of alpha."""
+    """Two frames of five colors, of these degrees of alpha."""
     made = []
     for number in range(2):
         opacity = np.resize(np.array(alpha, np.uint8), 5)[(NUMBERS + number) % 5]
-        samples = np.dstack([np.roll(COLOURS[NUMBERS], number, axis=1), opacity])
+        samples = np.dstack([np.roll(COLORS[NUMBERS], number, axis=1), opacity])
         if deep:
             samples = samples.astype(np.uint16) * 257
             samples[..., :3] ^= 0x0101  # what 8 bit can't hold
@@ -52,7 +52,7 @@ def _webp(plays: int = 0, **more: Any) -> Callable[[], bytes]:
 
 
 def _palette() -> bytes:
-    table = np.column_stack([COLOURS, np.array([255, 255, 0, 255, 255], np.uint8)])
+    table = np.column_stack([COLORS, np.array([255, 255, 0, 255, 255], np.uint8)])
     indices = [Step(np.repeat(((NUMBERS + number) % 5)[..., None], 4, axis=2).astype(np.uint8)) for number in range(2)]
     return moving.png(indices, SIZE, palette=table)
 
@@ -85,10 +85,10 @@ LOOP = {"PNG": lambda: moving.png(steps(), SIZE, bands=(0, 1, 2), plays=3), "Web
 ROWS: dict[str, dict[str, Callable[[], bytes]]] = {
     "palette": {"GIF": _gif()},
     "palette with a transparent entry": {"GIF": _gif(alpha=HARD), "PNG": _palette},
-    "grey": {"PNG": _png((0,))},
+    "gray": {"PNG": _png((0,))},
     "RGB": {"PNG": _png(), "WebP": _webp()},
     "RGBA": {"PNG": _png((0, 1, 2, 3), alpha=SOFT), "WebP": _webp(alpha=SOFT)},
-    "grey, 16 bit": {"PNG": _png((0,), deep=True)},
+    "gray, 16 bit": {"PNG": _png((0,), deep=True)},
     "RGBA, 16 bit": {"PNG": _png((0, 1, 2, 3), deep=True, alpha=SOFT)},
     "durations in 1/100 s": {"GIF": _gif(), "PNG": _png(), "WebP": _webp()},
     "durations of 33 and 34 ms": {

@@ -45,7 +45,7 @@ def mirror(axis: int) -> bytes:
 
 
 def image(array: np.ndarray, *more: bytes, hidden: bool = False) -> Item:
-    """RGB or grey, encoded without loss as far as AV1 in RGB goes; `more` are further properties."""
+    """RGB or gray, encoded without loss as far as AV1 in RGB goes; `more` are further properties."""
     file = io.BytesIO()
     Image.fromarray(array).save(file, "AVIF", quality=100, subsampling="4:4:4")
     content = file.getvalue()

@@ -29,30 +29,30 @@ PALETTE = np.array(
 OPACITY = np.array([0, 255, 255, 255, 255, 255, 255], np.uint8)
 
 TRUTH: dict[str, tuple[str, np.ndarray]] = {
-    "1 bit": ("grey of 1", (INDEX[..., None] % 2) * np.uint8(255)),
-    "grey": ("grey of 8", FLAT[..., :1]),
-    "grey with alpha": ("grey and alpha of 8", FLAT[..., [0, 3]]),
+    "1 bit": ("gray of 1", (INDEX[..., None] % 2) * np.uint8(255)),
+    "gray": ("gray of 8", FLAT[..., :1]),
+    "gray with alpha": ("gray and alpha of 8", FLAT[..., [0, 3]]),
     "palette": ("palette", PALETTE[INDEX]),
     "palette with a transparent entry": ("palette", np.dstack([PALETTE[INDEX], OPACITY[INDEX]])),
     "RGB": ("RGB of 8", FLAT[..., :3]),
-    "RGB with a transparent colour": (
+    "RGB with a transparent color": (
         "RGB of 8",
         np.dstack([PALETTE[INDEX], np.where(INDEX == 1, np.uint8(0), np.uint8(255))]),
     ),
     "RGBA": ("RGB and alpha of 8", FLAT),
-    "RGBA, colours multiplied by alpha": ("multiplied", FLAT),
+    "RGBA, colors multiplied by alpha": ("multiplied", FLAT),
     "CMYK": ("CMYK", FLAT[..., :3]),
-    "grey, 16 bit": ("grey of 16", DEEP[..., :1]),
-    "grey with alpha, 16 bit": ("grey and alpha of 16", DEEP[..., [0, 3]]),
+    "gray, 16 bit": ("gray of 16", DEEP[..., :1]),
+    "gray with alpha, 16 bit": ("gray and alpha of 16", DEEP[..., [0, 3]]),
     "RGB, 10 bit": ("RGB of 10", np.round((DEEP[..., :3] >> 6) * (65535 / 1023)).astype(np.uint16)),
     "RGB, 12 bit": ("RGB of 12", np.round((DEEP[..., :3] >> 4) * (65535 / 4095)).astype(np.uint16)),
     "RGB, 16 bit": ("RGB of 16", DEEP[..., :3]),
     "RGBA, 16 bit": ("RGB and alpha of 16", DEEP),
-    "grey, 16 bit signed": ("int16", (DEEP[..., :1] >> 1).astype(np.int16) - np.int16(9999)),
+    "gray, 16 bit signed": ("int16", (DEEP[..., :1] >> 1).astype(np.int16) - np.int16(9999)),
     "five bands, 16 bit": ("5 bands", np.dstack([DEEP, DEEP[..., :1]])),
-    "grey, float32": ("float32", FLOATS[..., :1]),
+    "gray, float32": ("float32", FLOATS[..., :1]),
     "RGB, float32": ("float32", FLOATS[..., :3]),
-    "grey, float32 with NaN": (
+    "gray, float32 with NaN": (
         "float32",
         np.where(DEEP[..., :1] == DEEP[3, 4, 0], np.float32(np.nan), FLOATS[..., :1]),
     ),
@@ -109,18 +109,18 @@ def png_of(mode: str) -> bytes | None:
     save = pillow("PNG")
     if mode == "palette with a transparent entry":
         return save(image_of(mode), transparency=OPACITY.tobytes())
-    if mode == "RGB with a transparent colour":
+    if mode == "RGB with a transparent color":
         return save(Image.fromarray(PALETTE[INDEX]), transparency=tuple(map(int, PALETTE[1])))
     if mode == "several frames or pages":
         image, more = frames()
         return save(image, **more)
-    if mode in ("1 bit", "grey", "grey with alpha", "palette", "RGB", "RGBA"):
+    if mode in ("1 bit", "gray", "gray with alpha", "palette", "RGB", "RGBA"):
         return save(image_of(mode))
     return bytes(vips(mode).pngsave_buffer(keep="none")) if mode.endswith("16 bit") else None
 
 
 def jpeg_of(mode: str) -> bytes | None:
-    return pillow("JPEG", quality=100, subsampling=0)(image_of(mode)) if mode in ("grey", "RGB", "CMYK") else None
+    return pillow("JPEG", quality=100, subsampling=0)(image_of(mode)) if mode in ("gray", "RGB", "CMYK") else None
 
 
 def webp_of(mode: str) -> bytes | None:
@@ -135,14 +135,14 @@ def tiff_of(mode: str, *, big: bool = False, **notes: Any) -> bytes | None:
     array: np.ndarray = truth[..., 0] if truth.shape[2] == 1 else truth
     options: dict[str, Any] = {"photometric": "rgb" if truth.shape[2] > 2 else "minisblack"}
     if mode == "palette":
-        colours = np.zeros((3, 256), np.uint16)
-        colours[:, : len(PALETTE)] = PALETTE.T.astype(np.uint16) * 257
-        array, options = INDEX, {"photometric": "palette", "colormap": colours}
+        colors = np.zeros((3, 256), np.uint16)
+        colors[:, : len(PALETTE)] = PALETTE.T.astype(np.uint16) * 257
+        array, options = INDEX, {"photometric": "palette", "colormap": colors}
     elif mode == "CMYK":
         array, options = np.asarray(image_of(mode)), {"photometric": "separated"}
     elif mode == "1 bit":
         array = array > 0
-    elif mode == "RGBA, colours multiplied by alpha":
+    elif mode == "RGBA, colors multiplied by alpha":
         array = np.round(truth * np.dstack([truth[..., 3:] / 255] * 3 + [np.ones((12, 16))])).astype(np.uint8)
         options["extrasamples"] = ["assocalpha"]
     elif "alpha" in mode or "RGBA" in mode:
@@ -175,7 +175,7 @@ def bmp_of(mode: str, *, icc: bytes = b"") -> bytes | None:
         header += struct.pack("<4L", *masks) + (b"DEBM" if icc else b"BGRs") + bytes(48)
         header += struct.pack("<4L", 4, 124 + len(pixels), len(icc), 0)
         return b"BM" + struct.pack("<LLL", 138 + len(pixels) + len(icc), 0, 138) + header + pixels + icc
-    return pillow("BMP")(image_of(mode)) if mode in ("1 bit", "grey", "palette", "RGB") else None
+    return pillow("BMP")(image_of(mode)) if mode in ("1 bit", "gray", "palette", "RGB") else None
 
 
 def pnm_of(mode: str) -> bytes | None:
@@ -208,7 +208,7 @@ def avif_of(mode: str) -> bytes | None:
     if mode == "several frames or pages":
         image, more = frames()
         return save(image, **more)
-    if mode == "grey":
+    if mode == "gray":
         return pillow("AVIF", quality=100, subsampling="4:0:0", speed=10)(image_of(mode))
     return save(image_of(mode)) if mode in ("RGB", "RGBA") else None
 

@@ -17,7 +17,7 @@ def is_the_same(truth: np.ndarray, found: np.ndarray, most: int) -> bool:
         return False
     if truth.dtype.kind == "f":
         return found.dtype == truth.dtype and np.array_equal(found, truth, equal_nan=True)
-    if found.shape[2] == truth.shape[2] + 2:  # grey became RGB
+    if found.shape[2] == truth.shape[2] + 2:  # gray became RGB
         truth = truth[..., [0, 0, 0, 1] if truth.shape[2] == 2 else [0, 0, 0]]
     if truth.dtype == np.uint16 and found.dtype == np.uint8:
         truth = np.round(truth / 257).astype(np.uint8)
@@ -25,7 +25,7 @@ def is_the_same(truth: np.ndarray, found: np.ndarray, most: int) -> bool:
         return False
     apart = np.abs(truth.astype(int) - found)
     if truth.shape[2] in (2, 4):
-        apart = apart[truth[..., -1] > truth.max() // 4]  # a colour that is hardly seen may be rounded away
+        apart = apart[truth[..., -1] > truth.max() // 4]  # a color that is hardly seen may be rounded away
     return bool(apart.max() <= most)
 
 
@@ -49,7 +49,7 @@ def kind_of(array: np.ndarray, bits: int) -> str:
     bands = array.shape[2]
     if array.dtype.kind in "if" or bands > 4:
         return f"{bands} bands" if bands > 4 else array.dtype.name
-    return f"{'grey' if bands < 3 else 'RGB'}{'' if bands % 2 else ' and alpha'} of {bits}"
+    return f"{'gray' if bands < 3 else 'RGB'}{'' if bands % 2 else ' and alpha'} of {bits}"
 
 
 def netpbm(content: bytes) -> np.ndarray:

@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 def shown(steps: Sequence[Step], width: int, height: int) -> list[Samples]:
-    """What is seen at each time: (height, width, 4) in [0, 1], the colours multiplied by alpha."""
+    """What is seen at each time: (height, width, 4) in [0, 1], the colors multiplied by alpha."""
     canvas, seen = np.zeros((height, width, 4)), []
     for samples, left, top, after, over, _ in steps:
         front = samples / np.iinfo(samples.dtype).max
@@ -73,18 +73,18 @@ def png(
     """Args:
     hidden: a picture that is no frame.
     palette: RGBA, of which the samples' first band is the index.
-    bands: those of RGBA that are written: (0,) for grey, (0, 3) for grey and alpha.
+    bands: those of RGBA that are written: (0,) for gray, (0, 3) for gray and alpha.
     extra: chunks before the pixels.
     said: the number of frames that is claimed.
     """
     deep = steps[0].samples.dtype == np.uint16
-    colour = 3 if palette is not None else {1: 0, 2: 4, 3: 2, 4: 6}[len(bands)]
+    color = 3 if palette is not None else {1: 0, 2: 4, 3: 2, 4: 6}[len(bands)]
 
     def data(samples: Samples) -> bytes:
         rows = samples[..., [0] if palette is not None else list(bands)].astype(">u2" if deep else np.uint8)
         return zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
 
-    out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">LLBBBBB", *size, 16 if deep else 8, colour, 0, 0, 0))
+    out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">LLBBBBB", *size, 16 if deep else 8, color, 0, 0, 0))
     out += extra
     if palette is not None:
         out += chunk(b"PLTE", palette[:, :3].tobytes()) + chunk(b"tRNS", palette[:, 3].tobytes())
@@ -124,10 +124,10 @@ def gif(steps: Sequence[Step], size: tuple[int, int], *, loop: int | None = 0, o
 
 
 def palette_of(samples: Samples) -> Samples:
-    """(256, 3): the colours of what is seen, the last for what is not."""
-    colours = np.unique(samples[samples[..., 3] > 0][:, :3], axis=0)
-    assert len(colours) < 256
-    return np.concatenate([colours, np.zeros((256 - len(colours), 3), np.uint8)]).astype(np.uint8)
+    """(256, 3): the colors of what is seen, the last for what is not."""
+    colors = np.unique(samples[samples[..., 3] > 0][:, :3], axis=0)
+    assert len(colors) < 256
+    return np.concatenate([colors, np.zeros((256 - len(colors), 3), np.uint8)]).astype(np.uint8)
 
 
 def indices(samples: Samples, table: Samples) -> Samples:

@@ -18,15 +18,15 @@ def decode(content: bytes) -> np.ndarray:
         (length,), name = struct.unpack_from(">L", content, at), content[at + 4 : at + 8]
         chunks[name] = chunks.get(name, b"") + content[at + 8 : at + 8 + length]
         at += 12 + length
-    width, height, bits, colour, _, _, interlaced = struct.unpack(">LLBBBBB", chunks[b"IHDR"])
-    raw, bands = zlib.decompress(chunks[b"IDAT"]), BANDS[colour]
+    width, height, bits, color, _, _, interlaced = struct.unpack(">LLBBBBB", chunks[b"IHDR"])
+    raw, bands = zlib.decompress(chunks[b"IDAT"]), BANDS[color]
     samples = np.zeros((height, width, bands), np.uint16)
     for row, column, rows, columns in ADAM7 if interlaced else [(0, 0, 1, 1)]:
         part = samples[row::rows, column::columns]
         if part.size:
             part[...], raw = unfiltered(raw, part.shape[0], part.shape[1], bands, bits)
     clear = chunks.get(b"tRNS")
-    if colour == 3:
+    if color == 3:
         palette = np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)
         picture = palette[samples[..., 0]]
         if clear is not None:

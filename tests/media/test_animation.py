@@ -37,7 +37,7 @@ def refused(content: bytes, path: Path, match: str, **limits: int) -> None:
 
 
 def samples_of(chance: np.random.Generator, height: int, width: int, *, deep: bool = False, alpha: str = "any") -> Any:
-    """RGBA of few colours, as a GIF can hold them."""
+    """RGBA of few colors, as a GIF can hold them."""
     top = 65535 if deep else 255
     kind = np.uint16 if deep else np.uint8
     samples = chance.integers(0, top, (6, 4), endpoint=True)[chance.integers(0, 6, (height, width))].astype(kind)
@@ -88,9 +88,9 @@ def test_a_gif_is_composed_by_the_book(after: int | None, own: bool, tmp_path: P
     for seed in range(3):
         steps = [step._replace(over=True) for step in steps_of(seed, alpha="hard", after=after)]
         if not own:  # all of one palette
-            colours = np.unique(steps[0].samples[steps[0].samples[..., 3] > 0][:, :3], axis=0)
+            colors = np.unique(steps[0].samples[steps[0].samples[..., 3] > 0][:, :3], axis=0)
             for step in steps[1:]:
-                step.samples[..., :3] = colours[step.samples[..., 0] % len(colours)]
+                step.samples[..., :3] = colors[step.samples[..., 0] % len(colors)]
         animation = read(put(moving.gif(steps, SIZE, own=own), tmp_path / "a.gif"))
         for ours, truth in zip(frames_of(animation), shown(steps, *SIZE), strict=True):
             assert np.array_equal(multiplied(ours), truth)
@@ -140,7 +140,7 @@ def test_a_picture_that_is_no_frame_is_left_out(tmp_path: Path) -> None:
         assert same(ours, truth)
 
 
-def test_palettes_grey_and_transparent_colours_are_read(tmp_path: Path) -> None:
+def test_palettes_gray_and_transparent_colors_are_read(tmp_path: Path) -> None:
     chance = np.random.default_rng(4)
     palette = chance.integers(0, 256, (7, 4)).astype(np.uint8)
     steps = [
@@ -154,17 +154,17 @@ def test_palettes_grey_and_transparent_colours_are_read(tmp_path: Path) -> None:
     for deep in (False, True):
         steps = steps_of(5, deep=deep)
         for bands in ((0,), (0, 3)):
-            grey = [step._replace(samples=step.samples[..., [0, 0, 0, 3]].copy()) for step in steps]
-            key = int(grey[0].samples[0, 0, 0])
+            gray = [step._replace(samples=step.samples[..., [0, 0, 0, 3]].copy()) for step in steps]
+            key = int(gray[0].samples[0, 0, 0])
             extra = moving.chunk(b"tRNS", struct.pack(">H", key)) if len(bands) == 1 else b""
-            animation = read(put(moving.png(grey, SIZE, bands=bands, extra=extra), path))
+            animation = read(put(moving.png(gray, SIZE, bands=bands, extra=extra), path))
             header = animation.header
             assert (header.channels, header.bits, header.alpha) == (1, 16 if deep else 8, True)
             if len(bands) == 1:
-                assert header.converted == ("a transparent colour to alpha",)
-                for step in grey:
+                assert header.converted == ("a transparent color to alpha",)
+                for step in gray:
                     step.samples[..., 3] = np.where(step.samples[..., 0] == key, 0, np.iinfo(step.samples.dtype).max)
-            assert all(map(same, frames_of(animation), shown(grey, *SIZE)))
+            assert all(map(same, frames_of(animation), shown(gray, *SIZE)))
 
 
 def test_alpha_is_where_something_may_be_seen_through(tmp_path: Path) -> None:
@@ -243,19 +243,19 @@ def test_sixteen_bits_stay_in_a_png_and_are_rounded_elsewhere(bands: tuple[int, 
         if target == "png":
             assert all(map(np.array_equal, first, frames_of(again)))
             continue
-        assert changes(animation.header, tmp_path / "b.webp") == ("16 bit to 8", "grey to RGB")[: 1 + (len(bands) < 3)]
+        assert changes(animation.header, tmp_path / "b.webp") == ("16 bit to 8", "gray to RGB")[: 1 + (len(bands) < 3)]
         for ours, deep in zip(frames_of(again), first, strict=True):
             expected = np.round(multiplied(deep)[..., 3] * 255)
             assert np.array_equal(multiplied(ours)[..., 3] * 255, expected)
             assert np.abs(multiplied(ours) - multiplied(deep)).max() < 1 / 255
 
 
-def test_a_gif_of_many_colours_is_near_and_its_alpha_all_or_nothing(tmp_path: Path) -> None:
+def test_a_gif_of_many_colors_is_near_and_its_alpha_all_or_nothing(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 48 * 40).reshape(40, 48).astype(np.uint8)
     steps = [Step(np.dstack([np.roll(ramp, 9 * n, 1), ramp.T.reshape(40, 48), 255 - ramp, ramp])) for n in range(3)]
     animation = read(put(moving.png(steps, (48, 40)), tmp_path / "a.png"))
     told = changes(animation.header, tmp_path / "b.gif")
-    assert told == ("more than 256 colours to a palette", "alpha to fully opaque or transparent")
+    assert told == ("more than 256 colors to a palette", "alpha to fully opaque or transparent")
     write(animation.frames(), tmp_path / "b.gif", animation, (48, 40))
     for theirs, truth in zip(as_pillow_has_them(tmp_path / "b.gif")[0], shown(steps, 48, 40), strict=True):
         assert np.array_equal(theirs[..., 3] > 0, truth[..., 3] >= 0.5)
@@ -410,7 +410,7 @@ def test_sides_and_profiles_that_a_format_lacks_are_refused(tmp_path: Path) -> N
         writable(tmp_path / "a.gif", 65536, 1)
     with pytest.raises(ImageError, match="WebP holds 16383 pixels a side"):
         writable(tmp_path / "a.webp", 1, 16384)
-    with pytest.raises(ImageError, match="no grey ICC profile"):
+    with pytest.raises(ImageError, match="no gray ICC profile"):
         writable(tmp_path / "a.webp", 1, 1, icc=bytes(16) + b"GRAY")
 
 

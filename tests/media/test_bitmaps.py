@@ -66,13 +66,13 @@ def test_bits_that_no_mask_calls_alpha_are_none(tmp_path: Path) -> None:
 
 
 def test_a_bmp_that_is_not_ours_is_refused(tmp_path: Path) -> None:
-    grey, path = b"".join(bytes([value, value, value, 0]) for value in range(4)), tmp_path / "a.bmp"
-    refused(put(bmp(b"\4\0\0\0", 1, 1, 8, grey), path), "damaged")  # a colour that the palette lacks
-    refused(put(bmp(b"\1\0\0\0", 1, 2, 8, grey), path), "damaged")  # half its rows
-    refused(put(bmp(b"\1\0\0\0", 1, 1, 8, grey, packed=1), path), "BMP of run lengths")
+    gray, path = b"".join(bytes([value, value, value, 0]) for value in range(4)), tmp_path / "a.bmp"
+    refused(put(bmp(b"\4\0\0\0", 1, 1, 8, gray), path), "damaged")  # a color that the palette lacks
+    refused(put(bmp(b"\1\0\0\0", 1, 2, 8, gray), path), "damaged")  # half its rows
+    refused(put(bmp(b"\1\0\0\0", 1, 1, 8, gray, packed=1), path), "BMP of run lengths")
     refused(put(bmp(bytes(4), 1, 1, 16), path), "16 bit a pixel")
     refused(put(bmp(struct.pack("<LLLL", 255, 0xFF00, 0xFF0000, 0), 1, 1, 32, packed=3), path), "in another order")
-    refused(put(bmp(bytes(40_000 * 125), 40_000, 1000, 1, grey[:8])[:62], path), "damaged")
+    refused(put(bmp(bytes(40_000 * 125), 40_000, 1000, 1, gray[:8])[:62], path), "damaged")
     refused(put(bmp(b"", 0, 5, 24), path), "has no pixels")
     with pytest.raises(ImageError, match=r"the limit is 5 \(--max-pixels\)"):
         read(put(bmp(bytes(24), 2, 3, 24), path), max_pixels=5)
@@ -123,7 +123,7 @@ def test_a_pnm_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     refused(put(b"P5 2 1 255\n\1", path), "damaged")
     refused(put(b"P5 2 1 65536\n\1\1\1\1", path), "damaged")
     refused(put(b"P5 2 1", path), "damaged")
-    refused(put(b"P2 2 1 255\n1 2", path), "in digits")
+    refused(put(b"P2 2 1 255\n1 2", path), "in plain text")
     refused(put(b"P5 2 1 255\n\1\1P5 2 1 255\n\1\1", path), "has data after its pixels")
     refused(put(b"P5 0 1 255\n", path), "has no pixels")
     pam = b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 255\nTUPLTYPE %s\nENDHDR\n\1\2"
@@ -135,9 +135,9 @@ def test_a_pnm_that_is_not_ours_is_refused(tmp_path: Path) -> None:
         read(put(b"P5 2 1 255\n\1\1", path), max_pixels=1)
 
 
-def test_colours_that_a_suffix_does_not_stand_for_are_refused_before_any_work(tmp_path: Path) -> None:
+def test_colors_that_a_suffix_does_not_stand_for_are_refused_before_any_work(tmp_path: Path) -> None:
     for suffix, channels, alpha in ((".pgm", 3, False), (".ppm", 1, False), (".pgm", 1, True), (".ppm", 3, True)):
-        with pytest.raises(ImageError, match=f"{suffix} holds (grey|RGB) alone; use pam, png or tiff"):
+        with pytest.raises(ImageError, match=f"{suffix} holds (gray|RGB) alone; use pam, png or tiff"):
             writable(tmp_path / f"a{suffix}", 4, 4, alpha=alpha, channels=channels)
 
 

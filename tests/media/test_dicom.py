@@ -111,7 +111,7 @@ def test_a_deflated_bomb_is_inflated_no_further_than_its_header_says(
         ({"BitsAllocated": 1, "BitsStored": 1}, "samples of 1 bits in 1"),
         ({"SamplesPerPixel": 3}, "of 3 bands"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "is DICOM PALETTE COLOR"),
-        ({"PhotometricInterpretation": "HSV"}, "colours that are not known"),
+        ({"PhotometricInterpretation": "HSV"}, "colors that are not known"),
         ({"Modality": "SEG"}, "labels or doses"),
         ({"SeriesInstanceUID": ""}, "without the UIDs"),
         ({"TotalPixelMatrixColumns": 5}, "tiles of one slide"),

@@ -46,14 +46,12 @@ def saved(image: Pillow.Image, path: Path, **options: Any) -> Path:
     return path
 
 
-def tiff(
-    array: np.ndarray, path: Path, *, colour: int, order: Literal["<", ">"] = "<", **tags: tuple[int, ...]
-) -> Path:
+def tiff(array: np.ndarray, path: Path, *, color: int, order: Literal["<", ">"] = "<", **tags: tuple[int, ...]) -> Path:
     """A baseline TIFF of one strip, (H, W, bands), with tags in the form t258=(8,)."""
     height, width, bands = array.shape
     content = array.astype(array.dtype.newbyteorder(order)).tobytes()
     values = {
-        256: (width,), 257: (height,), 258: (array.dtype.itemsize * 8,) * bands, 259: (1,), 262: (colour,),
+        256: (width,), 257: (height,), 258: (array.dtype.itemsize * 8,) * bands, 259: (1,), 262: (color,),
         273: (8,), 277: (bands,), 278: (height,), 279: (len(content),),
     } | {int(tag[1:]): value for tag, value in tags.items()}  # fmt: skip
     at = 8 + len(content)
@@ -70,7 +68,7 @@ def tiff(
 
 
 def png(width: int, height: int, path: Path, *, bits: int = 8, idat: bytes = b"", before: bytes = b"") -> Path:
-    """A grey PNG, with other chunks `before` its pixels."""
+    """A gray PNG, with other chunks `before` its pixels."""
     header = png_chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, bits, 0, 0, 0, 0))
     rest = png_chunk(b"IDAT", idat) + png_chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + before + rest)
@@ -128,13 +126,13 @@ def test_every_mode_of_pillow_reads_as_pillow_has_it(mode: str, suffix: str, tmp
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
-@pytest.mark.parametrize("colour", [0, 1])
-def test_few_bits_of_a_tiff_span_the_whole_range(bits: int, colour: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("color", [0, 1])
+def test_few_bits_of_a_tiff_span_the_whole_range(bits: int, color: int, tmp_path: Path) -> None:
     values = np.arange(8, dtype=np.uint8) % 2**bits
     packed = np.packbits(np.unpackbits(values[:, None], axis=1)[:, 8 - bits :].ravel())[None, :, None]
-    path = tiff(packed, tmp_path / "a.tif", colour=colour, t256=(8,), t258=(bits,))
+    path = tiff(packed, tmp_path / "a.tif", color=color, t256=(8,), t258=(bits,))
     expected = values * (255 // (2**bits - 1))
-    assert read(path).to_array().ravel().tolist() == (expected if colour else 255 - expected).tolist()
+    assert read(path).to_array().ravel().tolist() == (expected if color else 255 - expected).tolist()
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -143,7 +141,7 @@ def test_few_bits_of_a_tiff_span_the_whole_range(bits: int, colour: int, tmp_pat
 def test_a_tiff_keeps_depth_and_alpha(order: Any, dtype: Any, bands: int, tmp_path: Path) -> None:
     array = noise(5, 6, bands, dtype=dtype)
     extra = {} if bands % 2 else {"t338": (2,)}
-    path = tiff(array, tmp_path / "a.tif", colour=1 if bands < 3 else 2, order=order, **extra)
+    path = tiff(array, tmp_path / "a.tif", color=1 if bands < 3 else 2, order=order, **extra)
     picture = read(path)
     assert picture.bits == 8 * array.itemsize and (picture.alpha is not None) == (bands % 2 == 0)
     assert np.array_equal(picture.to_array(), array)
@@ -159,12 +157,12 @@ def test_a_tiff_with_long_offsets_is_read(tmp_path: Path) -> None:
 
 def test_a_dark_picture_of_16_bit_stays_one(tmp_path: Path) -> None:
     array = noise(5, 6, 1) // np.uint8(2) + np.zeros((5, 6, 1), np.uint16)
-    assert read(tiff(array, tmp_path / "a.tif", colour=1)).bits == 16
+    assert read(tiff(array, tmp_path / "a.tif", color=1)).bits == 16
 
 
-def test_colours_multiplied_by_alpha_are_divided_by_it(tmp_path: Path) -> None:
+def test_colors_multiplied_by_alpha_are_divided_by_it(tmp_path: Path) -> None:
     array = np.array([[[100, 50, 0, 128], [0, 0, 0, 0], [7, 8, 9, 255]]], np.uint8)
-    picture = read(tiff(array, tmp_path / "a.tif", colour=2, t338=(1,)))
+    picture = read(tiff(array, tmp_path / "a.tif", color=2, t338=(1,)))
     assert picture.to_array().tolist() == [[[199, 99, 0, 128], [0, 0, 0, 0], [7, 8, 9, 255]]]
 
 
@@ -336,7 +334,7 @@ def test_several_pages_or_frames_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_samples_that_are_not_ours_are_refused(array: Any, tags: dict[str, Any], match: str, tmp_path: Path) -> None:
-    refused(tiff(array, tmp_path / "a.tif", colour=1, **tags), match)
+    refused(tiff(array, tmp_path / "a.tif", color=1, **tags), match)
 
 
 def test_the_odd_files_of_pillow_are_right_or_refused(data: Path) -> None:
@@ -368,7 +366,7 @@ def test_sizes_that_no_memory_holds_are_refused(tmp_path: Path) -> None:
     refused(png(2**31 - 1, 2**31 - 1, tmp_path / "a.png"), "2147483647 x 2147483647")
     refused(png(0, 5, tmp_path / "b.png"), "has no pixels")
     one = noise(1, 1, 1)
-    refused(tiff(one, tmp_path / "c.tif", colour=1, t256=(65535,), t257=(65535,)), "the limit is")
+    refused(tiff(one, tmp_path / "c.tif", color=1, t256=(65535,), t257=(65535,)), "the limit is")
     jpeg = bytearray(saved(photo(), tmp_path / "d.jpg").read_bytes())
     at = jpeg.index(b"\xff\xc0") + 5
     jpeg[at : at + 4] = b"\xff\x00\xff\x00"
@@ -635,7 +633,7 @@ def test_webp_gives_back_the_same_samples_as_rgb(array: Any, tmp_path_factory: A
         assert np.array_equal(again.to_array()[..., 3], array[..., -1])
 
 
-def test_colours_that_nobody_sees_are_kept(tmp_path: Path) -> None:
+def test_colors_that_nobody_sees_are_kept(tmp_path: Path) -> None:
     array = noise(16, 16, 4)
     array[..., 3] = 0
     for suffix in LOSSLESS:
@@ -643,7 +641,7 @@ def test_colours_that_nobody_sees_are_kept(tmp_path: Path) -> None:
         assert np.array_equal(read(tmp_path / f"a.{suffix}").to_array(), array)
 
 
-def test_a_jpeg_is_close_to_the_picture_in_every_colour(tmp_path: Path) -> None:
+def test_a_jpeg_is_close_to_the_picture_in_every_color(tmp_path: Path) -> None:
     write(Image.from_array(np.asarray(photo())), tmp_path / "a.jpg")
     assert np.abs(read(tmp_path / "a.jpg").to_array().astype(int) - np.asarray(photo())).max() <= 4
     with Pillow.open(tmp_path / "a.jpg") as opened:
@@ -670,9 +668,9 @@ def test_alpha_in_a_jpeg_is_refused(tmp_path: Path) -> None:
         write(Image.from_array(noise(4, 4, 4)), tmp_path / "a.jpg")
 
 
-def test_a_profile_of_grey_is_not_put_beside_rgb(tmp_path: Path) -> None:
+def test_a_profile_of_gray_is_not_put_beside_rgb(tmp_path: Path) -> None:
     icc = bytes(16) + b"GRAY" + bytes(200)
-    with pytest.raises(ImageError, match="WebP holds no grey ICC profile"):
+    with pytest.raises(ImageError, match="WebP holds no gray ICC profile"):
         write(Image(pixels=np.zeros((4, 5, 1), np.float32), icc=icc), tmp_path / "a.webp")
 
 

@@ -283,8 +283,8 @@ def looped(path: Path) -> Path:
 
 
 def palette(path: Path) -> Path:
-    colours = {0: (0, 0, 0, 255), 1: (9, 9, 9, 255)}
-    return put(path, np.eye(20, dtype=np.uint8), about=lambda to: to.write_colormap(1, colours), photometric="palette")
+    colors = {0: (0, 0, 0, 255), 1: (9, 9, 9, 255)}
+    return put(path, np.eye(20, dtype=np.uint8), about=lambda to: to.write_colormap(1, colors), photometric="palette")
 
 
 def tiny(path: Path, *, bands: int, side: int) -> Path:

@@ -30,7 +30,7 @@ def test_all_levels_of_16_bit_come_back() -> None:
     assert np.array_equal(Image.from_array(array).to_array()[..., 0], array)
 
 
-def test_a_plane_is_a_grey_picture() -> None:
+def test_a_plane_is_a_gray_picture() -> None:
     picture = Image.from_array(np.zeros((2, 3), np.uint8))
     assert (picture.height, picture.width, picture.pixels.shape[2], picture.alpha) == (2, 3, 1, None)
 

@@ -45,7 +45,7 @@ def test_the_sampling_of_a_jpeg_is_read_from_its_frame(sampling: str, subsampled
     assert loss_of("JPEG", encoded("JPEG", subsampling=sampling)) == Loss(75, subsampled)
 
 
-def test_a_grey_jpeg_has_no_chroma_to_subsample() -> None:
+def test_a_gray_jpeg_has_no_chroma_to_subsample() -> None:
     assert loss_of("JPEG", encoded("JPEG", photo(mode="L"), quality=60)) == Loss(60, subsampled=False)
 
 
@@ -173,7 +173,7 @@ def test_an_animated_webp_stays_lossy(here: Path, mode: str) -> None:
         (["a.jpg", "--lossless"], "A JPEG always loses something"),
         (["a.jpg", "--quality", "0"], "--quality must be 1 to 100"),
         (["a.jpg", "--quality", "101"], "got 101"),
-        (["a.webp", "--quality", "50", "--lossless"], "goes without --lossless"),
+        (["a.webp", "--quality", "50", "--lossless"], "without --lossless"),
         (["a.jpg", "--quality", "50", "-o", "a.png"], "--quality is for JPEG and WebP, and a.png will be neither"),
     ],
 )

@@ -23,7 +23,7 @@ from tests.media.tiff_files import COEFFICIENTS, RATIONAL, REFERENCES, Page, pag
 RGB = np.kron(
     np.array([[[220, 40, 40], [40, 200, 60]], [[50, 60, 210], [128, 128, 128]]], np.uint8), np.ones((8, 8, 1), np.uint8)
 )
-GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
+GRAY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 BT601, BT709 = (0.299, 0.587, 0.114), (0.2126, 0.7152, 0.0722)
 
 
@@ -87,7 +87,7 @@ def test_ycbcr_of_other_kinds_is_refused_by_name(tmp_path: Path) -> None:
     deep = page(16, 16, (ycbcr().astype("<u2") * 257).tobytes(), color=6, bits=16, t530=(1, 1))
     with pytest.raises(ImageError, match="is YCbCr of 16 bit"):
         read(written(tmp_path, deep))
-    alpha = page(16, 16, np.dstack([ycbcr(), GREY]).tobytes(), color=6, bands=4, t530=(1, 1), t338=(2,))
+    alpha = page(16, 16, np.dstack([ycbcr(), GRAY]).tobytes(), color=6, bands=4, t530=(1, 1), t338=(2,))
     with pytest.raises(ImageError, match="is YCbCr with alpha"):
         read(written(tmp_path, alpha))
 
@@ -160,8 +160,8 @@ def test_canons_raw_photos_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_fourth_band_of_rgb_that_nothing_is_said_of_is_alpha(tmp_path: Path) -> None:
-    path = written(tmp_path, page(16, 16, np.dstack([RGB, GREY]).tobytes(), bands=4))
-    assert np.array_equal(levels(path), np.dstack([RGB, GREY]))
+    path = written(tmp_path, page(16, 16, np.dstack([RGB, GRAY]).tobytes(), bands=4))
+    assert np.array_equal(levels(path), np.dstack([RGB, GRAY]))
     job = plan(path, tmp_path / "b.tif", Request(2))
     assert job.format is image.IMAGE and "a fourth band of no stated kind to alpha" in changes(job.header, job.target)
 
@@ -182,11 +182,11 @@ FOREIGN: dict[str, tuple[dict[str, Any], str]] = {  # how rasterio writes it, an
 SAMPLES: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
     "RGB": (RGB, {"photometric": "RGB"}),
     "RGB of 16 bit": (RGB.astype(np.uint16) * 251, {"photometric": "RGB"}),
-    "RGBA": (np.dstack([RGB, GREY]), {"photometric": "RGB", "alpha": "NON-PREMULTIPLIED"}),
-    "grey": (GREY[..., None], {}),
-    "grey, white is 0": (GREY[..., None], {"photometric": "MINISWHITE"}),
-    "palette": (GREY[..., None] % 7, {"photometric": "PALETTE"}),
-    "4 bit": (GREY[..., None] % 16, {"nbits": 4}),
+    "RGBA": (np.dstack([RGB, GRAY]), {"photometric": "RGB", "alpha": "NON-PREMULTIPLIED"}),
+    "gray": (GRAY[..., None], {}),
+    "gray, white is 0": (GRAY[..., None], {"photometric": "MINISWHITE"}),
+    "palette": (GRAY[..., None] % 7, {"photometric": "PALETTE"}),
+    "4 bit": (GRAY[..., None] % 16, {"nbits": 4}),
 }
 TABLE = {index: (index * 30, 255 - index * 20, index, 255) for index in range(256)} | {
     index: (0, 0, 0, 255) for index in range(7, 256)
@@ -208,7 +208,7 @@ def foreign(path: Path, kind: str, samples: str) -> np.ndarray:
             return np.array([TABLE[index][:3] for index in range(7)], np.uint8)[array[..., 0]]
         case "4 bit":
             return array * np.uint8(17)
-        case "grey, white is 0":
+        case "gray, white is 0":
             return 255 - array
     return array
 

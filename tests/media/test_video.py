@@ -63,7 +63,7 @@ def test_a_film_says_what_it_is(tmp_path: Path) -> None:
 def test_frames_are_the_planes_as_decoded(tmp_path: Path, suffix: str, pixels: str) -> None:
     lossless: dict[str, Any] = {"codec": "ffv1", "options": {}} if suffix in (".mkv", ".avi") else {}
     if pixels.startswith("gray") and not lossless:
-        pytest.skip("FFmpeg's decoder of H.264 adds chroma to grey")
+        pytest.skip("FFmpeg's decoder of H.264 adds chroma to gray")
     if pixels.endswith("12le") and not lossless:
         lossless = {"codec": "libx265", "options": {}}
     source = film(

@@ -174,7 +174,7 @@ def test_names_follow_the_content(tmp_path: Path) -> None:
 
 
 def test_a_single_frame_becomes_a_png(tmp_path: Path) -> None:
-    """Which is lossless, where another GIF would have 256 colours."""
+    """Which is lossless, where another GIF would have 256 colors."""
     animated(tmp_path / "a.gif", noise(0))
     job = plan(tmp_path / "a.gif", None, Request(2))
     assert job.target.name == "a_x2.png" and job.format is not format_of(
@@ -218,7 +218,7 @@ def test_what_changes_is_said(here: Path, capsys: pytest.CaptureFixture[str]) ->
     animated(here / "dance.gif", noise(0), noise(1))
     assert run("dance.gif") == 0
     assert (
-        "dance.gif 16x12 -> dance_x2.gif 32x24 · 2 frames · more than 256 colours to a palette · "
+        "dance.gif 16x12 -> dance_x2.gif 32x24 · 2 frames · more than 256 colors to a palette · "
         in capsys.readouterr().err
     )
     assert run("dance.gif", "-o", "dance.webp") == 0

@@ -41,7 +41,7 @@ def test_a_check_is_imresize_written_out_by_hand(sides: tuple[int, int], channel
     assert (found.differences == difference).all() and found.largest == difference.max()
 
 
-def test_a_picture_of_one_colour_is_given_back() -> None:
+def test_a_picture_of_one_color_is_given_back() -> None:
     given = Image.from_array(np.full((6, 5, 4), 140, np.uint8))
     found = check(given, repeated(given, 2))
     assert (found.psnr, found.largest) == (float("inf"), 0)
@@ -74,7 +74,7 @@ def test_what_was_changed_in_a_result_is_found_where_it_is() -> None:
     assert (tampered.differences[far] == faithful.differences[far]).all()
 
 
-def test_a_changed_alpha_is_found_and_colours_that_nobody_sees_do_not_count() -> None:
+def test_a_changed_alpha_is_found_and_colors_that_nobody_sees_do_not_count() -> None:
     seen = np.zeros((24, 32), np.float32)
     seen[6:18, 8:24] = 1
     smooth = np.linspace(0.2, 0.8, 24 * 32 * 3, dtype=np.float32).reshape(24, 32, 3)
@@ -97,9 +97,9 @@ def test_texture_that_is_finer_than_the_picture_goes_unseen() -> None:
     assert check(given, Image(pixels=invented.astype(np.float32))).differences[3:-3, 3:-3].max() <= 1
 
 
-@pytest.mark.parametrize("other", [picture(40, 60, 1), picture(40, 60, alpha=True)], ids=["grey", "alpha"])
+@pytest.mark.parametrize("other", [picture(40, 60, 1), picture(40, 60, alpha=True)], ids=["gray", "alpha"])
 def test_a_result_of_another_kind_is_refused(other: Image) -> None:
-    with pytest.raises(ValueError, match="must both be grey or RGB"):
+    with pytest.raises(ValueError, match="must both be gray or RGB"):
         check(picture(), other)
 
 
@@ -107,7 +107,7 @@ def test_a_result_of_another_kind_is_refused(other: Image) -> None:
 @pytest.mark.parametrize(
     "given",
     [picture(9, 14), picture(9, 14, alpha=True), picture(1, 9, 1), picture(6, 1)],
-    ids=["RGB", "alpha", "a row of grey", "a column"],
+    ids=["RGB", "alpha", "a row of gray", "a column"],
 )
 def test_all_that_is_asked_is_found_and_nothing_else(given: Image, channels: int) -> None:
     upscaler = Upscaler(small_weights(channels=channels), engine="native", threads=1)

@@ -82,10 +82,10 @@ def test_alpha_goes_the_same_way() -> None:
     results = eight_by_hand(choose(weights, engine="native", threads=1).run, imresize(alpha, 40, 60)[None])
     upscaler = Upscaler(weights, engine="native", threads=1, ensemble=True)
     result, apart = upscaler.upscale_with_disagreement(Image(pixels=given.pixels, alpha=alpha), 2)
-    _, of_colours = upscaler.upscale_with_disagreement(Image(pixels=given.pixels), 2)
+    _, of_colors = upscaler.upscale_with_disagreement(Image(pixels=given.pixels), 2)
     assert result.alpha is not None
     assert np.abs(result.alpha - results.mean(axis=0)[0].clip(0, 1)).max() < 1e-5
-    assert np.abs(apart - np.maximum(of_colours, results.std(axis=0)[0])).max() < 1e-6
+    assert np.abs(apart - np.maximum(of_colors, results.std(axis=0)[0])).max() < 1e-6
 
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)

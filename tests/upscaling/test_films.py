@@ -142,13 +142,13 @@ def test_what_lies_beside_the_video_is_kept(here: Path, suffix: str, extra: Extr
         },
     ],
 )
-def test_colours_and_shape_are_said_as_before(here: Path, suffix: str, codec: str, fields: dict[str, Any]) -> None:
+def test_colors_and_shape_are_said_as_before(here: Path, suffix: str, codec: str, fields: dict[str, Any]) -> None:
     source = film(here / f"film{suffix}", times=CFR[:3], **fields)
     if codec in ("av1", "ffv1") and "sample_aspect_ratio" in fields:  # these have no place for it
         assert run(source, "--codec", codec) == 2
         source = film(source, times=CFR[:3], **{**fields, "sample_aspect_ratio": 1})
     before, after = about(source), about(enlarged(source, "--codec", codec))
-    for name in ("colours", "pixels"):
+    for name in ("colors", "pixels"):
         assert after[name] == before[name]
     assert (after["aspect"] or 1) == (before["aspect"] or 1)
 
@@ -165,7 +165,7 @@ def test_where_chroma_lies_is_said_as_before(here: Path, siting: str, codec: str
 def test_what_hdr_says_of_light_is_kept(here: Path, capsys: pytest.CaptureFixture[str], codec: str) -> None:
     said = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
     options = {"x265-params": f"log-level=none:{said}"}
-    colours: dict[str, Any] = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
+    colors: dict[str, Any] = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
     source = film(
         here / "hdr.mp4",
         times=CFR[:3],
@@ -173,7 +173,7 @@ def test_what_hdr_says_of_light_is_kept(here: Path, capsys: pytest.CaptureFixtur
         pixels="yuv420p10le",
         size=(64, 64),
         options=options,
-        **colours,
+        **colors,
     )
     before = video.probe(source, max_pixels=10**8).film
     assert run(source, "--codec", "ffv1", "-o", "film.mkv", "--estimate") == 0

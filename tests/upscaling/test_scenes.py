@@ -90,7 +90,7 @@ def test_what_is_no_measurement_stays_none_and_reaches_no_other(tmp_path: Path, 
     np.testing.assert_array_equal(*found)
     wanted = imresize(hidden.astype(np.float32), 80, 88) >= 0.5
     result = found[0][:2]
-    if kind == "alpha":  # which fades, and its colours don't
+    if kind == "alpha":  # which fades, and its colors don't
         assert (found[0][2] == 0)[24:36, 20:56].all() and (found[0][2] > 0)[~wanted].all()
         assert result[:, found[0][2] > 0].min() > 0
         assert set(np.unique(found[0][2][:, :12])) == {np.iinfo(dtype).max}

@@ -171,7 +171,7 @@ def test_all_frames_are_enlarged_each_for_itself(
     assert many == pytest.approx(3 * json.loads(capsys.readouterr().out)["estimated_seconds"], rel=0.1)
 
 
-def test_colours_become_rgb_of_the_same_hue(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_colors_become_rgb_of_the_same_hue(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flat = np.broadcast_to(np.array([200, 100, 50], np.uint8), (8, 9, 3))
     after = enlarged(put(here / "a.dcm", np.ascontiguousarray(flat)))
     assert (after.pixel_array == [200, 100, 50]).all() and after.pixel_array.shape == (16, 18, 3)

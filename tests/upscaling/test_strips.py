@@ -39,22 +39,22 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str, Any]]:
     chance, kind = np.random.default_rng(0), np.dtype(f"u{bits // 8}")
-    grey = chance.integers(0, 2**bits, (height, width, 1)).astype(kind)
+    gray = chance.integers(0, 2**bits, (height, width, 1)).astype(kind)
     yield "RGB", chance.integers(0, 2**bits, (height, width, 3)).astype(kind)
-    yield "grey", grey
-    yield "grey in RGB", grey.repeat(3, axis=2)
-    yield "one grey", np.full((height, width, 1), 7, kind)
-    yield "one colour", np.full((height, width, 3), (1, 2, 3), kind)
+    yield "gray", gray
+    yield "gray in RGB", gray.repeat(3, axis=2)
+    yield "one gray", np.full((height, width, 1), 7, kind)
+    yield "one color", np.full((height, width, 3), (1, 2, 3), kind)
     nearly = np.full((height, width, 3), (1, 2, 3), kind)
     nearly[-1, -1] = 0
-    yield "one colour but for the last pixel", nearly
+    yield "one color but for the last pixel", nearly
     yield (
         "areas",
         chance.integers(0, 2, (1, 2, 3)).astype(kind).repeat(height, axis=0).repeat(-(-width // 2), axis=1)[:, :width],
     )
     nearly = np.full((height, width, 3), 5, kind)
     nearly[-1, -1, 0] = 6
-    yield "one grey but for the last pixel", nearly
+    yield "one gray but for the last pixel", nearly
 
 
 @pytest.mark.parametrize("name", [*KERNELS, "reference"])

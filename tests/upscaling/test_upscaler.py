@@ -83,14 +83,14 @@ def test_constant_pictures_stay_constant(red: int, green: int, blue: int, channe
     assert (result.to_array() == np.array([red, green, blue])).all()
 
 
-def test_grey_stays_grey_in_a_file_with_three_channels(upscaler: Upscaler) -> None:
-    grey = np.repeat(picture(channels=1).pixels, 3, axis=2)
-    result = upscaler.upscale(Image(pixels=grey, bits=16), 2.5).to_array()
+def test_gray_stays_gray_in_a_file_with_three_channels(upscaler: Upscaler) -> None:
+    gray = np.repeat(picture(channels=1).pixels, 3, axis=2)
+    result = upscaler.upscale(Image(pixels=gray, bits=16), 2.5).to_array()
     assert (result == result[..., :1]).all()
     assert len(np.unique(result)) > 256  # and 16 bits stay 16 bits
 
 
-def test_a_grey_picture_stays_one_channel(upscaler: Upscaler) -> None:
+def test_a_gray_picture_stays_one_channel(upscaler: Upscaler) -> None:
     assert upscaler.upscale(picture(channels=1), 3).pixels.shape == (60, 90, 1)
 
 
@@ -119,7 +119,7 @@ def test_what_hides_under_transparency_does_not_shine_through() -> None:
 
 @settings(max_examples=50)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31))
-def test_spread_keeps_visible_colours_and_invents_none(height: int, width: int, seed: int) -> None:
+def test_spread_keeps_visible_colors_and_invents_none(height: int, width: int, seed: int) -> None:
     chance = np.random.default_rng(seed)
     pixels = chance.random((height, width, 3), np.float32)
     alpha = chance.random((height, width), np.float32) * (chance.random((height, width)) < 0.3)

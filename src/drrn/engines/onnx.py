@@ -89,7 +89,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     """All that `drrn upscale` does to an RGB picture: "picture" uint8 (N, H, W, 3) -> "larger" uint8.
 
     "larger" is (N, int(H * scale + 0.5), int(W * scale + 0.5), 3). The samples are those of `Upscaler.upscale` but for
-    rounding errors: grey pictures stay grey and constant ones constant, too. One difference: areas that are constant
+    rounding errors: gray pictures stay gray and constant ones constant, too. One difference: areas that are constant
     over all that the network sees come out as the network has them (see `drrn.core.flat`): exactly only from networks
     with `DRRNConfig.flat`. Memory grows with the picture, as nothing is tiled, and values that are not finite are not
     noticed.
@@ -105,7 +105,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     planes = graph.do("Transpose", "picture", perm=[0, 3, 1, 2])
     planes = graph.do("Div", graph.do("Cast", planes, to=TensorProto.FLOAT), np.float32(255))  # (N, 3, H, W)
     rows, columns = (Taps.along(graph, axis, scale) for axis in (1, 2))
-    grey = constant(graph, planes, axes=[1])
+    gray = constant(graph, planes, axes=[1])
 
     def bicubic(given: str) -> str:
         across = graph.do("Transpose", rows.resize(graph, given), perm=[0, 1, 3, 2])
@@ -119,17 +119,17 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
 
     if weights.config.channels == 3:
         sr = restored(planes)
-        larger = graph.do("Where", grey, graph.do("ReduceMean", sr, np.array([1])), sr)
+        larger = graph.do("Where", gray, graph.do("ReduceMean", sr, np.array([1])), sr)
     else:
-        # a grey picture goes through the network as it is, and not as its luma of studio range
+        # a gray picture goes through the network as it is, and not as its luma of studio range
         source = planes
-        planes = graph.do("Where", grey, source, mixed(graph, source, FROM_RGB / 255, OFFSET / 255))
+        planes = graph.do("Where", gray, source, mixed(graph, source, FROM_RGB / 255, OFFSET / 255))
         luma, chroma = (graph.do("Gather", planes, np.array(which), axis=1) for which in ([0], [1, 2]))
         sr = restored(luma)
-        colours = graph.do("Concat", sr, bicubic(chroma), axis=1)
-        colours = mixed(graph, colours, TO_RGB * 255, -TO_RGB @ OFFSET)
+        colors = graph.do("Concat", sr, bicubic(chroma), axis=1)
+        colors = mixed(graph, colors, TO_RGB * 255, -TO_RGB @ OFFSET)
         cells = (Cells.along(graph, 2, scale), Cells.along(graph, 3, scale))
-        larger = graph.do("Where", grey, sr, into_range(graph, colours, source, cells))
+        larger = graph.do("Where", gray, sr, into_range(graph, colors, source, cells))
     # a cast cuts off what stands after the point, so that halves go up, as in `drrn.core.color.levels`
     larger = graph.do("Add", graph.do("Mul", larger, np.float32(255)), np.float32(0.5))
     graph.do("Transpose", graph.do("Cast", larger, to=TensorProto.UINT8), perm=[0, 2, 3, 1])

@@ -60,7 +60,7 @@ class Header(NamedTuple):
     height: int
     """Upright: after the EXIF orientation."""
     channels: int
-    """1 grey or 3 colour."""
+    """1 gray or 3 color."""
     alpha: bool
     bits: Literal[8, 16]
     """Of a sample once it is read: 8 where the file has fewer."""

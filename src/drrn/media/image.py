@@ -28,9 +28,9 @@ class Image:
     """Pixels, upright, and all metadata that must survive an enlargement. Images are immutable and safe to share."""
 
     pixels: NDArray[np.float32]
-    """(H, W, 1) grey or (H, W, 3) RGB, in [0, 1]."""
+    """(H, W, 1) gray or (H, W, 3) RGB, in [0, 1]."""
     alpha: NDArray[np.float32] | None = None
-    """(H, W) in [0, 1]: 0 transparent, 1 opaque. Colours are not multiplied by it."""
+    """(H, W) in [0, 1]: 0 transparent, 1 opaque. Colors are not multiplied by it."""
     bits: Literal[8, 16] = 8
     """Depth of a sample in the file, read from its header or to be written."""
     icc: bytes | None = None
@@ -174,10 +174,10 @@ class Image:
             values = np.clip(array, 0, 1).astype(np.float32)
         else:
             raise ValueError(f"`array` must be uint8, uint16 or floating point, got {array.dtype}.")
-        colours = array.shape[2] - (array.shape[2] + 1) % 2  # 1, 1, 3, 3
+        colors = array.shape[2] - (array.shape[2] + 1) % 2  # 1, 1, 3, 3
         return cls(
-            pixels=values[..., :colours],
-            alpha=values[..., colours] if array.shape[2] > colours else None,
+            pixels=values[..., :colors],
+            alpha=values[..., colors] if array.shape[2] > colors else None,
             bits=16 if native == np.uint16 else 8,
         )
 

@@ -44,7 +44,7 @@ class Checks:
 class RoundTrip(NamedTuple):
     """How far a result that was made smaller again is from the picture it came from, borders and all.
 
-    Both are rounded to 8 bits. Colours that nobody sees, under full transparency, count as given back.
+    Both are rounded to 8 bits. Colors that nobody sees, under full transparency, count as given back.
     """
 
     psnr: float
@@ -100,10 +100,10 @@ def check(source: Image, result: Image) -> RoundTrip:
     """Make `result` as small as `source` by MATLAB's bicubic, and compare.
 
     Raises:
-        ValueError: one has colours or alpha that the other lacks.
+        ValueError: one has colors or alpha that the other lacks.
     """
     if (source.pixels.shape[2], source.alpha is None) != (result.pixels.shape[2], result.alpha is None):
-        raise ValueError("`source` and `result` must both be grey or RGB, and both have alpha or none.")
+        raise ValueError("`source` and `result` must both be gray or RGB, and both have alpha or none.")
     return _compared(source, _planes(result.pixels, result.alpha))
 
 
@@ -117,20 +117,20 @@ def check_bicubic(source: Image, width: int, height: int) -> RoundTrip:
 
 
 def heat_map(apart: Plane) -> Image:
-    """Levels, (H, W), as grey: 0 is black, and `WHITE` or more is white."""
+    """Levels, (H, W), as gray: 0 is black, and `WHITE` or more is white."""
     return Image(pixels=(apart[..., None] / WHITE).clip(0, 1))
 
 
 def _compared(source: Image, larger: Iterable[Plane]) -> RoundTrip:
     theirs = list(_planes(source.pixels, source.alpha))
     hidden = np.zeros(theirs[0].shape, bool) if source.alpha is None else source.alpha == 0
-    colours = source.pixels.shape[2]
+    colors = source.pixels.shape[2]
     ours = []
     for index, plane in enumerate(larger):  # one after another: all at once, they would take more than the enlargement
         back = imresize(plane, *hidden.shape)
-        ours.append(np.where(hidden, theirs[index], back) if index < colours else back)
+        ours.append(np.where(hidden, theirs[index], back) if index < colors else back)
     return RoundTrip(
-        psnr(_luma(ours[:colours]), _luma(theirs[:colours])),
+        psnr(_luma(ours[:colors]), _luma(theirs[:colors])),
         np.abs(levels(np.stack(ours)) - levels(np.stack(theirs))).max(axis=0),
     )
 
@@ -142,7 +142,7 @@ def _planes(pixels: NDArray[np.float32], alpha: Plane | None) -> Iterator[Plane]
         yield alpha
 
 
-def _luma(colours: list[Plane]) -> NDArray[np.float64]:
+def _luma(colors: list[Plane]) -> NDArray[np.float64]:
     """In whole levels of 8 bits."""
-    planes = np.stack(colours).astype(np.float64)
+    planes = np.stack(colors).astype(np.float64)
     return levels(planes[0] if len(planes) == 1 else luma(planes))

@@ -33,7 +33,7 @@ BLOCK = 4
 class _Floats(ModelView):
     """An image whose samples, (H, W, 1 or 3), are floats in [0, 1]."""
 
-    def colours(self, place: Place) -> Planes:
+    def colors(self, place: Place) -> Planes:
         return np.ascontiguousarray(self.samples[place[0]][:, place[1]].transpose(2, 0, 1))
 
 
@@ -79,10 +79,10 @@ def enlarge_place(
 def _colors(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
     """(1 or 3, h, w) in [0, 1]."""
     if not sight.mixes:
-        return sight.coloured(_restored(upscaler, sight, place, size, sides), place, size)
+        return sight.colored(_restored(upscaler, sight, place, size, sides), place, size)
     at = gamut.window(place, sight.size, size)
-    mixed = sight.coloured(_restored(upscaler, sight, at.outer, size, sides), at.outer, size)
-    return gamut.clip(mixed, sight.colours(at.source), at)
+    mixed = sight.colored(_restored(upscaler, sight, at.outer, size, sides), at.outer, size)
+    return gamut.clip(mixed, sight.colors(at.source), at)
 
 
 def _restored(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
@@ -103,7 +103,7 @@ def _restored(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[in
     np.clip(sr, 0, 1, out=sr)
     if not config.flat:
         around = flat.needed_source(place, sight.size, size, upscaler.halo)
-        flat.keep_flat(sr, place, sight.seen(sight.colours(around)), around, sight.size, size, upscaler.halo)
+        flat.keep_flat(sr, place, sight.seen(sight.colors(around)), around, sight.size, size, upscaler.halo)
     return sr
 
 

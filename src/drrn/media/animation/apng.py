@@ -1,6 +1,6 @@
 """Animated PNG: a file is taken apart into its frames, and frames become a file.
 
-A frame has the header, the palette and the transparent colours of the file, and data of its own in other chunks.
+A frame has the header, the palette and the transparent colors of the file, and data of its own in other chunks.
 """
 
 import struct
@@ -27,7 +27,7 @@ DEFAULT_RATE: Final = 100
 """Ticks a second where a file says 0."""
 AFTER: Final[tuple[Literal["keep", "clear", "restore"], ...]] = ("keep", "clear", "restore")
 OPAQUE: Final = (0, 2, 3)
-"""Colours that have no alpha, but for a chunk tRNS."""
+"""Colors that have no alpha, but for a chunk tRNS."""
 
 Piece = tuple[int, int]
 """From where to where data lie in the file."""
@@ -156,8 +156,8 @@ def _chunks(file: Block, *, checked: bool) -> Iterator[tuple[bytes, int, int]]:
         yield name, begin, at - 4
 
 
-def _still(file: Block, width: int, height: int, colours: bytes, data: Sequence[Piece]) -> bytes:
+def _still(file: Block, width: int, height: int, colors: bytes, data: Sequence[Piece]) -> bytes:
     """A file of one frame."""
     header = png_chunk(b"IHDR", struct.pack(">LL", width, height) + file[24:29])
     body = b"".join(png_chunk(b"IDAT", file[begin:end]) for begin, end in data)
-    return SIGNATURE + header + colours + body + png_chunk(b"IEND", b"")
+    return SIGNATURE + header + colors + body + png_chunk(b"IEND", b"")

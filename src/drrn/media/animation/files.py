@@ -116,7 +116,7 @@ def write(
 ) -> None:
     """Write the frames as they come, in the format of the suffix: whole, or not at all.
 
-    PNG and, without `loss`, WebP are lossless; a GIF has 256 colours a frame.
+    PNG and, without `loss`, WebP are lossless; a GIF has 256 colors a frame.
 
     Args:
         frames: as many as `like` has, with its bits, channels and alpha.
@@ -163,9 +163,9 @@ def changes(header: Header, path: Path) -> tuple[str, ...]:
     if header.bits == 16 and form != "PNG":
         told.append("16 bit to 8")
     if header.channels == 1 and form == "WebP":
-        told.append("grey to RGB")
+        told.append("gray to RGB")
     if form == "GIF":
-        told.append("more than 256 colours to a palette")
+        told.append("more than 256 colors to a palette")
         if header.alpha:
             told.append("alpha to fully opaque or transparent")
     if form and (rounded := KNOWN[form].rounded(header.seconds)):
@@ -181,7 +181,7 @@ def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, o
 
     Raises:
         ImageError: the suffix is unknown or of a format for single pictures, that holds not so many pixels a side, or
-            no grey to which `icc` belongs, or `path` exists and `overwrite` is off.
+            no gray to which `icc` belongs, or `path` exists and `overwrite` is off.
     """
     form, name = format_of(path), printable(path)
     if form is None:
@@ -191,7 +191,7 @@ def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, o
         known = ", ".join(suffix for suffixes in ANIMATED.values() for suffix in suffixes)
         raise ImageError(f"{name} can't be written: the suffix of an animation must be one of {known}.")
     if form == "WebP" and icc and icc[16:20] == b"GRAY":
-        raise ImageError(f"{name} can't be written: WebP holds no grey ICC profile; use png.")
+        raise ImageError(f"{name} can't be written: WebP holds no gray ICC profile; use png.")
     longest = {"GIF": gif.LONGEST, "WebP": LONGEST["WebP"]}.get(form, max(width, height))
     if max(width, height) > longest:
         raise ImageError(
@@ -275,7 +275,7 @@ def _decoded(reel: ParsedAnimation, bands: int, frame: Frame) -> Samples:
     if image.bands % 2:
         opaque = np.full_like(samples[..., :1], np.iinfo(samples.dtype).max)
         samples = np.concatenate([samples, opaque], axis=2)
-    return samples[..., [0, 0, 0, 1]] if samples.shape[2] < bands else samples  # a palette of greys
+    return samples[..., [0, 0, 0, 1]] if samples.shape[2] < bands else samples  # a palette of grays
 
 
 def _damaged(reel: ParsedAnimation, frame: Frame, error: Exception) -> ImageError:
@@ -286,8 +286,8 @@ def _of_eight_bit(samples: Samples) -> Samples:
     """In RGB too."""
     if samples.dtype == np.uint16:
         samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    grey = {1: [0, 0, 0], 2: [0, 0, 0, 1]}.get(samples.shape[2])
-    return samples[..., grey] if grey else samples
+    gray = {1: [0, 0, 0], 2: [0, 0, 0, 1]}.get(samples.shape[2])
+    return samples[..., gray] if gray else samples
 
 
 def _encoded(samples: Samples, form: FileFormat, name: str, loss: Loss | None) -> bytes:
@@ -298,8 +298,8 @@ def _encoded(samples: Samples, form: FileFormat, name: str, loss: Loss | None) -
     image = pyvips.Image.new_from_memory(
         np.ascontiguousarray(samples), width, height, bands, "ushort" if deep else "uchar"
     )
-    grey, colour = ("grey16", "rgb16") if deep else ("b-w", "srgb")
-    image = image.copy(interpretation=grey if bands < 3 else colour)
+    gray, color = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    image = image.copy(interpretation=gray if bands < 3 else color)
     match form:
         case "GIF":
             save = partial(image.gifsave_buffer, keep="none")

@@ -115,7 +115,7 @@ def composed(reel: ParsedAnimation, decode: Callable[[Frame], Samples]) -> Itera
 
 
 def blended(below: Samples, above: Samples) -> Samples:
-    """One upon the other, both of any alpha; colours are not multiplied by it."""
+    """One upon the other, both of any alpha; colors are not multiplied by it."""
     top = np.iinfo(above.dtype).max
     seen = above[..., -1] > 0
     result = np.where(seen[..., None], above, below)

@@ -31,7 +31,7 @@ class Control(NamedTuple):
     flags: int = 0
     ticks: int = 0
     transparent: int = 0
-    """Number of the transparent colour, where the flags say that there is one."""
+    """Number of the transparent color, where the flags say that there is one."""
 
 
 class Image(NamedTuple):

@@ -1,7 +1,7 @@
 """DICOM: the stored values of a file, all its frames, and the file of their enlargement.
 
 What happens to its header is in `derivation`, how it is encoded in `transfer`. Uncompressed, deflated and RLE data are
-read, of 8 and 16 bits allocated, grey or in colour. A header is believed only as far as there are bytes: sizes are
+read, of 8 and 16 bits allocated, gray or in color. A header is believed only as far as there are bytes: sizes are
 compared with these, and with the limit, before a pixel is decoded, and deflated data are inflated no further than that.
 No message holds a value of the header: it may be a patient's name.
 
@@ -47,8 +47,8 @@ RLE_AT_MOST = 64
 PIXELS = 0x7FE00010
 HOUNSFIELD: Final = (-1024, 3071)
 """What the usual 12 bits of CT hold."""
-GREY: Final = ("MONOCHROME1", "MONOCHROME2")
-COLOUR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422")
+GRAY: Final = ("MONOCHROME1", "MONOCHROME2")
+COLOR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422")
 NO_PICTURES: Final = ("SEG", "RTDOSE")
 """Modalities of which the values are labels or doses, to be enlarged by no network."""
 
@@ -58,7 +58,7 @@ class Frames:
     """What is stored in a file: one frame or several."""
 
     values: NDArray[Any]
-    """(frames, H, W, 1) grey or (frames, H, W, 3) RGB, the integers that are stored."""
+    """(frames, H, W, 1) gray or (frames, H, W, 3) RGB, the integers that are stored."""
     low: int
     """The least value that can be stored, by the bits stored and their sign."""
     high: int
@@ -260,7 +260,7 @@ def _known(dataset: "Dataset", name: str, max_pixels: int) -> Header:
 
     width, height, frames = number("Columns"), number("Rows"), number("NumberOfFrames", 1)
     channels, bits, stored = number("SamplesPerPixel", 1), number("BitsAllocated"), number("BitsStored")
-    colour, signed = str(dataset.get("PhotometricInterpretation", "")), number("PixelRepresentation")
+    color, signed = str(dataset.get("PhotometricInterpretation", "")), number("PixelRepresentation")
     if min(width, height, frames) < 1:
         raise ImageError(f"{name} is {width} x {height} in {frames} frames: it has no pixels.")
     if width * height * frames > max_pixels:
@@ -275,22 +275,22 @@ def _known(dataset: "Dataset", name: str, max_pixels: int) -> Header:
         raise ImageError(
             f"{name} is a DICOM file whose frames are tiles of one slide; frames of their own can be enlarged."
         )
-    if colour not in GREY + COLOUR or channels != (1 if colour in GREY else 3):
-        known = "PALETTE COLOR" if colour == "PALETTE COLOR" else f"of {channels} bands in colours that are not known"
-        raise ImageError(f"{name} is DICOM {known}; {', '.join(GREY + COLOUR)} can be read.")
+    if color not in GRAY + COLOR or channels != (1 if color in GRAY else 3):
+        known = "PALETTE COLOR" if color == "PALETTE COLOR" else f"of {channels} bands in colors that are not known"
+        raise ImageError(f"{name} is DICOM {known}; {', '.join(GRAY + COLOR)} can be read.")
     whole = number("HighBit", stored - 1) == stored - 1
     if bits not in (8, 16) or not 2 <= stored <= bits or not whole or signed not in (0, 1):
         raise ImageError(
             f"{name} has samples of {stored} bits in {bits}; up to 8 in 8 and up to 16 in 16, at their lower end, can "
             "be read."
         )
-    if channels == 3 and (signed or stored != bits or (colour != "RGB" and bits != 8)):
+    if channels == 3 and (signed or stored != bits or (color != "RGB" and bits != 8)):
         raise ImageError(
-            f"{name} has colours of {stored} bits, signed or in YBR; unsigned RGB and YBR of 8 can be read."
+            f"{name} has colors of {stored} bits, signed or in YBR; unsigned RGB and YBR of 8 can be read."
         )
     if not (dataset.get("SOPClassUID") and dataset.get("SOPInstanceUID") and dataset.get("SeriesInstanceUID")):
         raise ImageError(f"{name} is DICOM without the UIDs of its class, instance and series.")
-    converted: tuple[str, ...] = (f"{colour} to RGB",) if colour.startswith("YBR") else ()
+    converted: tuple[str, ...] = (f"{color} to RGB",) if color.startswith("YBR") else ()
     converted += left_out(dataset)
     return Header("DICOM", width, height, channels, False, 8 if bits == 8 else 16, converted, frames=frames)
 

@@ -27,7 +27,7 @@ from drrn.media.images import directories
 from drrn.media.images.decoding import check_size
 from drrn.media.images.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, Layout
 from drrn.media.images.gdal import MULTIPLIED, OPTIONS, gdal_errors
-from drrn.media.images.tiff import COLOURS, JPEG, OTHERS, PALETTE, RAW
+from drrn.media.images.tiff import COLORS, JPEG, OTHERS, PALETTE, RAW
 from drrn.media.metadata.exif import MalformedError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Raster:
         hidden = np.isnan(values) if self.dtype.kind == "f" else np.zeros(values.shape, bool)
         if self.nodata is not None and not isnan(self.nodata):
             hidden |= values == self.dtype.type(self.nodata)
-        if self.alpha is not None and self.layout.extra[-1:] != (MULTIPLIED,):  # colours that are, fade by themselves
+        if self.alpha is not None and self.layout.extra[-1:] != (MULTIPLIED,):  # colors that are, fade by themselves
             hidden |= values[self.alpha] == 0
             hidden[self.alpha] = False
         if self.masked:
@@ -133,7 +133,7 @@ def is_raster(path: Path) -> bool:
         found = directories.layout(path)
     except (MalformedError, OSError):
         return False  # who reads pictures says what is wrong
-    if found is None or found.colour in RAW:
+    if found is None or found.color in RAW:
         return False
     return bool(found.tags & {*GEOREFERENCED, METADATA, NODATA} or _is_measured(found) or _placed_by(path))
 
@@ -159,7 +159,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         found = scene.layout
         if found.kind == 3 and found.bits == 16:
             left += (f"float16 to {scene.dtype}",)
-        if not found.extra and found.bands > COLOURS.get(found.colour, found.bands):
+        if not found.extra and found.bands > COLORS.get(found.color, found.bands):
             left += ("bands of no stated kind marked as unspecified",)
         beside = (path.with_name(path.name + suffix) for suffix in BESIDE)
         left += tuple(
@@ -239,7 +239,7 @@ def create_raster(
         "blockysize": block,
         "interleave": "pixel" if scene.interleaved else "band",
         "bigtiff": "IF_SAFER",
-        "photometric": PHOTOMETRIC[scene.layout.colour],
+        "photometric": PHOTOMETRIC[scene.layout.color],
         "alpha": "NO" if scene.alpha is None else ALPHA.get((0, *scene.layout.extra)[-1], "UNSPECIFIED"),
     }
     with gdal_errors(target, "can't be written"):
@@ -318,10 +318,10 @@ def _placed_by(path: Path) -> Path | None:
 def _is_measured(found: Layout) -> bool:
     if found.kind in (2, 3, 5, 6) or found.bits in (32, 64):
         return True
-    colours = COLOURS.get(found.colour, 0)
-    beside = found.bands - colours
-    nameless = found.colour == 2 and found.bands == 4 and EXTRA not in found.tags
-    plain = colours == 0 or found.colour == PALETTE or found.bits not in (8, 16) or nameless
+    colors = COLORS.get(found.color, 0)
+    beside = found.bands - colors
+    nameless = found.color == 2 and found.bands == 4 and EXTRA not in found.tags
+    plain = colors == 0 or found.color == PALETTE or found.bits not in (8, 16) or nameless
     return not plain and beside > 0 and (beside > 1 or found.extra not in ((1,), (2,)))
 
 
@@ -334,8 +334,8 @@ def _check(found: Layout, name: str, max_pixels: int) -> None:
         raise ImageError(f"{name} has {found.bands:,} bands; up to {MOST_BANDS:,} can be read.")
     if found.smaller:
         raise ImageError(f"{name} begins with a smaller copy of its raster. Take the raster out of it first.")
-    if found.colour == PALETTE or found.bits < 8:
-        what = "a palette" if found.colour == PALETTE else f"samples of {found.bits} bit"
+    if found.color == PALETTE or found.bits < 8:
+        what = "a palette" if found.color == PALETTE else f"samples of {found.bits} bit"
         raise ImageError(
             f"{name} has {what}: classes, which can't be interpolated. Enlarge it by nearest neighbour, "
             "for example with gdalwarp -r near."
@@ -343,10 +343,10 @@ def _check(found: Layout, name: str, max_pixels: int) -> None:
     if not found.alike or found.bits not in (8, 16, 32, 64) or found.kind not in (1, 2, 3):
         kind = "complex" if found.kind in (5, 6) else f"of {found.bits} bit" if found.alike else "of several types"
         raise ImageError(f"{name} has samples that are {kind}; one type of {', '.join(DTYPES)} can be read.")
-    if found.colour not in PHOTOMETRIC or (found.colour == 6 and found.compression != JPEG):
+    if found.color not in PHOTOMETRIC or (found.color == 6 and found.compression != JPEG):
         kinds = {6: "YCbCr", **OTHERS}
-        kind = kinds.get(found.colour, f"of photometric interpretation {found.colour}")
-        raise ImageError(f"{name} is {kind}; rasters of measurements can be grey and RGB.")
+        kind = kinds.get(found.color, f"of photometric interpretation {found.color}")
+        raise ImageError(f"{name} is {kind}; rasters of measurements can be gray and RGB.")
     said = found.width * found.height * found.bands * found.bits // 8
     if said > MOST_TIMES * found.size:
         raise ImageError(

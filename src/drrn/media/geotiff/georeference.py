@@ -62,7 +62,7 @@ def create(
     nodata: float | None,
     **options: Any,
 ) -> "DatasetWriter":
-    """A new file, without pixels, in the place of `dataset` and with its name of colours."""
+    """A new file, without pixels, in the place of `dataset` and with its name of colors."""
     import rasterio
     from rasterio.control import GroundControlPoint
     from rasterio.transform import Affine

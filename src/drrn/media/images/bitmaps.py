@@ -26,7 +26,7 @@ PACKED: Final = {1: "run lengths", 2: "run lengths", 4: "JPEG", 5: "PNG"}
 """Compressions of a BMP that are not read."""
 MASKED: Final = (3, 6)
 EMBEDDED: Final = b"DEBM"
-"""The colour space of a BMP that has an ICC profile, as it lies in the file."""
+"""The color space of a BMP that has an ICC profile, as it lies in the file."""
 DIB_HEADERS: Final = (40, 52, 56, 108, 124)
 """Bytes of the header of a bitmap."""
 KINDS: Final = {4: 1, 5: 1, 6: 3}
@@ -41,7 +41,7 @@ class Bitmap(NamedTuple):
     width: int
     height: int
     bands: int
-    """1 to 4: grey or RGB, with alpha where it is even."""
+    """1 to 4: gray or RGB, with alpha where it is even."""
     bits: Literal[8, 16]
     converted: tuple[str, ...]
     """As in `Header`."""
@@ -183,22 +183,22 @@ def _bmp(file: Block, name: str) -> Bitmap:
     if width < 0 or at < 14 + header or at + row * height > len(file):
         raise _damaged(name, "BMP")
     entry = 3 if header == 12 else 4
-    colours = _palette(file[14 + header : at], entry, used or 2**depth) if depth <= 8 else None
-    grey = colours is not None and len(colours) > 0 and bool((colours == colours[:, :1]).all())
+    colors = _palette(file[14 + header : at], entry, used or 2**depth) if depth <= 8 else None
+    gray = colors is not None and len(colors) > 0 and bool((colors == colors[:, :1]).all())
     notes = Metadata(_bmp_profile(file, header), dpi=_inches(across, down))
 
     def decode(first: int, last: int) -> NDArray[np.uint8]:
         first, last = (height - last, height - first) if upward else (first, last)
         raw = np.frombuffer(file[at + row * first : at + row * last], np.uint8).reshape(-1, row)
         raw = raw[::-1] if upward else raw
-        return _bmp_samples(raw, width, depth, colours, name, grey=grey, alpha=bool(alpha))
+        return _bmp_samples(raw, width, depth, colors, name, gray=gray, alpha=bool(alpha))
 
     return Bitmap(
         width,
         height,
-        1 if grey else 4 if alpha else 3,
+        1 if gray else 4 if alpha else 3,
         8,
-        _bmp_converted(colours, depth, grey=grey, alpha=bool(alpha)),
+        _bmp_converted(colors, depth, gray=gray, alpha=bool(alpha)),
         notes,
         decode,
     )
@@ -208,13 +208,13 @@ def _bmp_samples(
     rows: NDArray[np.uint8],
     width: int,
     depth: int,
-    colours: NDArray[np.uint8] | None,
+    colors: NDArray[np.uint8] | None,
     name: str,
     *,
-    grey: bool,
+    gray: bool,
     alpha: bool,
 ) -> NDArray[np.uint8]:
-    if colours is None:
+    if colors is None:
         samples = rows[:, : width * depth // 8].reshape(len(rows), width, depth // 8)
         return samples[..., [2, 1, 0, 3] if alpha else [2, 1, 0]]
     if depth == 1:
@@ -223,24 +223,24 @@ def _bmp_samples(
         index = np.stack([rows >> 4, rows & 15], axis=2).reshape(len(rows), -1)[:, :width]
     else:
         index = rows[:, :width]
-    if index.max(initial=0) >= len(colours):
+    if index.max(initial=0) >= len(colors):
         raise _damaged(name, "BMP")
-    return colours[index][..., :1] if grey else colours[index]
+    return colors[index][..., :1] if gray else colors[index]
 
 
 def _palette(raw: bytes, entry: int, count: int) -> NDArray[np.uint8]:
-    """(N, 3) RGB, of as many colours as are there."""
+    """(N, 3) RGB, of as many colors as are there."""
     count = min(count, len(raw) // entry)
     return np.frombuffer(raw, np.uint8, count * entry).reshape(count, entry)[:, 2::-1]
 
 
-def _bmp_converted(colours: NDArray[np.uint8] | None, depth: int, *, grey: bool, alpha: bool) -> tuple[str, ...]:
-    if colours is None:
+def _bmp_converted(colors: NDArray[np.uint8] | None, depth: int, *, gray: bool, alpha: bool) -> tuple[str, ...]:
+    if colors is None:
         return ("32 bit without alpha to 24",) if depth == 32 and not alpha else ()
-    if not grey:
+    if not gray:
         return ("palette to RGB",)
-    even = np.array_equal(colours[:, 0], np.arange(2**depth) * (255 // (2**depth - 1)))
-    return ("palette to grey",) if not even else (f"{depth} bit to 8",) if depth < 8 else ()
+    even = np.array_equal(colors[:, 0], np.arange(2**depth) * (255 // (2**depth - 1)))
+    return ("palette to gray",) if not even else (f"{depth} bit to 8",) if depth < 8 else ()
 
 
 def _bmp_profile(file: Block, header: int) -> bytes | None:

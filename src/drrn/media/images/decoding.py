@@ -299,7 +299,7 @@ def _known(image: Any, form: FileFormat, file: mmap, name: str, max_pixels: int,
     if space is None or not (deep or image.format == "uchar"):
         raise ImageError(
             f"{name} has {image.bands} bands of {image.interpretation}, {image.format}; "
-            f"grey and RGB of 8 and 16 bit can be read."
+            f"gray and RGB of 8 and 16 bit can be read."
         )
     notes = read_metadata(image, form, file, page and page.directory)
     turn = exif.orientation(notes.exif) if notes.exif else 1
@@ -360,17 +360,17 @@ def converted(image: Any, form: FileFormat, file: Block, *, alpha: bool) -> Iter
         if gif.has_comment(file):
             yield "without comments"
     elif form == "PNG":
-        depth, colour = file[24], file[25]
-        if colour == 3:
+        depth, color = file[24], file[25]
+        if color == 3:
             yield palette
         elif depth < 8:
             yield f"{depth} bit to 8"
-        if colour in (0, 2) and any(chunk == b"tRNS" for chunk, _ in png_chunks(file)):
-            yield "a transparent colour to alpha"
+        if color in (0, 2) and any(chunk == b"tRNS" for chunk, _ in png_chunks(file)):
+            yield "a transparent color to alpha"
     elif form == "AVIF":
         bits = image.get("bits-per-sample")
         if bits > 8:
             yield f"{bits} bit to 16"
         flags = re.findall(rb"av1C..(.)", file[:MOST_BOXES], re.DOTALL)
         if flags and all(flag[0] & 0x10 for flag in flags):  # that of alpha is monochrome too
-            yield "grey to RGB"
+            yield "gray to RGB"

@@ -22,7 +22,7 @@ GEOREFERENCED: Final = {
 METADATA, NODATA = 0xA480, 0xA481
 """GDAL's, and the value that stands for no measurement."""
 MOST_METADATA = 1 << 24
-SUBFILE, BITS, COMPRESSION, COLOUR, STRIPS, BANDS, ROWS = 0xFE, 0x102, 0x103, 0x106, 0x111, 0x115, 0x116
+SUBFILE, BITS, COMPRESSION, COLOR, STRIPS, BANDS, ROWS = 0xFE, 0x102, 0x103, 0x106, 0x111, 0x115, 0x116
 PLANES, PALETTE, TILE_WIDTH, TILE_HEIGHT, TILES, EXTRA, KIND = 0x11C, 0x140, 0x142, 0x143, 0x144, 0x152, 0x153
 SMALLER, MASK = 1, 4
 """Bits of SUBFILE: a smaller copy of another picture, the mask of one."""
@@ -41,10 +41,10 @@ class Layout(NamedTuple):
     """SampleFormat of the first band: 1 unsigned, 2 signed, 3 floating point, 5 and 6 complex."""
     alike: bool
     """Whether bits and kind are those of the first 16 bands too."""
-    colour: int
+    color: int
     """PhotometricInterpretation, or -1."""
     extra: tuple[int, ...]
-    """What bands beyond the colours are: 1 alpha that colours are multiplied by, 2 alpha, 0 anything."""
+    """What bands beyond the colors are: 1 alpha that colors are multiplied by, 2 alpha, 0 anything."""
     compression: int
     block: tuple[int, int]
     """(height, width) of a tile or strip."""
@@ -139,7 +139,7 @@ def _layout(file: mmap) -> Layout:
         bits[0],
         kinds[0],
         len(set(bits)) == len(set(kinds)) == 1,
-        said(COLOUR, -1)[0],
+        said(COLOR, -1)[0],
         first.integers(file, EXTRA),
         said(COMPRESSION, 1)[0],
         (rows if tiled else min(rows, height), columns),

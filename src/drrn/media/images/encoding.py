@@ -79,8 +79,8 @@ def _encode(
     image: Any, form: FileFormat, file: FileIO, path: Path, check: Callable[[], None], loss: Loss | None
 ) -> None:
     """The pixels alone into `file`, as a file of this format."""
-    grey, colour = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
-    image = image.copy(interpretation=grey if image.bands < 3 else colour)
+    gray, color = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
+    image = image.copy(interpretation=gray if image.bands < 3 else color)
     options: dict[str, Any]
     match form:
         case "PNG":

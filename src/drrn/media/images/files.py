@@ -3,11 +3,11 @@
 Reading is strict: the least warning of a decoder is an error. What can't be kept is converted, which
 `Header.converted` and `changes` say, or refused; docs/formats.md has the table:
 
-    kept       grey and RGB, each with or without alpha, of 8 and 16 bit; ICC, EXIF, XMP and dpi
-    converted  palettes to RGB, grey of 1, 2 and 4 bit to 8, a transparent colour to alpha, YCbCr to RGB;
+    kept       gray and RGB, each with or without alpha, of 8 and 16 bit; ICC, EXIF, XMP and dpi
+    converted  palettes to RGB, gray of 1, 2 and 4 bit to 8, a transparent color to alpha, YCbCr to RGB;
                CMYK to sRGB, by its profile (not kept then) or, without one, by libvips' own;
-               TIFF's associated alpha: the colours are divided by it and rounded down
-    refused    floating point, signed, 12 and 32 bit samples; Lab; bands beside colours and alpha;
+               TIFF's associated alpha: the colors are divided by it and rounded down
+    refused    floating point, signed, 12 and 32 bit samples; Lab; bands beside colors and alpha;
                several pages; several frames, which are the matter of `animation`
     not kept   what the files say of further images and of the old pixels; texts and tags of one format in another
 """
@@ -65,7 +65,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
 def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
     """The picture in the file, upright: its orientation is applied.
 
-    The values are the file's, divided by 255 or 65535, in the colour space that `icc` says. EXIF that is
+    The values are the file's, divided by 255 or 65535, in the color space that `icc` says. EXIF that is
     malformed is dropped.
 
     Raises:
@@ -193,7 +193,7 @@ def changes(header: Header, path: Path) -> tuple[str, ...]:
     if header.bits == 16 and form in EIGHT_BIT:
         told.append("16 bit to 8")
     if header.channels == 1 and (form == "WebP" or (form == "BMP" and header.alpha)):
-        told.append("grey to RGB")
+        told.append("gray to RGB")
     told += find_missing(header.holds, form) if form else []
     return tuple(dict.fromkeys(told))
 
@@ -211,11 +211,11 @@ def writable(
     """The format that `path` asks for, if such a picture can be written so: long work asks before it begins.
 
     Args:
-        channels: 1 grey or 3 colour, where that is known.
+        channels: 1 gray or 3 color, where that is known.
 
     Raises:
-        ImageError: the suffix is unknown, the format holds no alpha, not so many pixels a side, no such colours,
-            or no grey to which `icc` belongs, or `path` exists and `overwrite` is off.
+        ImageError: the suffix is unknown, the format holds no alpha, not so many pixels a side, no such colors,
+            or no gray to which `icc` belongs, or `path` exists and `overwrite` is off.
     """
     form = _format(path)
     if form is None:
@@ -224,10 +224,10 @@ def writable(
     if alpha and form == "JPEG":
         raise ImageError(f"{printable(path)} can't be written: JPEG holds no alpha; use png, webp or tiff.")
     if form in ("WebP", "BMP") and icc and icc[16:20] == b"GRAY":  # with RGB it would show wrong tones
-        raise ImageError(f"{printable(path)} can't be written: {form} holds no grey ICC profile; use png or tiff.")
+        raise ImageError(f"{printable(path)} can't be written: {form} holds no gray ICC profile; use png or tiff.")
     kind = path.suffix.lower()
     if (kind == ".pgm" and channels == 3) or (kind == ".ppm" and channels == 1) or (kind in (".pgm", ".ppm") and alpha):
-        held = "grey" if kind == ".pgm" else "RGB"
+        held = "gray" if kind == ".pgm" else "RGB"
         raise ImageError(f"{printable(path)} can't be written: {kind} holds {held} alone; use pam, png or tiff.")
     if form in LONGEST and max(width, height) > LONGEST[form]:
         raise ImageError(

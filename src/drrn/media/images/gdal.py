@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drrn.errors import ImageError, printable, translate_errors
 from drrn.media.header import Header, OpenImage
 from drrn.media.images import tiff
-from drrn.media.images.directories import BITS, COLOUR, EXTRA
+from drrn.media.images.directories import BITS, COLOR, EXTRA
 from drrn.media.images.memory import decoding
 from drrn.media.images.scratch import BAND
 from drrn.media.metadata import exif
@@ -54,17 +54,17 @@ def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Op
         import rasterio
     except ModuleNotFoundError as error:
         raise ImageError(f"{name} {kind}: rasterio can read it. Install it: pip install 'drrn[geo]'.") from error
-    colour = directory.integers(file, COLOUR)[0]
-    if colour == tiff.CMYK or real.startswith("/vsi"):  # such names mean archives and addresses to GDAL
-        raise ImageError(f"{name} {kind}{', and CMYK' if colour == tiff.CMYK else ''}, which can't be read.")
+    color = directory.integers(file, COLOR)[0]
+    if color == tiff.CMYK or real.startswith("/vsi"):  # such names mean archives and addresses to GDAL
+        raise ImageError(f"{name} {kind}{', and CMYK' if color == tiff.CMYK else ''}, which can't be read.")
     with rasterio.Env(**OPTIONS):
         with gdal_errors(path, f"{kind}, which can't be read"):
             dataset = rasterio.open(f"GTIFF_DIR:{page.number + 1}:{real}" if page.number else real, driver="GTiff")
         with dataset:
             bands, dtype = int(dataset.count), np.dtype(dataset.dtypes[0])
-            grey = colour in (0, 1)
-            alpha = bands == (2 if grey else 4)
-            expected = 1 if colour == tiff.PALETTE else (1 if grey else 3) + alpha
+            gray = color in (0, 1)
+            alpha = bands == (2 if gray else 4)
+            expected = 1 if color == tiff.PALETTE else (1 if gray else 3) + alpha
             if dtype not in (np.uint8, np.uint16) or bands != expected:
                 raise ImageError(f"{name} {kind}, which can't be read: it has {bands} bands of {dtype}.")
             bits: Final = 16 if dtype == np.uint16 else 8
@@ -72,7 +72,7 @@ def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Op
             turn = exif.orientation(file, directory)
             notes = make_metadata_upright(_notes(file, directory), turn, (across, down))
             width, height = (across, down) if turn < 5 else (down, across)
-            channels, changes = 1 if grey else 3, (*tiff.converted(file, page), *notes.extras.lost)
+            channels, changes = 1 if gray else 3, (*tiff.converted(file, page), *notes.extras.lost)
             header = Header(
                 "TIFF", width, height, channels, alpha, bits, changes, held(notes),
                 decoding=CACHE + decoding("TIFF", across, down, channels + alpha, bits, file, page=directory),
@@ -108,8 +108,8 @@ def gdal_errors(path: Path, what: str) -> Iterator[None]:
 
 def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: exif.Directory) -> NDArray[Any]:
     """(h, W, bands) as GDAL gives them, as libvips would."""
-    colour, bits = page.integers(file, COLOUR)[0], (page.integers(file, BITS) or (1,))[0]
-    if colour == tiff.PALETTE:
+    color, bits = page.integers(file, COLOR)[0], (page.integers(file, BITS) or (1,))[0]
+    if color == tiff.PALETTE:
         table = np.zeros((256, 3), np.uint8)
         for index, entry in dataset.colormap(1).items():
             table[index] = entry[:3]
@@ -117,12 +117,12 @@ def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: exif.Directory) 
     top = int(np.iinfo(raw.dtype).max)
     if bits < 8:
         raw = raw * raw.dtype.type(top // (2**bits - 1))
-    if colour == 0:  # white is 0
+    if color == 0:  # white is 0
         raw = np.concatenate([top - raw[..., :1], raw[..., 1:]], axis=2)
     if page.integers(file, EXTRA) == (MULTIPLIED,):
         alpha = np.maximum(raw[..., -1:], 1).astype(np.uint64)
-        colours = np.minimum(raw[..., :-1].astype(np.uint64) * top // alpha, top).astype(raw.dtype)
-        raw = np.concatenate([colours, raw[..., -1:]], axis=2)
+        colors = np.minimum(raw[..., :-1].astype(np.uint64) * top // alpha, top).astype(raw.dtype)
+        raw = np.concatenate([colors, raw[..., -1:]], axis=2)
     return raw
 
 

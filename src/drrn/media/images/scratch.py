@@ -194,7 +194,7 @@ def _tiff_header(height: int, width: int, bands: int, bits: int, tile: int) -> b
         (0x101, "L", [height]),
         (0x102, "H", [bits] * bands),
         (0x103, "H", [1]),  # not compressed
-        (0x106, "H", [1 if bands < 3 else 2]),  # grey or RGB
+        (0x106, "H", [1 if bands < 3 else 2]),  # gray or RGB
         (0x115, "H", [bands]),
         (0x142, "L", [tile]),
         (0x143, "L", [STRIP]),
@@ -202,7 +202,7 @@ def _tiff_header(height: int, width: int, bands: int, bits: int, tile: int) -> b
         (0x145, "Q", [size] * tiles),
     ]
     if bands % 2 == 0:
-        tags.append((0x152, "H", [2]))  # alpha, which no colour was multiplied by
+        tags.append((0x152, "H", [2]))  # alpha, which no color was multiplied by
     begin = 16 + 8 + 20 * len(tags) + 8
     end = begin + sum(length for _, code, values in tags if (length := calcsize(code) * len(values)) > 8)
     entries, beyond = b"", b""

@@ -18,7 +18,7 @@ from drrn.media.images import directories
 from drrn.media.images.directories import (
     BANDS,
     BITS,
-    COLOUR,
+    COLOR,
     COMPRESSION,
     EXTRA,
     KIND,
@@ -32,8 +32,8 @@ from drrn.media.metadata import exif
 from drrn.media.metadata.exif import Directory
 
 PALETTE, CMYK, YCBCR = 3, 5, 6
-COLOURS: Final = {0: 1, 1: 1, 2: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
-"""Bands of a TIFF's colours, by its PhotometricInterpretation: grey (2), RGB, palette, CMYK, YCbCr."""
+COLORS: Final = {0: 1, 1: 1, 2: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
+"""Bands of a TIFF's colors, by its PhotometricInterpretation: gray (2), RGB, palette, CMYK, YCbCr."""
 OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw photo", 34892: "a raw photo"}
 RAW: Final = (32803, 34892)
 """Interpretations of what a sensor measures: behind a color filter, and linear."""
@@ -110,29 +110,29 @@ def check_samples(file: mmap, page: Directory, name: str) -> None:
     def said(tag: int, default: int) -> tuple[int, ...]:
         return page.integers(file, tag) or (default,)
 
-    bits, kinds, colour, bands = said(BITS, 1), said(KIND, 1), said(COLOUR, -1)[0], said(BANDS, 1)[0]
+    bits, kinds, color, bands = said(BITS, 1), said(KIND, 1), said(COLOR, -1)[0], said(BANDS, 1)[0]
     if set(kinds) != {1}:
         kind = {2: "signed", 3: "floating point"}.get(kinds[0], "of no known type")
         raise ImageError(f"{name} has samples that are {kind}; unsigned integers can be read.")
-    if colour not in COLOURS:
-        kind = OTHERS.get(colour, f"of photometric interpretation {colour}")
-        raise ImageError(f"{name} is {kind}; grey, palette, RGB, YCbCr and CMYK can be read.")
-    if colour == YCBCR and bits[0] == 16:
-        raise ImageError(f"{name} is YCbCr of 16 bit; 8 bit, and in RGB and grey 16, can be read.")
-    if len(set(bits)) > 1 or bits[0] not in ((1, 2, 4, 8, 16) if COLOURS[colour] == 1 else (8, 16)):
-        raise ImageError(f"{name} has samples of {bits[0]} bit; 8, 16, and in grey 1, 2 and 4 can be read.")
-    extra = bands - COLOURS[colour]
-    if extra and colour == YCBCR:
-        raise ImageError(f"{name} is YCbCr with alpha; YCbCr alone, and RGB and grey with alpha, can be read.")
+    if color not in COLORS:
+        kind = OTHERS.get(color, f"of photometric interpretation {color}")
+        raise ImageError(f"{name} is {kind}; gray, palette, RGB, YCbCr and CMYK can be read.")
+    if color == YCBCR and bits[0] == 16:
+        raise ImageError(f"{name} is YCbCr of 16 bit; 8 bit, and in RGB and gray 16, can be read.")
+    if len(set(bits)) > 1 or bits[0] not in ((1, 2, 4, 8, 16) if COLORS[color] == 1 else (8, 16)):
+        raise ImageError(f"{name} has samples of {bits[0]} bit; 8, 16, and in gray 1, 2 and 4 can be read.")
+    extra = bands - COLORS[color]
+    if extra and color == YCBCR:
+        raise ImageError(f"{name} is YCbCr with alpha; YCbCr alone, and RGB and gray with alpha, can be read.")
     known = said(EXTRA, 0) in ((1,), (2,)) or has_nameless_alpha(file, page)
-    if extra and (extra != 1 or colour in (PALETTE, CMYK) or not known):
-        raise ImageError(f"{name} has {bands} bands; colours and one alpha channel can be read.")
+    if extra and (extra != 1 or color in (PALETTE, CMYK) or not known):
+        raise ImageError(f"{name} has {bands} bands; colors and one alpha channel can be read.")
 
 
 def has_nameless_alpha(file: mmap, page: Directory) -> bool:
     """Whether it is RGB of 4 samples without a word on the fourth, which other programs take for alpha, too."""
-    colour, bands = (page.integers(file, tag)[:1] for tag in (COLOUR, BANDS))
-    return colour == (2,) and bands == (4,) and EXTRA not in page.slots
+    color, bands = (page.integers(file, tag)[:1] for tag in (COLOR, BANDS))
+    return color == (2,) and bands == (4,) and EXTRA not in page.slots
 
 
 def foreign(file: mmap, page: Directory) -> str:
@@ -149,15 +149,15 @@ def foreign(file: mmap, page: Directory) -> str:
 def converted(file: mmap, page: Page) -> Iterator[str]:
     """What is not as it lies in the file, once it is decoded."""
     directory = page.directory
-    colour, bits = directory.integers(file, COLOUR)[:1], (directory.integers(file, BITS) or (1,))[0]
-    if colour == (PALETTE,):
+    color, bits = directory.integers(file, COLOR)[:1], (directory.integers(file, BITS) or (1,))[0]
+    if color == (PALETTE,):
         yield "palette to RGB"
     elif bits < 8:
         yield f"{bits} bit to 8"
     if _is_ycbcr(file, directory):
         yield "YCbCr to RGB"
     if directory.integers(file, EXTRA) == (1,):
-        yield "colours divided by alpha"
+        yield "colors divided by alpha"
     if has_nameless_alpha(file, directory):
         yield "a fourth band of no stated kind to alpha"
     yield from page.left_out
@@ -188,7 +188,7 @@ def rgb(file: mmap, page: Directory, bands: Callable[[], Iterator[NDArray[np.uin
 def _is_ycbcr(file: mmap, page: Directory) -> bool:
     """Whether it is YCbCr that is not a JPEG, whose decoder makes it RGB."""
     compression = (page.integers(file, COMPRESSION) or (1,))[0]
-    return page.integers(file, COLOUR)[:1] == (YCBCR,) and compression not in (JPEG, OLD_JPEG)
+    return page.integers(file, COLOR)[:1] == (YCBCR,) and compression not in (JPEG, OLD_JPEG)
 
 
 def _pages(file: mmap) -> Iterator[Directory]:
@@ -214,7 +214,7 @@ def _raw_kind(file: mmap, pages: list[Directory]) -> str | None:
     first = pages[0]
     within = [_directory(file, page, at) for page in pages for at in page.integers(file, SUB_IFDS)]
     every = [*pages, *(page for page in within if page)]
-    is_raw = any((page.integers(file, COLOUR) or (0,))[0] in RAW for page in every)
+    is_raw = any((page.integers(file, COLOR) or (0,))[0] in RAW for page in every)
     begins_small = bool(_subfile(file, first) & SMALLER) or SUB_IFDS in first.slots
     if file[8:10] == b"CR":
         return "a raw photo of a camera (CR2)"

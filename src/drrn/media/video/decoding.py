@@ -60,7 +60,7 @@ class Frame(NamedTuple):
     """One picture of a film."""
 
     planes: list[Plane]
-    """Luma, and where there are colours two planes of chroma: as decoded."""
+    """Luma, and where there are colors two planes of chroma: as decoded."""
     time: int
     """When it is shown, in units of `VideoInfo.time_base`."""
     duration: int
@@ -95,7 +95,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
             )
         if pixels not in PIXELS:
             raise ImageError(
-                f"{name} has pixels of the kind {pixels}; grey and YCbCr of 4:2:0, 4:2:2 and 4:4:4, of 8, 10 and 12 "
+                f"{name} has pixels of the kind {pixels}; gray and YCbCr of 4:2:0, 4:2:2 and 4:4:4, of 8, 10 and 12 "
                 "bit can be read. Convert it first."
             )
         count = _count(file, stream, name)

@@ -39,55 +39,55 @@ class ModelView:
         """
         self.samples, self.model = samples, model
         self.size = (samples.shape[0], samples.shape[1])
-        self.grey = True
-        """Whether the colours of each pixel are the same."""
-        first = self.colours((slice(0, 1), slice(0, 1)))
-        plain, even = True, model == 1 and len(first) == 3  # of one colour, of one luma
+        self.gray = True
+        """Whether the colors of each pixel are the same."""
+        first = self.colors((slice(0, 1), slice(0, 1)))
+        plain, even = True, model == 1 and len(first) == 3  # of one color, of one luma
         for place in pieces(slice(0, self.size[0]), slice(0, self.size[1]), (BAND, MAX_TILE)):
-            band = self.colours(place)
-            self.grey = self.grey and bool((band == band[:1]).all())
+            band = self.colors(place)
+            self.gray = self.gray and bool((band == band[:1]).all())
             plain = plain and bool((band == first).all())
             even = even and bool((luma(band) == luma(first)).all())
-            if not (plain or even or (self.grey and len(first) == 3)):
+            if not (plain or even or (self.gray and len(first) == 3)):
                 break
-        self.constant = self.seen(first) if plain or (even and not self.grey) else None
+        self.constant = self.seen(first) if plain or (even and not self.gray) else None
         """What the model sees everywhere, (channels, 1, 1), where that is one thing."""
 
-    def colours(self, place: Place) -> Planes:
+    def colors(self, place: Place) -> Planes:
         """(1 or 3, h, w) in [0, 1]."""
         samples = self.samples[place[0]][:, place[1]]
         top = np.float32(255 if samples.dtype.itemsize == 1 else 65535)
         return np.divide(samples.transpose(2, 0, 1), top, dtype=np.float32, order="C")
 
-    def seen(self, colours: Planes) -> Planes:
+    def seen(self, colors: Planes) -> Planes:
         """What the model takes of them, (channels, h, w)."""
-        if self.grey:
-            return np.repeat(colours[:1], self.model, axis=0)
-        return colours if self.model == 3 else luma(colours)[None]
+        if self.gray:
+            return np.repeat(colors[:1], self.model, axis=0)
+        return colors if self.model == 3 else luma(colors)[None]
 
     def ilr(self, place: Place, size: tuple[int, int]) -> Planes:
         """A place of what the model gets, where the picture becomes that large."""
-        return imresize_place(self.seen(self.colours(source_of(place, self.size, size))), place, self.size, size)
+        return imresize_place(self.seen(self.colors(source_of(place, self.size, size))), place, self.size, size)
 
     @property
     def mixes(self) -> bool:
         """Whether its colors are made of the model's luma and of chroma: then they can leave [0, 1]."""
-        return self.model == 1 and not self.grey
+        return self.model == 1 and not self.gray
 
-    def coloured(self, sr: Planes, place: Place, size: tuple[int, int]) -> Planes:
-        """What the model made of a place, (channels, h, w), as colours (1 or 3, h, w), in [0, 1] unless it `mixes`."""
-        if self.grey:
+    def colored(self, sr: Planes, place: Place, size: tuple[int, int]) -> Planes:
+        """What the model made of a place, (channels, h, w), as colors (1 or 3, h, w), in [0, 1] unless it `mixes`."""
+        if self.gray:
             return np.repeat(sr.mean(axis=0, dtype=np.float32)[None], self.samples.shape[2], axis=0)
         if self.model == 3:
             return sr
-        others = chroma(self.colours(source_of(place, self.size, size)))
+        others = chroma(self.colors(source_of(place, self.size, size)))
         return rgb(np.concatenate([sr, imresize_place(others, place, self.size, size)]))
 
 
 def can_stream(upscaler: Upscaler, header: Header) -> bool:
     """Whether such a picture can be enlarged so: in one turn, by an engine that streams, and without alpha.
 
-    Under alpha, colours are spread from as far as there are any.
+    Under alpha, colors are spread from as far as there are any.
     """
     return upscaler.engine.streams and not upscaler.ensemble and not header.alpha
 
@@ -172,7 +172,7 @@ def _colored(
     for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
         bands = _run(upscaler, sight, strip, size)
         if not sight.mixes:
-            yield from ((place, sight.coloured(sr, place, size)) for place, sr in bands)
+            yield from ((place, sight.colored(sr, place, size)) for place, sr in bands)
         else:
             right = gamut.ready(strip[1].stop, sight.size[1], width)
             needed = strip[1].stop if right == width else gamut.needed(right, sight.size[1], width)
@@ -199,14 +199,14 @@ def _clipped(
     held = np.empty((3, 0, columns.stop - columns.start), np.float32)
     top = done = 0  # the first row that is held; rows that are done
     for rows, sr in bands:
-        held = np.concatenate([held, sight.coloured(sr, (rows, columns), size)], axis=1)
+        held = np.concatenate([held, sight.colored(sr, (rows, columns), size)], axis=1)
         ready = gamut.ready(rows.stop, *high)
         if ready > done and inner.stop > inner.start:
             place = slice(done, ready), inner
             at = gamut.window(place, sight.size, size)
             around = held[:, at.outer[0].start - top : at.outer[0].stop - top]
             around = around[..., at.outer[1].start - columns.start : at.outer[1].stop - columns.start]
-            yield place, gamut.clip(around, sight.colours(at.source), at)
+            yield place, gamut.clip(around, sight.colors(at.source), at)
         done = ready
         if done < size[0]:
             needed = gamut.needed(done, *high)
@@ -234,7 +234,7 @@ def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, in
             kept = sr[..., inner].clip(0, 1)
             if not config.flat:
                 around = flat.needed_source(place, sight.size, size, upscaler.halo)
-                flat.keep_flat(kept, place, sight.seen(sight.colours(around)), around, sight.size, size, upscaler.halo)
+                flat.keep_flat(kept, place, sight.seen(sight.colors(around)), around, sight.size, size, upscaler.halo)
             yield place, kept
         row += sr.shape[1]
 
@@ -250,14 +250,14 @@ def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: 
 
 def _running(upscaler: Upscaler, header: Header, width: int, height: int, columns: int) -> int:
     """Bytes that bands of a strip take, with its halo and beside the engine."""
-    colours = 0 if header.channels == 1 else 44
+    colors = 0 if header.channels == 1 else 44
     rows = BAND * header.height // height + 4  # of the source, under a band
     source = 3 * rows * header.width * header.channels * header.bits // 8
     around = 0
     if header.channels == 3 and upscaler.network.config.channels == 1:  # see `_colored`
         down, across = (2 * (gamut.REACH + 1) * -(-m // n) for m, n in ((height, header.height), (width, header.width)))
         around = 40 * down * columns + 8 * height * min(across, width - columns)
-    return AT_LEAST + BAND * columns * (36 + colours + 12 * (upscaler.network.config.channels - 1)) + source + around
+    return AT_LEAST + BAND * columns * (36 + colors + 12 * (upscaler.network.config.channels - 1)) + source + around
 
 
 def _ends(header: Header, width: int, height: int, form: FileFormat) -> tuple[int, int]:

@@ -177,7 +177,7 @@ def _result(job: Job) -> Header:
 
 
 def _is_large(width: int, height: int) -> bool:
-    """Whether players take a film for one in the colours of BT.709, where it says nothing, and not of BT.601."""
+    """Whether players take a film for one in the colors of BT.709, where it says nothing, and not of BT.601."""
     return width >= 1280 or height > 576
 
 
