@@ -10,7 +10,8 @@ from typing import Final, Literal
 from drrn.errors import UsageError
 from drrn.media.images.files import MAX_PIXELS
 from drrn.upscaling.batch.naming import parse_size
-from drrn.upscaling.upscaler import MAX_SCALE, MEMORY
+from drrn.upscaling.size import MAX_SCALE
+from drrn.upscaling.upscaler import MEMORY
 from drrn.weights import AUTO
 
 KindName = Literal["image", "animation", "video", "raster", "dicom"]

@@ -4,7 +4,7 @@ from typing import Any
 
 from drrn import __version__
 from drrn.serving.config import FORMATS, ServeConfig
-from drrn.upscaling.upscaler import MAX_SCALE
+from drrn.upscaling.size import MAX_SCALE
 
 ID = {
     "name": "id",
