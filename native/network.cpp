@@ -10,8 +10,8 @@ namespace {
 constexpr double kKernel[6][3] = {{1. / 4, 0, 0},           {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
                                   {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
 
-// Tiles across in a piece, at least.
-constexpr std::size_t kLeastPiece = 8;
+// Tiles across in a piece, at least, and rows in a band.
+constexpr std::size_t kLeastPiece = 8, kLeastRows = 8, kMostRows = 32;
 
 // Columns of a layer's input that are carried over from a piece to the next, at most.
 constexpr std::size_t kCarried = 5;
@@ -121,20 +121,18 @@ const float* Network::transformed(const Plan& plan) {
     return made;
 }
 
-// Rows of cells in a band: a multiple of the 4 that a tile writes.
+// Rows of cells in a band of so many tiles across: a multiple of the 4 that a tile writes.
 std::size_t Network::rows(std::size_t across) const {
     const std::size_t row = (4 * across + 6) * widest_ * sizeof(float);
-    return std::clamp<std::size_t>(pool_->threads() * piece_bytes_ / row / 4 * 4, 8, 32);
+    return std::clamp<std::size_t>(pool_->threads() * piece_bytes_ / row / 4 * 4, kLeastRows, kMostRows);
 }
 
 // Tiles across that all layers work through before the next: so many that what a layer takes, makes and adds lies in the
 // caches. All at once where few more remain: each layer of a piece begins a tile further left than the one before it.
 std::size_t Network::piece(std::size_t across) const {
-    const std::size_t tile = 8 * 4 * widest_ * sizeof(float);
+    const std::size_t tile = kLeastRows * 4 * widest_ * sizeof(float);
     const std::size_t wanted = std::max(pool_->threads() * piece_bytes_ / tile, kLeastPiece);
-    if (across <= wanted + layers_.size()) return across;
-    const std::size_t pieces = across / wanted;
-    return (across + pieces - 1) / pieces;
+    return across <= wanted + layers_.size() ? across : wanted;
 }
 
 Sizes Network::sizes(std::size_t width) const {
@@ -157,9 +155,23 @@ Sizes Network::sizes(std::size_t width) const {
     return sizes;
 }
 
+// Bands of a wider picture have fewer rows and may take less: this is what the most expensive takes of all that are no
+// wider, so that it grows with the width.
 std::size_t Network::memory(std::size_t width) const {
-    const Sizes s = sizes(width);
-    return sizeof(float) * (s.ilr + s.entered + s.left + 2 * s.features + s.carried + s.columns + s.kept + s.scratch);
+    const auto taken = [&](std::size_t across) {
+        const Sizes s = sizes(std::min(width, 4 * across * unshuffle_));
+        return s.ilr + s.entered + s.left + 2 * s.features + s.carried + s.columns + s.kept + s.scratch;
+    };
+    const std::size_t across = sizes(width).across;
+    std::size_t most = taken(across);
+    for (std::size_t narrower = across; narrower > 1;) {  // the widest with as many rows as that, and so on
+        const std::size_t rows = this->rows(piece(narrower));
+        if (rows == kMostRows) break;
+        const std::size_t cells = pool_->threads() * piece_bytes_ / ((rows + 4) * widest_ * sizeof(float));
+        narrower = std::min(narrower - 1, cells > 10 ? (cells - 6) / 4 : 1);
+        most = std::max(most, taken(narrower));
+    }
+    return sizeof(float) * most;
 }
 
 Stream::Stream(std::shared_ptr<const Network> network, std::size_t width) : network_(std::move(network)), width_(width) {

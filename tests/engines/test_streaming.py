@@ -251,6 +251,14 @@ def test_rows_come_out_while_others_still_go_in(name: str) -> None:
     assert rows == 320
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_memory_never_falls_with_the_width(threads: int) -> None:
+    """The largest tile that fits is searched for by halves."""
+    engine = NativeEngine(small_weights(width=20, unshuffle=2), threads=threads)
+    needed = [engine.memory(50, width) for width in range(1, 3000)]
+    assert needed == sorted(needed)
+
+
 def test_memory_grows_with_the_width_and_not_with_the_height() -> None:
     for name in ENGINES:
         engine = engine_of(name, small_weights())

@@ -109,7 +109,7 @@ def test_little_memory_gives_the_same_mean_and_disagreement(engine: EngineName) 
     options: Any = {"engine": engine, "device": "cpu", "threads": 1, "ensemble": True}
     large = Upscaler(weights, **options)
     enough = large.estimate(90, 50, 3, alpha=True)
-    little = Upscaler(weights, **options, max_memory=enough.memory * 3 // 4)
+    little = Upscaler(weights, **options, max_memory=enough.memory * 7 // 8)
     assert enough.tile == (150, 270) and little.estimate(90, 50, 3, alpha=True).tile[1] < 270
     (whole, apart), (tiled, in_tiles) = (each.upscale_with_disagreement(given, 3) for each in (large, little))
     assert np.abs(tiled.pixels - whole.pixels).max() <= 1e-5
