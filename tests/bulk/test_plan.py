@@ -149,7 +149,7 @@ def test_folders_that_lie_in_one_another_are_refused(tmp_path: Path) -> None:
         ({"scale": 9.0}, "A scale must be above 1 and at most 8, got 9"),
         ({"scale": 2.0, "size": "4000"}, "--scale and --size both say how large"),
         ({"size": "huge"}, "A size is written"),
-        ({"name": "{what}"}, "A --name is letters and"),
+        ({"name": "{what}"}, "A --name is text with"),
     ],
 )
 def test_options_are_checked_before_anything_is_listed(tmp_path: Path, fields: dict[str, object], message: str) -> None:
