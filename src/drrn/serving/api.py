@@ -60,7 +60,7 @@ class Service:
         self.failure: DRRNError | None = None
         """Why the service can't work."""
         page = {name: files("drrn.serving").joinpath("page", name).read_bytes() for name in PAGE}
-        routes = [
+        self.routes = [
             *(self._route(f"/{'' if name == 'index.html' else name}", self._static(name, page[name])) for name in PAGE),
             self._route("/api/plan", self.plan, "POST"),
             self._route("/api/jobs", self.add_job, "POST"),
@@ -81,7 +81,7 @@ class Service:
             self._route("/openapi.json", self.openapi),
         ]
         handlers: dict[Any, Any] = {HTTPException: _not_found}
-        starlette = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
+        starlette = Starlette(routes=self.routes, exception_handlers=handlers, lifespan=self._lifespan)
         self.guards = Guards(starlette, config)
         self.app = self.guards
         self.end: Callable[[], None] = lambda: None

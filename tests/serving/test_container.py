@@ -1,0 +1,86 @@
+"""The Containerfile's steps, as far as they can be taken without a container engine."""
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+from tests.serving.conftest import Running, picture
+
+TEXT = re.sub(r"\\\n", " ", (ROOT / "Containerfile").read_text())
+LINES = [line.split(maxsplit=1) for line in TEXT.splitlines() if line and not line.startswith("#")]
+USER = 10001
+
+
+def test_it_copies_what_is_there_and_installs_an_extra_that_exists() -> None:
+    copied = [words.split()[:-1] for step, words in LINES if step == "COPY" and "--from" not in words]
+    assert copied and all((ROOT / name).exists() for names in copied for name in names)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r"'\.\[(\w+)\]'", TEXT)) == {"serve"} <= set(extras)
+
+
+def test_it_runs_as_a_user_without_rights() -> None:
+    users = [words for step, words in LINES if step == "USER"]
+    assert users == [str(USER)] and [step for step, _ in LINES].index("USER") < [step for step, _ in LINES].index("CMD")
+
+
+def test_its_health_check_tells_a_service_from_none(running: Running) -> None:
+    check = json.loads(TEXT.split("HEALTHCHECK", 1)[1].splitlines()[0].partition("CMD ")[2])
+    code = check[2].replace("8640", str(running.config.port))
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    nobody = code.replace(str(running.config.port), "9")
+    assert subprocess.run([sys.executable, "-c", nobody], stderr=subprocess.DEVNULL).returncode != 0
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="becomes another user")
+def test_its_command_works_for_that_user_and_writes_to_its_folder_alone(tmp_path: Path) -> None:
+    command = json.loads(next(words for step, words in LINES if step == "CMD"))
+    data = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/tmp") / f"drrn-{secrets.token_hex(8)}"
+    data.mkdir(mode=0o700)
+    os.chown(data, USER, USER)
+    words = [data / "served" if word == "/data/served" else word for word in command[1:]]
+    line = [sys.executable, "-m", "drrn", *words, "--port", "0", "--models", "tiny", "--threads", "1"]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TMPDIR": str(data),
+        "DRRN_TOKEN": "a-long-secret",
+        "HOME": "/nonexistent",
+    }
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    can = [sys.executable, "-c", "import drrn.serving.server"]
+    if subprocess.run(can, user=USER, group=USER, cwd="/", env=environment, capture_output=True).returncode:
+        pytest.skip("other users can't read this installation")
+    try:
+        with subprocess.Popen(
+            line, user=USER, group=USER, extra_groups=[], cwd="/", env=environment, stdout=subprocess.PIPE, text=True
+        ) as service:
+            try:
+                assert service.stdout
+                address = service.stdout.readline().partition("#")[0]
+                picture(30, 20).save(tmp_path / "photo.png")
+                bearer = {"Authorization": "Bearer a-long-secret"}
+                end = time.monotonic() + 120
+                while httpx.get(f"{address}readyz").status_code != 200:
+                    assert time.monotonic() < end
+                    time.sleep(0.1)
+                content = (tmp_path / "photo.png").read_bytes()
+                answer = httpx.post(f"{address}api/upscale?check=true", content=content, headers=bearer, timeout=120)
+                assert answer.status_code == 200
+                assert httpx.post(f"{address}api/upscale", content=content).status_code == 401
+                find = ["find", "/tmp", "/var", "/home", "/dev/shm", "-xdev", "-uid", str(USER)]
+                own = subprocess.run(find, capture_output=True, text=True).stdout.splitlines()
+                assert [path for path in own if not path.startswith(str(data))] == []
+            finally:
+                service.terminate()
+                assert service.wait(20) == 143
+    finally:
+        subprocess.run(["rm", "-rf", data], check=True)

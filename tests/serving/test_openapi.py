@@ -1,0 +1,102 @@
+"""/openapi.json is true: requests that are made from it, good and bad, get answers that it describes."""
+
+import shlex
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+
+from drrn.serving.openapi import openapi
+from tests.conftest import ROOT
+from tests.serving.conftest import Running, picture, png
+
+schemathesis = pytest.importorskip("schemathesis")
+EXAMPLES = 6
+"""Requests of each operation, in either test."""
+
+
+def test_every_address_is_described_and_no_other(running: Running) -> None:
+    described = {(path, method) for path, about in openapi(running.config)["paths"].items() for method in about}
+    routes = running.service.routes
+    pages = {route.path for route in routes} - {path for path, _ in described}
+    assert pages == {"/", "/style.css", "/app.js", "/api.js", "/compare.js", "/en.json", "/icon.svg"}
+    served = {(route.path, method.lower()) for route in routes for method in route.methods or () if method != "HEAD"}
+    assert {each for each in served if each[0] not in pages} == described
+
+
+def operations(running: Running) -> list[Any]:
+    schema = schemathesis.openapi.from_dict(openapi(running.config))
+    schema.config.update(base_url=running.address)
+    return [each.ok() for each in schema.get_all_operations()]
+
+
+def check(running: Running, count: int, *, broken: bool) -> None:
+    """Requests made from the description, or against it: no 500, and each answer as described."""
+    mode = schemathesis.GenerationMode
+    body = png(Path(running.config.folder).parent, 8, 6)
+    called = 0
+    for operation in operations(running):
+        if operation.path == "/api/events":  # which never ends
+            continue
+        strategy = operation.as_strategy(generation_mode=mode.NEGATIVE if broken else mode.POSITIVE)
+
+        def one(case: Any) -> None:
+            nonlocal called
+            called += 1
+            if case.body and not broken and called % 2:
+                case.body = body
+            response = case.call(timeout=120)
+            case.validate_response(
+                response,
+                excluded_checks=[
+                    # what is refused for its picture, and not for its options, says so with 422
+                    schemathesis.checks.CHECKS.get_one("positive_data_acceptance"),
+                    schemathesis.checks.CHECKS.get_one("negative_data_rejection"),
+                ],
+            )
+
+        run = settings(
+            max_examples=count,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
+        )
+        with suppress(Unsatisfiable):  # where there is nothing to break
+            run(given(case=strategy)(one))()
+    assert called > 15
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("broken", [False, True], ids=["good", "broken"])
+def test_schemathesis_finds_nothing(running: Running, broken: bool) -> None:
+    check(running, EXAMPLES, broken=broken)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("broken", [False, True], ids=["good", "broken"])
+def test_schemathesis_finds_nothing_in_many_requests(running: Running, broken: bool) -> None:
+    check(running, 150, broken=broken)
+
+
+def test_the_commands_of_the_reference_do_what_it_says(running: Running, tmp_path: Path) -> None:
+    text = (ROOT / "docs/http.md").read_text()
+    lines = [line[2:] for line in text.splitlines() if line.startswith("$ curl ")]
+    assert len(lines) == 4
+    try:
+        subprocess.run(["curl", "--version"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("there is no curl here")
+    picture(30, 20).save(tmp_path / "photo.png")
+    for line in lines:
+        words = shlex.split(line.replace("http://127.0.0.1:8640", running.address))
+        ended = subprocess.run([words[0], "--fail", "-sS", *words[1:]], cwd=tmp_path, capture_output=True, text=True)
+        assert ended.returncode == 0, f"{line}\n{ended.stderr}"
+    assert (tmp_path / "large.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "results.zip").read_bytes()[:2] == b"PK"
