@@ -68,69 +68,30 @@ class Frame(NamedTuple):
 
 
 def probe(path: Path, *, max_pixels: int) -> Header:
-    """What the video says of itself. One frame is decoded, once it is known to have at most `max_pixels`.
+    """Read the header of a video. One frame is decoded, once it is known to have at most `max_pixels`.
 
     Raises:
-        ImageError: it is damaged, cut short, of a kind that can't be read, or has more than `max_pixels` a frame.
+        ImageError: it is damaged, truncated, of a kind that can't be read, or has more than `max_pixels` a frame.
         UsageError: PyAV is not installed.
     """
     name = printable(path)
     with open_container(path, max_pixels) as file:
         container = file.container
         stream = _stream(container, name)
-        context = stream.codec_context
-        width, height, pixels = context.width, context.height, context.pix_fmt or "unknown"
-        if not width or not height:
-            raise ImageError(f"{name} is {width} x {height}: it has no pixels.")
-        if width * height > max_pixels:
-            raise ImageError(
-                f"{name} is {width} x {height}, {width * height:,} pixels a frame; the limit is {max_pixels:,} "
-                "(--max-pixels)."
-            )
-        if _has_alpha(container, stream, pixels):
-            decoder = "-c:v libvpx-vp9 " if context.name == "vp9" else "-c:v libvpx " if context.name == "vp8" else ""
-            raise ImageError(
-                f"{name} has transparency, which enlarged videos can't keep. Convert it to an animated PNG, which can "
-                f"(ffmpeg {decoder}-i FILE FILE.apng), or flatten it first."
-            )
-        if pixels not in PIXELS:
-            raise ImageError(
-                f"{name} has pixels of the kind {pixels}; gray and YCbCr of 4:2:0, 4:2:2 and 4:4:4, of 8, 10 and 12 "
-                "bit can be read. Convert it first."
-            )
+        _check_pixels(container, stream, name, max_pixels)
         count = _count(file, stream, name)
         container.seek(0)
         frame = next(_decoded(container, stream, name))
-        try:
-            beside: Any = frame.side_data
-        except ValueError as error:  # PyAV does not know all kinds, as those of videos for two eyes
-            raise ImageError(f"{name} has side data that can't be read. Convert it first.") from error
-        extra = {each.type.name: bytes(each) for each in beside}
-        others = [f"without {LOST[each]}" for each in extra if each in LOST]
+        side_data = _side_data(frame, name)
+        lost = [f"without {LOST[each]}" for each in side_data if each in LOST]
         if len([each for each in container.streams.video if not is_cover(each)]) > 1:
-            others.append(f"without all video streams but number {stream.index}")
+            lost.append(f"without all video streams but number {stream.index}")
         if file.form == "MP4":
-            others += _hidden(path, max_pixels, stream.index, count)
-        turn = struct.unpack("<9i", extra["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in extra else None
-        info = VideoInfo(
-            stream=stream.index,
-            pixels=pixels.replace("yuvj", "yuv"),
-            bits=PIXELS[pixels],
-            time_base=stream.time_base or Fraction(1, 1000),
-            rate=_rate(stream),
-            range=FULL if pixels.startswith("yuvj") else int(frame.color_range),
-            matrix=int(frame.colorspace),
-            primaries=int(frame.color_primaries),
-            transfer=int(frame.color_trc),
-            siting=_siting(frame),
-            aspect=stream.sample_aspect_ratio or None,
-            turn=turn,
-            light=read_hdr(extra),
-        )
-    channels = 1 if pixels.startswith("gray") else 3
-    return Header(
-        file.form, width, height, channels, False, 8 if info.bits == 8 else 16, tuple(others), frames=count, video=info
-    )
+            lost += _hidden(path, max_pixels, stream.index, count)
+        width, height, info = stream.codec_context.width, stream.codec_context.height, _info(stream, frame, side_data)
+    channels = 1 if info.pixels.startswith("gray") else 3
+    bits: Final = 8 if info.bits == 8 else 16
+    return Header(file.form, width, height, channels, False, bits, tuple(lost), frames=count, video=info)
 
 
 def frames(path: Path, header: Header) -> Iterator[Frame]:
@@ -174,6 +135,59 @@ def _stream(container: "InputContainer", name: str) -> "VideoStream":
     if stream.codec_context.field_order > 1:
         raise ImageError(f"{name} is interlaced; whole frames can be enlarged. Deinterlace it first.")
     return stream
+
+
+def _check_pixels(container: "InputContainer", stream: "VideoStream", name: str, max_pixels: int) -> None:
+    """Raises ImageError: there are no pixels, too many, or pixels that can't be read."""
+    context = stream.codec_context
+    width, height, pixels = context.width, context.height, context.pix_fmt or "unknown"
+    if not width or not height:
+        raise ImageError(f"{name} is {width} x {height}: it has no pixels.")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} is {width} x {height}, {width * height:,} pixels a frame; the limit is {max_pixels:,} "
+            "(--max-pixels)."
+        )
+    if _has_alpha(container, stream, pixels):
+        decoder = "-c:v libvpx-vp9 " if context.name == "vp9" else "-c:v libvpx " if context.name == "vp8" else ""
+        raise ImageError(
+            f"{name} has transparency, which enlarged videos can't keep. Convert it to an animated PNG, which can "
+            f"(ffmpeg {decoder}-i FILE FILE.apng), or flatten it first."
+        )
+    if pixels not in PIXELS:
+        raise ImageError(
+            f"{name} has pixels of the kind {pixels}; gray and YCbCr of 4:2:0, 4:2:2 and 4:4:4, of 8, 10 and 12 "
+            "bit can be read. Convert it first."
+        )
+
+
+def _side_data(frame: "VideoFrame", name: str) -> dict[str, bytes]:
+    """What lies beside the pixels of a frame, by FFmpeg's names."""
+    try:
+        every: Any = frame.side_data
+        return {each.type.name: bytes(each) for each in every}
+    except ValueError as error:  # PyAV does not know all kinds, such as those of stereoscopic videos
+        raise ImageError(f"{name} has side data that can't be read. Convert it first.") from error
+
+
+def _info(stream: "VideoStream", frame: "VideoFrame", side_data: dict[str, bytes]) -> VideoInfo:
+    pixels = stream.codec_context.pix_fmt or ""
+    turn = struct.unpack("<9i", side_data["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in side_data else None
+    return VideoInfo(
+        stream=stream.index,
+        pixels=pixels.replace("yuvj", "yuv"),
+        bits=PIXELS[pixels],
+        time_base=stream.time_base or Fraction(1, 1000),
+        rate=_rate(stream),
+        range=FULL if pixels.startswith("yuvj") else int(frame.color_range),
+        matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        siting=_siting(frame),
+        aspect=stream.sample_aspect_ratio or None,
+        turn=turn,
+        light=read_hdr(side_data),
+    )
 
 
 def _has_alpha(container: "InputContainer", stream: "VideoStream", pixels: str) -> bool:
