@@ -42,6 +42,8 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"drrn {version}"
 html_copy_source = False
 html_show_search_summary = False  # a browser fetches no page from disk

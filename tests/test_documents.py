@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import get_args
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,18 +17,21 @@ import pytest
 
 from docs.write import __main__ as command
 from docs.write import commands as reference
-from docs.write import copies, drawings, performance, replace_between
+from docs.write import copies, drawings, man, performance, pictures, replace_between
 from drrn.apps import cli
 from drrn.apps.help import options_of
+from drrn.evaluation.benchmark import evaluate
 from drrn.evaluation.cards import card
 from drrn.evaluation.table import to_markdown
 from drrn.media.image import Image
 from drrn.media.images.files import read, write
+from drrn.study.claims import Verdict
 from drrn.study.experiments import BUDGETS, LISTS
 from drrn.study.figures import FIGURES
 from drrn.study.page import to_html
 from drrn.study.report import to_markdown as to_page
 from drrn.study.result import load_results, to_json
+from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import DEFAULT, store
 from tests.conftest import ROOT
 from tests.film_files import film
@@ -46,9 +50,16 @@ ALL = "\n".join(text for name, text in PAGES.items() if name != "LOG")
 CHEAPER = shlex.split("--epochs 1 --epoch-steps 2 --batch-size 4 --sheet-every 0 --validation-patches 8")
 
 
+NOT_RUN = {"pip install": "the tests run in what is installed", "tensorboard": "it runs until it is stopped"}
+"""Why no test runs lines that begin so."""
+
+
 def blocks(language: str, page: str) -> list[str]:
-    found: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
-    return found
+    """The blocks that a test runs: those without a line before them that says why not."""
+    found: list[tuple[str, str]] = re.findall(
+        rf"(<!-- not run: [^\n]+ -->\n\n)?```{language}\n(.*?)```", page, re.DOTALL
+    )
+    return [text for mark, text in found if not mark]
 
 
 def commands(page: str) -> list[str]:
@@ -70,7 +81,8 @@ def desk(tmp_path: Path) -> Path:
         write(Image(pixels=chance.random((600, 800, 1), np.float32)[::8, ::8]), folder / name)
     write(Image(pixels=chance.random((20, 500, 3), np.float32)), folder / "photo.png", overwrite=True)
     (folder / "photos").mkdir()
-    (folder / "presets").symlink_to(ROOT / "presets")
+    for name in ("presets", "samples", "docs"):
+        (folder / name).symlink_to(ROOT / name)
     for number in range(3):
         write(Image(pixels=chance.random((64, 64, 3), np.float32)), folder / "photos" / f"{number}.png")
     shutil.copytree(folder / "photos", folder / "data/Set5")
@@ -132,6 +144,20 @@ def cheaper(line: str) -> list[str]:
     return words
 
 
+def test_every_block_of_commands_and_code_runs_or_says_why_not() -> None:
+    for name, page in PAGES.items():
+        for line in "".join(blocks("sh", page)).splitlines():
+            known = line.startswith(("drrn ", "#", *NOT_RUN)) or not line.strip()
+            assert known, f"{name}: no test runs {line!r}; write <!-- not run: WHY --> above its block"
+        for language in ("bash", "console", "shell"):
+            assert not blocks(language, page), f"{name}: a block of {language} says why it is not run, or is one of sh"
+
+
+def test_a_block_that_says_why_it_is_not_run_is_none_to_run() -> None:
+    page = "```sh\ndrrn a\n```\n\n<!-- not run: slow -->\n\n```sh\ndrrn b\n```\n\n```sh\ndrrn c  # why\n```\n"
+    assert commands(page) == ["drrn a", "drrn c"]
+
+
 def test_the_documented_evaluation_finds_the_published_rows(desk: Path, data: Path) -> None:
     shutil.rmtree(desk / "data")
     (desk / "data").symlink_to(data)
@@ -144,8 +170,13 @@ def test_the_documented_evaluation_finds_the_published_rows(desk: Path, data: Pa
 @pytest.mark.parametrize("page", WITH_PYTHON)
 def test_the_python_of_the_documents_runs(desk: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    for code in blocks("python", PAGES[page]):
-        exec(code.replace("10_000", "100"), {"__name__": "__main__"})
+    names: dict[str, object] = {"__name__": "__main__"}  # as in a notebook, blocks go on where others end
+    code = "\n".join(blocks("python", PAGES[page]))
+    for line in commands(PAGES[page]):
+        if any(word.endswith(".onnx") and word in code for word in shlex.split(line)):
+            with pytest.raises(SystemExit):
+                cli.main(cheaper(line))
+    exec(code.replace("10_000", "100"), names)
     written = {"README": ["large.png"], "python": ["large.png", "array.png", "photo_x3.png"]}
     assert all((desk / name).exists() for name in written.get(page, []))
 
@@ -336,11 +367,55 @@ def test_make_help_lists_every_target() -> None:
 
 def test_the_drawings_are_those_that_code_makes() -> None:
     made = drawings.texts()
-    assert {path: path.read_text() for path in drawings.FOLDER.glob("*.svg")} == made, "run make pages"
-    pages = "".join(path.read_text() for path in (ROOT / "docs/explanation").glob("*.md"))
+    for folder in {path.parent for path in made}:
+        assert {path for path in made if path.parent == folder} == set(folder.glob("*.svg"))
     for path, text in made.items():
+        assert path.read_text() == text, f"{path.name}: run make pages"
         title = ElementTree.fromstring(text).findtext("{http://www.w3.org/2000/svg}title")
-        assert title and f"](drawings/{path.name})" in pages
+        assert title and f"{path.name})" in "".join(PAGES.values())
+
+
+@pytest.mark.parametrize("picture", sorted(pictures.commands()), ids=lambda path: path.name)
+def test_a_picture_is_the_one_that_the_command_beside_it_makes(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit):
+        cli.main([*pictures.commands()[picture], "--output", str(tmp_path / "again.png")])
+    shown, again = read(picture).pixels, read(tmp_path / "again.png").pixels
+    assert shown.shape == again.shape and np.abs(shown - again).max() <= 2 / 255  # engines round otherwise
+
+
+def test_every_picture_of_the_tutorial_is_made_by_a_command() -> None:
+    for path in (ROOT / "docs/tutorial").glob("*.md"):
+        text = path.read_text()
+        for shown in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
+            picture = (path.parent / shown).resolve()
+            assert picture in pictures.commands() or picture in drawings.texts(), shown
+            assert re.search(rf"<!-- made by: .* -->\n\n!\[[^\]]*\]\({re.escape(shown)}\)", text), shown
+
+
+def test_the_tutorial_explains_every_verdict() -> None:
+    assert re.findall(r"^\| \*\*(.*)\*\* \|", PAGES["reading-a-study"], re.MULTILINE) == list(get_args(Verdict))
+
+
+def test_the_scores_that_the_tutorial_shows_are_those_of_its_weights(data: Path) -> None:
+    weights = ROOT / "docs/tutorial/first.safetensors"
+    (shown,) = re.findall(r"^best +(.*)$", PAGES["first-training"], re.MULTILINE)
+    *_, row = evaluate([Upscaler(weights)], [data / "Set5"], [2.0])
+    assert f"{row.psnr:.2f} / {row.ssim:.4f}" == shown
+
+
+def test_the_manual_page_is_the_one_that_code_writes() -> None:
+    assert man.PAGE.read_text() == man.page(), "run make pages"
+    for name in [*cli.COMMANDS, *(f"{group} {each}" for group, names in cli.GROUPS.items() for each in names)]:
+        assert f"\n.B drrn {name}\n" in man.page()
+
+
+def test_the_manual_page_has_no_word_that_its_reader_would_take_for_a_request() -> None:
+    for line in man.page().splitlines():
+        assert re.match(r"\.(TH|SH|TP|PP|B|nf|fi)( |$)|[^.']", line), line
+        assert not re.search(r"(?<!\\)-", line), line
 
 
 def test_every_command_has_its_page_of_the_reference() -> None:

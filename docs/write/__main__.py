@@ -9,14 +9,42 @@ from typing import Literal
 import tyro
 from tyro.conf import Positional
 
-from docs.write import ROOT, Texts, commands, copies, dicom, drawings, formats, geotiff, memory, performance, presets
+from docs.write import (
+    ROOT,
+    Texts,
+    commands,
+    copies,
+    dicom,
+    drawings,
+    formats,
+    geotiff,
+    man,
+    memory,
+    performance,
+    pictures,
+    presets,
+)
 from drrn.atomic import write_text
 
-Page = Literal["copies", "commands", "drawings", "presets", "performance", "formats", "dicom", "geotiff", "memory"]
+Page = Literal[
+    "copies",
+    "commands",
+    "drawings",
+    "man",
+    "pictures",
+    "presets",
+    "performance",
+    "formats",
+    "dicom",
+    "geotiff",
+    "memory",
+]
 PAGES: dict[Page, Callable[[Path, Path], Texts]] = {
     "copies": lambda data, scratch: copies.texts(),
     "commands": lambda data, scratch: commands.texts(),
     "drawings": lambda data, scratch: drawings.texts(),
+    "man": lambda data, scratch: man.texts(),
+    "pictures": lambda data, scratch: pictures.texts(),
     "presets": lambda data, scratch: presets.texts(),
     "performance": lambda data, scratch: performance.texts(),
     "formats": lambda data, scratch: formats.texts(scratch),
@@ -32,6 +60,8 @@ def write(
         "copies",
         "commands",
         "drawings",
+        "man",
+        "pictures",
         "presets",
         "performance",
         "formats",
@@ -44,9 +74,9 @@ def write(
     """Write the parts of the documents that follow from measurements and results.
 
     copies: tables that stand in several documents. commands: a page for each command. drawings: those of
-    docs/explanation. presets: the table of docs/presets.md. performance: the page and figure from
-    docs/performance.json. formats, dicom: enlarge small files and write down what becomes of them. geotiff: the same
-    for files of --data. memory: measures for some 15 minutes.
+    docs/explanation. man: the manual page. pictures: run the commands that stand beside them. presets: the table of
+    docs/presets.md. performance: the page and figure from docs/performance.json. formats, dicom: enlarge small files
+    and write down what becomes of them. geotiff: the same for files of --data. memory: measures for some 15 minutes.
 
     Args:
         pages: Which ones.

@@ -1,20 +1,25 @@
 """The drawings of docs/explanation, made by code: the network, bicubic, bands, strips."""
 
+import re
 from collections.abc import Callable, Iterator
+from math import ceil, floor
 
 import numpy as np
 
-from docs.write import DOCS, Texts
+from docs.write import DOCS, Texts, read
 from docs.write.svg import INK, LIGHT, OTHERS, OURS, PALE, arrow, box, circle, drawing, line, path, text
 from drrn.core.config import DRRNConfig
 from drrn.core.resize import imresize
 
 FOLDER = DOCS / "explanation/drawings"
+TRAINING = DOCS / "tutorial/first-training.md"
 
 
 def texts() -> Texts:
     """All drawings."""
-    return {FOLDER / f"{name}.svg": draw() for name, draw in DRAWINGS.items()}
+    return {FOLDER / f"{name}.svg": draw() for name, draw in DRAWINGS.items()} | {
+        TRAINING.parent / "first.svg": learning()
+    }
 
 
 def network() -> str:
@@ -249,6 +254,33 @@ def gone() -> str:
         text(380, 175, "seen only at the dots, both are the same: no method can tell which one it was", size=14)
     )
     return drawing(760, 200, "Two curves that agree at every sample.", shapes)
+
+
+def learning() -> str:
+    """PSNR by epoch, from what the training printed, as the tutorial shows it."""
+    printed = re.findall(r"^epoch +(\d+) .* PSNR ([\d.]+) dB \(bicubic ([\d.]+)\)", read(TRAINING), re.MULTILINE)
+    scores, bicubic = [float(psnr) for _, psnr, _ in printed], float(printed[0][2])
+    low, high = min(*scores, bicubic) - 0.1, max(scores) + 0.1
+
+    def place(epoch: float, psnr: float) -> tuple[float, float]:
+        return round(80 + (epoch - 1) * 560 / (len(scores) - 1), 1), round(190 - (psnr - low) / (high - low) * 170, 1)
+
+    points = [place(epoch, psnr) for epoch, psnr in enumerate(scores, start=1)]
+    ends = [place(1, bicubic), place(len(scores), bicubic)]
+    shapes = [
+        line([(80, 20), (80, 190), (640, 190)], stroke=OTHERS),
+        line(ends, stroke=INK, dashed=True),
+        text(ends[1][0] + 8, ends[1][1], "bicubic", anchor="start", size=14),
+        line(points, stroke=OURS, width=2),
+        *(circle(x, y, 3.5, fill=OURS, stroke=OURS) for x, y in points),
+        text(points[-1][0] + 8, points[-1][1], "network", anchor="start", size=14, fill=OURS),
+        *(text(x, 207, str(epoch), size=13) for epoch, (x, _) in enumerate(points, start=1)),
+        text(360, 230, "epoch"),
+        text(20, 12, "PSNR, dB", anchor="start", size=13),
+    ]
+    for level in range(ceil(low * 2), floor(high * 2) + 1):
+        shapes.append(text(70, place(1, level / 2)[1], f"{level / 2:g}", anchor="end", size=13))
+    return drawing(760, 250, "PSNR of the network by epoch, and bicubic's.", shapes)
 
 
 DRAWINGS: dict[str, Callable[[], str]] = {

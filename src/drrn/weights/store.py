@@ -99,7 +99,7 @@ class Weights:
         return low * (1 - ROUNDING) <= scale <= high * (1 + ROUNDING)
 
     def outside(self, scale: float) -> str:
-        """A warning if `covers(scale)` is false, otherwise empty."""
+        """A sentence that `scale` is outside of the trained scales, or nothing where it is covered."""
         low, high = (f"x{each:g}" for each in (min(self.scales), max((*self.scales, *self.exact))))
         trained = f"{low} to {high}" if low != high else low
         return "" if self.covers(scale) else f"x{scale:.3g} is outside of what {self.name} was trained for ({trained})"
