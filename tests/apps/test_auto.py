@@ -60,7 +60,7 @@ def test_each_picture_gets_the_best_model_within_the_budget(here: Path, capsys: 
         assert (here / "named.png").read_bytes() == (here / f"out/{name}_x2.png").read_bytes()
 
 
-def test_where_none_is_within_the_budget_it_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_over_the_budget_is_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("in/large.png", "--budget", "0.001") == 0
     assert " · tiny: 0.0 s expected, over the budget of 0.0 s · " in capsys.readouterr().err
     assert upscale("in/large.png", "--budget", "0.001", "--json", "--overwrite") == 0
@@ -81,7 +81,7 @@ def test_auto_alone_has_thirty_seconds(here: Path, capsys: pytest.CaptureFixture
     assert told(capsys)["large"]["model"] == "best"
 
 
-def test_who_names_a_model_is_told_of_no_budget(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_named_model_reports_no_budget(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("in/small.png", "--json", model="tiny") == 0
     line = told(capsys)["small"]
     assert line["model"] == "tiny" and not {"budget_seconds", "within_budget", "why"} & set(line)
@@ -121,7 +121,7 @@ def test_several_at_once_make_the_same_bytes(here: Path) -> None:
         assert (here / "one" / name).read_bytes() == (here / "two" / name).read_bytes()
 
 
-def test_a_scale_that_the_model_was_not_trained_for_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_scale_outside_the_training_range_is_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("in/small.png", "-s", "1.5", model="tiny") == 0
     assert "15x15 · x1.5 is outside of what tiny was trained for (x2 to x4) · native (" in capsys.readouterr().err
     for scale, expected in [("1.6", True), ("2", False)]:
@@ -137,7 +137,7 @@ def test_a_scale_that_the_model_was_not_trained_for_is_said(here: Path, capsys: 
         (["--budget", "soon"], "auto", "A time is written 90, 30s, 2m or 1.5h, got 'soon'."),
     ],
 )
-def test_what_makes_no_sense_is_one_line(
+def test_invalid_options_are_refused_in_one_line(
     here: Path, capsys: pytest.CaptureFixture[str], args: list[str], model: str, message: str
 ) -> None:
     assert upscale("in/small.png", *args, model=model) == 2

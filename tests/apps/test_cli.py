@@ -72,7 +72,7 @@ def test_every_engine_makes_the_same_picture(here: Path, capsys: pytest.CaptureF
     assert (read(here / "native.png").to_array() == read(here / "other.png").to_array()).mean() > 0.999
 
 
-def test_what_was_not_compiled_is_said(
+def test_a_missing_native_engine_is_reported(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("drrn.engines.selection.is_compiled", lambda: False)
@@ -103,7 +103,7 @@ def test_sizes_and_names(here: Path, args: list[str], name: str, size: tuple[int
     assert probe(here / name)[1:3] == size
 
 
-def test_nothing_is_overwritten_without_being_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_overwritten_without_the_option(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "photo_x2.png").write_bytes(b"mine")
     assert upscale("photo.png") == 2
     assert "photo_x2.png exists. Give another name, or --overwrite." in one_line(capsys)
@@ -196,14 +196,14 @@ def test_a_single_failure_is_printed_as_json(here: Path, capsys: pytest.CaptureF
     assert [each["source"] for each in told] == ["text.png", "absent.png"] and all(each["error"] for each in told)
 
 
-def test_json_tells_what_was_done(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_reports_each_result(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png", "deep.tif", "--json") == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["target"] for line in told] == ["photo_x2.png", "deep_x2.tif"]
     assert all(line["seconds"] > 0 and line["model"] == "tiny" for line in told)
 
 
-def test_what_is_converted_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_conversions_are_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Pillow.open(here / "photo.png") as photo:
         photo.quantize(8).save(here / "few.gif")
     assert upscale("few.gif") == 0
@@ -251,7 +251,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     assert sorted(here.rglob("*")) == before
 
 
-def test_an_output_that_is_no_folder_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_is_a_file_is_refused_for_folders(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "file").write_bytes(b"mine")
     assert upscale("photo.png", "deep.tif", "-o", "file") == 2
     assert "file can't be made a folder" in one_line(capsys)
@@ -356,7 +356,7 @@ def command(*args: str, code: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=300)
 
 
-def test_who_stops_reading_ends_it_quietly() -> None:
+def test_a_closed_pipe_ends_the_command_quietly() -> None:
     words = [sys.executable, "-m", "drrn", "models", "show"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr

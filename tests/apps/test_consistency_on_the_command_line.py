@@ -52,16 +52,14 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
-def test_without_the_options_nothing_is_written_or_said_of_them(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_check_options_no_maps_and_no_lines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png", "--json") == 0
     line = told(capsys)
     assert line["ensemble"] is False and not {"check", "bicubic_check", "disagreement", "maps"} & line.keys()
     assert names(here) == ["deep.tif", "photo.png", "photo_x2.png"]
 
 
-def test_the_maps_lie_beside_the_result_and_have_its_size_and_the_pictures(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_maps_are_written_next_to_the_result_in_its_size(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png", "deep.tif", "-s", "3", *ALL) == 0
     for name, small, large in [("photo_x3", (16, 12), (48, 36)), ("deep_x3", (10, 9), (30, 27))]:
         assert probe(here / f"{name}_check.png")[:3] == ("PNG", *small)
@@ -102,7 +100,7 @@ def test_disagreement_and_check_leave_the_result_as_it_is_and_the_ensemble_does_
     assert (asked == plain).all() and (careful != plain).any()
 
 
-def test_a_picture_that_is_given_back_has_no_psnr_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_infinite_psnr_is_null_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(Image(pixels=np.full((8, 8, 3), 0.2, np.float32)), here / "plain.png")
     assert upscale("plain.png", "--check", "--json") == 0
     assert told(capsys)["check"] == {"psnr": None, "largest": 0}
@@ -111,7 +109,7 @@ def test_a_picture_that_is_given_back_has_no_psnr_in_json(here: Path, capsys: py
 
 
 @pytest.mark.parametrize("kind", ["check", "disagreement"])
-def test_a_map_that_exists_is_refused_before_the_work_and_replaced_when_told(
+def test_an_existing_map_is_refused_before_the_work_and_replaced_with_overwrite(
     here: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     (here / f"photo_x2_{kind}.png").write_bytes(b"mine")
@@ -159,13 +157,13 @@ def test_a_disk_that_is_full_leaves_neither_result_nor_map(
     assert calls == number and names(here) == before
 
 
-def test_stdout_has_no_place_for_a_map(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_maps_are_refused_for_stdout(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for option in ("--disagreement", "--check-map"):
         assert upscale("photo.png", "-o", "-", option) == 2
         assert "which stdout can't hold" in capsys.readouterr().err
 
 
-def test_a_folder_is_done_again_where_a_map_is_missing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_map_makes_its_result_stale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "in").mkdir()
     (here / "photo.png").rename(here / "in" / "photo.png")
     again = ["in", "-o", "out", "--disagreement", "--check-map"]
@@ -180,7 +178,7 @@ def test_a_folder_is_done_again_where_a_map_is_missing(here: Path, capsys: pytes
     assert "photo_x2_check.png exists" in capsys.readouterr().err
 
 
-def test_a_folder_is_done_again_for_what_is_asked_anew(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_checks_make_results_stale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "in").mkdir()
     (here / "photo.png").rename(here / "in" / "photo.png")
     assert upscale("in", "-o", "out") == 0

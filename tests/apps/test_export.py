@@ -54,7 +54,7 @@ def test_with_a_scale_the_file_is_self_contained(here: Path, capsys: pytest.Capt
     assert (known(here / "tiny.onnx")["scale"], known(here / "tiny.onnx")["units"]) == ("2.5", "1")
 
 
-def test_nothing_is_overwritten_without_being_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_overwritten_without_the_option(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "tiny.onnx").write_bytes(b"mine")
     assert "tiny.onnx exists. Give another name, or --overwrite." in refused(capsys, "tiny.onnx")
     assert (here / "tiny.onnx").read_bytes() == b"mine"

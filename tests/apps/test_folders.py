@@ -140,7 +140,7 @@ def test_links_out_of_a_folder_and_loops_are_not_followed(here: Path, capsys: py
     assert "4 enlarged, 0 unchanged, 5 skipped, 0 failed" in capsys.readouterr().err
 
 
-def test_what_is_made_is_not_taken_for_what_is_given(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_not_taken_for_sources(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert run("in", "-o", "in/out", "--recursive") == 0
         assert list(tree(here / "in/out")) == ["a_x2.png", "b_x2.jpg", "sub/c_x2.tif"]
@@ -150,7 +150,7 @@ def test_what_is_made_is_not_taken_for_what_is_given(here: Path, capsys: pytest.
         assert "in lies in the --output" in one_line(capsys)
 
 
-def test_two_pictures_for_one_name_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_sources_of_one_target_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(here / "more", "a.png")
     (here / "in/sub/c_x2.tif").write_bytes((here / "in/sub/c.tif").read_bytes())
     assert run("in", "more", "in/a.png", "-o", "out") == 3
@@ -169,7 +169,7 @@ def test_a_second_run_does_nothing(here: Path, capsys: pytest.CaptureFixture[str
     assert {**totals, "seconds": 0} == {"done": 0, "skipped": 1, "unchanged": 3, "failed": 0, "seconds": 0}
 
 
-def test_it_does_what_is_missing_or_stale_and_nothing_else(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_run_does_only_what_is_missing_or_stale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def next_run(*args: str, **options: str) -> list[str]:
         assert enlarge("--json", *args, **options) == 0
         return done(told(capsys)[0])
@@ -204,7 +204,7 @@ def test_it_does_what_is_missing_or_stale_and_nothing_else(here: Path, capsys: p
     assert next_run(model="again.safetensors") == []
 
 
-def test_only_what_drrn_made_and_left_so_is_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_unchanged_results_of_drrn_are_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "out").mkdir()
     (here / "out/a_x2.png").write_bytes(b"mine")
     assert enlarge() == 3
@@ -257,7 +257,7 @@ def test_a_bad_file_does_not_stop_the_others(here: Path, capsys: pytest.CaptureF
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_can_t_be_done_is_one_line(
+def test_impossible_requests_are_refused_in_one_line(
     here: Path, capsys: pytest.CaptureFixture[str], args: list[str], message: str
 ) -> None:
     (here / "empty").mkdir()
@@ -273,7 +273,7 @@ def test_json_and_a_picture_cannot_both_go_to_stdout(here: Path, capsys: pytest.
     assert "can't both go to stdout" in said.err and "can't both go to stdout" in json.loads(said.out)["error"]
 
 
-def test_a_manifest_that_is_none_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_manifest_is_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "out").mkdir()
     (here / "out/.drrn.sqlite").write_bytes(b"no database, and longer than one's first page's head" * 99)
     assert enlarge() == 2
@@ -374,7 +374,7 @@ def test_a_pipe_without_a_picture_is_one_line(
     assert not (here / "x.png").exists()
 
 
-def test_a_terminal_is_given_no_picture(
+def test_a_picture_is_not_written_to_a_terminal(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -403,7 +403,7 @@ def test_a_stdout_that_is_closed_is_one_line(here: Path) -> None:
     assert ended.stderr.splitlines()[-1] == "drrn: The picture can't be written to stdout: Broken pipe."
 
 
-def test_what_arrives_is_taken_when_it_is_whole(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arriving_file_is_taken_once_it_is_complete(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = folders.Source(here / "photo", None)
     steps: list[Callable[[], Any]] = [
         lambda: source.path.write_bytes(b"begun"),
@@ -518,7 +518,7 @@ def test_killed_at_every_call_a_stale_picture_is_replaced_by_the_next_run(here: 
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_a_signal_ends_it_with_its_code_and_what_is_done_stays(here: Path, lives: Lives, at_once: int) -> None:
+def test_a_signal_ends_a_run_with_its_code_and_keeps_finished_results(here: Path, lives: Lives, at_once: int) -> None:
     store.save(small_weights(width=64, units=9), here / "tiny.safetensors")
     shutil.rmtree(here / "in")
     put(here / "in", "0.png", "1.png")
@@ -548,7 +548,7 @@ def test_a_second_run_at_the_same_time_says_so(here: Path, capsys: pytest.Captur
     assert enlarge() == 0
 
 
-def test_a_watched_folder_gives_what_arrives_until_a_signal(here: Path) -> None:
+def test_a_watched_folder_is_enlarged_until_a_signal(here: Path) -> None:
     code = (
         "from drrn.upscaling.batch import folders; folders.WATCH_SECONDS = 0.1; from drrn.apps.cli import main; main()"
     )

@@ -75,7 +75,7 @@ def test_a_folder_gets_names_formats_and_sizes(
         (["--quiet", "--json"], "--quiet prints no results"),
     ],
 )
-def test_what_can_not_be_is_refused_in_a_line(
+def test_invalid_names_and_sizes_are_refused_in_one_line(
     here: Path, options: list[str], answer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert upscale("in/wide.png", *options) == 2
@@ -99,7 +99,7 @@ def test_sizes_are_written_in_five_ways(text: str, size: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "0x5", "5x0+", "5+", "5x+", "x5+", "-5", "5x5x5", "5.5", "\u0665"])
-def test_no_other_size_is_read(text: str) -> None:
+def test_other_forms_of_size_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="A size is written"):
         parse_size(text)
 
@@ -118,7 +118,7 @@ def test_at_least_a_size_is_never_less_and_one_side_is_met(width: int, height: i
     assert found[0] == wanted.width or found[1] == wanted.height
 
 
-def test_quiet_says_only_what_failed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_only_failures(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("in", "-o", "out", "-q") == 0
     assert capsys.readouterr() == ("", "")
     (here / "in" / "bad.png").write_text("no image")

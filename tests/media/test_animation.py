@@ -264,7 +264,7 @@ def test_a_gif_of_many_colors_is_near_and_its_alpha_all_or_nothing(tmp_path: Pat
         assert apart.mean() < 12
 
 
-def test_only_what_changes_is_written(tmp_path: Path) -> None:
+def test_frames_are_written_as_their_changes(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     still = samples_of(chance, 64, 64, alpha="opaque")
     moves = [still.copy() for _ in range(5)]
@@ -317,7 +317,7 @@ def test_xmp_and_the_background_go_on(tmp_path: Path) -> None:
         assert image.info["xmp"] == xmp and image.info["background"] == (3, 2, 1, 4)
 
 
-def test_what_frames_raise_leaves_nothing(tmp_path: Path) -> None:
+def test_an_error_while_writing_frames_leaves_no_file(tmp_path: Path) -> None:
     animation = read(put(moving.png(steps_of(0), SIZE), tmp_path / "a.png"))
 
     def broken() -> Iterator[Samples]:
@@ -343,7 +343,7 @@ def test_frames_stay_in_time_when_their_durations_are_rounded() -> None:
     assert ticks([Fraction(16, 1000), Fraction(1, 100)], 1000, 1 << 24) == [16, 10]
 
 
-def test_durations_are_exact_in_a_png_and_said_elsewhere(tmp_path: Path) -> None:
+def test_durations_are_exact_in_png_and_rounding_is_reported_elsewhere(tmp_path: Path) -> None:
     delays = [(1, 30), (0, 1), (7, 0), (65535, 1), (1, 65535), (5, 100)]
     steps = [step._replace(delay=delay) for step, delay in zip(steps_of(0), delays, strict=True)]
     animation = read(put(moving.png(steps, SIZE), tmp_path / "a.png"))

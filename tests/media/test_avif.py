@@ -88,7 +88,7 @@ def test_tiles_count_as_the_pixels_that_they_have(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hidden", [True, False])
-def test_a_gain_map_is_left_out_and_said(hidden: bool, tmp_path: Path) -> None:
+def test_a_dropped_gain_map_is_reported(hidden: bool, tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     items = [image(RGB), TONE_MAP, GAIN_MAP._replace(hidden=hidden)]
     path.write_bytes(avif(items, [(b"dimg", 2, (1, 3))], b"tmap"))

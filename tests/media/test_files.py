@@ -234,7 +234,7 @@ def test_a_file_name_that_is_no_text_is_named_in_a_line(tmp_path: Path) -> None:
 # What is refused
 
 
-def test_what_is_no_picture_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_files_that_are_not_images_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("This is no picture, whatever its name says.\n" * 9)
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
@@ -684,7 +684,7 @@ def test_sides_that_a_format_cannot_hold_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["pixels", "alpha"])
-def test_a_picture_that_is_none_is_not_written(value: float, where: str, tmp_path: Path) -> None:
+def test_a_non_finite_image_is_never_written(value: float, where: str, tmp_path: Path) -> None:
     planes: dict[str, Any] = {"pixels": np.zeros((4, 5, 3), np.float32), "alpha": np.ones((4, 5), np.float32)}
     planes[where][2, 3] = value
     with pytest.raises(ImageError, match="NaN or infinite"):

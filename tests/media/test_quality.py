@@ -92,7 +92,7 @@ RULE: list[tuple[FileFormat, FileFormat, Loss | None, dict[str, Any], Loss | Non
 
 
 @pytest.mark.parametrize(("form", "source", "loss", "asked", "right"), RULE)
-def test_the_rule(
+def test_the_rule_of_quality_of_results(
     form: FileFormat, source: FileFormat, loss: Loss | None, asked: dict[str, Any], right: Loss | None
 ) -> None:
     assert choose_loss(form, source, loss, **asked) == right

@@ -48,7 +48,7 @@ def visitors() -> Iterator[tuple[int, list[str]]]:
     thread.join()
 
 
-def test_a_film_says_what_it_is(tmp_path: Path) -> None:
+def test_the_header_of_a_video_is_read(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", color_range=1, colorspace=1, sample_aspect_ratio=Fraction(4, 3))
     header = video.probe(source, max_pixels=LIMIT)
     assert header[:6] == ("MP4", 48, 32, 3, False, 8)
@@ -87,12 +87,12 @@ def test_frames_of_avi_are_shown_one_after_another(tmp_path: Path, codec: str, o
     assert at == [at[0] + number for number in range(20)]
 
 
-def test_a_cover_is_no_film(tmp_path: Path) -> None:
+def test_a_cover_image_is_not_a_video(tmp_path: Path) -> None:
     header = video.probe(film(tmp_path / "film.mp4", extra=Extra(cover=True)), max_pixels=LIMIT)
     assert (header.width, header.converted) == (48, ())
 
 
-def test_of_two_films_in_a_file_the_first_is_taken_and_that_is_said(tmp_path: Path) -> None:
+def test_the_first_of_two_video_streams_is_taken_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "two.mkv"
     with av.open(str(path), "w") as out:
         for side in (32, 64):
@@ -114,7 +114,7 @@ def refused(path: Path, message: str) -> None:
     assert str(caught.value).count("\n") == 0 and str(path.name) in str(caught.value)
 
 
-def test_what_is_not_whole_is_refused(tmp_path: Path) -> None:
+def test_truncated_videos_are_refused(tmp_path: Path) -> None:
     for suffix in (".mp4", ".mkv", ".avi"):
         codec: dict[str, Any] = {"codec": "ffv1", "options": {}} if suffix == ".avi" else {}
         content = film(tmp_path / f"film{suffix}", **codec).read_bytes()
@@ -124,7 +124,7 @@ def test_what_is_not_whole_is_refused(tmp_path: Path) -> None:
             refused(path, "damaged|cut short|can't be read|no video stream")
 
 
-def test_a_film_without_its_index_is_refused(tmp_path: Path) -> None:
+def test_a_video_without_its_index_is_refused(tmp_path: Path) -> None:
     content = film(tmp_path / "film.mp4").read_bytes()
     path = tmp_path / "bare.mp4"
     path.write_bytes(content.replace(b"moov", b"none"))
@@ -132,7 +132,7 @@ def test_a_film_without_its_index_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4"])
-def test_no_byte_that_is_wrong_makes_a_shorter_film(tmp_path: Path, suffix: str) -> None:
+def test_a_corrupt_byte_never_gives_a_shorter_video(tmp_path: Path, suffix: str) -> None:
     source = film(
         tmp_path / f"film{suffix}", times=range(6), base=Fraction(1, 25), size=(32, 16), options={**BARE, "g": "1"}
     )
@@ -220,7 +220,7 @@ def test_nothing_but_the_file_is_ever_opened(
     assert not came
 
 
-def test_a_film_elsewhere_is_not_followed(tmp_path: Path, visitors: tuple[int, list[str]]) -> None:
+def test_references_to_other_files_are_not_followed(tmp_path: Path, visitors: tuple[int, list[str]]) -> None:
     """An MP4 can say that its data lie at another address."""
     port, came = visitors
     content = film(tmp_path / "film.mp4").read_bytes()
@@ -241,7 +241,7 @@ def test_a_film_elsewhere_is_not_followed(tmp_path: Path, visitors: tuple[int, l
     assert not came
 
 
-def test_addresses_are_no_files(visitors: tuple[int, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_urls_are_not_opened(visitors: tuple[int, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     port, came = visitors
     for path in (f"http://127.0.0.1:{port}/film.mp4", f"tcp://127.0.0.1:{port}"):
         with pytest.raises(SystemExit) as ended:
@@ -251,7 +251,7 @@ def test_addresses_are_no_files(visitors: tuple[int, list[str]], capsys: pytest.
     assert not came
 
 
-def test_no_more_than_the_limit_is_decoded(tmp_path: Path) -> None:
+def test_decoding_stops_at_the_pixel_limit(tmp_path: Path) -> None:
     """Also where the container says that it is small, and the frames are not."""
     source = film(tmp_path / "film.mp4", size=(640, 480), times=CFR[:1])
     with pytest.raises(ImageError, match="307,200 pixels a frame; the limit is 10,000"):
@@ -280,7 +280,7 @@ def test_samples_that_can_not_be_there_are_not_listed(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # in KB, on Linux
 
 
-def test_what_is_interlaced_is_refused(tmp_path: Path) -> None:
+def test_interlaced_videos_are_refused(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", options={**BARE, "x264-params": "tff=1"}, flags=1 << 18 | 1 << 29)
     refused(source, "interlaced")
 
@@ -289,7 +289,7 @@ def test_pixels_that_are_not_known_are_refused(tmp_path: Path) -> None:
     refused(film(tmp_path / "film.mkv", codec="ffv1", pixels="bgr0", options={}), "of the kind bgr0")
 
 
-def test_sound_alone_is_no_film(tmp_path: Path) -> None:
+def test_a_file_of_sound_alone_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as out:
         sound = out.add_stream("aac", rate=48000)
@@ -373,7 +373,7 @@ def test_a_claim_of_alpha_without_any_is_not_believed(tmp_path: Path) -> None:
     assert len(list(video.frames(tmp_path / "live.webm", header))) == 12
 
 
-def test_zeros_behind_a_matroska_film_are_padding(tmp_path: Path) -> None:
+def test_zeros_after_a_matroska_video_are_padding(tmp_path: Path) -> None:
     content, path = film(tmp_path / "film.mkv").read_bytes(), tmp_path / "padded.mkv"
     void = b"\xec\x01" + (500).to_bytes(7) + bytes(500)
     for tail in (bytes(1), bytes(4096), bytes(3 << 20), void, void + bytes(9)):

@@ -189,7 +189,7 @@ def test_a_disk_without_room_is_said_before_anything_is_done(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_what_is_held_as_a_whole_is_known_before(tmp_path: Path, kernels: str) -> None:
+def test_memory_of_decoding_and_encoding_is_estimated(tmp_path: Path, kernels: str) -> None:
     """And memory that is not enough for it is said, before anything is decoded."""
     upscaler = Upscaler(small_weights(), threads=1)
     costs = {}

@@ -119,7 +119,7 @@ def test_what_hides_under_transparency_does_not_shine_through() -> None:
 
 @settings(max_examples=50)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31))
-def test_spread_keeps_visible_colors_and_invents_none(height: int, width: int, seed: int) -> None:
+def test_fill_transparent_keeps_visible_colors_and_invents_none(height: int, width: int, seed: int) -> None:
     chance = np.random.default_rng(seed)
     pixels = chance.random((height, width, 3), np.float32)
     alpha = chance.random((height, width), np.float32) * (chance.random((height, width)) < 0.3)
@@ -148,7 +148,7 @@ def test_little_memory_gives_the_same_picture_in_tiles(engine: EngineName) -> No
     assert not (off & ~edge).any()
 
 
-def test_a_picture_that_can_not_fit_is_refused_before_anything_is_computed() -> None:
+def test_an_image_too_large_for_memory_is_refused_before_the_work() -> None:
     upscaler = Upscaler(small_weights(), device="cpu", max_memory=1 << 20)
     with pytest.raises(UsageError, match=r"2000x2000 pixels need more than \d+ MB, and 1 are allowed. .*--max-memory"):
         upscaler.upscale(picture(1000, 1000, 1))

@@ -68,7 +68,7 @@ def test_values_are_those_of_the_plane_enlarged(
         {"Modality": "MR", "SmallestPixelValueInSeries": 0, "LargestPixelValueInSeries": 3000},
     ],
 )
-def test_slices_of_a_series_are_enlarged_alike(here: Path, series: dict[str, Any]) -> None:
+def test_images_of_a_series_share_their_range(here: Path, series: dict[str, Any]) -> None:
     """What one slice has beside the organ that both show changes nothing of the organ."""
     organ = smooth(64, 20)
     bright = organ.copy()

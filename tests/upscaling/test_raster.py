@@ -168,7 +168,7 @@ def test_a_window_needs_no_more_than_it_reads(tmp_path: Path) -> None:
     assert windows.part[0] < windows.side
 
 
-def test_spread_goes_as_far_as_it_must_and_sees_no_further() -> None:
+def test_fill_unknown_reaches_exactly_its_distance() -> None:
     plane, known = np.arange(90.0).reshape(1, 90).repeat(9, 0), np.zeros((9, 90), bool)
     known[:, :20] = True
     filled = fill_unknown(plane, known, 15)

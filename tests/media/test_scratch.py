@@ -94,7 +94,7 @@ def test_nobody_sees_a_scratch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_a_full_disk_is_said(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(FileIO):
         def write(self, content: Any, /) -> int:
             raise OSError(number, os.strerror(number))
@@ -104,7 +104,7 @@ def test_a_full_disk_is_said(number: int, tmp_path: Path, monkeypatch: pytest.Mo
         Scratch(tmp_path / "a.png", 10, 10, 3, 8)
 
 
-def test_too_little_room_is_said_before(tmp_path: Path) -> None:
+def test_too_little_disk_space_is_reported_before_the_work(tmp_path: Path) -> None:
     check_room(tmp_path / "a.png", 1)
     with pytest.raises(UsageError, match=r"a.png needs 1099511627776 MB of disk while it is made, and .* has \d+\."):
         check_room(tmp_path / "a.png", 1 << 60)
@@ -115,7 +115,7 @@ class EnoughError(Exception):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_who_checks_ends_the_writing(suffix: str, tmp_path: Path) -> None:
+def test_an_exception_from_the_check_ends_the_writing(suffix: str, tmp_path: Path) -> None:
     def enough() -> None:
         raise EnoughError
 

@@ -243,7 +243,7 @@ def test_values_outside_of_the_range_stay_where_a_film_has_them(here: Path) -> N
         assert (low >= 16 or least < 16) and (high <= 235 or most > 235)
 
 
-def test_frames_that_were_seen_are_not_enlarged_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_frames_are_enlarged_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = [0, 0, 0, 1, 1, 2, 1, 0, 3, 3]
     source = film(here / "film.mkv", times=CFR[:10], shown=numbers, **LOSSLESS)
     done = counted(monkeypatch)
@@ -322,7 +322,7 @@ def test_an_interrupted_run_says_that_it_can_go_on(here: Path) -> None:
 @pytest.mark.parametrize(
     "change", [lambda path: film(path, times=LONG[::-1][::-1], pixels="yuv422p"), None], ids=["source", "crf"]
 )
-def test_segments_of_something_else_are_not_used(
+def test_segments_of_another_recipe_are_not_used(
     here: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], Path] | None
 ) -> None:
     source = film(here / "film.mp4", times=LONG)
@@ -549,11 +549,11 @@ def test_options_of_films_are_refused_for_pictures(here: Path, capsys: pytest.Ca
     assert "those of films" in capsys.readouterr().err
 
 
-def test_what_is_made_anew_or_left_out_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_converted_and_dropped_parts_of_a_video_are_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = film(here / "film.mp4", size=(720, 400), times=CFR[:1], extra=Extra(cover=True))
     assert run(source, "--estimate", "-o", "film.mkv") == 0
     told = capsys.readouterr().out
-    assert "marked as BT.601" in told and "timestamps rounded to milliseconds" in told
+    assert "tagged as BT.601" in told and "timestamps rounded to milliseconds" in told
     assert run(source, "--estimate", "--size", "1000x400") == 0
     assert "pixels of 18:25" in capsys.readouterr().out
 
@@ -570,7 +570,7 @@ def test_an_estimate_counts_frames(
     assert seconds[1] > 5 * seconds[0]
 
 
-def test_films_lie_among_pictures_in_a_folder(here: Path) -> None:
+def test_a_folder_may_hold_videos_and_images(here: Path) -> None:
     inside, outside = here / "in", here / "out"
     inside.mkdir()
     film(inside / "film.mp4")

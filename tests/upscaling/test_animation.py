@@ -134,7 +134,7 @@ def test_limits_are_of_all_frames(upscaler: Upscaler, tmp_path: Path) -> None:
         job.format.estimate(job, upscaler)
 
 
-def test_what_progress_raises_ends_the_work_and_leaves_nothing(upscaler: Upscaler, tmp_path: Path) -> None:
+def test_an_exception_from_progress_ends_the_work_and_leaves_no_file(upscaler: Upscaler, tmp_path: Path) -> None:
     source = animated(tmp_path / "a.gif", *(noise(seed) for seed in range(5)))
 
     def enough(share: float) -> None:
