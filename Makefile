@@ -25,7 +25,7 @@ check: $(READY)  ## format, lint, types, layers
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports
 
-bench: $(READY)  ## seconds per megapixel of our engines and others: docs/performance.md
+bench: $(READY)  ## seconds per megapixel of our engines and others: docs/reference/performance.md
 	$(BIN)/python -m benchmarks --long
 
 docs: $(READY)  ## the site: build/site/index.html
@@ -39,7 +39,7 @@ soak: $(READY)  ## the long tests too, and the native engine under sanitizers, f
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 	native/check.sh
 
-fuzz: $(READY)  ## 50,000 broken files of every format: docs/hostile.md
+fuzz: $(READY)  ## 50,000 broken files of every format: docs/reference/hostile.md
 	$(BIN)/python -m tests.hostile
 
 $(READY): pyproject.toml constraints.txt $(wildcard native/*)

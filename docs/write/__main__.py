@@ -75,8 +75,8 @@ def write(
 
     copies: tables that stand in several documents. commands: a page for each command. drawings: those of
     docs/explanation. man: the manual page. pictures: run the commands that stand beside them. presets: the table of
-    docs/presets.md. performance: the page and figure from docs/performance.json. formats, dicom: enlarge small files
-    and write down what becomes of them. geotiff: the same for files of --data. memory: measures for some 15 minutes.
+    docs/how-to/presets.md. performance: the page and figure from docs/performance.json. formats, dicom: enlarge small
+    files and write down what becomes of them. geotiff: the same for files of --data. memory: measures for 15 minutes.
 
     Args:
         pages: Which ones.

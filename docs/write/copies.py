@@ -7,10 +7,10 @@ from drrn.study.result_tables import verdicts_table
 
 
 def texts() -> Texts:
-    """The README, docs/models.md and docs/evaluation.md with their tables."""
+    """The README, docs/how-to/models.md and docs/how-to/evaluation.md with their tables."""
     family, results = read(DOCS / "family.md"), read(DOCS / "results.md")
     claims = verdicts_table(evaluate_claims(load_results(DOCS / "study/results")))
-    readme, models, evaluation = ROOT / "README.md", DOCS / "models.md", DOCS / "evaluation.md"
+    readme, models, evaluation = ROOT / "README.md", DOCS / "how-to/models.md", DOCS / "how-to/evaluation.md"
     return {
         readme: replace_between(replace_between(read(readme), "family", family), "study", claims),
         models: replace_between(read(models), "family", family),

@@ -1,4 +1,4 @@
-"""The table of docs/dicom.md: two slices, before and after `drrn upscale`."""
+"""The table of docs/how-to/dicom.md: two slices, before and after `drrn upscale`."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from drrn.core.resize import imresize
 from drrn.tables import markdown
 from tests.dicom_files import enlarged, published
 
-PAGE = DOCS / "dicom.md"
+PAGE = DOCS / "how-to/dicom.md"
 SLICES = {"CT_small": "CT", "MR_small": "MR"}
 """pydicom's files, and their modality."""
 

@@ -1,4 +1,4 @@
-"""The tables of docs/formats.md: what becomes of every kind of samples and metadata in every format.
+"""The tables of docs/reference/formats.md: what becomes of every kind of samples and metadata in every format.
 
 For each cell a file is made without drrn, goes through `drrn upscale` with pixels that are merely doubled, and is read
 without drrn. The cell says what was found: there is no list of expectations.
@@ -27,7 +27,7 @@ from tests.media.mode_files import FORMATS, NOTES, SUFFIXES, TRUTH, made, noted
 from tests.media.mode_reading import is_the_same, note_of, seen
 from tests.media.moving import as_pillow_has_them
 
-PAGE = DOCS / "formats.md"
+PAGE = DOCS / "reference/formats.md"
 WRITTEN = ("JPEG", "WebP", "TIFF", "BMP", "PNM")
 LOSSY = {"JPEG": 8, "AVIF": 3}
 """Levels of 255 by which a sample may be off."""

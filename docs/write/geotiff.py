@@ -1,4 +1,4 @@
-"""The table of docs/geotiff.md: rasters from other sources, and how far their corners move."""
+"""The table of docs/how-to/geotiff.md: rasters from other sources, and how far their corners move."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from docs.write import DOCS, Texts, read, replace_between
 from drrn.tables import markdown
 from tests.scene_files import corners, enlarged, upscaler
 
-PAGE = DOCS / "geotiff.md"
+PAGE = DOCS / "how-to/geotiff.md"
 HEAD = ["file", "bands", "values", "coordinates", "nodata", "larger", "corners move by"]
 
 

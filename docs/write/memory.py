@@ -1,4 +1,4 @@
-"""docs/memory.md: the peak memory of `drrn upscale` by format and size. Measures for some minutes."""
+"""docs/reference/memory.md: the peak memory of `drrn upscale` by format and size. Measures for some minutes."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ class Cost:
 def texts(scratch: Path) -> Texts:
     """The measurements as JSON, and the page."""
     costs = measure(scratch)
-    return {DOCS / "memory.json": to_json(costs), DOCS / "memory.md": to_markdown(costs)}
+    return {DOCS / "memory.json": to_json(costs), DOCS / "reference/memory.md": to_markdown(costs)}
 
 
 def measure(scratch: Path) -> list[Cost]:

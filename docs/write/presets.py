@@ -1,4 +1,4 @@
-"""The table of docs/presets.md: what each preset is and costs, and whether a model was trained by it."""
+"""The table of docs/how-to/presets.md: what each preset is and costs, and whether a model was trained by it."""
 
 import csv
 
@@ -17,7 +17,7 @@ HEAD = ["preset", "network", "scales", "trained", "parameters", "kMAC a pixel", 
 
 def texts() -> Texts:
     """The page with its table."""
-    page = DOCS / "presets.md"
+    page = DOCS / "how-to/presets.md"
     return {page: replace_between(read(page), "presets", table())}
 
 
@@ -35,7 +35,7 @@ def table() -> str:
         units = f"{recipe.fewest_units}-{model.units}"
         lines.append(
             [
-                f"[{name}](../presets/{name}.json)",
+                f"[{name}](../../presets/{name}.json)",
                 f"B{model.blocks}U{units}, width {model.width}, unshuffle {model.unshuffle}",
                 spans(recipe.scales),
                 _trained(name),
@@ -58,4 +58,4 @@ def _trained(name: str) -> str:
     with (TRIED / f"{name}.csv").open() as file:
         rows = list(csv.DictReader(file))
     first, last = (float(row["val_psnr"]) for row in (rows[0], rows[-1]))
-    return f"no: [tried](log/{TRIED.name}/{name}.csv) for {100 * len(rows)} steps, {first:.2f} to {last:.2f} dB"
+    return f"no: [tried](../log/{TRIED.name}/{name}.csv) for {100 * len(rows)} steps, {first:.2f} to {last:.2f} dB"

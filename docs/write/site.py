@@ -25,8 +25,8 @@ PAGES = {
     ROOT / "README.md": "index",
     ROOT / "CONTRIBUTING.md": "contributing",
     ROOT / "CHANGELOG.md": "changelog",
-    DOCS / "family.md": "models",
-    DOCS / "results.md": "evaluation",
+    DOCS / "family.md": "how-to/models",
+    DOCS / "results.md": "how-to/evaluation",
     **dict.fromkeys((ROOT / "models").glob("*.md"), "reference/cards"),
 }
 """Documents that are no pages of the site, and the page that has their text."""

@@ -225,7 +225,7 @@ def test_an_estimate_counts_the_eight_of_both(here: Path, capsys: pytest.Capture
 
 
 def test_the_check_of_the_sample_is_what_the_documents_say(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = " ".join((ROOT / "docs/checking.md").read_text().split())
+    words = " ".join((ROOT / "docs/how-to/checking.md").read_text().split())
     psnr, largest, bicubic, its_largest = map(
         float,
         re.findall(

@@ -56,4 +56,4 @@ def test_1_and_16_and_100_megapixels_take_the_same_memory(tmp_path: Path) -> Non
 def test_the_page_on_memory_is_made_of_the_json_beside_it() -> None:
     costs = memory.from_json((DOCS / "memory.json").read_text(encoding="utf-8"))
     assert memory.to_json(costs) == (DOCS / "memory.json").read_text(encoding="utf-8")
-    assert memory.to_markdown(costs) == (DOCS / "memory.md").read_text(encoding="utf-8")
+    assert memory.to_markdown(costs) == (DOCS / "reference/memory.md").read_text(encoding="utf-8")

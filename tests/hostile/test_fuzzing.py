@@ -90,7 +90,7 @@ def test_a_worker_that_does_not_start_is_no_finding() -> None:
 def test_the_page_is_made_of_the_json_beside_it() -> None:
     text = (ROOT / "docs/hostile.json").read_text()
     report = Report.from_json(text)
-    assert report.to_json() == text and report.to_markdown() == (ROOT / "docs/hostile.md").read_text()
+    assert report.to_json() == text and report.to_markdown() == (ROOT / "docs/reference/hostile.md").read_text()
     for entry in report.entries:
         tally = entry.tally
         counts = tally.read + tally.refused + tally.crashed + tally.hung + tally.greedy + tally.other

@@ -1,4 +1,4 @@
-"""What becomes of every kind of animation: a table of docs/formats.md, found out as those of single pictures."""
+"""What becomes of every kind of animation: a table of docs/reference/formats.md, found as those of single pictures."""
 
 import io
 import struct

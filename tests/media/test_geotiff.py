@@ -54,7 +54,7 @@ def test_corners_stay_where_they_are(tmp_path: Path, transform: Affine, pixels: 
 
 
 def test_corners_of_files_from_other_sources_stay_where_they_are(data: Path, tmp_path: Path) -> None:
-    """As docs/geotiff.md says."""
+    """As docs/how-to/geotiff.md says."""
 
     def checked() -> Iterator[tuple[str, Any, Any]]:
         for name, before, after in page.pairs(data, tmp_path):

@@ -1,4 +1,4 @@
-"""docs/formats.md says what becomes of every kind of samples and metadata in every format."""
+"""docs/reference/formats.md says what becomes of every kind of samples and metadata in every format."""
 
 import os
 from pathlib import Path

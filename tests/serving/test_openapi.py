@@ -86,7 +86,7 @@ def test_schemathesis_finds_nothing_in_many_requests(running: Running, broken: b
 
 
 def test_the_commands_of_the_reference_do_what_it_says(running: Running, tmp_path: Path) -> None:
-    text = (ROOT / "docs/http.md").read_text()
+    text = (ROOT / "docs/reference/http.md").read_text()
     lines = [line[2:] for line in text.splitlines() if line.startswith("$ curl ")]
     assert len(lines) == 4
     try:

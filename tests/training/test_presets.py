@@ -1,4 +1,4 @@
-"""The presets, and the table of docs/presets.md."""
+"""The presets, and the table of docs/how-to/presets.md."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""docs/dicom.md says what becomes of two slices."""
+"""docs/how-to/dicom.md says what becomes of two slices."""
 
 from pathlib import Path
 

@@ -585,4 +585,4 @@ def test_a_real_film_is_the_one_in_the_documents(here: Path, data: Path) -> None
     source = data / "formats/video/cockatoo.mp4"
     result = here / "cockatoo.mp4"
     assert run(source, "--scale", "1.5", "-o", result) == 0
-    assert compare_films.main(source, result) in (Path(__file__).parents[2] / "docs/video.md").read_text()
+    assert compare_films.main(source, result) in (Path(__file__).parents[2] / "docs/how-to/video.md").read_text()

@@ -53,9 +53,9 @@ def serve(
 ) -> int:
     """Serve a web page and a REST service that enlarge pictures.
 
-    Open the address that is printed, and drop pictures on the page; or POST them from a program (docs/http.md). Nothing
-    leaves this machine: the service opens no connection of its own. Results are deleted after a while, and when it
-    ends.
+    Open the address that is printed, and drop pictures on the page; or POST them from a program
+    (docs/reference/http.md). Nothing leaves this machine: the service opens no connection of its own. Results are
+    deleted after a while, and when it ends.
 
     Args:
         host: Address to listen on. Any but a loopback address needs a token.

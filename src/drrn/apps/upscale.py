@@ -37,9 +37,9 @@ def upscale(
 
     PNG, JPEG, WebP and TIFF, of 8 or 16 bits, keep their format, alpha, color profile and EXIF. BMP and PNM are read
     and written, AVIF and single GIF are read; animated GIF, PNG and WebP stay animated. Anything that must be converted
-    is reported (docs/formats.md). Videos keep their sound and subtitles (drrn[video], docs/video.md). GeoTIFF keeps its
-    place, and is not for survey (drrn[geo], docs/geotiff.md). DICOM stays DICOM, and is not for diagnosis (drrn[dicom],
-    docs/dicom.md).
+    is reported (docs/reference/formats.md). Videos keep their sound and subtitles (drrn[video], docs/how-to/video.md).
+    GeoTIFF keeps its place, and is not for survey (drrn[geo], docs/how-to/geotiff.md). DICOM stays DICOM, and is not
+    for diagnosis (drrn[dicom], docs/how-to/dicom.md).
 
     Args:
         pictures: Picture files, or folders of them; - is stdin.

@@ -1,4 +1,4 @@
-"""The REST service: what each address does. docs/http.md is the reference, and /openapi.json the same for programs."""
+"""The REST service: what each address does. See docs/reference/http.md; /openapi.json says the same to programs."""
 
 import asyncio
 import logging

@@ -84,8 +84,8 @@ class Upscaler:
     """Trained weights, ready to enlarge images by any scale above 1 and up to 8.
 
     Threads may share one: each gets the result that it would get alone, and the native engine takes them in turns. A
-    process forked from the one that made it may use it too, in one thread, to the same bytes. docs/python.md says which
-    files a forked process can read and write.
+    process forked from the one that made it may use it too, in one thread, to the same bytes. Which
+    files a forked process can read and write is in docs/how-to/python.md.
     """
 
     def __init__(

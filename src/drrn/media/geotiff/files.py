@@ -1,7 +1,7 @@
 """GeoTIFF, and every TIFF of measurements: read window by window, and written so, with all that places and names them.
 
-What is kept, scaled, left out and refused is in docs/geotiff.md. GDAL, which does the work, is shown local regular
-files alone, as GeoTIFF and as nothing else, and none of the files that may lie beside them.
+What is kept, scaled, left out and refused is in docs/how-to/geotiff.md. GDAL, which does the work, is shown local
+regular files alone, as GeoTIFF and as nothing else, and none of the files that may lie beside them.
 
 This needs rasterio, which is imported only when there is such a file.
 """

@@ -1,7 +1,7 @@
 """A file becomes a `Image`, and a `Image` a file: PNG, JPEG, WebP, TIFF, BMP and PNM; GIF and AVIF are read only.
 
 Reading is strict: the least warning of a decoder is an error. What can't be kept is converted, which
-`Header.converted` and `changes` say, or refused; docs/formats.md has the table:
+`Header.converted` and `changes` say, or refused; docs/reference/formats.md has the table:
 
     kept       gray and RGB, each with or without alpha, of 8 and 16 bit; ICC, EXIF, XMP and dpi
     converted  palettes to RGB, gray of 1, 2 and 4 bit to 8, a transparent color to alpha, YCbCr to RGB;
