@@ -8,7 +8,7 @@ import pytest
 from drrn.apps import cli, progress
 from drrn.weights import store
 from tests.small_weights import small_weights
-from tests.training.small_training import pictures
+from tests.training.small_training import make_images
 
 OPTIONS = [
     *("train", "--data", "pictures", "--run", "run", "--scales", "2", "--patch", "16", "--stride", "8"),
@@ -19,7 +19,7 @@ OPTIONS = [
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    pictures(tmp_path / "pictures")
+    make_images(tmp_path / "pictures")
     return tmp_path
 
 
@@ -72,7 +72,7 @@ def test_bicubic_is_measured_on_the_same_patches_as_the_network(here: Path, caps
 
 
 def test_images_smaller_than_a_patch_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for number, path in enumerate(pictures(here / "low", count=12, height=12).iterdir()):
+    for number, path in enumerate(make_images(here / "low", count=12, height=12).iterdir()):
         path.rename(here / "pictures" / f"low {number}.png")
     assert train("--epochs", "1", "--width", "4", "--units", "1", "--validation-data", "pictures") == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]

@@ -23,7 +23,7 @@ def blocks(channels: int, height: int, width: int, seed: int) -> NDArray[np.floa
 
 @given(st.sampled_from([1, 3]), sides, sides, st.integers(1, 5), st.floats(1.0, 3.5), st.integers(0, 2**31))
 @settings(deadline=None, max_examples=40)
-def test_exactly_what_is_constant_in_sight_is_put_back(
+def test_exactly_constant_areas_within_reach_are_restored(
     channels: int, height: int, width: int, halo: int, scale: float, seed: int
 ) -> None:
     """Against a loop over the pixels."""
@@ -43,9 +43,7 @@ def test_exactly_what_is_constant_in_sight_is_put_back(
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 20), st.floats(1.1, 3.0), st.data())
 @settings(deadline=None, max_examples=40)
-def test_a_place_alone_is_as_in_the_whole(
-    height: int, width: int, halo: int, scale: float, data: st.DataObject
-) -> None:
+def test_a_part_matches_the_whole(height: int, width: int, halo: int, scale: float, data: st.DataObject) -> None:
     source = blocks(1, height, width, data.draw(st.integers(0, 99)))
     whole, size = (height, width), (ceil(height * scale), ceil(width * scale))
     everything = slice(0, size[0]), slice(0, size[1])

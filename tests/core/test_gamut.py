@@ -56,7 +56,7 @@ def test_every_channel_stays_between_its_clipped_value_and_its_source_pixel(
 
 @settings(deadline=None)
 @given(seeds, sides, sides, st.data())
-def test_a_place_alone_has_the_bits_of_the_whole(
+def test_a_part_has_the_same_bits_as_the_whole(
     seed: int, rows: tuple[int, float], columns: tuple[int, float], data: st.DataObject
 ) -> None:
     colors, source = example(seed, rows, columns)
@@ -67,7 +67,7 @@ def test_a_place_alone_has_the_bits_of_the_whole(
 
 @settings(deadline=None)
 @given(seeds, st.integers(1, 40), st.floats(1, 8))
-def test_rows_are_ready_and_needed_as_windows_say(seed: int, n_in: int, scale: float) -> None:
+def test_ready_and_needed_rows_match_windows(seed: int, n_in: int, scale: float) -> None:
     n_out = int(n_in * scale)
     there = int(np.random.default_rng(seed).integers(1, n_out + 1))
     ready = gamut.ready(there, n_in, n_out)
@@ -81,7 +81,7 @@ def test_rows_are_ready_and_needed_as_windows_say(seed: int, n_in: int, scale: f
         assert beyond > there  # no row waits without need
 
 
-def test_what_lies_far_from_what_is_clipped_does_not_change() -> None:
+def test_pixels_far_from_clipping_do_not_change() -> None:
     colors, source = example(0, (30, 2), (30, 2))
     inside = colors.clip(0, 1)
     inside[:, 30, 30] = (-0.5, 0.5, 1.5)
@@ -89,7 +89,7 @@ def test_what_lies_far_from_what_is_clipped_does_not_change() -> None:
     assert len(changed) > 10 and (abs(changed // 2 - 15) <= gamut.REACH).all()
 
 
-def test_each_channel_keeps_its_sum_where_there_is_room() -> None:
+def test_each_channel_keeps_its_sum_if_there_is_room() -> None:
     """Room to go up under the blue pixel, where source is 1; and down for red."""
     source = np.stack([np.zeros((9, 9)), np.full((9, 9), 0.5), np.ones((9, 9))]).astype(np.float32)
     colors = np.full((3, 22, 27), 0.5, np.float32)
@@ -99,7 +99,7 @@ def test_each_channel_keeps_its_sum_where_there_is_room() -> None:
     assert abs(colors.clip(0, 1).sum(axis=(1, 2)) - colors.sum(axis=(1, 2))).max() > 1
 
 
-def test_cells_that_got_too_little_ask_once_more() -> None:
+def test_a_second_round_compensates_further_cells() -> None:
     """Two cells ask the one between them for more than it has; beyond them there is room for the rest."""
     source = np.ones((3, 9, 9), np.float32)
     source[:2] = 0.5

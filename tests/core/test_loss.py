@@ -18,13 +18,13 @@ from drrn.training.config import TrainConfig
         ("l1+0.1*focal_frequency+lpips", [(1, "l1"), (0.1, "focal_frequency"), (1, "lpips")]),
     ],
 )
-def test_it_is_read_term_by_term(loss: str, expected: list[tuple[float, LossName]]) -> None:
+def test_a_loss_is_parsed_term_by_term(loss: str, expected: list[tuple[float, LossName]]) -> None:
     assert terms(loss) == expected
     assert TrainConfig(loss=loss).loss == loss
 
 
 @pytest.mark.parametrize("name", get_args(LossName))
-def test_a_name_alone_is_the_whole_loss(name: LossName) -> None:
+def test_a_single_name_is_a_whole_loss(name: LossName) -> None:
     assert terms(name) == [(1, name)]
 
 
@@ -44,6 +44,6 @@ def test_a_name_alone_is_the_whole_loss(name: LossName) -> None:
         ("l1*0.5", r"'l1\*0.5'"),
     ],
 )
-def test_what_is_no_loss_is_refused_with_what_is_known(loss: str, culprit: str) -> None:
+def test_an_unknown_loss_lists_the_known_ones(loss: str, culprit: str) -> None:
     with pytest.raises(ValueError, match=rf"from mse, l1, .*, lpips; got {culprit} in '"):
         TrainConfig(loss=loss)

@@ -38,7 +38,7 @@ def planes(seed: int, height: int, width: int) -> tuple[NDArray[np.float64], NDA
 
 @given(seeds, st.integers(11, 40), st.integers(11, 40))
 @settings(max_examples=40, deadline=None)
-def test_psnr_and_ssim_are_those_of_scikit_image(seed: int, height: int, width: int) -> None:
+def test_psnr_and_ssim_match_scikit_image(seed: int, height: int, width: int) -> None:
     a, b = planes(seed, height, width)
     # its mean is over valid windows alone, which are of 11x11 for this sigma
     assert ssim(a, b) == pytest.approx(theirs.structural_similarity(a, b, **AS_THE_PAPERS), abs=1e-10)
@@ -47,7 +47,7 @@ def test_psnr_and_ssim_are_those_of_scikit_image(seed: int, height: int, width: 
 
 
 @pytest.mark.parametrize(("height", "width"), [(176, 176), (203, 191)])
-def test_ms_ssim_is_its_formula_with_the_filters_of_scipy(height: int, width: int) -> None:
+def test_ms_ssim_matches_its_formula_with_scipys_filters(height: int, width: int) -> None:
     a, b = planes(2, height, width)
     expected, x, y = 1.0, a, b
     for scale, weight in enumerate([0.0448, 0.2856, 0.3001, 0.2363, 0.1333]):
@@ -67,7 +67,7 @@ def test_ms_ssim_is_its_formula_with_the_filters_of_scipy(height: int, width: in
     assert ms_ssim(a / 255, b / 255, peak=1) == pytest.approx(expected, abs=1e-10)
 
 
-def test_ms_ssim_of_equal_planes_is_one_of_a_negative_0_and_of_a_small_plane_no_number() -> None:
+def test_ms_ssim_of_equal_negative_and_small_planes() -> None:
     a, _ = planes(4, 180, 176)
     assert ms_ssim(a, a) == pytest.approx(1, abs=1e-12)
     noise = levels(np.random.default_rng(0).random((176, 176))) + 0.0
@@ -75,7 +75,7 @@ def test_ms_ssim_of_equal_planes_is_one_of_a_negative_0_and_of_a_small_plane_no_
     assert isnan(ms_ssim(a[:175], a[:175]))
 
 
-def test_ssim_is_that_of_its_one_window_where_there_is_one() -> None:
+def test_ssim_of_one_window_is_that_windows() -> None:
     a, b = planes(1, 11, 11)
     _, everywhere = theirs.structural_similarity(a, b, full=True, **AS_THE_PAPERS)
     assert ssim(a, b) == pytest.approx(everywhere[5, 5], abs=1e-12)
@@ -108,7 +108,7 @@ def test_what_lies_outside_the_range_is_clipped_first() -> None:
 
 
 @pytest.mark.parametrize("shave", [0, 1, 4])
-def test_the_shaved_border_does_not_count_and_all_else_does(shave: int) -> None:
+def test_only_the_shaved_border_is_ignored(shave: int) -> None:
     hr = np.full((20, 20), 0.5)
     for at in [(shave, 10), (10, shave), (19 - shave, 10), (10, 19 - shave)]:
         sr = hr.copy()
@@ -120,7 +120,7 @@ def test_the_shaved_border_does_not_count_and_all_else_does(shave: int) -> None:
             assert measure_quality(outside, hr, shave) == (inf, 1)
 
 
-def test_ssim_of_less_than_a_window_is_no_number() -> None:
+def test_ssim_of_less_than_a_window_is_nan() -> None:
     a = np.full((18, 14), 0.5, np.float32)
     assert not isnan(measure_quality(a, a, 1).ssim)
     assert isnan(measure_quality(a, a, 2).ssim) and measure_quality(a, a, 2).psnr == inf
@@ -133,14 +133,14 @@ def test_a_plane_that_is_all_border_is_refused() -> None:
 
 
 @pytest.mark.parametrize("shape", [(12, 13), (1, 12, 12)])
-def test_planes_of_two_sizes_or_more_planes_than_one_are_refused(shape: tuple[int, ...]) -> None:
+def test_mismatched_or_multiple_planes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"must be planes of one size, got \(12, 12\)"):
         measure_quality(np.zeros((12, 12)), np.zeros(shape), 0)
     with pytest.raises(ValueError, match=r"must be planes of one size"):
         measure_quality(np.zeros((1, 12, 12)), np.zeros((1, 12, 12)), 0)
 
 
-def test_single_and_double_precision_score_alike() -> None:
+def test_single_and_double_precision_score_the_same() -> None:
     a, b = planes(3, 30, 30)
     double = measure_quality(a / 255, b / 255, 2)
     single = measure_quality((a / 255).astype(np.float32), (b / 255).astype(np.float32), 2)
@@ -149,7 +149,7 @@ def test_single_and_double_precision_score_alike() -> None:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_bicubic_scores_what_the_papers_print(data: Path, name: str, scale: int) -> None:
+def test_bicubic_scores_match_the_papers(data: Path, name: str, scale: int) -> None:
     # golden: every picture as an independent program scored it (data/SOURCES.md), to the 4 decimals of that file
     elsewhere = json.loads((data / "bicubic_per_image.json").read_text())[name][f"x{scale}"]
     folder = data / {"BSD100": "BSDS500/val"}.get(name, name)

@@ -61,7 +61,7 @@ def test_blocks_and_unshared_units_have_the_numbers_of_the_paper_too() -> None:
 
 @given(configs)
 @settings(deadline=None)
-def test_the_tensors_are_those_of_the_network(config: DRRNConfig) -> None:
+def test_tensors_match_the_network(config: DRRNConfig) -> None:
     network = DRRN(config)
     built = {name: tuple(t.shape) for name, t in network.state_dict().items() if "num_batches_tracked" not in name}
     assert list(config.tensors().items()) == list(built.items())  # in the same order, too
@@ -71,13 +71,13 @@ def test_the_tensors_are_those_of_the_network(config: DRRNConfig) -> None:
 
 @given(configs)
 @settings(max_examples=40, deadline=None)
-def test_the_multiply_adds_are_those_that_run(config: DRRNConfig) -> None:
+def test_macs_match_the_network(config: DRRNConfig) -> None:
     assert config.macs() == config.macs(config.units) == macs_that_run(config, config.units)
 
 
 @pytest.mark.parametrize("units", [0, 1, 3, 7])
 @pytest.mark.parametrize("unshuffle", [1, 2])
-def test_the_multiply_adds_of_other_units_are_those_that_run(units: int, unshuffle: Literal[1, 2]) -> None:
+def test_macs_of_other_units_match_the_network(units: int, unshuffle: Literal[1, 2]) -> None:
     config = DRRNConfig(blocks=2, units=3, width=4, unshuffle=unshuffle)
     assert config.macs(units) == macs_that_run(config, units)
 
@@ -109,7 +109,7 @@ def test_depth_and_halo_follow_the_formula_of_the_paper(config: DRRNConfig) -> N
 
 @given(configs)
 @settings(deadline=None)
-def test_a_config_goes_through_json_unchanged(config: DRRNConfig) -> None:
+def test_a_config_survives_json(config: DRRNConfig) -> None:
     assert DRRNConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -136,12 +136,12 @@ def test_numbers_out_of_range_are_refused(name: str, low: int, high: int) -> Non
         ("unshuffle", 8, "1, 2, 3, 4"),
     ],
 )
-def test_choices_that_are_none_are_refused(name: str, value: Any, allowed: str) -> None:
+def test_unknown_choices_are_refused(name: str, value: Any, allowed: str) -> None:
     with pytest.raises(ValueError, match=rf"^`{name}` must be one of {allowed}, got {re.escape(repr(value))}\.$"):
         a_config(**{name: value})
 
 
-def test_a_strangers_config_must_have_every_field_and_no_other() -> None:
+def test_an_untrusted_config_must_have_exactly_the_known_fields() -> None:
     good = B1U9.to_dict()
     for name in good:
         with pytest.raises(ValueError, match=rf"missing or unknown fields: '{name}'\."):
@@ -156,7 +156,7 @@ WRONG = [True, False, 1, 1.0, 9.0, "9", "source", None, [], {}, [9], float("nan"
 
 
 @pytest.mark.parametrize("name", B1U9.to_dict())
-def test_a_strangers_values_must_be_of_the_very_type(name: str) -> None:
+def test_untrusted_values_must_have_the_exact_type(name: str) -> None:
     good = B1U9.to_dict()
     for value in WRONG:
         if type(value) is not type(good[name]):
@@ -164,13 +164,13 @@ def test_a_strangers_values_must_be_of_the_very_type(name: str) -> None:
                 DRRNConfig.from_dict({**good, name: value})
 
 
-def test_a_strangers_values_must_be_in_range_too() -> None:
+def test_untrusted_values_must_be_in_range() -> None:
     with pytest.raises(ValueError, match="`units` must be in"):
         DRRNConfig.from_dict({**B1U9.to_dict(), "units": 257})
 
 
 @pytest.mark.parametrize("value", [None, [], "config", 9, [["blocks", 1]]])
-def test_a_strangers_config_must_be_an_object(value: Any) -> None:
+def test_an_untrusted_config_must_be_an_object(value: Any) -> None:
     with pytest.raises(ValueError, match="its config is not an object"):
         DRRNConfig.from_dict(value)
 
@@ -184,7 +184,7 @@ anything = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(list(B1U9.to_dict())), anything) | anything)
 @settings(max_examples=100, deadline=None)
-def test_no_config_of_a_stranger_raises_anything_but_a_value_error(values: Any) -> None:
+def test_untrusted_configs_raise_only_value_errors(values: Any) -> None:
     if isinstance(values, dict):
         values = B1U9.to_dict() | values
     try:
@@ -194,12 +194,12 @@ def test_no_config_of_a_stranger_raises_anything_but_a_value_error(values: Any) 
 
 
 @pytest.mark.parametrize("fields", [{"bias": True}, {"batch_norm": True}, {"global_residual": False}], ids=str)
-def test_flat_is_refused_with_what_would_break_it(fields: dict[str, Any]) -> None:
+def test_flat_is_refused_with_incompatible_fields(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^`flat` needs `bias` off, `batch_norm` off and `global_residual` on\.$"):
         replace(flat(DRRNConfig()), **fields)
 
 
-def test_a_config_of_an_older_version_is_read_and_keeps_its_form() -> None:
+def test_an_older_config_is_read_and_written_unchanged() -> None:
     older = {name: value for name, value in DRRNConfig().to_dict().items() if name != "flat"}
     assert older == DRRNConfig().to_dict()  # the digests of older weights stay what they are
     assert DRRNConfig.from_dict(older) == DRRNConfig()

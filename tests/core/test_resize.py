@@ -40,7 +40,7 @@ def test_imresize_equals_matlab(data: Path, name: str, scale: int, given: str, w
 
 @given(sides, sides, sides, sides, seeds)
 @settings(deadline=None)
-def test_imresize_is_the_sum_written_out(height: int, width: int, rows: int, columns: int, seed: int) -> None:
+def test_imresize_matches_the_sum_written_out(height: int, width: int, rows: int, columns: int, seed: int) -> None:
     x = noise(seed, height, width)
     theirs = along_rows(along_rows(x, rows).T, columns).T
     near(imresize(x, rows, columns), theirs)
@@ -77,14 +77,14 @@ def test_a_constant_is_kept(height: int, width: int, rows: int, columns: int, va
 
 @given(sides, sides, seeds)
 @settings(deadline=None)
-def test_the_same_size_is_the_very_same_values(height: int, width: int, seed: int) -> None:
+def test_the_same_size_keeps_the_values(height: int, width: int, seed: int) -> None:
     x = noise(seed, height, width)
     assert np.array_equal(imresize(x, height, width), x)
 
 
 @given(sides, sides, sides, sides, seeds)
 @settings(deadline=None)
-def test_the_two_axes_are_treated_alike(height: int, width: int, rows: int, columns: int, seed: int) -> None:
+def test_both_axes_are_treated_alike(height: int, width: int, rows: int, columns: int, seed: int) -> None:
     x = noise(seed, height, width)
     near(imresize(x.T.copy(), columns, rows), imresize(x, rows, columns).T)
 
@@ -105,7 +105,7 @@ def test_imresize_is_linear(h: int, w: int, rows: int, columns: int, factor: flo
 
 @given(sides, sides, sides, sides, seeds)
 @settings(deadline=None)
-def test_a_mirrored_picture_gives_a_mirrored_picture(h: int, w: int, rows: int, columns: int, seed: int) -> None:
+def test_a_flipped_image_gives_a_flipped_result(h: int, w: int, rows: int, columns: int, seed: int) -> None:
     x = noise(seed, h, w)
     near(imresize(x[::-1, ::-1].copy(), rows, columns), imresize(x, rows, columns)[::-1, ::-1])
 
@@ -131,7 +131,7 @@ def test_single_precision_stays_single_and_close(h: int, w: int, rows: int, colu
 
 @given(st.lists(st.integers(1, 3), max_size=3), seeds)
 @settings(deadline=None)
-def test_axes_before_the_last_two_are_a_stack_of_planes(leading: list[int], seed: int) -> None:
+def test_leading_axes_are_a_stack_of_planes(leading: list[int], seed: int) -> None:
     x = noise(seed, *leading, 5, 7)
     ours = imresize(x, 8, 3)
     assert ours.shape == (*leading, 8, 3)
@@ -139,7 +139,7 @@ def test_axes_before_the_last_two_are_a_stack_of_planes(leading: list[int], seed
         assert np.array_equal(ours[at], imresize(x[at], 8, 3))
 
 
-def test_the_result_is_laid_out_row_by_row() -> None:
+def test_the_result_is_contiguous() -> None:
     assert all(imresize(noise(0, 6, 7), *size).flags.c_contiguous for size in [(3, 7), (6, 3), (3, 3), (6, 7)])
 
 
@@ -149,7 +149,7 @@ def test_an_edge_overshoots_and_is_not_clipped() -> None:
     assert enlarged.min() < -0.05 and enlarged.max() > 1.05
 
 
-def test_shrinking_takes_away_what_the_small_picture_cannot_hold() -> None:
+def test_shrinking_removes_frequencies_beyond_the_small_image() -> None:
     stripes = np.tile([0.0, 1.0], 32)[None]
     assert np.ptp(imresize(stripes, 1, 16)[:, 2:-2]) < 1e-12  # without antialiasing it would be 1
 
@@ -170,7 +170,7 @@ def test_degrade_divides_each_side_and_rounds(height: int, width: int, scale: fl
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_modcrop_leaves_whole_multiples_from_the_first_pixel_on(scale: int) -> None:
+def test_modcrop_keeps_multiples_from_the_first_pixel(scale: int) -> None:
     for height in range(scale, 4 * scale):
         x = noise(0, 3, height, 31)
         cropped = modcrop(x, scale)
@@ -180,7 +180,7 @@ def test_modcrop_leaves_whole_multiples_from_the_first_pixel_on(scale: int) -> N
 
 @given(st.integers(1, 400), scales)
 @settings(max_examples=300, deadline=None)
-def test_the_lr_of_a_cropped_picture_enlarges_to_its_size(side: int, scale: float) -> None:
+def test_the_lr_of_a_cropped_image_enlarges_to_its_size(side: int, scale: float) -> None:
     cropped = modcrop(np.empty((side, side)), scale).shape[0]
     assert side - scale < cropped + 0.5 and cropped <= side
     if cropped:
@@ -195,13 +195,13 @@ def test_a_side_that_is_a_multiple_of_a_fractional_scale_is_kept_whole() -> None
                 assert modcrop(np.empty((side, side)), tenths / 10).shape == (side, side), f"{side} at x{tenths / 10}"
 
 
-def test_modcrop_keeps_the_kind_of_number() -> None:
+def test_modcrop_keeps_the_dtype() -> None:
     assert modcrop(np.ones((5, 5), np.uint8), 2).dtype == np.uint8
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(st.tuples(sides, sides), st.tuples(sides, sides), st.tuples(*[st.floats(0, 1)] * 4), seeds)
-def test_a_place_is_that_of_the_whole_to_the_last_bit(
+def test_a_part_equals_the_whole_to_the_last_bit(
     dtype: type[np.float32], whole: tuple[int, int], size: tuple[int, int], cuts: tuple[float, ...], seed: int
 ) -> None:
     planes = noise(seed, 2, *whole).astype(dtype)
@@ -215,20 +215,18 @@ def test_a_place_is_that_of_the_whole_to_the_last_bit(
     assert (ours == imresize(planes, *size)[:, rows, columns]).all()
 
 
-def test_a_place_needs_little_more_than_lies_under_it() -> None:
+def test_a_part_needs_little_more_than_its_own_area() -> None:
     assert source_of((slice(100, 120), slice(0, 40)), (1000, 1000), (2000, 2000)) == (slice(48, 62), slice(0, 22))
 
 
 @given(st.tuples(sides, sides), st.tuples(sides, sides), seeds)
-def test_samples_that_lie_as_imresize_has_them_are_those(
-    whole: tuple[int, int], size: tuple[int, int], seed: int
-) -> None:
+def test_samples_on_the_grid_match_imresize(whole: tuple[int, int], size: tuple[int, int], seed: int) -> None:
     planes = noise(seed, 2, *whole)
     ours = resample(planes, *(Samples(new, new / old, 0.0) for old, new in zip(whole, size, strict=True)))
     assert np.allclose(ours, imresize(planes, *size), rtol=0, atol=1e-12)
 
 
-def test_samples_can_lie_beside_the_grid() -> None:
+def test_samples_can_be_shifted_off_the_grid() -> None:
     slope = np.tile(np.arange(40.0), (6, 1))
     shifted = resample(slope, Samples(6, 1.0, 0.0), Samples(80, 2.0, 0.125))
     assert np.allclose(shifted[:, 8:-8], (np.arange(80) + 0.5)[8:-8] / 2 - 0.5 + 0.125)

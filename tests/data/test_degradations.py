@@ -20,7 +20,7 @@ from drrn.data.degradations import (
 )
 from drrn.data.pairs import make_pairs, pictures_in, read_levels, unit
 from drrn.data.patches import Pool
-from tests.training.small_training import pictures
+from tests.training.small_training import make_images
 
 STRONG = Strength(blur=1.5, noise=12, quality=(30, 95), skip_probability=0)
 
@@ -30,7 +30,7 @@ def noise_of(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("sigmas", "angle"), [((2.0, 2.0), 0.7), ((2.5, 1.0), 0.0), ((2.5, 1.0), np.pi / 2)])
-def test_blur_is_a_gaussian_of_these_axes(sigmas: tuple[float, float], angle: float) -> None:
+def test_blur_is_a_gaussian_along_its_axes(sigmas: tuple[float, float], angle: float) -> None:
     """Against SciPy, in its own order: (rows, columns), so the first axis lies along the columns at an angle of 0."""
     planes = noise_of(40, 50)
     rows_columns = sigmas[::-1] if angle == 0 else sigmas
@@ -38,7 +38,7 @@ def test_blur_is_a_gaussian_of_these_axes(sigmas: tuple[float, float], angle: fl
     assert np.abs(blur(planes, sigmas, angle) - wanted).max() < 1e-3
 
 
-def test_blur_along_a_slope_is_blur_of_the_turned_image() -> None:
+def test_rotated_blur_is_blur_of_the_rotated_image() -> None:
     planes = noise_of(40, 40)
     turned = blur(np.rot90(planes, axes=(1, 2)).copy(), (3.0, 1.0), np.pi / 4)
     assert np.allclose(np.rot90(blur(planes, (3.0, 1.0), -np.pi / 4), axes=(1, 2)), turned, atol=1e-4)
@@ -46,7 +46,7 @@ def test_blur_along_a_slope_is_blur_of_the_turned_image() -> None:
 
 @pytest.mark.parametrize("kernel", ["bicubic", "area", *KERNELS])
 @pytest.mark.parametrize("scale", [1.5, 2, 3])
-def test_reductions_have_the_size_and_keep_the_place_and_the_mean(kernel: str, scale: float) -> None:
+def test_downscaling_keeps_position_and_mean(kernel: str, scale: float) -> None:
     ramp = np.broadcast_to(np.linspace(0, 1, 60, dtype=np.float32), (3, 48, 60)).copy()
     small = downscale(ramp, scale, kernel)
     assert small.shape == (3, round(48 / scale), round(60 / scale))
@@ -54,14 +54,14 @@ def test_reductions_have_the_size_and_keep_the_place_and_the_mean(kernel: str, s
     assert np.allclose(small[..., inside], imresize(ramp, *small.shape[1:])[..., inside], atol=2e-3)
 
 
-def test_area_is_the_mean_of_what_a_pixel_covers() -> None:
+def test_area_averages_what_a_pixel_covers() -> None:
     planes = noise_of(12, 18)
     assert np.allclose(downscale(planes, 3, "area"), planes.reshape(3, 4, 3, 6, 3).mean((2, 4)), atol=1e-6)
     (row,) = downscale(np.array([[[1, 2, 4]]], np.float32), 1.5, "area")[0]
     assert np.allclose(row, [(1 + 2 / 2) / 1.5, (2 / 2 + 4) / 1.5])
 
 
-def test_noise_is_as_strong_as_it_is_said_and_poisson_grows_with_light() -> None:
+def test_noise_has_its_strength_and_poisson_noise_grows_with_brightness() -> None:
     gray = np.full((3, 200, 200), 128, np.uint8)
     assert add_noise(gray, sigma=5, rng=np.random.default_rng(0)).std() == pytest.approx(5, rel=0.03)
     dark, bright = (np.full((3, 200, 200), level, np.uint8) for level in (40, 160))
@@ -77,7 +77,7 @@ def test_jpeg_loses_more_at_lower_quality_and_chroma_when_subsampled() -> None:
     assert np.abs(sharp - image).mean() < off[95] / 2
 
 
-def test_the_same_seed_spoils_the_same_and_another_does_not() -> None:
+def test_degradations_depend_on_the_seed() -> None:
     hr = read_like(40, 52)
     first, again, other = (degrade_photo(hr, 2, STRONG, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.shape == (3, 20, 26) and first.dtype == np.uint8
@@ -89,9 +89,9 @@ def read_like(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_spoiler_gives_ilr_in_the_order_of_the_pairs(tmp_path: Path, channels: int) -> None:
+def test_photo_degradations_follow_the_order_of_pairs(tmp_path: Path, channels: int) -> None:
     """With next to no damage they are those of the clean pairs."""
-    paths = pictures_in([pictures(tmp_path / "a", count=3, height=40, width=50)])
+    paths = pictures_in([make_images(tmp_path / "a", count=3, height=40, width=50)])
     gentle = Strength(blur=0.21, noise=0, quality=(100, 100), skip_probability=1.0)
     spoiler = PhotoDegradations(paths, (2, 3, 2), channels, gentle, seed=0)  # type: ignore[arg-type]
     pool = Pool.from_pairs(make_pairs(paths, (2, 3, 2), channels))  # type: ignore[arg-type]
@@ -101,8 +101,8 @@ def test_a_spoiler_gives_ilr_in_the_order_of_the_pairs(tmp_path: Path, channels:
     assert np.array_equal(ilr, spoiler.ilr(0)) and not np.array_equal(ilr, spoiler.ilr(1))
 
 
-def test_luma_is_of_the_spoilt_colors(tmp_path: Path) -> None:
-    (path,) = pictures_in([pictures(tmp_path / "a", count=1)])
+def test_luma_is_computed_from_degraded_colors(tmp_path: Path) -> None:
+    (path,) = pictures_in([make_images(tmp_path / "a", count=1)])
     spoiler = PhotoDegradations([path], (2,), 1, STRONG, seed=3)
     hr = modcrop(read_levels(path, 3), 2)
     lr = unit(degrade_photo(hr, 2, STRONG, np.random.default_rng([3, 5, 0, 0])))

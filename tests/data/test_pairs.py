@@ -49,7 +49,7 @@ def darker(path: Path, lr: NDArray[np.float32], scale: float, hr: Levels) -> Lev
 # --- reading ---
 
 
-def test_a_colour_file_is_rounded_luma_or_all_its_levels(tmp_path: Path) -> None:
+def test_a_color_file_is_read_as_rounded_luma_or_all_levels(tmp_path: Path) -> None:
     array = noise(9, 7, 3)
     path = put(array, tmp_path / "a.png")
     ours = read_levels(path, 1)
@@ -58,14 +58,14 @@ def test_a_colour_file_is_rounded_luma_or_all_its_levels(tmp_path: Path) -> None
     assert np.array_equal(read_levels(path, 3), array.transpose(2, 0, 1))
 
 
-def test_a_grey_file_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_gray_file_is_read_unchanged(tmp_path: Path) -> None:
     array = noise(9, 7)
     path = put(array, tmp_path / "a.png")
     assert np.array_equal(read_levels(path, 1), array[None])  # not squeezed into 16..235
     assert np.array_equal(read_levels(path, 3), np.stack([array] * 3))
 
 
-def test_alpha_is_left_out(tmp_path: Path) -> None:
+def test_alpha_is_ignored(tmp_path: Path) -> None:
     array = noise(9, 7, 4)
     path = put(array, tmp_path / "a.png")
     assert np.array_equal(read_levels(path, 3), array[..., :3].transpose(2, 0, 1))
@@ -94,7 +94,7 @@ def test_unit_divides_by_255_in_single_precision() -> None:
     assert np.array_equal(levels(unit(every)), every)
 
 
-def test_pictures_are_found_by_suffix_and_in_order(tmp_path: Path) -> None:
+def test_images_are_found_by_suffix_in_order(tmp_path: Path) -> None:
     for name in ["b/2.PNG", "b/10.jpg", "b/1.jpeg", "b/notes.txt", "b/deep/3.png", "a/x.tif", "a/y.TIFF", "a/z.webp"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -113,7 +113,7 @@ def test_a_folder_that_is_missing_or_empty_says_so(tmp_path: Path) -> None:
         pictures_in([tmp_path / "notes.txt"])
 
 
-def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(ImageError, match=r"a\.png"):
         list(make_pairs(pictures_in([tmp_path]), [2], 1))
@@ -154,7 +154,7 @@ def test_another_seed_is_another_split(tmp_path: Path) -> None:
     assert {path for side in found for path in side} == set(paths)  # in the long run each is held out once
 
 
-def test_the_two_copies_in_t91_are_never_on_two_sides(data: Path) -> None:
+def test_the_two_copies_in_t91_stay_on_one_side(data: Path) -> None:
     paths = pictures_in([data / "T91"])
     twins = [data / "T91/t36.png", data / "T91/t65.png"]  # the same picture (data/SOURCES.md)
     image = pytest.importorskip("PIL.Image")
@@ -171,9 +171,7 @@ def test_the_two_copies_in_t91_are_never_on_two_sides(data: Path) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("scale", [2, 3, 4, 1.5, 2.7])
-def test_a_pair_is_the_picture_and_what_bicubic_makes_of_it(
-    tmp_path: Path, channels: Literal[1, 3], scale: float
-) -> None:
+def test_a_pair_has_the_image_and_its_bicubic_ilr(tmp_path: Path, channels: Literal[1, 3], scale: float) -> None:
     path = put(smooth(45, 38), tmp_path / "a.png")
     (made,) = make_pairs([path], [scale], channels)
     hr = modcrop(read_levels(path, channels), scale)
@@ -185,7 +183,7 @@ def test_a_pair_is_the_picture_and_what_bicubic_makes_of_it(
     near(made.ilr, imresize(lr, *hr.shape[1:]))
 
 
-def test_half_precision_errs_as_little_as_it_is_said_to(tmp_path: Path) -> None:
+def test_half_precision_errors_are_within_their_bound(tmp_path: Path) -> None:
     blocks = np.random.default_rng(0).choice([0, 40, 215, 255], (10, 10, 3)).astype(np.uint8)
     path = put(np.kron(blocks, np.ones((6, 6, 1), np.uint8)), tmp_path / "a.png")  # edges: the kernel overshoots
     (made,) = make_pairs([path], [2], 3)
@@ -196,28 +194,28 @@ def test_half_precision_errs_as_little_as_it_is_said_to(tmp_path: Path) -> None:
     assert 255 * error.max() < 0.125
 
 
-def test_every_picture_comes_at_every_scale(tmp_path: Path) -> None:
+def test_every_image_is_paired_at_every_scale(tmp_path: Path) -> None:
     paths = [put(noise(13, 17, seed=i), tmp_path / f"{i}.png") for i in range(3)]
     made = [(pair.name, pair.scale, pair.hr.shape) for pair in make_pairs(paths, [2, 3], 1)]
     sizes = {2: (1, 12, 16), 3: (1, 12, 15)}
     assert made == [(name, scale, sizes[scale]) for name in "012" for scale in (2, 3)]
 
 
-def test_a_picture_smaller_than_the_scale_is_refused(tmp_path: Path) -> None:
+def test_an_image_smaller_than_the_scale_is_refused(tmp_path: Path) -> None:
     path = put(noise(3, 9), tmp_path / "a.png")
     with pytest.raises(DataError, match=r"a\.png is too small for scale 4\.$"):
         list(make_pairs([path], [4], 1))
     assert len(list(make_pairs([path], [3], 1))) == 1
 
 
-def test_a_scale_that_is_named_twice_gives_one_pair_twice(tmp_path: Path) -> None:
+def test_a_scale_given_twice_gives_one_pair_twice(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     write(Image.from_array(np.random.default_rng(0).random((12, 12, 3), np.float32)), path)
     two, three, again = make_pairs([path], [2, 3, 2], 1)
     assert again is two and three.scale == 3
 
 
-def test_a_teacher_makes_hr_of_lr(tmp_path: Path) -> None:
+def test_a_teachers_target_replaces_hr(tmp_path: Path) -> None:
     path = put(smooth(12, 18), tmp_path / "a.png")
     original, enlarged = (list(make_pairs([path], [2, 3], 3, teach)) for teach in (None, darker))
     for before, after in zip(original, enlarged, strict=True):
@@ -252,7 +250,7 @@ def test_an_lr_is_found_by_the_name_of_its_hr(tmp_path: Path, partner: str) -> N
     ],
 )
 @pytest.mark.parametrize("suffix", ["", "x2", "_x2"])
-def test_no_lr_is_taken_for_anothers(tmp_path: Path, names: list[str], suffix: str) -> None:
+def test_no_lr_is_matched_to_another_image(tmp_path: Path, names: list[str], suffix: str) -> None:
     if suffix and names == ["ax2", "a"]:
         names = ["ax2", "b"]  # ax2x2 is an lr of ax2
     for value, name in enumerate(names):
@@ -263,21 +261,21 @@ def test_no_lr_is_taken_for_anothers(tmp_path: Path, names: list[str], suffix: s
         assert pair.hr.max() == value and np.allclose(pair.ilr, value / 255, atol=1e-3), pair.name
 
 
-def test_a_teacher_makes_hr_of_a_partner(tmp_path: Path) -> None:
+def test_a_teachers_target_replaces_hr_of_given_pairs(tmp_path: Path) -> None:
     original = put(smooth(12, 16), tmp_path / "hr/a.png")
     put(smooth(6, 8), tmp_path / "lr/a.png")
     (found,) = match_pairs([original], tmp_path / "lr", 3, darker)
     assert np.allclose(unit(found.hr), np.clip(found.ilr / 2, 0, 1), atol=0.6 / 255)
 
 
-def test_a_grey_lr_goes_with_a_colour_hr(tmp_path: Path) -> None:
+def test_a_gray_lr_pairs_with_a_color_hr(tmp_path: Path) -> None:
     original = put(smooth(12, 12), tmp_path / "hr/a.png")
     put(smooth(6, 6, 1)[..., 0], tmp_path / "lr/a.png")
     (found,) = match_pairs([original], tmp_path / "lr", 3)
     assert found.hr.shape == (3, 12, 12) and found.lr.shape == (3, 6, 6)
 
 
-def test_a_picture_without_a_partner_says_what_was_expected(tmp_path: Path) -> None:
+def test_an_image_without_partner_says_what_was_expected(tmp_path: Path) -> None:
     put(noise(4, 4), tmp_path / "lr/b.png")
     original = put(noise(8, 8), tmp_path / "hr/a.png")
     with pytest.raises(DataError, match=r"hr/a\.png has no partner in .*lr\. Expected a\.png or ax2\.png\.$"):
@@ -285,7 +283,7 @@ def test_a_picture_without_a_partner_says_what_was_expected(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("names", [("ax2", "ax3"), ("a", "a")])
-def test_several_partners_are_refused_by_name(tmp_path: Path, names: tuple[str, str]) -> None:
+def test_several_partners_are_refused_and_named(tmp_path: Path, names: tuple[str, str]) -> None:
     partners = [
         put(noise(4, 4), tmp_path / f"lr/{name}.{end}") for name, end in zip(names, ("bmp", "png"), strict=True)
     ]
@@ -296,14 +294,14 @@ def test_several_partners_are_refused_by_name(tmp_path: Path, names: tuple[str, 
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 8), (16, 16), (4, 8), (4, 5), (8, 4)])
-def test_sizes_that_are_no_enlargement_are_refused(tmp_path: Path, height: int, width: int) -> None:
+def test_mismatched_shapes_are_refused(tmp_path: Path, height: int, width: int) -> None:
     original = put(noise(8, 8), tmp_path / "hr/a.png")
     put(noise(height, width), tmp_path / "lr/a.png")
     with pytest.raises(DataError, match=rf"a\.png is 8x8 and its lr {width}x{height}\. Expected a smaller"):
         list(match_pairs([original], tmp_path / "lr", 1))
 
 
-def test_sides_that_were_rounded_are_no_reason_to_refuse(tmp_path: Path) -> None:
+def test_rounded_sides_are_accepted(tmp_path: Path) -> None:
     original = put(noise(101, 203), tmp_path / "hr/a.png")
     put(noise(51, 101), tmp_path / "lr/a.png")
     (found,) = match_pairs([original], tmp_path / "lr", 1)

@@ -53,7 +53,7 @@ def test_there_are_as_many_patches_as_in_the_paper(data: Path) -> None:
 
 @given(sizes, st.integers(1, 5), st.integers(1, 6), st.sampled_from([1, 3]))
 @settings(deadline=None)
-def test_patches_are_the_windows_of_a_loop(
+def test_grid_patches_match_a_written_out_loop(
     shapes: list[tuple[int, int]], size: int, stride: int, channels: int
 ) -> None:
     pairs = [pair_of(*shape, channels, seed) for seed, shape in enumerate(shapes)]
@@ -76,7 +76,7 @@ def test_patches_are_the_windows_of_a_loop(
     assert np.array_equal(ours[1], (np.array(hr) / 255).astype(np.float32))
 
 
-def test_a_pair_that_comes_again_is_drawn_again_and_kept_once() -> None:
+def test_a_repeated_pair_is_drawn_twice_and_stored_once() -> None:
     one, other = pair_of(9, 12, seed=3), pair_of(12, 7, seed=5)
     once = Pool.from_pairs([one, other, one])
     copied = Pool.from_pairs([one, other, one._replace(name="copy")])
@@ -95,7 +95,7 @@ def test_a_pair_that_comes_again_is_drawn_again_and_kept_once() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_turned_patch_is_the_patch_turned(channels: int) -> None:
+def test_an_oriented_patch_is_the_patch_flipped_and_rotated(channels: int) -> None:
     pool = Pool.from_pairs([pair_of(5, 9, channels), pair_of(8, 6, channels, seed=1)])
     patches = grid(pool, 4, 1)
     straight = cut(pool, patches, np.zeros(len(patches), np.int64), 4)
@@ -119,7 +119,7 @@ def candidates(patches: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=9), st.integers(0, 99))
 @settings(deadline=None)
-def test_each_patch_of_a_batch_has_its_own_turn(turns: list[int], seed: int) -> None:
+def test_each_patch_of_a_batch_has_its_own_orientation(turns: list[int], seed: int) -> None:
     pool = Pool.from_pairs([pair_of(7, 5, 3)])
     patches = grid(pool, 3, 1)
     chosen = patches[np.random.default_rng(seed).integers(0, len(patches), len(turns))]
@@ -134,9 +134,7 @@ def test_each_patch_of_a_batch_has_its_own_turn(turns: list[int], seed: int) -> 
 
 @given(sizes, st.integers(1, 5), st.integers(0, 2**32))
 @settings(deadline=None, max_examples=60)
-def test_patches_from_anywhere_are_every_window_and_no_other(
-    shapes: list[tuple[int, int]], size: int, seed: int
-) -> None:
+def test_random_patches_are_exactly_all_windows(shapes: list[tuple[int, int]], size: int, seed: int) -> None:
     pool = sized(shapes)
     try:
         windows = {tuple(row) for row in grid(pool, size, 1).tolist()}
@@ -158,7 +156,7 @@ class InOrder(np.random.Generator):
 
 @given(sizes, st.integers(1, 5))
 @settings(deadline=None, max_examples=60)
-def test_each_place_of_each_picture_is_as_likely_as_any_other(shapes: list[tuple[int, int]], size: int) -> None:
+def test_all_positions_in_all_images_are_equally_likely(shapes: list[tuple[int, int]], size: int) -> None:
     pool = sized(shapes)
     places = sum(max(h - size + 1, 0) * max(w - size + 1, 0) for h, w in shapes)
     if places:
@@ -186,7 +184,7 @@ def test_an_epoch_of_the_grid_sees_each_patch_once() -> None:
     assert seen(sampler, 0) != seen(sampler, 1)  # in another order
 
 
-def test_patches_that_fill_no_batch_wait_for_another_epoch() -> None:
+def test_leftover_patches_wait_for_another_epoch() -> None:
     sampler = sampler_of(POOL, batch_size=5)
     assert sampler.steps == 3
     once = [set(seen(sampler, epoch)) for epoch in range(8)]
@@ -200,7 +198,7 @@ def test_a_grid_smaller_than_a_batch_fills_it_again() -> None:
     assert sorted(Counter(seen(sampler, 0)).values()) == [2] * 8 + [3] * 8
 
 
-def test_steps_that_are_asked_for_go_round_and_round() -> None:
+def test_more_steps_than_the_grid_fills_wrap_around() -> None:
     sampler = sampler_of(POOL, epoch_steps=6)
     assert sampler.steps == 6
     assert sorted(Counter(seen(sampler, 0)).values()) == [1] * 8 + [2] * 8
@@ -219,9 +217,7 @@ samplers = st.builds(
 
 @given(samplers, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
 @settings(deadline=None)
-def test_what_a_step_sees_follows_from_seed_epoch_and_step_alone(
-    sampler: Sampler, epoch: int, step: int, before: int
-) -> None:
+def test_a_batch_depends_only_on_seed_epoch_and_step(sampler: Sampler, epoch: int, step: int, before: int) -> None:
     again = Sampler(**{name: getattr(sampler, name) for name in sampler.__dataclass_fields__})
     again.batch(before, before)  # what was seen earlier leaves no trace
     for ours, theirs in zip(sampler.batch(epoch, step), again.batch(epoch, step), strict=True):
@@ -230,7 +226,7 @@ def test_what_a_step_sees_follows_from_seed_epoch_and_step_alone(
 
 @pytest.mark.parametrize("augment", [False, True])
 @pytest.mark.parametrize("stride", [0, 3])
-def test_another_seed_epoch_or_step_sees_something_else(stride: int, augment: bool) -> None:
+def test_another_seed_epoch_or_step_gives_another_batch(stride: int, augment: bool) -> None:
     sampler, other = (sampler_of(POOL, stride=stride, augment=augment, seed=seed) for seed in (1, 2))
     first = sampler.batch(1, 2)[0]
     for another in (other.batch(1, 2), sampler.batch(2, 2), sampler.batch(1, 3), sampler.batch(2, 1)):
@@ -239,7 +235,7 @@ def test_another_seed_epoch_or_step_sees_something_else(stride: int, augment: bo
 
 @given(samplers, st.integers(0, 3), st.integers(0, 3), st.integers(1, 4))
 @settings(deadline=None)
-def test_the_ranks_share_the_batch_between_them(sampler: Sampler, epoch: int, step: int, world: int) -> None:
+def test_ranks_divide_the_batch(sampler: Sampler, epoch: int, step: int, world: int) -> None:
     whole = sampler.batch(epoch, step)
     shares = [sampler.batch(epoch, step, rank, world) for rank in range(world)]
     for i in range(2):
@@ -249,7 +245,7 @@ def test_the_ranks_share_the_batch_between_them(sampler: Sampler, epoch: int, st
 
 
 @pytest.mark.parametrize("stride", [0, 3])
-def test_patches_are_turned_all_eight_ways_or_not_at_all(stride: int) -> None:
+def test_patches_take_all_eight_orientations_or_one(stride: int) -> None:
     pool = Pool.from_pairs([pair_of(3, 3)])  # one patch alone
     straight = sampler_of(pool, stride=stride, batch_size=200, epoch_steps=1)
     assert len(set(seen(straight, 0))) == 1
@@ -262,7 +258,7 @@ def test_without_a_stride_an_epoch_is_as_long_as_a_grid_without_overlap() -> Non
     assert sampler_of(POOL, stride=0, epoch_steps=7).steps == 7
 
 
-def test_pictures_too_small_for_a_patch_are_said_to_be() -> None:
+def test_images_too_small_for_a_patch_are_refused() -> None:
     for stride in (0, 3):
         sampler = sampler_of(POOL, size=13, stride=stride, epoch_steps=5)
         with pytest.raises(DataError, match=r"^No picture is as large as a patch of 13x13\."):
@@ -273,7 +269,7 @@ def test_pictures_too_small_for_a_patch_are_said_to_be() -> None:
 
 
 @pytest.mark.parametrize("scale", [2.0, 3.0, 1.5])
-def test_aligned_patches_begin_at_whole_pixels_of_lr(scale: float) -> None:
+def test_aligned_patches_start_at_whole_pixels_of_lr(scale: float) -> None:
     """A picture whose pixels say where they lie tells where each patch was cut, however it is turned."""
     side, size = 24, 6
     y, x = np.mgrid[:side, :side]
@@ -288,7 +284,7 @@ def test_aligned_patches_begin_at_whole_pixels_of_lr(scale: float) -> None:
     assert {int(place) // side % step for place in on_grid} == {int(place) % side % step for place in on_grid} == {0}
 
 
-def test_without_alignment_patches_begin_anywhere() -> None:
+def test_unaligned_patches_start_anywhere() -> None:
     pool = Pool.from_pairs([pair_of(9, 9)])
     windows = {int(place) for place in draw_anywhere(pool, 3, 2000, np.random.default_rng(0))[:, 0]}
     assert windows == {9 * row + column for row in range(7) for column in range(7)}

@@ -39,7 +39,7 @@ def nothing(channels: int = 1) -> Upscaler:
     return Upscaler(small_weights(gain=0.0, bias=False, channels=channels), device="cpu")
 
 
-def test_a_network_that_adds_nothing_scores_as_bicubic(folder: Path) -> None:
+def test_a_zero_network_scores_like_bicubic(folder: Path) -> None:
     rows = list(evaluate([nothing()], [folder], [2, 2.5]))
     assert [(row.model, row.scale) for row in rows] == [
         ("bicubic", 2),
@@ -55,13 +55,13 @@ def test_a_network_that_adds_nothing_scores_as_bicubic(folder: Path) -> None:
         assert ours.seconds is not None and ours.seconds > 0 and ours.peak_mb is not None and ours.peak_mb > 10
 
 
-def test_an_rgb_model_is_judged_on_its_luma(folder: Path) -> None:
+def test_an_rgb_model_is_scored_on_luma(folder: Path) -> None:
     bicubic, ours = evaluate([nothing(3)], [folder], [2])
     # luma of bicubic RGB against bicubic of rounded luma: a level's rounding apart
     assert ours.psnr == pytest.approx(bicubic.psnr, abs=0.05)
 
 
-def test_a_network_that_does_something_scores_otherwise(folder: Path) -> None:
+def test_a_nonzero_network_scores_differently(folder: Path) -> None:
     bicubic, ours = evaluate([Upscaler(small_weights(), device="cpu")], [folder], [2])
     assert abs(bicubic.psnr - ours.psnr) > 0.5
 
@@ -75,7 +75,7 @@ def test_json_has_the_promised_fields(folder: Path) -> None:
         assert set(row["images"][0]) == {"name", "psnr", "ssim", "seconds", "ms_ssim", "flip"}
 
 
-def test_set5_is_recognised_by_its_pictures_and_not_by_its_folder(data: Path, tmp_path: Path) -> None:
+def test_set5_is_recognized_by_its_images_not_its_folder(data: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "some pictures"
     elsewhere.symlink_to(data / "Set5")
     rows = list(evaluate([], [elsewhere], [2, 3]))
@@ -88,7 +88,7 @@ def test_set5_is_recognised_by_its_pictures_and_not_by_its_folder(data: Path, tm
     assert table.splitlines()[0].startswith("PSNR (dB) / SSIM. BT.601 luma")
 
 
-def test_other_pictures_in_a_folder_called_set5_get_no_published_rows(folder: Path) -> None:
+def test_other_images_in_a_folder_named_set5_get_no_published_rows(folder: Path) -> None:
     other = folder.rename(folder.with_name("Set5"))
     said: list[str] = []
     rows = list(evaluate([], [other], [2], note=said.append))
@@ -96,7 +96,7 @@ def test_other_pictures_in_a_folder_called_set5_get_no_published_rows(folder: Pa
     assert len(said) == 1 and "not the published Set5" in said[0]
 
 
-def test_what_was_not_confirmed_is_marked() -> None:
+def test_unconfirmed_results_are_marked() -> None:
     rows = published.rows("Set14", 2)
     assert not rows["DRRN_B1U9"].confirmed and rows["DRRN_B1U25"].confirmed
     assert published.rows("Set14", 5) == {} and published.rows("mine", 2) == {}
@@ -106,26 +106,26 @@ def test_a_table_of_measured_rows_needs_no_legend(folder: Path) -> None:
     assert legend(list(evaluate([], [folder], [2]))) == ""
 
 
-def test_a_scale_that_a_model_was_not_trained_for_is_noted(folder: Path) -> None:
+def test_an_untrained_scale_is_noted(folder: Path) -> None:
     said: list[str] = []
     list(evaluate([nothing()], [folder], [2, 1.5], note=said.append))
     assert said == ["x1.5 is outside of what random was trained for (x2 to x4)."]
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No pictures in"):
         list(evaluate([], [tmp_path], [2]))
     with pytest.raises(DataError, match="No folder"):
         list(evaluate([], [tmp_path / "absent"], [2]))
 
 
-def test_a_picture_too_small_to_be_judged_is_named(tmp_path: Path) -> None:
+def test_an_image_too_small_to_evaluate_is_named(tmp_path: Path) -> None:
     write(Image(pixels=np.zeros((6, 6, 1), np.float32)), tmp_path / "tiny.png")
     with pytest.raises(DataError, match=r"tiny.png is too small to evaluate at scale 3"):
         list(evaluate([], [tmp_path], [3]))
 
 
-def test_measure_sees_the_peak_of_the_work_alone() -> None:
+def test_measure_cost_sees_only_the_peak_of_the_work() -> None:
     def take() -> int:
         with mmap(-1, 64 << 20) as pages:  # not `malloc`, which may have kept as much of what others gave back
             for page in range(0, len(pages), 4096):

@@ -23,7 +23,7 @@ def models(tmp_path: Path) -> list[Path]:
     return [tmp_path / "wide.safetensors", tmp_path / "narrow.safetensors"]
 
 
-def test_the_cheapest_comes_first_with_what_it_is_and_costs(models: list[Path]) -> None:
+def test_the_list_is_sorted_by_cost(models: list[Path]) -> None:
     entries = list_entries(models, threads=1)
     assert [each.name for each in entries] == ["narrow", "wide"]
     head, narrow, wide = lines(entries)
@@ -34,7 +34,7 @@ def test_the_cheapest_comes_first_with_what_it_is_and_costs(models: list[Path]) 
     assert all(each.seconds_per_megapixel > 0 for each in entries)
 
 
-def test_json_has_the_same_in_full(models: list[Path]) -> None:
+def test_json_has_all_fields(models: list[Path]) -> None:
     narrow, wide = json.loads(to_json(list_entries(models, threads=1)))
     config = small_weights().config
     assert (narrow["parameters"], narrow["macs"]) == (config.parameters, config.macs())
@@ -42,7 +42,7 @@ def test_json_has_the_same_in_full(models: list[Path]) -> None:
     assert wide["units"] == [1, 2] and wide["scales"] == [1.2, 1.5, 2, 3, 4]
 
 
-def test_the_table_says_where_and_by_what_it_was_written(models: list[Path]) -> None:
+def test_the_table_names_its_command_and_machine(models: list[Path]) -> None:
     entries = list_entries(models, threads=1)
     about = {"cpu": "Z80", "cores": "1", "system": "CP/M"}
     page = to_markdown(entries, command="drrn models list", commit="abc", machine=about)
@@ -52,7 +52,7 @@ def test_the_table_says_where_and_by_what_it_was_written(models: list[Path]) -> 
     assert len({len(line) for line in to_text(entries).splitlines()}) == 1
 
 
-def test_many_scales_are_told_by_their_ends() -> None:
+def test_many_scales_are_shown_as_a_range() -> None:
     assert spans([2]) == "x2" and spans([2, 3, 4]) == "x2, x3, x4" and spans([4, 1.2, 2, 3, 3.5]) == "x1.2 to x4"
 
 
@@ -66,5 +66,5 @@ def test_many_scales_are_told_by_their_ends() -> None:
         TRAINED | {"validation": {"epoch": float("inf")}},
     ],
 )
-def test_a_card_that_does_not_say_its_epoch_has_none(card: dict[str, Any]) -> None:
+def test_a_card_without_epoch_shows_none(card: dict[str, Any]) -> None:
     assert epoch(TRAINED) == "9 of 10" and epoch(card) == ""

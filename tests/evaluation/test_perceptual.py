@@ -13,14 +13,14 @@ CHANCE = np.random.default_rng(0)
 HR = CHANCE.random((40, 50, 3))
 
 
-def test_equal_pictures_do_not_differ_and_black_and_white_do() -> None:
+def test_flip_is_zero_for_equal_and_large_for_black_and_white() -> None:
     pytest.importorskip("flip_evaluator")
     assert flip(HR, HR) == 0
     # golden: flip-evaluator 1.7's for white against black; FLIP's largest is 1
     assert flip(np.ones_like(HR), np.zeros_like(HR)) == pytest.approx(0.9674, abs=1e-4)
 
 
-def test_it_grows_with_the_difference_in_any_precision() -> None:
+def test_flip_grows_with_the_difference_in_any_precision() -> None:
     pytest.importorskip("flip_evaluator")
     noise = CHANCE.normal(0, 1, HR.shape)
     found = [flip((HR + sigma * noise).clip(0, 1), HR) for sigma in (0.02, 0.05, 0.2)]
@@ -43,7 +43,7 @@ def test_the_original_is_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("shape", [(40, 51, 3), (40, 50), (40, 50, 1)])
-def test_pictures_of_two_sizes_or_no_colour_are_refused(shape: tuple[int, ...]) -> None:
+def test_mismatched_or_gray_images_are_refused(shape: tuple[int, ...]) -> None:
     pytest.importorskip("flip_evaluator")
     with pytest.raises(ValueError, match=r"must be \(H, W, 3\) of one size"):
         flip(np.zeros(shape), HR)
@@ -51,7 +51,7 @@ def test_pictures_of_two_sizes_or_no_colour_are_refused(shape: tuple[int, ...]) 
         flip(HR[..., :1], HR[..., :1])
 
 
-def test_where_it_is_not_installed_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_flip_evaluator_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flip_evaluator", None)
     with pytest.raises(UsageError, match=r"FLIP needs flip-evaluator\. Install it: pip install 'drrn\[study\]'\."):
         flip(HR, HR)

@@ -44,7 +44,7 @@ def written_out(vgg: dict[str, Tensor], picture: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_features_are_those_of_the_network_written_out(tmp_path: Path, channels: int) -> None:
+def test_features_match_the_network_written_out(tmp_path: Path, channels: int) -> None:
     picture = SR.expand(-1, channels, -1, -1) * torch.tensor([1.0, 0.5, 0.2][:channels])[:, None, None]
     found = read(tmp_path).features(picture)
     assert [feature.shape[-1] for feature in found] == [31, 15, 7, 3, 1]
@@ -52,14 +52,14 @@ def test_features_are_those_of_the_network_written_out(tmp_path: Path, channels:
         torch.testing.assert_close(ours, theirs)
 
 
-def test_vgg_is_the_squared_difference_behind_the_second_stage(tmp_path: Path) -> None:
+def test_vgg_loss_uses_the_second_stage(tmp_path: Path) -> None:
     ours, theirs = (written_out(small_vgg(), picture)[1] for picture in (SR, HR))
     found = make_loss("vgg", read(tmp_path))(SR, HR)
     torch.testing.assert_close(found, ((ours - theirs) ** 2).mean())
 
 
 @pytest.mark.parametrize("linear", [True, False])
-def test_lpips_is_its_formula(tmp_path: Path, linear: bool) -> None:
+def test_lpips_matches_its_formula(tmp_path: Path, linear: bool) -> None:
     vgg, expected = small_vgg(linear=linear), torch.zeros(())
     for stage, (ours, theirs) in enumerate(zip(written_out(vgg, SR), written_out(vgg, HR), strict=True)):
         lengths = [features.norm(dim=1, keepdim=True) + 1e-10 for features in (ours, theirs)]  # as the authors do
@@ -70,7 +70,7 @@ def test_lpips_is_its_formula(tmp_path: Path, linear: bool) -> None:
 
 
 @pytest.mark.parametrize("loss", ["vgg", "lpips"])
-def test_slopes_reach_sr_alone_and_are_finite(tmp_path: Path, loss: str) -> None:
+def test_only_sr_receives_gradients_and_they_are_finite(tmp_path: Path, loss: str) -> None:
     dead = small_vgg()
     dead["features.18.bias"] -= 100  # all features of the last stage are 0
     backbone = read_backbone([stored(tmp_path, dead)])
@@ -88,7 +88,7 @@ def test_the_smallest_patch_reaches_the_last_stage(tmp_path: Path) -> None:
         backbone.features(torch.rand(1, 1, SMALLEST - 1, SMALLEST))
 
 
-def test_every_way_to_store_it_is_the_same_backbone(tmp_path: Path) -> None:
+def test_every_file_format_gives_the_same_backbone(tmp_path: Path) -> None:
     whole = read(tmp_path, linear=True)
     vgg = small_vgg(linear=True)
     linear = {name: vgg.pop(name) for name in list(vgg) if name.startswith("lin")}
@@ -100,7 +100,7 @@ def test_every_way_to_store_it_is_the_same_backbone(tmp_path: Path) -> None:
     assert len({whole.digest, read(tmp_path).digest, read(tmp_path, seed=1).digest}) == 3
 
 
-def test_it_computes_in_single_precision_and_learns_nothing(tmp_path: Path) -> None:
+def test_the_backbone_computes_in_single_precision_and_is_frozen(tmp_path: Path) -> None:
     half = {name: torch.nn.Parameter(value.half()) for name, value in small_vgg(linear=True).items()}
     backbone = read_backbone([stored(tmp_path, half)])
     parts = [*(part for stage in backbone.stages for pair in stage for part in pair), *backbone.scores]
@@ -138,7 +138,7 @@ def changed(**tensors: Tensor | None) -> dict[str, Tensor]:
         (changed(lin4_model_1_weight=None), r"linear weights have shapes \[\(1, 4, 1, 1\), "),
     ],
 )
-def test_what_is_no_vgg_is_refused(tmp_path: Path, tensors: dict[str, Tensor], message: str) -> None:
+def test_other_networks_than_a_vgg_are_refused(tmp_path: Path, tensors: dict[str, Tensor], message: str) -> None:
     with pytest.raises(WeightsError, match=rf"vgg\.pth can't be a backbone: .*{message}.* Give the state_dict"):
         read_backbone([stored(tmp_path, tensors)])
 

@@ -27,7 +27,7 @@ def saved(path: Path, content: Any) -> Path:
 
 @pytest.mark.parametrize("nest", [None, "state_dict", "ema_state_dict", "params"])
 @pytest.mark.parametrize("names", [("head", "conv1", "conv2", "tail"), ("module.input", "a", "b", "output")])
-def test_a_port_is_found_by_its_shapes(tmp_path: Path, nest: str | None, names: tuple[str, ...]) -> None:
+def test_a_ports_tensors_are_recognized_by_shape(tmp_path: Path, nest: str | None, names: tuple[str, ...]) -> None:
     state = port(names=names)
     weights = import_pth(saved(tmp_path / "port.pth", {nest: state, "epoch": 3} if nest else state), units=9)
     assert (weights.config.units, weights.config.width, weights.config.skip) == (9, 4, "rectified")
@@ -36,7 +36,7 @@ def test_a_port_is_found_by_its_shapes(tmp_path: Path, nest: str | None, names: 
         assert torch.equal(torch.from_numpy(ours), theirs)
 
 
-def test_the_old_format_without_a_zip_is_read_too(tmp_path: Path) -> None:
+def test_the_old_format_without_zip_is_read(tmp_path: Path) -> None:
     torch.save(port(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert import_pth(tmp_path / "old.pth", units=2).config.width == 4
 
@@ -69,7 +69,7 @@ class Canary:
         return Path.touch, (self.path,)
 
 
-def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_file_is_not_executed(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     files = [saved(tmp_path / "zip.pth", {**port(), "x": Canary(canary)}), tmp_path / "plain.pth", tmp_path / "old.pth"]
     files[1].write_bytes(pickle.dumps(Canary(canary)))
@@ -94,7 +94,7 @@ def test_a_deflated_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> Non
         import_pth(bomb, units=2)
 
 
-def test_a_flipped_bit_that_torch_does_not_notice_is_refused(tmp_path: Path) -> None:
+def test_a_flipped_bit_that_torch_misses_is_refused(tmp_path: Path) -> None:
     file = saved(tmp_path / "p.pth", port(32))
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 4
@@ -127,7 +127,7 @@ def test_another_network_is_refused(tmp_path: Path, content: object, message: st
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut off", bytes(1000)])
-def test_what_is_no_pth_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_pth_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(WeightsError, match=r"x\.pth"):
         import_pth(tmp_path / "x.pth", units=2)

@@ -43,7 +43,7 @@ def test_every_name_has_its_function() -> None:
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_a_loss_is_its_formula(name: LossName) -> None:
+def test_a_loss_matches_its_formula(name: LossName) -> None:
     assert LOSSES[name](SR, HR).item() == pytest.approx(BY_HAND[name], abs=1e-12)
     assert LOSSES[name](HR, SR).item() == pytest.approx(BY_HAND[name], abs=1e-12)
 
@@ -53,13 +53,13 @@ def test_a_loss_pulls_sr_towards_hr(name: LossName) -> None:
     assert torch.equal(slope(name, SR, HR).sign(), (SR - HR).sign())
 
 
-def test_charbonnier_has_a_slope_where_l1_has_a_corner() -> None:
+def test_charbonnier_is_smooth_at_zero() -> None:
     assert charbonnier(SR, SR).item() == pytest.approx(1e-3)
     assert charbonnier(SR, SR, epsilon=0.5).item() == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 31, 31), (1, 3, 12, 17)])
-def test_msssim_is_that_of_windows_written_out(shape: tuple[int, ...]) -> None:
+def test_msssim_matches_windows_written_out(shape: tuple[int, ...]) -> None:
     sr, hr = patches(*shape)
     height, width = shape[2:]
     y, x = np.mgrid[:height, :width]
@@ -80,7 +80,7 @@ def test_msssim_is_that_of_windows_written_out(shape: tuple[int, ...]) -> None:
     assert msssim(sr.float(), hr.float()).item() == pytest.approx(1 - np.mean(found), abs=1e-4)
 
 
-def test_focal_frequency_is_numpys_spectrum_weighted_by_its_distance() -> None:
+def test_focal_frequency_matches_numpys_weighted_spectrum() -> None:
     sr, hr = patches(2, 3, 9, 14)
     apart = np.fft.fft2(sr.numpy()) / sqrt(9 * 14) - np.fft.fft2(hr.numpy()) / sqrt(9 * 14)
     power = np.abs(apart) ** 2
@@ -92,7 +92,7 @@ def test_focal_frequency_is_numpys_spectrum_weighted_by_its_distance() -> None:
 
 
 @pytest.mark.parametrize("name", ["msssim", "focal_frequency"])
-def test_equal_patches_cost_nothing_and_have_no_slope(name: LossName) -> None:
+def test_equal_patches_have_zero_loss_and_gradient(name: LossName) -> None:
     flat = torch.full((1, 1, 31, 31), 0.7)
     for patch in (flat, 0 * flat, patches(1, 1, 31, 31)[1].float()):
         assert LOSSES[name](patch, patch).item() == 0
@@ -100,7 +100,7 @@ def test_equal_patches_cost_nothing_and_have_no_slope(name: LossName) -> None:
 
 
 @pytest.mark.parametrize("name", ["msssim", "focal_frequency"])
-def test_no_patch_gives_a_slope_that_is_not_finite(name: LossName) -> None:
+def test_gradients_are_always_finite(name: LossName) -> None:
     flat = torch.full((1, 1, 31, 31), 0.7)
     sr, hr = (patch.float() for patch in patches(1, 1, 31, 31))
     for a, b in [(flat, 0 * flat), (0 * flat, hr), (1 - hr, hr), (flat + 1e-7, flat), (1e4 * sr, hr), (1e-30 * sr, hr)]:
@@ -109,7 +109,7 @@ def test_no_patch_gives_a_slope_that_is_not_finite(name: LossName) -> None:
 
 
 @pytest.mark.parametrize("level", [10, 1e3, 1e4, 1e6])
-def test_msssim_stays_in_its_range_whatever_is_rounded(level: float) -> None:
+def test_msssim_stays_in_range_despite_rounding(level: float) -> None:
     """A network that diverges must not have the best validation loss."""
     sr, hr = (patch.float() for patch in patches(1, 1, 31, 31))
     assert 0 <= msssim(level + sr, level + hr) <= 2
@@ -118,7 +118,7 @@ def test_msssim_stays_in_its_range_whatever_is_rounded(level: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["msssim", "focal_frequency"])
-def test_a_step_against_the_slope_comes_nearer(name: LossName) -> None:
+def test_a_gradient_step_reduces_the_loss(name: LossName) -> None:
     sr, hr = patches(2, 1, 31, 31)
     step = slope(name, sr, hr)
     nearer = sr - 0.1 * step / step.norm()
@@ -126,7 +126,7 @@ def test_a_step_against_the_slope_comes_nearer(name: LossName) -> None:
     assert (nearer - hr).norm() < (sr - hr).norm()
 
 
-def test_a_sum_is_its_weighted_terms() -> None:
+def test_a_sum_adds_its_weighted_terms() -> None:
     sr, hr = patches(2, 1, 20, 20)
     mixed = make_loss("0.84*msssim+0.16*l1+focal_frequency")(sr, hr)
     expected = 0.84 * msssim(sr, hr) + 0.16 * LOSSES["l1"](sr, hr) + focal_frequency(sr, hr)
@@ -134,7 +134,7 @@ def test_a_sum_is_its_weighted_terms() -> None:
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_a_name_alone_is_its_function_to_the_last_bit(name: LossName) -> None:
+def test_a_single_loss_is_exactly_its_function(name: LossName) -> None:
     sr, hr = (patch.float() for patch in patches(3, 1, 31, 31))
     given = sr.clone().requires_grad_()
     loss = make_loss(name)(given, hr)

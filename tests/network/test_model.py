@@ -124,7 +124,7 @@ def test_the_networks_of_the_paper_match_it_too(skip: Skip, share: bool) -> None
         torch.testing.assert_close(net(x), by_hand(config, net.state_dict(), x), rtol=1e-9, atol=1e-9)
 
 
-def test_training_and_judging_differ_by_the_statistics_of_batch_norm_alone() -> None:
+def test_training_and_evaluation_differ_only_by_batch_norm_statistics() -> None:
     config = DRRNConfig(units=2, width=4, batch_norm=True)
     net, x = network(config), picture(config, 8, 8)
     assert not torch.allclose(net.train()(x), net.eval()(x))
@@ -173,7 +173,7 @@ class Port(nn.Module):
 
 
 @pytest.mark.parametrize("units", [0, 1, 2, 9])
-def test_rectified_is_what_the_ports_compute_and_the_papers_skip_is_not(units: int) -> None:
+def test_rectified_matches_the_ports_and_source_does_not(units: int) -> None:
     config = DRRNConfig(units=units, width=8, bias=False, skip="rectified")
     ours, port = network(config), Port(8, units).double()
     state = ours.state_dict()
@@ -203,7 +203,7 @@ REACHES = [
 
 
 @pytest.mark.parametrize("config", REACHES, ids=lambda c: f"B{c.blocks}U{c.units}-{c.skip}-{c.unshuffle}")
-def test_a_cell_sees_as_far_as_the_halo_and_no_further(config: DRRNConfig) -> None:
+def test_the_halo_is_tight(config: DRRNConfig) -> None:
     net = DRRN(config).double()
     for parameter in net.parameters():
         nn.init.constant_(parameter, 0.1)  # all positive: nothing cancels, and no ReLU is shut
@@ -222,7 +222,7 @@ def test_a_cell_sees_as_far_as_the_halo_and_no_further(config: DRRNConfig) -> No
 
 @given(configs, seeds)
 @settings(max_examples=30, deadline=None)
-def test_the_picture_that_is_given_stays_as_it_is(config: DRRNConfig, seed: int) -> None:
+def test_the_input_is_not_modified(config: DRRNConfig, seed: int) -> None:
     net, x = network(config, seed), picture(config, 8, 8) - 0.5
     before = x.clone()
     with torch.inference_mode():
@@ -233,7 +233,7 @@ def test_the_picture_that_is_given_stays_as_it_is(config: DRRNConfig, seed: int)
 
 @given(configs, st.integers(1, 9), st.integers(1, 9))
 @settings(max_examples=30, deadline=None)
-def test_a_picture_of_odd_sides_is_as_if_its_last_rows_and_columns_went_on(config: DRRNConfig, h: int, w: int) -> None:
+def test_odd_sides_are_padded_by_repetition(config: DRRNConfig, h: int, w: int) -> None:
     net, x = network(config), picture(config, h, w)
     n = config.unshuffle
     filled = F.pad(x, (0, -w % n, 0, -h % n), mode="replicate")
@@ -241,7 +241,7 @@ def test_a_picture_of_odd_sides_is_as_if_its_last_rows_and_columns_went_on(confi
         assert torch.equal(net(x), net(filled)[..., :h, :w])
 
 
-def test_each_picture_of_a_batch_is_on_its_own() -> None:
+def test_images_of_a_batch_are_independent() -> None:
     config = DRRNConfig(units=2, width=4)
     net, x = network(config), picture(config, 6, 6)
     with torch.inference_mode():
@@ -250,7 +250,7 @@ def test_each_picture_of_a_batch_is_on_its_own() -> None:
 
 @pytest.mark.parametrize("skip", get_args(Skip))
 @pytest.mark.parametrize("units", [0, 1, 3, 6])
-def test_other_units_at_run_time_are_those_of_another_config(skip: Skip, units: int) -> None:
+def test_units_at_run_time_match_another_config(skip: Skip, units: int) -> None:
     config = DRRNConfig(units=3, width=4, blocks=2, skip=skip)
     net, x = network(config), picture(config, 6, 7)
     other = DRRN(replace(config, units=units)).double()
@@ -260,7 +260,7 @@ def test_other_units_at_run_time_are_those_of_another_config(skip: Skip, units: 
         assert torch.equal(net(x, units=3), net(x))
 
 
-def test_the_first_of_unshared_units_run_where_fewer_are_asked_for() -> None:
+def test_fewer_unshared_units_are_the_first_ones() -> None:
     config = DRRNConfig(units=3, width=4, share=False, batch_norm=True)
     net, x = network(config), picture(config, 6, 6)
     fewer = DRRN(replace(config, units=1)).double().eval()
@@ -282,7 +282,7 @@ def conv_statistics(net: DRRN) -> dict[str, tuple[float, float, float]]:
 
 
 @pytest.mark.parametrize(("unit_gain", "leave_gain"), [(1.0, 1.0), (0.25, 1.0), (1.0, 0.5), (0.1, 0.01)])
-def test_init_weights_is_hes_with_gains_on_the_last_of_a_unit_and_of_all(unit_gain: float, leave_gain: float) -> None:
+def test_init_weights_uses_he_with_gains(unit_gain: float, leave_gain: float) -> None:
     torch.manual_seed(0)
     net = DRRN(DRRNConfig(blocks=2, units=2, width=48, share=False, channels=3))
     for parameter in net.parameters():
@@ -297,7 +297,7 @@ def test_init_weights_is_hes_with_gains_on_the_last_of_a_unit_and_of_all(unit_ga
         assert largest > 2.5 * gain, name  # normal: of a uniform one no weight is beyond 1.8 deviations
 
 
-def test_init_weights_can_be_glorots_which_is_uniform() -> None:
+def test_init_weights_can_use_glorots_uniform() -> None:
     torch.manual_seed(0)
     net = DRRN(DRRNConfig(width=48, units=2, channels=3))
     net.init_weights("glorot", unit_gain=0.25)
@@ -319,7 +319,7 @@ def test_a_centred_network_starts_blind_to_brightness() -> None:
     torch.testing.assert_close(middle, torch.full_like(middle, 0.5), atol=1e-5, rtol=0)
 
 
-def test_init_weights_without_a_bias_and_with_one_seed_is_the_same_again() -> None:
+def test_init_weights_depends_only_on_the_seed() -> None:
     nets = [DRRN(DRRNConfig(units=1, width=4, bias=False)) for _ in range(2)]
     for net in nets:
         torch.manual_seed(5)
@@ -327,7 +327,7 @@ def test_init_weights_without_a_bias_and_with_one_seed_is_the_same_again() -> No
     assert all(torch.equal(a, b) for a, b in zip(*(net.parameters() for net in nets), strict=True))
 
 
-def test_a_gain_of_nought_at_the_end_starts_at_the_bicubic_picture() -> None:
+def test_a_final_gain_of_zero_starts_at_bicubic() -> None:
     config = DRRNConfig(units=1, width=4)
     net, x = DRRN(config).double(), picture(config, 6, 6)
     net.init_weights(leave_gain=0)
@@ -341,7 +341,7 @@ def test_gradients_reach_every_parameter() -> None:
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
 
 
-def test_autocast_leaves_faint_detail_of_a_picture() -> None:
+def test_autocast_preserves_faint_image_detail() -> None:
     """A grey level is 1/255; the numbers of bfloat16 above 1/2 lie 1/256 apart, half of that is rounded away."""
     config = DRRNConfig(blocks=2, units=1, width=8, unshuffle=2)
     net = DRRN(config)

@@ -44,7 +44,7 @@ def one_of(results: Results) -> Result:
     return results.all[0]
 
 
-def test_every_claim_is_about_experiments_that_there_are() -> None:
+def test_every_claim_refers_to_known_experiments() -> None:
     known = {experiment.name for experiment in find_experiments(())}
     assert {name for claim in CLAIMS for part in claim.parts for name in part.weights} <= known
     assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) >= 12
@@ -61,7 +61,7 @@ def test_every_claim_is_about_experiments_that_there_are() -> None:
         (0.04, 0.06, None, 0.05, "undecided"),
     ],
 )
-def test_a_part_is_decided_by_the_side_of_its_whole_interval(
+def test_a_part_is_decided_by_its_whole_interval(
     low: float, high: float, above: float | None, below: float | None, expected: str
 ) -> None:
     part = Part(says="", weights={}, measure=psnr, above=above, below=below)
@@ -69,7 +69,7 @@ def test_a_part_is_decided_by_the_side_of_its_whole_interval(
     assert part.verdict(None) == "undecided"
 
 
-def test_units_are_judged_by_what_they_gain() -> None:
+def test_claims_on_units_follow_their_gains() -> None:
     best_at_5 = by_units(lambda units: -0.1 * abs(units - 5))
     assert verdict(best_at_5, "4 to 6 units are best") == "holds"
     ever_better = by_units(lambda units: 0.1 * units)
@@ -82,7 +82,7 @@ def test_units_are_judged_by_what_they_gain() -> None:
     assert verdict(by_units(lambda units: units**2 * 0.01), "diminishing beyond 6 units") == "does not hold"
 
 
-def test_blocks_are_judged_by_what_they_gain() -> None:
+def test_claims_on_blocks_follow_their_gains() -> None:
     plateau = by_blocks(lambda blocks: min(blocks, 4) * 0.1)
     assert verdict(plateau, "plateau after 3 or 4 blocks") == "holds"
     assert verdict(plateau, "time without gain beyond 3 blocks") == "does not hold"
@@ -90,12 +90,12 @@ def test_blocks_are_judged_by_what_they_gain() -> None:
     assert verdict(by_blocks(lambda blocks: 0.0), "plateau after 3 or 4 blocks") != "holds"
 
 
-def test_noise_beyond_the_difference_cannot_be_told() -> None:
+def test_a_difference_within_noise_is_undecided() -> None:
     results = made_results(LISTS["skip"], gain=lambda each: 0.0, noise=0.2, seeds=4)
     assert verdict(results, "source beats chain") == "undecided"
 
 
-def test_sharing_is_judged_against_the_margin() -> None:
+def test_the_claim_on_sharing_uses_the_margin() -> None:
     def lists(gain: float) -> Results:
         return made_results(LISTS["sharing"], gain=lambda each: 0.0 if each.model.share else gain, noise=0.001)
 
@@ -103,7 +103,7 @@ def test_sharing_is_judged_against_the_margin() -> None:
     assert verdict(lists(MARGIN * 2), "sharing costs little") == "does not hold"
 
 
-def test_one_seed_and_missing_experiments_decide_nothing() -> None:
+def test_one_seed_or_missing_experiments_decide_nothing() -> None:
     assert {finding.verdict for finding in evaluate_claims(made_results(seeds=1))} == {"undecided"}
     only = made_results(LISTS["skip"])
     found = {finding.claim.name: finding for finding in evaluate_claims(only)}
@@ -112,12 +112,12 @@ def test_one_seed_and_missing_experiments_decide_nothing() -> None:
     assert missing_experiments(only, found["source beats chain"].claim) == []
 
 
-def test_a_seed_that_diverged_without_scores_is_left_out() -> None:
+def test_a_diverged_seed_without_scores_is_left_out() -> None:
     results = made_results(LISTS["skip"], diverged=["chain"])
     assert contrast(results, {"B2U4": 1.0, "chain": -1.0}, psnr) is None
 
 
-def test_a_contrast_is_the_weighted_sum_over_common_seeds_and_pictures() -> None:
+def test_a_contrast_is_the_weighted_sum_over_common_seeds_and_images() -> None:
     results = made_results(LISTS["units"])
     found = contrast(results, minus(units(4, 6), units(1)), psnr)
     assert found
@@ -139,7 +139,7 @@ def with_history(rows: Sequence[tuple[float, float, float]]) -> Result:
     return replace(one_of(made_results(LISTS["residual"])), history=history, constant_loss=0.1)
 
 
-def test_measures_are_what_they_say() -> None:
+def test_quantities_match_their_definitions() -> None:
     result = with_history([(30, 20, 0.1)] * 5 + [(30, 25, 0.4)] * 5)
     assert gap(result) == pytest.approx([5])
     assert error_left(result) == pytest.approx([10**-2.5 / 0.1])
@@ -152,7 +152,7 @@ def test_measures_are_what_they_say() -> None:
     assert [measure(empty) for measure in (gap, error_left, accuracy_gained, doublings, psnr)] == [None] * 5
 
 
-def test_a_training_that_learnt_nothing_is_told_from_one_that_did() -> None:
+def test_a_training_that_learned_nothing_is_recognized() -> None:
     def lost(each: Experiment) -> float:
         return -20.0 if each.name == "no residual" else 0.5
 

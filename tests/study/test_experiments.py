@@ -36,7 +36,7 @@ def test_the_lists_are_those_of_the_report_and_the_paper() -> None:
     assert names("loss") == ["B2U4", "L1", "Charbonnier", "MS-SSIM and L1", "MSE and focal frequency"]
 
 
-def test_an_experiment_has_one_name_and_a_name_one_experiment() -> None:
+def test_names_and_experiments_correspond_one_to_one() -> None:
     every = [experiment for experiments in LISTS.values() for experiment in experiments]
     assert len({each.name for each in every}) == len(set(every)) == len(find_experiments(()))
 
@@ -45,7 +45,7 @@ def test_the_base_is_the_reports_recipe() -> None:
     assert replace(BASE.train, scales=REPORT.scales, sheet_every=REPORT.sheet_every) == REPORT
 
 
-def test_varying_changes_model_or_recipe_and_nothing_else() -> None:
+def test_vary_changes_only_the_given_fields() -> None:
     assert vary("other", units=7, loss="l1") == Experiment(
         "other", replace(BASE.model, units=7), replace(BASE.train, loss="l1")
     )
@@ -55,7 +55,7 @@ def test_varying_changes_model_or_recipe_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", ["", " a", "a/b", "..", "a.b", "a\\b", "a\0"])
-def test_a_name_is_fit_for_a_folder(name: str) -> None:
+def test_an_experiment_name_must_be_a_folder_name(name: str) -> None:
     with pytest.raises(ValueError, match="a valid folder name"):
         vary(name)
 
@@ -71,7 +71,7 @@ def test_a_budget_makes_the_network_narrower_and_the_training_shorter() -> None:
     )
 
 
-def test_a_budget_keeps_what_the_experiment_is_about() -> None:
+def test_a_budget_keeps_the_fields_an_experiment_varies() -> None:
     budget = Budget(name="quick", narrower=16, recipe={"epochs": 2, "learning_rate": 0.5})
     shrunk = budget.shrink(vary("longer", epochs=9, width=256))
     assert (shrunk.train.epochs, shrunk.train.learning_rate, shrunk.model.width) == (9, 0.5, 16)
@@ -83,7 +83,7 @@ def test_the_full_budget_is_the_report_itself() -> None:
     assert all(BUDGETS["full"].shrink(each) == each for each in find_experiments(()))
 
 
-def test_names_are_lists_experiments_and_files(tmp_path: Path) -> None:
+def test_names_may_be_lists_experiments_or_files(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "from drrn.study.experiments import vary\n"
@@ -118,20 +118,20 @@ def test_names_are_lists_experiments_and_files(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_is_none_of_experiments_says_so(tmp_path: Path, content: str, reason: str) -> None:
+def test_a_file_without_experiments_says_so(tmp_path: Path, content: str, reason: str) -> None:
     file = tmp_path / "mine.py"
     file.write_text(content)
     with pytest.raises(StudyError, match=reason):
         find_experiments([str(file)])
 
 
-def test_an_unknown_name_says_what_is_known() -> None:
+def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(StudyError, match=r"No experiment 'nonsense'\. Give one of the lists residual, skip, units"):
         find_experiments(["nonsense"])
     with pytest.raises(StudyError, match="No file"):
         find_experiments(["nonsense.py"])
 
 
-def test_seeds_are_no_less_than_nought() -> None:
+def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(ValueError, match="`seed` must be at least 0"):
         Experiment("a", DRRNConfig(), seed=-1)

@@ -85,7 +85,7 @@ def test_a_figure_of_another_suffix_is_refused(tmp_path: Path) -> None:
         save(Figure(), tmp_path / "a.jpg")
 
 
-def test_the_foot_says_how_the_numbers_came_about(results: Results) -> None:
+def test_the_caption_says_where_the_numbers_come_from(results: Results) -> None:
     about = "standard · width 16 · 3 seeds · BSDS500/test x3, bicubic 24.60 dB · commit 0123456"
     assert caption(results) == about
     for name, figure in draw(results).items():
@@ -93,13 +93,13 @@ def test_the_foot_says_how_the_numbers_came_about(results: Results) -> None:
     assert "quick · width 8 · 1 seed · " in caption(made_results([BASE], 1, budget="quick"))
 
 
-def test_the_foot_counts_the_seeds_of_what_is_shown(results: Results) -> None:
+def test_the_caption_counts_the_seeds_shown(results: Results) -> None:
     fewer = Results({**results.by_name, "B1U1": {0: results.by_name["B1U1"][0]}})
     assert " · 1 to 3 seeds · " in drawn(curves.units_curves(fewer)).get_supxlabel()
     assert " · 3 seeds · " in drawn(curves.blocks_curves(Results({**results.by_name, "L1": {}}))).get_supxlabel()
 
 
-def test_a_curve_is_the_mean_of_the_seeds_and_who_has_ended_stays_as_it_is(results: Results) -> None:
+def test_a_curve_is_the_mean_over_seeds_and_ended_seeds_keep_their_value(results: Results) -> None:
     histories = [run.history for run in results.of("B1U4")]
     assert [len(each) for each in histories] == [6, 5, 4]
     expected = [fmean(each[min(epoch, len(each) - 1)].val_loss for each in histories) for epoch in range(6)]
@@ -115,7 +115,7 @@ def test_each_panel_of_residuals_shows_its_column(results: Results, name: Any) -
     assert [values(line(axes, each.name))[-1] for each in RESIDUAL] == pytest.approx(last)
 
 
-def test_what_one_colour_gets_is_marked(results: Results) -> None:
+def test_the_error_of_one_constant_color_is_marked(results: Results) -> None:
     axes = panel(curves.residual_curves(results), "validation loss")
     assert 0.06 in [values(each)[0] for each in axes.lines if each.get_linestyle() == ":"]
     assert [text.get_text() for text in axes.texts] == ["one constant color"]
@@ -130,7 +130,7 @@ def test_a_first_epoch_far_above_does_not_flatten_the_others(results: Results) -
     assert values(line(axes, "B2U4"))[0] == 1e3
 
 
-def test_psnr_is_shown_of_each_seed(results: Results) -> None:
+def test_each_seeds_psnr_is_shown(results: Results) -> None:
     axes = panel(curves.blocks_curves(results), "PSNR")
     for experiment in BLOCKS:
         (dots,) = (each for each in axes.lines if {*values(each, 0)} == {experiment.model.blocks})
@@ -138,7 +138,7 @@ def test_psnr_is_shown_of_each_seed(results: Results) -> None:
     assert values(line(axes, "mean"))[1] == pytest.approx(fmean(run.psnr or 0 for run in results.of("B2U3")))
 
 
-def test_a_diverged_run_is_drawn_as_far_as_it_went() -> None:
+def test_a_diverged_run_is_drawn_up_to_its_end() -> None:
     results = made_results(RESIDUAL, diverged=["no residual"])
     axes = panel(curves.residual_curves(results), "training loss")
     assert len(values(line(axes, "no residual"))) == len(results.of("no residual")[0].history) == 3
@@ -148,7 +148,7 @@ def test_a_diverged_run_is_drawn_as_far_as_it_went() -> None:
     assert values(line(after, "no residual")) == []
 
 
-def test_what_diverged_at_once_and_has_no_scores_breaks_no_figure(results: Results) -> None:
+def test_a_run_that_diverged_at_once_breaks_no_figure(results: Results) -> None:
     for each in [*UNITS[:3], *BLOCKS[2:], GRID[0], *LOSS[:2], NO_RESIDUAL]:
         results = changed(
             results,
@@ -163,7 +163,7 @@ def test_what_diverged_at_once_and_has_no_scores_breaks_no_figure(results: Resul
     assert values(line(panel(curves.units_curves(results), "validation loss"), "1")) == []
 
 
-def test_gradients_that_vanished_altogether_are_drawn(results: Results) -> None:
+def test_vanished_gradients_are_drawn(results: Results) -> None:
     none = changed(results, "no residual", lambda run: replace(run, gradients={"start": (0.0,) * 19, "end": ()}))
     figure = drawn(curves.gradients(none))
     assert values(line(figure.axes[0], "no residual")) == [0] * 19
@@ -181,7 +181,7 @@ def test_gradients_that_vanished_altogether_are_drawn(results: Results) -> None:
         (LOSS[1:], []),
     ],
 )
-def test_a_figure_of_what_was_not_run_is_left_out(experiments: list[Experiment], names: list[str]) -> None:
+def test_a_figure_without_results_is_left_out(experiments: list[Experiment], names: list[str]) -> None:
     assert [*draw(made_results(experiments, 1))] == names
 
 
@@ -190,14 +190,14 @@ def test_experiments_that_were_not_run_have_no_line() -> None:
     assert [label for each in axes.lines if not (label := str(each.get_label())).startswith("_")] == ["1", "5"]
 
 
-def test_accuracy_is_left_out_where_there_is_one_channel() -> None:
+def test_accuracy_is_left_out_for_one_channel() -> None:
     results = made_results([vary(each.name, each, channels=1) for each in (*RESIDUAL, *UNITS)], 1)
     titles = {axes.get_title("left") for figure in draw(results).values() for axes in figure.axes}
     assert "validation loss" in titles
     assert not any("accuracy" in title for title in titles)
 
 
-def test_the_grid_says_each_psnr(results: Results) -> None:
+def test_the_grid_shows_each_psnr(results: Results) -> None:
     (axes,) = drawn(comparisons.grid(results)).axes
     psnrs = [run.psnr or 0 for run in results.of("B2U4")]
     place = [text for text in axes.texts if text.get_position() == (1, 1)]
@@ -216,14 +216,14 @@ def test_a_loss_is_compared_with_mse_seed_by_seed(results: Results) -> None:
     assert values(axes.lines[0], 0) == pytest.approx(expected)
 
 
-def test_the_cheapest_and_the_best_are_named(results: Results) -> None:
+def test_the_front_is_labeled(results: Results) -> None:
     for axes in drawn(comparisons.trade_off(results)).axes:
         names = [text.get_text() for text in axes.texts]
         assert names[-1] == "B1U25"
     assert drawn(comparisons.trade_off(results)).axes[0].texts[0].get_text() == "B1U1"
 
 
-def test_lost_times_leave_an_experiment_out(results: Results) -> None:
+def test_an_experiment_without_times_is_left_out(results: Results) -> None:
     lost = changed(results, "B1U1", lambda run: replace(run, cpu_seconds=()))
     figure = drawn(comparisons.trade_off(lost))
     assert [axes.texts[0].get_text() for axes in figure.axes] == ["B1U2", "B1U1", "B1U25"]
@@ -231,7 +231,7 @@ def test_lost_times_leave_an_experiment_out(results: Results) -> None:
     drawn(comparisons.trade_off(none)).draw_without_rendering()
 
 
-def test_names_of_near_points_do_not_overlap(results: Results) -> None:
+def test_labels_of_close_points_do_not_overlap(results: Results) -> None:
     figure = drawn(comparisons.trade_off(results))
     figure.draw_without_rendering()
     for axes in figure.axes:
@@ -239,7 +239,7 @@ def test_names_of_near_points_do_not_overlap(results: Results) -> None:
         assert not any(a.overlaps(b) for place, a in enumerate(boxes) for b in boxes[:place])
 
 
-def test_pictures_are_all_shown_equally_large(results: Results) -> None:
+def test_example_images_have_equal_size(results: Results) -> None:
     for figure in (drawn(examples.sheets(results)), drawn(examples.residual_images(results))):
         figure.draw_without_rendering()
         extents = [*(axes.get_window_extent() for axes in figure.axes)]
@@ -253,7 +253,7 @@ points = st.lists(st.builds(Point, st.integers(1, 6).map(float), st.integers(1, 
 
 
 @given(points)
-def test_the_front_is_what_nothing_beats(points: list[Point]) -> None:
+def test_the_front_is_pareto_optimal(points: list[Point]) -> None:
     def beaten(point: Point) -> bool:
         return any(each.cost <= point.cost and each.psnr >= point.psnr and each[:2] != point[:2] for each in points)
 

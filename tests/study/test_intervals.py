@@ -12,7 +12,7 @@ from drrn.study.intervals import Interval, bootstrap, interval
     ("of_seed", "of_picture", "of_both", "pictures"),
     [(1, 0, 0, 1), (1, 0, 0.5, 20), (0, 1, 0.5, 20), (0.3, 1, 1, 20), (1, 1, 1, 20)],
 )
-def test_an_interval_covers_as_often_as_it_says(
+def test_an_interval_has_its_stated_coverage(
     seeds: int, of_seed: float, of_picture: float, of_both: float, pictures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intervals, "DRAWS", 2)
@@ -28,12 +28,12 @@ def test_an_interval_of_equal_values_is_a_point() -> None:
     assert interval(np.full((3, 5), 2.0)) == Interval(2, 2, 2, 3, (2, 2))
 
 
-def test_an_interval_of_seeds_alone_is_students() -> None:
+def test_an_interval_over_seeds_alone_is_students_t() -> None:
     found = interval(np.array([[1.0], [2.0], [3.0]]))
     assert (found.low, found.high) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
 
 
-def test_a_bootstrap_draws_seeds_and_pictures_alike() -> None:
+def test_a_bootstrap_resamples_seeds_and_images() -> None:
     chance = np.random.default_rng(0)
     seeds, pictures = chance.normal(size=(12, 1)), chance.normal(size=(1, 15))
     values = seeds + pictures
@@ -46,7 +46,7 @@ def test_a_bootstrap_draws_seeds_and_pictures_alike() -> None:
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
-def test_with_few_seeds_a_bootstrap_covers_less_than_it_says(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bootstrap_with_few_seeds_covers_less_than_stated(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals, "DRAWS", 500)
     chance = np.random.default_rng(1)
     found = [interval(chance.normal(size=(seeds, 1))) for _ in range(300)]

@@ -35,7 +35,7 @@ def test_every_list_has_a_section_and_every_figure_a_place() -> None:
         assert all(f"(figures/{name}.svg)" in text for name in section.figures)
 
 
-def test_a_line_of_a_table_is_the_mean_over_seeds() -> None:
+def test_a_table_line_is_the_mean_over_seeds() -> None:
     results = made_results(FEW)
     line = lines_of(to_markdown(results, []), "not shared")[0]
     runs = results.of("not shared")
@@ -46,14 +46,14 @@ def test_a_line_of_a_table_is_the_mean_over_seeds() -> None:
     assert line[5] == f"{sum(row.ssim for row in rows) / 3:.4f}"
 
 
-def test_losses_are_also_judged_by_how_pictures_look() -> None:
+def test_losses_are_compared_by_perceptual_metrics_too() -> None:
     text = to_markdown(made_results(FEW), [])
     head = next(line for line in text.splitlines() if "MS-SSIM" in line and line.startswith("| experiment"))
     assert head.count("|") == len(lines_of(text, "L1")[0]) + 1
     assert text.count("| FLIP |") == 1
 
 
-def test_the_command_to_repeat_it_names_what_was_run() -> None:
+def test_the_command_to_repeat_lists_what_was_run() -> None:
     def command(names: tuple[Experiment, ...]) -> str:
         return next(line for line in to_markdown(made_results(names), []).splitlines() if line.startswith("drrn study"))
 
@@ -74,13 +74,13 @@ def test_experiments_of_other_scales_have_their_own_bicubic() -> None:
     assert "\n| small x2 " in text and "\n| mine x3 " in text
 
 
-def test_a_claim_warns_of_seeds_that_came_to_nothing() -> None:
+def test_a_claim_notes_seeds_that_learned_nothing() -> None:
     results = made_results(LISTS["skip"], gain=lambda each: 0.5 if each.name == "B2U4" else 0.0, noise=0)
     part = to_markdown(results, []).partition("### Skips from the block's first features")[2].partition("###")[0]
     assert "Note: chain (no better than bicubic in 3 of 3)." in part
 
 
-def test_pictures_held_out_are_said_to_have_chosen_the_epoch() -> None:
+def test_the_report_says_that_held_out_images_chose_the_epoch() -> None:
     results = made_results(FEW, seeds=2)
     text = to_markdown(results, [])
     assert "whole pictures that no training has seen" in text and "with 2 seeds each" in text
@@ -93,7 +93,7 @@ def test_pictures_held_out_are_said_to_have_chosen_the_epoch() -> None:
     assert "which also decided the best epoch" in text and " --test " not in text
 
 
-def test_one_colours_error_is_that_of_colour_pictures() -> None:
+def test_the_constant_color_error_uses_color_experiments() -> None:
     results = made_results(LISTS["color"])
     luma = {seed: replace(run, constant_loss=0.02) for seed, run in results.by_name["luma"].items()}
     text = to_markdown(Results({**results.by_name, "luma": luma}), [])
@@ -115,18 +115,18 @@ def test_the_budget_stands_at_the_top() -> None:
     assert "all patches in batches of 128" in describe_budget(BUDGETS["full"])
 
 
-def test_what_was_not_run_is_not_spoken_of() -> None:
+def test_sections_without_results_are_left_out() -> None:
     text = to_markdown(made_results(FEW), [])
     assert "## Residual units" not in text and "## Shared weights" in text and "## Other experiments" not in text
     assert "Not run: B1U25, B1U9." in text
 
 
-def test_experiments_of_ones_own_have_a_table() -> None:
+def test_own_experiments_have_a_table() -> None:
     text = to_markdown(made_results((*FEW, vary("mine", units=7))), [])
     assert lines_of(text.partition("## Other experiments")[2], "mine")
 
 
-def test_a_diverged_experiment_is_told_with_its_number_of_seeds() -> None:
+def test_a_diverged_experiment_is_marked_with_its_seeds() -> None:
     text = to_markdown(made_results(FEW, diverged=["L1"]), [])
     assert lines_of(text, "L1 (diverged in 3 of 3)")
 
@@ -157,7 +157,7 @@ def cli_says(words: list[str]) -> int:
     return end.value.code
 
 
-def test_the_page_is_made_of_the_files_alone_and_the_same_again(written: tuple[Results, Path], tmp_path: Path) -> None:
+def test_the_page_depends_only_on_the_files_and_is_reproducible(written: tuple[Results, Path], tmp_path: Path) -> None:
     _, folder = written
     assert cli_says(["study", "report", str(folder), "--page", str(tmp_path / "again")]) == 0
     files = sorted(path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file())
@@ -166,7 +166,7 @@ def test_the_page_is_made_of_the_files_alone_and_the_same_again(written: tuple[R
         assert (tmp_path / "again" / path).read_bytes() == (folder / path).read_bytes(), path
 
 
-def test_the_page_needs_no_other_file(written: tuple[Results, Path]) -> None:
+def test_the_page_is_self_contained(written: tuple[Results, Path]) -> None:
     page = (written[1] / "index.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
@@ -199,7 +199,7 @@ def test_a_folder_that_cant_be_made_says_so(tmp_path: Path, capsys: pytest.Captu
         ("report", "No results in study/standard"),
     ],
 )
-def test_what_cant_be_done_is_a_line(
+def test_bad_input_is_one_line(
     words: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -208,7 +208,7 @@ def test_what_cant_be_done_is_a_line(
     assert said.startswith("drrn: ") and reason in said and said.count("\n") == 1
 
 
-def test_the_lists_and_budgets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_study_list_shows_lists_and_budgets(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli_says(["study", "list"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in (*LISTS, *BUDGETS)) and all(each.name in said for each in find_experiments(()))

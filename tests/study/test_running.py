@@ -24,7 +24,7 @@ from drrn.study.experiments import BASE, Budget, Experiment, vary
 from drrn.study.perform import Task, is_done, perform
 from drrn.study.result import Result, from_json, load_results, to_json
 from drrn.study.run import Completion, Study, _join_worker, _TimeEstimate, _Worker, plan, run
-from tests.training.small_training import ProgressLog, pictures
+from tests.training.small_training import ProgressLog, make_images
 
 TINY = Budget(
     name="quick",
@@ -56,7 +56,7 @@ class StudyLog:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("study") / "pictures", count=5, height=60, width=48)
+    return make_images(tmp_path_factory.mktemp("study") / "pictures", count=5, height=60, width=48)
 
 
 def plan_tasks(experiments: Sequence[Experiment], seeds: int, **folders: Any) -> list[Task]:
@@ -84,7 +84,7 @@ def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return output, run(tasks(folder, output, [ONE, WILD], seeds=2), 2, log), log
 
 
-def test_every_experiment_leaves_its_result_and_a_diverging_one_stops_no_other(
+def test_every_experiment_has_a_result_and_divergence_stops_no_other(
     done: tuple[Path, list[Completion], StudyLog],
 ) -> None:
     output, ends, log = done
@@ -100,7 +100,7 @@ def test_every_experiment_leaves_its_result_and_a_diverging_one_stops_no_other(
     assert all("not finite" in result.reason for result in results.of("wild"))
 
 
-def test_a_result_says_all_that_was_measured(done: tuple[Path, list[Completion], StudyLog]) -> None:
+def test_a_result_has_everything_that_was_measured(done: tuple[Path, list[Completion], StudyLog]) -> None:
     first, second = load_results(done[0]).of("one")
     assert first.experiment.model == replace(BASE.model, blocks=1, units=1, width=8)
     assert (len(first.history), len(first.seconds), len(first.cpu_seconds)) == (2, 2, 2)
@@ -115,25 +115,25 @@ def test_a_result_says_all_that_was_measured(done: tuple[Path, list[Completion],
     assert about["parameters"] == first.experiment.model.parameters and about["macs_per_pixel"] == first.macs
 
 
-def test_a_result_survives_its_file(done: tuple[Path, list[Completion], StudyLog]) -> None:
+def test_a_result_survives_json(done: tuple[Path, list[Completion], StudyLog]) -> None:
     text = (done[0] / "one/seed-0/result.json").read_text()
     assert to_json(from_json(text)) == text
 
 
-def test_what_is_finished_is_not_run_again(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
+def test_finished_experiments_are_not_run_again(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
     assert run(tasks(folder, done[0], [ONE, WILD], seeds=2), 1, StudyLog()) == []
     assert before == {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
 
 
-def test_a_folder_with_another_experiment_of_that_name_is_left_alone(
+def test_another_experiment_of_the_same_name_is_refused(
     done: tuple[Path, list[Completion], StudyLog], folder: Path
 ) -> None:
     with pytest.raises(StudyError, match=r"of another experiment of the same name\. Give another --output"):
         is_done(tasks(folder, done[0], [vary("one", blocks=1, units=3)])[0])
 
 
-def test_a_result_of_other_pictures_is_left_alone(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
+def test_a_result_from_other_images_is_refused(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
     for data, test in [((folder,), (folder,)), ((folder, folder), ())]:
         others = plan_tasks([ONE], 1, data=data, test=test, output=done[0])
         with pytest.raises(StudyError, match=r"tested on held out\. Give these, or another --output"):
@@ -194,7 +194,7 @@ def test_results_of_two_studies_are_not_mixed(done: tuple[Path, list[Completion]
         load_results(tmp_path)
 
 
-def test_the_time_left_counts_what_was_done_before_a_stop_as_no_haste(
+def test_the_time_left_ignores_work_done_before_a_stop(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("drrn.study.run.time", Mock(monotonic=lambda: 110.0))
@@ -208,7 +208,7 @@ def test_the_time_left_counts_what_was_done_before_a_stop_as_no_haste(
     assert clock.now([]) == pytest.approx((0.5, 50))
 
 
-def test_one_that_fails_stops_no_other_and_is_run_again(folder: Path, tmp_path: Path) -> None:
+def test_a_failed_experiment_stops_no_other_and_is_run_again(folder: Path, tmp_path: Path) -> None:
     first, second = tasks(folder, tmp_path, [ONE, vary("two", blocks=1, units=2)])
     first.run.parent.mkdir()
     first.run.write_text("a file where a folder should be")
@@ -247,7 +247,7 @@ def test_a_process_that_does_not_end_after_its_experiment_is_killed(
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_stopped_it_trains_no_further_and_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
+def test_a_stopped_experiment_resumes_where_it_was(folder: Path, tmp_path: Path) -> None:
     whole, stopped = tasks(folder, tmp_path / "whole")[0], tasks(folder, tmp_path / "stopped")[0]
     expected = perform(whole, ProgressLog(), lambda: False)
     assert expected
@@ -258,7 +258,7 @@ def test_stopped_it_trains_no_further_and_goes_on_where_it_was(folder: Path, tmp
     assert found and without_times(found) == without_times(expected)
 
 
-def test_stopped_while_it_judges_it_leaves_no_result(
+def test_an_experiment_stopped_while_testing_has_no_result(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, judged = tasks(folder, tmp_path)[0], list[Row]()
@@ -272,7 +272,7 @@ def test_stopped_while_it_judges_it_leaves_no_result(
     assert perform(task, ProgressLog(), lambda: False), "it goes on with what is trained"
 
 
-def test_planned_is_the_first_seed_of_all_before_the_second_of_any(folder: Path, tmp_path: Path) -> None:
+def test_the_first_seed_of_all_is_planned_before_the_second_of_any(folder: Path, tmp_path: Path) -> None:
     planned = tasks(folder, tmp_path, [ONE, WILD], seeds=3)
     assert [(task.experiment.seed, task.experiment.name) for task in planned] == [
         (seed, name) for seed in range(3) for name in ("one", "wild")
@@ -280,7 +280,7 @@ def test_planned_is_the_first_seed_of_all_before_the_second_of_any(folder: Path,
     assert [task.experiment.train.seed for task in planned] == [0, 0, 1, 1, 2, 2]
 
 
-def test_pictures_that_are_missing_or_too_few_are_told_before_anything_runs(folder: Path, tmp_path: Path) -> None:
+def test_missing_or_too_few_images_are_refused_before_anything_runs(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No folder"):
         tasks(tmp_path / "none", tmp_path)
     (tmp_path / "one").mkdir()
@@ -294,10 +294,10 @@ def test_pictures_that_are_missing_or_too_few_are_told_before_anything_runs(fold
 
 
 @pytest.mark.parametrize("units", [(1,), pytest.param((1, 2), marks=pytest.mark.full)])
-def test_killed_and_stopped_it_goes_on_and_ends_as_it_would_have(
+def test_a_killed_and_stopped_study_ends_like_an_uninterrupted_one(
     tmp_path: Path, units: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures(tmp_path / "pictures", count=5, height=60, width=48)
+    make_images(tmp_path / "pictures", count=5, height=60, width=48)
     (tmp_path / "mine.py").write_text(FILE.replace("UNITS", str(units)))
     words = f"study run mine.py --data pictures --budget quick --seeds 1 --jobs {len(units)} --output out".split()
     words, environment = [sys.executable, "-m", "drrn", *words], {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -325,11 +325,11 @@ def test_killed_and_stopped_it_goes_on_and_ends_as_it_would_have(
     ]
 
 
-def test_the_commit_is_the_runs_own(done: tuple[Path, list[Completion], StudyLog]) -> None:
+def test_a_result_records_the_commit_of_its_run(done: tuple[Path, list[Completion], StudyLog]) -> None:
     assert load_results(done[0]).all[0].commit == commit()
 
 
-def test_a_backbone_goes_to_the_experiments_that_see_through_it_alone(folder: Path, tmp_path: Path) -> None:
+def test_only_experiments_with_perceptual_losses_get_the_backbone(folder: Path, tmp_path: Path) -> None:
     experiments = [ONE, vary("seen", blocks=1, units=1, loss="l1+0.01*vgg")]
     planned = plan_tasks(experiments, 1, data=(folder,), test=(), output=tmp_path, backbone=(Path("vgg.pth"),))
     assert [task.source.backbone for task in planned] == [(), (Path("vgg.pth"),)]

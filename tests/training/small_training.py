@@ -21,11 +21,11 @@ SMALL = DRRNConfig(width=4, units=2)
 QUICK = TrainConfig(scales=(2,), patch=16, stride=8, batch_size=8, epochs=3, ema_decay=0.9, sheet_every=0)
 """12 steps an epoch on `pictures`."""
 
-LEFT = ("best.safetensors", "history.csv", "last.ckpt")
+OUTPUTS = ("best.safetensors", "history.csv", "last.ckpt")
 """What must not depend on interruptions, to the byte."""
 
 
-def pictures(folder: Path, count: int = 6, height: int = 40, width: int = 48, seed: int = 0) -> Path:
+def make_images(folder: Path, count: int = 6, height: int = 40, width: int = 48, seed: int = 0) -> Path:
     """Waves of smooth colour as `0.png`, `1.png`, ... in `folder`, which is made."""
     folder.mkdir()
     chance = np.random.default_rng(seed)
@@ -95,6 +95,6 @@ def train(
     return history, log
 
 
-def left(run: Path) -> dict[str, bytes]:
+def read_outputs(run: Path) -> dict[str, bytes]:
     """The bytes of what a training must leave the same."""
-    return {name: (run / name).read_bytes() for name in LEFT}
+    return {name: (run / name).read_bytes() for name in OUTPUTS}

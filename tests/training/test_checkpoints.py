@@ -43,7 +43,7 @@ write_bytes = Path.write_bytes
 
 
 @pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EACCES", "EROFS", "EIO"])
-def test_a_fault_at_any_call_of_a_save_is_told_and_leaves_a_good_checkpoint(tmp_path: Path, name: str) -> None:
+def test_a_failure_anywhere_in_save_is_reported_and_leaves_a_good_checkpoint(tmp_path: Path, name: str) -> None:
     number = getattr(errno, name)
     checkpoint.save(tmp_path, state(1))
     checkpoint.save(tmp_path, state(2))
@@ -74,7 +74,7 @@ def test_a_fault_at_any_call_of_a_save_is_told_and_leaves_a_good_checkpoint(tmp_
     assert loaded and loaded["step"] == 2 + at, "once nothing fails, it is saved"
 
 
-def test_every_flipped_bit_is_noticed_and_the_one_before_is_used(tmp_path: Path) -> None:
+def test_every_flipped_bit_is_detected_and_the_previous_checkpoint_is_used(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, state(1))
     checkpoint.save(tmp_path, state(2))
     last = tmp_path / "last.ckpt"
@@ -92,7 +92,7 @@ def test_every_flipped_bit_is_noticed_and_the_one_before_is_used(tmp_path: Path)
         assert loaded and loaded["step"] == 1 and damaged == last
 
 
-def test_with_both_damaged_it_does_not_start_anew(tmp_path: Path) -> None:
+def test_two_damaged_checkpoints_are_an_error_not_a_restart(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, state(1))
     checkpoint.save(tmp_path, state(2))
     for name in ("last.ckpt", "before.ckpt"):
@@ -101,7 +101,7 @@ def test_with_both_damaged_it_does_not_start_anew(tmp_path: Path) -> None:
         checkpoint.load(tmp_path)
 
 
-def test_a_damaged_checkpoint_never_takes_the_place_of_a_good_one(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_never_replaces_a_good_one(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, state(1))
     checkpoint.save(tmp_path, state(2))
     (tmp_path / "last.ckpt").write_bytes(b"x" * 100)
@@ -112,11 +112,11 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_a_good_one(tmp_path: Path
     assert loaded and loaded["step"] == 1
 
 
-def test_an_empty_folder_holds_none(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path) == (None, None)
 
 
-def test_a_state_that_was_loaded_is_written_in_the_same_bytes(tmp_path: Path) -> None:
+def test_a_loaded_state_is_saved_with_the_same_bytes(tmp_path: Path) -> None:
     weight = torch.nn.Parameter(torch.ones(3))
     adam = torch.optim.Adam([weight])
     weight.sum().backward()

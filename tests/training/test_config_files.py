@@ -12,7 +12,7 @@ from drrn.core.config import DRRNConfig
 from drrn.errors import TrainingError, UsageError
 from drrn.training.config import MODERN, PAPER, RECIPES, REPORT, TrainConfig, read_config
 from tests.apps.test_cli import one_line, run
-from tests.training.small_training import pictures
+from tests.training.small_training import make_images
 
 WHOLE: dict[str, Any] = {"model": DRRNConfig(width=4, units=1).to_dict(), "train": asdict(PAPER)}
 
@@ -28,16 +28,14 @@ def test_a_config_survives_its_json(how: TrainConfig) -> None:
     assert TrainConfig.from_dict(json.loads(json.dumps(asdict(how)))) == how
 
 
-def test_what_a_config_leaves_out_of_the_training_is_the_reports(tmp_path: Path) -> None:
+def test_missing_training_fields_are_the_reports(tmp_path: Path) -> None:
     path = written(tmp_path, {**WHOLE, "train": {"epochs": 7, "clip": 2}, "commit": "of a run", "psnr": 30})
     assert read_config(path) == (DRRNConfig(width=4, units=1), TrainConfig(epochs=7, clip=2))
 
 
-def test_a_run_is_repeated_from_its_config_and_options_change_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_config_repeats_its_run_and_options_override_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    pictures(tmp_path / "photos", count=3)
+    make_images(tmp_path / "photos", count=3)
     short = ["--scales", "2", "--patch", "16", "--stride", "0", "--epoch-steps", "2", "--batch-size", "4"]
     short += ["--epochs", "1", "--sheet-every", "0", "--loss", "l1", "--width", "4", "--units", "2", "--no-bias"]
     common = ["train", "--data", "photos", "--device", "cpu"]
@@ -51,7 +49,7 @@ def test_a_run_is_repeated_from_its_config_and_options_change_it(
     assert c["model"] == {**a["model"], "units": 1, "bias": True}
 
 
-def test_a_command_line_starts_from_what_it_names_last(tmp_path: Path) -> None:
+def test_the_last_recipe_or_config_option_sets_the_defaults(tmp_path: Path) -> None:
     path = written(tmp_path, WHOLE)
     assert defaults_in(["--data", "x"]) == (DRRNConfig(), REPORT)
     assert defaults_in(["--recipe", "paper", "--recipe=modern"]) == (DRRNConfig(), MODERN)
@@ -89,7 +87,7 @@ BAD: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("about", "message"), BAD, ids=lambda value: value if isinstance(value, str) else "")
-def test_what_is_no_config_is_one_line_and_exit_2(
+def test_an_invalid_config_is_one_line_and_exit_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], about: Any, message: str
 ) -> None:
     path = written(tmp_path, about)
@@ -98,7 +96,7 @@ def test_what_is_no_config_is_one_line_and_exit_2(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_config_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"absent\.json can't be read: No such file"):
         read_config(tmp_path / "absent.json")
     with pytest.raises(TrainingError, match="can't be read: Is a directory"):

@@ -22,12 +22,12 @@ from drrn.training.logging import Epoch, best_epoch, has_stalled
 from drrn.training.state import TrainState
 from drrn.training.validation import batch_metrics, to_scores
 from drrn.weights.store import load
-from tests.training.small_training import QUICK, SMALL, pictures, train
+from tests.training.small_training import QUICK, SMALL, make_images, train
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("data") / "pictures")
+    return make_images(tmp_path_factory.mktemp("data") / "pictures")
 
 
 def epochs(losses: Sequence[float]) -> list[Epoch]:
@@ -47,8 +47,8 @@ def all_finite(value: Any) -> bool:
     return True
 
 
-def test_it_learns_more_than_bicubic_knows(tmp_path: Path) -> None:
-    data = pictures(tmp_path / "pictures", count=40)
+def test_training_beats_bicubic(tmp_path: Path) -> None:
+    data = make_images(tmp_path / "pictures", count=40)
     how = replace(MODERN, scales=(2,), patch=24, epoch_steps=50, epochs=2, warm_up=10, batch_size=8)
     how = replace(how, learning_rate=3e-3, ema_decay=0.9, sheet_every=0)
     history, _ = train(tmp_path / "run", data, how, replace(SMALL, width=8))
@@ -60,7 +60,7 @@ def test_it_learns_more_than_bicubic_knows(tmp_path: Path) -> None:
     assert history[-1].val_psnr > bicubic + 2
 
 
-def test_the_weights_are_those_that_were_judged(tmp_path: Path, data: Path) -> None:
+def test_saved_weights_reproduce_the_recorded_validation_loss(tmp_path: Path, data: Path) -> None:
     """The validation loss in the history is that of best.safetensors on the pictures held out, and of no others."""
     history, _ = train(tmp_path / "run", data)
     weights = load(tmp_path / "run/best.safetensors")
@@ -81,7 +81,7 @@ def test_the_weights_are_those_that_were_judged(tmp_path: Path, data: Path) -> N
     assert weights.scales == (2,) and weights.units == (2, 2)
 
 
-def test_no_picture_is_on_both_sides(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_and_validation_share_no_image(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sides: list[Sampler] = []
 
     def seen(inputs: fit.Inputs, *_: Any, **__: Any) -> list[Epoch]:
@@ -104,15 +104,15 @@ def test_no_picture_is_on_both_sides(tmp_path: Path, data: Path, monkeypatch: py
         assert not views[0] & views[1]
 
 
-def test_a_validation_folder_takes_the_place_of_a_share(tmp_path: Path, data: Path) -> None:
-    other = pictures(tmp_path / "other", count=2, seed=9)
+def test_a_validation_folder_replaces_the_held_out_share(tmp_path: Path, data: Path) -> None:
+    other = make_images(tmp_path / "other", count=2, seed=9)
     _, log = train(tmp_path / "run", data, validation_data=(other,), stop_after=1)
     assert log.notes[0].startswith("6 pictures to learn from, 2 to validate on")
 
 
-def test_given_pairs_train_and_the_weights_know_their_scale(tmp_path: Path, data: Path) -> None:
+def test_weights_record_the_scale_of_given_pairs(tmp_path: Path, data: Path) -> None:
     lr = tmp_path / "lr"
-    pictures(lr, height=10, width=12)
+    make_images(lr, height=10, width=12)
     for path in lr.iterdir():
         path.rename(lr / f"{path.stem}x4.png")
     history, _ = train(tmp_path / "run", data, replace(QUICK, scales=(2, 3)), lr_data=lr)
@@ -120,7 +120,7 @@ def test_given_pairs_train_and_the_weights_know_their_scale(tmp_path: Path, data
     assert load(tmp_path / "run/best.safetensors").scales == (4,), "and not those that were asked for"
 
 
-def test_a_scale_that_is_named_twice_is_known_once(tmp_path: Path, data: Path) -> None:
+def test_a_scale_given_twice_is_recorded_once(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "run", data, replace(QUICK, scales=(3, 2, 2)))
     assert load(tmp_path / "run/best.safetensors").scales == (2, 3)
 
@@ -129,7 +129,7 @@ RATES = [QUICK, replace(QUICK, optimiser="sgd", ema_decay=0), replace(QUICK, epo
 
 
 @pytest.mark.parametrize("how", [*RATES, replace(QUICK, optimiser="muon")])
-def test_a_rate_too_high_stops_with_advice_and_spoils_nothing(tmp_path: Path, data: Path, how: TrainConfig) -> None:
+def test_divergence_stops_with_advice_and_leaves_finite_files(tmp_path: Path, data: Path, how: TrainConfig) -> None:
     run = tmp_path / "run"
     train(run, data, replace(how, learning_rate=1e30), stop_after=1)
     with pytest.raises(TrainingError, match=r"is not finite, in epoch \d+ after \d+ steps\. Lower --learning-rate or"):
@@ -160,16 +160,14 @@ def test_an_infinite_loss_at_any_step_is_never_saved(
     assert (tmp_path / "run/best.safetensors").exists() == (state is not None)
 
 
-def test_an_infinite_gradient_of_a_finite_loss_is_not_followed(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_non_finite_gradient_is_never_applied(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LOSSES, "mse", lambda sr, hr: torch.sqrt(((sr - sr.detach()) ** 2).sum()))  # 0, slope 0/0
     with pytest.raises(TrainingError, match=r"The gradient is not finite, in epoch 1 after 0 steps"):
         train(tmp_path / "run", data)
     assert checkpoint.load(tmp_path / "run") == (None, None)
 
 
-def test_weights_that_are_not_finite_are_not_saved_on_a_signal(
+def test_non_finite_weights_are_not_saved_on_a_signal(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spoil(state: TrainState, _decay: float) -> None:
@@ -182,7 +180,7 @@ def test_weights_that_are_not_finite_are_not_saved_on_a_signal(
 
 
 @pytest.mark.parametrize("patience", [0, 1, 2])
-def test_it_stops_after_so_many_epochs_without_a_better_one_and_not_before(
+def test_training_stops_after_patience_epochs_without_improvement(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, patience: int
 ) -> None:
     losses = [5.0, 4.0, 4.5, 3.0, 3.0, 3.5, 9.0, 1.0]
@@ -197,7 +195,7 @@ def test_it_stops_after_so_many_epochs_without_a_better_one_and_not_before(
     assert saved == int(np.argmin(losses[:ends]))
 
 
-def test_stale_counts_epochs_since_the_best() -> None:
+def test_patience_counts_epochs_since_the_best() -> None:
     assert not has_stalled([], 5)
     assert not has_stalled(epochs([1, 2, 2, 2, 2]), 5)
     assert has_stalled(epochs([1, 2, 2, 2, 2, 2]), 5)
@@ -207,7 +205,7 @@ def test_stale_counts_epochs_since_the_best() -> None:
 
 
 @pytest.mark.parametrize(("how", "norm"), [({"clip": 0.5}, 0.5), ({"clip": 0.01, "clip_by_rate": True}, 0.1)])
-def test_gradients_are_clipped_to_the_norm_or_to_it_over_the_rate(
+def test_gradients_are_clipped_to_the_norm_or_to_the_norm_over_the_rate(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], norm: float
 ) -> None:
     """The paper's 0.01 / 0.1. A step of plain SGD then is rate x norm long."""
@@ -237,7 +235,7 @@ def test_weight_decay_is_added_after_clipping(tmp_path: Path, data: Path, monkey
         torch.testing.assert_close(nets[1][name], nets[0][name] * (1 - 0.1 * 0.5))
 
 
-def test_the_average_follows_weights_and_statistics() -> None:
+def test_the_running_average_covers_weights_and_batch_norm_statistics() -> None:
     torch.manual_seed(0)
     config = replace(SMALL, batch_norm=True)
     average, net = DRRN(config), DRRN(config)
@@ -254,7 +252,7 @@ def test_the_average_follows_weights_and_statistics() -> None:
         torch.testing.assert_close(value, expected)
 
 
-def test_units_are_drawn_evenly_and_by_the_step_alone() -> None:
+def test_units_are_drawn_uniformly_and_depend_only_on_the_step() -> None:
     model, how = replace(SMALL, units=5), replace(QUICK, fewest_units=2)
     drawn = [draw_units(model, how, 0, step) for step in range(400)]
     assert drawn == [draw_units(model, how, 0, step) for step in range(400)]
@@ -272,12 +270,12 @@ def test_accuracy_is_the_share_of_pixels_whose_largest_channel_agrees() -> None:
     assert float(squared) == pytest.approx((0.4**2 + 0.1**2 + 0.4**2 + 0.8**2 + 0.4**2) / 9)
 
 
-def test_scores_are_of_all_pixels_together() -> None:
+def test_psnr_is_computed_over_all_pixels_together() -> None:
     assert to_scores([3.0, 0.01, 0.5]) == pytest.approx((3.0, 20.0, 0.5))
     assert to_scores([0, 0, 1])[1] == 120, "no infinity in a table"
 
 
-def test_validation_takes_patches_of_all_pictures_when_it_takes_few(
+def test_few_validation_patches_are_spread_over_all_images(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []

@@ -20,14 +20,14 @@ def batch(channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("skip", ["source", "chain", "none"])
 @pytest.mark.parametrize("share", [True, False])
-def test_there_is_one_norm_for_every_application_of_a_convolution(skip: str, share: bool) -> None:
+def test_there_is_one_gradient_norm_per_application_of_a_convolution(skip: str, share: bool) -> None:
     config = DRRNConfig(blocks=2, units=3, width=4, channels=3, share=share, skip=skip)  # type: ignore[arg-type]
     norms = gradients_at_start(config, TrainConfig(seed=1), batch(3))
     assert len(norms) == config.depth and all(norm > 0 for norm in norms)
     assert norms == gradients_at_start(config, TrainConfig(seed=1), batch(3))
 
 
-def test_the_norms_are_those_of_the_chain_rule() -> None:
+def test_gradient_norms_match_the_chain_rule() -> None:
     torch.manual_seed(0)
     net = DRRN(DRRNConfig(units=2, width=3))
     ilr, hr = (torch.from_numpy(part) for part in batch())
@@ -47,7 +47,7 @@ def test_the_norms_are_those_of_the_chain_rule() -> None:
     assert gradient_norms(net, batch()) == pytest.approx(by_hand, rel=1e-5)
 
 
-def test_without_any_residual_the_first_layers_of_a_deep_network_see_less() -> None:
+def test_without_residuals_gradients_vanish_in_the_first_layers() -> None:
     deep = DRRNConfig(units=12, width=8, skip="none", global_residual=False)
     plain, shortcut = (
         gradients_at_start(config, TrainConfig(), batch()) for config in (deep, DRRNConfig(units=12, width=8))

@@ -18,12 +18,12 @@ import pytest
 
 from drrn.training import checkpoint
 from drrn.weights.store import load
-from tests.training.small_training import left, pictures
+from tests.training.small_training import make_images, read_outputs
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
 
-Lives = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+RunAttempts = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 def command(epochs: int, **options: Any) -> list[str]:
@@ -35,40 +35,46 @@ def command(epochs: int, **options: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def lives() -> Iterator[Lives]:
-    """Lives the lives of a plan one after the other, and tells what became of them; see lives.py."""
+def run_attempts() -> Iterator[RunAttempts]:
+    """Runs a plan's attempts one after the other, and returns their results; see attempts.py."""
     with subprocess.Popen(
-        [sys.executable, HERE / "lives.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+        [sys.executable, HERE / "attempts.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
     ) as forks:
         reader, writer = forks.stdout, forks.stdin
         assert reader and writer
 
-        def live(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            writer.write(json.dumps([{"signal": 0, "steps": 0, "delay": 0} | life for life in plan]) + "\n")
+        def run_plan(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            writer.write(json.dumps([{"signal": 0, "steps": 0, "delay": 0} | attempt for attempt in plan]) + "\n")
             writer.flush()
             return list(json.loads(reader.readline()))
 
-        yield live
+        yield run_plan
 
 
 @pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.full)])
-def test_killed_at_random_it_ends_in_the_bytes_of_one_that_never_was(tmp_path: Path, lives: Lives, kills: int) -> None:
-    pictures(tmp_path / "pictures")
+def test_a_training_killed_at_random_ends_in_the_same_bytes(
+    tmp_path: Path, run_attempts: RunAttempts, kills: int
+) -> None:
+    make_images(tmp_path / "pictures")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    chance, epochs = random.Random(0), 1 + kills // 3
+    rng, epochs = random.Random(0), 1 + kills // 3
     plan: list[dict[str, Any]] = []
     for number in range(kills):
         save_seconds = (0, 0, 0.05)[number % 3]
-        life = {"folder": str(killed), "args": command(epochs, save_seconds=save_seconds)}
+        attempt = {"folder": str(killed), "args": command(epochs, save_seconds=save_seconds)}
         if number % 2:
-            plan.append({**life, "call": chance.randint(1, 20)})
+            plan.append({**attempt, "call": rng.randint(1, 20)})
         else:
-            plan.append({**life, "signal": 9, "steps": chance.randint(0, 5), "delay": chance.uniform(0, 0.05)})
+            plan.append({**attempt, "signal": 9, "steps": rng.randint(0, 5), "delay": rng.uniform(0, 0.05)})
     plan.append({"folder": str(killed), "args": command(epochs)})
     plan.append({"folder": str(whole), "args": plan[0]["args"]})  # the weights' card tells the first command
-    *deaths, last, uninterrupted = lives(plan)
+    *deaths, last, uninterrupted = run_attempts(plan)
 
     assert uninterrupted["code"] == 0, uninterrupted["log"]
     assert last["code"] == 0, last["log"]
@@ -78,89 +84,93 @@ def test_killed_at_random_it_ends_in_the_bytes_of_one_that_never_was(tmp_path: P
 
     per_epoch = uninterrupted["steps"] // epochs
     progress = [0] + [per_epoch * done + step for done, step in (death["saved"] for death in deaths)]
-    for life, death, before, after in zip(plan, deaths, progress, progress[1:], strict=False):
-        saves_every_step = "--save-seconds=0" in life["args"]
+    for attempt, death, before, after in zip(plan, deaths, progress, progress[1:], strict=False):
+        saves_every_step = "--save-seconds=0" in attempt["args"]
         assert after >= before + (death["steps"] - 1 if saves_every_step else 0), (
             "more than a checkpoint's time was lost"
         )
     assert sum(death["saved"][1] > 0 for death in deaths) > kills // 4, "too few were killed within an epoch"
     assert progress[-1] < epochs * per_epoch, "it was done before the last kill"
 
-    assert left(killed / "run") == left(whole / "run")
+    assert read_outputs(killed / "run") == read_outputs(whole / "run")
     assert not [*killed.rglob(".drrn-*")], "a killed write left its temporary file"
 
 
 @pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.full)])
-def test_killed_at_every_call_of_its_saves_it_ends_in_the_same_bytes(tmp_path: Path, lives: Lives, every: int) -> None:
+def test_a_training_killed_at_any_point_of_saving_ends_in_the_same_bytes(
+    tmp_path: Path, run_attempts: RunAttempts, every: int
+) -> None:
     """The writes, fsyncs and renames of config.json, a checkpoint a step, the weights and the table, in their order."""
-    pictures(tmp_path / "pictures")
+    make_images(tmp_path / "pictures")
     args = command(1, epoch_steps=2, save_seconds=0)
     plan: list[dict[str, Any]] = [{"folder": str(tmp_path / "whole"), "args": args}]
     calls = range(1, 31, every)
     for call in calls:
         folder = {"folder": str(tmp_path / str(call)), "args": args}
         plan += [{**folder, "call": call}, folder]
-    for life in plan:
-        Path(life["folder"]).mkdir(exist_ok=True)
-    whole, *parts = lives(plan)
+    for attempt in plan:
+        Path(attempt["folder"]).mkdir(exist_ok=True)
+    whole, *parts = run_attempts(plan)
     assert whole["code"] == 0, whole["log"]
     for call, killed, ended in zip(calls, parts[::2], parts[1::2], strict=True):
         assert killed["code"] == -signal.SIGKILL, f"it makes fewer than {call} calls"
         assert isinstance(killed["saved"], list), killed["saved"]
         assert ended["code"] == 0, ended["log"]
-        assert left(tmp_path / str(call) / "run") == left(tmp_path / "whole/run"), f"killed at call {call}"
+        assert read_outputs(tmp_path / str(call) / "run") == read_outputs(tmp_path / "whole/run"), (
+            f"killed at call {call}"
+        )
 
 
-def test_a_signal_ends_it_within_a_step_with_its_code_and_a_checkpoint(tmp_path: Path, lives: Lives) -> None:
-    pictures(tmp_path / "pictures")
-    chance = random.Random(1)
+def test_a_signal_stops_within_one_step_and_leaves_a_checkpoint(tmp_path: Path, run_attempts: RunAttempts) -> None:
+    make_images(tmp_path / "pictures")
+    rng = random.Random(1)
     plan: list[dict[str, Any]] = []
     for number in range(10):
         folder = tmp_path / str(number % 2)
         folder.mkdir(exist_ok=True)
         end = (signal.SIGTERM, signal.SIGINT)[number % 2]
-        life: dict[str, Any] = {"folder": str(folder), "args": command(20), "steps": chance.randint(1, 13)}
-        plan.append(life | ({"signal": end, "delay": chance.uniform(0, 0.02)} if number < 5 else {"within": end}))
+        attempt: dict[str, Any] = {"folder": str(folder), "args": command(20), "steps": rng.randint(1, 13)}
+        plan.append(attempt | ({"signal": end, "delay": rng.uniform(0, 0.02)} if number < 5 else {"within": end}))
     plan += [{"folder": str(tmp_path / name), "args": command(20)} for name in "01"]
-    *ended, one, other = lives(plan)
+    *ended, one, other = run_attempts(plan)
     before = {0: 0, 1: 0}
-    for number, life in enumerate(ended):
-        assert life["code"] == (143, 130)[number % 2], life["log"]
-        assert number < 5 or life["steps"] <= plan[number]["steps"] + 1, "it went on after a signal"
-        assert "Traceback" not in life["log"]
-        assert "the same command resumes" in life["log"]
-        done, step = life["saved"]
+    for number, attempt in enumerate(ended):
+        assert attempt["code"] == (143, 130)[number % 2], attempt["log"]
+        assert number < 5 or attempt["steps"] <= plan[number]["steps"] + 1, "it went on after a signal"
+        assert "Traceback" not in attempt["log"]
+        assert "the same command resumes" in attempt["log"]
+        done, step = attempt["saved"]
         after = done * 12 + step
-        assert after == before[number % 2] + life["steps"], "a step that was made was not saved"
+        assert after == before[number % 2] + attempt["steps"], "a step that was made was not saved"
         before[number % 2] = after
     assert (one["code"], other["code"]) == (0, 0)
-    assert left(tmp_path / "0/run") == left(tmp_path / "1/run")
+    assert read_outputs(tmp_path / "0/run") == read_outputs(tmp_path / "1/run")
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path, lives: Lives) -> None:
-    pictures(tmp_path / "pictures")
+def test_a_second_signal_stops_at_once(tmp_path: Path, run_attempts: RunAttempts) -> None:
+    make_images(tmp_path / "pictures")
     # the second step takes seconds: the first signal alone would let it end
     slow = command(1, width=128, units=40, patch=24, stride=24, epoch_steps=9)
-    life = {"folder": str(tmp_path), "args": [word.replace("../", "") for word in slow], "steps": 1}
+    attempt = {"folder": str(tmp_path), "args": [word.replace("../", "") for word in slow], "steps": 1}
     ends = [signal.SIGINT, signal.SIGTERM]
-    for ended in lives([{**life, "signal": end, "delay": 0.1, "again": 0.5} for end in ends]):
+    for ended in run_attempts([{**attempt, "signal": end, "delay": 0.1, "again": 0.5} for end in ends]):
         assert ended["code"] in (-signal.SIGINT, -signal.SIGTERM), ended["log"]
         assert ended["steps"] == 1
         assert "Traceback" not in ended["log"]
 
 
-def test_a_training_that_diverges_says_so_in_a_line(tmp_path: Path, lives: Lives) -> None:
-    pictures(tmp_path / "pictures")
+def test_divergence_is_reported_in_one_line(tmp_path: Path, run_attempts: RunAttempts) -> None:
+    make_images(tmp_path / "pictures")
     (tmp_path / "a").mkdir()
-    (ended,) = lives([{"folder": str(tmp_path / "a"), "args": command(3, learning_rate=1e30, save_seconds=0)}])
+    (ended,) = run_attempts([{"folder": str(tmp_path / "a"), "args": command(3, learning_rate=1e30, save_seconds=0)}])
     assert ended["code"] == 2
     assert "Traceback" not in ended["log"]
     assert "is not finite, in epoch 1" in ended["log"] and "Lower --learning-rate or --clip" in ended["log"]
 
 
 @pytest.mark.parametrize("optimiser", [pytest.param("adam", marks=pytest.mark.full), "muon"])
-def test_torchrun_with_two_processes_learns_what_one_learns(tmp_path: Path, optimiser: str) -> None:
-    pictures(tmp_path / "pictures")
+def test_two_processes_learn_the_same_as_one(tmp_path: Path, optimiser: str) -> None:
+    make_images(tmp_path / "pictures")
     two, one = tmp_path / "two", tmp_path / "one"
     for folder, launcher in [(two, "torch.distributed.run --standalone --nproc-per-node 2 -m -- drrn"), (one, "drrn")]:
         folder.mkdir()
@@ -225,7 +235,7 @@ def kill_with_children(process: subprocess.Popen[str]) -> None:
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="children of a process are looked up in /proc")
 def test_two_machines_equal_two_processes_on_one_and_resume_after_one_is_lost(tmp_path: Path) -> None:
-    pictures(tmp_path / "pictures")
+    make_images(tmp_path / "pictures")
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
@@ -248,4 +258,4 @@ def test_two_machines_equal_two_processes_on_one_and_resume_after_one_is_lost(tm
         for machine in machines:
             said = machine.communicate()[1]
             assert machine.returncode == 0, said
-    assert left(two / "run") == left(one / "run")
+    assert read_outputs(two / "run") == read_outputs(one / "run")

@@ -14,7 +14,7 @@ from drrn.data.patches import Pool, Sampler
 from drrn.errors import TrainingError
 from drrn.training.fit import sampler_of_epoch
 from drrn.training.machine import faster_precision, keep_memory
-from tests.training.small_training import QUICK, SMALL, left, pictures, train
+from tests.training.small_training import QUICK, SMALL, make_images, read_outputs, train
 
 
 def clock(float32: float, bfloat16: float) -> Callable[[], float]:
@@ -32,7 +32,7 @@ def clock(float32: float, bfloat16: float) -> Callable[[], float]:
 
 
 @pytest.mark.parametrize(("float32", "bfloat16", "taken"), [(1.0, 0.6, "bf16-mixed"), (1.0, 10.0, "32-true")])
-def test_auto_takes_the_faster_arithmetic_and_says_why(
+def test_auto_precision_chooses_the_faster_and_says_why(
     monkeypatch: pytest.MonkeyPatch, float32: float, bfloat16: float, taken: str
 ) -> None:
     monkeypatch.setattr(time, "perf_counter", clock(float32, bfloat16))
@@ -42,8 +42,8 @@ def test_auto_takes_the_faster_arithmetic_and_says_why(
     )
 
 
-def test_a_run_may_go_on_in_another_arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, how = pictures(tmp_path / "pictures"), replace(QUICK, precision="auto", epochs=2)
+def test_a_run_may_resume_in_another_precision_on_another_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, how = make_images(tmp_path / "pictures"), replace(QUICK, precision="auto", epochs=2)
     for stop_after, bfloat16 in ((12, 0.5), (float("inf"), 2.0)):
         monkeypatch.setattr("drrn.training.machine.cpu", lambda which=bfloat16: f"cpu {which}")
         monkeypatch.setattr(
@@ -56,8 +56,8 @@ def test_a_run_may_go_on_in_another_arithmetic(tmp_path: Path, monkeypatch: pyte
     assert len(history) == 2
 
 
-def test_on_the_same_cpu_a_run_keeps_its_arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, how = pictures(tmp_path / "pictures"), replace(QUICK, precision="auto", epochs=2)
+def test_a_run_keeps_its_precision_on_the_same_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, how = make_images(tmp_path / "pictures"), replace(QUICK, precision="auto", epochs=2)
     train(tmp_path / "whole", data, how)
     taken = (tmp_path / "whole/precision.json").read_text()
     monkeypatch.setattr("drrn.training.machine.faster_precision", lambda *_: pytest.fail("measured again"))
@@ -65,10 +65,10 @@ def test_on_the_same_cpu_a_run_keeps_its_arithmetic(tmp_path: Path, monkeypatch:
     (tmp_path / "parts/precision.json").write_text(taken)
     for stop_after in (7, float("inf")):
         train(tmp_path / "parts", data, how, stop_after=stop_after)
-    assert left(tmp_path / "whole") == left(tmp_path / "parts")
+    assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
 
 
-def test_patches_grow_and_a_step_keeps_its_pixels(tmp_path: Path) -> None:
+def test_growing_patches_keep_the_pixels_per_step(tmp_path: Path) -> None:
     how = replace(QUICK, patch=8, stride=0, epoch_steps=2, batch_size=16, epochs=6, later_patches=(16, 32))
     sampler = Sampler(
         pool=Pool(*(np.zeros((1, 1)),) * 2, *(np.ones(1, int),) * 4),  # type: ignore[arg-type]
@@ -77,25 +77,25 @@ def test_patches_grow_and_a_step_keeps_its_pixels(tmp_path: Path) -> None:
     now = [sampler_of_epoch(sampler, how, epoch, world=1) for epoch in range(7)]
     assert [(each.size, each.batch_size) for each in now] == [(8, 16)] * 2 + [(16, 4)] * 2 + [(32, 1)] * 3
     assert [sampler_of_epoch(sampler, how, epoch, world=2).batch_size for epoch in (0, 2, 4)] == [16, 4, 2]
-    data = pictures(tmp_path / "pictures")
+    data = make_images(tmp_path / "pictures")
     train(tmp_path / "whole", data, how)
     for stop_after in (5, 4, float("inf")):
         train(tmp_path / "parts", data, how, stop_after=stop_after)
-    assert left(tmp_path / "whole") == left(tmp_path / "parts")
+    assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
 
 
-def test_a_training_on_spoilt_lr_resumes_to_the_same_bytes_and_judges_by_the_same_lr(tmp_path: Path) -> None:
-    data, how = pictures(tmp_path / "pictures"), replace(QUICK, degrade="photo", epochs=2)
+def test_photo_degradations_resume_to_the_same_bytes_and_validate_on_fixed_lr(tmp_path: Path) -> None:
+    data, how = make_images(tmp_path / "pictures"), replace(QUICK, degrade="photo", epochs=2)
     history, _ = train(tmp_path / "whole", data, how)
     for stop_after in (5, 9, float("inf")):
         train(tmp_path / "parts", data, how, stop_after=stop_after)
-    assert left(tmp_path / "whole") == left(tmp_path / "parts")
+    assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
     clean, _ = train(tmp_path / "clean", data, replace(how, degrade="clean"))
     assert history[0].val_loss > clean[0].val_loss, "what is spoilt is further from the original"
     with pytest.raises(TrainingError, match=r"^--degrade photo makes the lr itself\. Leave out --lr-data\.$"):
         train(tmp_path / "other", data, how, lr_data=data)
 
 
-def test_memory_that_is_kept_leaves_the_process_as_it_was() -> None:
+def test_keep_memory_does_not_break_the_process() -> None:
     keep_memory()
     assert torch.ones(1 << 22).sum() == 1 << 22

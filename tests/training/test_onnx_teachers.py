@@ -21,7 +21,7 @@ from drrn.media.images.files import write
 from drrn.training import teachers
 from drrn.training.config import Source
 from drrn.training.teachers import load_teacher
-from tests.training.small_training import QUICK, ProgressLog, left, pictures, train
+from tests.training.small_training import QUICK, ProgressLog, make_images, read_outputs, train
 
 STILL = replace(QUICK, epochs=1, patch=40, stride=40, batch_size=5, learning_rate=1e-12)
 
@@ -69,7 +69,7 @@ def network(
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return pictures(tmp_path / "pictures", width=40)
+    return make_images(tmp_path / "pictures", width=40)
 
 
 def teach(data: Path, *files: Path, scale: float = 2, channels: int = 1, lr_data: Path | None = None) -> np.ndarray:
@@ -87,7 +87,7 @@ def repeated(lr: np.ndarray, scale: int) -> np.ndarray:
     return lr.repeat(scale, 1).repeat(scale, 2)
 
 
-def test_an_rgb_network_teaches_the_luma_of_what_it_makes_from_colors(tmp_path: Path, data: Path) -> None:
+def test_an_rgb_teacher_teaches_luma_of_its_color_result(tmp_path: Path, data: Path) -> None:
     path = network(tmp_path / "net.onnx")
     colors = degrade(unit(read_levels(data / "0.png", 3)), 2)
     wanted = levels(luma(repeated(colors, 2)))
@@ -105,9 +105,7 @@ def test_a_gray_image_keeps_its_range(tmp_path: Path) -> None:
     assert (teach(tmp_path / "gray", network(tmp_path / "net.onnx")) == 255).all()
 
 
-def test_several_networks_teach_their_mean_and_the_next_whole_scale_teaches_those_below(
-    tmp_path: Path, data: Path
-) -> None:
+def test_several_teachers_are_averaged_and_serve_smaller_scales(tmp_path: Path, data: Path) -> None:
     plain, bright = network(tmp_path / "a.onnx"), network(tmp_path / "b.onnx", gain=1.1)
     large = network(tmp_path / "c.onnx", 4)
     lone, mean = teach(data, plain).astype(float), teach(data, plain, bright, large).astype(float)
@@ -121,7 +119,7 @@ def test_several_networks_teach_their_mean_and_the_next_whole_scale_teaches_thos
         assert np.abs(again - lr).max() < 0.02, "made smaller again, it is the lr"
 
 
-def test_luma_networks_teach_luma(tmp_path: Path, data: Path) -> None:
+def test_a_luma_teacher_teaches_luma(tmp_path: Path, data: Path) -> None:
     path = network(tmp_path / "luma.onnx", channels=1)
     lr = degrade(unit(read_levels(data / "0.png", 1)), 2)
     assert np.abs(teach(data, path) - levels(repeated(lr, 2))).max() <= 1
@@ -137,7 +135,7 @@ def test_networks_with_windows_and_half_precision_take_any_size(tmp_path: Path, 
     assert np.abs(teach(data, network(tmp_path / "half.onnx", half=True)).astype(int) - plain).max() <= 1
 
 
-def test_files_that_cannot_teach_say_why(tmp_path: Path, data: Path) -> None:
+def test_unusable_teacher_files_say_why(tmp_path: Path, data: Path) -> None:
     with pytest.raises(EngineError, match=r"net\.onnx can't be read: No such file"):
         OnnxNetwork(tmp_path / "net.onnx")
     (tmp_path / "net.onnx").write_bytes(b"no network")
@@ -159,14 +157,14 @@ def test_files_that_cannot_teach_say_why(tmp_path: Path, data: Path) -> None:
         load_teacher(DRRNConfig(), QUICK, Source(data=(data,), teacher=(str(path), "tiny")))
 
 
-def test_targets_are_made_once(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_are_cached(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, how = network(tmp_path / "net.onnx"), replace(QUICK, epochs=2, epoch_steps=4)
     train(tmp_path / "whole", data, how, teacher=(str(path),))
     assert len(list((tmp_path / "whole/taught/x2").glob("*.png"))) == 5
     train(tmp_path / "parts", data, how, stop_after=6, teacher=(str(path),))
     monkeypatch.setattr(teachers, "_enlarge", lambda *given: pytest.fail("it was made before"))
     _, log = train(tmp_path / "parts", data, how, teacher=(str(path),))
-    assert left(tmp_path / "whole") == left(tmp_path / "parts")
+    assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
     assert isinstance(log, ProgressLog) and len(log.enlarged) == 5
     train(tmp_path / "another", data, STILL, teacher=(str(path),), teacher_cache=tmp_path / "whole/taught")
     assert not (tmp_path / "another/taught").exists()
@@ -175,10 +173,10 @@ def test_targets_are_made_once(tmp_path: Path, data: Path, monkeypatch: pytest.M
         train(tmp_path / "parts", data, how, teacher=(str(network(tmp_path / "net.onnx", gain=1.01)),))
 
 
-def test_another_image_of_the_same_name_is_another_target(tmp_path: Path, data: Path) -> None:
+def test_another_image_of_the_same_name_has_its_own_target(tmp_path: Path, data: Path) -> None:
     path = network(tmp_path / "net.onnx")
     train(tmp_path / "run", data, STILL, teacher=(str(path),))
-    others = pictures(tmp_path / "others", width=40, seed=1)
+    others = make_images(tmp_path / "others", width=40, seed=1)
     cache = tmp_path / "run/taught"
     train(tmp_path / "second", others, STILL, teacher=(str(path),), teacher_cache=cache)
     assert len(list(cache.glob("x2/*.png"))) == 10

@@ -10,13 +10,13 @@ from drrn.weights import store
 from tests.conftest import ROOT
 
 
-def test_these_are_the_presets() -> None:
+def test_the_presets_are_complete() -> None:
     assert sorted(path.stem for path in (ROOT / "presets").iterdir()) == sorted(NAMES)
     costs = [read_preset(name)[0].macs() for name in NAMES]
     assert costs == sorted(costs)
 
 
-def test_best_is_an_eighth_of_the_papers_largest_at_most() -> None:
+def test_best_needs_at_most_an_eighth_of_the_papers_largest() -> None:
     assert read_preset("best")[0].macs() <= read_preset("b1u25")[0].macs() / 8
 
 
@@ -28,14 +28,14 @@ def test_the_papers_networks_are_the_papers(units: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_is_for_many_scales_and_fewer_units(name: str) -> None:
+def test_every_preset_covers_many_scales_and_fewer_units(name: str) -> None:
     model, how = read_preset(name)
     assert {2, 3, 4} < set(how.scales) and min(how.scales) <= 1.2 and max(how.scales) == 4
     assert how.fewest_units == 1 < model.units
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name in store.names()])
-def test_a_packaged_model_is_that_of_its_read_preset(name: str) -> None:
+def test_a_packaged_model_matches_its_preset(name: str) -> None:
     weights, (model, how) = store.load(name), read_preset(name)
     assert weights.config == model
     if "start" not in weights.card:  # trained in one part

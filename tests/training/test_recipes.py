@@ -39,7 +39,7 @@ def test_a_constant_rate_is_constant() -> None:
     assert {learning_rate(REPORT, step, 10) for step in range(500)} == {0.001}
 
 
-def test_a_halving_rate_halves_every_so_many_epochs() -> None:
+def test_halving_halves_the_rate_every_halve_every_epochs() -> None:
     assert learning_rate(PAPER, 65359, 6536) == 0.1
     assert learning_rate(PAPER, 65360, 6536) == 0.05
     assert learning_rate(PAPER, 7 * 65360, 6536) == pytest.approx(7.8e-4, rel=0.01), "at the authors' 464056"
@@ -56,7 +56,7 @@ def test_a_cosine_rises_and_falls() -> None:
     assert 0 < rates[-1] < 0.001
 
 
-def test_a_decay_falls_in_a_line_over_its_epochs_alone() -> None:
+def test_decay_is_linear_over_the_last_decay_epochs() -> None:
     how = replace(MODERN, schedule="decay", learning_rate=2.0, warm_up=0, epochs=10, decay_epochs=4)
     rates = [learning_rate(how, step, 10) for step in range(100)]
     assert rates[:61] == [2.0] * 61
@@ -85,6 +85,6 @@ def test_a_decay_falls_in_a_line_over_its_epochs_alone() -> None:
         ({"stride": 0}, "`epoch_steps` must be at least 1 if patches are drawn anywhere"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_its_value(wrong: dict[str, Any], message: str) -> None:
+def test_an_invalid_value_is_refused_and_named(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainConfig(**wrong)

@@ -20,7 +20,7 @@ from drrn.training import run as room
 from drrn.training.config import MODERN, PAPER, REPORT, TrainConfig
 from drrn.training.logging import Epoch
 from drrn.weights import store
-from tests.training.small_training import QUICK, SMALL, ProgressLog, left, pictures, train
+from tests.training.small_training import QUICK, SMALL, ProgressLog, make_images, read_outputs, train
 
 SIZES: dict[str, Any] = {
     "scales": (2, 1.5),
@@ -34,7 +34,7 @@ SIZES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("data") / "pictures")
+    return make_images(tmp_path_factory.mktemp("data") / "pictures")
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def test_interrupted_equals_uninterrupted(tmp_path: Path, data: Path, how: Train
     parts, log = train(tmp_path / "parts", data, how, model)
     assert steps + log.steps == watched.steps
     assert parts == whole
-    assert left(tmp_path / "parts") == left(tmp_path / "whole")
+    assert read_outputs(tmp_path / "parts") == read_outputs(tmp_path / "whole")
 
 
-def test_a_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: Path, data: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, data: Path) -> None:
     for seed in (0, 1, 2):
         for run in ("a", "b"):
             train(tmp_path / f"{run}{seed}", data, replace(QUICK, seed=seed, epochs=1))
-        assert left(tmp_path / f"a{seed}") == left(tmp_path / f"b{seed}")
-    assert len({left(tmp_path / f"a{seed}")["history.csv"] for seed in (0, 1, 2)}) == 3
+        assert read_outputs(tmp_path / f"a{seed}") == read_outputs(tmp_path / f"b{seed}")
+    assert len({read_outputs(tmp_path / f"a{seed}")["history.csv"] for seed in (0, 1, 2)}) == 3
 
 
-def test_what_is_not_of_the_training_may_change(tmp_path: Path, data: Path) -> None:
+def test_another_thread_count_is_allowed_and_noted(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "run", data, stop_after=3)
     torch.set_num_threads(2)
     try:
@@ -94,7 +94,7 @@ def test_what_is_not_of_the_training_may_change(tmp_path: Path, data: Path) -> N
     assert "'threads': 2" in log.notes[-1]
 
 
-def test_a_finished_training_does_nothing_more(tmp_path: Path, data: Path) -> None:
+def test_a_finished_training_does_nothing(tmp_path: Path, data: Path) -> None:
     run = tmp_path / "run"
     history, _ = train(run, data)
     before = {
@@ -124,7 +124,7 @@ def test_the_folder_of_another_training_is_refused(tmp_path: Path, data: Path, o
         train(tmp_path / "run", data, other)
 
 
-def test_more_epochs_continue_a_finished_training_as_if_planned_from_the_start(tmp_path: Path, data: Path) -> None:
+def test_more_epochs_extend_a_finished_training_as_if_planned(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "whole", data, replace(QUICK, epochs=5))
     run = tmp_path / "run"
     train(run, data, replace(QUICK, epochs=2))
@@ -139,13 +139,13 @@ def test_more_epochs_continue_a_finished_training_as_if_planned_from_the_start(t
         train(run, data, replace(QUICK, epochs=4), extends=True)
 
 
-def test_trials_and_experiments_never_get_more_epochs(tmp_path: Path, data: Path) -> None:
+def test_trials_and_experiments_cannot_be_extended(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "run", data, replace(QUICK, epochs=1))
     with pytest.raises(TrainingError, match=r"train.epochs = 1, now it is 2"):
         train(tmp_path / "run", data, replace(QUICK, epochs=2))
 
 
-def test_a_training_that_stopped_early_continues_with_more_patience(tmp_path: Path, data: Path) -> None:
+def test_more_patience_extends_an_early_stopped_training(tmp_path: Path, data: Path) -> None:
     still = replace(QUICK, epochs=9, patience=1, learning_rate=1e-30)
     history, _ = train(tmp_path / "run", data, still)
     assert len(history) == 2
@@ -164,22 +164,22 @@ def test_more_epochs_follow_the_longer_cosine(tmp_path: Path, data: Path) -> Non
     assert rates == pytest.approx([1e-3, 0.5e-3, 0.5e-3, 1e-3 * (1 - 2**-0.5) / 2])
 
 
-def test_another_network_and_other_pictures_are_refused(tmp_path: Path, data: Path) -> None:
+def test_another_network_or_other_images_are_refused(tmp_path: Path, data: Path) -> None:
     run = tmp_path / "run"
     train(run, data, stop_after=2)
     with pytest.raises(TrainingError, match=r"model.width = 4, now it is 5"):
         train(run, data, model=replace(SMALL, width=5))
     with pytest.raises(TrainingError, match=r"data.folders = "):
-        train(run, pictures(tmp_path / "others", seed=1))
+        train(run, make_images(tmp_path / "others", seed=1))
     copies = tmp_path / "data"
     copies.mkdir()
-    changed = pictures(copies / data.name)
+    changed = make_images(copies / data.name)
     (changed / "2.png").write_bytes((changed / "3.png").read_bytes())
     with pytest.raises(TrainingError, match=r"data\.\w+ = "):
         train(run, changed)
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, data: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path, data: Path) -> None:
     for number, content in enumerate(["{", "[]", "{}", '{"model": 1, "train": 2, "data": 3}']):
         run = tmp_path / str(number)
         run.mkdir()
@@ -195,7 +195,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, data: Path) -> None:
         train(tmp_path / "file", data)
 
 
-def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(tmp_path: Path, data: Path) -> None:
+def test_a_damaged_checkpoint_costs_only_the_steps_since_the_previous_one(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "whole", data)
     run = tmp_path / "run"
     train(run, data, stop_after=5)
@@ -209,20 +209,18 @@ def test_a_damaged_checkpoint_costs_only_the_way_from_the_one_before(tmp_path: P
     assert state and not damaged
     assert state["step"] == 7, "5 steps of the first life, none of the second, 2 of the third"
     train(run, data)
-    assert left(run) == left(tmp_path / "whole")
+    assert read_outputs(run) == read_outputs(tmp_path / "whole")
 
 
-def test_lr_pictures_that_change_are_another_training(tmp_path: Path, data: Path) -> None:
-    lr = pictures(tmp_path / "lr", height=20, width=24)
+def test_changed_lr_images_are_another_training(tmp_path: Path, data: Path) -> None:
+    lr = make_images(tmp_path / "lr", height=20, width=24)
     train(tmp_path / "run", data, lr_data=lr, stop_after=2)
     (lr / "0.png").write_bytes((lr / "1.png").read_bytes())
     with pytest.raises(TrainingError, match=r"data\.lr_sha256"):
         train(tmp_path / "run", data, lr_data=lr)
 
 
-def test_a_stop_while_pictures_are_read_reads_no_more(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_while_reading_images_stops_reading(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Pair] = []
 
     def reading(*args: Any) -> Iterator[Pair]:
@@ -238,28 +236,28 @@ def test_a_stop_while_pictures_are_read_reads_no_more(
     assert len(train(tmp_path / "run", data)[0]) == QUICK.epochs
 
 
-def test_one_picture_is_too_few(tmp_path: Path) -> None:
+def test_one_image_is_too_few(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 different pictures can't be split"):
-        train(tmp_path / "run", pictures(tmp_path / "one", count=1))
+        train(tmp_path / "run", make_images(tmp_path / "one", count=1))
 
 
-def test_units_that_cant_be_drawn_are_refused(tmp_path: Path, data: Path) -> None:
+def test_an_impossible_range_of_units_is_refused(tmp_path: Path, data: Path) -> None:
     for model in (SMALL, replace(SMALL, units=5, batch_norm=True), replace(SMALL, units=5, share=False)):
         with pytest.raises(TrainingError, match=r"Can't draw between 3 and \d units"):
             train(tmp_path / "run", data, replace(QUICK, fewest_units=3), model)
 
 
-def test_a_step_follows_from_its_number_alone(tmp_path: Path, data: Path) -> None:
+def test_a_step_depends_only_on_its_number(tmp_path: Path, data: Path) -> None:
     """The global generators of NumPy and torch, whatever their state, play no part after the first weights."""
     train(tmp_path / "a", data, stop_after=3)
     np.random.seed(5)
     torch.manual_seed(5)
     train(tmp_path / "a", data)
     train(tmp_path / "b", data)
-    assert left(tmp_path / "a") == left(tmp_path / "b")
+    assert read_outputs(tmp_path / "a") == read_outputs(tmp_path / "b")
 
 
-def test_an_epoch_is_told_again_rather_than_never_where_a_training_is_killed_before_it_is_saved(
+def test_an_epoch_that_was_not_saved_is_reported_again(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[Epoch, bool]] = []
@@ -275,7 +273,7 @@ def test_an_epoch_is_told_again_rather_than_never_where_a_training_is_killed_bef
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), torch.OutOfMemoryError("CUDA")]
 )
-def test_too_little_memory_is_one_sentence_and_costs_nothing_saved(
+def test_out_of_memory_is_one_sentence_and_loses_nothing_saved(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     train(tmp_path / "whole", data)
@@ -285,10 +283,10 @@ def test_too_little_memory_is_one_sentence_and_costs_nothing_saved(
         with pytest.raises(TooLittleMemoryError, match=r"Not enough memory\. Start in another --run with a smaller"):
             train(tmp_path / "run", data)
     train(tmp_path / "run", data)
-    assert left(tmp_path / "run") == left(tmp_path / "whole")
+    assert read_outputs(tmp_path / "run") == read_outputs(tmp_path / "whole")
 
 
-def test_too_little_memory_for_the_pictures_is_the_same_sentence(
+def test_out_of_memory_while_reading_images_is_the_same_sentence(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Pool, "from_pairs", Mock(side_effect=MemoryError()))
@@ -297,7 +295,9 @@ def test_too_little_memory_for_the_pictures_is_the_same_sentence(
 
 
 @pytest.mark.parametrize("message", ["size mismatch", "CUDA error: an illegal memory access was encountered"])
-def test_another_error_stays_itself(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+def test_other_errors_are_not_translated(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
     monkeypatch.setattr(DRRN, "forward", Mock(side_effect=RuntimeError(message)))
     with pytest.raises(RuntimeError, match=message):
         train(tmp_path / "run", data)
@@ -349,7 +349,7 @@ def test_different_numbers_of_processes_per_machine_are_refused(
         train(tmp_path / "run", data)
 
 
-def test_several_processes_never_choose_a_precision_each(
+def test_several_processes_cannot_use_auto_precision(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")

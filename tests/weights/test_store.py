@@ -81,7 +81,9 @@ def with_exact(units: int = 2) -> Weights:
 
 @given(configs, cards, st.integers(0, 99))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_saved_is_what_is_loaded(tmp_path: Path, config: DRRNConfig, card: dict[str, Any], seed: int) -> None:
+def test_saved_weights_are_loaded_unchanged(
+    tmp_path: Path, config: DRRNConfig, card: dict[str, Any], seed: int
+) -> None:
     given = weights_of(config, seed, card)
     save(given, tmp_path / "mine.safetensors")
     found = load(tmp_path / "mine.safetensors")
@@ -103,7 +105,7 @@ def test_a_saved_file_is_an_ordinary_safetensors_file(tmp_path: Path) -> None:
     assert {name: tensor.shape for name, tensor in found.items()} == CONFIG.tensors()
 
 
-def test_tensors_laid_out_otherwise_are_saved_as_what_they_mean(tmp_path: Path) -> None:
+def test_tensors_in_another_memory_layout_are_saved_correctly(tmp_path: Path) -> None:
     plain = tensors_of(CONFIG)
     odd: dict[str, Any] = {name: np.asfortranarray(tensor).astype(">f4") for name, tensor in plain.items()}
     save(replace(weights_of(CONFIG), tensors=odd), tmp_path / "w")
@@ -134,7 +136,7 @@ def test_packaged_weights_are_loaded_by_their_names(packaged: Path) -> None:
     assert load("small").name == "small"
 
 
-def test_a_name_that_is_none_says_which_there_are(packaged: Path) -> None:
+def test_an_unknown_name_lists_packaged_models(packaged: Path) -> None:
     with pytest.raises(WeightsError, match=r"^No weights named 'x5', and no such file\. Packaged: none\.$"):
         load("x5")
     for name in ("small", "large"):
@@ -144,11 +146,11 @@ def test_a_name_that_is_none_says_which_there_are(packaged: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a" * 300, "a/" * 3000, "a\0b", "../small", "no\nsuch", "\udcff"])
-def test_a_name_that_can_be_no_file_is_no_file(packaged: Path, name: str) -> None:
+def test_an_impossible_file_name_is_refused(packaged: Path, name: str) -> None:
     refused(name)
 
 
-def test_what_came_with_the_package_can_be_loaded() -> None:
+def test_packaged_models_can_be_loaded() -> None:
     for name in names():
         assert load(name).name == name
 
@@ -242,7 +244,7 @@ def crowd(count: int) -> str:
     return ",".join(f'"{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for i in range(count))
 
 
-def test_any_flipped_byte_is_seen(tmp_path: Path) -> None:
+def test_any_flipped_byte_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save(weights_of(CONFIG), path)
     content, chance = path.read_bytes(), random.Random(0)
@@ -263,7 +265,7 @@ def test_any_flipped_byte_is_seen(tmp_path: Path) -> None:
     load(path)  # it is whole again
 
 
-def test_padding_is_spaces_and_nothing_else(tmp_path: Path) -> None:
+def test_only_spaces_are_valid_padding(tmp_path: Path) -> None:
     header, body = header_of(by_the_book())
     text = json.dumps(header)
     path = tmp_path / "w"
@@ -466,7 +468,7 @@ def split_header() -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_file_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_malicious_or_foreign_file_is_refused(tmp_path: Path, kind: str) -> None:
     refused_content(tmp_path, HOSTILE[kind]())
 
 
@@ -505,7 +507,7 @@ def test_a_file_that_claims_to_be_large_is_not_read(tmp_path: Path) -> None:
     refused(path, "its network needs a file of")
 
 
-def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+def test_special_files_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null")):
@@ -552,7 +554,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_that_may_grow_no_more_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_file_size_limit_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save(weights_of(CONFIG), path)
     before = path.read_bytes()
@@ -635,7 +637,7 @@ def test_networks_for_exact_scales_are_saved_and_loaded(tmp_path: Path) -> None:
     ("source", "result", "unshuffle"),
     [((7, 5), (14, 10), 2), ((7, 5), (21, 15), 3), ((7, 5), (14, 11), 1), ((7, 5), (15, 10), 1), ((7, 5), (28, 20), 1)],
 )
-def test_only_an_image_that_becomes_exactly_as_large_gets_the_network_for_it(
+def test_an_exact_network_is_used_only_for_its_exact_scale(
     source: tuple[int, int], result: tuple[int, int], unshuffle: int
 ) -> None:
     assert with_exact().fitting(source, result).config.unshuffle == unshuffle
@@ -654,7 +656,7 @@ def test_a_scale_with_its_own_network_is_covered() -> None:
         ({"units": (1, 2)}, "its network for x2 has other channels or units"),
     ],
 )
-def test_networks_that_do_not_belong_together_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_networks_that_do_not_fit_together_are_refused(changes: dict[str, Any], message: str) -> None:
     whole = with_exact()
     with pytest.raises(ValueError, match=message):
         replace(whole, exact={2: replace(whole.exact[2], **changes)})

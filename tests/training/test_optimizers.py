@@ -33,9 +33,7 @@ def give(net: DRRN, seed: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("shape", [(8, 72), (48, 432), (5, 5), (48, 36), (128, 9)])
 @pytest.mark.parametrize("size", [1e-28, 1e-12, 1.0, 1e30])
-def test_what_is_orthogonalised_has_singular_values_near_one_and_the_same_vectors(
-    shape: tuple[int, int], size: float
-) -> None:
+def test_orthogonalize_brings_singular_values_near_one(shape: tuple[int, int], size: float) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     u, _, v = torch.linalg.svd(matrix.double(), full_matrices=False)
     made = u.T @ orthogonalize(size * matrix).double() @ v.T
@@ -44,12 +42,12 @@ def test_what_is_orthogonalised_has_singular_values_near_one_and_the_same_vector
 
 
 @pytest.mark.parametrize("size", [0, 1e-45, 1e-38, 1e-33])
-def test_next_to_nothing_stays_small_and_finite(size: float) -> None:
+def test_a_tiny_matrix_stays_small_and_finite(size: float) -> None:
     made = orthogonalize(torch.full((3, 9), size))
     assert made.isfinite().all() and made.abs().max() <= 1.25 and (size or not made.any())
 
 
-def test_a_step_is_of_one_length_for_convolutions_and_adams_for_all_else() -> None:
+def test_muon_moves_convolutions_and_adam_everything_else() -> None:
     net, other = network(), network()
     muon, adam = Muon(net, 0.01), Adam(other.parameters(), lr=0.01)
     for step in range(3):
@@ -66,7 +64,7 @@ def test_a_step_is_of_one_length_for_convolutions_and_adams_for_all_else() -> No
                 torch.testing.assert_close(weight, expected[name], msg=name)
 
 
-def test_the_direction_is_nesterovs_momentum() -> None:
+def test_muon_uses_nesterov_momentum() -> None:
     net = network()
     muon = Muon(net, 0.01, momentum=0.75)
     name = "blocks.1.second.0.weight"
@@ -80,19 +78,19 @@ def test_the_direction_is_nesterovs_momentum() -> None:
     torch.testing.assert_close(before - net.get_parameter(name), 0.01 * MUON_RATIO * expected)
 
 
-def test_a_weight_without_a_gradient_stays() -> None:
+def test_a_weight_without_gradient_does_not_change() -> None:
     net = network()
     before = {name: weight.detach().clone() for name, weight in net.named_parameters()}
     Muon(net, 0.01).step()
     assert all(torch.equal(weight, before[name]) for name, weight in net.named_parameters())
 
 
-def test_batch_norms_are_adams() -> None:
+def test_adam_handles_batch_norms() -> None:
     groups = make_optimizer(DRRN(replace(CONFIG, batch_norm=True)), TrainConfig(optimiser="muon")).param_groups
     assert [{weight.ndim for weight in group["params"]} for group in groups] == [{4}, {1}]
 
 
-def test_its_state_can_be_handed_on() -> None:
+def test_the_optimizer_state_can_be_saved_and_restored() -> None:
     whole, parts = network(), network()
     one, two = (make_optimizer(net, TrainConfig(optimiser="muon")) for net in (whole, parts))
     for step in range(4):
@@ -106,7 +104,7 @@ def test_its_state_can_be_handed_on() -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
 
 
-def test_rows_that_are_next_to_nothing_become_nothing() -> None:
+def test_tiny_rows_become_zero() -> None:
     """Their products would be denormal numbers, with which a matrix product takes seven times as long."""
     matrix = torch.randn(8, 72, generator=torch.Generator().manual_seed(1))
     matrix[3:] *= 1e-20

@@ -18,7 +18,7 @@ from drrn.training.teachers import teach_by_files, teach_by_weights
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.small_weights import small_weights
-from tests.training.small_training import QUICK, SMALL, ProgressLog, left, pictures, train
+from tests.training.small_training import QUICK, SMALL, ProgressLog, make_images, read_outputs, train
 
 STILL = replace(QUICK, epochs=1, patch=40, stride=40, batch_size=5, learning_rate=1e-12)
 """One step, which sees the pictures whole, as their teacher did."""
@@ -26,7 +26,7 @@ STILL = replace(QUICK, epochs=1, patch=40, stride=40, batch_size=5, learning_rat
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return pictures(tmp_path / "pictures", width=40)
+    return make_images(tmp_path / "pictures", width=40)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def teacher(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_learnt_is_what_the_teacher_makes(tmp_path: Path, data: Path, teacher: Path) -> None:
+def test_the_teachers_results_are_learned(tmp_path: Path, data: Path, teacher: Path) -> None:
     (alone,), _ = train(tmp_path / "alone", data, STILL, DRRNConfig(), start=str(teacher))
     (taught,), log = train(tmp_path / "taught", data, STILL, DRRNConfig(), start=str(teacher), teacher=(str(teacher),))
     assert taught.train_loss < alone.train_loss / 100, "what it makes itself, rounded and clipped"
@@ -44,19 +44,19 @@ def test_what_is_learnt_is_what_the_teacher_makes(tmp_path: Path, data: Path, te
     assert log.enlarged == [(number, 5) for number in range(1, 6)]
 
 
-def test_pairs_that_are_given_are_taught_too(tmp_path: Path, data: Path, teacher: Path) -> None:
-    lr = pictures(tmp_path / "lr", height=20, width=20)
+def test_given_pairs_can_have_a_teacher(tmp_path: Path, data: Path, teacher: Path) -> None:
+    lr = make_images(tmp_path / "lr", height=20, width=20)
     given = partial(train, data=data, how=STILL, model=DRRNConfig(), start=str(teacher), lr_data=lr)
     ((alone,), _), ((taught,), _) = given(tmp_path / "alone"), given(tmp_path / "taught", teacher=(str(teacher),))
     assert taught.train_loss < alone.train_loss / 100
 
 
-def test_stopped_and_resumed_it_learns_the_same(tmp_path: Path, data: Path, teacher: Path) -> None:
+def test_a_resumed_distillation_ends_in_the_same_bytes(tmp_path: Path, data: Path, teacher: Path) -> None:
     how = replace(QUICK, epochs=2, epoch_steps=4)
     train(tmp_path / "whole", data, how, teacher=(str(teacher),))
     train(tmp_path / "parts", data, how, stop_after=6, teacher=(str(teacher),))
     train(tmp_path / "parts", data, how, teacher=(str(teacher),))
-    assert left(tmp_path / "whole") == left(tmp_path / "parts")
+    assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
     train(tmp_path / "alone", data, how)
     alone, taught = (store.load(tmp_path / run / "best.safetensors") for run in ("alone", "whole"))
     assert not all(np.array_equal(alone.tensors[name], taught.tensors[name]) for name in alone.tensors)
@@ -72,7 +72,7 @@ def test_another_teacher_is_another_training(tmp_path: Path, data: Path, teacher
             train(tmp_path / "run", data, STILL, teacher=(another,) if another else ())
 
 
-def test_a_stop_while_it_teaches_is_heeded(
+def test_a_stop_while_teaching_is_obeyed(
     tmp_path: Path, data: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ProgressLog, "should_stop", lambda self: len(self.enlarged) >= 2)
@@ -82,7 +82,7 @@ def test_a_stop_while_it_teaches_is_heeded(
     assert len(train(tmp_path / "run", data, STILL, teacher=(str(teacher),))[0]) == 1
 
 
-def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes() -> None:
+def test_an_rgb_teachers_target_equals_drrn_upscale() -> None:
     weights = small_weights(channels=3, gain=0.2)
     lr = np.random.default_rng(0).random((3, 7, 9), np.float32)
     for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a grey one stays grey
@@ -93,13 +93,13 @@ def test_what_an_rgb_teacher_makes_is_what_drrn_upscale_makes() -> None:
         assert np.array_equal(made, levels(larger))
 
 
-def test_a_teacher_that_makes_no_numbers_teaches_nothing(tmp_path: Path, data: Path, teacher: Path) -> None:
+def test_a_teacher_with_non_finite_results_is_an_error(tmp_path: Path, data: Path, teacher: Path) -> None:
     store.save(small_weights(width=4, gain=1e30), teacher)
     with pytest.raises(EngineError):
         train(tmp_path / "run", data, STILL, teacher=(str(teacher),))
 
 
-def test_who_cannot_teach_is_refused(tmp_path: Path, data: Path, teacher: Path) -> None:
+def test_an_unsuitable_teacher_is_refused(tmp_path: Path, data: Path, teacher: Path) -> None:
     with pytest.raises(TrainingError, match=r"channels = 1 and can't teach a model with channels = 3\. Give another"):
         train(tmp_path / "run", data, STILL, replace(SMALL, channels=3), teacher=(str(teacher),))
     with pytest.raises(TrainingError, match=r"x5 is outside of what teacher was trained for \(.*\), so it can't teach"):
@@ -107,7 +107,7 @@ def test_who_cannot_teach_is_refused(tmp_path: Path, data: Path, teacher: Path) 
     with pytest.raises(WeightsError, match="No weights named 'absent'"):
         train(tmp_path / "run", data, STILL, teacher=("absent",))
     assert not (tmp_path / "run").exists()
-    lr = pictures(tmp_path / "lr", height=8, width=8)
+    lr = make_images(tmp_path / "lr", height=8, width=8)
     with pytest.raises(TrainingError, match=r"x5 is outside .* Give another --teacher, or other scales\."):
         train(tmp_path / "run", data, STILL, teacher=(str(teacher),), lr_data=lr)
 
@@ -136,7 +136,7 @@ def test_targets_on_disk_are_learned_and_validation_stays_with_the_originals(
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".png"])
-def test_a_gray_target_is_luma_as_it_is(tmp_path: Path, data: Path, suffix: str) -> None:
+def test_a_gray_target_is_used_as_luma(tmp_path: Path, data: Path, suffix: str) -> None:
     """WebP keeps gray as three equal colors."""
     (tmp_path / "taught/x2").mkdir(parents=True)
     path = data / "0.png"
@@ -159,7 +159,7 @@ def test_a_scale_without_targets_learns_from_the_originals(tmp_path: Path, data:
     assert targets_of_2.train_loss > originals.train_loss
 
 
-def test_targets_that_are_missing_are_named(tmp_path: Path, data: Path, taught: Path) -> None:
+def test_missing_targets_are_named(tmp_path: Path, data: Path, taught: Path) -> None:
     for target in (taught / "x2/pictures").iterdir():
         target.unlink()
     with pytest.raises(DataError, match=r"No target for .*(\d)\.png in .*x2\. Expected .*x2/pictures/\1\.webp\.$"):

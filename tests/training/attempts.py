@@ -1,12 +1,12 @@
-"""Lives of `drrn train`, each in a process forked from this one, which has imported torch: a start costs no seconds.
+"""Run `drrn train` in processes forked from this one, which has already imported torch, so that starts are fast.
 
-Reads a JSON list of lives a line from stdin and writes a line of what became of them to stdout. A life:
+Reads a JSON list of attempts per line from stdin, and writes a line with their results to stdout. An attempt:
 
     folder, args    where to run, and `drrn`'s command line
-    signal, steps,  what to send after that many steps of training and then so many seconds; 0 sends nothing
-    delay, again    to send it once more after so many seconds
-    within          a signal that it sends itself within so many `steps`
-    call            kill itself at this call of a write, an fsync or a rename; of what is written, half is there by then
+    signal, steps,  the signal to send after this many steps and then this many seconds; 0 sends none
+    delay, again    seconds after which to send it once more
+    within          a signal that it sends to itself within this many `steps`
+    call            kill itself at this call of a write, an fsync or a rename; a write is half done by then
 """
 
 import json
@@ -30,34 +30,34 @@ from drrn.training import run as room
 from drrn.training.fit import fit
 
 
-def live(life: dict[str, Any], log: Path) -> dict[str, Any]:
-    told, tell = os.pipe()
+def run_attempt(attempt: dict[str, Any], log: Path) -> dict[str, Any]:
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        os.close(told)
-        be(life, log, tell)
-    os.close(tell)
-    steps = sum(bool(os.read(told, 1)) for _ in range(life["steps"])) if life["signal"] else 0
-    if life["signal"]:
-        time.sleep(life["delay"])
-        os.kill(child, life["signal"])
-        if life.get("again"):
-            time.sleep(life["again"])  # two that are sent at once arrive as one
-            os.kill(child, life["signal"])
+        os.close(reader)
+        run_child(attempt, log, writer)
+    os.close(writer)
+    steps = sum(bool(os.read(reader, 1)) for _ in range(attempt["steps"])) if attempt["signal"] else 0
+    if attempt["signal"]:
+        time.sleep(attempt["delay"])
+        os.kill(child, attempt["signal"])
+        if attempt.get("again"):
+            time.sleep(attempt["again"])  # two signals sent at once arrive as one
+            os.kill(child, attempt["signal"])
     _, status = os.waitpid(child, 0)
-    while os.read(told, 1):
+    while os.read(reader, 1):
         steps += 1
-    os.close(told)
+    os.close(reader)
     return {
         "code": os.waitstatus_to_exitcode(status),
         "steps": steps,
-        "saved": saved(Path(life["folder"])),
+        "saved": read_saved(Path(attempt["folder"])),
         "log": log.read_text(),
     }
 
 
-def saved(folder: Path) -> list[int] | str:
-    """The finished epochs of the newest checkpoint, and the steps of the one begun."""
+def read_saved(folder: Path) -> list[int] | str:
+    """Finished epochs, and steps of the current epoch, in the newest checkpoint."""
     try:
         state, damaged = checkpoint.load(folder / "run")
     except DRRNError as error:
@@ -67,34 +67,34 @@ def saved(folder: Path) -> list[int] | str:
     return [len(state["history"]), state["step"]] if state else [0, 0]
 
 
-def be(life: dict[str, Any], log: Path, tell: int) -> NoReturn:
-    """The child: `drrn` with the command line of `life`."""
+def run_child(attempt: dict[str, Any], log: Path, writer: int) -> NoReturn:
+    """The child process: run `drrn` with the attempt's command line."""
     here = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(here, 1)
     os.dup2(here, 2)
-    os.chdir(life["folder"])
-    sys.argv = ["drrn", *life["args"]]
+    os.chdir(attempt["folder"])
+    sys.argv = ["drrn", *attempt["args"]]
 
-    def telling(*args: Any, progress: Any, **options: Any) -> Any:
+    def fit_and_report(*args: Any, progress: Any, **options: Any) -> Any:
         step, steps = progress.step, 0
 
-        def tell_step(*args: Any) -> None:
+        def report_step(*args: Any) -> None:
             nonlocal steps
             steps += 1
-            os.write(tell, b".")
-            if life.get("within") and steps == life["steps"]:
-                os.kill(os.getpid(), life["within"])
+            os.write(writer, b".")
+            if attempt.get("within") and steps == attempt["steps"]:
+                os.kill(os.getpid(), attempt["within"])
             step(*args)
 
-        progress.step = tell_step
+        progress.step = report_step
         return fit(*args, progress=progress, **options)
 
-    vars(room)["fit"] = telling
-    if life.get("call"):
-        die_at(life["call"])
+    vars(room)["fit"] = fit_and_report
+    if attempt.get("call"):
+        die_at(attempt["call"])
     code: Any = 1
     try:
-        main(life["args"])
+        main(attempt["args"])
     except SystemExit as end:
         code = end.code
     except BaseException:
@@ -129,6 +129,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     provenance.commit = lambda: "commit"
     for line in sys.stdin:
-        lived = [live(life, Path(life["folder"]) / "log") for life in json.loads(line)]
-        sys.stdout.write(json.dumps(lived) + "\n")
+        results = [run_attempt(attempt, Path(attempt["folder"]) / "log") for attempt in json.loads(line)]
+        sys.stdout.write(json.dumps(results) + "\n")
         sys.stdout.flush()

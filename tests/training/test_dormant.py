@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
 from drrn.training.dormant import DORMANT_SHARE, active_shares, groups, reset_dormant
-from tests.training.small_training import QUICK, SMALL, pictures, train
+from tests.training.small_training import QUICK, SMALL, make_images, train
 
 CONFIG = DRRNConfig(blocks=2, units=2, width=6, unshuffle=2)
 X = torch.rand((4, 1, 32, 32), generator=torch.Generator().manual_seed(2))
@@ -67,7 +67,7 @@ def is_of(now: Tensor, then: Tensor) -> bool:
     ids=["shared", "not shared", "no biases", "chain", "none", "rectified", "no units"],
 )
 @torch.no_grad()
-def test_dead_features_begin_anew_and_the_result_stays(config: DRRNConfig) -> None:
+def test_dormant_features_are_reset_without_changing_the_output(config: DRRNConfig) -> None:
     net, average, new = network(config, 4), network(config, 3), network(config, 1)
     kill(net, 4)
     dead = [[not lives for lives in group] for group in alive(net)]
@@ -87,7 +87,7 @@ def test_dead_features_begin_anew_and_the_result_stays(config: DRRNConfig) -> No
             assert maker.bias is None or not maker.bias[at].any()
 
 
-def test_what_a_dead_feature_gets_is_learnt_from() -> None:
+def test_a_reset_feature_receives_gradients_again() -> None:
     net = network(CONFIG, 0)
     kill(net, 4)
     assert heard(net, 4) == 0
@@ -103,7 +103,7 @@ def heard(net: DRRN, feature: int) -> int:
     return sum(bool(gradient[:, feature].any()) for gradient in gradients if gradient is not None)
 
 
-def test_the_living_are_left_alone() -> None:
+def test_active_features_are_unchanged() -> None:
     net = network(replace(CONFIG, blocks=1, width=3), 0)
     assert all(map(all, alive(net)))
     before = deepcopy(net.state_dict())
@@ -111,15 +111,15 @@ def test_the_living_are_left_alone() -> None:
     assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
 
 
-def test_batch_norms_learn_nothing_from_being_looked_at() -> None:
+def test_measuring_activity_does_not_update_batch_norms() -> None:
     net = network(replace(CONFIG, batch_norm=True), 0).train()
     before = deepcopy(net.state_dict())
     active_shares(net, X)
     assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
 
 
-def test_a_training_tells_of_them_for_as_long_as_it_was_asked_to(tmp_path: Path) -> None:
-    data = pictures(tmp_path / "pictures")
+def test_a_training_resets_dormant_features_for_the_requested_epochs(tmp_path: Path) -> None:
+    data = make_images(tmp_path / "pictures")
     for epochs in (0, 1):
         how = replace(QUICK, learning_rate=0.3, recycle=epochs)
         _, log = train(tmp_path / f"{epochs}", data, how, replace(SMALL, width=8))

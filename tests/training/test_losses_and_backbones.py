@@ -14,7 +14,7 @@ from drrn.network.losses import LOSSES, msssim
 from drrn.training import checkpoint
 from drrn.weights.store import load
 from tests.small_vgg import small_vgg
-from tests.training.small_training import QUICK, SMALL, left, pictures, train
+from tests.training.small_training import QUICK, SMALL, make_images, read_outputs, train
 
 STILL = replace(QUICK, epochs=1, epoch_steps=1, learning_rate=1e-12)
 SHORT = replace(QUICK, epochs=2, epoch_steps=4)
@@ -23,7 +23,7 @@ PRECISIONS: tuple[Literal["32-true", "bf16-mixed"], ...] = ("32-true", "bf16-mix
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pictures(tmp_path_factory.mktemp("data") / "pictures")
+    return make_images(tmp_path_factory.mktemp("data") / "pictures")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def vgg(tmp_path: Path) -> Path:
     return tmp_path / "vgg.pth"
 
 
-def test_it_learns_and_judges_by_the_weighted_sum(tmp_path: Path, data: Path, vgg: Path) -> None:
+def test_a_weighted_sum_is_trained_and_validated(tmp_path: Path, data: Path, vgg: Path) -> None:
     losses = []
     for number, loss in enumerate(["l1", "msssim", "lpips", "l1+0.25*msssim+2*lpips"]):
         backbone = (vgg,) if "lpips" in loss else ()
@@ -51,18 +51,18 @@ def test_interrupted_equals_uninterrupted(tmp_path: Path, data: Path, vgg: Path,
     for life in (3, 4):
         train(tmp_path / "parts", data, how, backbone=backbone, stop_after=life)
     history, _ = train(tmp_path / "parts", data, how, backbone=backbone)
-    assert left(tmp_path / "parts") == left(tmp_path / "whole")
+    assert read_outputs(tmp_path / "parts") == read_outputs(tmp_path / "whole")
     assert history[1].train_loss < history[0].train_loss
 
 
-def test_the_backbone_is_in_nothing_that_a_training_leaves(tmp_path: Path, data: Path, vgg: Path) -> None:
+def test_the_backbone_is_not_stored_in_any_file(tmp_path: Path, data: Path, vgg: Path) -> None:
     train(tmp_path / "run", data, replace(STILL, loss="vgg"), backbone=(vgg,))
     state, _ = checkpoint.load(tmp_path / "run")
     assert state and state["net"].keys() == SMALL.tensors().keys()
     assert load(tmp_path / "run/best.safetensors").config == SMALL
 
 
-def test_losses_are_computed_in_single_precision_whatever_the_networks(
+def test_losses_are_computed_in_single_precision(
     tmp_path: Path, data: Path, vgg: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -81,7 +81,7 @@ def test_losses_are_computed_in_single_precision_whatever_the_networks(
     assert set(seen) == {(torch.float32, torch.float32, False)}
 
 
-def test_a_picture_is_not_rounded_whatever_the_networks_precision(tmp_path: Path, data: Path) -> None:
+def test_images_are_not_rounded_in_mixed_precision(tmp_path: Path, data: Path) -> None:
     rows = []
     for precision in PRECISIONS:
         how = replace(STILL, leave_gain=0.0, precision=precision)  # bicubic is given back
@@ -99,7 +99,7 @@ def test_another_backbone_is_another_training(tmp_path: Path, data: Path, vgg: P
     train(tmp_path / "run", data, how, backbone=(moved,))
 
 
-def test_a_run_from_before_there_were_backbones_goes_on(tmp_path: Path, data: Path) -> None:
+def test_a_run_older_than_backbones_resumes(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "run", data, stop_after=2)
     config = tmp_path / "run/config.json"
     about = json.loads(config.read_text())
@@ -108,7 +108,7 @@ def test_a_run_from_before_there_were_backbones_goes_on(tmp_path: Path, data: Pa
     assert len(train(tmp_path / "run", data)[0]) == QUICK.epochs
 
 
-def test_a_run_from_before_weights_could_be_drawn_otherwise_was_hes(tmp_path: Path, data: Path) -> None:
+def test_a_run_older_than_the_choice_of_initialization_used_he(tmp_path: Path, data: Path) -> None:
     how = replace(QUICK, initial="he")
     train(tmp_path / "run", data, how, stop_after=2)
     config = tmp_path / "run/config.json"
@@ -120,7 +120,7 @@ def test_a_run_from_before_weights_could_be_drawn_otherwise_was_hes(tmp_path: Pa
     assert len(train(tmp_path / "run", data, how)[0]) == QUICK.epochs
 
 
-def test_a_loss_and_a_backbone_that_do_not_fit_are_refused(tmp_path: Path, data: Path, vgg: Path) -> None:
+def test_a_backbone_without_its_loss_or_the_reverse_is_refused(tmp_path: Path, data: Path, vgg: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(TrainingError, match=r"--loss l1\+vgg needs a backbone\. Give a VGG: --backbone vgg16\.pth\."):
         train(run, data, replace(STILL, loss="l1+vgg"))

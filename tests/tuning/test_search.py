@@ -31,7 +31,7 @@ from drrn.tuning import trials as kept_trials
 from drrn.tuning.results import SearchResult, TrialResult, importances, write_results
 from drrn.tuning.space import Space, suggest
 from drrn.weights import store
-from tests.training.small_training import pictures
+from tests.training.small_training import make_images
 
 SMALL = shlex.split(
     "--widths 4 8 --blocks 1 2 --units 1 2 --scales 2 --patch 16 --stride 8 --batch-size 8 --epochs 1 --sheet-every 0 "
@@ -54,7 +54,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with three pictures in `photos`, where the command runs."""
     monkeypatch.chdir(tmp_path)
-    pictures(tmp_path / "photos", count=3)
+    make_images(tmp_path / "photos", count=3)
     return tmp_path
 
 
@@ -80,7 +80,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
-def test_a_search_ends_in_a_preset_that_training_takes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_writes_a_preset_for_training(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run") == 0
     said = capsys.readouterr()
     assert [line.split()[1] for line in said.err.splitlines()[:3]] == ["0", "1", "2"]
@@ -101,7 +101,7 @@ def test_a_search_ends_in_a_preset_that_training_takes(here: Path, capsys: pytes
     assert Path("mine/history.csv").read_bytes() == Path(f"run/trials/{best['trial']:04d}/history.csv").read_bytes()
 
 
-def test_a_finished_search_only_tells_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_search_only_reports_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run") == 0
     first = capsys.readouterr().out
     before = {path: path.read_bytes() for path in Path("run").rglob("*.*") if path.is_file()}
@@ -114,7 +114,7 @@ def test_a_finished_search_only_tells_again(here: Path, capsys: pytest.CaptureFi
     assert len(table("run")) == 4, "--trials counts those of earlier runs"
 
 
-def test_a_search_that_is_stopped_and_killed_ends_as_one_that_never_was(
+def test_a_stopped_and_killed_search_ends_like_an_uninterrupted_one(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = ["--save-seconds", "0"]  # a checkpoint a step
@@ -186,14 +186,14 @@ def test_a_diverging_trial_does_not_end_the_search(here: Path, capsys: pytest.Ca
     assert "failed (The loss is not finite, in epoch 1 after" in capsys.readouterr().err
 
 
-def test_a_search_in_which_all_diverges_ends(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_in_which_all_trials_diverge_ends(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert search("run", "--losses", INFINITE, trials=2) == 2
         assert "drrn: 10 trials failed, the last because: The loss is not finite" in last_line(capsys)
     assert states("run") == ["failed"] * 10
 
 
-def test_a_trial_that_finds_too_little_memory_has_failed(
+def test_a_trial_that_runs_out_of_memory_has_failed(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(DRRN, "forward", Mock(side_effect=torch.OutOfMemoryError("CUDA")))
@@ -201,13 +201,13 @@ def test_a_trial_that_finds_too_little_memory_has_failed(
     assert "drrn: 10 trials failed, the last because: Not enough memory. " in last_line(capsys)
 
 
-def test_a_folder_of_any_name_will_do(here: Path) -> None:
+def test_any_folder_name_works(here: Path) -> None:
     folder = "a {b}?#%41"
     assert search(folder, trials=1) == search(folder, trials=1) == 0
     assert len(states(folder)) == 1 and (here / folder / "tuning.db").exists()
 
 
-def test_a_bug_is_no_result_of_a_trial(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_the_result_of_a_trial(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "train", Mock(side_effect=RuntimeError("a bug")))
     for _ in range(tuning.MAX_ATTEMPTS + 1):
         with pytest.raises(RuntimeError, match="a bug"):
@@ -221,7 +221,7 @@ def begun(kept: optuna.Study, trials: int = 1) -> optuna.Trial:
     return trial
 
 
-def test_a_trial_over_which_process_after_process_is_killed_is_given_up(here: Path) -> None:
+def test_a_trial_that_keeps_getting_killed_is_given_up(here: Path) -> None:
     kept, saved, killed = optuna.create_study(), here / "last.ckpt", []
 
     def live() -> None:
@@ -242,7 +242,7 @@ def test_a_trial_over_which_process_after_process_is_killed_is_given_up(here: Pa
         live()
 
 
-def test_a_trial_that_is_given_up_has_failed(
+def test_a_given_up_trial_has_failed(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tuning, "MAX_ATTEMPTS", 0)
@@ -251,7 +251,7 @@ def test_a_trial_that_is_given_up_has_failed(
 
 
 @pytest.mark.parametrize("space", [Space(), Space(blocks=(1, 1), widths=(8,))])
-def test_what_is_drawn_does_not_depend_on_when_a_life_ends(space: Space) -> None:
+def test_draws_do_not_depend_on_when_a_process_was_killed(space: Space) -> None:
     tried = []
     for lives in (1, 3):
         kept = optuna.create_study()
@@ -280,7 +280,7 @@ class Impatient:
         return getattr(self.trial, name)
 
 
-def test_what_was_to_be_pruned_is_pruned_by_the_next_life() -> None:
+def test_a_poor_trial_is_pruned_even_after_a_kill() -> None:
     kept = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=1))
     kept.add_trial(optuna.trial.create_trial(value=31, intermediate_values={0: 30.0, 1: 31.0}))
     trial = begun(kept, trials=2)
@@ -299,7 +299,7 @@ def test_what_was_to_be_pruned_is_pruned_by_the_next_life() -> None:
     assert again.prunes_now
 
 
-def test_two_machines_share_a_search_and_leave_each_other_their_trials(
+def test_two_machines_share_a_search_but_not_trials(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = ["--storage", "sqlite:///shared.db"]
@@ -350,9 +350,7 @@ def test_a_machine_resumes_its_own_trial_after_its_lease_expired(here: Path, mon
 
 
 @pytest.mark.parametrize("told", ["step", "epoch"])
-def test_a_machine_stops_a_trial_that_another_has_given_up(
-    here: Path, monkeypatch: pytest.MonkeyPatch, told: str
-) -> None:
+def test_a_machine_stops_a_trial_that_another_gave_up(here: Path, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
     storage = "sqlite:///shared.db"
     took: list[optuna.trial.FrozenTrial] = []
 
@@ -396,7 +394,7 @@ def test_lost_machines_do_not_count_as_failures(monkeypatch: pytest.MonkeyPatch)
         assert trial and trial.number == machine
 
 
-def test_a_folder_is_one_processs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_is_locked_by_one_process(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from drrn.tuning.trials import lock_run
 
     with lock_run(Path("run")):
@@ -467,18 +465,18 @@ def test_bad_input_is_one_line_and_exit_2(
         ({"clips": (float("nan"), 1)}, "`clips` must be a minimum"),
     ],
 )
-def test_a_space_that_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:
+def test_an_invalid_space_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Space(**wrong)
 
 
 @pytest.mark.parametrize("words", [["--blocks", "3", "1"], ["--widths"], ["--width", "8"], ["--start", "small"]])
-def test_wrong_ranges_and_options_that_it_has_not_exit_2(here: Path, words: list[str]) -> None:
+def test_wrong_ranges_and_unknown_options_exit_2(here: Path, words: list[str]) -> None:
     assert search("run", *words) == 2
     assert not Path("run").exists()
 
 
-def test_a_password_stays_out_of_what_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_password_is_not_stored(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "sqlite:///shared.db?password=secret"
     monkeypatch.setattr(sys, "argv", ["drrn", "tune", "--storage", url, f"--storage={url}"])
     assert search("run", trials=1) == 0
@@ -498,7 +496,7 @@ def made(*trials: tuple[float, int, float], both: bool = False) -> SearchResult:
     return SearchResult(trials=tried, space=Space(), model=DRRNConfig(), config=REPORT, minimizes_macs=both)
 
 
-def test_what_decides_is_the_most_important(here: Path) -> None:
+def test_the_deciding_field_is_the_most_important(here: Path) -> None:
     found = made(
         *(
             (30 + units, units, 10 ** -(2 + 2 * (index * 7 % 18) / 18))
@@ -521,7 +519,7 @@ def test_the_same_trials_give_the_same_bytes(here: Path) -> None:
     assert all((Path("a") / name).read_bytes() == (Path("b") / name).read_bytes() for name in names)
 
 
-def test_a_trial_that_another_equals_for_less_is_not_on_the_front() -> None:
+def test_a_trial_matched_by_a_cheaper_one_is_not_on_the_front() -> None:
     found = made((30, 1, 1e-3), (30, 2, 1e-3), (31, 3, 1e-3), (30.5, 4, 1e-3), (32, 3, 1e-3))
     assert [each.number for each in found.front] == [0, 4]
     assert found.preset(found.front[1])["train"] == {**asdict(REPORT), "learning_rate": 1e-3}

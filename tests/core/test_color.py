@@ -25,7 +25,7 @@ GOLDEN = {  # ITU-R BT.601 and MATLAB's rgb2ycbcr of uint8 colours
 
 @pytest.mark.parametrize("colour", GOLDEN)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_colours_have_the_levels_of_the_standard(colour: tuple[int, int, int], dtype: DTypeLike) -> None:
+def test_colors_have_the_levels_of_the_standard(colour: tuple[int, int, int], dtype: DTypeLike) -> None:
     planes = (np.array(colour, dtype) / 255).astype(dtype)[:, None, None]
     assert tuple(levels(ycbcr(planes))[:, 0, 0].tolist()) == GOLDEN[colour]
 
@@ -45,7 +45,7 @@ def test_luma_is_the_first_plane_of_ycbcr(seed: int) -> None:
 
 @given(seeds, st.sampled_from([(np.float32, 1e-6), (np.float64, 1e-14)]))
 @settings(deadline=None)
-def test_there_and_back_is_the_same_picture(seed: int, kind: tuple[DTypeLike, float]) -> None:
+def test_the_inverse_restores_the_image(seed: int, kind: tuple[DTypeLike, float]) -> None:
     picture = np.random.default_rng(seed).random((3, 6, 4)).astype(kind[0])
     back = rgb(ycbcr(picture))
     assert back.dtype == picture.dtype and back.shape == picture.shape
@@ -54,11 +54,11 @@ def test_there_and_back_is_the_same_picture(seed: int, kind: tuple[DTypeLike, fl
 
 @given(st.floats(0, 1))
 @settings(deadline=None)
-def test_grey_has_no_chroma(value: float) -> None:
+def test_gray_has_neutral_chroma(value: float) -> None:
     np.testing.assert_allclose(ycbcr(np.full((3, 1, 1), value))[1:] * 255, 128, rtol=1e-13)
 
 
-def test_all_colours_stay_in_studio_range() -> None:
+def test_all_colors_stay_in_studio_range() -> None:
     corners = np.stack(np.meshgrid([0.0, 1.0], [0.0, 1.0], [0.0, 1.0])).reshape(3, 2, 4)
     y, *chroma = ycbcr(corners) * 255
     assert y.min() > 16 - 1e-9 and y.max() < 235 + 1e-9
@@ -82,7 +82,7 @@ def test_halves_are_rounded_up_and_not_to_even() -> None:
 
 
 @pytest.mark.parametrize("top", [255, 65535])
-def test_what_lies_outside_is_clipped(top: int) -> None:
+def test_values_outside_are_clipped(top: int) -> None:
     assert levels(np.array([-np.inf, -1, -1e-9, 1 + 1e-9, 7, np.inf]), top).tolist() == [0, 0, 0, top, top, top]
 
 

@@ -10,7 +10,7 @@ import pytest
 from drrn.errors import DRRNError
 from drrn.media.images.files import read
 from drrn.training.logging import Epoch, Journal, read_times
-from tests.training.small_training import QUICK, SMALL, pictures, train
+from tests.training.small_training import QUICK, SMALL, make_images, train
 
 COLUMNS = [
     "epoch",
@@ -25,15 +25,15 @@ COLUMNS = [
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Epoch]]:
+def read_outputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Epoch]]:
     """A run of an RGB model over 5 epochs, with a sheet every second."""
     folder = tmp_path_factory.mktemp("left")
     how = replace(QUICK, epochs=5, sheet_every=2, scales=(2, 3), patience=0, validation=0.4, epoch_steps=4)
-    history, _ = train(folder / "run", pictures(folder / "pictures"), how, replace(SMALL, channels=3))
+    history, _ = train(folder / "run", make_images(folder / "pictures"), how, replace(SMALL, channels=3))
     return folder / "run", history
 
 
-def test_the_table_has_a_row_an_epoch(left: tuple[Path, list[Epoch]]) -> None:
+def test_the_history_has_one_row_per_epoch(left: tuple[Path, list[Epoch]]) -> None:
     run, history = left
     with (run / "history.csv").open() as file:
         head, *rows = csv.reader(file)
@@ -45,7 +45,7 @@ def test_the_table_has_a_row_an_epoch(left: tuple[Path, list[Epoch]]) -> None:
     assert all(0 < epoch.val_accuracy < 1 for epoch in history), "of three channels it says something"
 
 
-def test_times_are_kept_apart_from_what_can_be_repeated(left: tuple[Path, list[Epoch]]) -> None:
+def test_times_are_separate_from_reproducible_files(left: tuple[Path, list[Epoch]]) -> None:
     run, _ = left
     rows = [line.split(",") for line in (run / "times.csv").read_text().splitlines()]
     assert [int(epoch) for epoch, *_ in rows] == [0, 1, 2, 3, 4]
@@ -84,15 +84,15 @@ def test_a_sheet_shows_lr_ilr_sr_and_hr_under_their_names(left: tuple[Path, list
         assert 0.01 < float(np.mean(caption < 0.5)) < 0.5, "each column has its name"
 
 
-def test_a_last_epoch_that_comes_early_has_no_sheet_but_a_last_one_has(tmp_path: Path) -> None:
-    data = pictures(tmp_path / "pictures")
+def test_the_planned_last_epoch_has_a_sheet_but_an_early_stop_has_none(tmp_path: Path) -> None:
+    data = make_images(tmp_path / "pictures")
     train(tmp_path / "run", data, replace(QUICK, epochs=2, epoch_steps=1, sheet_every=5))
     assert sorted(path.name for path in (tmp_path / "run/sheets").iterdir()) == ["epoch_0000.png", "epoch_0001.png"]
     train(tmp_path / "none", data, replace(QUICK, epochs=2, epoch_steps=1, sheet_every=0))
     assert not (tmp_path / "none/sheets").exists()
 
 
-def test_times_that_a_power_cut_left_are_read_as_far_as_they_are_whole(tmp_path: Path) -> None:
+def test_incomplete_lines_of_times_are_skipped(tmp_path: Path) -> None:
     lines = ["0,1.5,2.5,2", "1,7.0,8.0,2", "1,3.0", "2,4.0,5.0,2", "\0\0\0", "3,9.03,1.0,2.0,2", "4,1.0,1.0,2"]
     (tmp_path / "times.csv").write_text("\n".join(lines))
     assert read_times(tmp_path, 4) == ((1.5, 7.0, 4.0), (2.5, 8.0, 5.0))
