@@ -1,4 +1,4 @@
-// Memory for vectors: aligned, zeroed, freed by itself.
+// Aligned, zeroed memory that frees itself.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ struct Free {
 
 using Buffer = std::unique_ptr<float[], Free>;
 
-// `floats` zeros, aligned to a line of the cache; large ones to pages of 2 MB, where the system has them.
+// `floats` zeros, aligned to a cache line; large buffers to 2 MB pages, if the system has them.
 // Throws std::bad_alloc.
 inline Buffer zeros(std::size_t floats) {
     constexpr std::size_t kLine = 64, kHuge = std::size_t{2} << 20;

@@ -1,5 +1,5 @@
-// The engine against its networks written out: every kind of kernel that this CPU has, bands, pieces and threads of any number.
-// Built with sanitizers, and for other CPUs under an emulator, where Python is not at hand. Exits with 1 where it differs.
+// Compares the engine to the naive reference: all kernels of this CPU, with various bands, pieces and threads.
+// Built with sanitizers, and for other CPUs under an emulator, where there is no Python. Exits with 1 on a difference.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

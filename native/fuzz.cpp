@@ -1,5 +1,5 @@
-// libFuzzer's target: any network, any size, rows in any bands; the result depends on none of it, and nothing is read or
-// written beyond its place (built with AddressSanitizer).
+// Target of libFuzzer: any network, size and division into bands. The result must not depend on the bands, and no access
+// may be out of bounds (built with AddressSanitizer).
 #include <algorithm>
 #include <cstdlib>
 

@@ -1,8 +1,7 @@
-// What a layer costs its time in: Winograd's F(4x4, 3x3) over tiles of a band, once for each kind of CPU.
+// The hot loops: Winograd's F(4x4, 3x3) over tiles of a band, compiled for each kind of CPU.
 //
-// A tile is 4x4 pixels of the result, made from 6x6 pixels of the input. Rows are pixel by pixel with the channels
-// inside; channels are filled with zeros to whole vectors, and a row has a column of zeros on the left and at least one
-// on the right.
+// A tile is 4x4 pixels of the result, computed from 6x6 pixels of the input. Rows store pixels with interleaved
+// channels, zero-padded to whole vectors; a row has one column of zeros on the left and at least one on the right.
 #pragma once
 
 #include <cstddef>
@@ -11,16 +10,16 @@ namespace drrn {
 
 enum class Keeps { nothing, result, rectified };
 
-// Room beside what a row of tiles fills, so that the 36 planes of a tile do not meet in the same lines of the cache.
+// Padding after a row of tiles, so that the 36 planes of a tile do not collide in the same cache lines.
 constexpr std::size_t kGap = 16;
 
-// Tiles that are transformed together: the products of one plane are then a matrix product of this many rows.
+// Tiles transformed together: each plane's product is then a matrix product with this many rows.
 constexpr std::size_t kTiles = 48;
 
 // One layer, with its kernel transformed for a kind of CPU.
 struct Layer {
     std::size_t in = 0, out = 0;      // channels
-    std::size_t in_full, out_full;    // filled up to whole vectors
+    std::size_t in_full, out_full;    // padded to whole vectors
     const float* kernel = nullptr;    // (panels of out, 36, in, columns of the panel), see `panel`
     const float* bias = nullptr;      // (out_full)
     const float* scale = nullptr;     // (out_full): the next layer's input is relu(scale * x + shift);
@@ -35,10 +34,10 @@ struct Job {
     const float* const* in;  // rows of input, two more than of the result
     float* const* out;       // rows of the result
     float* const* kept;      // rows of kept features
-    std::ptrdiff_t first, last;  // rows that lie in the picture; the others are left alone
-    std::size_t width;           // of the picture
-    std::size_t begin, end;      // tiles across, of those in a row
-    std::size_t in_from, out_from;  // columns that rows of input and of result begin with; kept rows begin with 0
+    std::ptrdiff_t first, last;  // rows inside the image; others are not written
+    std::size_t width;           // of the image
+    std::size_t begin, end;      // range of tiles within a row
+    std::size_t in_from, out_from;  // first column of input and result rows; kept rows start at 0
 };
 
 struct Kernels {

@@ -1,11 +1,11 @@
-// The kernels, over vectors of LANES floats as GCC and Clang have them. A file that includes this says, before it does:
-//   ISA      the namespace, and the name that is shown
+// The kernels, with GCC's and Clang's vectors of LANES floats. A file that includes this first defines:
+//   ISA      the namespace and the displayed name
 //   LANES    floats in a vector
 //   PANEL    vectors in the widest panel of output channels
-//   SUMS     vectors of sums that fit into the registers beside a panel's row and a broadcast
-//   RUNS     an expression: whether this CPU can
-// Nothing of the standard library may be used here: its inline functions would be compiled for a CPU that may not be
-// the one that runs, and the linker keeps any one copy.
+//   SUMS     vectors of sums that fit into registers beside a panel's row and a broadcast value
+//   RUNS     an expression: whether this CPU can run it run it
+// The standard library must not be used here: its inline functions would be compiled for a CPU other than the running
+// one, and the linker keeps an arbitrary copy.
 
 #include "kernels.h"
 
@@ -19,7 +19,7 @@ inline __attribute__((always_inline)) Vector load(const float* from) {
     return *reinterpret_cast<const Vector*>(from);
 }
 inline __attribute__((always_inline)) void store(float* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
-// What is not a number stays so, to be found out at the end.
+// NaN stays NaN, to be detected at the end.
 inline __attribute__((always_inline)) Vector relu(Vector x) { return Vector{} > x ? Vector{} : x; }
 
 // B^T of the points 0, 1, -1, 2, -2 and infinity, in place.
@@ -36,7 +36,7 @@ inline __attribute__((always_inline)) void gather(Vector a, Vector b, Vector c, 
     o[0] = a + bc + de, o[1] = b_c + 2 * d_e, o[2] = bc + 4 * de, o[3] = b_c + 8 * d_e + f;
 }
 
-// A tile's 6x6 pixels of all channels become row `tile` of the 36 matrices.
+// Transform a tile's 6x6 pixels of all channels to row `tile` of the 36 matrices.
 void transform_tile(const Job& job, Size down, Size across, Size tile, float* spreads, Size plane) {
     const Size full = job.layer->in_full;
     const float* rows[6];
@@ -55,8 +55,8 @@ void transform_tile(const Job& job, Size down, Size across, Size tile, float* sp
     }
 }
 
-// ROWS rows of a (rows, depth) times a panel (depth, COLUMNS vectors). Each sum runs over `depth` in order, whatever
-// ROWS is: a tile's result does not depend on how tiles are shared out.
+// ROWS rows of a (rows, depth) times a panel (depth, COLUMNS vectors). Each sum runs over `depth` in order, regardless of
+// ROWS: a tile's result does not depend on how tiles are divided among threads.
 template <Size ROWS, Size COLUMNS>
 void multiply(const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride) {
     Vector sums[ROWS][COLUMNS] = {};
@@ -91,7 +91,7 @@ void multiply_all(Size rows, const float* a, Size stride, const float* panel, Si
     multiply_rest<ROWS - 1, COLUMNS>(rows - i, a + i * stride, stride, panel, depth, to + i * to_stride, to_stride);
 }
 
-// Row `tile` of the 36 products becomes 4x4 pixels of `channels` channels from `from` on.
+// Transform row `tile` of the 36 products to 4x4 pixels of `channels` channels, starting at `from`.
 template <bool ADDS, bool KEEPS, bool LAST>
 void finish_tile(const Job& job, Size down, Size across, const float* products, Size plane, Size from, Size channels) {
     const Layer& layer = *job.layer;

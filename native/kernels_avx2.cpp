@@ -1,4 +1,4 @@
-// For CPUs with AVX2 and FMA: 16 registers of 8 floats. Compiled with -mavx2 -mfma, so run only where they are.
+// For CPUs with AVX2 and FMA: 16 registers of 8 floats. Compiled with -mavx2 -mfma, so only run on CPUs that have them.
 #define ISA avx2
 #define LANES 8
 #define PANEL 2

@@ -1,5 +1,5 @@
-// For what every CPU of an architecture has: NEON with 32 registers of 4 floats, SSE2 with 16, or what the compiler
-// makes of vectors elsewhere.
+// For every CPU of an architecture: NEON with 32 registers of 4 floats, SSE2 with 16, or the compiler's
+// generic vectors elsewhere.
 #if defined(__aarch64__)
 #define ISA neon
 #define PANEL 4

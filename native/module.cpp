@@ -1,4 +1,4 @@
-// The engine as a Python module, `drrn.engines._native`; `drrn.engines.native` is what others use.
+// The engine as a Python module, `drrn.engines._native`; wrapped by `drrn.engines.native`.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/shared_ptr.h>
@@ -55,14 +55,14 @@ std::shared_ptr<Network> make(nb::iterable layers, std::size_t channels, std::si
     return std::make_shared<Network>(plans, channels, unshuffle, global_residual, threads, kernels);
 }
 
-// Memory that Python will own, and an array over it.
+// An array over memory that Python will own.
 Planes planes(std::size_t channels, std::size_t rows, std::size_t width) {
     auto* const memory = new float[channels * rows * width];
     nb::capsule owner(memory, [](void* given) noexcept { delete[] static_cast<float*>(given); });
     return Planes(memory, {channels, rows, width}, owner);
 }
 
-// Python's signal handlers run between two layers; what they raise ends the band.
+// Run Python's signal handlers between layers; an exception they raise ends the band.
 bool interrupted() {
     nb::gil_scoped_acquire gil;
     return PyErr_CheckSignals() != 0;

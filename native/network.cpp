@@ -10,10 +10,10 @@ namespace {
 constexpr double kKernel[6][3] = {{1. / 4, 0, 0},           {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
                                   {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
 
-// Tiles across in a piece, at least, and rows in a band.
+// Minimum number of tiles across in a piece, and range of rows in a band.
 constexpr std::size_t kLeastPiece = 8, kLeastRows = 8, kMostRows = 32;
 
-// Columns of a layer's input that are carried over from a piece to the next, at most.
+// Maximum number of columns of a layer's input carried over from one piece to the next.
 constexpr std::size_t kCarried = 5;
 
 std::size_t full(std::size_t count, std::size_t step) { return (count + step - 1) / step * step; }
@@ -93,7 +93,7 @@ const float* Network::keep(std::vector<float> values) {
 }
 
 // G g G^T in double precision, as panels of columns: panel by panel of output channels, then the 36 planes, then the
-// input channels. Units that share a kernel share what it becomes.
+// input channels. Units that share a kernel share its transform.
 const float* Network::transformed(const Plan& plan) {
     for (const auto& [given, made] : transforms_)
         if (given == plan.kernel) return made;
@@ -121,14 +121,14 @@ const float* Network::transformed(const Plan& plan) {
     return made;
 }
 
-// Rows of cells in a band of so many tiles across: a multiple of the 4 that a tile writes.
+// Rows of cells in a band of `across` tiles: a multiple of the 4 that a tile writes.
 std::size_t Network::rows(std::size_t across) const {
     const std::size_t row = (4 * across + 6) * widest_ * sizeof(float);
     return std::clamp<std::size_t>(pool_->threads() * piece_bytes_ / row / 4 * 4, kLeastRows, kMostRows);
 }
 
-// Tiles across that all layers work through before the next: so many that what a layer takes, makes and adds lies in the
-// caches. All at once where few more remain: each layer of a piece begins a tile further left than the one before it.
+// Tiles across that all layers process before the next piece: as many as keep a layer's input, output and kept features
+// in the caches. All at once if few more remain: each layer of a piece starts a tile further left than the one before it.
 std::size_t Network::piece(std::size_t across) const {
     const std::size_t tile = kLeastRows * 4 * widest_ * sizeof(float);
     const std::size_t wanted = std::max(pool_->threads() * piece_bytes_ / tile, kLeastPiece);
@@ -191,7 +191,7 @@ float* Stream::ilr(std::size_t channel, std::size_t row) const {
     return ilr_.get() + (channel * sizes_.ring + row % sizes_.ring) * width_;
 }
 
-// Rows of pixels that are finished after so many bands, if the picture does not end before.
+// Rows of pixels finished after so many bands, if the image does not end before.
 std::size_t Stream::finished_after(std::size_t bands) const {
     const std::size_t cells = bands * sizes_.rows, lag = network_->layers_.size();
     return cells > lag ? (cells - lag) * network_->unshuffle_ : 0;
@@ -226,8 +226,8 @@ void Stream::finish(float* sr, std::size_t sr_stride, const Cancelled& cancelled
 }
 
 // All layers on one band of rows, piece by piece from the left. A layer's tile reads a column of the tile on its right,
-// so each layer stays a tile behind the one before it, and what lies between is carried over to the next piece: five
-// columns of all rows. Tiles lie where they would lie without pieces, so that no result depends on these.
+// so each layer stays a tile behind the one before it, and the columns in between, five of all rows, are carried over to
+// the next piece. Tiles have the same positions as without pieces, so results do not depend on pieces.
 void Stream::band(float* sr, std::size_t sr_stride, std::size_t& given, const Cancelled& cancelled) {
     const Network& net = *network_;
     const std::size_t rows = sizes_.rows, across = sizes_.across, padded = sizes_.padded, ring = rows + net.lag_;
@@ -273,14 +273,14 @@ void Stream::band(float* sr, std::size_t sr_stride, std::size_t& given, const Ca
                 else if (!is_last)
                     std::copy_n(columns_.get() + ((index + 1) * rows + i) * kCarried * net.widest_,
                                 (4 * begin + 1 - out_from) * layer.out_full, out[i]);
-                // zeros around the picture: another layer's row may have lain here
+                // zeros around the image: another layer's row may have been here
                 const std::size_t zeros = row < job.first || row >= job.last ? 4 * begin + 1 : 1 + sizes_.cells;
                 if (zeros < until) std::fill_n(at + zeros * layer.out_full, (until - zeros) * layer.out_full, 0.f);
             }
             if (job.first < job.last && begin < end) {
                 const std::size_t tiles = (end - begin) * (full(job.last, 4) / 4 - job.first / 4);
                 const std::size_t threads = net.pool_->threads();
-                // as many parts as fill the threads evenly
+                // enough parts to load the threads evenly
                 const std::size_t parts = full((tiles + kTiles - 1) / kTiles, std::min(threads, tiles));
                 net.pool_->run(parts, [&](std::size_t part, std::size_t thread) {
                     net.kernels_->tiles(job, part * tiles / parts, (part + 1) * tiles / parts,
@@ -301,12 +301,12 @@ void Stream::band(float* sr, std::size_t sr_stride, std::size_t& given, const Ca
     leave(first - static_cast<Row>(count), sr, sr_stride, given);
 }
 
-// Row 0 or 1 of the two that layer `index` takes of the band before.
+// Row 0 or 1 of the two that layer `index` uses of the previous band.
 float* Stream::carried(std::size_t index, std::size_t row) const {
     return carried_.get() + (2 * index + row) * sizes_.padded * network_->widest_;
 }
 
-// The rows of cells from `first` on, rectified, as the first layer takes them.
+// The rows of cells from `first` on, rectified, as input of the first layer.
 void Stream::enter(Row first) {
     const Network& net = *network_;
     const std::size_t cell = net.unshuffle_, full = net.layers_[0].in_full;
@@ -336,7 +336,7 @@ void Stream::enter(Row first) {
         std::copy_n(entered_.get() + 2 * sizes_.padded * full, sizes_.padded * full, carried(0, 1));
 }
 
-// The last layer's rows from `first` on become rows of sr.
+// Convert the last layer's rows from `first` on to rows of sr.
 void Stream::leave(Row first, float* sr, std::size_t sr_stride, std::size_t& given) {
     const Network& net = *network_;
     const std::size_t cell = net.unshuffle_, full = net.layers_.back().out_full;

@@ -1,4 +1,4 @@
-// A network ready to run, and a picture that streams through it.
+// A network ready to run, and the streaming of an image through it.
 #pragma once
 
 #include <cstddef>
@@ -15,53 +15,53 @@
 
 namespace drrn {
 
-// A layer as it is given: relu(scale * x + shift), a zero-padded 3x3 convolution, + bias, + what is kept if it `adds`.
+// A layer: relu(scale * x + shift), a zero-padded 3x3 convolution, + bias, + the kept features if it `adds`.
 struct Plan {
     std::size_t in = 0, out = 0;
     const float* scale = nullptr;   // (in)
     const float* shift = nullptr;   // (in)
-    const float* kernel = nullptr;  // (out, in, 3, 3); layers that share one give the same address
+    const float* kernel = nullptr;  // (out, in, 3, 3); layers that share a kernel have the same address
     const float* bias = nullptr;    // (out)
-    bool replicates = false;        // beyond the border its input continues as it ends; the first layer alone can
+    bool replicates = false;        // replicate its input beyond the border; only the first layer can
     bool adds = false;
     Keeps keeps = Keeps::nothing;
 };
 
-// The kernels that this CPU runs, the fastest first.
+// The kernels that this CPU can run, fastest first.
 std::vector<const Kernels*> kernels_here();
 
-// What a picture of some width takes: buffers in floats, the rest in what is named.
+// Sizes for an image of some width: buffers in floats, the rest in the stated unit.
 struct Sizes {
     std::size_t cells;    // in a row
     std::size_t across;   // tiles in a row
-    std::size_t padded;   // cells in a row of features, zeros left and right included
-    std::size_t piece;    // tiles across that all layers work through before the next
+    std::size_t padded;   // cells in a row of features, including zeros left and right
+    std::size_t piece;    // tiles across that all layers process before the next piece
     std::size_t wide;     // cells in a row of `features`
     std::size_t rows;     // rows of cells in a band
-    std::size_t ring;     // rows of pixels of ilr that are held
+    std::size_t ring;     // rows of ilr pixels held
     std::size_t ilr;      // (channels, ring, width)
-    std::size_t entered;  // (rows + 2, padded, channels in): what the first layer takes
-    std::size_t left;     // (rows, padded, channels out): what the last layer makes
-    std::size_t features; // (rows + 2, wide, widest): what a layer takes, and what it makes
-    std::size_t carried;  // (layers, 2, padded, widest): the last rows of the band before
-    std::size_t columns;  // (layers, rows, kCarried, widest): the last columns of the piece before
+    std::size_t entered;  // (rows + 2, padded, channels in): input of the first layer
+    std::size_t left;     // (rows, padded, channels out): output of the last layer
+    std::size_t features; // (rows + 2, wide, widest): input and output of a layer
+    std::size_t carried;  // (layers, 2, padded, widest): last rows of the previous band
+    std::size_t columns;  // (layers, rows, kCarried, widest): last columns of the previous piece
     std::size_t kept;     // (rows + lag, padded, widest)
     std::size_t scratch;  // (threads, scratch)
 };
 
 class Network {
    public:
-    // Copies and transforms all that `plans` point to.
-    // kernels: one of `kernels_here` by its name; empty takes the first.
-    // piece_bytes: of features that a layer works through at once, for each thread; no result depends on it.
-    // Throws std::invalid_argument where the layers do not follow from each other, and std::bad_alloc.
+    // Copies and transforms everything `plans` point to.
+    // kernels: the name of one of `kernels_here`; empty takes the first.
+    // piece_bytes: size of the features that a layer processes at once, per thread; results do not depend on it.
+    // Throws std::invalid_argument if the layers do not fit together, and std::bad_alloc.
     Network(const std::vector<Plan>& plans, std::size_t channels, std::size_t unshuffle, bool global_residual,
             std::size_t threads, const std::string& kernels, std::size_t piece_bytes = std::size_t{256} << 10);
 
     const Kernels& kernels() const { return *kernels_; }
     std::size_t threads() const { return pool_->threads(); }
     std::size_t channels() const { return channels_; }
-    // Bytes that a `Stream` of this width takes.
+    // Bytes that a `Stream` of this width needs.
     std::size_t memory(std::size_t width) const;
 
    private:
@@ -79,7 +79,7 @@ class Network {
     std::vector<Layer> layers_;
     const float* first_scale_;  // of the first layer's input, (channels * unshuffle^2)
     const float* first_shift_;
-    std::size_t widest_ = 0;   // channels of a row of features, filled up
+    std::size_t widest_ = 0;   // channels of a row of features, padded
     std::size_t lag_ = 0;      // rows between the first layer that keeps and the last that adds
     std::size_t scratch_ = 0;  // floats that a thread needs
     std::vector<Buffer> memory_;
@@ -87,32 +87,32 @@ class Network {
     std::unique_ptr<Pool, PoolDeleter> pool_;
 };
 
-// Asked now and then whether to stop; may be empty.
+// Called now and then to ask whether to stop; may be empty.
 using Cancelled = std::function<bool()>;
 
-// What a stream throws when it was.
+// Thrown by a stream that was cancelled.
 struct Stopped {};
 
-// A picture that goes through a network in bands of rows, from the top down. Each layer lags a row behind the one
+// Streams an image through a network in bands of rows, from top to bottom. Each layer lags one row behind the one
 // before it and carries the last two rows of its input over to the next band, so that nothing is computed twice.
 class Stream {
    public:
-    // width: of the picture, at least 1.
+    // width: of the image, at least 1.
     Stream(std::shared_ptr<const Network> network, std::size_t width);
 
     std::size_t channels() const { return network_->channels_; }
     std::size_t width() const { return width_; }
 
-    // How many rows `push(count)` will give.
+    // The number of rows that `push(count)` will return.
     std::size_t ready(std::size_t count) const;
-    // The next `count` rows of ilr, and the rows of sr that are finished with them, as planes:
+    // Takes the next `count` rows of ilr and returns the rows of sr that they complete, as planes:
     // rows[channel * row_stride + row * width + column], and the same for `sr`.
-    // `cancelled` is asked after each layer of a band; once true, this throws Stopped and the stream is of no use.
+    // `cancelled` is called after each layer of a band; if it returns true, this throws Stopped, and the stream is unusable.
     void push(const float* rows, std::size_t count, std::size_t stride, float* sr, std::size_t sr_stride,
               const Cancelled& cancelled);
-    // How many rows `finish` will give.
+    // The number of rows that `finish` will return.
     std::size_t left() const { return pushed_ - finished_; }
-    // There are no more rows: the rows of sr that are left.
+    // Ends the image, and returns the remaining rows of sr.
     void finish(float* sr, std::size_t sr_stride, const Cancelled& cancelled);
 
    private:

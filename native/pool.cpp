@@ -10,9 +10,9 @@
 namespace drrn {
 namespace {
 
-// Looks before a thread goes to sleep: first some microseconds, in which it keeps its CPU, then about a millisecond, in
-// which it leaves it to whoever wants it. Layers follow each other faster than a sleeping thread wakes: one that slept
-// after each would wake when the others have done its part, and never catch up.
+// Polls before a thread goes to sleep: first for a few microseconds, keeping its CPU, then for about a millisecond,
+// yielding it. Layers follow each other faster than a sleeping thread wakes up: a thread that slept after each layer
+// would wake only after the others had done its part, and never catch up.
 constexpr int kLooks = 2000;
 constexpr int kYields = 2000;
 
@@ -62,7 +62,7 @@ Pool::~Pool() {
 
 void Pool::run(std::size_t parts, const std::function<void(std::size_t, std::size_t)>& work) {
     if (!parts) return;
-    if (is_inherited()) {  // a lock may be held here by a thread that was not forked
+    if (is_inherited()) {  // a thread that was not forked may hold a lock here
         for (std::size_t part = 0; part < parts; ++part) work(part, 0);
         return;
     }

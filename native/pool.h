@@ -1,4 +1,4 @@
-// Threads that wait for work, and share it.
+// A pool of threads that share work.
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,8 @@ class Pool {
     std::size_t threads() const { return workers_.size() + 1; }
 
     // work(part, thread) for every part in [0, parts), each once, in any order; returns when all are done.
-    // One call at a time: others wait for their turn. `work` must not throw. In a process that was forked from the one
-    // that made the pool, where its threads do not exist, the caller does all parts, without a lock.
+    // Concurrent calls wait for each other. `work` must not throw. In a process forked from the one that made the pool,
+    // where its threads do not exist, the caller does all parts, without a lock.
     void run(std::size_t parts, const std::function<void(std::size_t, std::size_t)>& work);
 
     // Whether this process was forked from the one that made the pool.
@@ -43,7 +43,7 @@ class Pool {
     std::vector<std::thread> workers_;
 };
 
-// Leaves an inherited pool in memory: to destroy it would wait forever for threads that do not exist here.
+// Leaks an inherited pool: destroying it would wait forever for threads that do not exist here.
 struct PoolDeleter {
     void operator()(Pool* pool) const {
         if (!pool->is_inherited()) delete pool;

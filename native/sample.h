@@ -1,4 +1,4 @@
-// Small networks with random weights, and what they compute written out: for the programs that test the engine.
+// Small random networks and a naive reference for them, used by the programs that test the engine.
 #pragma once
 
 #include <algorithm>
@@ -46,7 +46,7 @@ struct Sample {
         return values;
     }
 
-    // The network on a picture of height x columns pixels, in double precision and without any of the engine's ideas.
+    // The network on an image of height x columns pixels, naively and in double precision.
     std::vector<double> exactly(const std::vector<float>& ilr, std::size_t height, std::size_t columns) const {
         const std::size_t u = unshuffle, down = (height + u - 1) / u, across = (columns + u - 1) / u;
         std::vector<double> x(plans[0].in * down * across), kept;
@@ -94,7 +94,7 @@ struct Sample {
         return sr;
     }
 
-    // The engine on the same picture, given in bands of `band` rows.
+    // The engine on the same image, in bands of `band` rows.
     std::vector<float> streamed(const std::vector<float>& ilr, std::size_t height, std::size_t columns,
                                 std::size_t threads, const std::string& kernels, std::size_t band,
                                 std::size_t piece_bytes) const {

@@ -55,7 +55,7 @@ def test_the_last_recipe_or_config_option_sets_the_defaults(tmp_path: Path) -> N
     assert defaults_in(["--recipe", "paper", "--recipe=modern"]) == (DRRNConfig(), MODERN)
     assert defaults_in(["--recipe", "unknown"])[1] == REPORT, "which tyro refuses"
     assert defaults_in(["--config", "absent.json", "--config", f"{path}"]) == (DRRNConfig(width=4, units=1), PAPER)
-    with pytest.raises(UsageError, match="--recipe and --config can't both be given"):
+    with pytest.raises(UsageError, match="--recipe and --config both set the defaults"):
         defaults_in(["--recipe", "paper", f"--config={path}"])
 
 
@@ -65,8 +65,8 @@ def changed(part: str, **values: Any) -> dict[str, Any]:
 
 BAD: list[tuple[Any, str]] = [
     ("{", "is not a valid config: Expecting property name"),
-    ("[]", "it must be an object with `model` and `train`"),
-    ({"model": WHOLE["model"]}, "it must be an object with `model` and `train`"),
+    ("[]", "Expected an object with `model` and `train`"),
+    ({"model": WHOLE["model"]}, "Expected an object with `model` and `train`"),
     ({**WHOLE, "train": [1]}, "its training is not an object"),
     ({**WHOLE, "model": {"width": 4}}, "its config has missing or unknown fields"),
     (changed("model", depth=4), "its config has missing or unknown fields: 'depth'"),
@@ -102,7 +102,7 @@ def test_an_unreadable_config_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="can't be read: Is a directory"):
         read_config(tmp_path)
     (tmp_path / "deep.json").write_text("[" * 100_000)
-    with pytest.raises(TrainingError, match="it must be an object with"):
+    with pytest.raises(TrainingError, match="Expected an object with"):
         read_config(tmp_path / "deep.json")
     (tmp_path / "picture.json").write_bytes(b"\x89PNG\xff")
     with pytest.raises(TrainingError, match="is not a valid config"):
