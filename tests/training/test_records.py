@@ -1,4 +1,4 @@
-"""For people: the table, the events of TensorBoard, the picture sheets."""
+"""The records of a training: history, times, TensorBoard events and image sheets."""
 
 import csv
 from dataclasses import replace
@@ -25,16 +25,16 @@ COLUMNS = [
 
 
 @pytest.fixture(scope="module")
-def read_outputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Epoch]]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Epoch]]:
     """A run of an RGB model over 5 epochs, with a sheet every second."""
-    folder = tmp_path_factory.mktemp("left")
+    folder = tmp_path_factory.mktemp("trained")
     how = replace(QUICK, epochs=5, sheet_every=2, scales=(2, 3), patience=0, validation=0.4, epoch_steps=4)
     history, _ = train(folder / "run", make_images(folder / "pictures"), how, replace(SMALL, channels=3))
     return folder / "run", history
 
 
-def test_the_history_has_one_row_per_epoch(left: tuple[Path, list[Epoch]]) -> None:
-    run, history = left
+def test_the_history_has_one_row_per_epoch(trained: tuple[Path, list[Epoch]]) -> None:
+    run, history = trained
     with (run / "history.csv").open() as file:
         head, *rows = csv.reader(file)
     assert head == COLUMNS == list(Epoch._fields)
@@ -45,18 +45,18 @@ def test_the_history_has_one_row_per_epoch(left: tuple[Path, list[Epoch]]) -> No
     assert all(0 < epoch.val_accuracy < 1 for epoch in history), "of three channels it says something"
 
 
-def test_times_are_separate_from_reproducible_files(left: tuple[Path, list[Epoch]]) -> None:
-    run, _ = left
+def test_times_are_separate_from_reproducible_files(trained: tuple[Path, list[Epoch]]) -> None:
+    run, _ = trained
     rows = [line.split(",") for line in (run / "times.csv").read_text().splitlines()]
     assert [int(epoch) for epoch, *_ in rows] == [0, 1, 2, 3, 4]
     assert all(float(seconds) > 0 and float(cpu_seconds) > 0 for _, seconds, cpu_seconds, _ in rows)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
-def test_tensorboard_reads_every_scalar_and_sheet(left: tuple[Path, list[Epoch]]) -> None:
+def test_tensorboard_reads_every_scalar_and_sheet(trained: tuple[Path, list[Epoch]]) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-    run, history = left
+    run, history = trained
     events = EventAccumulator(str(run))
     events.Reload()
     assert sorted(events.Tags()["scalars"]) == sorted(COLUMNS[1:])
@@ -67,8 +67,8 @@ def test_tensorboard_reads_every_scalar_and_sheet(left: tuple[Path, list[Epoch]]
     assert [image.step for image in images] == [0, 2, 4]
 
 
-def test_a_sheet_shows_lr_ilr_sr_and_hr_under_their_names(left: tuple[Path, list[Epoch]]) -> None:
-    run, _ = left
+def test_a_sheet_shows_lr_ilr_sr_and_hr_under_their_names(trained: tuple[Path, list[Epoch]]) -> None:
+    run, _ = trained
     assert sorted(path.name for path in (run / "sheets").iterdir()) == [f"epoch_000{n}.png" for n in (0, 2, 4)]
     pixels = read(run / "sheets/epoch_0004.png").pixels
     # 2 pictures at 2 scales: 48x40, and cropped for scale 3 48x39; 4 of white around each, a caption of 18 above
