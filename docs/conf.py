@@ -13,7 +13,6 @@ from drrn import __version__
 
 project = "drrn"
 author = "the authors of drrn"
-project_copyright = "Apache-2.0"
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -48,6 +47,7 @@ html_title = f"drrn {version}"
 html_copy_source = False
 html_show_search_summary = False  # a browser fetches no page from disk
 html_show_sphinx = False
+html_show_copyright = False  # the license is in the README
 
 
 setup = connect
