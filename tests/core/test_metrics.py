@@ -31,9 +31,9 @@ PUBLISHED = {  # Bicubic rows of Table 2 of the DRRN paper (DRRN_FACTS.md sectio
 
 def planes(seed: int, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A picture and a worse one of it, in whole levels: smooth with some noise, so that SSIM has something to see."""
-    chance = np.random.default_rng(seed)
-    smooth = imresize(chance.random((4, 4)), height, width)
-    return levels(smooth) + 0.0, levels(smooth + chance.normal(0, chance.uniform(0.001, 0.3), (height, width)))
+    rng = np.random.default_rng(seed)
+    smooth = imresize(rng.random((4, 4)), height, width)
+    return levels(smooth) + 0.0, levels(smooth + rng.normal(0, rng.uniform(0.001, 0.3), (height, width)))
 
 
 @given(seeds, st.integers(11, 40), st.integers(11, 40))

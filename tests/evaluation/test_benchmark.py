@@ -26,9 +26,9 @@ from tests.small_weights import small_weights
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for name, channels in [("grey", 1), ("colour", 3)]:
-        coarse = 0.3 + 0.4 * chance.random((6, 7, channels), np.float32)  # far from where RGB is clipped
+        coarse = 0.3 + 0.4 * rng.random((6, 7, channels), np.float32)  # far from where RGB is clipped
         pixels = coarse.repeat(8, axis=0).repeat(8, axis=1)
         write(Image(pixels=pixels), tmp_path / f"{name}.png")
     return tmp_path

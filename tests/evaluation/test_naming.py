@@ -23,10 +23,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
         store.save(small_weights(seed, width=4), path)
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for folder in (tmp_path / "x/val", tmp_path / "y/val"):
         folder.mkdir(parents=True)
-        write(Image(pixels=chance.random((24, 26, 1), np.float32)), folder / "0.png")
+        write(Image(pixels=rng.random((24, 26, 1), np.float32)), folder / "0.png")
     return tmp_path
 
 

@@ -25,9 +25,9 @@ BY_HAND: dict[LossName, float] = {
 
 def patches(*shape: int, noise: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Random hr in [0, 1] and a noisy sr of it, float64."""
-    chance = torch.Generator().manual_seed(seed)
-    hr = torch.rand(shape, generator=chance, dtype=torch.float64)
-    return (hr + noise * torch.randn(shape, generator=chance, dtype=torch.float64)).clamp(0, 1), hr
+    rng = torch.Generator().manual_seed(seed)
+    hr = torch.rand(shape, generator=rng, dtype=torch.float64)
+    return (hr + noise * torch.randn(shape, generator=rng, dtype=torch.float64)).clamp(0, 1), hr
 
 
 def slope(loss: LossName, sr: Tensor, hr: Tensor) -> Tensor:

@@ -37,20 +37,20 @@ seeds = st.integers(0, 2**31)
 
 def network(config: DRRNConfig, seed: int = 0) -> DRRN:
     """A network whose every tensor is random, batch norms included, in double precision."""
-    chance = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     net = DRRN(config).double().eval()
     with torch.no_grad():
         for name, tensor in net.state_dict().items():
             if "num_batches" not in name:
-                tensor.copy_(0.3 * torch.randn(tensor.shape, generator=chance, dtype=torch.float64))
+                tensor.copy_(0.3 * torch.randn(tensor.shape, generator=rng, dtype=torch.float64))
             if "running_var" in name:
                 tensor.abs_().add_(0.5)
     return net
 
 
 def picture(config: DRRNConfig, height: int, width: int, seed: int = 1) -> Tensor:
-    chance = torch.Generator().manual_seed(seed)
-    return torch.rand(2, config.channels, height, width, generator=chance, dtype=torch.float64)
+    rng = torch.Generator().manual_seed(seed)
+    return torch.rand(2, config.channels, height, width, generator=rng, dtype=torch.float64)
 
 
 @torch.no_grad()

@@ -16,10 +16,10 @@ def test_an_interval_has_its_stated_coverage(
     seeds: int, of_seed: float, of_picture: float, of_both: float, pictures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intervals, "DRAWS", 2)
-    chance, inside = np.random.default_rng(1), 0
+    rng, inside = np.random.default_rng(1), 0
     for _ in range(300):
-        values = of_seed * chance.normal(size=(seeds, 1)) + of_picture * chance.normal(size=(1, pictures))
-        found = interval(values + of_both * chance.normal(size=(seeds, pictures)))
+        values = of_seed * rng.normal(size=(seeds, 1)) + of_picture * rng.normal(size=(1, pictures))
+        found = interval(values + of_both * rng.normal(size=(seeds, pictures)))
         inside += found.low < 0 < found.high
     assert 0.86 < inside / 300 <= 0.99
 
@@ -34,8 +34,8 @@ def test_an_interval_over_seeds_alone_is_students_t() -> None:
 
 
 def test_a_bootstrap_resamples_seeds_and_images() -> None:
-    chance = np.random.default_rng(0)
-    seeds, pictures = chance.normal(size=(12, 1)), chance.normal(size=(1, 15))
+    rng = np.random.default_rng(0)
+    seeds, pictures = rng.normal(size=(12, 1)), rng.normal(size=(1, 15))
     values = seeds + pictures
     low, high = bootstrap(values)
     reach = 1.96 * np.sqrt(seeds.var() / 12 + pictures.var() / 15)
@@ -48,6 +48,6 @@ def test_a_bootstrap_resamples_seeds_and_images() -> None:
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_a_bootstrap_with_few_seeds_covers_less_than_stated(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals, "DRAWS", 500)
-    chance = np.random.default_rng(1)
-    found = [interval(chance.normal(size=(seeds, 1))) for _ in range(300)]
+    rng = np.random.default_rng(1)
+    found = [interval(rng.normal(size=(seeds, 1))) for _ in range(300)]
     assert sum(each.bootstrap[0] < 0 < each.bootstrap[1] for each in found) / 300 < 0.85

@@ -28,10 +28,10 @@ OUTPUTS = ("best.safetensors", "history.csv", "last.ckpt")
 def make_images(folder: Path, count: int = 6, height: int = 40, width: int = 48, seed: int = 0) -> Path:
     """Waves of smooth colour as `0.png`, `1.png`, ... in `folder`, which is made."""
     folder.mkdir()
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     for number in range(count):
-        waves = [np.sin(x * chance.uniform(0.1, 1) + y * chance.uniform(0.1, 1)) for _ in range(3)]
+        waves = [np.sin(x * rng.uniform(0.1, 1) + y * rng.uniform(0.1, 1)) for _ in range(3)]
         write(Image.from_array((0.5 + 0.4 * np.dstack(waves)).astype(np.float32)), folder / f"{number}.png")
     return folder
 

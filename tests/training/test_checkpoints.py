@@ -78,10 +78,10 @@ def test_every_flipped_bit_is_detected_and_the_previous_checkpoint_is_used(tmp_p
     checkpoint.save(tmp_path, state(1))
     checkpoint.save(tmp_path, state(2))
     last = tmp_path / "last.ckpt"
-    good, chance = last.read_bytes(), random.Random(0)
+    good, rng = last.read_bytes(), random.Random(0)
     for _ in range(200):
         content = bytearray(good)
-        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         last.write_bytes(content)
         loaded, damaged = checkpoint.load(tmp_path)
         assert loaded and loaded["step"] == 1

@@ -13,8 +13,8 @@ from drrn.training.gradients import gradient_norms, gradients_at_start
 
 
 def batch(channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    chance = np.random.default_rng(0)
-    ilr, hr = chance.random((2, 2, channels, 12, 12), np.float32)
+    rng = np.random.default_rng(0)
+    ilr, hr = rng.random((2, 2, channels, 12, 12), np.float32)
     return ilr, hr
 
 

@@ -24,10 +24,10 @@ def network() -> DRRN:
 
 def give(net: DRRN, seed: int) -> dict[str, Tensor]:
     """Random gradients for every weight: the same for the same seed."""
-    chance = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     given = {}
     for name, weight in net.named_parameters():
-        weight.grad = given[name] = torch.randn(weight.shape, generator=chance)
+        weight.grad = given[name] = torch.randn(weight.shape, generator=rng)
     return given
 
 

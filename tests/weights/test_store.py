@@ -57,8 +57,8 @@ cards = st.dictionaries(
 
 
 def tensors_of(config: DRRNConfig, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    chance = np.random.default_rng(seed)
-    return {name: chance.normal(size=shape).astype(np.float32) for name, shape in config.tensors().items()}
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in config.tensors().items()}
 
 
 def weights_of(config: DRRNConfig, seed: int = 0, card: Mapping[str, Any] = CARD) -> Weights:
@@ -247,9 +247,9 @@ def crowd(count: int) -> str:
 def test_any_flipped_byte_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save(weights_of(CONFIG), path)
-    content, chance = path.read_bytes(), random.Random(0)
+    content, rng = path.read_bytes(), random.Random(0)
     length = 8 + int.from_bytes(content[:8], "little")
-    anywhere = [(chance.randrange(len(content)), chance.randrange(1, 256)) for _ in range(1000)]
+    anywhere = [(rng.randrange(len(content)), rng.randrange(1, 256)) for _ in range(1000)]
     in_header = [(at, bits) for at in range(length) for bits in (1, 32)]  # a digit, and a letter's case
     accepted = []
     with path.open("r+b", buffering=0) as file:
