@@ -24,7 +24,8 @@ from docs.write import geotiff as page
 from drrn.apps import cli
 from drrn.errors import ImageError, UsageError
 from drrn.media.geotiff import files as geotiff
-from drrn.media.geotiff.files import is_raster, probe
+from drrn.media.geotiff.files import probe
+from drrn.media.geotiff.layout import is_raster
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.media.metadata.xmp import TIFF
@@ -231,7 +232,7 @@ def test_a_place_that_is_only_beside_the_file_is_not_lost_in_silence(tmp_path: P
     assert is_raster(source) == (not beside.endswith("xml"))
     (tmp_path / beside).write_text(text)
     assert is_raster(source)
-    with pytest.raises(ImageError, match=f"is placed by {beside}, and files next to a TIFF are not read"):
+    with pytest.raises(ImageError, match=f"is georeferenced by {beside}, and files next to a TIFF are not read"):
         probe(source, max_pixels=MOST)
 
 
@@ -315,7 +316,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "damaged|MB for a window",
     ),
     "65,535 bands": (lambda path: patched(put(path, smooth(20, 20)), 277, 65535), "65,535 bands; up to 1,024"),
-    "a bomb": (lambda path: tiny(path, bands=100, side=9000), "says that it has 8,100,000,000 bytes"),
+    "a bomb": (lambda path: tiny(path, bands=100, side=9000), "claims 8,100,000,000 bytes"),
     "too large": (lambda path: tiny(path, bands=1, side=20000), "the limit is 100,000,000"),
     "no area": (
         lambda path: plain(

@@ -1,4 +1,4 @@
-"""What a film says of itself; and files that say they are films and are not, or not whole."""
+"""What a video says of itself; and files that say they are videos and are not, or not whole."""
 
 import re
 import resource
@@ -53,7 +53,7 @@ def test_the_header_of_a_video_is_read(tmp_path: Path) -> None:
     header = video.probe(source, max_pixels=LIMIT)
     assert header[:6] == ("MP4", 48, 32, 3, False, 8)
     assert header.frames == 12 and header.converted == ()
-    told = header.film
+    told = header.video
     assert told and (told.pixels, told.bits, told.rate, told.aspect) == ("yuv420p", 8, Fraction(25), Fraction(4, 3))
     assert (told.range, told.matrix, told.siting, told.subsampling) == (video.STUDIO, 1, "left", (2, 2))
 
@@ -67,7 +67,7 @@ def test_frames_are_the_planes_as_decoded(tmp_path: Path, suffix: str, pixels: s
     if pixels.endswith("12le") and not lossless:
         lossless = {"codec": "libx265", "options": {}}
     source = film(
-        tmp_path / f"film{suffix}", times=range(3), base=Fraction(1, 25), pixels=pixels, size=(64, 64), **lossless
+        tmp_path / f"video{suffix}", times=range(3), base=Fraction(1, 25), pixels=pixels, size=(64, 64), **lossless
     )
     header = video.probe(source, max_pixels=LIMIT)
     found = list(video.frames(source, header))
@@ -82,7 +82,7 @@ def test_frames_of_avi_are_shown_one_after_another(tmp_path: Path, codec: str, o
     """Where packets lie in another order than frames, AVI has no times of frames."""
     source = film(tmp_path / "film.avi", times=range(20), base=Fraction(1, 25), codec=codec, options=options)
     header = video.probe(source, max_pixels=LIMIT)
-    assert header.frames == 20 and header.film and header.film.time_base == Fraction(1, 25)
+    assert header.frames == 20 and header.video and header.video.time_base == Fraction(1, 25)
     at = [frame.time for frame in video.frames(source, header)]
     assert at == [at[0] + number for number in range(20)]
 
@@ -117,7 +117,7 @@ def refused(path: Path, message: str) -> None:
 def test_truncated_videos_are_refused(tmp_path: Path) -> None:
     for suffix in (".mp4", ".mkv", ".avi"):
         codec: dict[str, Any] = {"codec": "ffv1", "options": {}} if suffix == ".avi" else {}
-        content = film(tmp_path / f"film{suffix}", **codec).read_bytes()
+        content = film(tmp_path / f"video{suffix}", **codec).read_bytes()
         path = tmp_path / f"part{suffix}"
         for end in (len(content) - 1, len(content) * 3 // 4, len(content) // 2, 100, 40):
             path.write_bytes(content[:end])
@@ -134,7 +134,7 @@ def test_a_video_without_its_index_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4"])
 def test_a_corrupt_byte_never_gives_a_shorter_video(tmp_path: Path, suffix: str) -> None:
     source = film(
-        tmp_path / f"film{suffix}", times=range(6), base=Fraction(1, 25), size=(32, 16), options={**BARE, "g": "1"}
+        tmp_path / f"video{suffix}", times=range(6), base=Fraction(1, 25), size=(32, 16), options={**BARE, "g": "1"}
     )
     content, path = source.read_bytes(), tmp_path / f"damaged{suffix}"
     read = []
@@ -153,7 +153,7 @@ def test_a_corrupt_byte_never_gives_a_shorter_video(tmp_path: Path, suffix: str)
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1", "libsvtav1"])
 def test_damage_within_is_refused(tmp_path: Path, codec: str) -> None:
-    """Whichever frame it hits: no shorter film, and none that was guessed."""
+    """Whichever frame it hits: no shorter video, and none that was guessed."""
     options = {"libx264": BARE, "ffv1": {"slicecrc": "1", "level": "3"}}
     source = film(tmp_path / "film.mkv", codec=codec, size=(128, 96), options=options.get(codec, {}))
     content = source.read_bytes()
@@ -319,7 +319,7 @@ def test_a_size_that_changes_is_refused(tmp_path: Path) -> None:
 def test_a_frame_rate_out_of_this_world_changes_nothing(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", times=[0, 1, 2, 3], base=Fraction(1, 1_000_000_000))
     header = video.probe(source, max_pixels=LIMIT)
-    assert header.film and header.film.rate <= 1000
+    assert header.video and header.video.rate <= 1000
     assert [frame.time for frame in video.frames(source, header)] == [0, 1, 2, 3]
 
 
@@ -347,7 +347,7 @@ def test_an_alpha_channel_beside_the_frames_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_alpha_channel_of_the_pixels_is_refused(tmp_path: Path, suffix: str, codec: str, pixels: str) -> None:
-    refused(film(tmp_path / f"film{suffix}", codec=codec, pixels=pixels, options={}), "has transparency")
+    refused(film(tmp_path / f"video{suffix}", codec=codec, pixels=pixels, options={}), "has transparency")
 
 
 def test_a_layer_of_alpha_in_hevc_is_refused(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_worker_that_is_killed_at_twenty_random_moments_is_replaced(running: R
 
 
 def test_a_job_is_killed_when_it_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drrn.serving.jobs.LOOK_SECONDS", 1.0)
+    monkeypatch.setattr("drrn.serving.jobs.LEAST_SECONDS", 1.0)
     monkeypatch.setattr("drrn.serving.jobs.SLACK", 0.0)
     with serving(tmp_path) as service:
         sent = service.send(png(tmp_path, 1100, 1100), scale=8).json()

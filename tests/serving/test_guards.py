@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,6 +156,36 @@ def test_an_address_that_others_can_reach_has_a_token(monkeypatch: pytest.Monkey
         with pytest.raises(SystemExit):
             cli.main(["serve", "--host", host, "--port", "0"])
     assert tokens[0] == "" and len(tokens[1]) >= 32
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--port 70000", "--port is from 0 to 65535, got 70000."),
+        ("--prefix drrn", "--prefix is a path such as /drrn, got 'drrn'."),
+        ("--models ../x", "There is no packaged model '../x'."),
+        ("--kinds image pdf", "--kinds are image, animation, video, raster, dicom, got 'pdf'."),
+        ("--open absent.png", "There is no file absent.png."),
+        ("--token short", "A --token is 8 to 200 letters, digits and . _ ~ -."),
+        ("--host 203.0.113.7 --port 0", "203.0.113.7:0 can't be used: "),
+        ("--keep soon", "A time is written 90, 30s, 2m or 1.5h, got 'soon'."),
+    ],
+)
+def test_a_service_that_can_not_start_says_why_in_a_line(
+    options: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve", *options.split()])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and sentence in error and error.count("\n") == 1
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "drrn.serving.server", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve"])
+    assert ended.value.code == 2 and "pip install 'drrn[serve]'" in capsys.readouterr().err
 
 
 def test_a_file_is_refused_at_the_byte_that_is_too_much(tmp_path: Path) -> None:

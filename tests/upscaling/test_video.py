@@ -91,7 +91,7 @@ def test_every_frame_is_shown_when_it_was(
 
 
 def test_an_edit_list_is_obeyed(here: Path) -> None:
-    """The film begins within a group of frames: those before are decoded, and not shown."""
+    """The video begins within a group of frames: those before are decoded, and not shown."""
     whole = film(here / "whole.mp4", times=[512 * number for number in range(24)], options=REORDERED)
     content = bytearray(whole.read_bytes())
     entry = content.index(b"elst") + 12  # duration in ms, and where it begins
@@ -111,13 +111,13 @@ def test_an_edit_list_is_obeyed(here: Path) -> None:
     [
         (".mp4", Extra(sounds=[("aac", "eng"), ("flac", "deu")], subtitles="mov_text", chapters=True, cover=True)),
         (".mkv", Extra(sounds=[("aac", "eng"), ("flac", "deu")], subtitles="subrip", cover=True, attachment=True)),
-        (".mkv", Extra(chapters=True, tags=(("title", "A film"), ("whatever", "else")))),
-        (".mov", Extra(tags=(("title", "A film"), ("com.example.lens", "50 mm")), turn=90)),
-        (".mp4", Extra(tags=(("title", "A film"), ("comment", "made")), turn=180)),
+        (".mkv", Extra(chapters=True, tags=(("title", "A video"), ("whatever", "else")))),
+        (".mov", Extra(tags=(("title", "A video"), ("com.example.lens", "50 mm")), turn=90)),
+        (".mp4", Extra(tags=(("title", "A video"), ("comment", "made")), turn=180)),
     ],
 )
 def test_what_lies_beside_the_video_is_kept(here: Path, suffix: str, extra: Extra) -> None:
-    source = film(here / f"film{suffix}", extra=extra, options=REORDERED)
+    source = film(here / f"video{suffix}", extra=extra, options=REORDERED)
     result = enlarged(source)
     assert copied(result) == copied(source)
     assert about(result) == about(source)
@@ -143,7 +143,7 @@ def test_what_lies_beside_the_video_is_kept(here: Path, suffix: str, extra: Extr
     ],
 )
 def test_colors_and_shape_are_said_as_before(here: Path, suffix: str, codec: str, fields: dict[str, Any]) -> None:
-    source = film(here / f"film{suffix}", times=CFR[:3], **fields)
+    source = film(here / f"video{suffix}", times=CFR[:3], **fields)
     if codec in ("av1", "ffv1") and "sample_aspect_ratio" in fields:  # these have no place for it
         assert run(source, "--codec", codec) == 2
         source = film(source, times=CFR[:3], **{**fields, "sample_aspect_ratio": 1})
@@ -157,7 +157,7 @@ def test_colors_and_shape_are_said_as_before(here: Path, suffix: str, codec: str
 @pytest.mark.parametrize("siting", ["left", "topleft"])
 def test_where_chroma_lies_is_said_as_before(here: Path, siting: str, codec: str) -> None:
     source = film(here / "film.mp4", times=CFR[:3], options={**BARE, "chroma_sample_location": siting})
-    found = video.probe(enlarged(source, "--codec", codec), max_pixels=10**8).film
+    found = video.probe(enlarged(source, "--codec", codec), max_pixels=10**8).video
     assert found and found.siting == siting
 
 
@@ -175,10 +175,10 @@ def test_what_hdr_says_of_light_is_kept(here: Path, capsys: pytest.CaptureFixtur
         options=options,
         **colors,
     )
-    before = video.probe(source, max_pixels=10**8).film
+    before = video.probe(source, max_pixels=10**8).video
     assert run(source, "--codec", "ffv1", "-o", "film.mkv", "--estimate") == 0
     assert "without HDR metadata" in capsys.readouterr().out
-    after = video.probe(enlarged(source, "--codec", codec), max_pixels=10**8).film
+    after = video.probe(enlarged(source, "--codec", codec), max_pixels=10**8).video
     assert before and after and before.light.brightest == after.light.brightest == (1000, 400)
     for ours, theirs in zip(after.light.primaries, before.light.primaries, strict=True):
         assert all(abs(float(a - b)) < 1e-4 for a, b in zip(ours, theirs, strict=True))
@@ -217,7 +217,7 @@ def test_chroma_stays_where_it_lies_in_the_picture(here: Path, siting: str, acro
     luma = np.full((72, 80), 100, np.uint8)
     chroma = [np.rint(np.tile(slope, (36, 1))).astype(np.uint8), np.rint(np.tile(rise[:, None], 40)).astype(np.uint8)]
     source = film(here / "film.mkv", times=CFR[:1], size=(80, 72), **LOSSLESS)
-    told = video.probe(source, max_pixels=10**8).film
+    told = video.probe(source, max_pixels=10**8).video
     assert told
     upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
     frame = video.Frame([luma, *chroma], 0, 0)
@@ -235,9 +235,9 @@ def test_values_outside_of_the_range_stay_where_a_film_has_them(here: Path) -> N
     chance = np.random.default_rng(0)
     for low, high in ((16, 235), (40, 200), (4, 254)):
         plane = chance.choice(np.array([low, high], np.uint8), (24, 32))
-        assert header.film
+        assert header.video
         frame = video.Frame([plane], 0, 0)
-        (larger,) = films.enlarge_frame(frame, header.film, upscaler, (48, 64), lambda share: None).planes
+        (larger,) = films.enlarge_frame(frame, header.video, upscaler, (48, 64), lambda share: None).planes
         least, most = int(larger.min()), int(larger.max())
         assert least >= min(low, 16) and most <= max(high, 235)
         assert (low >= 16 or least < 16) and (high <= 235 or most > 235)
@@ -365,7 +365,7 @@ def test_a_film_that_is_damaged_leaves_nothing(here: Path, capsys: pytest.Captur
     source.write_bytes(content[:at] + bytes(30) + content[at + 30 :])
     assert run(source) == 2
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith(f"drrn: {source} is a film that is damaged")
+    assert told.startswith(f"drrn: {source} is a video that is damaged")
     assert sorted(path.name for path in here.iterdir()) == ["film.mkv", "tiny.safetensors"]
 
 
@@ -383,7 +383,7 @@ def test_what_lies_in_memory_does_not_change_the_result(here: Path) -> None:
     """An encoder that reads what it never wrote makes other bytes after others used the memory."""
     source = film(here / "film.mkv", size=(192, 128), times=LONG[: films.SEGMENT], options=REORDERED)
     header = video.probe(source, max_pixels=10**8)
-    assert header.film
+    assert header.video
     frames = list(video.frames(source, header))
     for codec in ("h264", "hevc", "av1", "ffv1"):
         target = Target(192, 128, codec, None, ".mkv")
@@ -391,7 +391,7 @@ def test_what_lies_in_memory_does_not_change_the_result(here: Path) -> None:
         for fill in (0, 255, 17):
             used = [np.full(size, fill, np.uint8) for size in (30 << 20, *(1 << power for power in range(12, 24)))]
             del used
-            encoding.encode(frames, header.film, target, here / "segment.npz")
+            encoding.encode(frames, header.video, target, here / "segment.npz")
             results.add((here / "segment.npz").read_bytes())
         assert len(results) == 1, codec
 
@@ -404,7 +404,7 @@ source, target = map(Path, sys.argv[1:])
 header = decoding.probe(source, max_pixels=10**8)
 frames = list(decoding.frames(source, header))
 for _ in range(40):
-    encoding.encode(frames, header.film, encoding.Target(48, 32, "hevc", None, ".mkv"), target)
+    encoding.encode(frames, header.video, encoding.Target(48, 32, "hevc", None, ".mkv"), target)
 """
 
 
@@ -421,11 +421,11 @@ def test_av1_takes_the_machine_from_nobody(here: Path) -> None:
     source = film(here / "film.mp4", times=CFR[:3])
     before = os.sched_getscheduler(0)
     header = video.probe(source, max_pixels=10**8)
-    assert header.film
+    assert header.video
     target = Target(64, 64, "av1", None, ".mkv")
     with encoding.keep_scheduling():
         encoder = av.CodecContext.create("libsvtav1", "w")
-        encoding.tell(encoder, header.film, target)
+        encoding.tell(encoder, header.video, target)
         encoder.open()
     threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
     assert len(threads) > 10 and {os.sched_getscheduler(thread) for thread in threads} == {before}
@@ -450,14 +450,14 @@ def test_the_target_says_how_it_is_encoded(here: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["-o", "film.avi"], "suffix of a film must be one of"),
+        (["-o", "film.avi"], "suffix of a video must be one of"),
         (["-o", "film.webm"], "can't take the subtitle stream"),
         (["--codec", "ffv1"], "FFV1 goes into .mkv"),
         (["--codec", "h264", "-o", "film.webm"], "H264 goes into"),
         (["--crf", "60"], "--crf of H264 is from 0 to 51, got 60"),
         (["--codec", "ffv1", "--crf", "3", "-o", "a.mkv"], "nothing is lost"),
         (["--size", "62x43"], "needs even sides, and it is 62x43; use --size 62x44"),
-        (["--lossless"], "without loss a film needs --codec ffv1, in a .mkv"),
+        (["--lossless"], "a lossless video needs --codec ffv1 and a .mkv file"),
         (["--quality", "80"], "--quality is for JPEG and WebP"),
         (["--max-memory", "10"], "--max-memory"),
         (["--check"], "no checks"),
@@ -476,7 +476,7 @@ def test_what_does_not_go_together_is_refused_before_work(
 
 
 def spatial(path: Path) -> Path:
-    """A film with sound, and a second track of a codec that FFmpeg doesn't know, as phones make them."""
+    """A video with sound, and a second track of a codec that FFmpeg doesn't know, as phones make them."""
     source = film(path, extra=Extra(sounds=(("pcm_s16le", "eng"), ("pcm_s16le", "eng"))))
     content = source.read_bytes()
     at = content.rindex(b"sowt")
@@ -546,7 +546,7 @@ def test_the_container_decides_the_suffix(
 def test_options_of_films_are_refused_for_pictures(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "a.pgm").write_bytes(b"P5 2 2 255\n\0\1\2\3")
     assert run(here / "a.pgm", "--crf", "3") == 2
-    assert "those of films" in capsys.readouterr().err
+    assert "are for videos" in capsys.readouterr().err
 
 
 def test_converted_and_dropped_parts_of_a_video_are_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

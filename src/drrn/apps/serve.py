@@ -103,6 +103,11 @@ def serve(
         raise UsageError("A --token is 8 to 200 letters, digits and . _ ~ -.")
     if not token and not is_loopback(host):
         token = secrets.token_urlsafe(24)
+    seconds = {
+        "max_time": parse_duration(max_time),
+        "keep": parse_duration(keep),
+        "idle": parse_duration(idle) if idle else math.inf,
+    }
     try:
         listening = bind(host, port)
     except UsageError:
@@ -124,9 +129,9 @@ def serve(
         max_upload=max_upload << 20,
         max_pixels=max_pixels,
         max_memory=max_memory << 20,
-        max_seconds=parse_duration(max_time),
-        keep=parse_duration(keep),
-        idle=parse_duration(idle) if idle else math.inf,
+        max_seconds=seconds["max_time"],
+        keep=seconds["keep"],
+        idle=seconds["idle"],
     )
     address = address_of(host, port, prefix, token)
 

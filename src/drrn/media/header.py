@@ -22,7 +22,7 @@ class HDRMetadata(NamedTuple):
 
 
 class VideoInfo(NamedTuple):
-    """What a film says of itself, beside its `Header`: all that must be true of its enlargement too."""
+    """What a video says of itself, beside its `Header`: all that must be true of its enlargement too."""
 
     stream: int
     """Its number in the file; other streams are copied."""
@@ -81,7 +81,7 @@ class Header(NamedTuple):
     """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
     loss: Loss | None = None
     """What its format has lost; None where that is nothing, or unknown."""
-    film: VideoInfo | None = None
+    video: VideoInfo | None = None
     """The rest, where it is one."""
 
     @property

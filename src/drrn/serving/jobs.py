@@ -27,7 +27,9 @@ SWEEP_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 60.0
 """In which a picture must be probed, planned, previewed or viewed."""
 SLACK: Final = 10.0
-"""A job may take so many times as long as was expected, and at least LOOK_SECONDS."""
+"""A job may take so many times as long as was expected, and at least"""
+LEAST_SECONDS: Final = 60.0
+"""these seconds: the machine may be busy with something else."""
 
 
 class BusyError(DRRNError):
@@ -251,7 +253,7 @@ class Jobs:
         folder = self.store.job(job.id)
         recipe = replace(job.recipe, model=job.plan["model"])  # as it was told, and not chosen anew
         arguments = {"source": self.store.source(job.source), "recipe": recipe, "folder": folder}
-        limit = min(max(SLACK * job.plan["seconds"], LOOK_SECONDS), self.config.max_seconds)
+        limit = min(max(SLACK * job.plan["seconds"], LEAST_SECONDS), self.config.max_seconds)
         try:
             job.result = await self.engine.do(
                 Task("enlarge", arguments), seconds=limit, progress=progress, canceled=job.canceled

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any, Final
 
@@ -85,17 +86,21 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: there is no such address, or another program has it.
     """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-    except (OSError, OverflowError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UsageError(f"{printable(host)}:{port} can't be used: {why}. Give another --port or --host.") from error
-    return listening
+    with ExitStack() as stack:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            listening = stack.enter_context(socket.socket(family, kind, protocol))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except (OSError, OverflowError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(
+                f"{printable(host)}:{port} can't be used: {why}. Give another --port or --host."
+            ) from error
+        stack.pop_all()
+        return listening
 
 
 def run(

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import ceil, isinf, isnan, log2
 from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -22,32 +21,21 @@ from drrn.core.resize import Place
 from drrn.errors import ImageError, UsageError, printable
 from drrn.media import Block, Overviews
 from drrn.media.geotiff import georeference as placing
+from drrn.media.geotiff.layout import BESIDE, DTYPES, PHOTOMETRIC, check_layout, find_world_file
 from drrn.media.header import Header
 from drrn.media.images import directories
-from drrn.media.images.decoding import check_size
-from drrn.media.images.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, Layout
+from drrn.media.images.directories import GEOREFERENCED, NODATA, Layout
 from drrn.media.images.gdal import MULTIPLIED, OPTIONS, gdal_errors
-from drrn.media.images.tiff import COLORS, JPEG, OTHERS, PALETTE, RAW
+from drrn.media.images.tiff import COLORS
 from drrn.media.metadata.exif import MalformedError
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter
 
 SUFFIXES: Final = (".tif", ".tiff")
-DTYPES: Final = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 BLOCK: Final[Block] = 256
 """Side of a tile of what is written, where nothing else is asked for."""
-MOST_BANDS = 1024
-MOST_TIMES = 2000
-"""Bytes that one of the file may stand for: Deflate makes of zeros a thousandth, and sparse files nothing."""
-PHOTOMETRIC: Final = {0: "MINISWHITE", 1: "MINISBLACK", 2: "RGB", 6: "RGB"}
 ALPHA: Final = {MULTIPLIED: "PREMULTIPLIED", 2: "NON-PREMULTIPLIED"}
-BESIDE: Final = (".aux.xml", ".msk", ".ovr")
-"""What other programs put behind the name of a file, for what is not in it."""
-WORLD: Final = (".tfw", ".TFW", ".tifw", ".tiffw", ".wld")
-"""Suffixes, in place of a file's own, of files that say where it lies."""
-MOST_BESIDE = 1 << 20
-"""Bytes of such a file that are looked at."""
 
 
 class Raster:
@@ -127,17 +115,6 @@ class RasterWriter:
                 raise ImageError(f"{printable(self.target)} does not contain what was written: the disk may be full.")
 
 
-def is_raster(path: Path) -> bool:
-    """Whether it is a TIFF that is placed on the Earth, or has samples that no photograph has."""
-    try:
-        found = directories.layout(path)
-    except (MalformedError, OSError):
-        return False  # who reads pictures says what is wrong
-    if found is None or found.color in RAW:
-        return False
-    return bool(found.tags & {*GEOREFERENCED, METADATA, NODATA} or _is_measured(found) or _placed_by(path))
-
-
 def probe(path: Path, *, max_pixels: int) -> Header:
     """What the file says of itself. No pixel is decoded.
 
@@ -146,10 +123,10 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         UsageError: rasterio is not installed.
     """
     with open_raster(path, max_pixels=max_pixels) as scene:
-        if not scene.layout.tags & GEOREFERENCED and (other := _placed_by(path)):
+        if not scene.layout.tags & GEOREFERENCED and (other := find_world_file(path)):
             raise ImageError(
-                f"{printable(path)} is placed by {printable(other.name)}, and files next to a TIFF are not read. Put "
-                "it into the TIFF first, for example with gdal_translate."
+                f"{printable(path)} is georeferenced by {printable(other.name)}, and files next to a TIFF are not "
+                "read. Put it into the TIFF first, for example with gdal_translate."
             )
         with gdal_errors(path, "has something that can't be kept"):
             placing.try_out(scene.dataset)
@@ -193,7 +170,7 @@ def open_raster(path: Path, *, max_pixels: int) -> Iterator[Raster]:
         raise ImageError(f"{name} can't be read: {error.strerror or error}.") from error
     if found is None or str(real).startswith("/vsi"):  # such names mean archives and addresses to GDAL
         raise ImageError(f"{name} is not a TIFF in a local file.")
-    _check(found, name, max_pixels)
+    check_layout(found, name, max_pixels)
     if several:
         raise ImageError(f"{name} has several pages or datasets; one raster can be read. Split them first.")
     with rasterio.Env(**OPTIONS):
@@ -299,60 +276,6 @@ def _window(place: Place) -> Any:
 
 def _sum(values: NDArray[Any], mask: NDArray[np.bool] | None) -> int:
     return crc32(b"" if mask is None else mask.tobytes(), crc32(values.tobytes()))
-
-
-def _placed_by(path: Path) -> Path | None:
-    """The file beside it that says where it lies, if there is one."""
-    for world in (path.with_suffix(suffix) for suffix in WORLD):
-        if world.is_file():
-            return world
-    other = path.with_name(path.name + BESIDE[0])
-    with suppress(OSError):
-        if S_ISREG(other.stat().st_mode):
-            with other.open("rb") as file:
-                text = file.read(MOST_BESIDE)
-            return other if b"<GeoTransform" in text or b"<GCPList" in text else None
-    return None
-
-
-def _is_measured(found: Layout) -> bool:
-    if found.kind in (2, 3, 5, 6) or found.bits in (32, 64):
-        return True
-    colors = COLORS.get(found.color, 0)
-    beside = found.bands - colors
-    nameless = found.color == 2 and found.bands == 4 and EXTRA not in found.tags
-    plain = colors == 0 or found.color == PALETTE or found.bits not in (8, 16) or nameless
-    return not plain and beside > 0 and (beside > 1 or found.extra not in ((1,), (2,)))
-
-
-def _check(found: Layout, name: str, max_pixels: int) -> None:
-    """Refuse what is damaged, no raster of measurements, or too much, before GDAL sees it."""
-    check_size(found.width, found.height, name, max_pixels)
-    if not found.stored or min(found.block) < 1 or not found.bands:
-        raise ImageError(f"{name} is a TIFF that is damaged: it doesn't say where its pixels are.")
-    if found.bands > MOST_BANDS:
-        raise ImageError(f"{name} has {found.bands:,} bands; up to {MOST_BANDS:,} can be read.")
-    if found.smaller:
-        raise ImageError(f"{name} begins with a smaller copy of its raster. Take the raster out of it first.")
-    if found.color == PALETTE or found.bits < 8:
-        what = "a palette" if found.color == PALETTE else f"samples of {found.bits} bit"
-        raise ImageError(
-            f"{name} has {what}: classes, which can't be interpolated. Enlarge it by nearest neighbour, "
-            "for example with gdalwarp -r near."
-        )
-    if not found.alike or found.bits not in (8, 16, 32, 64) or found.kind not in (1, 2, 3):
-        kind = "complex" if found.kind in (5, 6) else f"of {found.bits} bit" if found.alike else "of several types"
-        raise ImageError(f"{name} has samples that are {kind}; one type of {', '.join(DTYPES)} can be read.")
-    if found.color not in PHOTOMETRIC or (found.color == 6 and found.compression != JPEG):
-        kinds = {6: "YCbCr", **OTHERS}
-        kind = kinds.get(found.color, f"of photometric interpretation {found.color}")
-        raise ImageError(f"{name} is {kind}; rasters of measurements can be gray and RGB.")
-    said = found.width * found.height * found.bands * found.bits // 8
-    if said > MOST_TIMES * found.size:
-        raise ImageError(
-            f"{name} says that it has {said:,} bytes of samples, and is a file of {found.size:,}: it is damaged or "
-            "nearly empty."
-        )
 
 
 def _check_bands(scene: Raster, name: str) -> None:

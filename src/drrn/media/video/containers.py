@@ -1,9 +1,9 @@
-"""The file that a film lies in: what it is, whether it is whole, and how it is opened so that nothing else is.
+"""The file that a video lies in: what it is, whether it is whole, and how it is opened so that nothing else is.
 
 A local file is read and nothing beside it: the format is what the first bytes say, never the suffix, and FFmpeg, inside
-PyAV, is told it, so that no playlist is ever taken for a film; and no protocol but that of files can be reached.
+PyAV, is told it, so that no playlist is ever taken for a video; and no protocol but that of files can be reached.
 
-This needs PyAV, which is imported only when there is a film.
+This needs PyAV, which is imported only when there is a video.
 """
 
 import re
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DEMUXERS: Final[dict["FileFormat", str]] = {"MP4": "mov", "Matroska": "matroska", "AVI": "avi"}
 BOXES: Final = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-"""With which an MP4 or a QuickTime film begins."""
+"""With which an MP4 or a QuickTime video begins."""
 STILLS: Final = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"crx ")
 """Brands of pictures that begin as MP4 does."""
 MOST_STREAMS = 100
@@ -59,7 +59,7 @@ def is_video(path: Path) -> bool:
 
 
 def suffixes(path: Path) -> tuple[str, ...]:
-    """The suffixes that fit a film in the container of this file, the usual one first."""
+    """The suffixes that fit a video in the container of this file, the usual one first."""
     head = b""
     with suppress(OSError), path.open("rb") as file:  # who reads it says what is wrong
         head = file.read(64)
@@ -71,7 +71,7 @@ def suffixes(path: Path) -> tuple[str, ...]:
 
 
 class Opened(NamedTuple):
-    """A film's file."""
+    """A video's file."""
 
     container: "InputContainer"
     form: "FileFormat"
@@ -81,17 +81,17 @@ class Opened(NamedTuple):
 
 @contextmanager
 def open_container(path: Path, max_pixels: int, *, edits: bool = True) -> Iterator[Opened]:
-    """The film, for as long as the block lasts; what FFmpeg meets in the block becomes a ImageError.
+    """The video, for as long as the block lasts; what FFmpeg meets in the block becomes a ImageError.
 
     Args:
         edits: off ignores the list of MP4 that says which frames are shown.
 
     Raises:
-        ImageError: it is missing, no film, or cut short, as far as its outermost parts tell.
+        ImageError: it is missing, no video, or cut short, as far as its outermost parts tell.
         UsageError: PyAV is not installed.
     """
     name = printable(path)
-    with ffmpeg_errors(name, "is a film that is damaged or of a kind that can't be read"):
+    with ffmpeg_errors(name, "is a video that is damaged or of a kind that can't be read"):
         import av
 
         real = path.resolve(strict=True)  # no address, and nothing that FFmpeg takes for options
@@ -101,7 +101,7 @@ def open_container(path: Path, max_pixels: int, *, edits: bool = True) -> Iterat
                 raise ImageError(f"{name} is not an MP4, Matroska or AVI video.")
             packets = _packets(file, form)
             if packets is None:
-                raise ImageError(f"{name} is a film that is damaged or cut short: its parts don't fit together.")
+                raise ImageError(f"{name} is a video that is damaged or cut short: its parts don't fit together.")
         container = av.open(
             f"file:{real}",
             format=DEMUXERS[form],
@@ -124,7 +124,7 @@ def ffmpeg_errors(name: str, what: str) -> Iterator[None]:
     try:
         import av.error
     except ModuleNotFoundError as error:
-        raise UsageError(f"{name} is a film, which needs PyAV. Install it: pip install 'drrn[video]'.") from error
+        raise UsageError(f"{name} is a video, which needs PyAV. Install it: pip install 'drrn[video]'.") from error
 
     def describe(error: Exception) -> str | None:
         if isinstance(error, av.error.FFmpegError):  # some are OSErrors or ValueErrors too
@@ -138,7 +138,7 @@ def ffmpeg_errors(name: str, what: str) -> Iterator[None]:
 
 
 def _strict(max_pixels: int) -> dict[str, str]:
-    """For decoders: damage is an error, and so is a frame much larger than its film; they count edges that are cut."""
+    """For decoders: damage is an error, and so is a frame much larger than its video; they count edges that are cut."""
     return {"max_pixels": str(2 * max_pixels + (1 << 16)), "err_detect": "explode"}
 
 
@@ -156,7 +156,7 @@ def _format(head: bytes) -> "FileFormat | None":
 def _packets(file: mmap, form: "FileFormat") -> int | None:
     """How many there are, or None where the parts of the file don't lie one after another and end where it ends.
 
-    FFmpeg passes over what it doesn't understand between packets, and the film would be shorter.
+    FFmpeg passes over what it doesn't understand between packets, and the video would be shorter.
     """
     try:
         return {"MP4": _in_mp4, "Matroska": _in_matroska, "AVI": _in_avi}[form](file)
@@ -192,7 +192,7 @@ def _in_avi(file: mmap) -> int | None:
     at, end, streams, used, count = 0, 0, 0, 0, 0
     while at + 8 <= len(file):
         name, length = file[at : at + 4], int.from_bytes(file[at + 4 : at + 8], "little")
-        if at >= end:  # the first, and those that follow in a long film
+        if at >= end:  # the first, and those that follow in a long video
             if name != b"RIFF":  # junk behind the end
                 break
             end = at + 8 + length
@@ -214,10 +214,10 @@ def _in_matroska(file: mmap) -> int | None:
     known: set[int] = set()
     used: set[int] = set()
     while at < len(file):
-        if not file[at] and at >= end and _is_zero(file, at):  # padding behind the film
+        if not file[at] and at >= end and _is_zero(file, at):  # padding behind the video
             break
         name, start, at = _element(file, at)
-        if name in HOLDERS:  # their lengths may be unknown, where a film was written live
+        if name in HOLDERS:  # their lengths may be unknown, where a video was written live
             end = max(end, at) if at <= len(file) else end
             at = start
         elif name not in PARTS or at > len(file):

@@ -1,6 +1,6 @@
-"""Video: what a film says of itself, and its frames as planes, with their times.
+"""Video: the header of a file, and its frames as planes with their timestamps.
 
-A film that is damaged or cut short is refused, and not read as a shorter one. How films are opened is in `containers`,
+A damaged or truncated video is refused, not read as a shorter one. How files are opened is in `containers`,
 how they are written in `encoding` and `muxing`.
 """
 
@@ -57,7 +57,7 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 class Frame(NamedTuple):
-    """One picture of a film."""
+    """One picture of a video."""
 
     planes: list[Plane]
     """Luma, and where there are colors two planes of chroma: as decoded."""
@@ -68,69 +68,30 @@ class Frame(NamedTuple):
 
 
 def probe(path: Path, *, max_pixels: int) -> Header:
-    """What the film says of itself. One frame is decoded, once it is known to have at most `max_pixels`.
+    """Read the header of a video. One frame is decoded, once it is known to have at most `max_pixels`.
 
     Raises:
-        ImageError: it is damaged, cut short, of a kind that can't be read, or has more than `max_pixels` a frame.
+        ImageError: it is damaged, truncated, of a kind that can't be read, or has more than `max_pixels` a frame.
         UsageError: PyAV is not installed.
     """
     name = printable(path)
     with open_container(path, max_pixels) as file:
         container = file.container
         stream = _stream(container, name)
-        context = stream.codec_context
-        width, height, pixels = context.width, context.height, context.pix_fmt or "unknown"
-        if not width or not height:
-            raise ImageError(f"{name} is {width} x {height}: it has no pixels.")
-        if width * height > max_pixels:
-            raise ImageError(
-                f"{name} is {width} x {height}, {width * height:,} pixels a frame; the limit is {max_pixels:,} "
-                "(--max-pixels)."
-            )
-        if _has_alpha(container, stream, pixels):
-            decoder = "-c:v libvpx-vp9 " if context.name == "vp9" else "-c:v libvpx " if context.name == "vp8" else ""
-            raise ImageError(
-                f"{name} has transparency, which enlarged films can't keep. Convert it to an animated PNG, which can "
-                f"(ffmpeg {decoder}-i FILE FILE.apng), or flatten it first."
-            )
-        if pixels not in PIXELS:
-            raise ImageError(
-                f"{name} has pixels of the kind {pixels}; gray and YCbCr of 4:2:0, 4:2:2 and 4:4:4, of 8, 10 and 12 "
-                "bit can be read. Convert it first."
-            )
+        _check_pixels(container, stream, name, max_pixels)
         count = _count(file, stream, name)
         container.seek(0)
         frame = next(_decoded(container, stream, name))
-        try:
-            beside: Any = frame.side_data
-        except ValueError as error:  # PyAV does not know all kinds, as those of films for two eyes
-            raise ImageError(f"{name} has side data that can't be read. Convert it first.") from error
-        extra = {each.type.name: bytes(each) for each in beside}
-        others = [f"without {LOST[each]}" for each in extra if each in LOST]
+        side_data = _side_data(frame, name)
+        lost = [f"without {LOST[each]}" for each in side_data if each in LOST]
         if len([each for each in container.streams.video if not is_cover(each)]) > 1:
-            others.append(f"without all video streams but number {stream.index}")
+            lost.append(f"without all video streams but number {stream.index}")
         if file.form == "MP4":
-            others += _hidden(path, max_pixels, stream.index, count)
-        turn = struct.unpack("<9i", extra["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in extra else None
-        film = VideoInfo(
-            stream=stream.index,
-            pixels=pixels.replace("yuvj", "yuv"),
-            bits=PIXELS[pixels],
-            time_base=stream.time_base or Fraction(1, 1000),
-            rate=_rate(stream),
-            range=FULL if pixels.startswith("yuvj") else int(frame.color_range),
-            matrix=int(frame.colorspace),
-            primaries=int(frame.color_primaries),
-            transfer=int(frame.color_trc),
-            siting=_siting(frame),
-            aspect=stream.sample_aspect_ratio or None,
-            turn=turn,
-            light=read_hdr(extra),
-        )
-    channels = 1 if pixels.startswith("gray") else 3
-    return Header(
-        file.form, width, height, channels, False, 8 if film.bits == 8 else 16, tuple(others), frames=count, film=film
-    )
+            lost += _hidden(path, max_pixels, stream.index, count)
+        width, height, info = stream.codec_context.width, stream.codec_context.height, _info(stream, frame, side_data)
+    channels = 1 if info.pixels.startswith("gray") else 3
+    bits: Final = 8 if info.bits == 8 else 16
+    return Header(file.form, width, height, channels, False, bits, tuple(lost), frames=count, video=info)
 
 
 def frames(path: Path, header: Header) -> Iterator[Frame]:
@@ -141,16 +102,16 @@ def frames(path: Path, header: Header) -> Iterator[Frame]:
             another size, or has no time of its own.
     """
     name, last = printable(path), None
-    assert header.film is not None
+    assert header.video is not None
     with open_container(path, header.width * header.height) as file:
         container = file.container
-        stream: Any = container.streams[header.film.stream]
+        stream: Any = container.streams[header.video.stream]
         for frame in _decoded(container, stream, name, header.frames):
             at = _at(frame)
             if (frame.width, frame.height) != (header.width, header.height) or PIXELS.get(
                 frame.format.name
-            ) != header.film.bits:
-                raise ImageError(f"{name} changes its size or its pixels at {at}; films of one size can be enlarged.")
+            ) != header.video.bits:
+                raise ImageError(f"{name} changes its size or its pixels at {at}; videos of one size can be enlarged.")
             if frame.pts is None or abs(frame.pts) > LATEST or (last is not None and frame.pts <= last):
                 raise ImageError(f"{name} has frames without their own timestamp at {at}. Convert it first.")
             last = frame.pts
@@ -158,14 +119,14 @@ def frames(path: Path, header: Header) -> Iterator[Frame]:
 
 
 def is_cover(stream: "Stream") -> bool:
-    """Whether it is a picture on the case, and no film."""
+    """Whether it is a picture on the case, and no video."""
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _stream(container: "InputContainer", name: str) -> "VideoStream":
-    """The first that is a film, and no cover."""
+    """The first that is a video, and no cover."""
     stream = next((each for each in container.streams.video if not is_cover(each)), None)
     if stream is None:
         raise ImageError(f"{name} has no video stream; a video or a picture was expected.")
@@ -174,6 +135,59 @@ def _stream(container: "InputContainer", name: str) -> "VideoStream":
     if stream.codec_context.field_order > 1:
         raise ImageError(f"{name} is interlaced; whole frames can be enlarged. Deinterlace it first.")
     return stream
+
+
+def _check_pixels(container: "InputContainer", stream: "VideoStream", name: str, max_pixels: int) -> None:
+    """Raises ImageError: there are no pixels, too many, or pixels that can't be read."""
+    context = stream.codec_context
+    width, height, pixels = context.width, context.height, context.pix_fmt or "unknown"
+    if not width or not height:
+        raise ImageError(f"{name} is {width} x {height}: it has no pixels.")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} is {width} x {height}, {width * height:,} pixels a frame; the limit is {max_pixels:,} "
+            "(--max-pixels)."
+        )
+    if _has_alpha(container, stream, pixels):
+        decoder = "-c:v libvpx-vp9 " if context.name == "vp9" else "-c:v libvpx " if context.name == "vp8" else ""
+        raise ImageError(
+            f"{name} has transparency, which enlarged videos can't keep. Convert it to an animated PNG, which can "
+            f"(ffmpeg {decoder}-i FILE FILE.apng), or flatten it first."
+        )
+    if pixels not in PIXELS:
+        raise ImageError(
+            f"{name} has pixels of the kind {pixels}; gray and YCbCr of 4:2:0, 4:2:2 and 4:4:4, of 8, 10 and 12 "
+            "bit can be read. Convert it first."
+        )
+
+
+def _side_data(frame: "VideoFrame", name: str) -> dict[str, bytes]:
+    """What lies beside the pixels of a frame, by FFmpeg's names."""
+    try:
+        every: Any = frame.side_data
+        return {each.type.name: bytes(each) for each in every}
+    except ValueError as error:  # PyAV does not know all kinds, such as those of stereoscopic videos
+        raise ImageError(f"{name} has side data that can't be read. Convert it first.") from error
+
+
+def _info(stream: "VideoStream", frame: "VideoFrame", side_data: dict[str, bytes]) -> VideoInfo:
+    pixels = stream.codec_context.pix_fmt or ""
+    turn = struct.unpack("<9i", side_data["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in side_data else None
+    return VideoInfo(
+        stream=stream.index,
+        pixels=pixels.replace("yuvj", "yuv"),
+        bits=PIXELS[pixels],
+        time_base=stream.time_base or Fraction(1, 1000),
+        rate=_rate(stream),
+        range=FULL if pixels.startswith("yuvj") else int(frame.color_range),
+        matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        siting=_siting(frame),
+        aspect=stream.sample_aspect_ratio or None,
+        turn=turn,
+        light=read_hdr(side_data),
+    )
 
 
 def _has_alpha(container: "InputContainer", stream: "VideoStream", pixels: str) -> bool:
@@ -200,7 +214,7 @@ def _count(file: Opened, stream: "VideoStream", name: str) -> int:
         there += packet.size > 0
         count += packet.size > 0 and packet.stream is stream and not packet.is_discard
     if there < file.packets:
-        raise ImageError(f"{name} is a film that is damaged: of {file.packets} packets {there} can be found.")
+        raise ImageError(f"{name} is a video that is damaged: of {file.packets} packets {there} can be found.")
     return count
 
 
@@ -211,7 +225,7 @@ def _hidden(path: Path, max_pixels: int, number: int, count: int) -> list[str]:
         found = len(stream.index_entries)
         if found < stream.frames:
             raise ImageError(
-                f"{printable(path)} is a film that is damaged: of its {stream.frames} frames {found} can be found."
+                f"{printable(path)} is a video that is damaged: of its {stream.frames} frames {found} can be found."
             )
         hidden = stream.frames - count if stream.frames else 0
     return [f"without {hidden} frames that its edit list hides"] if hidden > 0 else []
@@ -232,14 +246,14 @@ def _decoded(container: "InputContainer", stream: "VideoStream", name: str, coun
         if packet is None:
             break
         if packet.is_corrupt:
-            raise ImageError(f"{name} is a film that is damaged or cut short at {_at(packet)}.")
+            raise ImageError(f"{name} is a video that is damaged or cut short at {_at(packet)}.")
         if packet.size and not packet.is_discard:
             there += 1
             due.update([] if packet.pts is None or in_turn else [packet.pts])
             turns.extend([] if packet.dts is None or not in_turn else [packet.dts])
         for frame in decoded:
             if frame.is_corrupt:
-                raise ImageError(f"{name} is a film that is damaged at {_at(frame)}.")
+                raise ImageError(f"{name} is a video that is damaged at {_at(frame)}.")
             if frame.interlaced_frame:
                 raise ImageError(f"{name} is interlaced at {_at(frame)}; whole frames can be enlarged.")
             frame.pts = turns.popleft() if turns else frame.pts
@@ -247,13 +261,13 @@ def _decoded(container: "InputContainer", stream: "VideoStream", name: str, coun
             due.discard(frame.pts)
             yield frame
     if there < count:
-        raise ImageError(f"{name} is a film that is damaged: of its {count} frames {there} are there.")
+        raise ImageError(f"{name} is a video that is damaged: of its {count} frames {there} are there.")
     if first is None:
-        raise ImageError(f"{name} is a film without a frame that can be decoded.")
+        raise ImageError(f"{name} is a video without a frame that can be decoded.")
     lost = [*turns, *(time for time in due if time > first)]  # what is before it can be shown by nobody
     if lost and stream.codec_context.name not in HIDING:
         at = f"{float(min(lost) * (stream.time_base or 1)):.3f} s"
-        raise ImageError(f"{name} is a film that is damaged: {len(lost)} frames are missing, the first at {at}.")
+        raise ImageError(f"{name} is a video that is damaged: {len(lost)} frames are missing, the first at {at}.")
 
 
 @contextmanager
@@ -269,7 +283,7 @@ def _heeded(name: str) -> Iterator[None]:
         av.logging.set_level(level)
     count, last = av.logging.get_last_error()
     if count > before and last:
-        raise ImageError(f"{name} is a film that is damaged ({' '.join(last[2].split()).rstrip('.')}).")
+        raise ImageError(f"{name} is a video that is damaged ({' '.join(last[2].split()).rstrip('.')}).")
 
 
 def _at(moment: "Packet[Any] | VideoFrame") -> str:

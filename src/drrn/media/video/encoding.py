@@ -1,6 +1,6 @@
-"""Frames are encoded, in segments that can be kept until a film is made of them, which `muxing` does.
+"""Frames are encoded, in segments that can be kept until a video is made of them, which `muxing` does.
 
-A segment is made by an encoder of its own, with settings that depend on nothing but the film and what was asked for:
+A segment is made by an encoder of its own, with settings that depend on nothing but the video and what was asked for:
 the same frames become the same bytes, whatever was done before. The encoder counts frames; their times are kept beside
 them, in the units of the source.
 """
@@ -109,22 +109,22 @@ class Target(NamedTuple):
     """Numbers of streams to leave out."""
 
 
-def tell(encoder: "VideoCodecContext", film: VideoInfo, target: Target) -> None:
-    """Tell an encoder all that it must know: the same for all segments, and for the film."""
+def tell(encoder: "VideoCodecContext", info: VideoInfo, target: Target) -> None:
+    """Tell an encoder all that it must know: the same for all segments, and for the video."""
     codec = CODECS[target.codec]
     os.environ.setdefault("SVT_LOG", "1")  # or SVT-AV1 tells of itself
-    encoder.width, encoder.height, encoder.pix_fmt = target.width, target.height, film.pixels
-    encoder.framerate, encoder.time_base = film.rate, 1 / film.rate
-    encoder.color_range, encoder.colorspace = film.range, film.matrix
-    encoder.color_primaries, encoder.color_trc = film.primaries, film.transfer
-    encoder.sample_aspect_ratio = film.aspect or Fraction(0)
+    encoder.width, encoder.height, encoder.pix_fmt = target.width, target.height, info.pixels
+    encoder.framerate, encoder.time_base = info.rate, 1 / info.rate
+    encoder.color_range, encoder.colorspace = info.range, info.matrix
+    encoder.color_primaries, encoder.color_trc = info.primaries, info.transfer
+    encoder.sample_aspect_ratio = info.aspect or Fraction(0)
     encoder.thread_count = THREADS
     options = dict(codec.options)
     if codec.crf is not None:
         options["crf"] = str(codec.crf if target.crf is None else target.crf)
-    if film.siting != "unspecified" and film.subsampling == (2, 2):
-        options["chroma_sample_location"] = film.siting
-    if codec.light and (light := encoder_options(film.light, target.codec)):
+    if info.siting != "unspecified" and info.subsampling == (2, 2):
+        options["chroma_sample_location"] = info.siting
+    if codec.light and (light := encoder_options(info.light, target.codec)):
         options[codec.light] = ":".join(filter(None, [options.get(codec.light), *light]))
     if target.codec == "hevc" and target.width <= X265_NARROW:
         options["x265-params"] += ":asm=0"
@@ -171,13 +171,13 @@ def memory(header: Header, target: Target) -> int:
 
 def frame_bytes(header: Header, width: int, height: int) -> int:
     """Of one frame of that size."""
-    assert header.film is not None
-    down, across = header.film.subsampling
+    assert header.video is not None
+    down, across = header.video.subsampling
     chroma = 0 if header.channels == 1 else 2 * -(-height // down) * -(-width // across)
     return (width * height + chroma) * (1 if header.bits == 8 else 2)
 
 
-def encode(frames: Iterable[Frame], film: VideoInfo, target: Target, path: Path) -> None:
+def encode(frames: Iterable[Frame], info: VideoInfo, target: Target, path: Path) -> None:
     """Write a segment of these frames to `path`: whole, or not at all.
 
     Raises:
@@ -189,7 +189,7 @@ def encode(frames: Iterable[Frame], film: VideoInfo, target: Target, path: Path)
 
         encoder: Any = av.CodecContext.create(CODECS[target.codec].encoder, "w")
         encoder.flags |= Flags.global_header
-        tell(encoder, film, target)
+        tell(encoder, info, target)
         with keep_scheduling():
             encoder.open()
         times: list[int] = []
@@ -198,7 +198,7 @@ def encode(frames: Iterable[Frame], film: VideoInfo, target: Target, path: Path)
         for number, frame in enumerate(frames):
             times.append(frame.time)
             durations.append(frame.duration)
-            packets += encoder.encode(_frame(frame.planes, film, number))
+            packets += encoder.encode(_frame(frame.planes, info, number))
         packets += encoder.encode(None)
         content = io.BytesIO()
         np.savez(
@@ -233,14 +233,14 @@ def kept(path: Path) -> dict[str, NDArray[Any]]:
         raise DRRNError(f"{printable(path)}, a part of the video, is damaged. Run it again.") from error
 
 
-def _frame(planes: Sequence[Plane], film: VideoInfo, number: int) -> Any:
+def _frame(planes: Sequence[Plane], info: VideoInfo, number: int) -> Any:
     import av
 
     height, width = planes[0].shape
-    frame = av.VideoFrame(width, height, film.pixels)
+    frame = av.VideoFrame(width, height, info.pixels)
     for plane, values in zip(frame.planes, planes, strict=True):
         rows = np.zeros((plane.buffer_size // plane.line_size, plane.line_size // values.itemsize), values.dtype)
         rows[: values.shape[0], : values.shape[1]] = values
         plane.update(rows.tobytes())
-    frame.pts, frame.time_base = number, 1 / film.rate
+    frame.pts, frame.time_base = number, 1 / info.rate
     return frame

@@ -1,4 +1,4 @@
-"""HDR: what a film says of the light that it is made for, out of FFmpeg's structures and into the words of encoders."""
+"""HDR metadata: from FFmpeg's structures to the options of encoders."""
 
 import struct
 from fractions import Fraction

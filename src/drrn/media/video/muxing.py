@@ -1,4 +1,4 @@
-"""Segments become a film: what is encoded gets the times of the source, and all that is no video is copied from there.
+"""Segments become a video: what is encoded gets the times of the source, and all that is no video is copied from there.
 
 Sound, subtitles and data are copied packet by packet, to the byte; chapters, tags, languages, covers and attached files
 go with them, as far as the container can hold them.
@@ -49,11 +49,11 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
         ImageError: codec, container, pixels and size don't go together, sound or subtitles need another container, or
             a track to drop is not there.
     """
-    name, codec, film = printable(path), CODECS[target.codec], header.film
-    assert film is not None
+    name, codec, info = printable(path), CODECS[target.codec], header.video
+    assert info is not None
     title = target.codec.upper()
     if target.suffix not in CONTAINERS:
-        raise ImageError(f"{name} can't be written: the suffix of a film must be one of {', '.join(CONTAINERS)}.")
+        raise ImageError(f"{name} can't be written: the suffix of a video must be one of {', '.join(CONTAINERS)}.")
     if target.suffix not in codec.suffixes:
         raise ImageError(
             f"{name} can't be written: {title} goes into {', '.join(codec.suffixes)}; give such an --output, or "
@@ -62,28 +62,28 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
     if target.crf is not None and (codec.crf is None or not 0 <= target.crf <= codec.most):
         allowed = f"from 0 to {codec.most}" if codec.most else "not to be given: nothing is lost"
         raise ImageError(f"{name} can't be written: the --crf of {title} is {allowed}, got {target.crf}.")
-    down, across = film.subsampling
+    down, across = info.subsampling
     if target.codec != "ffv1" and (target.height % down or target.width % across):
         even = f"{target.width + target.width % across}x{target.height + target.height % down}"
         raise ImageError(
             f"{name} can't be written: {title} in this pixel format needs even sides, and it is "
             f"{target.width}x{target.height}; use --size {even}, or --codec ffv1 in a .mkv."
         )
-    if film.aspect not in (None, 1) and target.codec in ("av1", "ffv1") and target.suffix not in MP4:
-        shape = f"{film.aspect.numerator}:{film.aspect.denominator}" if film.aspect else ""
+    if info.aspect not in (None, 1) and target.codec in ("av1", "ffv1") and target.suffix not in MP4:
+        shape = f"{info.aspect.numerator}:{info.aspect.denominator}" if info.aspect else ""
         raise ImageError(
             f"{name} can't be written: {title} in {target.suffix} doesn't hold pixels of {shape}; use --codec hevc, or "
             "a --size by which they are square."
         )
     with ffmpeg_errors(name, f"can't be written as {title} of {target.width}x{target.height}"):
-        if film.pixels not in formats(codec):
-            fitting = [each for each, other in CODECS.items() if film.pixels in formats(other)]
+        if info.pixels not in formats(codec):
+            fitting = [each for each, other in CODECS.items() if info.pixels in formats(other)]
             raise ImageError(
-                f"{name} can't be written: {title} doesn't hold pixels of the kind {film.pixels}; use --codec "
+                f"{name} can't be written: {title} doesn't hold pixels of the kind {info.pixels}; use --codec "
                 f"{' or '.join(fitting)}."
             )
         with open_container(source, header.width * header.height) as (container, _, _):
-            return _left(container, film, target, name)
+            return _left(container, info, target, name)
 
 
 def join(
@@ -96,7 +96,7 @@ def join(
     overwrite: bool,
     made: Callable[[Path], None],
 ) -> None:
-    """Write the film: the segments as its video stream, all else of the source copied.
+    """Write the video: the segments as its video stream, all else of the source copied.
 
     Args:
         made: called with the file, when all is in it and before it becomes `path`.
@@ -104,8 +104,8 @@ def join(
     Raises:
         DRRNError: a segment or the source can't be read, or as `atomic`.
     """
-    film, name = header.film, printable(path)
-    assert film is not None
+    info, name = header.video, printable(path)
+    assert info is not None
     times, durations, decoded = _timetable(segments)
     with (
         atomic(path, overwrite=overwrite) as temporary,
@@ -115,7 +115,7 @@ def join(
         import av
 
         with closing(_started(temporary, target.suffix, container.metadata)) as out:
-            copied = _streams(container, out, film, target)
+            copied = _streams(container, out, info, target)
             out.set_chapters(container.chapters())
             with keep_scheduling():
                 out.start_encoding()
@@ -125,11 +125,11 @@ def join(
                     packet = av.Packet(data)
                     packet.pts, packet.duration, packet.is_keyframe = times[shown_as], durations[shown_as], key
                     packet.dts = decoded[number]
-                    packet.time_base, packet.stream = film.time_base, copied[film.stream]
+                    packet.time_base, packet.stream = info.time_base, copied[info.stream]
                     yield packet
 
             def others() -> "Iterator[Packet[Any]]":
-                held = [index for index, new in copied.items() if index != film.stream and new.type != "attachment"]
+                held = [index for index, new in copied.items() if index != info.stream and new.type != "attachment"]
                 streams = [container.streams[index] for index in held]
                 for packet in container.demux(streams) if streams else ():
                     if packet.dts is None and not packet.size:  # PyAV's own, at the end
@@ -145,7 +145,7 @@ def join(
 
 
 def _started(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "OutputContainer":
-    """A container to write to, with what is said of the whole film."""
+    """A container to write to, with what is said of the whole video."""
     import av
     from av.container.core import Flags
 
@@ -167,19 +167,19 @@ def _started(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "Out
 
 
 def _streams(
-    container: "InputContainer", out: "OutputContainer", film: VideoInfo, target: Target
+    container: "InputContainer", out: "OutputContainer", info: VideoInfo, target: Target
 ) -> "dict[int, Stream]":
     """By their numbers in the source, those of the result, as far as it can hold them."""
     streams: dict[int, Stream] = {}
     for stream in container.streams:
-        if stream.index == film.stream:
-            video = out.add_stream(CODECS[target.codec].encoder, rate=film.rate)
-            tell(video.codec_context, film, target)  # type: ignore[arg-type]
-            video.time_base = film.time_base
+        if stream.index == info.stream:
+            video = out.add_stream(CODECS[target.codec].encoder, rate=info.rate)
+            tell(video.codec_context, info, target)  # type: ignore[arg-type]
+            video.time_base = info.time_base
             if target.codec == "hevc" and target.suffix in MP4:
                 video.codec_context.codec_tag = "hvc1"  # as Apple's players want it
-            if film.turn:
-                video.set_display_matrix(film.turn)  # type: ignore[union-attr]
+            if info.turn:
+                video.set_display_matrix(info.turn)  # type: ignore[union-attr]
             said = {key: value for key, value in stream.metadata.items() if not key.lower().startswith(OF_THE_STREAM)}
             new: Stream = video
         elif (
@@ -200,9 +200,9 @@ def _streams(
     return streams
 
 
-def _left(container: "InputContainer", film: VideoInfo, target: Target, name: str) -> tuple[str, ...]:
+def _left(container: "InputContainer", info: VideoInfo, target: Target, name: str) -> tuple[str, ...]:
     told = []
-    others = {stream.index: stream.type for stream in container.streams if stream.index != film.stream}
+    others = {stream.index: stream.type for stream in container.streams if stream.index != info.stream}
     for index in target.drop:
         if index not in others:
             there = ", ".join(f"{number} ({kind})" for number, kind in others.items()) or "none"
@@ -211,7 +211,7 @@ def _left(container: "InputContainer", film: VideoInfo, target: Target, name: st
         if stream.index in target.drop:
             told.append(f"without the {stream.type} stream {stream.index}")
             continue
-        if stream.index == film.stream or _is_made_anew(stream, container) or _fits(stream, container, target.suffix):
+        if stream.index == info.stream or _is_made_anew(stream, container) or _fits(stream, container, target.suffix):
             continue
         if stream.type in ("audio", "subtitle"):
             kind = stream.codec_context.name if stream.codec_context else "an unknown codec"
@@ -269,7 +269,7 @@ def _timetable(segments: Sequence[Path]) -> tuple[list[int], list[int], list[int
         late = max(late, int((np.arange(len(segment["order"])) - segment["order"]).max()))
     gaps = [after - before for before, after in pairwise(times)]
     # As many frames before it is shown as the order demands. MP4 adds up the steps of decoding to the length of the
-    # film: the first ones take what the last ones lack.
+    # video: the first ones take what the last ones lack.
     late = min(late, len(times) - 1)
     ahead = times[-1] - times[-1 - late]
     before = [times[0] - ahead * (late - number) // late for number in range(late)]
@@ -277,7 +277,7 @@ def _timetable(segments: Sequence[Path]) -> tuple[list[int], list[int], list[int
 
 
 def _packets(segments: Sequence[Path]) -> Iterator[tuple[int, bool, bytes]]:
-    """Of each packet, which frame of the film it is, whether decoding can begin there, and its bytes."""
+    """Of each packet, which frame of the video it is, whether decoding can begin there, and its bytes."""
     first = 0
     for path in segments:
         segment, at = kept(path), 0

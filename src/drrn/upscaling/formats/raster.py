@@ -7,6 +7,7 @@ from drrn.atomic import atomic
 from drrn.errors import ImageError, printable
 from drrn.media import Block
 from drrn.media.geotiff import files as geotiff
+from drrn.media.geotiff.layout import is_raster
 from drrn.media.header import Header
 from drrn.upscaling.consistency import CheckResult
 from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
@@ -62,8 +63,8 @@ def _provenance(job: Job, upscaler: Upscaler) -> str:
 
 
 RASTER: Final = Format(
-    recognizes=geotiff.is_raster,
-    collects=geotiff.is_raster,
+    recognizes=is_raster,
+    collects=is_raster,
     probe=geotiff.probe,
     suffix=_suffix,
     check_writable=_check_writable,

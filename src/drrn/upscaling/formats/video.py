@@ -1,8 +1,8 @@
-"""Films: frame by frame, in segments that are kept until all is done.
+"""Videos: frame by frame, in segments that are kept until all is done.
 
 A run that ends before, however it ends, leaves the segments that it finished in a hidden folder beside the target, and
 the same command goes on there: the result is the one of a run that was never stopped, to the byte. Luma goes through
-the network, in the film's own range; chroma is enlarged by bicubic as it lies in the film, not by way of RGB.
+the network, in the video's own range; chroma is enlarged by bicubic as it lies in the video, not by way of RGB.
 """
 
 import json
@@ -40,7 +40,7 @@ from drrn.upscaling.upscaler import Estimate, Upscaler
 SEGMENT = 48
 """Frames of a segment: so many are lost at most when a run is killed, and every so often one stands for itself."""
 REMEMBERED = 4
-"""Frames that are kept with what they became: drawn films show one several times."""
+"""Frames that are kept with what they became: drawn videos show one several times."""
 DECODED = 20
 """Frames of the source that a decoder holds."""
 SITES: Final = {
@@ -112,12 +112,12 @@ def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
 
 
 def work_folder(target: Path) -> Path:
-    """Where the segments of an unfinished film lie."""
+    """Where the segments of an unfinished video lie."""
     return target.with_name(f".drrn-film-{sha256(os.fsencode(target.name)).hexdigest()[:16]}")
 
 
 def enlarge_frame(
-    frame: Frame, film: VideoInfo, upscaler: Upscaler, size: tuple[int, int], told: Callable[[float], None]
+    frame: Frame, info: VideoInfo, upscaler: Upscaler, size: tuple[int, int], told: Callable[[float], None]
 ) -> Frame:
     """The frame as (height, width) `size`.
 
@@ -129,7 +129,7 @@ def enlarge_frame(
     """
     luma, *chroma = frame.planes
     height, width = size
-    black, white = _range(film, 219)
+    black, white = _range(info, 219)
     low, high = _ends(luma, black, white)
     slope = np.float32(219 / 255 / (white - black))  # to the luma that networks know: of studio range, by 255
 
@@ -140,19 +140,19 @@ def enlarge_frame(
     bounds = (float(to_network(low)), float(to_network(high)))
     larger = upscaler.upscale(picture, size=(width, height), bounds=bounds, progress=told).pixels[..., 0]
     planes = [_stored((larger - np.float32(16 / 255)) / slope + np.float32(black), low, high, luma)]
-    black, white = _range(film, 224)
+    black, white = _range(info, 224)
     for plane in chroma:
         down, across = (
             Samples(-(-new // step), new / old, site * (0.5 - 0.5 / step) * (1 - old / new))
-            for old, new, step, site in zip(luma.shape, size, film.subsampling, SITES[film.siting], strict=True)
+            for old, new, step, site in zip(luma.shape, size, info.subsampling, SITES[info.siting], strict=True)
         )
         planes.append(_stored(resample(plane.astype(np.float32), down, across), *_ends(plane, black, white), plane))
     return Frame(planes, frame.time, frame.duration)
 
 
 def _video(header: Header) -> VideoInfo:
-    assert header.film is not None
-    return header.film
+    assert header.video is not None
+    return header.video
 
 
 def _encoding(job: Job) -> Target:
@@ -162,22 +162,21 @@ def _encoding(job: Job) -> Target:
 
 
 def _result(job: Job) -> Header:
-    """What the result's film says of itself: what was enlarged does, but for what its size changes."""
-    header, film = job.header, _video(job.header)
-    if (
-        abs(job.width - header.width * job.height / header.height) >= 1
-    ):  # not by rounding: it keeps its shape when shown
-        film = film._replace(
-            aspect=(film.aspect or Fraction(1)) * Fraction(header.width * job.height, header.height * job.width)
+    """The header of the result: that of the source, except for what its size changes."""
+    header, info = job.header, _video(job.header)
+    stretched = abs(job.width - header.width * job.height / header.height) >= 1  # by more than rounding
+    if stretched:  # pixels change their shape, so that the image keeps its own when shown
+        info = info._replace(
+            aspect=(info.aspect or Fraction(1)) * Fraction(header.width * job.height, header.height * job.width)
         )
     grows = not _is_large(header.width, header.height) and _is_large(job.width, job.height)
-    if film.matrix == UNKNOWN and grows and header.channels == 3:
-        film = film._replace(matrix=BT601)
-    return header._replace(film=film)
+    if info.matrix == UNKNOWN and grows and header.channels == 3:
+        info = info._replace(matrix=BT601)
+    return header._replace(video=info)
 
 
 def _is_large(width: int, height: int) -> bool:
-    """Whether players take a film for one in the colors of BT.709, where it says nothing, and not of BT.601."""
+    """Whether players take a video for one in the colors of BT.709, where it says nothing, and not of BT.601."""
     return width >= 1280 or height > 576
 
 
@@ -254,15 +253,15 @@ class _FrameCache:
         return Frame(planes, frame.time, frame.duration)
 
 
-def _range(film: VideoInfo, steps: int) -> tuple[int, int]:
+def _range(info: VideoInfo, steps: int) -> tuple[int, int]:
     """The values of a plane that are nominally its least and its largest.
 
     Args:
         steps: of 8 bits that are between them in studio range: 219 for luma, 224 for chroma.
     """
-    if film.range == FULL:
-        return 0, (1 << film.bits) - 1
-    unit = 1 << (film.bits - 8)
+    if info.range == FULL:
+        return 0, (1 << info.bits) - 1
+    unit = 1 << (info.bits - 8)
     return 16 * unit, (16 + steps) * unit
 
 
