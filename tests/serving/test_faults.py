@@ -76,12 +76,13 @@ def test_a_signal_ends_streams_and_work_at_once_and_leaves_nothing(
 
 
 def test_a_service_that_nobody_uses_ends_by_itself_where_that_is_asked_for(tmp_path: Path) -> None:
-    with command(tmp_path, "--idle", "2s") as (process, address):
+    with command(tmp_path, "--idle", "10s") as (process, address):
         with httpx.stream("GET", f"{address}api/events") as events:
-            next(events.iter_lines())
-            time.sleep(3)
+            lines = events.iter_lines()  # which ends the stream when it is let go
+            next(lines)
+            time.sleep(12)
             assert process.poll() is None  # a page is open
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

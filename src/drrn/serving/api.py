@@ -286,9 +286,13 @@ class Service:
     async def _wait_for_rest(self) -> None:
         """Wait until nobody has used the service for long, and end it."""
         idle = self.config.idle
-        while self.guards.open or self.jobs.expected() or time.monotonic() - self.guards.used < idle:
+        while self._is_used() or time.monotonic() - self.guards.used < idle:
             await asyncio.sleep(min(idle / 4, 10))
         self.end()
+
+    def _is_used(self) -> bool:
+        """Whether it is being started, answers somebody or works."""
+        return not self.jobs.is_ready or self.guards.open > 0 or self.jobs.expected() > 0
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
