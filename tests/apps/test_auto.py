@@ -132,8 +132,8 @@ def test_a_scale_outside_the_training_range_is_reported(here: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("args", "model", "message"),
     [
-        (["--budget", "30s"], "tiny", "Take --model auto with it."),
-        (["--units", "2"], "auto", "Name it in place of auto."),
+        (["--budget", "30s"], "tiny", "--budget only works with --model auto."),
+        (["--units", "2"], "auto", "--units needs a named model"),
         (["--budget", "soon"], "auto", "A time is written 90, 30s, 2m or 1.5h, got 'soon'."),
     ],
 )

@@ -222,7 +222,7 @@ BAD = [
     (["photo.png", "-s", "0"], "A scale must be above 1 and at most 8, got 0."),
     (["photo.png", "-s", "nan"], "got nan"),
     (["photo.png", "-s", "9"], "got 9"),
-    (["photo.png", "-s", "2", "--size", "40x30"], "can't both be given"),
+    (["photo.png", "-s", "2", "--size", "40x30"], "Give a scale or a size, not both."),
     (["photo.png", "--size", "40+"], "A size is written 4000, 2000x, x1000, 1920x1080 or 1920x1080+, got '40+'"),
     (["photo.png", "--size", "10x10"], "is not an enlargement of 16x12"),
     (["photo.png", "-o", "x.gif"], "x.gif"),

@@ -147,7 +147,7 @@ def test_results_are_not_taken_for_sources(here: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     for output in ("in", ".", "in/sub/.."):
         assert run("in", "-o", output) == 2
-        assert "in lies in the --output" in one_line(capsys)
+        assert "in is inside the --output" in one_line(capsys)
 
 
 def test_two_sources_of_one_target_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,7 +241,7 @@ def test_a_bad_file_does_not_stop_the_others(here: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["in"], "in is a folder: what it becomes needs an --output"),
+        (["in"], "in is a folder: its results need another folder"),
         (["empty", "-o", "out"], "empty contains no pictures (subfolders are searched with --recursive)."),
         (["empty", "-o", "out", "-r"], "empty contains no pictures."),
         (["in", "-o", "tiny.safetensors"], "tiny.safetensors can't be made a folder"),
@@ -389,7 +389,7 @@ def test_a_stdin_without_end_is_refused(
     with Path("/dev/zero").open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         assert run("-", "-o", "x.png", "--max-pixels", "1000") == 2
-    assert "stdin has over 1,056,576 bytes" in one_line(capsys)
+    assert "stdin has more than 1,056,576 bytes" in one_line(capsys)
 
 
 def test_a_stdout_that_is_closed_is_one_line(here: Path) -> None:

@@ -51,4 +51,4 @@ def test_a_backbone_that_is_not_what_is_needed_is_one_line_and_exit_2(
 def test_an_unknown_loss_is_told_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--loss", "0.5*l2") == 2
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert "of mse, l1, charbonnier, euclidean, msssim, focal_frequency, vgg, lpips; got '0.5*l2'" in said
+    assert "from mse, l1, charbonnier, euclidean, msssim, focal_frequency, vgg, lpips; got '0.5*l2'" in said

@@ -39,7 +39,7 @@ def test_networks_for_exact_scales_are_joined_and_shown(here: Path, capsys: pyte
     capsys.readouterr()
     assert models("show", "joined.safetensors", "--markdown") == 0
     page = capsys.readouterr().out
-    assert "exactly 3 times as large have a network of their own: 1 block(s) of 2 units, width 8" in page
+    assert "Images enlarged by exactly 3 have their own network: 1 block(s) of 2 units, width 8" in page
     assert "## Command of the network for x2\n\n```\ntrain x2\n```" in page
 
 

@@ -31,6 +31,8 @@ DONE = {
     "models list",
     "models join small.safetensors --exact x2.safetensors --output joined.safetensors",
     "models show tiny",
+    "desktop install",
+    "desktop remove",
     "study list",
 }
 EXTRA = {
@@ -41,6 +43,7 @@ EXTRA = {
     "upscale film.mp4": "video",
     "train --data set --run run": "train",
     "tune --data set --run run": "tune",
+    "serve": "serve",
     "export small.onnx --model small.safetensors": "onnx",
     "models show tiny --plot plot.png": "plot",
     "models import port.pth --units 2 --output port.safetensors": "torch",
@@ -71,7 +74,12 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
         [sys.executable, plain_install.__file__],
         input=asked,
         cwd=here,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "HOME": str(here),
+            "XDG_DATA_HOME": str(here / "share"),
+        },
         capture_output=True,
         text=True,
         timeout=300,

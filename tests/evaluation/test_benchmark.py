@@ -121,7 +121,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 
 def test_an_image_too_small_to_evaluate_is_named(tmp_path: Path) -> None:
     write(Image(pixels=np.zeros((6, 6, 1), np.float32)), tmp_path / "tiny.png")
-    with pytest.raises(DataError, match=r"tiny.png is too small to evaluate at scale 3"):
+    with pytest.raises(DataError, match=r"tiny.png is too small to be evaluated at scale 3"):
         list(evaluate([], [tmp_path], [3]))
 
 
@@ -164,6 +164,6 @@ def test_compare_shows_several_models_in_each_of_several_windows(folder: Path) -
 def test_costs_are_measured_without_the_resource_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     module = runpy.run_path(timing.__file__)
-    result, cost = module["measure"](lambda: 7)
+    result, cost = module["measure_cost"](lambda: 7)
     assert result == 7 and cost.seconds >= 0
     assert ctypes.sizeof(module["_Counters"]) == 72 or sys.maxsize < 2**32, "as Windows lays it out"

@@ -47,7 +47,7 @@ def test_the_table_names_its_command_and_machine(models: list[Path]) -> None:
     about = {"cpu": "Z80", "cores": "1", "system": "CP/M"}
     page = to_markdown(entries, command="drrn models list", commit="abc", machine=about)
     assert page.splitlines()[0].startswith("| model | scales | network | ")
-    assert "on Z80 with 1 cores, CP/M, by " in page
+    assert "on Z80 with 1 cores, CP/M, with " in page
     assert page.endswith("Written by `drrn models list` at commit abc.\n")
     assert len({len(line) for line in to_text(entries).splitlines()}) == 1
 

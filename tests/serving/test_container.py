@@ -59,6 +59,7 @@ def test_its_command_works_for_that_user_and_writes_to_its_folder_alone(tmp_path
     can = [sys.executable, "-c", "import drrn.serving.server"]
     if subprocess.run(can, user=USER, group=USER, cwd="/", env=environment, capture_output=True).returncode:
         pytest.skip("other users can't read this installation")
+    before = _owned()
     try:
         with subprocess.Popen(
             line, user=USER, group=USER, extra_groups=[], cwd="/", env=environment, stdout=subprocess.PIPE, text=True
@@ -76,11 +77,15 @@ def test_its_command_works_for_that_user_and_writes_to_its_folder_alone(tmp_path
                 answer = httpx.post(f"{address}api/upscale?check=true", content=content, headers=bearer, timeout=120)
                 assert answer.status_code == 200
                 assert httpx.post(f"{address}api/upscale", content=content).status_code == 401
-                find = ["find", "/tmp", "/var", "/home", "/dev/shm", "-xdev", "-uid", str(USER)]
-                own = subprocess.run(find, capture_output=True, text=True).stdout.splitlines()
-                assert [path for path in own if not path.startswith(str(data))] == []
+                assert [path for path in _owned() - before if not path.startswith(str(data))] == []
             finally:
                 service.terminate()
                 assert service.wait(20) == 143
     finally:
         subprocess.run(["rm", "-rf", data], check=True)
+
+
+def _owned() -> set[str]:
+    """What belongs to the user of the container, where programs write."""
+    find = ["find", "/tmp", "/var", "/home", "/dev/shm", "-xdev", "-uid", str(USER)]
+    return set(subprocess.run(find, capture_output=True, text=True).stdout.splitlines())

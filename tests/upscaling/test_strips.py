@@ -141,7 +141,7 @@ def test_a_picture_that_became_another_is_refused(tmp_path: Path) -> None:
     job = plan(source, None, Request(2))
     source.unlink()
     given(source, small(channels=1))
-    with pytest.raises(DRRNError, match="has changed since it was looked at"):
+    with pytest.raises(DRRNError, match="has changed since it was opened"):
         done(job, Upscaler(small_weights(), threads=1))
     assert list(tmp_path.iterdir()) == [source]
 
