@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,21 @@ def chromium() -> Iterator["Browser"]:
 
 
 @contextmanager
-def opened(browser: "Browser", address: str, **context: Any) -> Iterator["Page"]:
-    """The page at an address, once it is ready. Any error of its script is one here."""
+def opened(
+    browser: "Browser", address: str, *, before: "Callable[[Page], None]" = lambda page: None, **context: Any
+) -> Iterator["Page"]:
+    """The page at an address, once it is ready. Any error of its script is one here.
+
+    Args:
+        before: called with the page before it goes there.
+    """
     within = browser.new_context(**context)
     within.set_default_timeout(PATIENCE)
     page = within.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     try:
+        before(page)
         page.goto(address)
         page.locator("body[data-ready]").wait_for()
         yield page

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +27,6 @@ AXE = ROOT / "build/node_modules/axe-core/axe.min.js"
 """Where .ci/run puts it: npm install --prefix build axe-core."""
 BUDGET = 60_000
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium here")
-# LONG: tests that share the service and enlarge by it wait for ever once in a while, for a job that never ends; why is
-# not known yet
 DATA = """async ([files]) => {
     const data = new DataTransfer();
     for (const [name, text] of files) {
@@ -92,7 +91,6 @@ def settle(page: "Page") -> None:
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Running, tmp_path: Path) -> None:
     drop(page, ("one.png", png(tmp_path, 60, 40, 1)), ("two.png", png(tmp_path, 50, 45, 2)))
     rows = page.locator("#list li")
@@ -115,7 +113,6 @@ def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Ru
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_a_picture_is_pasted(page: "Page", tmp_path: Path) -> None:
     data = page.evaluate_handle(DATA, files(("", png(tmp_path, 30, 20, 3))))
     page.evaluate(
@@ -126,7 +123,6 @@ def test_a_picture_is_pasted(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 200, 160, 4)))
     settle(page)
@@ -155,7 +151,6 @@ def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page",
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_the_slider_and_the_zoom_are_moved_by_keyboard(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 300, 300, 5)))
     settle(page)
@@ -180,7 +175,6 @@ def test_the_slider_and_the_zoom_are_moved_by_keyboard(page: "Page", tmp_path: P
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_the_whole_way_is_gone_by_keyboard_alone(page: "Page", tmp_path: Path) -> None:
     page.set_input_files("#files", {"name": "photo.png", "mimeType": "image/png", "buffer": png(tmp_path, 40, 30, 6)})
     page.locator("#list li.ready").wait_for()
@@ -198,7 +192,6 @@ def test_the_whole_way_is_gone_by_keyboard_alone(page: "Page", tmp_path: Path) -
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_wheel_and_drag_zoom_and_pan(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 600, 500, 7)))
     settle(page)
@@ -221,7 +214,6 @@ def test_wheel_and_drag_zoom_and_pan(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_a_picture_that_is_enlarged_can_be_canceled_and_tried_again(page: "Page", tmp_path: Path) -> None:
     page.evaluate("document.querySelector('#scale').value = 4")
     page.dispatch_event("#scale", "input")
@@ -240,7 +232,6 @@ def test_a_picture_that_is_enlarged_can_be_canceled_and_tried_again(page: "Page"
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 9)))
     page.locator("#list li.ready").wait_for()
@@ -268,7 +259,6 @@ def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_a_finished_picture_can_be_enlarged_with_other_options(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 17)))
     page.locator("#list li.ready").wait_for()
@@ -286,6 +276,45 @@ def test_a_finished_picture_can_be_enlarged_with_other_options(page: "Page", tmp
 
 
 @needs_chromium
+def test_an_answer_that_is_slower_than_the_job_changes_nothing(page: "Page", running: Running, tmp_path: Path) -> None:
+    """The stream of events tells that the job is done before the answer tells that it is queued."""
+
+    def hold(route: Any) -> None:
+        held.append((route, route.fetch()))
+
+    held: list[tuple[Any, Any]] = []
+    drop(page, ("photo.png", png(tmp_path, 40, 30, 21)))
+    page.locator("#list li.ready").wait_for()
+    page.route(re.compile(r"/api/jobs\?"), hold)
+    page.click("#go")
+    page.locator("#list li.done").wait_for()
+    ((route, answer),) = held
+    route.fulfill(response=answer)
+    page.wait_for_timeout(500)
+    assert page.locator("#list li.done").count() == 1
+
+
+@needs_chromium
+def test_what_happened_before_the_stream_of_events_is_learned_from_the_list(
+    browser: "Browser", running: Running, tmp_path: Path
+) -> None:
+    held: list[Any] = []
+
+    def hold(page: "Page") -> None:
+        page.route("**/api/events", lambda route: held.append(route))
+
+    with opened(browser, f"{running.address}/", before=hold) as page:
+        drop(page, ("photo.png", png(tmp_path, 40, 30, 22)))
+        page.locator("#list li.ready").wait_for()
+        with page.expect_response(re.compile(r"/api/jobs\?")) as answer:
+            page.click("#go")
+        while running.client.get(f"/api/jobs/{answer.value.json()['id']}").json()["state"] != "done":
+            time.sleep(0.05)
+        held[0].continue_()
+        page.locator("#list li.done").wait_for()
+
+
+@needs_chromium
 def test_what_is_no_picture_is_said_and_the_rest_goes_on(page: "Page", tmp_path: Path) -> None:
     drop(page, ("notes.txt", b"not a picture"), ("photo.png", png(tmp_path, 40, 30, 10)))
     page.locator("#list li.refused", has_text="notes.txt is not an image that drrn can read").wait_for()
@@ -294,7 +323,6 @@ def test_what_is_no_picture_is_said_and_the_rest_goes_on(page: "Page", tmp_path:
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_a_reload_finds_the_jobs_again(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 11)))
     page.locator("#list li.ready").wait_for()
@@ -308,7 +336,6 @@ def test_a_reload_finds_the_jobs_again(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_a_result_is_copied(browser: "Browser", running: Running, tmp_path: Path) -> None:
     content = png(tmp_path, 40, 30, 12)
     with opened(browser, f"{running.address}/", permissions=["clipboard-read", "clipboard-write"]) as page:
@@ -340,7 +367,6 @@ def test_dark_and_light_differ_and_both_can_be_read(browser: "Browser", running:
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_a_phone_of_360_pixels_shows_all_of_it(browser: "Browser", running: Running, tmp_path: Path) -> None:
     with opened(browser, f"{running.address}/", viewport={"width": 360, "height": 740}, has_touch=True) as page:
         drop(page, ("a name that is much longer than any phone is wide, and goes on.png", png(tmp_path, 60, 40, 13)))
@@ -353,7 +379,6 @@ def test_a_phone_of_360_pixels_shows_all_of_it(browser: "Browser", running: Runn
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not there: npm install --prefix build axe-core")
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)])
 def test_axe_finds_nothing(browser: "Browser", running: Running, tmp_path: Path, scheme: str, width: int) -> None:
@@ -377,7 +402,6 @@ def test_axe_finds_nothing(browser: "Browser", running: Running, tmp_path: Path,
 
 
 @needs_chromium
-@pytest.mark.full  # see LONG
 def test_nothing_is_asked_of_another_origin(browser: "Browser", running: Running, tmp_path: Path) -> None:
     with opened(browser, f"{running.address}/") as page:
         asked: list[str] = []

@@ -173,11 +173,15 @@ async function startAll() {
   for (const picture of pictures.filter((each) => each.state === "ready")) await start(picture);
 }
 
+const OVER = ["done", "failed", "canceled"];
+
 /** A job, as the service tells of it. */
 function known(job, picture = pictures.find((each) => each.job?.id === job.id)) {
   // the stream of events can be faster than the answer to the request
   picture ??= pictures.find((each) => each.isStarting && each.source === job.source);
   picture ??= { name: job.name || job.id.slice(0, 8) };
+  // and then that answer is older than what the stream has told
+  if (picture.job?.id === job.id && OVER.includes(picture.job.state) && !OVER.includes(job.state)) return;
   const before = picture.job?.state;
   const source = job.source || picture.source;
   Object.assign(picture, { job, plan: job, state: job.state, source, error: job.error ?? "" });
@@ -500,7 +504,10 @@ async function begin() {
     }
   }
   if (pictures.length && !shown) look(pictures.at(-1));
-  listen(happened, () => alarm(t("lost")), () => alarm(""));
+  listen(happened, () => alarm(t("lost")), async () => {
+    alarm("");
+    for (const job of await get("api/jobs")) known(job); // what happened while nothing was heard
+  });
   document.body.dataset.ready = "true";
 }
 
