@@ -3,7 +3,7 @@
 //   LANES    floats in a vector
 //   PANEL    vectors in the widest panel of output channels
 //   SUMS     vectors of sums that fit into registers beside a panel's row and a broadcast value
-//   RUNS     an expression: whether this CPU can run it run it
+//   RUNS     an expression: whether this CPU can run the kernels
 // The standard library must not be used here: its inline functions would be compiled for a CPU other than the running
 // one, and the linker keeps an arbitrary copy.
 

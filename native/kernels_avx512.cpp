@@ -1,4 +1,4 @@
-// For CPUs with AVX-512: 32 registers of 16 floats. Compiled with -mavx512f and the like, so only run on CPUs that have them.
+// For CPUs with AVX-512: 32 registers of 16 floats. Compiled with -mavx512f and the like, so only run where they exist.
 #define ISA avx512
 #define LANES 16
 #define PANEL 4

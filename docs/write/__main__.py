@@ -53,20 +53,12 @@ PAGES: dict[Page, Callable[[Path, Path], Texts]] = {
     "memory": lambda data, scratch: memory.texts(scratch),
 }
 """Each takes the folder of pictures and an empty folder."""
+QUICK: tuple[Page, ...] = tuple(page for page in PAGES if page not in ("geotiff", "memory"))
+"""Pages that need neither --data nor many minutes."""
 
 
 def write(
-    pages: Positional[tuple[Page, ...]] = (
-        "copies",
-        "commands",
-        "drawings",
-        "man",
-        "pictures",
-        "presets",
-        "performance",
-        "formats",
-        "dicom",
-    ),
+    pages: Positional[tuple[Page, ...]] = QUICK,
     /,
     *,
     data: Path | None = None,

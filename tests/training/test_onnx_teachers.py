@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from drrn.core.color import levels, luma
 from drrn.core.config import DRRNConfig
 from drrn.core.resize import degrade, imresize
 from drrn.data.pairs import read_levels, unit
+from drrn.engines import onnx_file
 from drrn.engines.onnx_file import OnnxNetwork
 from drrn.errors import EngineError, TrainingError
 from drrn.media.image import Image
@@ -180,3 +182,10 @@ def test_another_image_of_the_same_name_has_its_own_target(tmp_path: Path, data:
     cache = tmp_path / "run/taught"
     train(tmp_path / "second", others, STILL, teacher=(str(path),), teacher_cache=cache)
     assert len(list(cache.glob("x2/*.png"))) == 10
+
+
+def test_a_teacher_uses_the_threads_of_the_training(tmp_path: Path, data: Path) -> None:
+    path = network(tmp_path / "net.onnx")
+    with mock.patch.object(onnx_file, "OnnxNetwork", wraps=OnnxNetwork) as opened:
+        teach(data, path)  # with one thread
+    assert opened.call_args == mock.call(path, 1)

@@ -142,11 +142,13 @@ def keep_scheduling() -> Iterator[None]:
         yield
         return
     before = os.sched_getscheduler(0)
-    yield
-    if os.sched_getscheduler(0) != before:
-        for thread in threads.iterdir():
-            with suppress(ProcessLookupError):  # it ended meanwhile
-                os.sched_setscheduler(int(thread.name), before, os.sched_param(0))
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != before:
+            for thread in threads.iterdir():
+                with suppress(ProcessLookupError):  # it ended meanwhile
+                    os.sched_setscheduler(int(thread.name), before, os.sched_param(0))
 
 
 def formats(codec: Codec) -> list[str]:
