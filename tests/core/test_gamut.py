@@ -120,4 +120,5 @@ def test_gray_is_clipped_and_no_more() -> None:
     rng = np.random.default_rng(0)
     colors = np.repeat(rng.normal(0.5, 1, (1, 24, 24)), 3, axis=0).astype(np.float32)
     colors += rng.uniform(-1e-6, 1e-6, colors.shape).astype(np.float32)  # as rounding errors do
-    assert np.array_equal(clip(colors, rng.random((3, 8, 8), np.float32)), colors.clip(0, 1))
+    source = np.repeat(rng.random((1, 8, 8), np.float32), 3, axis=0)
+    assert np.array_equal(clip(colors, source), colors.clip(0, 1))

@@ -11,7 +11,8 @@ color of the source pixel they lie in. So
 * no channel leaves the span between its clipped value and the value of its source pixel,
 * each channel's sum over the picture stays what it was before clipping, as far as the pixels nearby have room.
 
-Gray pixels are only clipped: overshoot at the edges of black text is no error of color.
+What is made up for is at most the saturation of the source pixels around. So where they are gray, pixels are only
+clipped: overshoot at the edges of black text is no error of color.
 """
 
 from typing import NamedTuple
@@ -21,10 +22,8 @@ from numpy.typing import NDArray
 
 from drrn.core.resize import Float, Place
 
-REACH = 4
-"""How many source pixels away a pixel can matter: two rounds, each of two sums over 3x3."""
-SLACK = 1e-5
-"""How far rounding errors spread the channels of a gray pixel, at most."""
+REACH = 5
+"""How many source pixels away a pixel can matter: two rounds, each of two sums over 3x3, and the colors around."""
 
 
 class Window(NamedTuple):
@@ -63,10 +62,9 @@ def clip(colors: NDArray[Float], source: NDArray[Float], at: Window) -> NDArray[
     outside = [(plane.min() < 0, plane.max() > 1) for plane in colors]
     if not np.any(outside):
         return clipped
-    counted = 2 * (colors.max(axis=0) - colors.min(axis=0)) - colors.dtype.type(SLACK)
-    counted = np.maximum(counted, 0, out=counted)  # at most so much of what is clipped: nothing of a gray pixel
     starts = [np.flatnonzero(np.diff(cells, prepend=-1)) for cells in at.cells]
     rows, columns = at.cells
+    counted = _highest(source.max(axis=0) - source.min(axis=0))[rows][:, columns]  # at most, of what is clipped
     for result, plane, goal, ends in zip(clipped, colors, source, outside, strict=True):
         for sign, end in zip((-1, 1), ends, strict=True):
             if not end:
@@ -160,3 +158,10 @@ def _box(x: NDArray[Float]) -> NDArray[Float]:
     x = np.pad(x, 1)
     rows = x[:-2] + x[1:-1] + x[2:]
     return rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+
+
+def _highest(x: NDArray[Float]) -> NDArray[Float]:
+    """The highest value within 3x3."""
+    x = np.pad(x, 1, mode="edge")
+    rows = np.maximum(np.maximum(x[:-2], x[1:-1]), x[2:])
+    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])

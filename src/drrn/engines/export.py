@@ -87,10 +87,11 @@ def _pictures(engine: Engine, weights: Weights, scale: float) -> Iterator[Exampl
         planes = picture.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         size = int(height * scale + 0.5), int(width * scale + 0.5)
         larger = imresize(ycbcr(planes) if channels == 1 else planes, *size)
-        larger[:channels] = engine.run(larger[:channels]).clip(0, 1)
+        larger[:channels] = engine.run(larger[:channels])
         if channels == 1:
             at = gamut.window((slice(0, size[0]), slice(0, size[1])), (height, width), size)
             larger = gamut.clip(rgb(larger), planes, at)
+        larger = larger.clip(0, 1)
         yield picture, levels(larger).transpose(1, 2, 0)
 
 

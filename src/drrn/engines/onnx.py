@@ -114,11 +114,13 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     def restored(given: str) -> str:
         ilr = bicubic(given)
         flat = constant(graph, given, axes=[2, 3])  # the network's padding would darken its border
-        sr = graph.do("Where", flat, ilr, _network(graph, weights, units, ilr))
+        return graph.do("Where", flat, ilr, _network(graph, weights, units, ilr))
+
+    def clipped(sr: str) -> str:
         return graph.do("Clip", sr, np.float32(0), np.float32(1))
 
     if weights.config.channels == 3:
-        sr = restored(planes)
+        sr = clipped(restored(planes))
         larger = graph.do("Where", gray, graph.do("ReduceMean", sr, np.array([1])), sr)
     else:
         # a gray picture goes through the network as it is, and not as its luma of studio range
@@ -129,7 +131,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
         colors = graph.do("Concat", sr, bicubic(chroma), axis=1)
         colors = mixed(graph, colors, TO_RGB * 255, -TO_RGB @ OFFSET)
         cells = (Cells.along(graph, 2, scale), Cells.along(graph, 3, scale))
-        larger = graph.do("Where", gray, sr, into_range(graph, colors, source, cells))
+        larger = graph.do("Where", gray, clipped(sr), into_range(graph, colors, source, cells))
     # a cast cuts off what stands after the point, so that halves go up, as in `drrn.core.color.levels`
     larger = graph.do("Add", graph.do("Mul", larger, np.float32(255)), np.float32(0.5))
     graph.do("Transpose", graph.do("Cast", larger, to=TensorProto.UINT8), perm=[0, 2, 3, 1])

@@ -7,8 +7,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from drrn.core import gamut
-
 KEYS = np.array([[0, 1, 0, 0], [-0.5, 0, 0.5, 0], [1, -2.5, 2, -0.5], [-0.5, 1.5, -1.5, 0.5]], np.float32)
 """The bicubic kernel of `drrn.core.resize` for a sample that lies t beyond the second of its four neighbours: row k is
 what t^k adds to the weight of each."""
@@ -130,8 +128,8 @@ def into_range(graph: Graph, colors: str, source: str, cells: tuple[Cells, Cells
         return graph.do("Sub", np.float32(1), x)
 
     clipped = graph.do("Clip", colors, np.float32(0), np.float32(1))
-    apart = graph.do("Sub", *(graph.do(f"Reduce{end}", colors, np.array([1])) for end in ("Max", "Min")))
-    counted = graph.do("Relu", graph.do("Sub", graph.do("Mul", apart, np.float32(2)), np.float32(gamut.SLACK)))
+    apart = graph.do("Sub", *(graph.do(f"Reduce{end}", source, np.array([1])) for end in ("Max", "Min")))
+    counted = spread(graph.do("MaxPool", apart, kernel_shape=[3, 3], pads=[1] * 4))
     beyond = graph.do("Concat", graph.do("Neg", colors), graph.do("Sub", colors, np.float32(1)), axis=1)  # both ends
     taken = sums(graph.do("Min", graph.do("Relu", beyond), counted))
     way = graph.do("Sub", spread(source), clipped)

@@ -86,7 +86,7 @@ def _colors(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int,
 
 
 def _restored(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
-    """What the network makes there, (channels, h, w) in [0, 1]."""
+    """What the network makes there, (channels, h, w)."""
     config, (rows, columns) = upscaler.network.config, place
     shape = config.channels, rows.stop - rows.start, columns.stop - columns.start
     if sight.constant is not None:
@@ -100,7 +100,7 @@ def _restored(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[in
             sr[:, *_within(kept, place)] = upscaler.engine.run(sight.ilr(outer, size))[:, *inner]
     if not np.isfinite(sr).all():
         raise EngineError("The network computed values that are not finite: the weights or the device are faulty.")
-    np.clip(sr, 0, 1, out=sr)
+    sr = sight.clipped(sr)
     if not config.flat:
         around = flat.needed_source(place, sight.size, size, upscaler.halo)
         flat.keep_flat(sr, place, sight.seen(sight.colors(around)), around, sight.size, size, upscaler.halo)

@@ -43,7 +43,7 @@ class PlaneEnlarger:
     ensemble: bool
     """Whether several passes give their mean, rather than the plain result and their disagreement."""
     bounds: tuple[float, float]
-    """The range to which the network's result is clipped."""
+    """The range to which the network's result is clipped, unless it is luma that chroma joins: then the colors are."""
     tile_sides: Callable[[int, int], Sides]
     """(height, width) of the tiles for a plane of that height and width."""
     progress: Callable[[int], None]
@@ -56,10 +56,10 @@ class PlaneEnlarger:
             gray, disagreement = self.enlarge_plane(planes[0])
             return np.repeat(gray[None], len(planes), axis=0), disagreement
         if self.config.channels == 3:
-            return self._enlarge(planes)
+            return self._enlarge(planes, self.bounds)
         height, width = self.size
         y, *chroma = ycbcr(planes)
-        luma, disagreement = self._enlarge(y[None])
+        luma, disagreement = self._enlarge(y[None], bounds=(-np.inf, np.inf))
         mixed = rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)]))
         colors = np.empty_like(mixed)
         for place in pieces(slice(0, height), slice(0, width), (BAND, MAX_TILE)):
@@ -69,10 +69,10 @@ class PlaneEnlarger:
 
     def enlarge_plane(self, plane: Plane) -> tuple[Plane, Plane]:
         """One plane (h, w), enlarged, and its disagreement (H, W)."""
-        planes, disagreement = self._enlarge(np.repeat(plane[None], self.config.channels, axis=0))
+        planes, disagreement = self._enlarge(np.repeat(plane[None], self.config.channels, axis=0), self.bounds)
         return planes.mean(axis=0, dtype=np.float32), disagreement
 
-    def _enlarge(self, planes: Planes) -> tuple[Planes, Plane]:
+    def _enlarge(self, planes: Planes, bounds: tuple[float, float]) -> tuple[Planes, Plane]:
         """(channels, h, w) through the network: (channels, H, W) within the bounds, and the disagreement."""
         corner = planes[:, :1, :1]
         no_disagreement = np.broadcast_to(np.float32(0), self.size)
@@ -81,10 +81,10 @@ class PlaneEnlarger:
             return np.broadcast_to(corner, (len(planes), *self.size)), no_disagreement
         ilr = imresize(planes, *self.size)
         if self.passes == 1:
-            return self._keep_flat(self._run(ilr).clip(*self.bounds), planes), no_disagreement
+            return self._keep_flat(self._run(ilr).clip(*bounds), planes), no_disagreement
         results = run_ensemble(self._run, ilr)
         sr = results.mean if self.ensemble else results.plain
-        return self._keep_flat(sr.clip(*self.bounds), planes), results.deviation.max(axis=0)
+        return self._keep_flat(sr.clip(*bounds), planes), results.deviation.max(axis=0)
 
     def _run(self, ilr: Planes) -> Planes:
         sides = self.tile_sides(ilr.shape[1], ilr.shape[2])

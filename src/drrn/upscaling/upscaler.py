@@ -181,7 +181,8 @@ class Upscaler:
             scale: above 1 and at most 8; each side becomes `side * scale`, rounded. 2 where no size is given either.
                 If `weights.covers(scale)` is false, the result can be worse than bicubic's, without a warning.
             size: (width, height) of the result instead; each side must be 1 to 8 times as long.
-            bounds: the range to which the network's result is clipped.
+            bounds: the range to which the network's result is clipped; colors that a network for luma restored are in
+                [0, 1].
             progress: called with the share that is done, in [0, 1].
 
         Raises:

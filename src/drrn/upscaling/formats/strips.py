@@ -71,8 +71,12 @@ class ModelView:
 
     @property
     def mixes(self) -> bool:
-        """Whether its colors are made of the model's luma and of chroma: then they can leave [0, 1]."""
+        """Whether its colors are made of the model's luma and of chroma: then they, and luma, can leave [0, 1]."""
         return self.model == 1 and not self.gray
+
+    def clipped(self, sr: Planes) -> Planes:
+        """What the model made, in [0, 1] unless it `mixes`: then the colors are clipped."""
+        return sr if self.mixes else sr.clip(0, 1)
 
     def colored(self, sr: Planes, place: Place, size: tuple[int, int]) -> Planes:
         """What the model made of a place, (channels, h, w), as colors (1 or 3, h, w), in [0, 1] unless it `mixes`."""
@@ -214,7 +218,7 @@ def _clipped(
 
 
 def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
-    """The bands of a strip, from the top down: where they are, and what the network makes of them, clipped."""
+    """The bands of a strip, from the top down: where they are, and what the network makes of them."""
     (height, width), config = size, upscaler.network.config
     tops = range(0, height, BAND)
     if sight.constant is not None:  # nothing to restore, and no border for the network's padding to darken
@@ -231,7 +235,7 @@ def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, in
             raise EngineError("The network computed values that are not finite: the weights or the device are faulty.")
         if sr.shape[1]:
             place = slice(row, row + sr.shape[1]), strip[1]
-            kept = sr[..., inner].clip(0, 1)
+            kept = sight.clipped(sr[..., inner])
             if not config.flat:
                 around = flat.needed_source(place, sight.size, size, upscaler.halo)
                 flat.keep_flat(kept, place, sight.seen(sight.colors(around)), around, sight.size, size, upscaler.halo)
