@@ -11,7 +11,7 @@ import numpy as np
 
 from drrn.media.images.files import store
 from drrn.media.images.scratch import Scratch
-from drrn.media.metadata.notes import Metadata
+from drrn.media.metadata.metadata import Metadata
 
 COMMAND = """
 import sys

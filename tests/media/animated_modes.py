@@ -57,13 +57,13 @@ def _palette() -> bytes:
     return moving.png(indices, SIZE, palette=table)
 
 
-def _with(**notes: Any) -> Callable[[str], Callable[[], bytes]]:
+def _with(**metadata: Any) -> Callable[[str], Callable[[], bytes]]:
     def make(form: str) -> Callable[[], bytes]:
         def save() -> bytes:
             file = io.BytesIO()
             first, second = (Image.fromarray(step.samples[..., :3].copy()) for step in steps())
             more = {"lossless": True} if form == "WebP" else {}
-            first.save(file, form, save_all=True, append_images=[second], duration=70, loop=0, **notes, **more)
+            first.save(file, form, save_all=True, append_images=[second], duration=70, loop=0, **metadata, **more)
             return file.getvalue()
 
         return save

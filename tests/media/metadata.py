@@ -11,8 +11,8 @@ from PIL import Image as Pillow
 
 from drrn.media.image import Image
 from drrn.media.images.files import read, write
+from drrn.media.metadata.adapting import resize_metadata
 from drrn.media.metadata.jpeg_segments import segments
-from drrn.media.metadata.notes import resize_metadata
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
@@ -92,5 +92,5 @@ def doubled(path: Path, target: Path) -> Path:
 def twice(small: Image) -> Image:
     pixels = small.pixels.repeat(2, 0).repeat(2, 1)
     alpha = None if small.alpha is None else small.alpha.repeat(2, 0).repeat(2, 1)
-    notes = resize_metadata(small.notes, (small.width, small.height), (2 * small.width, 2 * small.height))
-    return replace(small, pixels=pixels, alpha=alpha, **notes._asdict())
+    metadata = resize_metadata(small.metadata, (small.width, small.height), (2 * small.width, 2 * small.height))
+    return replace(small, pixels=pixels, alpha=alpha, **metadata._asdict())

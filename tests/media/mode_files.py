@@ -130,7 +130,7 @@ def webp_of(mode: str) -> bytes | None:
     return pillow("WEBP", lossless=True, exact=True)(image_of(mode)) if mode in ("RGB", "RGBA") else None
 
 
-def tiff_of(mode: str, *, big: bool = False, **notes: Any) -> bytes | None:
+def tiff_of(mode: str, *, big: bool = False, **metadata: Any) -> bytes | None:
     truth = TRUTH[mode][1]
     array: np.ndarray = truth[..., 0] if truth.shape[2] == 1 else truth
     options: dict[str, Any] = {"photometric": "rgb" if truth.shape[2] > 2 else "minisblack"}
@@ -154,7 +154,7 @@ def tiff_of(mode: str, *, big: bool = False, **notes: Any) -> bytes | None:
     file = io.BytesIO()
     with tifffile.TiffWriter(file, bigtiff=big) as tiff:
         for _ in range(2 if mode == "several frames or pages" else 1):
-            tiff.write(array, planarconfig="contig", metadata=None, software=False, **options, **notes)
+            tiff.write(array, planarconfig="contig", metadata=None, software=False, **options, **metadata)
     return file.getvalue()
 
 

@@ -309,10 +309,10 @@ def test_xmp_and_the_background_go_on(tmp_path: Path) -> None:
     note = b"XMP " + struct.pack("<L", len(xmp)) + xmp
     content = whole[:4] + struct.pack("<L", len(whole) - 8 + len(note)) + whole[8:] + note
     animation = read(put(content[:20] + bytes([content[20] | 4]) + content[21:], tmp_path / "a.webp"))
-    assert animation.notes.xmp == xmp and animation.background == b"\1\2\3\4"
+    assert animation.metadata.xmp == xmp and animation.background == b"\1\2\3\4"
     write(animation.frames(), tmp_path / "b.webp", animation, SIZE)
     again = read(tmp_path / "b.webp")
-    assert (again.notes.xmp, again.background, again.header.plays) == (xmp, b"\1\2\3\4", 3)
+    assert (again.metadata.xmp, again.background, again.header.plays) == (xmp, b"\1\2\3\4", 3)
     with Image.open(tmp_path / "b.webp") as image:
         assert image.info["xmp"] == xmp and image.info["background"] == (3, 2, 1, 4)
 

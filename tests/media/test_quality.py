@@ -10,9 +10,9 @@ from PIL import Image
 
 from drrn.apps import cli
 from drrn.errors import UsageError
+from drrn.media.file_format import FileFormat
 from drrn.media.images.files import read, write
 from drrn.media.images.quality import Loss, choose_loss, loss_of
-from drrn.media.metadata.notes import FileFormat
 from drrn.upscaling.formats import strips
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store

@@ -15,7 +15,7 @@ from drrn.errors import DRRNError, UsageError
 from drrn.media.images.bitmaps import to_bmp, to_pnm
 from drrn.media.images.files import decode_to_disk, read, store
 from drrn.media.images.scratch import Scratch, check_room
-from drrn.media.metadata.notes import Metadata
+from drrn.media.metadata.metadata import Metadata
 from tests.media.test_files import photo, saved
 
 FORMATS = ("png", "jpg", "tif", "webp", "bmp", "ppm")
@@ -48,11 +48,11 @@ def test_what_is_put_in_pieces_comes_back_whole(
 def test_rows_on_the_disk_become_the_very_file_of_those_in_memory(suffix: str, channels: int, tmp_path: Path) -> None:
     suffix = "pgm" if (suffix, channels) == ("ppm", 1) else suffix
     given_ = samples(150, 90, channels, 8)
-    notes = Metadata(xmp=b"<x/>", dpi=(300.0, 200.0))
-    store(given_, tmp_path / f"memory.{suffix}", notes)
+    metadata = Metadata(xmp=b"<x/>", dpi=(300.0, 200.0))
+    store(given_, tmp_path / f"memory.{suffix}", metadata)
     with Scratch(tmp_path / "a", 150, 90, channels, 8, tile=32) as scratch:
         scratch.put(given_, 0)
-        store(scratch, tmp_path / f"disk.{suffix}", notes)
+        store(scratch, tmp_path / f"disk.{suffix}", metadata)
     assert (tmp_path / f"disk.{suffix}").read_bytes() == (tmp_path / f"memory.{suffix}").read_bytes()
 
 

@@ -12,7 +12,7 @@ from drrn.errors import DRRNError, EngineError, UsageError
 from drrn.media.image import Image
 from drrn.media.images.files import probe, read, store, write
 from drrn.media.images.scratch import Scratch
-from drrn.media.metadata.notes import Metadata
+from drrn.media.metadata.metadata import Metadata
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats import strips
 from drrn.upscaling.formats.job import Hooks, Job
@@ -93,8 +93,8 @@ def test_strips_narrower_than_what_a_color_depends_on_are_exact_too(
         assert (result[:] == whole).all()
 
 
-def given(path: Path, array: Any, **notes: Any) -> Path:
-    store(array, path, Metadata(**notes))
+def given(path: Path, array: Any, **metadata: Any) -> Path:
+    store(array, path, Metadata(**metadata))
     return path
 
 

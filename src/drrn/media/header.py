@@ -6,8 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
+from drrn.media.file_format import FileFormat
 from drrn.media.images.quality import Loss
-from drrn.media.metadata.notes import FileFormat, Metadata
+from drrn.media.metadata.metadata import Metadata
 
 
 class HDRMetadata(NamedTuple):
@@ -101,6 +102,6 @@ class OpenImage(NamedTuple):
     bands: Callable[[], Iterator[NDArray[Any]]]
     """Bands of rows (h, W, channels and alpha), uint8 or uint16, as they lie in the file: to be taken once."""
     header: Header
-    notes: Metadata
+    metadata: Metadata
     orientation: int
     """1 to 8, as EXIF numbers them."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from drrn.core.color import levels
 from drrn.errors import UsageError
-from drrn.media.metadata.notes import Extras, Metadata, held
+from drrn.media.metadata.metadata import Extras, Metadata, list_names
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pillow
@@ -53,8 +53,8 @@ class Image:
             raise ValueError(f"`dpi` must be two numbers above 0 and below a million, got {self.dpi}.")
 
     @property
-    def notes(self) -> Metadata:
-        """What there is beside the pixels."""
+    def metadata(self) -> Metadata:
+        """All metadata in one value."""
         return Metadata(self.icc, self.exif, self.xmp, self.dpi, self.extras)
 
     @property
@@ -69,7 +69,9 @@ class Image:
 
     def __repr__(self) -> str:
         kind = ("gray" if self.pixels.shape[2] == 1 else "RGB") + ("" if self.alpha is None else " with alpha")
-        return f"Image({', '.join([f'{self.width}x{self.height}', kind, f'{self.bits} bit', *held(self.notes)])})"
+        return (
+            f"Image({', '.join([f'{self.width}x{self.height}', kind, f'{self.bits} bit', *list_names(self.metadata)])})"
+        )
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the whole image as a PNG."""

@@ -18,8 +18,8 @@ import pyvips
 from numpy.typing import NDArray
 
 from drrn.errors import ImageError, printable
+from drrn.media.file_format import FileFormat
 from drrn.media.images.scratch import BAND
-from drrn.media.metadata.notes import FileFormat
 
 FAULTS: Final = (pyvips.Error, UnicodeDecodeError)
 """What pyvips raises; the second where libvips quotes bytes that are not text."""

@@ -9,7 +9,8 @@ import numpy as np
 from drrn.media.image import Image, type_name
 from drrn.media.images.files import upright
 from drrn.media.metadata import exif as tags
-from drrn.media.metadata.notes import Extras, Metadata, Pair, fit_metadata, make_metadata_upright
+from drrn.media.metadata.adapting import adapt_metadata, make_metadata_upright
+from drrn.media.metadata.metadata import Extras, Metadata, Pair
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pillow
@@ -43,7 +44,7 @@ def from_pil(image: "Pillow") -> Image:
     block = tags.plain(info["exif"]) if info.get("exif") else None
     lost = ("without EXIF that can't be read",) if info.get("exif") and not block else ()
     packet = info.get("xmp") or info.get("XML:com.adobe.xmp") or None
-    notes = Metadata(
+    metadata = Metadata(
         icc=info.get("icc_profile") or None,
         exif=block,
         xmp=packet.encode() if isinstance(packet, str) else packet,
@@ -51,11 +52,11 @@ def from_pil(image: "Pillow") -> Image:
         extras=Extras(lost=lost),
     )
     orientation = tags.orientation(block) if block else 1
-    notes = make_metadata_upright(notes, orientation, image.size)
+    metadata = make_metadata_upright(metadata, orientation, image.size)
     array = np.asarray(image)
     array = upright(array if array.ndim == 3 else array[..., None], orientation)
     plain = Image.from_array(array)
-    return Image(pixels=plain.pixels, alpha=plain.alpha, bits=plain.bits, **notes._asdict())
+    return Image(pixels=plain.pixels, alpha=plain.alpha, bits=plain.bits, **metadata._asdict())
 
 
 def to_pil(image: Image) -> "Pillow":
@@ -70,12 +71,12 @@ def to_pil(image: Image) -> "Pillow":
         warnings.warn("16 bit to 8: Pillow holds 16 bits of gray without alpha alone.", stacklevel=3)
         array = Image(pixels=image.pixels, alpha=image.alpha).to_array()
     made = Pillow.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-    notes = fit_metadata(image.notes, image.width, image.height)
+    metadata = adapt_metadata(image.metadata, image.width, image.height)
     info: dict[str, Any] = {
-        "icc_profile": notes.icc,
-        "exif": notes.exif and EXIF_PREFIX + notes.exif.removeprefix(EXIF_PREFIX),
-        "xmp": notes.xmp,
-        "dpi": notes.dpi,
+        "icc_profile": metadata.icc,
+        "exif": metadata.exif and EXIF_PREFIX + metadata.exif.removeprefix(EXIF_PREFIX),
+        "xmp": metadata.xmp,
+        "dpi": metadata.dpi,
     }
     made.info.update({name: value for name, value in info.items() if value})
     return made

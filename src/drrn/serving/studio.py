@@ -271,7 +271,7 @@ class Studio:
     def _enlarge_bare(self, job: Any, upscaler: Any) -> Any:
         """A picture without its EXIF, XMP and texts. Its colors are kept, and so ICC, color tags and dpi."""
         from drrn.media.images.files import read, wanted_format, write
-        from drrn.media.metadata.notes import Extras
+        from drrn.media.metadata.metadata import Extras
         from drrn.upscaling.consistency import enlarge
 
         picture = read(job.source, max_pixels=job.header.decoded)

@@ -24,7 +24,7 @@ from drrn.engines.selection import choose
 from drrn.errors import UsageError
 from drrn.media.conversion import to_image
 from drrn.media.image import Image
-from drrn.media.metadata.notes import resize_metadata
+from drrn.media.metadata.adapting import resize_metadata
 from drrn.upscaling.ensemble import ORIENTATIONS
 from drrn.upscaling.planes import MAX_TILE, Plane, PlaneEnlarger
 from drrn.upscaling.size import Size, target_size
@@ -361,7 +361,7 @@ class Upscaler:
             image,
             pixels=np.ascontiguousarray(colors.transpose(1, 2, 0)),
             alpha=alpha,
-            **resize_metadata(image.notes, (image.width, image.height), (width, height))._asdict(),
+            **resize_metadata(image.metadata, (image.width, image.height), (width, height))._asdict(),
         )
         return larger, disagreement
 

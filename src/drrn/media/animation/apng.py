@@ -12,8 +12,8 @@ from itertools import count
 from typing import Final, Literal
 
 from drrn.media.animation.frames import Frame, ParsedAnimation, Samples, patches
-from drrn.media.metadata.embedding import png_notes
-from drrn.media.metadata.notes import Block, Metadata
+from drrn.media.metadata.embedding import png_metadata_chunks
+from drrn.media.metadata.metadata import Block, Metadata
 from drrn.media.metadata.png import png_chunk
 from drrn.media.metadata.reading import read_metadata
 
@@ -51,7 +51,7 @@ def parse(file: Block, name: str) -> ParsedAnimation:
         _parse(file, reel)
     except (ValueError, struct.error) as error:
         raise reel.damaged(str(error)) from error
-    reel.notes = read_metadata(None, "PNG", file)
+    reel.metadata = read_metadata(None, "PNG", file)
     return reel
 
 
@@ -60,7 +60,7 @@ def pieces(
     encode: Callable[[Samples], bytes],
     seconds: Sequence[Fraction],
     plays: int,
-    notes: Metadata,
+    metadata: Metadata,
 ) -> Iterator[bytes]:
     """The file, piece by piece."""
     numbers = count()
@@ -71,7 +71,7 @@ def pieces(
         )
         if not index:
             yield still[:33]  # the signature and IHDR
-            yield from png_notes(notes)
+            yield from png_metadata_chunks(metadata)
             yield png_chunk(b"acTL", struct.pack(">LL", len(seconds), plays))
         yield png_chunk(b"fcTL", control)
         for name, at, end in _chunks(still, checked=False):

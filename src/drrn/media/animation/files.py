@@ -1,7 +1,7 @@
 """An animation, from a file to the frames that are seen and from such frames to a file: GIF, animated PNG and WebP.
 
 Frames are taken and given one after another, and lie in memory one at a time. What a viewer shows is what counts:
-frames come composed, and go as what changes from one to the next. Durations, loops, transparency and the notes of
+frames come composed, and go as what changes from one to the next. Durations, loops, transparency and the metadata of
 pictures are kept as far as the other format has a place for them, which `changes` tells.
 """
 
@@ -20,22 +20,15 @@ from drrn.errors import ImageError, printable
 from drrn.media import libvips
 from drrn.media.animation import apng, gif, webp
 from drrn.media.animation.frames import Frame, ParsedAnimation, Samples, composed
+from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.images.decoding import check_texts, converted, map_file
 from drrn.media.images.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
 from drrn.media.images.quality import Loss, loss_of, webp_options
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata import exif
-from drrn.media.metadata.notes import (
-    Block,
-    FileFormat,
-    Metadata,
-    find_missing,
-    fit_metadata,
-    held,
-    make_metadata_upright,
-    resize_metadata,
-)
+from drrn.media.metadata.adapting import adapt_metadata, make_metadata_upright, resize_metadata
+from drrn.media.metadata.metadata import Block, Metadata, find_missing, list_names
 
 ANIMATED: Final[dict[FileFormat, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
 """The suffixes that can be written."""
@@ -50,7 +43,7 @@ class Animation(NamedTuple):
     """A file that has been looked through, to the last frame."""
 
     header: Header
-    notes: Metadata
+    metadata: Metadata
     background: bytes
     """As in `ParsedAnimation`."""
     alike: tuple[int, ...]
@@ -101,7 +94,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
     for number, samples in enumerate(frames()):
         alike.append(first.setdefault(blake2b(samples.tobytes()).digest(), number))
         opaque = opaque and (not header.alpha or bool((samples[..., -1] == np.iinfo(samples.dtype).max).all()))
-    return Animation(header, reel.notes, reel.background, tuple(alike), opaque, frames)
+    return Animation(header, reel.metadata, reel.background, tuple(alike), opaque, frames)
 
 
 def write(
@@ -120,7 +113,7 @@ def write(
 
     Args:
         frames: as many as `like` has, with its bits, channels and alpha.
-        like: what tells of durations, loops and notes; its dpi grow with its size.
+        like: what tells of durations, loops and metadata; its dpi grow with its size.
         size: width and height of the frames.
         made: as in `drrn.media.images.files.write`.
 
@@ -129,8 +122,8 @@ def write(
         DRRNError: as `atomic`, and what `frames` raises.
     """
     header, (width, height) = like.header, size
-    form = writable(path, width, height, icc=like.notes.icc, overwrite=overwrite)
-    notes = fit_metadata(resize_metadata(like.notes, (header.width, header.height), size), width, height, form)
+    form = writable(path, width, height, icc=like.metadata.icc, overwrite=overwrite)
+    metadata = adapt_metadata(resize_metadata(like.metadata, (header.width, header.height), size), width, height, form)
     encode, alpha = partial(_encoded, form=form, name=printable(path), loss=loss), header.alpha and not like.opaque
     if form != "PNG":
         frames = (_of_eight_bit(frame if alpha == header.alpha else frame[..., :-1]) for frame in frames)
@@ -141,9 +134,9 @@ def write(
         case "WebP":
             back = like.background
             how = {"alpha": alpha, "lossy": loss is not None}
-            pieces = webp.pieces(frames, encode, header.seconds, header.plays, size, notes, back, **how)
+            pieces = webp.pieces(frames, encode, header.seconds, header.plays, size, metadata, back, **how)
         case _:
-            pieces = apng.pieces(frames, encode, header.seconds, header.plays, notes)
+            pieces = apng.pieces(frames, encode, header.seconds, header.plays, metadata)
     with atomic(path, overwrite=overwrite) as temporary:
         with temporary.open("xb") as file:
             try:
@@ -232,8 +225,8 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[ParsedAnimation, He
             f"{max_pixels:,} (--max-pixels)."
         )
     first = _opened(reel, reel.frames[0])
-    turn = exif.orientation(reel.notes.exif) if reel.notes.exif else 1
-    reel.notes = make_metadata_upright(reel.notes, turn, (reel.width, reel.height))
+    turn = exif.orientation(reel.metadata.exif) if reel.metadata.exif else 1
+    reel.metadata = make_metadata_upright(reel.metadata, turn, (reel.width, reel.height))
     width, height = (reel.width, reel.height) if turn < 5 else (reel.height, reel.width)
     header = Header(
         form,
@@ -242,8 +235,8 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[ParsedAnimation, He
         1 if form == "PNG" and first.bands < 3 else 3,
         reel.alpha,
         16 if first.format == "ushort" else 8,
-        (*converted(first, form, file, alpha=reel.alpha), *reel.left_out, *reel.notes.extras.lost),
-        held(reel.notes),
+        (*converted(first, form, file, alpha=reel.alpha), *reel.left_out, *reel.metadata.extras.lost),
+        list_names(reel.metadata),
         frames,
         tuple(frame.seconds for frame in reel.frames),
         reel.plays,

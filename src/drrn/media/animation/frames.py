@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.errors import ImageError
-from drrn.media.metadata.notes import FileFormat, Metadata
+from drrn.media.file_format import FileFormat
+from drrn.media.metadata.metadata import Metadata
 
 Samples = NDArray[Any]
 """(H, W, bands), uint8 or uint16; of 2 and 4 bands the last is alpha."""
@@ -54,7 +55,7 @@ class ParsedAnimation:
     frames: list[Frame] = field(default_factory=list)
     plays: int = 1
     """How often they are shown; 0 for ever."""
-    notes: Metadata = field(default_factory=Metadata)
+    metadata: Metadata = field(default_factory=Metadata)
     background: bytes = bytes(4)
     """Of a WebP, as it stands there; nobody shows it."""
     left_out: tuple[str, ...] = ()

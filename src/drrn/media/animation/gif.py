@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from drrn.media.animation.frames import Frame, ParsedAnimation, Patch, Samples, patches, ticks
-from drrn.media.metadata.notes import Block
+from drrn.media.metadata.metadata import Block
 
 LOADER: Final = "gifload_buffer"
 """libvips' name of what decodes a frame."""

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final, Literal
 from drrn.errors import ImageError
 from drrn.media.animation.frames import Frame, ParsedAnimation, Samples, patches, ticks
 from drrn.media.metadata.embedding import webp_chunk, webp_ends
-from drrn.media.metadata.notes import Block, Metadata
+from drrn.media.metadata.metadata import Block, Metadata
 from drrn.media.metadata.reading import of_webp
 
 LOADER: Final = "webpload_buffer"
@@ -56,7 +56,7 @@ def parse(file: Block, name: str) -> ParsedAnimation:
                 kept.setdefault(chunk, file[at:end])
     except ValueError as error:
         raise reel.damaged(str(error)) from error
-    reel.notes = of_webp(*(kept.get(chunk) or None for chunk in (b"ICCP", b"EXIF", b"XMP ")))
+    reel.metadata = of_webp(*(kept.get(chunk) or None for chunk in (b"ICCP", b"EXIF", b"XMP ")))
     return reel
 
 
@@ -66,7 +66,7 @@ def pieces(
     seconds: Sequence[Fraction],
     plays: int,
     size: tuple[int, int],
-    notes: Metadata,
+    metadata: Metadata,
     background: bytes,
     *,
     alpha: bool,
@@ -77,7 +77,7 @@ def pieces(
     Args:
         lossy: whether `encode` is; pixels that stay are repeated then, for holes would have spoiled edges.
     """
-    before, after = webp_ends(notes, *size, flags=MOVES | ALPHA)
+    before, after = webp_ends(metadata, *size, flags=MOVES | ALPHA)
     yield b"RIFF\0\0\0\0WEBP" + before
     yield webp_chunk(b"ANIM", background + struct.pack("<H", min(plays, MOST_PLAYS)))
     parts = patches(frames, step=2, holes=not alpha and not lossy)

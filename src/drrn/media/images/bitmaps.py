@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drrn.errors import ImageError
 from drrn.media.images.scratch import BAND, Rows
 from drrn.media.metadata.embedding import Piece
-from drrn.media.metadata.notes import INCH, Metadata
+from drrn.media.metadata.metadata import INCH, Metadata
 
 Block = bytes | mmap
 BGR_MASKS: Final = (0xFF0000, 0xFF00, 0xFF)
@@ -45,7 +45,7 @@ class Bitmap(NamedTuple):
     bits: Literal[8, 16]
     converted: tuple[str, ...]
     """As in `Header`."""
-    notes: Metadata
+    metadata: Metadata
     decode: Callable[[int, int], NDArray[Any]]
     """The rows from one to before another -> (h, W, bands), uint8 or uint16. Raises ImageError: it is damaged."""
 
@@ -118,15 +118,15 @@ def pnm(file: Block, name: str) -> Bitmap:
     )
 
 
-def to_bmp(rows: Rows, notes: Metadata) -> Iterator[Piece]:
+def to_bmp(rows: Rows, metadata: Metadata) -> Iterator[Piece]:
     """(H, W, 1 to 4) uint8 as a file: of 8, 24 or 32 bit a pixel, with the ICC profile and the pixels an inch."""
     height, width, bands = rows.shape
     order = [[0], [0, 0, 0, 1], [2, 1, 0], [2, 1, 0, 3]][bands - 1]
     bands = len(order)
     row = (width * bands + 3) // 4 * 4
     palette = b"".join(bytes((value, value, value, 0)) for value in range(256)) if bands == 1 else b""
-    at, size, icc = 14 + 124 + len(palette), row * height, notes.icc or b""
-    across, down = (round(value / INCH) for value in notes.dpi or (0, 0))
+    at, size, icc = 14 + 124 + len(palette), row * height, metadata.icc or b""
+    across, down = (round(value / INCH) for value in metadata.dpi or (0, 0))
     masks = (*BGR_MASKS, ALPHA_MASK) if bands == 4 else (0, 0, 0, 0)
     yield b"BM" + struct.pack("<LLL", at + size + len(icc), 0, at)
     yield struct.pack("<LllHHLLllLL", 124, width, height, 1, 8 * bands, 3 * (bands == 4), size, across, down, 0, 0)
@@ -185,7 +185,7 @@ def _bmp(file: Block, name: str) -> Bitmap:
     entry = 3 if header == 12 else 4
     colors = _palette(file[14 + header : at], entry, used or 2**depth) if depth <= 8 else None
     gray = colors is not None and len(colors) > 0 and bool((colors == colors[:, :1]).all())
-    notes = Metadata(_bmp_profile(file, header), dpi=_inches(across, down))
+    metadata = Metadata(_bmp_profile(file, header), dpi=_inches(across, down))
 
     def decode(first: int, last: int) -> NDArray[np.uint8]:
         first, last = (height - last, height - first) if upward else (first, last)
@@ -199,7 +199,7 @@ def _bmp(file: Block, name: str) -> Bitmap:
         1 if gray else 4 if alpha else 3,
         8,
         _bmp_converted(colors, depth, gray=gray, alpha=bool(alpha)),
-        notes,
+        metadata,
         decode,
     )
 

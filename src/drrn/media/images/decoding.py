@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from drrn.errors import ImageError, printable
 from drrn.media import libvips
 from drrn.media.animation import gif
+from drrn.media.file_format import FileFormat
 from drrn.media.header import Header, OpenImage
 from drrn.media.images import avif, bitmaps, tiff
 from drrn.media.images.jpeg import Mended, Mends, find_mends
@@ -28,7 +29,8 @@ from drrn.media.images.quality import loss_of
 from drrn.media.images.scratch import BAND, let_go
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata import exif
-from drrn.media.metadata.notes import Block, FileFormat, held, make_metadata_upright
+from drrn.media.metadata.adapting import make_metadata_upright
+from drrn.media.metadata.metadata import Block, list_names
 from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
 from drrn.media.metadata.reading import read_metadata
 from drrn.media.signatures import HEAD, describe
@@ -273,9 +275,9 @@ def _plain(bitmap: bitmaps.Bitmap, form: FileFormat, file: mmap, name: str, max_
     check_size(bitmap.width, bitmap.height, name, max_pixels)
     channels = 1 if bitmap.bands < 3 else 3
     alpha = bitmap.bands % 2 == 0
-    width, height, notes = bitmap.width, bitmap.height, bitmap.notes
+    width, height, metadata = bitmap.width, bitmap.height, bitmap.metadata
     taken = decoding(form, width, height, bitmap.bands, bitmap.bits, file)
-    about = bitmap.bits, bitmap.converted, held(notes)
+    about = bitmap.bits, bitmap.converted, list_names(metadata)
     header = Header(form, width, height, channels, alpha, *about, decoding=taken)
 
     def bands() -> Iterator[NDArray[Any]]:
@@ -283,7 +285,7 @@ def _plain(bitmap: bitmaps.Bitmap, form: FileFormat, file: mmap, name: str, max_
             yield bitmap.decode(top, min(top + BAND, bitmap.height))
             let_go(file)
 
-    return OpenImage(bands, header, notes, 1)
+    return OpenImage(bands, header, metadata, 1)
 
 
 def _known(image: Any, form: FileFormat, file: mmap, name: str, max_pixels: int, page: tiff.Page | None) -> OpenImage:
@@ -301,23 +303,23 @@ def _known(image: Any, form: FileFormat, file: mmap, name: str, max_pixels: int,
             f"{name} has {image.bands} bands of {image.interpretation}, {image.format}; "
             f"gray and RGB of 8 and 16 bit can be read."
         )
-    notes = read_metadata(image, form, file, page and page.directory)
-    turn = exif.orientation(notes.exif) if notes.exif else 1
+    metadata = read_metadata(image, form, file, page and page.directory)
+    turn = exif.orientation(metadata.exif) if metadata.exif else 1
     if page:
         turn = exif.orientation(file, page.directory)
     elif form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
         turn = 1
-    notes = make_metadata_upright(notes, turn, (image.width, image.height), is_void=form == "AVIF")
+    metadata = make_metadata_upright(metadata, turn, (image.width, image.height), is_void=form == "AVIF")
     width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
     bands = partial(libvips.bands, image, form, name)
     conversions = (
         *converted(image, form, file, alpha=image.bands == 4),
         *(tiff.converted(file, page) if page else ()),
-        *notes.extras.lost,
+        *metadata.extras.lost,
     )
     if image.interpretation == "cmyk":
         inked = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
-        bands, notes = partial(libvips.bands, inked, form, name), notes._replace(icc=None)
+        bands, metadata = partial(libvips.bands, inked, form, name), metadata._replace(icc=None)
     elif form == "AVIF" and deep:
         bands = partial(_widened, image, image.get("bits-per-sample"), name)
     elif page and tiff.is_ycbcr(file, page.directory):
@@ -326,8 +328,8 @@ def _known(image: Any, form: FileFormat, file: mmap, name: str, max_pixels: int,
     multiscan = bool(image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"))
     about: dict[str, Any] = {"multiscan": multiscan, "page": page and page.directory}
     taken = decoding(form, image.width, image.height, image.bands, bits, file, **about)
-    header = Header(form, width, height, *space, bits, conversions, held(notes), decoding=taken)
-    return OpenImage(bands, header, notes, turn)
+    header = Header(form, width, height, *space, bits, conversions, list_names(metadata), decoding=taken)
+    return OpenImage(bands, header, metadata, turn)
 
 
 def _source(handle: int, size: int, mends: Mends) -> Any:

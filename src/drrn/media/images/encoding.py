@@ -13,13 +13,14 @@ import pyvips
 
 from drrn.errors import DRRNError, ImageError, printable
 from drrn.media import libvips
+from drrn.media.file_format import FileFormat
 from drrn.media.images.bitmaps import to_bmp, to_pnm
 from drrn.media.images.memory import OPTIMISED
 from drrn.media.images.quality import BEST_JPEG, Loss, webp_options
 from drrn.media.images.scratch import Rows, Scratch, unnamed
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata.embedding import Piece, embed_metadata
-from drrn.media.metadata.notes import FileFormat, Metadata
+from drrn.media.metadata.metadata import Metadata
 
 LOOK_SECONDS: Final = 0.1
 """So often libvips' work is looked at, which it does in a thread of its own."""
@@ -28,7 +29,7 @@ LOOK_SECONDS: Final = 0.1
 def encode(
     rows: Rows,
     form: FileFormat,
-    notes: Metadata,
+    metadata: Metadata,
     path: Path,
     *,
     loss: Loss | None = None,
@@ -52,14 +53,14 @@ def encode(
         case "PNM":
             yield from _checked(to_pnm(rows, pam=pam), check)
         case "BMP":
-            yield from _checked(to_bmp(rows, notes), check)
+            yield from _checked(to_bmp(rows, metadata), check)
         case _:
             with unnamed(path) as file:
                 libvips.claim_workers(printable(path), "written")
                 _encode(rows.image() if isinstance(rows, Scratch) else _image(rows), form, file, path, check, loss)
                 with mmap(file.fileno(), 0, access=ACCESS_READ) as encoded:
                     yield from _checked(
-                        embed_metadata(encoded, form, notes, width, height, alpha=bands % 2 == 0), check
+                        embed_metadata(encoded, form, metadata, width, height, alpha=bands % 2 == 0), check
                     )
 
 

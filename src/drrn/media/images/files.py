@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 
 from drrn.atomic import atomic, refuse_existing
 from drrn.errors import ImageError, UsageError, printable
+from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images.decoding import open_image
 from drrn.media.images.encoding import encode
 from drrn.media.images.quality import Loss, choose_loss
 from drrn.media.images.scratch import Rows, Scratch, trim
-from drrn.media.metadata.notes import FileFormat, Metadata, find_missing, held
+from drrn.media.metadata.metadata import Metadata, find_missing, list_names
 
 MAX_PIXELS = 100_000_000
 SUFFIXES: Final[dict[FileFormat, tuple[str, ...]]] = {
@@ -72,7 +73,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
         ImageError: as `probe`, or the file is damaged or cut short; or it is a WebP, and this process was forked from
             one that had read or written pictures.
     """
-    with open_image(path, max_pixels) as (bands, header, notes, orientation):
+    with open_image(path, max_pixels) as (bands, header, metadata, orientation):
         array = np.concatenate(list(bands()))
     array = upright(array, orientation)
     top = np.float32(255 if header.bits == 8 else 65535)
@@ -80,7 +81,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
         pixels=np.divide(array[..., : header.channels], top, dtype=np.float32, order="C"),
         alpha=np.divide(array[..., -1], top, dtype=np.float32, order="C") if header.alpha else None,
         bits=header.bits,
-        **notes._asdict(),
+        **metadata._asdict(),
     )
 
 
@@ -122,7 +123,7 @@ def write(
     """
     _check_finite(picture, printable(path))
     rows = (replace(picture, bits=8) if wanted_format(path) in EIGHT_BIT else picture).to_array()
-    store(rows, path, picture.notes, loss=loss, overwrite=overwrite, made=made)
+    store(rows, path, picture.metadata, loss=loss, overwrite=overwrite, made=made)
 
 
 def save(image: Image, path: Path, *, quality: int | None, lossless: bool, overwrite: bool) -> None:
@@ -133,7 +134,7 @@ def save(image: Image, path: Path, *, quality: int | None, lossless: bool, overw
     refuse_existing(path, overwrite=overwrite, option="overwrite=True")
     write(image, path, loss=choose_loss(form, form, None, quality=quality, lossless=lossless), overwrite=overwrite)
     channels, alpha = image.pixels.shape[2], image.alpha is not None
-    header = Header(form, image.width, image.height, channels, alpha, image.bits, holds=held(image.notes))
+    header = Header(form, image.width, image.height, channels, alpha, image.bits, holds=list_names(image.metadata))
     if lost := [*changes(header, path), *image.extras.lost]:
         warnings.warn(f"{printable(path)}: {', '.join(dict.fromkeys(lost))}.", stacklevel=3)
 
@@ -147,13 +148,13 @@ def to_png(image: Image) -> bytes:
     _check_finite(image, "The PNG")
     rows = image.to_array()
     beside = Path(gettempdir()) / "image.png"
-    return b"".join(bytes(piece) for piece in encode(rows, "PNG", image.notes, beside))
+    return b"".join(bytes(piece) for piece in encode(rows, "PNG", image.metadata, beside))
 
 
 def store(
     rows: Rows,
     path: Path,
-    notes: Metadata,
+    metadata: Metadata,
     *,
     loss: Loss | None = None,
     overwrite: bool = False,
@@ -175,13 +176,13 @@ def store(
         height,
         alpha=bands % 2 == 0,
         channels=1 if bands < 3 else 3,
-        icc=notes.icc,
+        icc=metadata.icc,
         overwrite=overwrite,
     )
     pam = path.suffix.lower() == ".pam"
     with atomic(path, overwrite=overwrite) as temporary:
         with temporary.open("xb") as file:
-            for piece in encode(rows, form, notes, path, loss=loss, pam=pam, check=check):
+            for piece in encode(rows, form, metadata, path, loss=loss, pam=pam, check=check):
                 file.write(piece)
         made(temporary)
 
@@ -245,7 +246,7 @@ def _check_finite(image: Image, name: str) -> None:
 
 def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> tuple[Scratch, Header, Metadata]:
     """A function of its own, for the decoder to be gone, with what it holds, when it returns."""
-    with open_image(path, max_pixels) as (bands, header, notes, orientation):
+    with open_image(path, max_pixels) as (bands, header, metadata, orientation):
         samples = scratch(header.height, header.width, header.channels + header.alpha, header.bits)
         row = 0
         for band in bands():
@@ -256,7 +257,7 @@ def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> t
                 samples.put(upright(band, orientation), 0, header.width - last if orientation in LEFTWARD else row)
             row = last
             trim()
-    return samples, header, notes
+    return samples, header, metadata
 
 
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -21,7 +21,8 @@ from drrn.media.images.directories import BITS, COLOR, EXTRA
 from drrn.media.images.memory import decoding
 from drrn.media.images.scratch import BAND
 from drrn.media.metadata import exif
-from drrn.media.metadata.notes import Metadata, held, make_metadata_upright
+from drrn.media.metadata.adapting import make_metadata_upright
+from drrn.media.metadata.metadata import Metadata, list_names
 from drrn.media.metadata.reading import of_tiff
 
 CACHE = 64 << 20
@@ -70,11 +71,11 @@ def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Op
             bits: Final = 16 if dtype == np.uint16 else 8
             across, down = int(dataset.width), int(dataset.height)
             turn = exif.orientation(file, directory)
-            notes = make_metadata_upright(_notes(file, directory), turn, (across, down))
+            metadata = make_metadata_upright(_metadata(file, directory), turn, (across, down))
             width, height = (across, down) if turn < 5 else (down, across)
-            channels, changes = 1 if gray else 3, (*tiff.converted(file, page), *notes.extras.lost)
+            channels, changes = 1 if gray else 3, (*tiff.converted(file, page), *metadata.extras.lost)
             header = Header(
-                "TIFF", width, height, channels, alpha, bits, changes, held(notes),
+                "TIFF", width, height, channels, alpha, bits, changes, list_names(metadata),
                 decoding=CACHE + decoding("TIFF", across, down, channels + alpha, bits, file, page=directory),
             )  # fmt: skip
 
@@ -86,7 +87,7 @@ def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Op
                         samples = dataset.read(window=window)
                     yield _samples(np.moveaxis(samples, 0, 2), dataset, file, directory)
 
-            yield OpenImage(rows, header, notes, turn)
+            yield OpenImage(rows, header, metadata, turn)
 
 
 @contextmanager
@@ -126,7 +127,7 @@ def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: exif.Directory) 
     return raw
 
 
-def _notes(file: mmap, page: exif.Directory) -> Metadata:
+def _metadata(file: mmap, page: exif.Directory) -> Metadata:
     def content(tag: int) -> bytes | None:
         kind, count, at = page.slots.get(tag, (0, 0, 0))
         return file[at : at + count * exif.SIZES[kind]] if count else None

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from drrn.media.file_format import FileFormat
 from drrn.media.metadata import exif
-from drrn.media.metadata.notes import Block, FileFormat
+from drrn.media.metadata.metadata import Block
 
 DECODING_ROWS: Final[dict[FileFormat, int]] = {"PNG": 700, "JPEG": 700, "TIFF": 1050, "BMP": 230, "PNM": 230}
 """Rows that are there at once; of the other formats, all are."""

@@ -10,9 +10,10 @@ from typing import Final, NamedTuple
 
 from drrn.errors import UsageError
 from drrn.media.animation.webp import chunks
+from drrn.media.file_format import FileFormat
 from drrn.media.images.jpeg import FRAMES
 from drrn.media.metadata.jpeg_segments import segments
-from drrn.media.metadata.notes import Block, FileFormat
+from drrn.media.metadata.metadata import Block
 
 LEAST: Final = 80
 """Quality of a JPEG at least: its blocks are new ones, which the source's quality never spoiled."""

@@ -13,10 +13,12 @@ from mmap import mmap
 from typing import Final
 
 from drrn.errors import ImageError
+from drrn.media.file_format import FileFormat
 from drrn.media.images.scratch import let_go
 from drrn.media.metadata import exif as tags
 from drrn.media.metadata import extended_xmp, jpeg_segments
-from drrn.media.metadata.notes import INCH, FileFormat, Metadata, fit_metadata
+from drrn.media.metadata.adapting import adapt_metadata
+from drrn.media.metadata.metadata import INCH, Metadata
 from drrn.media.metadata.png import CHUNK, png_chunk
 from drrn.media.metadata.png import XMP as PNG_XMP
 from drrn.media.metadata.xml import InvalidXMLError
@@ -33,85 +35,85 @@ PADDING: Final = re.compile(rb"\s+(?=<\?xpacket end)")
 
 
 def embed_metadata(
-    encoded: Block, form: FileFormat, notes: Metadata, width: int, height: int, *, alpha: bool
+    encoded: Block, form: FileFormat, metadata: Metadata, width: int, height: int, *, alpha: bool
 ) -> Iterator[Piece]:
-    """The file that libvips made of the pixels alone, with `notes` in it, piece by piece.
+    """The file that libvips made of the pixels alone, with `metadata` in it, piece by piece.
 
     EXIF and XMP are those of an upright picture of this size.
 
     Raises:
-        ImageError: the notes are longer than the format can hold.
+        ImageError: the metadata are longer than the format can hold.
     """
-    notes = fit_metadata(notes, width, height, form)
+    metadata = adapt_metadata(metadata, width, height, form)
     if form != "JPEG":
-        notes = _in_one_packet(notes)
+        metadata = _in_one_packet(metadata)
     match form:
         case "PNG":
-            return _png(encoded, notes)
+            return _png(encoded, metadata)
         case "JPEG":
-            return _jpeg(encoded, notes)
+            return _jpeg(encoded, metadata)
         case "WebP":
-            return _webp(encoded, notes, width, height, alpha=alpha)
+            return _webp(encoded, metadata, width, height, alpha=alpha)
         case "TIFF":
-            return _tiff(encoded, notes)
+            return _tiff(encoded, metadata)
         case _:
-            raise ValueError(f"{form} is not written with notes.")
+            raise ValueError(f"{form} is not written with metadata.")
 
 
-def _png(encoded: Block, notes: Metadata) -> Iterator[Piece]:
+def _png(encoded: Block, metadata: Metadata) -> Iterator[Piece]:
     yield encoded[:33]  # the signature and IHDR
-    yield from png_notes(notes)
+    yield from png_metadata_chunks(metadata)
     rest = 33
     while encoded[rest + 4 : rest + 8] == b"pHYs":  # libvips' own, which is made up
         rest += 12 + int.from_bytes(encoded[rest : rest + 4])
     yield from _rest(encoded, rest)
 
 
-def png_notes(notes: Metadata) -> Iterator[bytes]:
+def png_metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     """The chunks of a PNG that hold them."""
-    for name, body in notes.extras.color_tags:
+    for name, body in metadata.extras.color_tags:
         yield png_chunk(name, body)
-    if notes.icc:
-        yield png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(notes.icc))
-    if notes.dpi:
-        yield png_chunk(b"pHYs", struct.pack(">LLB", *(round(value / INCH) for value in notes.dpi), 1))
-    elif aspect := _ratio(notes, 0x7FFFFFFF):
+    if metadata.icc:
+        yield png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(metadata.icc))
+    if metadata.dpi:
+        yield png_chunk(b"pHYs", struct.pack(">LLB", *(round(value / INCH) for value in metadata.dpi), 1))
+    elif aspect := _ratio(metadata, 0x7FFFFFFF):
         yield png_chunk(b"pHYs", struct.pack(">LLB", *aspect, 0))
-    if notes.exif:
-        yield png_chunk(b"eXIf", notes.exif)
-    if notes.xmp:
-        yield png_chunk(b"iTXt", PNG_XMP + b"\0\0\0\0\0" + notes.xmp)
-    for name, body in notes.extras.texts:
+    if metadata.exif:
+        yield png_chunk(b"eXIf", metadata.exif)
+    if metadata.xmp:
+        yield png_chunk(b"iTXt", PNG_XMP + b"\0\0\0\0\0" + metadata.xmp)
+    for name, body in metadata.extras.texts:
         yield png_chunk(name, body)
 
 
-def _jpeg(encoded: Block, notes: Metadata) -> Iterator[Piece]:
-    across, down = _ratio(notes, 65535) or (1, 1)
-    if notes.dpi:
-        across, down = (min(max(round(value), 1), 65535) for value in notes.dpi)
+def _jpeg(encoded: Block, metadata: Metadata) -> Iterator[Piece]:
+    across, down = _ratio(metadata, 65535) or (1, 1)
+    if metadata.dpi:
+        across, down = (min(max(round(value), 1), 65535) for value in metadata.dpi)
     yield encoded[:2]
-    inches = 1 if notes.dpi else 0
+    inches = 1 if metadata.dpi else 0
     yield _jpeg_segment(0xE0, b"JFIF\0\1\1" + struct.pack(">BHHH", inches, across, down, 0))
-    if notes.exif:
-        yield _jpeg_segment(0xE1, EXIF + notes.exif)
-    if notes.xmp:
-        extended = notes.extras.extended_xmp
-        packet = extended_xmp.set_guid(notes.xmp, extended) if extended else notes.xmp
+    if metadata.exif:
+        yield _jpeg_segment(0xE1, EXIF + metadata.exif)
+    if metadata.xmp:
+        extended = metadata.extras.extended_xmp
+        packet = extended_xmp.set_guid(metadata.xmp, extended) if extended else metadata.xmp
         if len(XMP) + len(packet) > SEGMENT:
             packet = PADDING.sub(b"\n", packet)
         yield _jpeg_segment(0xE1, XMP + packet)
         for body in extended_xmp.split(extended or b""):
             yield _jpeg_segment(0xE1, body)
-    if notes.icc:
+    if metadata.icc:
         most = SEGMENT - len(ICC) - 2
-        parts = [notes.icc[at : at + most] for at in range(0, len(notes.icc), most)]
+        parts = [metadata.icc[at : at + most] for at in range(0, len(metadata.icc), most)]
         if len(parts) > 255:
-            raise ImageError(f"JPEG can't hold an ICC profile of {len(notes.icc):,} bytes; use png or tiff.")
+            raise ImageError(f"JPEG can't hold an ICC profile of {len(metadata.icc):,} bytes; use png or tiff.")
         for number, part in enumerate(parts, 1):
             yield _jpeg_segment(0xE2, ICC + bytes([number, len(parts)]) + part)
-    if notes.extras.iptc:
-        yield _jpeg_segment(jpeg_segments.APP13, jpeg_segments.photoshop(notes.extras.iptc))
-    for comment in notes.extras.comments:
+    if metadata.extras.iptc:
+        yield _jpeg_segment(jpeg_segments.APP13, jpeg_segments.photoshop(metadata.extras.iptc))
+    for comment in metadata.extras.comments:
         yield _jpeg_segment(jpeg_segments.COMMENT, comment)
     yield from _rest(encoded, 2)
 
@@ -124,63 +126,63 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def _webp(encoded: Block, notes: Metadata, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
-    before, after = webp_ends(notes, width, height, flags=0x10 * alpha)
+def _webp(encoded: Block, metadata: Metadata, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
+    before, after = webp_ends(metadata, width, height, flags=0x10 * alpha)
     image = 30 if encoded[12:16] == b"VP8X" else 12
     yield b"RIFF" + struct.pack("<L", 4 + len(before) + len(encoded) - image + len(after)) + b"WEBP" + before
     yield from _rest(encoded, image)
     yield after
 
 
-def webp_ends(notes: Metadata, width: int, height: int, *, flags: int) -> tuple[bytes, bytes]:
+def webp_ends(metadata: Metadata, width: int, height: int, *, flags: int) -> tuple[bytes, bytes]:
     """The chunks of an extended WebP before those of its pixels, and behind them; `flags` are the others."""
-    exif = notes.exif
-    if notes.dpi and not (exif and tags.states_dpi(exif)):  # WebP has no other place for it
+    exif = metadata.exif
+    if metadata.dpi and not (exif and tags.states_dpi(exif)):  # WebP has no other place for it
         exif = exif or tags.empty()
-        exif = tags.extended(exif, tags.resolution(notes.dpi, tags.Directory.first(exif).order))
-    flags |= 0x20 * bool(notes.icc) | 0x08 * bool(exif) | 0x04 * bool(notes.xmp)
+        exif = tags.extended(exif, tags.resolution(metadata.dpi, tags.Directory.first(exif).order))
+    flags |= 0x20 * bool(metadata.icc) | 0x08 * bool(exif) | 0x04 * bool(metadata.xmp)
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    before = webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size) + webp_chunk(b"ICCP", notes.icc)
-    return before, webp_chunk(b"EXIF", exif) + webp_chunk(b"XMP ", notes.xmp)
+    before = webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size) + webp_chunk(b"ICCP", metadata.icc)
+    return before, webp_chunk(b"EXIF", exif) + webp_chunk(b"XMP ", metadata.xmp)
 
 
 def webp_chunk(name: bytes, body: bytes | None) -> bytes:
     return name + struct.pack("<L", len(body)) + body + bytes(len(body) % 2) if body else b""
 
 
-def _tiff(encoded: Block, notes: Metadata) -> Iterator[Piece]:
+def _tiff(encoded: Block, metadata: Metadata) -> Iterator[Piece]:
     order = tags.Directory.first(encoded).order
-    added = tags.for_tiff(notes.exif, order) if notes.exif else {}
-    if notes.dpi:
-        added |= tags.resolution(notes.dpi, order)
-    elif notes.extras.aspect:
-        added |= tags.resolution(notes.extras.aspect, order, unit=tags.NO_UNIT)
-    if notes.icc:
-        added[0x8773] = tags.Tag(tags.UNDEFINED, len(notes.icc), notes.icc)
-    if iptc := notes.extras.iptc:
+    added = tags.for_tiff(metadata.exif, order) if metadata.exif else {}
+    if metadata.dpi:
+        added |= tags.resolution(metadata.dpi, order)
+    elif metadata.extras.aspect:
+        added |= tags.resolution(metadata.extras.aspect, order, unit=tags.NO_UNIT)
+    if metadata.icc:
+        added[0x8773] = tags.Tag(tags.UNDEFINED, len(metadata.icc), metadata.icc)
+    if iptc := metadata.extras.iptc:
         added[tags.IPTC] = tags.Tag(tags.BYTE, len(iptc), iptc)
-    if notes.xmp:
-        added[0x02BC] = tags.Tag(tags.BYTE, len(notes.xmp), notes.xmp)
+    if metadata.xmp:
+        added[0x02BC] = tags.Tag(tags.BYTE, len(metadata.xmp), metadata.xmp)
     head, tail = tags.extension(encoded, added, without=(*tags.RESOLUTION, tags.ORIENTATION))
     yield head
     yield from _rest(encoded, len(head))
     yield tail
 
 
-def _in_one_packet(notes: Metadata) -> Metadata:
+def _in_one_packet(metadata: Metadata) -> Metadata:
     """With all XMP in one packet, as formats have it that hold one of any length."""
-    if not (notes.xmp and notes.extras.extended_xmp):
-        return notes
+    if not (metadata.xmp and metadata.extras.extended_xmp):
+        return metadata
     try:
-        packet = extended_xmp.merge(notes.xmp, notes.extras.extended_xmp)
+        packet = extended_xmp.merge(metadata.xmp, metadata.extras.extended_xmp)
     except InvalidXMLError as error:  # of no file that was read: see `make_metadata_upright`
         raise ImageError("The two parts of the XMP can't be joined; use jpg, which holds both.") from error
-    return notes._replace(xmp=packet, extras=notes.extras._replace(extended_xmp=None))
+    return metadata._replace(xmp=packet, extras=metadata.extras._replace(extended_xmp=None))
 
 
-def _ratio(notes: Metadata, most: int) -> tuple[int, int] | None:
+def _ratio(metadata: Metadata, most: int) -> tuple[int, int] | None:
     """Pixels across and down that are as long as each other, in whole numbers; None of square pixels."""
-    aspect = notes.extras.aspect
+    aspect = metadata.extras.aspect
     if aspect is None or aspect[0] == aspect[1]:
         return None
     across, down = Fraction(aspect[0] / aspect[1]).limit_denominator(min(most, 10000)).as_integer_ratio()

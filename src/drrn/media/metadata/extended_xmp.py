@@ -49,15 +49,15 @@ def find_extended(packet: bytes, segments: Iterable[bytes]) -> bytes | None:
 def stated_guid(packet: bytes) -> str:
     """The MD5 of the extended packet that a main one states, in upper case; empty where it states none."""
     document = Document(packet)
-    return next((document.text(part.content).upper() for part in _notes(document)), "")
+    return next((document.text(part.content).upper() for part in _stated(document)), "")
 
 
 def set_guid(packet: bytes, extended: bytes | None) -> bytes:
     """The main packet, stating the extended one; or stating none, where that is None."""
     document = Document(packet)
     if extended is None:
-        return document.edited((part.span, b"") for part in _notes(document))
-    return document.edited((part.content, _guid(extended)) for part in _notes(document))
+        return document.edited((part.span, b"") for part in _stated(document))
+    return document.edited((part.content, _guid(extended)) for part in _stated(document))
 
 
 def split(extended: bytes) -> Iterator[bytes]:
@@ -92,7 +92,7 @@ def merge(packet: bytes, extended: bytes) -> bytes:
     return main.edited([(slice(around.stop, around.stop), b"".join(added))])
 
 
-def _notes(document: Document) -> Iterator[Attribute | Element]:
+def _stated(document: Document) -> Iterator[Attribute | Element]:
     """Where a main packet states the MD5."""
     parts: list[Attribute | Element] = [*document.attributes, *document.elements]
     return (part for part in parts if part.name == HAS_EXTENDED)

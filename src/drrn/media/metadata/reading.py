@@ -5,9 +5,10 @@ libvips finds ICC profiles, EXIF and XMP; what else there is, is looked for in t
 
 from typing import Any, Final
 
+from drrn.media.file_format import FileFormat
 from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg_segments, png
 from drrn.media.metadata import exif as tags
-from drrn.media.metadata.notes import INCH, Block, Extras, FileFormat, Metadata, Pair
+from drrn.media.metadata.metadata import INCH, Block, Extras, Metadata, Pair
 from drrn.media.metadata.png import png_chunks, text_of
 from drrn.media.metadata.xml import InvalidXMLError
 
@@ -25,7 +26,7 @@ SQUARE: Final = 49
 
 
 def read_metadata(image: Any, form: FileFormat, file: Block, page: tags.Directory | None = None) -> Metadata:
-    """The notes of a file, of which `image` is what libvips opened; of a TIFF, those of a page."""
+    """The metadata of a file, of which `image` is what libvips opened; of a TIFF, those of a page."""
     if form == "PNG":
         return _of_png(file)
     icc, exif, packet = (
@@ -41,9 +42,9 @@ def read_metadata(image: Any, form: FileFormat, file: Block, page: tags.Director
         case "WebP":
             return of_webp(icc, exif, packet)
         case "AVIF":
-            boxes, notes = avif.read_boxes(file), of_webp(icc, exif, packet)
-            extras = Extras(aspect=boxes.aspect, color_tags=boxes.color_tags, lost=notes.extras.lost + boxes.lost)
-            return notes._replace(extras=extras)
+            boxes, metadata = avif.read_boxes(file), of_webp(icc, exif, packet)
+            extras = Extras(aspect=boxes.aspect, color_tags=boxes.color_tags, lost=metadata.extras.lost + boxes.lost)
+            return metadata._replace(extras=extras)
         case "TIFF":
             return of_tiff(file, page or tags.Directory.first(file), Metadata(icc, xmp=packet, dpi=_sensible(dpi)))
         case _:
@@ -52,47 +53,47 @@ def read_metadata(image: Any, form: FileFormat, file: Block, page: tags.Director
 
 def of_webp(icc: bytes | None, exif: bytes | None, packet: bytes | None) -> Metadata:
     """What the chunks of a WebP tell, as `read_metadata`."""
-    notes = _with_exif(Metadata(icc, xmp=packet), exif)
-    return notes._replace(dpi=_sensible(tags.dpi(notes.exif) if notes.exif else None))
+    metadata = _with_exif(Metadata(icc, xmp=packet), exif)
+    return metadata._replace(dpi=_sensible(tags.dpi(metadata.exif) if metadata.exif else None))
 
 
 def _sensible(dpi: Pair | None) -> Pair | None:
     return (round(dpi[0], 4), round(dpi[1], 4)) if dpi and all(0.001 < value < 65536 for value in dpi) else None
 
 
-def _with_exif(notes: Metadata, block: bytes | None) -> Metadata:
+def _with_exif(metadata: Metadata, block: bytes | None) -> Metadata:
     exif = tags.plain(block) if block else None
     lost = ("without EXIF that can't be read",) if block and not exif else ()
-    return notes._replace(exif=exif, extras=notes.extras._replace(lost=notes.extras.lost + lost))
+    return metadata._replace(exif=exif, extras=metadata.extras._replace(lost=metadata.extras.lost + lost))
 
 
 def _of_png(file: Block) -> Metadata:
-    """The notes in the chunks of a PNG. libpng would leave out a profile that it finds fault with."""
-    notes = Metadata()
+    """The metadata in the chunks of a PNG. libpng would leave out a profile that it finds fault with."""
+    metadata = Metadata()
     texts, colors, lost = [], [], []
     aspect, colored = None, png.Colors(file)
     for chunk, body in png_chunks(file):
         name = body.partition(b"\0")[0]
         if chunk == b"iCCP":
-            notes = notes._replace(icc=text_of(chunk, body))
-            lost += [] if notes.icc else ["without an ICC profile that can't be read"]
+            metadata = metadata._replace(icc=text_of(chunk, body))
+            lost += [] if metadata.icc else ["without an ICC profile that can't be read"]
         elif chunk == b"eXIf":
-            notes = _with_exif(notes, body)
+            metadata = _with_exif(metadata, body)
         elif chunk == b"pHYs" and len(body) == 9:
             across, down = (int.from_bytes(body[at : at + 4]) for at in (0, 4))
             if body[8] == 1:  # in metres, not a mere ratio
-                notes = notes._replace(dpi=_sensible((across * INCH, down * INCH)))
+                metadata = metadata._replace(dpi=_sensible((across * INCH, down * INCH)))
             elif across and down and across != down:
                 aspect = (float(across), float(down))
         elif chunk == b"iTXt" and name == png.XMP:
-            notes = notes._replace(xmp=text_of(chunk, body))
-            lost += [] if notes.xmp else ["without XMP that can't be read"]
+            metadata = metadata._replace(xmp=text_of(chunk, body))
+            lost += [] if metadata.xmp else ["without XMP that can't be read"]
         elif chunk in png.TEXTS and name in png.PROFILES:
             profile = png.from_hexadecimal(text_of(chunk, body) or b"")
             if name.endswith(b"xmp"):
-                notes = notes._replace(xmp=notes.xmp or profile or None)
+                metadata = metadata._replace(xmp=metadata.xmp or profile or None)
             else:
-                notes = notes._replace(exif=notes.exif or tags.plain(profile))
+                metadata = metadata._replace(exif=metadata.exif or tags.plain(profile))
         elif chunk in png.TEXTS and not png.OF_THE_SIZE.match(name):
             texts.append((chunk, body))
         elif chunk == b"PLTE":
@@ -105,18 +106,18 @@ def _of_png(file: Block) -> Metadata:
             lost.append(f"without the chunk {chunk.decode()}")
         elif chunk == png.CREDENTIALS:
             lost.append("without content credentials")
-    notes = notes._replace(dpi=notes.dpi or _sensible(tags.dpi(notes.exif) if notes.exif else None))
-    extras = notes.extras._replace(
-        aspect=aspect, color_tags=color_tags.from_png(colors), texts=tuple(texts), lost=(*notes.extras.lost, *lost)
+    metadata = metadata._replace(dpi=metadata.dpi or _sensible(tags.dpi(metadata.exif) if metadata.exif else None))
+    extras = metadata.extras._replace(
+        aspect=aspect, color_tags=color_tags.from_png(colors), texts=tuple(texts), lost=(*metadata.extras.lost, *lost)
     )
-    return notes._replace(extras=extras)
+    return metadata._replace(extras=extras)
 
 
-def _of_jpeg(file: Block, notes: Metadata) -> Metadata:
+def _of_jpeg(file: Block, metadata: Metadata) -> Metadata:
     found = jpeg_segments.read_segments(file)
     first = next((body for body in found.xmp_pieces if body.startswith(jpeg_segments.XMP)), None)
-    packet = first[len(jpeg_segments.XMP) :] if first else notes.xmp  # libvips takes any part for it
-    lost, extended = [*notes.extras.lost, *found.lost], None
+    packet = first[len(jpeg_segments.XMP) :] if first else metadata.xmp  # libvips takes any part for it
+    lost, extended = [*metadata.extras.lost, *found.lost], None
     try:
         if packet and extended_xmp.stated_guid(packet):
             extended = extended_xmp.find_extended(packet, found.xmp_pieces)
@@ -124,15 +125,15 @@ def _of_jpeg(file: Block, notes: Metadata) -> Metadata:
                 lost.append("without extended XMP that can't be read")
     except InvalidXMLError:
         pass  # which is said once it is looked at
-    aspect = found.aspect if notes.dpi is None else None
-    return notes._replace(
+    aspect = found.aspect if metadata.dpi is None else None
+    return metadata._replace(
         xmp=packet, extras=Extras(extended, aspect, comments=found.comments, iptc=found.iptc or None, lost=tuple(lost))
     )
 
 
-def of_tiff(file: Block, page: tags.Directory, notes: Metadata) -> Metadata:
-    """The notes of a page, of which profile, XMP and dpi are known."""
-    notes = notes._replace(exif=tags.of_tiff(file, page))
+def of_tiff(file: Block, page: tags.Directory, metadata: Metadata) -> Metadata:
+    """The metadata of a page, of which profile, XMP and dpi are known."""
+    metadata = metadata._replace(exif=tags.of_tiff(file, page))
     lost = ["without the maker's note"] if tags.has_maker_note(file, page) else []
     known = {*tags.ABOUT, *tags.LAYOUT, tags.IPTC} - tags.too_long(page)
     others = [TAGS.get(tag, str(tag)) for tag in sorted(page.slots.keys() - known)]
@@ -142,7 +143,7 @@ def of_tiff(file: Block, page: tags.Directory, notes: Metadata) -> Metadata:
     extras = Extras(iptc=page.bytes(file, tags.IPTC), lost=tuple(lost))
     if page.integers(file, tags.UNIT) == (tags.NO_UNIT,):
         pair = tags.rationals(file, page)
-        is_told = b"ImageJ=" in (notes.exif or b"")
+        is_told = b"ImageJ=" in (metadata.exif or b"")
         extras = extras._replace(aspect=pair if pair != (1.0, 1.0) or is_told else None)
-        notes = notes._replace(dpi=None)
-    return notes._replace(extras=extras)
+        metadata = metadata._replace(dpi=None)
+    return metadata._replace(extras=extras)

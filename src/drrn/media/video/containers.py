@@ -19,7 +19,7 @@ from drrn.errors import ImageError, UsageError, printable, translate_errors
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-    from drrn.media.metadata.notes import FileFormat
+    from drrn.media.file_format import FileFormat
 
 
 DEMUXERS: Final[dict["FileFormat", str]] = {"MP4": "mov", "Matroska": "matroska", "AVI": "avi"}

@@ -13,10 +13,10 @@ from typing import Final
 from drrn.errors import ImageError, printable
 from drrn.media.animation import files
 from drrn.media.animation.frames import Samples
+from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images.memory import encoding
-from drrn.media.metadata.notes import FileFormat
 from drrn.upscaling.consistency import CheckResult
 from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
 from drrn.upscaling.upscaler import Estimate, Upscaler

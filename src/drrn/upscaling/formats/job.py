@@ -13,9 +13,9 @@ from drrn import __version__
 from drrn.atomic import refuse_existing
 from drrn.media import Block, CodecName, Overviews
 from drrn.media.dicom.derivation import Derivation
+from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.images.quality import Loss, choose_loss
-from drrn.media.metadata.notes import FileFormat
 from drrn.media.naming import split
 from drrn.upscaling.consistency import CheckResult, Checks
 from drrn.upscaling.upscaler import Estimate, Upscaler

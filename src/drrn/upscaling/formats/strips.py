@@ -16,11 +16,12 @@ from drrn.core.color import chroma, levels, luma, rgb
 from drrn.core.resize import imresize_place, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
 from drrn.errors import EngineError, ImageError, printable
+from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.images.files import EIGHT_BIT, decode_to_disk, store, wanted_format, writable
 from drrn.media.images.memory import AT_LEAST, encoding
 from drrn.media.images.scratch import Rows, Scratch, check_room, trim
-from drrn.media.metadata.notes import FileFormat, resize_metadata
+from drrn.media.metadata.adapting import resize_metadata
 from drrn.upscaling.formats.job import Hooks, Job
 from drrn.upscaling.planes import MAX_TILE
 from drrn.upscaling.tiles import Place, pieces, tile
@@ -128,16 +129,16 @@ def enlarge_file(job: Job, upscaler: Upscaler, hooks: Hooks) -> None:
         with decode_to_disk(job.source, target, max_pixels=header.decoded) as (
             samples,
             found,
-            notes,
+            metadata,
         ):  # damage ends here
             if found != header:
                 raise ImageError(f"{printable(job.source)} has changed since it was opened. Run it again.")
-            writable(target, job.width, job.height, alpha=False, icc=notes.icc, overwrite=job.overwrite)
+            writable(target, job.width, job.height, alpha=False, icc=metadata.icc, overwrite=job.overwrite)
             hooks.start()
             enlarge(upscaler, samples, larger, columns, hooks.progress)
-        notes = resize_metadata(notes, (header.width, header.height), (job.width, job.height))
+        metadata = resize_metadata(metadata, (header.width, header.height), (job.width, job.height))
         written, check = partial(hooks.written, target), partial(hooks.progress, 1.0)
-        store(larger, target, notes, loss=job.loss(form), overwrite=job.overwrite, made=written, check=check)
+        store(larger, target, metadata, loss=job.loss(form), overwrite=job.overwrite, made=written, check=check)
 
 
 def enlarge(

@@ -1,0 +1,85 @@
+"""What a file says besides its pixels, and which formats have a place for it.
+
+`metadata.reading` reads it from a file, `metadata.adapting` makes it true of another size, and `metadata.embedding`
+writes it into a file.
+"""
+
+from mmap import mmap
+from typing import Final, NamedTuple
+
+from drrn.media.file_format import FileFormat
+from drrn.media.metadata import color_tags
+from drrn.media.metadata import exif as tags
+from drrn.media.metadata.color_tags import Chunk
+
+Block = bytes | mmap
+Pair = tuple[float, float]
+
+INCH = 0.0254
+ALL: Final[tuple[FileFormat, ...]] = ("PNG", "JPEG", "WebP", "TIFF")
+HOLDERS: Final[dict[str, tuple[FileFormat, ...]]] = {
+    "ICC": (*ALL, "BMP"),
+    "EXIF": ALL,
+    "XMP": ALL,
+    "dpi": (*ALL, "BMP"),
+    "pixel aspect": ("PNG", "JPEG", "TIFF"),
+    "pixels a unit": ("TIFF",),
+    "text chunks": ("PNG",),
+    "comments": ("JPEG",),
+    "IPTC": ("JPEG", "TIFF"),
+    "the maker's note": ("PNG", "JPEG", "WebP"),
+}
+"""The formats that can hold each name of `list_names`. A name that is missing is a color tag, which only PNG holds."""
+
+
+class Extras(NamedTuple):
+    """Metadata that few files have."""
+
+    extended_xmp: bytes | None = None
+    """The second part of a JPEG's XMP; the first part states its MD5."""
+    aspect: Pair | None = None
+    """Pixels across and down in an unknown unit. Where both are equal, a TIFF's description may name the unit."""
+    color_tags: tuple[Chunk, ...] = ()
+    """As PNG chunks; see `drrn.media.metadata.color_tags`."""
+    texts: tuple[Chunk, ...] = ()
+    """Text chunks of a PNG."""
+    comments: tuple[bytes, ...] = ()
+    """Comments of a JPEG."""
+    iptc: bytes | None = None
+    """IPTC captions, as stored in a JPEG or TIFF."""
+    lost: tuple[str, ...] = ()
+    """What the file had and this value has not, each as `without gain map`."""
+
+
+class Metadata(NamedTuple):
+    """The metadata of an image; see `drrn.Image`. `exif` has no prefix, and its first directory is readable."""
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: Pair | None = None
+    extras: Extras = Extras()
+
+
+def list_names(metadata: Metadata) -> tuple[str, ...]:
+    """The names of what is there: keys of `HOLDERS`, and color tags."""
+    extras = metadata.extras
+    found = {
+        "ICC": metadata.icc,
+        "EXIF": metadata.exif,
+        "XMP": metadata.xmp,
+        "dpi": metadata.dpi,
+        "pixel aspect": extras.aspect and extras.aspect[0] != extras.aspect[1],
+        "pixels a unit": extras.aspect and extras.aspect[0] == extras.aspect[1],
+        "text chunks": extras.texts,
+        "comments": extras.comments,
+        "IPTC": extras.iptc,
+        "the maker's note": metadata.exif and tags.has_maker_note(metadata.exif),
+    }
+    names = tuple(name for name, value in found.items() if value)
+    return names + color_tags.names(extras.color_tags, has_profile=bool(metadata.icc))
+
+
+def find_missing(names: tuple[str, ...], form: FileFormat) -> list[str]:
+    """Those of `list_names` that a file of this format can't hold, each as `without EXIF`."""
+    return [f"without {name}" for name in names if form not in HOLDERS.get(name, ("PNG",))]
