@@ -1,5 +1,8 @@
 """Small networks with random weights, for tests that need an engine and no quality."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from drrn.core.config import DRRNConfig
@@ -26,3 +29,17 @@ def small_weights(
         tensors=tensors,
         name="random",
     )
+
+
+def stepped_weights(*scales: int, **fields: object) -> Weights:
+    """A model with networks for these whole scales, each on the grid of lr."""
+    first, *others = (
+        replace(random_weights({**fields, "unshuffle": scale}, scale), scales=(scale,)) for scale in scales
+    )
+    return replace(first, larger={int(each.scales[0]): each for each in others})
+
+
+def random_weights(fields: dict[str, Any], seed: int = 0) -> Weights:
+    """`stepped_weights` where the fields have `scales`, else `small_weights`."""
+    fields = dict(fields)
+    return stepped_weights(*fields.pop("scales"), **fields) if "scales" in fields else small_weights(seed, **fields)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from PIL import ImageCms
 import drrn
 from drrn.errors import ImageError, UsageError
 from drrn.media.images.files import probe
-from tests.small_weights import small_weights
+from tests.small_weights import small_weights, stepped_weights
 
 WEIGHTS = small_weights()
 RGB = np.random.default_rng(0).integers(0, 256, (10, 14, 3), dtype=np.uint8)
@@ -259,11 +258,10 @@ def test_the_import_is_lazy_and_arrays_need_no_pillow() -> None:
 
 
 def test_threads_share_an_upscaler_and_each_gets_its_own_result(tmp_path: Path) -> None:
-    """With the networks for exact scales, too, which are made ready when they are first needed."""
-    exact = {scale: replace(small_weights(seed=scale, unshuffle=scale), scales=(scale,)) for scale in (2, 3)}
-    weights = replace(small_weights(), exact=exact)
+    """With networks for several scales, too, which are made ready when they are first needed."""
+    weights = stepped_weights(2, 3, 4)
     arrays = [np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8) for seed in range(6)]
-    work = [(array, scale) for array in arrays for scale in (2, 3, 1.5)] * 2
+    work = [(array, scale) for array in arrays for scale in (2, 3, 3.5)] * 2
     expected = [drrn.Upscaler(weights).upscale(*each) for each in work]
     for _ in range(3):
         shared = drrn.Upscaler(weights, threads=2)
@@ -278,18 +276,18 @@ def test_threads_share_an_upscaler_and_each_gets_its_own_result(tmp_path: Path) 
 
 
 def test_a_network_that_another_thread_is_making_ready_is_not_used_before_it_is_complete() -> None:
-    exact = replace(small_weights(seed=2, unshuffle=2), scales=(2,))
-    shared = drrn.Upscaler(replace(small_weights(), exact={2: exact}))
+    weights = stepped_weights(2, 3)
+    shared = drrn.Upscaler(weights)
     choose, seen = shared._choose, list[Any]()
 
     def choose_while_another_thread_asks(network: drrn.Weights) -> Any:
         if not seen:
             seen.append(None)
-            seen[0] = shared.for_size((5, 5), (10, 10)).network  # as a thread does that comes just now
+            seen[0] = shared.for_size((5, 5), (15, 15)).network  # as a thread does that comes just now
         return choose(network)
 
     shared._choose = choose_while_another_thread_asks  # type: ignore[assignment]
-    assert shared.for_size((5, 5), (10, 10)).network is exact and seen == [exact]
+    assert shared.for_size((5, 5), (15, 15)).network is weights.larger[3] and seen == [weights.larger[3]]
 
 
 FORKED = """

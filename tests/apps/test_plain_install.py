@@ -29,7 +29,7 @@ DONE = {
     "bulk status large",
     "completion bash",
     "models list",
-    "models join small.safetensors --exact x2.safetensors --output joined.safetensors",
+    "models join x2.safetensors x3.safetensors --output joined.safetensors",
     "models show tiny",
     "desktop install",
     "desktop remove",
@@ -64,7 +64,8 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
     (here / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
     (here / "port.pth").write_bytes(b"PK\x03\x04")
     store.save(small_weights(width=4), here / "small.safetensors")
-    store.save(replace(small_weights(width=4), scales=(2,)), here / "x2.safetensors")
+    for scale in (2, 3):
+        store.save(replace(small_weights(width=4), scales=(scale,)), here / f"x{scale}.safetensors")
     lines = [*sorted(DONE), *EXTRA]
     (here / "site").mkdir()  # applies to child processes, too
     (here / "site/sitecustomize.py").write_text("from tests.apps.plain_install import block\nblock()\n")

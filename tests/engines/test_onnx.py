@@ -32,7 +32,7 @@ from drrn.media.images.files import read
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import Weights, load
 from tests.conftest import ROOT
-from tests.small_weights import small_weights
+from tests.small_weights import random_weights, small_weights
 
 Bytes = NDArray[np.uint8]
 
@@ -127,13 +127,19 @@ SPECIAL = {
     "white": np.full((9, 11, 3), 255, np.uint8),
     "of one luma": np.tile(np.array([[(0, 90, 0), (0, 90, 0)]], np.uint8), (5, 4, 1)),
 }
-MODELS = [{}, {"channels": 3}, {"unshuffle": 2, "skip": "chain"}, {"unshuffle": 4, "channels": 3, "batch_norm": True}]
+MODELS: list[dict[str, Any]] = [
+    {},
+    {"channels": 3},
+    {"unshuffle": 2, "skip": "chain"},
+    {"unshuffle": 4, "channels": 3, "batch_norm": True},
+    {"scales": (2, 3)},
+]
 
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
 @pytest.mark.parametrize("scale", [2, 3, 4, 8, 1.5, 1.1, 2.718])
 def test_the_self_contained_file_is_what_drrn_upscale_does(fields: dict[str, Any], scale: float) -> None:
-    weights = small_weights(**fields)
+    weights = random_weights(fields)
     proto, upscaler = picture_model(weights, scale), Upscaler(weights, threads=1)
     for what, array in SPECIAL.items():
         made, expected = run(proto, array[None])[0], upscaler.upscale(Image.from_array(array), scale).to_array()
@@ -183,7 +189,7 @@ def test_the_packaged_model_enlarges_the_samples_the_same(
 @pytest.mark.parametrize("fields", MODELS, ids=str)
 def test_another_runtime_computes_the_same(fields: dict[str, Any]) -> None:
     """ONNX's own interpreter, which is the standard in NumPy."""
-    weights = small_weights(**fields)
+    weights = random_weights(fields)
     ilr = np.random.default_rng(0).random((2, weights.config.channels, 13, 9), np.float32)
     for proto, batch, tolerance in ((model(weights), ilr, 1e-5), (picture_model(weights, 1.7), noise(2, 9, 7, 3), 1)):
         (theirs,) = list(ReferenceEvaluator(proto).run(None, {proto.graph.input[0].name: batch}))
@@ -255,7 +261,7 @@ MEASURED = """
 from pathlib import Path
 import numpy as np
 from drrn.engines.onnx import OnnxEngine
-from tests.small_weights import small_weights
+from tests.small_weights import random_weights, small_weights
 
 def memory(which):
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(which)]
@@ -280,7 +286,7 @@ from pathlib import Path
 import numpy as np
 from drrn.engines.engine import OutOfMemoryError
 from drrn.engines.onnx import OnnxEngine
-from tests.small_weights import small_weights
+from tests.small_weights import random_weights, small_weights
 
 engine = OnnxEngine(small_weights(width=32), threads=1)
 ilr = np.full((1, 1500, 1500), 0.5, np.float32)
@@ -310,7 +316,7 @@ def test_another_failure_of_the_runtime_keeps_its_traceback(monkeypatch: pytest.
 @pytest.mark.parametrize("scale", [None, 2, 2.5])
 @pytest.mark.parametrize("fields", MODELS, ids=str)
 def test_what_is_exported_is_checked_and_written(tmp_path: Path, fields: dict[str, Any], scale: float | None) -> None:
-    weights = small_weights(**fields)
+    weights = random_weights(fields)
     checked = export(weights, tmp_path / "tiny.onnx", scale=scale)
     assert checked.engine == choose(weights).name
     assert checked.difference <= (1e-5 if scale is None else 1)
@@ -401,7 +407,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from drrn.engines.selection import choose
 from drrn.engines.export import export
-from tests.small_weights import small_weights
+from tests.small_weights import random_weights, small_weights
 
 with TemporaryDirectory() as folder:
     for scale in (None, 3):

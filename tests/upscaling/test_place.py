@@ -17,12 +17,13 @@ from drrn.upscaling.formats.job import Hooks
 from drrn.upscaling.place import enlarge_place
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import load
-from tests.small_weights import small_weights
+from tests.small_weights import random_weights, small_weights
 
 MODELS: list[dict[str, Any]] = [
     {"channels": 1, "unshuffle": 1},
     {"channels": 1, "unshuffle": 3},
     {"channels": 3, "unshuffle": 2},
+    {"scales": (2, 3, 4)},
 ]
 ENGINES: list[EngineName] = ["reference", "native"] if is_compiled() else ["reference"]
 
@@ -52,7 +53,7 @@ def arrays(height: int, width: int) -> dict[str, NDArray[Any]]:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", MODELS, ids=str)
 def test_a_place_has_the_levels_of_the_whole(engine: EngineName, model: dict[str, Any]) -> None:
-    upscaler = Upscaler(small_weights(**model), engine=engine, threads=1)
+    upscaler = Upscaler(random_weights(model), engine=engine, threads=1)
     for name, array in arrays(30, 41).items():
         for size in [(60, 82), (75, 93), (31, 200)]:
             whole = upscaler.upscale(array, size=(size[1], size[0]))

@@ -23,7 +23,7 @@ from drrn.upscaling.formats import raster_windows
 from drrn.upscaling.formats.raster_values import fill_unknown
 from drrn.upscaling.upscaler import Upscaler
 from tests.scene_files import enlarged, put, smooth, upscaler
-from tests.small_weights import small_weights
+from tests.small_weights import small_weights, stepped_weights
 
 NONE = -9999
 
@@ -50,6 +50,16 @@ def test_values_are_those_of_each_band_enlarged_alone(tmp_path: Path, dtype: str
         tolerance = 1 if found.dtype.kind != "f" else 1e-5 * (high - low)
         assert np.abs(band - wanted).max() <= tolerance
         assert np.abs(band - imresize(plane, 60, 82)).max() > 0.01 * (high - low)  # the network did something
+
+
+def test_a_scale_between_is_the_next_whole_one_made_smaller(tmp_path: Path) -> None:
+    values, by = smooth(1, 30, 40, dtype=np.float32), Upscaler(stepped_weights(2, 3), device="cpu", threads=1)
+    found = read(enlarged(put(tmp_path / "a.tif", values), by, 2.5))[0]
+    low, high = np.quantile(values, (0.001, 0.999))
+    ilr = imresize((values[0] - low) / (high - low), 90, 120).astype(np.float32)
+    made = by.for_size((40, 30), (100, 75)).engine.run(ilr[None])[0]
+    wanted = imresize(made, 75, 100) * (high - low) + low
+    assert np.abs(found - wanted).max() <= 1e-5 * (high - low)
 
 
 def test_integers_are_clipped_and_do_not_wrap(tmp_path: Path) -> None:
@@ -150,13 +160,20 @@ def test_windows_equal_the_whole_to_the_last_bit(
     assert np.isnan(whole).any() == hides
 
 
-@pytest.mark.parametrize("unshuffle", [2, 3])  # windows of 64 pixels begin within cells of 3
-def test_windows_of_the_engine_equal_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unshuffle: int) -> None:
-    source, weights = put(tmp_path / "a.tif", smooth(80, 70)), small_weights(units=1, width=4, unshuffle=unshuffle)
-    by = Upscaler(weights, device="cpu", threads=1)
-    whole = read(enlarged(source, by)).astype(int)
+@pytest.mark.parametrize(
+    ("scales", "scale"),
+    [((), 2), ((3,), 2), ((2, 3), 2.5), ((2, 3, 4), 1.3), ((2, 3), 3.7)],  # windows of 64 begin within cells of 3
+    ids=str,
+)
+def test_windows_of_the_engine_equal_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scales: tuple[int, ...], scale: float
+) -> None:
+    source = put(tmp_path / "a.tif", smooth(80, 70))
+    weights = stepped_weights(*scales, units=1) if scales[1:] else small_weights(units=1, width=4, unshuffle=3)
+    by = Upscaler(weights if scales else small_weights(units=1, width=4, unshuffle=2), device="cpu", threads=1)
+    whole = read(enlarged(source, by, scale)).astype(int)
     monkeypatch.setattr(raster_windows, "SIDES", (64,))
-    windowed = read(enlarged(source, by)).astype(int)
+    windowed = read(enlarged(source, by, scale)).astype(int)
     assert np.abs(windowed - whole).max() <= 1 and (windowed == whole).mean() > 0.99
 
 

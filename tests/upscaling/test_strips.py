@@ -18,7 +18,7 @@ from drrn.upscaling.formats import strips
 from drrn.upscaling.formats.job import Hooks, Job
 from drrn.upscaling.upscaler import Upscaler
 from tests.conftest import KERNELS
-from tests.small_weights import small_weights
+from tests.small_weights import random_weights, small_weights, stepped_weights
 
 MODELS = [
     {"channels": 1, "unshuffle": 1},
@@ -27,6 +27,8 @@ MODELS = [
     {"channels": 1, "unshuffle": 4},
     {"channels": 3, "unshuffle": 1},
     {"channels": 3, "unshuffle": 2},
+    {"scales": (2, 3)},
+    {"scales": (3, 4)},
 ]
 
 
@@ -66,30 +68,35 @@ def test_strips_equal_the_whole_to_the_bit(
     if name != "reference":
         engine = "native"
         monkeypatch.setenv("DRRN_KERNELS", name)
-    upscaler = Upscaler(small_weights(**fields), engine=engine, threads=1)
+    every = Upscaler(random_weights(fields), engine=engine, threads=1)
     sizes = [(1, 9), (11, 1), (37, 41)] if engine == "native" else [(20, 41)]
     for height, width in sizes:
         for larger in [(1.3, 1.3), (2, 2), (3, 3), (4, 4), (8, 4.5), (1, 2.5), (3.7, 1.1)]:
             size = max(int(height * larger[0]), height + 1), max(int(width * larger[1]), width)
             bits: Literal[8, 16] = 8 if larger[0] in (2, 4) else 16
             for kind, array in arrays(height, width, bits):
-                whole = upscaler.upscale(Image.from_array(array), size=size[::-1]).to_array()
-                columns = upscaler.tile_sides(*size, 1 << 30)[1]
+                whole = every.upscale(Image.from_array(array), size=size[::-1]).to_array()
+                ends = (width, height), size[::-1]
+                upscaler, (across, down) = every.for_size(*ends), every.network_size(*ends)
+                columns = upscaler.tile_sides(down, across, 1 << 30)[1]
                 with Scratch(tmp_path / "a", *size, array.shape[2], bits, tile=columns) as result:
                     strips.enlarge(upscaler, array, result, columns, lambda share: None)
                     assert (result[:] == whole).all(), (kind, height, width, size, bits)
 
 
+@pytest.mark.parametrize("stepped", [False, True])
 def test_strips_narrower_than_what_a_color_depends_on_are_exact_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stepped: bool
 ) -> None:
     for module in ("planes", "upscaler", "formats.strips"):
         monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 16)
-    upscaler = Upscaler(small_weights(), threads=1)
-    array, size = small(9, 13), (72, 104)
+    upscaler = Upscaler(stepped_weights(2, 3) if stepped else small_weights(), threads=1)
+    array, size = small(9, 13), (26, 38) if stepped else (72, 104)
+    upscaler = upscaler.for_size((13, 9), size[::-1])
     whole = upscaler.upscale(Image.from_array(array), size=size[::-1]).to_array()
+    columns = 15 if stepped else 16  # of whole cells
     with Scratch(tmp_path / "a", *size, 3, 8, tile=16) as result:
-        strips.enlarge(upscaler, array, result, 16, lambda share: None)
+        strips.enlarge(upscaler, array, result, columns, lambda share: None)
         assert (result[:] == whole).all()
 
 

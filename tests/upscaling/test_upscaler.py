@@ -20,7 +20,7 @@ from drrn.upscaling.size import target_size
 from drrn.upscaling.transparency import fill_transparent
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import names
-from tests.small_weights import small_weights
+from tests.small_weights import small_weights, stepped_weights
 
 
 def picture(height: int = 20, width: int = 30, channels: int = 3, *, alpha: bool = False, seed: int = 0) -> Image:
@@ -209,36 +209,51 @@ def test_an_unknown_device_is_refused() -> None:
         Upscaler(small_weights(), device="quantum")
 
 
-# --- networks for exact scales ---
-
-
-def several(**options: Any) -> Upscaler:
-    """A model with networks of its own for x2 and x3, on grids of their own."""
-    whole = small_weights(0, unshuffle=1)
-    exact = {scale: replace(small_weights(scale, unshuffle=scale), scales=(scale,), name="random") for scale in (2, 3)}
-    return Upscaler(replace(whole, exact=exact), device="cpu", threads=1, **options)
+# --- networks for whole scales ---
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-@pytest.mark.parametrize(("scale", "unshuffle"), [(1.5, 1), (2, 2), (3, 3), (4, 1)])
-def test_each_exact_scale_is_enlarged_by_its_network(scale: float, unshuffle: int, alpha: bool) -> None:
-    by, given_ = several(), picture(21, 30, alpha=alpha)
-    alone = Upscaler(replace(by.weights.network(scale), exact={}), device="cpu", threads=1)
-    assert alone.network.config.unshuffle == unshuffle
-    found, wanted = by.upscale(given_, scale), alone.upscale(given_, scale)
-    assert (found.pixels == wanted.pixels).all()
-    assert by.estimate(30, 21, scale).memory == alone.estimate(30, 21, scale).memory
+@pytest.mark.parametrize("scale", [1.5, 2, 2.4, 3, 4, 5])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_scale_between_is_the_next_whole_one_resized(scale: float, alpha: bool, channels: int) -> None:
+    weights = stepped_weights(2, 3, 4, channels=channels)
+    by, given_ = Upscaler(weights, device="cpu", threads=1), picture(21, 30, alpha=alpha)
+    step = next((whole for whole in (2, 3, 4) if whole >= scale), 4)
+    alone = Upscaler(replace(weights.network(step), larger={}), device="cpu", threads=1)
+    height, width = by.upscale(given_, scale).pixels.shape[:2]
+
+    def network(planes: Any) -> Any:
+        return imresize(alone.engine.run(imresize(planes, 21 * step, 30 * step)), height, width)
+
+    found = by.upscale(given_, scale)
+    if scale == step:
+        assert (found.pixels == alone.upscale(given_, scale).pixels).all()
+    elif channels == 3 and not alpha:
+        planes = np.ascontiguousarray(given_.pixels.transpose(2, 0, 1))
+        assert abs(found.pixels.transpose(2, 0, 1) - network(planes).clip(0, 1)).max() < 1e-6
+    if alpha and scale != step:
+        assert given_.alpha is not None and found.alpha is not None
+        planes = np.repeat(given_.alpha[None], channels, axis=0)
+        ilr = imresize(given_.alpha, height, width)
+        inside = (ilr > 1e-3) & (ilr < 1 - 1e-3)
+        assert abs(found.alpha - network(planes).clip(0, 1).mean(axis=0))[inside].max() < 1e-6 and inside.any()
 
 
 def test_networks_are_made_ready_once_and_only_when_needed() -> None:
-    by = several()
+    by = Upscaler(stepped_weights(2, 3), device="cpu", threads=1)
     assert by.for_size((5, 5), (8, 8)) is by
-    assert by.for_size((5, 5), (10, 10)) is by.for_size((6, 7), (12, 14)) is not by
+    assert by.for_size((5, 5), (15, 15)) is by.for_size((6, 7), (15, 20)) is not by
     beside = by.with_reserved_memory(1 << 20)
-    assert beside.for_size((5, 5), (10, 10)).max_memory == by.max_memory - (1 << 20)
-    assert beside.for_size((5, 5), (10, 10)).engine is by.for_size((5, 5), (10, 10)).engine
-    for result in ((7, 7), (12, 12), (20, 20)):
-        assert by.for_size((5, 5), (10, 10)).for_size((5, 5), result).network is by.weights
+    assert beside.for_size((5, 5), (15, 15)).max_memory == by.max_memory - (1 << 20)
+    assert beside.for_size((5, 5), (15, 15)).engine is by.for_size((5, 5), (15, 15)).engine
+    assert by.for_size((5, 5), (15, 15)).for_size((5, 5), (7, 7)).network is by.weights
+
+
+def test_the_estimate_counts_what_the_network_makes() -> None:
+    by = Upscaler(stepped_weights(2, 3, 4), device="cpu", threads=1)
+    whole, between = by.estimate(300, 200, 3), by.estimate(300, 200, 2.5)
+    assert (between.width, between.height) == (750, 500) and between.tile == whole.tile == (600, 900)
+    assert between.seconds == pytest.approx(whole.seconds)
 
 
 # --- flat areas ---

@@ -66,14 +66,14 @@ def weights_of(config: DRRNConfig, seed: int = 0, card: Mapping[str, Any] = CARD
     return Weights(config=config, scales=(1.5, 2, 4), units=units, tensors=tensors_of(config, seed), card=card)
 
 
-def with_exact(units: int = 2) -> Weights:
-    """Networks of their own for x2 and x3, on grids of their own."""
-    whole = weights_of(DRRNConfig(width=3, units=units))
-    exact = {
-        scale: replace(weights_of(replace(whole.config, unshuffle=scale), scale, {"of": scale}), scales=(scale,))
-        for scale in (2, 3)
-    }
-    return replace(whole, exact=exact)
+def stepped() -> Weights:
+    """Networks for x2, x3 and x4, on grids of their own."""
+    config = DRRNConfig(width=3, units=2)
+    first, *others = (
+        replace(weights_of(replace(config, unshuffle=scale), scale, {"of": scale}), scales=(scale,))
+        for scale in (2, 3, 4)
+    )
+    return replace(first, larger={int(each.scales[0]): each for each in others})
 
 
 # --- round trip ---
@@ -425,9 +425,9 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "another's hash": respelled(lambda text: json.dumps(json.loads(text) | {"sha256": "0" * 64})),
     "our part spelt otherwise": respelled(lambda text: text.replace(": ", ":")),
     "a format to come": saying(format=3),
-    "an exact scale of 9": saying(exact={"9": {"config": CONFIG.to_dict(), "card": {}}}),
-    "an exact network that is not there": saying(exact={"2": {"config": CONFIG.to_dict(), "card": {}}}),
-    "exact networks that are none": saying(exact=[2, 3]),
+    "a whole scale of 9": saying(larger={"9": {"config": CONFIG.to_dict(), "card": {}}}),
+    "a larger network that is not there": saying(larger={"3": {"config": CONFIG.to_dict(), "card": {}}}),
+    "larger networks that are none": saying(larger=[2, 3]),
     "a format that is text": saying(format="1" * 9999),
     "no config": saying(config=None),
     "a config that is a list": saying(config=[]),
@@ -486,9 +486,9 @@ def test_a_malicious_or_foreign_file_is_refused(tmp_path: Path, kind: str) -> No
         ("another's hash", "its SHA-256 does not match: it is damaged"),
         ("two tensors exchanged", "its SHA-256 does not match: it is damaged"),
         ("a format to come", "its format is 3; this drrn reads 1 and 2"),
-        ("an exact scale of 9", "its exact scales are not some of 2, 3 and 4"),
-        ("an exact network that is not there", r"its network needs a file of \d+ bytes, it has \d+"),
-        ("exact networks that are none", "its exact scales are not some of 2, 3 and 4"),
+        ("a whole scale of 9", "its whole scales are not some of 2, 3 and 4"),
+        ("a larger network that is not there", r"its network needs a file of \d+ bytes, it has \d+"),
+        ("larger networks that are none", "its whole scales are not some of 2, 3 and 4"),
         ("a config with a field less", "its config has missing or unknown fields: 'batch_norm, "),
         ("a config of a gigantic network", r"its network needs a file of \d+ bytes, it has \d+"),
         ("no scales", "its scales are not a list of numbers above 1"),
@@ -618,45 +618,46 @@ def test_units_that_the_network_does_not_have_are_refused(units: tuple[int, int]
         replace(weights_of(CONFIG), units=units)
 
 
-# --- networks for exact scales ---
+# --- networks for whole scales ---
 
 
-def test_networks_for_exact_scales_are_saved_and_loaded(tmp_path: Path) -> None:
-    given = with_exact()
+def test_networks_for_whole_scales_are_saved_and_loaded(tmp_path: Path) -> None:
+    given = stepped()
     save(given, tmp_path / "a.safetensors")
     found = load(tmp_path / "a.safetensors")
-    assert found.digest() == given.digest() != replace(given, exact={}).digest()
-    assert {scale: network.digest() for scale, network in found.exact.items()} == {
-        scale: network.digest() for scale, network in given.exact.items()
+    assert found.digest() == given.digest() != replace(given, larger={}).digest()
+    assert {scale: network.digest() for scale, network in found.larger.items()} == {
+        scale: network.digest() for scale, network in given.larger.items()
     }
-    assert [found.exact[scale].card for scale in (2, 3)] == [{"of": 2}, {"of": 3}]
-    assert [found.network(scale).config.unshuffle for scale in (1.5, 2, 2.0, 2.5, 3, 4)] == [1, 2, 2, 1, 3, 1]
+    assert [found.card, *(found.larger[scale].card for scale in (3, 4))] == [{"of": 2}, {"of": 3}, {"of": 4}]
+    assert found.parameters == sum(each.config.parameters for each in (found, *found.larger.values()))
+    assert [found.network(scale).config.unshuffle for scale in (1.2, 2, 2.5, 3, 3.1, 4, 8)] == [2, 2, 3, 3, 4, 4, 4]
 
 
 @pytest.mark.parametrize(
-    ("source", "result", "unshuffle"),
-    [((7, 5), (14, 10), 2), ((7, 5), (21, 15), 3), ((7, 5), (14, 11), 1), ((7, 5), (15, 10), 1), ((7, 5), (28, 20), 1)],
+    ("result", "scale"),
+    [((14, 10), 2), ((21, 15), 3), ((14, 11), 2), ((15, 10), 2), ((16, 10), 3), ((8, 20), 4), ((50, 40), 4)],
 )
-def test_an_exact_network_is_used_only_for_its_exact_scale(
-    source: tuple[int, int], result: tuple[int, int], unshuffle: int
-) -> None:
-    assert with_exact().fitting(source, result).config.unshuffle == unshuffle
+def test_the_network_for_the_next_whole_scale_makes_what_is_then_resized(result: tuple[int, int], scale: int) -> None:
+    network, size = stepped().plan((7, 5), result)
+    assert network.config.unshuffle == scale and size == (7 * scale, 5 * scale)
 
 
-def test_a_scale_with_its_own_network_is_covered() -> None:
-    weights = replace(with_exact(), scales=(1.5, 2))
-    assert [weights.covers(scale) for scale in (1.2, 1.5, 2.5, 3, 3.5)] == [False, True, True, True, False]
-    assert "(x1.5 to x3)" in weights.outside(4)
+def test_all_scales_up_to_the_largest_are_covered() -> None:
+    assert [stepped().covers(scale) for scale in (1.1, 2.5, 4, 4.5)] == [True, True, True, False]
+    assert stepped().outside(4.5) == "x4.5 is outside of what  was trained for (up to x4)"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scales": (2, 3)}, "its network for x2 is not for that scale alone"),
-        ({"units": (1, 2)}, "its network for x2 has other channels or units"),
+        ({"scales": (2, 3)}, "its network for x3 is not for that scale alone"),
+        ({"units": (1, 2)}, "its network for x3 has other channels or units"),
     ],
 )
 def test_networks_that_do_not_fit_together_are_refused(changes: dict[str, Any], message: str) -> None:
-    whole = with_exact()
+    whole = stepped()
     with pytest.raises(ValueError, match=message):
-        replace(whole, exact={2: replace(whole.exact[2], **changes)})
+        replace(whole, larger={3: replace(whole.larger[3], **changes)})
+    with pytest.raises(ValueError, match="its first network is not for x2 or x3 alone"):
+        replace(whole, scales=(1.5, 2))

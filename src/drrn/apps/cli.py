@@ -153,7 +153,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn models": ("drrn models list",),
     "drrn models list": ("drrn models list --json",),
     "drrn models show": ("drrn models show best --markdown",),
-    "drrn models join": ("drrn models join any.safetensors --exact x2.safetensors x3.safetensors -o all.safetensors",),
+    "drrn models join": ("drrn models join x2.safetensors x3.safetensors x4.safetensors -o mine.safetensors",),
     "drrn models import": ("drrn models import drrn.pth --units 9 -o imported.safetensors",),
     "drrn study": ("drrn study run depth --data pictures --budget quick",),
     "drrn study run": ("drrn study run depth --data pictures --budget quick",),

@@ -41,7 +41,10 @@ def export(
 
     if scale is not None:
         target_size(1, 1, scale, None)  # refuses what `drrn upscale` does
-    checked = engine.export(store.load(model), output, units=units, scale=scale, overwrite=overwrite)
+    weights = store.load(model)
+    if scale is None and weights.larger:
+        raise UsageError(f"{model} has networks of their own for x2, x3 and x4. Give the --scale to export.")
+    checked = engine.export(weights, output, units=units, scale=scale, overwrite=overwrite)
     found = (
         f"at most {checked.difference:.1g} off"
         if scale is None

@@ -91,35 +91,35 @@ def import_model(
 
 
 def join_models(
-    model: Positional[str],
+    networks: Positional[tuple[Path, ...]],
     /,
     *,
-    exact: tuple[str, ...],
     output: Annotated[Path, arg(aliases=["-o"])],
 ) -> int:
-    """Join networks into one file: one for any scale, and others that enlarge by exactly 2, 3 or 4.
+    """Join networks for x2, x3 and x4 into one model, for these scales and all below.
 
     Args:
-        model: A packaged name or a weights file, for all scales without their own network.
-        exact: Weights files, each trained for one scale only: 2, 3 or 4.
+        networks: Two or three weights files, each trained for one of these scales only.
         output: The weights file to write, ending in .safetensors.
     """
     from dataclasses import replace
 
     from drrn.weights import store
 
-    others = [store.load(name) for name in exact]
-    for name, other in zip(exact, others, strict=True):
-        if len(other.scales) != 1 or other.scales[0] not in store.EXACT_SCALES or other.exact:
-            scales = ", ".join(f"x{scale:g}" for scale in other.scales)
-            raise UsageError(f"{name} was trained for {scales}. Give networks for x2, x3 or x4 only.")
-    by_scale = {int(other.scales[0]): other for other in others}
-    if len(by_scale) < len(others):
-        raise UsageError("Two networks are for the same scale. Give one per scale.")
+    by_scale: dict[int, store.Weights] = {}
+    for path in networks:
+        weights = store.load(path)
+        if len(weights.all_scales) != 1 or weights.scales[0] not in store.WHOLE_SCALES:
+            scales = ", ".join(f"x{scale:g}" for scale in weights.all_scales)
+            raise UsageError(f"{path} was trained for {scales}. Give networks for x2, x3 or x4 only.")
+        by_scale[int(weights.scales[0])] = weights
+    if len(by_scale) < max(len(networks), 2):
+        raise UsageError("Give two or three networks, each for another scale.")
+    first, *others = sorted(by_scale)
     try:
-        joined = replace(store.load(model), exact=by_scale)
+        joined = replace(by_scale[first], larger={scale: by_scale[scale] for scale in others})
     except ValueError as error:
-        raise UsageError(f"{model} and the others do not fit together: {error}") from error
+        raise UsageError(f"The networks do not fit together: {error}") from error
     store.save(joined, _safetensors(output))
     print(output)
     return 0
@@ -129,9 +129,9 @@ def _about(weights: "Weights") -> dict[str, Any]:
     return {
         "name": weights.name,
         "config": weights.config.to_dict(),
-        "parameters": weights.config.parameters,
+        "parameters": weights.parameters,
         "macs_per_pixel": weights.config.macs(),
-        "scales": weights.scales,
+        "scales": weights.all_scales,
         "units": weights.units,
         "card": weights.card,
     }

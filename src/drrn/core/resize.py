@@ -54,6 +54,18 @@ def imresize_place(part: NDArray[Float], place: Place, whole: tuple[int, int], s
     return np.ascontiguousarray(columns.swapaxes(-1, -2))
 
 
+def ready(there: int, whole: int, size: int) -> int:
+    """How many of the first `size` samples along an axis depend on no more than the first `there` of `whole`."""
+    if there == whole or whole == size:
+        return size if there == whole else there
+    return int(np.searchsorted(np.maximum.accumulate(_taps(whole, size)[0].max(axis=1)), there))
+
+
+def first_needed(done: int, whole: int, size: int) -> int:
+    """The first sample, of `whole`, on which those of `size` from `done` on depend."""
+    return _source(slice(done, size), whole, size).start if done < size else whole
+
+
 class Samples(NamedTuple):
     """The samples to compute along an axis, if they are not simply those of another size."""
 

@@ -52,8 +52,7 @@ def export(
             written then.
         DRRNError: as `drrn.atomic.atomic`.
     """
-    weights = weights if scale is None else weights.network(scale)
-    engine = choose(weights, units=units)
+    engine = choose(weights if scale is None else weights.network(scale), units=units)
     proto = model(weights, units) if scale is None else picture_model(weights, scale, units)
     checker.check_model(proto, full_check=True)
     session = open_session(proto, threads=1)
@@ -86,8 +85,10 @@ def _pictures(engine: Engine, weights: Weights, scale: float) -> Iterator[Exampl
         picture = chance.integers(0, 256, (height, width, 3), np.uint8)
         planes = picture.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         size = int(height * scale + 0.5), int(width * scale + 0.5)
-        larger = imresize(ycbcr(planes) if channels == 1 else planes, *size)
-        larger[:channels] = engine.run(larger[:channels])
+        across, down = weights.plan((width, height), size[::-1]).size
+        given = ycbcr(planes) if channels == 1 else planes
+        sr = imresize(engine.run(imresize(given[:channels], down, across)), *size)
+        larger = np.concatenate([sr, imresize(given[channels:], *size)])
         if channels == 1:
             at = gamut.window((slice(0, size[0]), slice(0, size[1])), (height, width), size)
             larger = gamut.clip(rgb(larger), planes, at)

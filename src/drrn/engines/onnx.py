@@ -21,7 +21,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 from drrn.core.color import FROM_RGB, OFFSET, TO_RGB
 from drrn.engines.engine import OutOfMemoryError, Planes, cores
 from drrn.engines.layers import layers
-from drrn.engines.onnx_graph import Cells, Graph, Taps, constant, into_range, mixed
+from drrn.engines.onnx_graph import Cells, Graph, Taps, constant, into_range, mixed, sides
 from drrn.tables import plural
 from drrn.weights.store import Weights
 
@@ -100,21 +100,27 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     """
     if not scale >= 1:
         raise ValueError(f"`scale` must be at least 1, got {scale}.")
-    weights = weights.network(scale)
-    graph = Graph()
+    weights, stepped = weights.network(scale), bool(weights.larger)
+    graph, step = Graph(), weights.scales[0] if stepped else scale  # the network enlarges by `step`
     planes = graph.do("Transpose", "picture", perm=[0, 3, 1, 2])
     planes = graph.do("Div", graph.do("Cast", planes, to=TensorProto.FLOAT), np.float32(255))  # (N, 3, H, W)
-    rows, columns = (Taps.along(graph, axis, scale) for axis in (1, 2))
     gray = constant(graph, planes, axes=[1])
 
-    def bicubic(given: str) -> str:
-        across = graph.do("Transpose", rows.resize(graph, given), perm=[0, 1, 3, 2])
-        return graph.do("Transpose", columns.resize(graph, across), perm=[0, 1, 3, 2])
+    def resized(given: str, taps: Sequence[Taps]) -> str:
+        across = graph.do("Transpose", taps[0].resize(graph, given), perm=[0, 1, 3, 2])
+        return graph.do("Transpose", taps[1].resize(graph, across), perm=[0, 1, 3, 2])
+
+    def bicubic(given: str, scale: float = scale) -> str:
+        return resized(given, [Taps.along(graph, axis, scale) for axis in (1, 2)])
 
     def restored(given: str) -> str:
-        ilr = bicubic(given)
+        ilr = bicubic(given, step)
         flat = constant(graph, given, axes=[2, 3])  # the network's padding would darken its border
-        return graph.do("Where", flat, ilr, _network(graph, weights, units, ilr))
+        sr = graph.do("Where", flat, ilr, _network(graph, weights, units, ilr))
+        if step == scale:
+            return sr
+        ends = [[sides(graph, axis, factor)[1] for factor in (step, scale)] for axis in (1, 2)]
+        return resized(sr, [Taps.between(graph, made, larger, scale / step) for made, larger in ends])
 
     def clipped(sr: str) -> str:
         return graph.do("Clip", sr, np.float32(0), np.float32(1))
@@ -202,7 +208,7 @@ def _model(
         "model": weights.name,
         "config": weights.config.to_dict(),
         "units": weights.config.units if units is None else units,
-        "scales": weights.scales,
+        "scales": weights.all_scales,
         **facts,
         **{key: weights.card[key] for key in CARD if key in weights.card},
     }

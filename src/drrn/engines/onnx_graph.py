@@ -1,5 +1,6 @@
 """Nodes of an ONNX graph, and what the self-contained one has around the network: bicubic, colors, their range."""
 
+from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 KEYS = np.array([[0, 1, 0, 0], [-0.5, 0, 0.5, 0], [1, -2.5, 2, -0.5], [-0.5, 1.5, -1.5, 0.5]], np.float32)
 """The bicubic kernel of `drrn.core.resize` for a sample that lies t beyond the second of its four neighbours: row k is
 what t^k adds to the weight of each."""
+HALVES = np.array([[1, 0, -2.5, 1.5], [2, -4, 2.5, -0.5]], np.float32)
+"""The same kernel by the distance x, up to 1 and from there to 2: the factors of x^0 to x^3."""
 
 
 class Graph:
@@ -56,6 +59,37 @@ class Taps(NamedTuple):
         # past an edge they come back from it, the edge sample twice
         period = graph.do("Mul", side, np.array(2))
         index = graph.do("Mod", graph.do("Add", second, np.arange(-1, 3)), period)
+        back = graph.do("Sub", graph.do("Sub", period, np.array(1)), index)
+        return cls(graph.do("Min", index, back), graph.do("Unsqueeze", weight, np.array([1])))
+
+    @classmethod
+    def between(cls, graph: Graph, side: str, other: str, ratio: float) -> "Taps":
+        """From one side to another, `ratio` times as long or a little more: antialiased where it is shorter."""
+        reach = ceil(2 / min(ratio, 1)) + 1
+        unit = graph.do("Mul", other, np.array(2))
+        places = graph.do("Sub", graph.do("Mul", graph.do("Range", np.array(1), unit, np.array(2)), side), other)
+        places = graph.do("Unsqueeze", places, np.array([1]))  # (n, 1)
+        first = graph.do(
+            "Sub", graph.do("Div", graph.do("Sub", places, graph.do("Mod", places, unit)), unit), np.array(reach)
+        )
+        index = graph.do("Add", first, np.arange(2 * reach + 1))  # (n, taps)
+        away = graph.do("Sub", places, graph.do("Mul", index, unit))
+        squeeze = graph.do(
+            "Min", graph.do("Div", *(graph.do("Cast", n, to=TensorProto.FLOAT) for n in (other, side))), np.float32(1)
+        )
+        away = graph.do("Div", *(graph.do("Cast", value, to=TensorProto.FLOAT) for value in (away, unit)))
+        away = graph.do("Abs", graph.do("Mul", away, squeeze))
+        near, far = (graph.do("Clip", away, np.float32(end), np.float32(end + 1)) for end in (0, 1))
+        powers = [
+            graph.do("Pow", graph.do("Unsqueeze", part, np.array([2])), np.arange(4, dtype=np.float32))
+            for part in (near, far)
+        ]
+        # each half of the kernel is 0 where the other begins, and the second where it ends
+        halves = (graph.do("MatMul", power, half[:, None]) for power, half in zip(powers, HALVES, strict=True))
+        weight = graph.do("Squeeze", graph.do("Add", *halves), np.array([2]))
+        weight = graph.do("Div", weight, graph.do("ReduceSum", weight, np.array([1])))
+        period = graph.do("Mul", side, np.array(2))
+        index = graph.do("Mod", index, period)
         back = graph.do("Sub", graph.do("Sub", period, np.array(1)), index)
         return cls(graph.do("Min", index, back), graph.do("Unsqueeze", weight, np.array([1])))
 

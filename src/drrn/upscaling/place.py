@@ -46,7 +46,7 @@ def enlarge_place(
         samples: (H, W, 1 to 4), uint8 or uint16, with alpha last where there are 2 or 4.
         place: rows and columns of the result, inside of it and not empty.
         size: (height, width) of the whole result.
-        sides: (height, width) of the tiles that the whole is computed in, of `Estimate.tile`; by default those of
+        sides: (height, width) of the tiles that the whole is computed in, `Estimate.tile`; by default those of
             `Upscaler.upscale`.
 
     Returns:
@@ -86,12 +86,18 @@ def _colors(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int,
 
 
 def _restored(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
-    """What the network makes there, (channels, h, w)."""
-    config, (rows, columns) = upscaler.network.config, place
-    shape = config.channels, rows.stop - rows.start, columns.stop - columns.start
+    """What the network makes, of the size of the result, there: (channels, h, w)."""
     if sight.constant is not None:
-        return np.broadcast_to(sight.constant, shape)
-    sr = np.empty(shape, np.float32)
+        return np.broadcast_to(sight.constant, (len(sight.constant), *(part.stop - part.start for part in place)))
+    made = upscaler.network_size(sight.size[::-1], size[::-1])[::-1]
+    sr = _computed(upscaler, sight, source_of(place, made, size), made, sides)
+    return sight.clipped(imresize_place(sr, place, made, size))
+
+
+def _computed(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
+    """A place of what the network makes, of `size`: (channels, h, w)."""
+    config, (rows, columns) = upscaler.network.config, place
+    sr = np.empty((config.channels, rows.stop - rows.start, columns.stop - columns.start), np.float32)
     for piece in pieces(slice(0, size[0]), slice(0, size[1]), sides):
         kept = _common(rows, piece[0]), _common(columns, piece[1])
         if all(each.stop > each.start for each in kept):
@@ -100,7 +106,6 @@ def _restored(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[in
             sr[:, *_within(kept, place)] = upscaler.engine.run(sight.ilr(outer, size))[:, *inner]
     if not np.isfinite(sr).all():
         raise EngineError("The network computed values that are not finite: the weights or the device are faulty.")
-    sr = sight.clipped(sr)
     if not config.flat:
         around = flat.needed_source(place, sight.size, size, upscaler.halo)
         flat.keep_flat(sr, place, sight.seen(sight.colors(around)), around, sight.size, size, upscaler.halo)

@@ -6,6 +6,7 @@ keeps the mean of the colors. An RGB model takes all three channels. Areas of on
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,11 @@ class PlaneEnlarger:
     config: DRRNConfig
     """Of the network that the engine runs."""
     halo: int
-    """How far the network sees, in pixels of the result."""
+    """How far the network sees, in pixels of what it makes."""
     size: tuple[int, int]
     """(height, width) of the result."""
+    network_size: tuple[int, int]
+    """(height, width) of what the network makes; it is resized where the result has another size."""
     passes: int
     """How often the network runs: once, or for each of eight orientations."""
     ensemble: bool
@@ -77,14 +80,21 @@ class PlaneEnlarger:
         corner = planes[:, :1, :1]
         no_disagreement = np.broadcast_to(np.float32(0), self.size)
         if (planes == corner).all():  # nothing to restore, and no border for the network's padding to darken
-            self._add_progress(self.passes * self.size[0] * self.size[1])
+            self._add_progress(self.passes * prod(self.network_size))
             return np.broadcast_to(corner, (len(planes), *self.size)), no_disagreement
-        ilr = imresize(planes, *self.size)
+        sr, disagreement = self._made(planes)
+        sr = _resized(sr, self.size)
+        np.clip(sr, *bounds, out=sr)
+        return sr, no_disagreement if disagreement is None else _resized(disagreement, self.size)[0].clip(0)
+
+    def _made(self, planes: Planes) -> tuple[Planes, Planes | None]:
+        """What the network makes of (channels, h, w), not clipped, and the largest deviation (1, H, W)."""
+        ilr = _resized(planes, self.network_size)
         if self.passes == 1:
-            return self._keep_flat(self._run(ilr).clip(*bounds), planes), no_disagreement
+            return self._keep_flat(self._run(ilr), planes), None
         results = run_ensemble(self._run, ilr)
-        sr = results.mean if self.ensemble else results.plain
-        return self._keep_flat(sr.clip(*bounds), planes), results.deviation.max(axis=0)
+        sr = self._keep_flat(results.mean if self.ensemble else results.plain, planes)
+        return sr, results.deviation.max(axis=0, keepdims=True)
 
     def _run(self, ilr: Planes) -> Planes:
         sides = self.tile_sides(ilr.shape[1], ilr.shape[2])
@@ -94,10 +104,20 @@ class PlaneEnlarger:
         """Put back the source where it is constant, unless the network keeps that itself."""
         if not self.config.flat:
             whole = planes.shape[1:]
-            places = [(slice(0, height), slice(0, width)) for height, width in (self.size, whole)]
-            keep_flat(sr, places[0], planes, places[1], whole, self.size, self.halo)
+            places = [(slice(0, height), slice(0, width)) for height, width in (self.network_size, whole)]
+            keep_flat(sr, places[0], planes, places[1], whole, self.network_size, self.halo)
         return sr
 
     def _add_progress(self, pixels: int) -> None:
         self.pixels_done += pixels
         self.progress(self.pixels_done)
+
+
+def _resized(planes: Planes, size: tuple[int, int]) -> Planes:
+    """`imresize`, one plane at a time, which takes less memory."""
+    if len(planes) == 1 or planes.shape[1:] == size:
+        return imresize(planes, *size)
+    result = np.empty((len(planes), *size), np.float32)
+    for plane, made in zip(planes, result, strict=True):
+        made[:] = imresize(plane, *size)
+    return result

@@ -61,7 +61,7 @@ class Estimate:
     memory: int
     """Peak bytes, on top of what the process holds before."""
     tile: Sides
-    """Height and width of the tiles, in pixels of the result."""
+    """Height and width of the tiles, in pixels of what the network makes."""
 
 
 def too_little_memory(what_needs: str, needed: int, allowed: int) -> UsageError:
@@ -126,7 +126,7 @@ class Upscaler:
             choose, engine=engine, device=device, units=units, threads=threads, precision=precision, compiled=compiled
         )
         self.engine: Engine = self._choose(self.network)
-        self._others: dict[int, Upscaler] = {}  # by the whole scale of their network, 0 for all others
+        self._others: dict[float, Upscaler] = {}  # by the scale of their network
         self.units = self.network.config.units if units is None else units
         self.precision = precision
         self.max_memory = max_memory
@@ -245,11 +245,12 @@ class Upscaler:
         """
         source, (width, height) = (width, height), target_size(width, height, scale, size)
         return self.for_size(source, (width, height))._estimate(
-            source, width, height, alpha, self._passes(disagreement)
+            source, (width, height), alpha, self._passes(disagreement)
         )
 
-    def _estimate(self, source: tuple[int, int], width: int, height: int, alpha: bool, passes: int) -> Estimate:
-        halo, planes = 2 * self.network.config.halo, self._memory_needed(prod(source), width * height, passes)
+    def _estimate(self, source: tuple[int, int], result: tuple[int, int], alpha: bool, passes: int) -> Estimate:
+        planes, (width, height) = self._memory_needed(source, result, passes), self.network_size(source, result)
+        halo = 2 * self.network.config.halo
         work, needed = [], []  # of a pass: its pixels, and what the engine needs
         for whole in [(height, width), (width, height)][:passes]:  # half of the eight passes run the image on its side
             cut = list(zip(self._tile(*whole, planes), whole, strict=True))
@@ -257,19 +258,19 @@ class Upscaler:
             work.append(prod(end + (-(-end // side) - 1) * halo for side, end in cut))
             needed.append(self.engine.memory(*(min(side + halo, end) for side, end in cut)))
         return Estimate(
-            width=width,
-            height=height,
+            width=result[0],
+            height=result[1],
             seconds=sum(work) / len(work) * passes * (2 if alpha else 1) / self.speed(),
             memory=max(planes.peak, planes.running + max(needed)),
             tile=self._tile(height, width, planes),
         )
 
     def tile_sides(self, height: int, width: int, memory: int) -> Sides:
-        """Height and width of the tiles that an image is cut into, in pixels of the result.
+        """Height and width of the tiles that an image of the network's size is cut into, in pixels.
 
         Args:
-            height: of the result, in pixels.
-            width: of the result, in pixels.
+            height: of the image, in pixels.
+            width: of the image, in pixels.
             memory: bytes that the engine may take.
 
         Raises:
@@ -287,10 +288,10 @@ class Upscaler:
 
         Networks are prepared when they are first needed, and kept.
         """
-        network = self.weights.fitting(source, result)
+        network = self.weights.plan(source, result).network
         if network is self.network:
             return self
-        scale = 0 if network is self.weights else result[0] // source[0]
+        scale = network.scales[0]
         if scale not in self._others:
             fresh = copy(self)
             fresh.network, fresh.engine, fresh._pixels_per_second = network, self._choose(network), None
@@ -302,9 +303,16 @@ class Upscaler:
             other.max_memory = self.max_memory
         return other
 
+    def network_size(self, source: tuple[int, int], result: tuple[int, int]) -> tuple[int, int]:
+        """The size that the network enlarges an image from `source` to, before it gets that of `result`.
+
+        All are (width, height). The two differ where each whole scale has a network of its own, and this is none.
+        """
+        return self.weights.plan(source, result).size
+
     @property
     def halo(self) -> int:
-        """How far the network sees with the units it runs, in pixels of the result."""
+        """How far the network sees with the units it runs, in pixels of what it makes."""
         return replace(self.network.config, units=self.units).halo
 
     def with_reserved_memory(self, reserved: int) -> "Upscaler":
@@ -332,21 +340,23 @@ class Upscaler:
         passes: int,
         bounds: tuple[float, float] = (0.0, 1.0),
     ) -> tuple[Image, Plane]:
-        width, height = target_size(image.width, image.height, scale, size)
-        upscaler = self.for_size((image.width, image.height), (width, height))
-        memory = upscaler._memory_needed(image.width * image.height, width * height, passes)
-        upscaler._tile(height, width, memory)  # an image that does not fit is refused before anything is computed
+        source = image.width, image.height
+        result = width, height = target_size(*source, scale, size)
+        upscaler, made = self.for_size(source, result), self.network_size(source, result)
+        memory = upscaler._memory_needed(source, result, passes)
+        upscaler._tile(made[1], made[0], memory)  # an image that does not fit is refused before anything is computed
         runs = (1 if image.alpha is None else 2) * passes
         planes = PlaneEnlarger(
             engine=upscaler.engine,
             config=upscaler.network.config,
             halo=upscaler.halo,
             size=(height, width),
+            network_size=(made[1], made[0]),
             passes=passes,
             ensemble=self.ensemble,
             bounds=bounds,
             tile_sides=lambda height, width: upscaler._tile(height, width, memory),
-            progress=lambda pixels: progress(min(pixels / (runs * width * height), 1.0)),
+            progress=lambda pixels: progress(min(pixels / (runs * prod(made)), 1.0)),
         )
         pixels = image.pixels if image.alpha is None else fill_transparent(image.pixels, image.alpha)
         colors, disagreement = planes.enlarge_colors(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
@@ -361,7 +371,7 @@ class Upscaler:
             image,
             pixels=np.ascontiguousarray(colors.transpose(1, 2, 0)),
             alpha=alpha,
-            **resize_metadata(image.metadata, (image.width, image.height), (width, height))._asdict(),
+            **resize_metadata(image.metadata, source, result)._asdict(),
         )
         return larger, disagreement
 
@@ -369,14 +379,18 @@ class Upscaler:
         """How often the network runs over ilr."""
         return len(ORIENTATIONS) if self.ensemble or disagreement else 1
 
-    def _memory_needed(self, source: int, result: int, passes: int) -> MemoryNeed:
-        """Memory of planes, for so many pixels of the source and of the result."""
+    def _memory_needed(self, source: tuple[int, int], result: tuple[int, int], passes: int) -> MemoryNeed:
+        """Memory of planes."""
+        made = prod(self.network_size(source, result))
         # While alpha runs, the finished colors and their disagreement are kept. A pass takes ilr, sr, the tile just
         # computed and a mask of its finite values; the ensemble also the plain result, the mean and the squares.
         kept, planes = (12, 3) if passes == 1 else (16, 6)
-        running = kept + (4 * planes + 1) * self.network.config.channels
-        peak = max(BYTES_PER_PIXEL + kept - 12, running)
-        return MemoryNeed(*(each * result + BYTES_PER_SOURCE_PIXEL * source for each in (peak, running)))
+        running = kept * prod(result) + (4 * planes + 1) * self.network.config.channels * made
+        if made != prod(result):  # what the network made, the result, and what is between
+            channels = self.network.config.channels
+            running = max(running, (kept + 4 * channels + 16) * prod(result) + 4 * channels * made)
+        peak = max((BYTES_PER_PIXEL + kept - 12) * prod(result), running)
+        return MemoryNeed(*(each + BYTES_PER_SOURCE_PIXEL * prod(source) for each in (peak, running)))
 
     def _tile(self, height: int, width: int, planes: MemoryNeed) -> Sides:
         if planes.peak > self.max_memory:
@@ -384,7 +398,7 @@ class Upscaler:
         return self.tile_sides(height, width, self.max_memory - planes.running)
 
     def speed(self) -> float:
-        """Pixels of the result per second of the engine on this machine, with all channels of an RGB model.
+        """Pixels per second of the engine on this machine, with all channels of an RGB model.
 
         The first call measures it with a sample of bounded work, some tenths of a second for any network; later calls
         return the same. Bicubic, chroma, alpha and the further passes of an ensemble are not included.

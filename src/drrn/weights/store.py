@@ -12,7 +12,7 @@ from hashlib import sha256
 from math import prod
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +26,29 @@ from drrn.errors import WeightsError
 
 PACKAGED = Path(__file__).parent / "packaged"
 FORMATS = (1, 2)
-"""Version 2 adds networks for exact scales."""
+"""Version 2 has a network for each of several whole scales."""
 ROUNDING = 0.02
 """Relative tolerance for a scale computed from an image's sides."""
-EXACT_SCALES = (2, 3, 4)
-"""Scales that may have their own networks."""
-EXACT = re.compile(r"x\d\.")
-"""Prefix of the tensors of a network for one exact scale."""
+WHOLE_SCALES = (2, 3, 4)
+"""Scales that may have a network of their own."""
+LARGER = re.compile(r"x\d\.")
+"""Prefix of the tensors of a network for a larger whole scale."""
 MAX_HEADER = 1 << 20
 """In bytes. Ours have about 5,000; a header of 90 MB occupies the library for half a minute (measured)."""
 
 
+class Plan(NamedTuple):
+    """How an image is enlarged."""
+
+    network: "Weights"
+    size: tuple[int, int]
+    """(width, height) of what the network makes, from bicubic's enlargement of that size. Where the image shall get
+    another size, this is resized."""
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Weights:
-    """A trained network, and everything known about it."""
+    """A trained network, or one for each of several whole scales, and everything known about it."""
 
     config: DRRNConfig
     """The network that the tensors belong to."""
@@ -53,9 +62,9 @@ class Weights:
     """Its origin: data, recipe, command, seed, commit, scores, protocol. Plain JSON values."""
     name: str = ""
     """Its packaged name, or that of its file."""
-    exact: Mapping[int, "Weights"] = field(default_factory=dict)
-    """Separate networks for images enlarged by exactly 2, 3 or 4, keyed by that number. This network handles all other
-    scales."""
+    larger: Mapping[int, "Weights"] = field(default_factory=dict)
+    """Networks for larger whole scales, by scale; this one is for the smallest. Scales between go by the next network,
+    whose result is made smaller. Empty where this network is for all scales."""
 
     def __post_init__(self) -> None:
         shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
@@ -67,47 +76,67 @@ class Weights:
         low, high = self.units
         if not 0 <= low <= high <= self.config.units:
             raise ValueError("its units are outside the range of its config.")
-        for scale, network in self.exact.items():
-            if not scale >= 2 or network.exact or network.scales != (scale,):
+        if self.larger and (len(self.scales) > 1 or self.scales[0] not in WHOLE_SCALES[:-1]):
+            raise ValueError("its first network is not for x2 or x3 alone.")
+        for scale, network in self.larger.items():
+            if not scale > self.scales[0] or network.larger or network.scales != (scale,):
                 raise ValueError(f"its network for x{scale} is not for that scale alone.")
             if (network.config.channels, network.units) != (self.config.channels, self.units):
                 raise ValueError(f"its network for x{scale} has other channels or units.")
 
     def __repr__(self) -> str:
-        config, scales = self.config, sorted({*self.scales, *self.exact})
-        span = " to ".join(dict.fromkeys(f"x{each:g}" for each in (*scales[:1], *scales[-1:])))
+        config = self.config
         network = f"B{config.blocks}U{config.units}, width {config.width}"
-        return f"Weights({self.name or 'unnamed'}: {network}, {span}, {self.parameters:,} parameters)"
+        return f"Weights({self.name or 'unnamed'}: {network}, {self.span}, {self.parameters:,} parameters)"
 
     @property
     def parameters(self) -> int:
         """Trained values, of all networks together."""
-        return self.config.parameters + sum(network.config.parameters for network in self.exact.values())
+        return sum(network.config.parameters for network in (self, *self.larger.values()))
+
+    @property
+    def all_scales(self) -> tuple[float, ...]:
+        """Those of all its networks, ascending."""
+        return *sorted(self.scales), *sorted(self.larger)
+
+    @property
+    def span(self) -> str:
+        """The scales it is for, as in `x1.2 to x4`, or `up to x4` with networks for whole scales."""
+        low, high = (f"x{each:g}" for each in (self.all_scales[0], self.all_scales[-1]))
+        return f"up to {high}" if self.larger else f"{low} to {high}" if low != high else low
 
     def network(self, scale: float) -> "Weights":
-        """The network that enlarges by exactly `scale`: its own, or this one."""
-        return self.exact.get(int(scale), self) if scale == int(scale) else self
+        """The network for images enlarged by `scale`."""
+        return self.plan((10_000, 10_000), (round(10_000 * scale),) * 2).network
 
-    def fitting(self, source: tuple[int, int], result: tuple[int, int]) -> "Weights":
-        """The network that enlarges an image from `source` to `result`, both (width, height)."""
-        scale = result[0] / source[0]
-        return self.network(scale) if result[1] == scale * source[1] else self
+    def plan(self, source: tuple[int, int], result: tuple[int, int]) -> Plan:
+        """How an image is enlarged from `source` to `result`, both (width, height).
+
+        With networks for whole scales: by the network for the next scale, or the largest. A result of one pixel more
+        than a whole scale gives, which is how sides are rounded, still counts to that.
+        """
+        if not self.larger:
+            return Plan(self, result)
+        by_scale = {int(self.scales[0]): self, **self.larger}
+        enough = [s for s in sorted(by_scale) if all(n <= s * m + 1 for m, n in zip(source, result, strict=True))]
+        scale = (*enough, max(by_scale))[0]
+        return Plan(by_scale[scale], (scale * source[0], scale * source[1]))
 
     def covers(self, scale: float) -> bool:
         """Whether `scale` is within the trained range, allowing for rounding to whole pixels."""
-        low, high = min(self.scales), max((*self.scales, *self.exact))
-        return low * (1 - ROUNDING) <= scale <= high * (1 + ROUNDING)
+        low = 1 if self.larger else self.all_scales[0]
+        return low * (1 - ROUNDING) <= scale <= self.all_scales[-1] * (1 + ROUNDING)
 
     def outside(self, scale: float) -> str:
         """A sentence that `scale` is outside of the trained scales, or nothing where it is covered."""
-        low, high = (f"x{each:g}" for each in (min(self.scales), max((*self.scales, *self.exact))))
-        trained = f"{low} to {high}" if low != high else low
-        return "" if self.covers(scale) else f"x{scale:.3g} is outside of what {self.name} was trained for ({trained})"
+        if self.covers(scale):
+            return ""
+        return f"x{scale:.3g} is outside of what {self.name} was trained for ({self.span})"
 
     def digest(self) -> str:
         """SHA-256 of the networks: of everything that affects pixels, but not of their origin."""
-        exact = {str(scale): network.digest() for scale, network in self.exact.items()}
-        return _digest({"config": self.config.to_dict()} | ({"exact": exact} if exact else {}), self.tensors)
+        larger = {str(scale): network.digest() for scale, network in self.larger.items()}
+        return _digest({"config": self.config.to_dict()} | ({"larger": larger} if larger else {}), self.tensors)
 
 
 def names() -> list[str]:
@@ -122,21 +151,21 @@ def save(weights: Weights, path: Path) -> None:
         DRRNError: the file can't be written.
     """
     header = {
-        "format": FORMATS[bool(weights.exact)],
+        "format": FORMATS[bool(weights.larger)],
         "config": weights.config.to_dict(),
         "scales": list(weights.scales),
         "units": list(weights.units),
         "card": dict(weights.card),
     }
     tensors = {name: np.ascontiguousarray(tensor, "<f4") for name, tensor in weights.tensors.items()}
-    if weights.exact:
-        header["exact"] = {
+    if weights.larger:
+        header["larger"] = {
             str(scale): {"config": network.config.to_dict(), "card": dict(network.card)}
-            for scale, network in weights.exact.items()
+            for scale, network in weights.larger.items()
         }
         tensors |= {
             f"x{scale}.{name}": np.ascontiguousarray(tensor, "<f4")
-            for scale, network in weights.exact.items()
+            for scale, network in weights.larger.items()
             for name, tensor in network.tensors.items()
         }
     header["sha256"] = _digest(header, tensors)
@@ -176,11 +205,11 @@ def load(name: str | Path) -> Weights:
             config=configs.pop(0),
             scales=tuple(header["scales"]),
             units=(low, high),
-            tensors={name: tensor for name, tensor in tensors.items() if not EXACT.match(name)},
+            tensors={name: tensor for name, tensor in tensors.items() if not LARGER.match(name)},
             card=header["card"],
             name=path.stem,
         )
-        exact = {
+        larger = {
             scale: replace(
                 whole,
                 config=config,
@@ -188,11 +217,11 @@ def load(name: str | Path) -> Weights:
                 tensors={
                     name.removeprefix(f"x{scale}."): t for name, t in tensors.items() if name.startswith(f"x{scale}.")
                 },
-                card=header["exact"][str(scale)]["card"],
+                card=header["larger"][str(scale)]["card"],
             )
             for scale, config in configs.items()
         }
-        return replace(whole, exact=exact)
+        return replace(whole, larger=larger)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise WeightsError(f"{_line(str(path))} is not a DRRN weights file: {_sentence(error)}") from error
 
@@ -229,12 +258,12 @@ def _check_header(header: dict[str, Any], size: int) -> tuple[dict[int, DRRNConf
     """Check that the file has the size its networks need, before anything is allocated.
 
     Returns:
-        The configs by exact scale, 0 for all other scales; and the size of the file in bytes.
+        The configs of its networks, by scale, 0 for the first; and the size of the file in bytes.
     """
-    exact = header.get("exact", {})
-    if not (isinstance(exact, dict) and set(exact) <= set(map(str, EXACT_SCALES))):
-        raise ValueError("its exact scales are not some of 2, 3 and 4.")
-    parts = {0: header, **{int(scale): part for scale, part in exact.items()}}
+    larger = header.get("larger", {})
+    if not (isinstance(larger, dict) and set(larger) <= set(map(str, WHOLE_SCALES))):
+        raise ValueError("its whole scales are not some of 2, 3 and 4.")
+    parts = {0: header, **{int(scale): part for scale, part in larger.items()}}
     configs = {scale: DRRNConfig.from_dict(part["config"]) for scale, part in parts.items()}
     numbers = sum(prod(shape) for config in configs.values() for shape in config.tensors().values())
     needed = header.pop("length") + 4 * numbers

@@ -63,16 +63,17 @@ def _page(weights: Weights, plot: str) -> str:
         f"# {weights.name}",
         f"A DRRN of {_describe(config)}",
         *(
-            f"Images enlarged by exactly {scale} have their own network: {_describe(network.config)}"
-            for scale, network in weights.exact.items()
+            f"Images enlarged by more than {below:g} have another network: {_describe(network.config)}"
+            for below, network in zip(weights.all_scales, weights.larger.values(), strict=False)
         ),
-        f"Trained for {spans(weights.scales)}{runs}.",
+        f"Trained for {spans(weights.all_scales)}{runs}."
+        + " Scales between are enlarged by the next of these, and the result is made smaller." * bool(weights.larger),
     ]
     if "scores" in card:
         parts += ["## Scores", f"{card['protocol']}.", _scores(card["scores"])]
     if "character" in card:
         parts += _character(weights.name, card["character"], plot)
-    origins = {"": card, **{f" of the network for x{scale}": each.card for scale, each in weights.exact.items()}}
+    origins = {"": card, **{f" of the network for x{scale}": each.card for scale, each in weights.larger.items()}}
     for of, about in origins.items():
         for key in ORIGIN:
             if key in about:

@@ -17,7 +17,7 @@ def plot(weights: Weights, path: Path) -> None:
         DRRNError: the card has no curve, or the file can't be written.
     """
     data, points = curve(weights)
-    save(draw(weights.name, data, points, weights.scales), path)
+    save(draw(weights.name, data, points, weights.all_scales), path)
 
 
 def draw(name: str, data: str, points: Sequence[Point], trained: Sequence[float]) -> Figure:

@@ -73,7 +73,7 @@ def _entry(upscaler: Upscaler) -> Entry:
     return Entry(
         name=weights.name,
         default=weights.name == DEFAULT,
-        scales=weights.scales,
+        scales=weights.all_scales,
         units=weights.units,
         blocks=config.blocks,
         width=config.width,

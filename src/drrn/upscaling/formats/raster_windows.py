@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.core.flat import keep_flat
-from drrn.core.resize import Place, imresize_place, source_of
+from drrn.core.resize import Float, Place, imresize_place, source_of
 from drrn.engines.engine import Planes
 from drrn.errors import UsageError, printable
 from drrn.media import Block
@@ -49,21 +49,24 @@ class Windows:
         """
         upscaler = upscaler.for_size((raster.width, raster.height), (width, height))
         cell = upscaler.network.config.unshuffle
-        if upscaler.ensemble and (width % cell or height % cell):  # turned, its cells would begin elsewhere
+        across, down = upscaler.network_size((raster.width, raster.height), (width, height))
+        if upscaler.ensemble and (across % cell or down % cell):  # turned, its cells would begin elsewhere
             raise UsageError(
                 f"{printable(raster.path)} would become {width}x{height}, and an ensemble in windows needs sides that "
                 f"are multiples of {cell}. Give such a --size, or leave it out."
             )
-        self.upscaler, self.raster, self.size = upscaler, raster, (height, width)
+        self.upscaler, self.raster, self.size, self.made = upscaler, raster, (height, width), (down, across)
         self.whole = raster.height, raster.width
         config = upscaler.network.config
         self.halo, self.cell = config.halo, cell
         # a pixel that is kept sees so far: the network's halo, bicubic's 2 pixels, and 2 more where it is at an edge
-        sees = max(ceil(config.halo * n / m) for n, m in zip(self.whole, self.size, strict=True)) + 4
+        sees = max(ceil(config.halo * n / m) for n, m in zip(self.whole, self.made, strict=True)) + 4
         self.reach = 2 ** sees.bit_length() - 1
         """How far `fill_unknown` reaches, in pixels of the raster; as many must be read around a window."""
         for side in [side for side in SIDES if side >= block] or SIDES[-1:]:
-            self.side, self.outer = side, [min(side + 2 * (self.halo + cell - 1), n) for n in self.size]
+            self.side = side
+            self.outer = [self._outer(*ends) for ends in zip(self.size, self.made, strict=True)]
+            """Sides of the largest part that the network makes for a window."""
             self.part = self._part()
             """Sides of the largest part of the raster that is read for a window."""
             self.memory = self._memory()
@@ -81,9 +84,8 @@ class Windows:
 
     def estimate(self) -> Estimate:
         height, width = self.size
-        down, across = self.outer
-        sample = self.upscaler.estimate(max(across // 2, 1), max(down // 2, 1), size=(across, down))
-        seconds = sample.seconds * len(self.places()) * self.raster.bands
+        seconds = prod(self.outer) / self.upscaler.speed() * len(self.places()) * self.raster.bands
+        seconds *= len(ORIENTATIONS) if self.upscaler.ensemble else 1
         sides = min(self.side, height), min(self.side, width)
         return Estimate(width, height, seconds, self.memory, sides)
 
@@ -107,8 +109,8 @@ class Windows:
             progress: of each band, in the order in which they are enlarged.
         """
         raster = self.raster
-        around = tile(place, *self.size, self.halo, self.cell)
-        needed = source_of(around.outer, self.whole, self.size)
+        around = tile(source_of(place, self.made, self.size), *self.made, self.halo, self.cell)
+        needed = source_of(around.outer, self.whole, self.made)
         part, inside = tile(needed, *self.whole, self.reach)
         values = raster.read(part)
         hidden = raster.hidden(values, part)
@@ -117,7 +119,7 @@ class Windows:
         visible = values[raster.alpha] > 0 if raster.alpha is not None else np.True_
         for number, band in enumerate(sorted(range(raster.bands), key=lambda band: band != raster.alpha)):
             low, high = ranges[band]
-            unmeasured = self._resized(hidden[band] & visible, part, place) >= 0.5 if hidden[band].any() else None
+            unmeasured = self._share(hidden[band] & visible, part, place) >= 0.5 if hidden[band].any() else None
             if (
                 unmeasured is not None and raster.alpha is not None
             ):  # alpha fades: pixels that are barely visible keep their color
@@ -131,22 +133,24 @@ class Windows:
                 plane = ((values[band] - np.float64(low)) / span).astype(exact)
             if unmeasured is not None:
                 plane = fill_unknown(plane, ~hidden[band], self.reach)
-            ilr = imresize_place(plane[inside], around.outer, self.whole, self.size)
             if band == raster.alpha:  # bicubic overshoots at edges, and nothing is more than opaque
-                sr = ilr[around.inner].clip(0, 1)
+                sr = self._resized(plane, part, place).clip(0, 1)
             elif low == high:
-                sr = ilr[around.inner]
+                sr = self._resized(plane, part, place)
             else:
-                sr = (ilr + self._detail(ilr, progress[number]))[around.inner]
+                ilr = imresize_place(plane[inside], around.outer, self.whole, self.made)
+                made = (ilr + self._detail(ilr, progress[number]))[around.inner]
+                at = source_of(place, self.made, self.size)
                 if not self.upscaler.network.config.flat:
-                    keep_flat(sr[None], place, plane[None], part, self.whole, self.size, self.upscaler.halo)
+                    keep_flat(made[None], at, plane[None], part, self.whole, self.made, self.upscaler.halo)
+                sr = imresize_place(made, place, self.made, self.size)
             larger[band] = to_samples(sr * span + low, raster, None if band == raster.alpha else raster.nodata)
             if unmeasured is not None:
                 larger[band][unmeasured] = raster.filler
             progress[number](1)
         if not raster.masked:
             return larger, None
-        return larger, self._resized(raster.mask(part) == 0, part, place) < 0.5
+        return larger, self._share(raster.mask(part) == 0, part, place) < 0.5
 
     def _detail(self, ilr: NDArray[np.floating], progress: Callable[[float], None]) -> NDArray[np.float32]:
         """(h, w): what the network adds to ilr, having seen its values near the band's range."""
@@ -166,16 +170,25 @@ class Windows:
         sr = run_ensemble(run, planes).mean if self.upscaler.ensemble else run(planes)
         return sr.mean(axis=0, dtype=np.float32) - visible
 
-    def _resized(self, hidden: NDArray[np.bool], part: Place, place: Place) -> NDArray[np.float32]:
-        """Bicubic enlargement of what is hidden in `part` of the raster, at `place` of the result."""
+    def _share(self, hidden: NDArray[np.bool], part: Place, place: Place) -> NDArray[np.float32]:
+        """How much is hidden at `place` of the result, of what is in `part` of the raster."""
+        return self._resized(hidden.astype(np.float32), part, place)
+
+    def _resized(self, plane: NDArray[Float], part: Place, place: Place) -> NDArray[Float]:
+        """Bicubic's enlargement at `place` of the result, of `part` of the raster."""
         needed = source_of(place, self.whole, self.size)
         inside = tuple(slice(n.start - p.start, n.stop - p.start) for n, p in zip(needed, part, strict=True))
-        return imresize_place(hidden[inside].astype(np.float32), place, self.whole, self.size)
+        return imresize_place(plane[inside], place, self.whole, self.size)
+
+    def _outer(self, size: int, made: int) -> int:
+        """Along an axis, at most, of what the network makes of `made`, for a window of a result of `size`."""
+        needed = self.side if size == made else ceil(self.side * made / size) + 4 * ceil(max(made / size, 1)) + 1
+        return min(needed + 2 * (self.halo + self.cell - 1), made)
 
     def _part(self) -> Sides:
         rows, columns = (
             min(ceil(part * m / n) + 5 + 2 * self.reach, m)
-            for part, m, n in zip(self.outer, self.whole, self.size, strict=True)
+            for part, m, n in zip(self.outer, self.whole, self.made, strict=True)
         )
         return rows, columns
 

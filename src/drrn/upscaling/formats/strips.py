@@ -5,15 +5,17 @@ bands; what comes out lies on the disk again, until it is encoded from there. Th
 enlarged in memory, by `drrn.upscaling.upscaler`, and the pixels are the same to the bit.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import prod
 from typing import Literal, cast
 
 import numpy as np
 
 from drrn.core import flat, gamut
 from drrn.core.color import chroma, levels, luma, rgb
-from drrn.core.resize import imresize_place, source_of
+from drrn.core.resize import first_needed, imresize_place, ready, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
 from drrn.errors import EngineError, ImageError, printable
 from drrn.media.file_format import FileFormat
@@ -24,8 +26,11 @@ from drrn.media.images.scratch import Rows, Scratch, check_room, trim
 from drrn.media.metadata.adapting import resize_metadata
 from drrn.upscaling.formats.job import Hooks, Job
 from drrn.upscaling.planes import MAX_TILE
-from drrn.upscaling.tiles import Place, pieces, tile
+from drrn.upscaling.tiles import Place, Sides, pieces, tile
 from drrn.upscaling.upscaler import Estimate, Upscaler, too_little_memory
+
+Band = tuple[slice, Planes]
+"""Rows, and the planes (channels, rows, columns) there."""
 
 
 class ModelView:
@@ -105,15 +110,16 @@ def estimate(upscaler: Upscaler, header: Header, width: int, height: int, form: 
     """
     upscaler = upscaler.for_size((header.width, header.height), (width, height))
     columns = _columns(upscaler, header, width, height, form)
-    halo, strips = 2 * upscaler.network.config.halo, -(-width // columns)
-    outer = min(columns + halo, width)
-    running = _running(upscaler, header, width, height, outer) + upscaler.engine.memory(height, outer)
+    across, down = upscaler.network_size((header.width, header.height), (width, height))
+    halo, strips = 2 * upscaler.network.config.halo, -(-across // columns)
+    outer = min(columns + halo, across)
+    running = _running(upscaler, header, (width, height), (across, down), outer) + upscaler.engine.memory(down, outer)
     return Estimate(
         width=width,
         height=height,
-        seconds=(width + (strips - 1) * halo) * height / upscaler.speed(),
+        seconds=(across + (strips - 1) * halo) * down / upscaler.speed(),
         memory=max(running, *_ends(header, width, height, form)),
-        tile=(height, columns),
+        tile=(down, columns),
     )
 
 
@@ -125,7 +131,8 @@ def enlarge_file(job: Job, upscaler: Upscaler, hooks: Hooks) -> None:
     given = header.pixels * header.channels * header.bits // 8
     result = job.width * job.height * header.channels * bits // 8
     check_room(target, result + max(given, result))  # the result, and first what is enlarged, then the file
-    with Scratch(target, *size, header.channels, bits, tile=columns) as larger:
+    tile = columns * job.width // upscaler.network_size((header.width, header.height), (job.width, job.height))[0]
+    with Scratch(target, *size, header.channels, bits, tile=tile) as larger:
         with decode_to_disk(job.source, target, max_pixels=header.decoded) as (
             samples,
             found,
@@ -147,7 +154,7 @@ def enlarge(
     """Fill `result` with `samples`, enlarged to its size.
 
     Args:
-        columns: of a strip, at most.
+        columns: of a strip of what the network makes, at most.
         progress: told the share that is done; what it raises ends the work.
 
     Raises:
@@ -174,30 +181,73 @@ def _colored(
     height, width = size
     left = kept = 0  # columns that are done; the first that is still needed
     edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)  # sr there
-    for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
-        bands = _run(upscaler, sight, strip, size)
+    for strip, bands in _sized(upscaler, sight, columns, size):
         if not sight.mixes:
-            yield from ((place, sight.colored(sr, place, size)) for place, sr in bands)
+            yield from (((rows, strip), sight.colored(sr, (rows, strip), size)) for rows, sr in bands)
         else:
-            right = gamut.ready(strip[1].stop, sight.size[1], width)
-            needed = strip[1].stop if right == width else gamut.needed(right, sight.size[1], width)
-            before, edge = edge, np.empty((1, height, strip[1].stop - needed), np.float32)
+            right = gamut.ready(strip.stop, sight.size[1], width)
+            needed = strip.stop if right == width else gamut.needed(right, sight.size[1], width)
+            before, edge = edge, np.empty((1, height, strip.stop - needed), np.float32)
             wide = _widened(bands, before, edge)
-            yield from _clipped(sight, wide, slice(kept, strip[1].stop), slice(left, right), size)
+            yield from _clipped(sight, wide, slice(kept, strip.stop), slice(left, right), size)
             left, kept = right, needed
         trim()
 
 
-def _widened(bands: Iterator[tuple[Place, Planes]], before: Planes, edge: Planes) -> Iterator[tuple[slice, Planes]]:
+def _sized(
+    upscaler: Upscaler, sight: ModelView, columns: int, size: tuple[int, int]
+) -> Iterator[tuple[slice, Iterator[Band]]]:
+    """The strips of what the network makes, from left to right, made that size: their columns and their bands."""
+    made = size if sight.constant is not None else upscaler.network_size(sight.size[::-1], size[::-1])[::-1]
+    height, width = made
+    left = kept = 0  # as in `_colored`: of the result, and of what the network made
+    edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)
+    for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
+        bands = _run(upscaler, sight, strip, made)
+        if made == size:
+            yield strip[1], ((rows, sight.clipped(sr)) for rows, sr in bands)
+            continue
+        right = ready(strip[1].stop, width, size[1])
+        needed = min(first_needed(right, width, size[1]), strip[1].stop)
+        before, edge = edge, np.empty((len(edge), height, strip[1].stop - needed), np.float32)
+        wide = _widened(bands, before, edge)
+        bands = _resized(wide, kept, slice(left, right), made, size)
+        if right > left:
+            yield slice(left, right), ((rows, sight.clipped(sr)) for rows, sr in bands)
+        else:
+            deque(bands, maxlen=0)  # for its edge
+        left, kept = right, needed
+
+
+def _resized(
+    bands: Iterator[Band], first: int, columns: slice, made: tuple[int, int], size: tuple[int, int]
+) -> Iterator[Band]:
+    """`columns` of the result, from bands of what the network made from column `first` on."""
+    held: Planes | None = None
+    top = done = 0  # the first row that is held; rows that are done
+    for rows, sr in bands:
+        held = sr if held is None else np.concatenate([held, sr], axis=1)
+        stop = ready(rows.stop, made[0], size[0])
+        if stop > done and columns.stop > columns.start:
+            place = slice(done, stop), columns
+            down, across = source_of(place, made, size)
+            part = held[:, down.start - top : down.stop - top, across.start - first : across.stop - first]
+            yield place[0], imresize_place(part, place, made, size)
+        done = max(done, stop)
+        needed = min(first_needed(done, made[0], size[0]), rows.stop)
+        held, top = held[:, needed - top :], needed
+
+
+def _widened(bands: Iterator[Band], before: Planes, edge: Planes) -> Iterator[Band]:
     """The rows of each band, and its sr with that of the columns `before`; `edge` is filled with its last columns."""
-    for (rows, _), sr in bands:
+    for rows, sr in bands:
         wide = np.concatenate([before[:, rows], sr], axis=2)
         edge[:, rows] = wide[..., wide.shape[2] - edge.shape[2] :]
         yield rows, wide
 
 
 def _clipped(
-    sight: ModelView, bands: Iterator[tuple[slice, Planes]], columns: slice, inner: slice, size: tuple[int, int]
+    sight: ModelView, bands: Iterator[Band], columns: slice, inner: slice, size: tuple[int, int]
 ) -> Iterator[tuple[Place, Planes]]:
     """The colors of the columns `inner`, for bands of sr that have more `columns`."""
     high = sight.size[0], size[0]
@@ -218,15 +268,15 @@ def _clipped(
             held, top = held[:, needed - top :], needed
 
 
-def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, int]) -> Iterator[tuple[Place, Planes]]:
-    """The bands of a strip, from the top down: where they are, and what the network makes of them."""
+def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, int]) -> Iterator[Band]:
+    """The bands of a strip of what the network makes, of that size, from the top down."""
     (height, width), config = size, upscaler.network.config
     tops = range(0, height, BAND)
     if sight.constant is not None:  # nothing to restore, and no border for the network's padding to darken
         for top in tops:
             rows = slice(top, min(top + BAND, height))
             shape = len(sight.constant), rows.stop - rows.start, strip[1].stop - strip[1].start
-            yield (rows, strip[1]), np.broadcast_to(sight.constant, shape)
+            yield rows, np.broadcast_to(sight.constant, shape)
         return
     (_, outer), (_, inner) = tile(strip, height, width, config.halo)
     bands = (sight.ilr((slice(top, min(top + BAND, height)), outer), size) for top in tops)
@@ -236,33 +286,40 @@ def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, in
             raise EngineError("The network computed values that are not finite: the weights or the device are faulty.")
         if sr.shape[1]:
             place = slice(row, row + sr.shape[1]), strip[1]
-            kept = sight.clipped(sr[..., inner])
+            kept = np.ascontiguousarray(sr[..., inner])
             if not config.flat:
                 around = flat.needed_source(place, sight.size, size, upscaler.halo)
                 flat.keep_flat(kept, place, sight.seen(sight.colors(around)), around, sight.size, size, upscaler.halo)
-            yield place, kept
+            yield place[0], kept
         row += sr.shape[1]
 
 
 def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: FileFormat) -> int:
     """Of a strip. Raises UsageError: what is done before or after takes more than the memory."""
     needed, halo = max(_ends(header, width, height, form)), 2 * upscaler.network.config.halo
+    made = across, down = upscaler.network_size((header.width, header.height), (width, height))
     if needed > upscaler.max_memory:
         raise too_little_memory(f"{width}x{height} pixels need", needed, upscaler.max_memory)
-    beside = _running(upscaler, header, width, height, min(MAX_TILE + halo, width))
-    return upscaler.tile_sides(height, width, upscaler.max_memory - beside)[1]
+    beside = _running(upscaler, header, (width, height), made, min(MAX_TILE + halo, across))
+    return upscaler.tile_sides(down, across, upscaler.max_memory - beside)[1]
 
 
-def _running(upscaler: Upscaler, header: Header, width: int, height: int, columns: int) -> int:
-    """Bytes that bands of a strip take, with its halo and beside the engine."""
+def _running(upscaler: Upscaler, header: Header, result: Sides, made: Sides, columns: int) -> int:
+    """Bytes that bands of a strip of what the network makes take, with its halo and beside the engine."""
+    (width, height), channels = result, upscaler.network.config.channels
     colors = 0 if header.channels == 1 else 44
-    rows = BAND * header.height // height + 4  # of the source, under a band
+    rows = BAND * header.height // made[1] + 4  # of the source, under a band
     source = 3 * rows * header.width * header.channels * header.bits // 8
     around = 0
-    if header.channels == 3 and upscaler.network.config.channels == 1:  # see `_colored`
+    if header.channels == 3 and channels == 1:  # see `_colored`
         down, across = (2 * (gamut.REACH + 1) * -(-m // n) for m, n in ((height, header.height), (width, header.width)))
-        around = 40 * down * columns + 8 * height * min(across, width - columns)
-    return AT_LEAST + BAND * columns * (36 + colors + 12 * (upscaler.network.config.channels - 1)) + source + around
+        wide = min(columns * width // made[0], width)  # of the result, for a strip
+        around = 40 * down * wide + 8 * height * min(across, width - wide)
+    if made != result:  # see `_sized`
+        down, across = (6 * max(1, -(-n // m)) for m, n in zip(result[::-1], made[::-1], strict=True))
+        around += channels * (24 * (BAND + down) * columns + 8 * made[1] * across)
+    bands = BAND * columns * (36 + colors + 12 * (channels - 1)) * max(width * height, prod(made)) // prod(made)
+    return AT_LEAST + bands + source + around
 
 
 def _ends(header: Header, width: int, height: int, form: FileFormat) -> tuple[int, int]:
