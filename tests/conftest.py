@@ -32,6 +32,18 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of drrn that the tests of a process share: an engine's speed is measured once, and no user's is read."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        patch.setenv(
+            "MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(home / "matplotlib"))
+        )  # its fonts are listed there
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module", params=KERNELS)
 def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each of the native engine's kernels that this CPU runs; the process is held to them meanwhile."""

@@ -4,9 +4,7 @@ import os
 import platform
 import re
 import shlex
-import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -14,6 +12,8 @@ CPUINFO = Path("/proc/cpuinfo")
 
 def commit() -> str:
     """The commit that drrn runs from, marked `-dirty` where files have changed since; empty outside a checkout."""
+    import subprocess  # here, as it takes long to import
+
     source = Path(__file__).parent
     if not (source.parents[1] / ".git").exists():  # installed, maybe inside the checkout of another project
         return ""
@@ -50,6 +50,8 @@ def cpu_flags() -> list[str]:
 
 def versions(*packages: str) -> dict[str, str]:
     """The version of Python, and of each of `packages` that is installed."""
+    from importlib.metadata import PackageNotFoundError, version  # here, as it takes long to import
+
     found = {"python": platform.python_version()}
     for package in packages:
         try:

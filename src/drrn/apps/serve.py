@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import sys
-import tempfile
 import time
 import webbrowser
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from urllib.request import Request, urlopen
 from tyro.conf import UseAppendAction, arg
 
 from drrn.apps.words import parse_duration
+from drrn.cache import cache_folder
 from drrn.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -184,12 +184,7 @@ def address_of(host: str, port: int, prefix: str, token: str) -> str:
 
 def default_folder(port: int) -> Path:
     """One for each port, in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    try:
-        root = Path(cache) if cache else Path.home() / ".cache"
-    except RuntimeError:  # a user without a home
-        root = Path(tempfile.gettempdir())
-    return root / "drrn" / f"serve-{port}"
+    return cache_folder() / f"serve-{port}"
 
 
 def kinds_of(given: tuple[str, ...]) -> "tuple[KindName, ...]":

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
+from math import inf, prod
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
@@ -17,14 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from drrn import __version__
+from drrn.cache import recall, remember
 from drrn.core.resize import imresize
 from drrn.engines import EngineName, Precision
-from drrn.engines.engine import Engine
+from drrn.engines.engine import Engine, cores
 from drrn.engines.selection import choose
 from drrn.errors import UsageError
 from drrn.media.conversion import to_image
 from drrn.media.image import Image
 from drrn.media.metadata.adapting import resize_metadata
+from drrn.provenance import cpu
 from drrn.upscaling.ensemble import ORIENTATIONS
 from drrn.upscaling.planes import MAX_TILE, Plane, PlaneEnlarger
 from drrn.upscaling.size import Size, target_size
@@ -400,18 +403,40 @@ class Upscaler:
     def speed(self) -> float:
         """Pixels per second of the engine on this machine, with all channels of an RGB model.
 
-        The first call measures it with a sample of bounded work, some tenths of a second for any network; later calls
-        return the same. Bicubic, chroma, alpha and the further passes of an ensemble are not included.
+        It is measured with a sample of bounded work, some tenths of a second for any network, and remembered for a day
+        in the user's cache; later calls return the same. Bicubic, chroma, alpha and the further passes of an ensemble
+        are not included.
         """
         if self._pixels_per_second is None:
-            config = self.network.config
-            side = int(np.clip((SAMPLE_MACS / config.macs(self.units)) ** 0.5, 32, 512)) // 4 * 4
-            sample = np.full((config.channels, side, side), 0.5, np.float32)
-            self.engine.run(sample)
-            began = time.perf_counter()
-            self.engine.run(sample)
-            self._pixels_per_second = side * side / (time.perf_counter() - began)
+            key = self._speed_key()
+            speed = recall("speed", key)
+            if speed is None or not 0 < speed < inf:
+                speed = self.measure_speed()
+                remember("speed", key, speed)
+            self._pixels_per_second = speed
         return self._pixels_per_second
+
+    def measure_speed(self) -> float:
+        """`speed`, measured now."""
+        config = self.network.config
+        side = int(np.clip((SAMPLE_MACS / config.macs(self.units)) ** 0.5, 32, 512)) // 4 * 4
+        sample = np.full((config.channels, side, side), 0.5, np.float32)
+        self.engine.run(sample)
+        began = time.perf_counter()
+        self.engine.run(sample)
+        self._pixels_per_second = side * side / (time.perf_counter() - began)
+        return self._pixels_per_second
+
+    def _speed_key(self) -> dict[str, Any]:
+        """All that the speed depends on."""
+        return {
+            "version": __version__,
+            "cpu": cpu(),
+            "cores": cores(),
+            "engine": self.engine.name,  # with its kernels and threads
+            "options": self._choose.keywords,
+            "network": self.network.config.to_dict(),
+        }
 
 
 @overload

@@ -63,7 +63,7 @@ def list_entries(names: Sequence[str | Path], *, threads: int = 0) -> list[Entry
         upscalers = (Upscaler(each, device="cpu", threads=threads) for each in weights)
         rounds.append([each.for_size((1, 1), (2, 2)) for each in upscalers])
         for upscaler in rounds[-1]:
-            upscaler.speed()
+            upscaler.measure_speed()
     entries = [_entry(max(samples, key=Upscaler.speed)) for samples in zip(*rounds, strict=True)]
     return sorted(entries, key=lambda each: each.macs)
 
