@@ -39,7 +39,7 @@ def test_networks_for_whole_scales_are_joined_and_shown(here: Path, capsys: pyte
     assert models("show", "joined.safetensors", "--markdown") == 0
     page = capsys.readouterr().out
     assert "Images enlarged by more than 2 have another network: 1 block(s) of 2 units, width 8" in page
-    assert "Trained for x2, x3, x4. Scales between are enlarged by the next of these, and the result is made" in page
+    assert "Trained for x2, x3, x4. Other scales are made of the result for the next of these" in page
     assert "## Command of the network for x3\n\n```\ntrain x3\n```" in page
 
 

@@ -643,6 +643,13 @@ def test_the_network_for_the_next_whole_scale_makes_what_is_then_resized(result:
     assert network.config.unshuffle == scale and size == (7 * scale, 5 * scale)
 
 
+def test_a_network_for_one_whole_scale_makes_other_scales_of_its_result() -> None:
+    alone = replace(stepped(), larger={})
+    assert alone.plan((7, 5), (10, 8)) == (alone, (14, 10)) == alone.plan((7, 5), (28, 20)) and alone.span == "up to x2"
+    any_scale = replace(alone, scales=(2, 3))
+    assert any_scale.plan((7, 5), (10, 8)) == (any_scale, (10, 8)) and any_scale.span == "x2 to x3"
+
+
 def test_all_scales_up_to_the_largest_are_covered() -> None:
     assert [stepped().covers(scale) for scale in (1.1, 2.5, 4, 4.5)] == [True, True, True, False]
     assert stepped().outside(4.5) == "x4.5 is outside of what  was trained for (up to x4)"
@@ -659,5 +666,5 @@ def test_networks_that_do_not_fit_together_are_refused(changes: dict[str, Any], 
     whole = stepped()
     with pytest.raises(ValueError, match=message):
         replace(whole, larger={3: replace(whole.larger[3], **changes)})
-    with pytest.raises(ValueError, match="its first network is not for x2 or x3 alone"):
+    with pytest.raises(ValueError, match="its first network is not for one whole scale alone"):
         replace(whole, scales=(1.5, 2))

@@ -100,7 +100,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     """
     if not scale >= 1:
         raise ValueError(f"`scale` must be at least 1, got {scale}.")
-    weights, stepped = weights.network(scale), bool(weights.larger)
+    weights, stepped = weights.network(scale), weights.stepped
     graph, step = Graph(), weights.scales[0] if stepped else scale  # the network enlarges by `step`
     planes = graph.do("Transpose", "picture", perm=[0, 3, 1, 2])
     planes = graph.do("Div", graph.do("Cast", planes, to=TensorProto.FLOAT), np.float32(255))  # (N, 3, H, W)

@@ -107,7 +107,7 @@ class Studio:
             models.append(
                 {
                     "name": name,
-                    "scales": [1 if weights.larger else weights.all_scales[0], weights.all_scales[-1]],
+                    "scales": [1 if weights.stepped else weights.all_scales[0], weights.all_scales[-1]],
                     "units": list(weights.units),
                     "engine": upscaler.engine.name,
                     "megapixels_per_second": float(f"{upscaler.speed() / 1e6:.3g}"),

@@ -63,8 +63,7 @@ class Weights:
     name: str = ""
     """Its packaged name, or that of its file."""
     larger: Mapping[int, "Weights"] = field(default_factory=dict)
-    """Networks for larger whole scales, by scale; this one is for the smallest. Scales between go by the next network,
-    whose result is made smaller. Empty where this network is for all scales."""
+    """Networks for larger whole scales, by scale; this one is for the smallest."""
 
     def __post_init__(self) -> None:
         shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
@@ -76,8 +75,8 @@ class Weights:
         low, high = self.units
         if not 0 <= low <= high <= self.config.units:
             raise ValueError("its units are outside the range of its config.")
-        if self.larger and (len(self.scales) > 1 or self.scales[0] not in WHOLE_SCALES[:-1]):
-            raise ValueError("its first network is not for x2 or x3 alone.")
+        if self.larger and not self.stepped:
+            raise ValueError("its first network is not for one whole scale alone.")
         for scale, network in self.larger.items():
             if not scale > self.scales[0] or network.larger or network.scales != (scale,):
                 raise ValueError(f"its network for x{scale} is not for that scale alone.")
@@ -101,9 +100,14 @@ class Weights:
 
     @property
     def span(self) -> str:
-        """The scales it is for, as in `x1.2 to x4`, or `up to x4` with networks for whole scales."""
+        """The scales it is for, as in `x1.2 to x4`, or `up to x4` where it is `stepped`."""
         low, high = (f"x{each:g}" for each in (self.all_scales[0], self.all_scales[-1]))
-        return f"up to {high}" if self.larger else f"{low} to {high}" if low != high else low
+        return f"up to {high}" if self.stepped else f"{low} to {high}" if low != high else low
+
+    @property
+    def stepped(self) -> bool:
+        """Whether each network is for one whole scale alone, and other scales are made of its result."""
+        return len(self.scales) == 1 and self.scales[0] in WHOLE_SCALES
 
     def network(self, scale: float) -> "Weights":
         """The network for images enlarged by `scale`."""
@@ -112,10 +116,10 @@ class Weights:
     def plan(self, source: tuple[int, int], result: tuple[int, int]) -> Plan:
         """How an image is enlarged from `source` to `result`, both (width, height).
 
-        With networks for whole scales: by the network for the next scale, or the largest. A result of one pixel more
-        than a whole scale gives, which is how sides are rounded, still counts to that.
+        Where it is `stepped`, by the network for the next whole scale, or the largest. A result of one pixel more than
+        a whole scale gives, which is how sides are rounded, still counts to that.
         """
-        if not self.larger:
+        if not self.stepped:
             return Plan(self, result)
         by_scale = {int(self.scales[0]): self, **self.larger}
         enough = [s for s in sorted(by_scale) if all(n <= s * m + 1 for m, n in zip(source, result, strict=True))]
@@ -124,7 +128,7 @@ class Weights:
 
     def covers(self, scale: float) -> bool:
         """Whether `scale` is within the trained range, allowing for rounding to whole pixels."""
-        low = 1 if self.larger else self.all_scales[0]
+        low = 1 if self.stepped else self.all_scales[0]
         return low * (1 - ROUNDING) <= scale <= self.all_scales[-1] * (1 + ROUNDING)
 
     def outside(self, scale: float) -> str:

@@ -67,7 +67,7 @@ def _page(weights: Weights, plot: str) -> str:
             for below, network in zip(weights.all_scales, weights.larger.values(), strict=False)
         ),
         f"Trained for {spans(weights.all_scales)}{runs}."
-        + " Scales between are enlarged by the next of these, and the result is made smaller." * bool(weights.larger),
+        + " Other scales are made of the result for the next of these, or of the largest." * weights.stepped,
     ]
     if "scores" in card:
         parts += ["## Scores", f"{card['protocol']}.", _scores(card["scores"])]
