@@ -66,13 +66,15 @@ def pack(
     /,
     *,
     measured: Path,
+    terms: str = "",
     output: Annotated[Path, arg(aliases=["-o"])],
 ) -> None:
-    """Write measurements into the card of a weights file.
+    """Write measurements, and the terms of the training data, into the card of a weights file.
 
     Args:
         model: A packaged name or a weights file.
         measured: The file that `measure MODEL` wrote.
+        terms: A sentence on the licenses of the pictures it was trained on. The card keeps its own where none is given.
         output: The weights file to write, ending in .safetensors.
     """
     if output.suffix != ".safetensors":
@@ -84,7 +86,8 @@ def pack(
         raise DataError(f"{measured} is not a file of `{PROGRAM} measure`: {error}") from error
     if measurements.sha256 != weights.digest():
         raise DataError(f"{measured} is of another network than {model}. Measure {model} itself.")
-    store.save(replace(weights, card=measurements.add_to(weights.card)), output)
+    card = measurements.add_to(weights.card) | ({"terms": terms} if terms else {})
+    store.save(replace(weights, card=card), output)
     print(output)
 
 

@@ -8,8 +8,9 @@ from drrn.evaluation.cards.model_list import epoch, spans
 from drrn.tables import markdown
 from drrn.training.config import TrainConfig, read_config
 from drrn.weights import store
+from drrn.weights.store import Weights
 
-NAMES = ("tiny", "small", "fast", "best", "b1u9", "b1u25")
+NAMES = ("tiny_x2", "tiny_x3", "tiny_x4", "small", "fast", "best", "b1u9", "b1u25")
 """The cheapest first."""
 TRIED = DOCS / "log/2026-11-29-presets"
 HEAD = ["preset", "network", "scales", "trained", "parameters", "kMAC a pixel", "of B1U25's", "steps", "patches a step"]
@@ -49,12 +50,22 @@ def table() -> str:
     return markdown(HEAD, lines, texts=4)
 
 
+def packaged(name: str) -> Weights | None:
+    """The packaged network of a preset: of `tiny` the one for x3, by `tiny_x3`."""
+    model, _, scale = name.partition("_x")
+    if model not in store.names():
+        return None
+    weights = store.load(model)
+    return weights.network(float(scale)) if scale else weights
+
+
 def _trained(name: str) -> str:
-    if name in store.names():
-        card = store.load(name).card
+    if weights := packaged(name):
+        card = weights.card
         started = ", from trained weights" if "start" in card else ""
-        taught = ", taught by another" if card["data"].get("teacher_sha256") else ""
-        return f"**packaged**: epoch {epoch(card)}{started}{taught}"
+        taught = any(card["data"].get(f"teacher_{what}sha256") for what in ("", "data_"))
+        started += ", taught by another" if taught else ""
+        return f"**packaged**: epoch {epoch(card)}{started}"
     with (TRIED / f"{name}.csv").open() as file:
         rows = list(csv.DictReader(file))
     first, last = (float(row["val_psnr"]) for row in (rows[0], rows[-1]))

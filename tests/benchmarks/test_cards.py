@@ -243,7 +243,8 @@ def test_a_model_is_measured_packed_shown_and_listed(
     assert "measured.json: " in capsys.readouterr().out
     (here / "packaged").mkdir()
     packed = "packaged/mine.safetensors"
-    assert cards("pack", "best.safetensors", "--measured", "measured.json", "-o", packed) == 0
+    terms = ("--terms", "Pictures for research only.")
+    assert cards("pack", "best.safetensors", "--measured", "measured.json", *terms, "-o", packed) == 0
     assert store.load(packed).digest() == store.load("best.safetensors").digest()
     assert cards("pack", packed, "--measured", "measured.json", "-o", "again.safetensors") == 0
     assert store.load("again.safetensors").card == store.load(packed).card
@@ -251,6 +252,7 @@ def test_a_model_is_measured_packed_shown_and_listed(
     assert models("show", packed, "--markdown", "--plot", "mine.png") == 0
     page = capsys.readouterr().out
     assert page.startswith("# mine\n") and page.endswith("\n") and not page.endswith("\n\n")
+    assert "## Terms\n\n```\nPictures for research only.\n```" in page
     assert "(mine.png)" in page and (here / "mine.png").exists()
     monkeypatch.setattr(store, "PACKAGED", here / "packaged")
     assert models("list") == 0

@@ -3,10 +3,9 @@
 import pytest
 
 from docs.write import presets
-from docs.write.presets import NAMES, read_preset
+from docs.write.presets import NAMES, packaged, read_preset
 from drrn.core.config import DRRNConfig
 from drrn.training.config import TrainConfig
-from drrn.weights import store
 from tests.conftest import ROOT
 
 
@@ -28,16 +27,19 @@ def test_the_papers_networks_are_the_papers(units: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_preset_covers_many_scales_and_fewer_units(name: str) -> None:
+def test_every_preset_covers_fewer_units_and_many_scales_or_one(name: str) -> None:
     model, how = read_preset(name)
-    assert {2, 3, 4} < set(how.scales) and min(how.scales) <= 1.2 and max(how.scales) == 4
     assert how.fewest_units == 1 < model.units
+    if "_x" in name:
+        assert name.endswith(f"_x{how.scales[0]:g}") and len(how.scales) == 1 and model.unshuffle == how.scales[0]
+    else:
+        assert {2, 3, 4} < set(how.scales) and min(how.scales) <= 1.2 and max(how.scales) == 4
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name in store.names()])
-def test_a_packaged_model_matches_its_preset(name: str) -> None:
-    weights, (model, how) = store.load(name), read_preset(name)
-    assert weights.config == model
+@pytest.mark.parametrize("name", [name for name in NAMES if packaged(name)])
+def test_a_packaged_network_matches_its_preset(name: str) -> None:
+    weights, (model, how) = packaged(name), read_preset(name)
+    assert weights and weights.config == model
     if "start" not in weights.card:  # trained in one part
         assert TrainConfig.from_dict(weights.card["recipe"]) == how
 

@@ -47,8 +47,10 @@ def test_black_text_beside_a_color_is_as_sharp_as_the_network_makes_it(scale: fl
     page[:, 50:] = (255, 0, 0)
     upscaler, picture = Upscaler("tiny", threads=1), Image.from_array(page)
     planes = ycbcr(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))
-    larger = imresize(planes, int(60 * scale), int(60 * scale))
-    larger[:1] = upscaler.engine.run(larger[:1]).clip(0, 1)
+    size = int(60 * scale), int(60 * scale)
+    larger, (width, height) = imresize(planes, *size), upscaler.network_size((60, 60), size)
+    engine = upscaler.for_size((60, 60), size).engine
+    larger[:1] = imresize(engine.run(imresize(planes[:1], height, width)), *size)
     sharp = rgb(larger)[:, :, : int(40 * scale)].transpose(1, 2, 0)
     assert sharp.min() < -0.05 and sharp.max() > 1.05
     result = upscaler.upscale(picture, scale).pixels[:, : int(40 * scale)]

@@ -11,7 +11,7 @@ from drrn.errors import DataError, WeightsError
 from drrn.evaluation.cards.model_list import spans
 from drrn.weights.store import Weights
 
-ORIGIN = ("command", "commit", "seed", "data", "recipe", "validation", "source", "source_sha256")
+ORIGIN = ("terms", "command", "commit", "seed", "data", "recipe", "validation", "source", "source_sha256")
 
 
 @dataclass(frozen=True)
