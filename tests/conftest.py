@@ -1,6 +1,8 @@
 """Shared by all tests: one torch thread, the engines to try, and the folder of benchmark and training pictures."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,20 @@ KERNELS = kernels_here() if is_compiled() else []
 """The native engine's that this CPU runs; none where drrn was installed without a compiler."""
 
 
+def pytest_configure() -> None:
+    """Give drrn a cache for these tests alone: an engine's speed is measured once, and no user's cache is read."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # with the cache of the process that started this one
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("MPLCONFIGDIR", str(home / "matplotlib"))  # where it has listed the fonts
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="drrn-tests-")
+
+
+def pytest_unconfigure() -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """A suite of small networks runs many times faster on one thread, and to the same bits everywhere."""
@@ -30,18 +46,6 @@ def one_thread() -> None:
     except ModuleNotFoundError:
         return
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache of drrn that the tests of a process share: an engine's speed is measured once, and no user's is read."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        patch.setenv(
-            "MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(home / "matplotlib"))
-        )  # its fonts are listed there
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module", params=KERNELS)

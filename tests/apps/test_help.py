@@ -1,5 +1,6 @@
 """Help, and what is said of mistyped words: for every command, at the width of any terminal."""
 
+import inspect
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ import pytest
 import tyro
 
 from drrn.apps import cli
+from drrn.apps.commands import Commands
 from drrn.apps.help import options_of
 
 COMMANDS = {
@@ -86,6 +88,13 @@ def test_the_options_of_upscale_stand_under_headings(capsys: pytest.CaptureFixtu
         *("Arguments", "Result", "Size", "Model", "Folders and many pictures", "Checks", "Videos", "GeoTIFF"),
         *("Machine", "Options", "Examples"),
     ]
+
+
+@pytest.mark.parametrize("commands", [cli.COMMANDS, *cli.GROUPS.values()], ids=["drrn", *cli.GROUPS])
+def test_the_list_of_commands_says_the_first_sentence_of_each(commands: Commands) -> None:
+    for name, summary in commands.summaries().items():
+        text = " ".join((inspect.getdoc(commands[name]) or "").split("\n\n")[0].split())
+        assert summary == text.partition(". ")[0].rstrip(".") + ".", name
 
 
 def test_a_training_shows_the_defaults_of_the_recipe_it_names(capsys: pytest.CaptureFixture[str]) -> None:

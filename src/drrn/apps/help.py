@@ -1,4 +1,4 @@
-"""What `--help` prints, and what is said of a mistyped word.
+"""What `--help` of a command prints, and what is said of a mistyped option.
 
 Both are made from the functions and dataclasses that tyro parses by: their annotations, defaults and docstrings. A
 dataclass among a function's parameters is a group of options, and the first line of its docstring is the heading.
@@ -7,12 +7,9 @@ dataclass among a function's parameters is a group of options, and the first lin
 import ast
 import inspect
 import re
-import shlex
-import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
@@ -21,14 +18,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import docstring_parser
 from tyro import conf
 
+from drrn.apps.overview import examples_section, left_margin, nearest, section, wrapped
 from drrn.errors import UsageError
 
 Command = Callable[..., Any]
 
-WIDEST = 120
-"""Columns of the text, at most: longer lines are hard to read."""
-LEFT = 30
-"""Columns for the options, at most; the text of a longer one begins below it."""
 SHORT_CHOICES = 24
 """Letters of the choices that are shown in place of a word for them."""
 
@@ -57,43 +51,37 @@ class Option:
                 yield f"--no-{plain[2:]}"
 
 
-def overview(prog: str, about: str, commands: Mapping[str, Command], examples: Sequence[str]) -> str:
-    """The help of `drrn`, or of a group of commands."""
-    lines = [(name, _first_sentence(command)) for name, command in commands.items()]
-    options = [("-h, --help", "Show this help, or that of a command.")]
-    if prog == "drrn":
-        options.append(("--version", "Show the version."))
-    parts = [f"Usage: {prog} COMMAND ...", _wrapped(about), _section("Commands", lines), _section("Options", options)]
-    return "\n\n".join([*parts, *_examples(examples)])
-
-
 def help_of(prog: str, command: Command, examples: Sequence[str]) -> str:
     """The help of one command."""
     groups = options_of(command)
     places = groups.pop("Arguments", [])
     description = docstring_parser.parse(inspect.getdoc(command) or "").description or ""
     usage = " ".join([f"Usage: {prog} [OPTIONS]", *(each.value for each in places)])
-    parts = [usage, *(_wrapped(part) for part in description.split("\n\n"))]
+    parts = [usage, *(wrapped(part) for part in description.split("\n\n"))]
     if places:
-        parts.append(_section("Arguments", [(each.value, each.text) for each in places]))
+        parts.append(section("Arguments", [(each.value, each.text) for each in places]))
     groups.setdefault("Options", []).append(Option(("-h", "--help"), "", "Show this help."))
-    width = _left(each.shown for group in groups.values() for each in group)
+    width = left_margin(each.shown for group in groups.values() for each in group)
     for heading, options in groups.items():
-        parts.append(_section(heading, [(each.shown, each.text) for each in options], width))
-    return "\n\n".join([*parts, *_examples(examples)])
+        parts.append(section(heading, [(each.shown, each.text) for each in options], width))
+    return "\n\n".join([*parts, *examples_section(examples)])
 
 
-def options_of(command: Command) -> dict[str, list[Option]]:
-    """All that a command takes, by heading: `Arguments` are the positional ones, `Options` those of no group."""
+def options_of(command: Command, *, with_texts: bool = True) -> dict[str, list[Option]]:
+    """All that a command takes, by heading: `Arguments` are the positional ones, `Options` those of no group.
+
+    Args:
+        with_texts: off leaves out what the help says of each, which takes most of the time.
+    """
     hints = get_type_hints(command, include_extras=True)
-    told = docstring_parser.parse(inspect.getdoc(command) or "").params
-    texts = {each.arg_name: _as_options(each.description or "", hints) for each in told}
+    documented = docstring_parser.parse(inspect.getdoc(command) or "").params if with_texts else []
+    texts = {each.arg_name: _as_options(each.description or "", hints) for each in documented}
     groups: dict[str, list[Option]] = {}
     for name, parameter in inspect.signature(command).parameters.items():
         kind, marks = _unwrapped(hints[name])
         default = MISSING if parameter.default is parameter.empty else parameter.default
         if isinstance(kind, type) and is_dataclass(kind):
-            groups[_heading(kind)] = list(_fields(kind, default))
+            groups[_heading(kind)] = list(_fields(kind, default, with_texts))
         elif parameter.kind is parameter.POSITIONAL_ONLY or conf.Positional in marks:
             groups.setdefault("Arguments", []).append(_argument(name, kind, default, texts.get(name, "")))
         else:
@@ -107,33 +95,13 @@ def check_options(prog: str, command: Command, args: Iterable[str]) -> None:
     Raises:
         UsageError: there is one.
     """
-    known = [name for group in options_of(command).values() for option in group for name in option.accepted]
+    known = [
+        name for group in options_of(command, with_texts=False).values() for option in group for name in option.accepted
+    ]
     for word in args:
         name = word.partition("=")[0].replace("_", "-")
         if name.startswith("--") and name.strip("-") and name not in known:
-            raise UsageError(f"{prog} has no option {name}.{_nearest(name, known)} See {prog} --help.")
-
-
-def check_command(prog: str, commands: Mapping[str, Command], args: Sequence[str]) -> None:
-    """Refuse a first word that is none of `commands`, with what may have been meant.
-
-    Raises:
-        UsageError: it is none.
-    """
-    word = args[0]
-    if word in commands:
-        return
-    if word.startswith("-"):
-        raise UsageError(f"Options follow a command, got {word} before any. See {prog} --help.")
-    near = _nearest(word, commands)
-    if prog == "drrn" and not near and (Path(word).suffix or Path(word).exists()):
-        raise UsageError(f"{word} is no command. Did you mean: drrn upscale {shlex.join(args)}")
-    raise UsageError(f"{prog} has no command {word}.{near} See {prog} --help.")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word, list(known), n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+            raise UsageError(f"{prog} has no option {name}.{nearest(name, known)} See {prog} --help.")
 
 
 def _heading(kind: type) -> str:
@@ -141,8 +109,8 @@ def _heading(kind: type) -> str:
     return re.split("[:;.]", first)[0]
 
 
-def _fields(kind: type, default: Any) -> Iterator[Option]:
-    hints, texts = get_type_hints(kind, include_extras=True), field_texts(kind)
+def _fields(kind: type, default: Any, with_texts: bool) -> Iterator[Option]:
+    hints, texts = get_type_hints(kind, include_extras=True), field_texts(kind) if with_texts else {}
     for each in fields(kind):
         inner, marks = _unwrapped(hints[each.name])
         if conf.Fixed in marks:
@@ -224,37 +192,3 @@ def _text(text: str, default: Any, kind: Any) -> str:
     values = default if isinstance(default, tuple) else (default,)
     shown = " ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in values)
     return f"{text} (default: {shown})"
-
-
-def _first_sentence(command: Command) -> str:
-    text = " ".join((inspect.getdoc(command) or "").split("\n\n")[0].split())
-    return text.partition(". ")[0].rstrip(".") + "."
-
-
-def _examples(lines: Sequence[str]) -> list[str]:
-    return ["\n".join(["Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])]
-
-
-def _width() -> int:
-    return max(40, min(shutil.get_terminal_size().columns, WIDEST))
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), _width(), break_on_hyphens=False)
-
-
-def _left(shown: Iterable[str]) -> int:
-    return max((len(each) for each in shown if len(each) <= LEFT), default=0) + 4
-
-
-def _section(heading: str, rows: Sequence[tuple[str, str]], left: int = 0) -> str:
-    left = left or _left(shown for shown, _ in rows)
-    lines = [f"{heading}:"]
-    for shown, text in rows:
-        wrapped = textwrap.wrap(text, _width() - left, break_on_hyphens=False, break_long_words=False) or [""]
-        if len(shown) > left - 4:
-            lines.append(f"  {shown}")
-        else:
-            lines.append(f"  {shown}".ljust(left) + wrapped.pop(0))
-        lines += [" " * left + line for line in wrapped]
-    return "\n".join(line.rstrip() for line in lines)
