@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import drrn
 from drrn import cache
 from drrn.cache import cache_folder, recall, remember
 from drrn.upscaling import upscaler as room
@@ -106,7 +107,7 @@ def test_another_network_machine_version_or_engine_is_sampled_anew(monkeypatch: 
     small_upscaler().speed()
     for name, value in [("__version__", "9"), ("cpu", lambda: "another"), ("cores", lambda: 99)]:
         with monkeypatch.context() as patch:
-            patch.setattr(room, name, value)
+            patch.setattr(drrn if name == "__version__" else room, name, value)
             small_upscaler().speed()
     for other in [
         Upscaler(small_weights(width=5), engine="reference"),

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn import __version__
 from drrn.cache import recall, remember
 from drrn.core.resize import imresize
 from drrn.engines import EngineName, Precision
@@ -429,6 +428,8 @@ class Upscaler:
 
     def _speed_key(self) -> dict[str, Any]:
         """All that the speed depends on."""
+        from drrn import __version__  # here, as drrn names this module
+
         return {
             "version": __version__,
             "cpu": cpu(),
