@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -13,8 +15,10 @@ from PIL import Image as Pillow
 
 from drrn.apps import cli
 from drrn.errors import UsageError
-from drrn.serving.config import ServeConfig, clean_name, parse_crop
+from drrn.serving.config import ServeConfig
 from drrn.serving.guards import is_loopback
+from drrn.serving.process import Task, perform
+from drrn.serving.recipe import clean_name, parse_crop
 from tests.hostile.bombs import BOMBS
 from tests.serving.conftest import Running, png, serving
 
@@ -218,14 +222,14 @@ def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path
 
 
 def test_bombs_are_refused_and_the_service_stays_up(running: Running) -> None:
-    before = running.service.jobs.studio.starts, running.service.jobs.engine.starts
+    before = running.service.jobs.viewer.starts, running.service.jobs.engine.starts
     for name, make in BOMBS.items():
         answer = running.send(make(), name="bomb")
         if answer.status_code == 202:  # its header is sound
             assert running.wait(answer.json()["id"])["state"] == "failed", name
         else:
             assert answer.status_code in (413, 415, 422), f"{name}: {answer.text}"
-    assert (running.service.jobs.studio.starts, running.service.jobs.engine.starts) == before
+    assert (running.service.jobs.viewer.starts, running.service.jobs.engine.starts) == before
 
 
 @pytest.mark.parametrize(
@@ -281,6 +285,44 @@ def test_the_log_says_nothing_of_pictures(
     out, err = capfd.readouterr()
     mine = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
     assert "secret" not in out + err + "".join(mine)
+
+
+def test_the_log_of_a_bug_says_where_it_is_and_not_what_it_is_about(
+    running: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise ValueError("secret.jpg shows a secret place")
+
+    tasks: Any = SimpleNamespace(plan=fail)
+    kind, sentence = perform(tasks, Task("plan", {}), SimpleNamespace())  # type: ignore[arg-type]
+    assert kind == "crashed" and "a bug in drrn" in sentence
+    monkeypatch.setattr(running.service.jobs, "describe", fail)
+    running.service.jobs.all["0" * 64] = SimpleNamespace()  # type: ignore[assignment]
+    try:
+        answer = running.client.get("/api/jobs")
+    finally:
+        del running.service.jobs.all["0" * 64]
+    assert answer.status_code == 500 and "secret" not in answer.text + sentence
+    lines = [record.getMessage() for record in caplog.records if record.name == "drrn.serving"]
+    assert len(lines) == 2 and "ValueError" in lines[0] and "test_guards.py" in lines[0]
+    assert "secret" not in "".join(lines)
+
+
+@pytest.mark.parametrize("way", ["/api/plan", "/api/jobs", "/api/upscale", "/api/preview"])
+def test_no_picture_is_fetched_from_an_address(running: Running, way: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.2)
+        address = f"http://127.0.0.1:{other.getsockname()[1]}/photo.png"
+        for parameters in ({"url": address}, {"source": address}, {"source": "file:///etc/passwd"}):
+            answer = running.client.post(
+                way, params={"crop": "4x4+0+0"} | parameters if "preview" in way else parameters
+            )
+            assert answer.status_code == 400, answer.text
+        for content in (address.encode(), f"<svg><image href='{address}'/></svg>".encode()):
+            crop = {"crop": "4x4+0+0"} if "preview" in way else {}
+            assert running.client.post(way, params=crop, content=content).status_code == 422
+        with pytest.raises(TimeoutError):
+            other.accept()
 
 
 def test_pictures_are_for_their_owner_alone(running: Running, photo: bytes) -> None:

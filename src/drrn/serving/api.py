@@ -1,14 +1,10 @@
-"""The REST service: what each address does. See docs/reference/http.md; /openapi.json says the same to programs."""
+"""The REST service: the handler of each address. See docs/reference/http.md, and /openapi.json for programs."""
 
 import asyncio
-import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import wraps
-from hashlib import sha256
-from importlib.resources import files
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -18,36 +14,33 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from drrn import __version__
-from drrn.errors import DRRNError, UsageError
+from drrn.errors import DRRNError
 from drrn.serving.archive import stream_zip
-from drrn.serving.config import FORMATS, Recipe, ServeConfig, parse_crop, parse_recipe
+from drrn.serving.config import ServeConfig
 from drrn.serving.guards import Guards
-from drrn.serving.jobs import Job, Jobs
+from drrn.serving.job import Job
+from drrn.serving.jobs import Jobs
 from drrn.serving.metrics import metrics
 from drrn.serving.openapi import openapi
-from drrn.serving.problems import HTTPError, problem, problem_of
-from drrn.serving.studio import Task
+from drrn.serving.problems import Handler, HTTPError, not_found, problem, with_problems
+from drrn.serving.process import Task
+from drrn.serving.recipe import FORMATS, Recipe, parse_crop, parse_recipe, parse_region
+from drrn.serving.static import PAGE, static
 from drrn.serving.uploads import client_name, receive_picture
 
-PAGE: Final = {
-    "index.html": "text/html; charset=utf-8",
-    "style.css": "text/css; charset=utf-8",
-    "app.js": "text/javascript; charset=utf-8",
-    "api.js": "text/javascript; charset=utf-8",
-    "compare.js": "text/javascript; charset=utf-8",
-    "en.json": "application/json",
-    "icon.svg": "image/svg+xml",
-}
-"""All files of the page: no other is ever served from a path."""
-LONGEST_WAIT: Final = 600.0
-"""Seconds that POST /api/upscale waits for a result, at most."""
-MOST_IN_ZIP: Final = 500
-LOG: Final = logging.getLogger("drrn.serving")
-Handler = Callable[[Request], Awaitable[Response]]
+MAX_WAIT: Final = 600.0
+"""Longest that POST /api/upscale waits for a result, in seconds."""
+MAX_IN_ZIP: Final = 500
+
+
+class ResultResponse(FileResponse):
+    """A file that is read in large pieces: each read takes a thread."""
+
+    chunk_size = 1 << 20
 
 
 class Service:
-    """The application. `app` is what a server runs."""
+    """The application; a server runs its `app`."""
 
     def __init__(self, config: ServeConfig, log: Callable[[str], None] = lambda line: None):
         """Take the folder of `config`.
@@ -58,10 +51,9 @@ class Service:
         self.config = config
         self.jobs = Jobs(config, log)
         self.failure: DRRNError | None = None
-        """Why the service can't work."""
-        page = {name: files("drrn.serving").joinpath("page", name).read_bytes() for name in PAGE}
+        """Why the service can't work, if it can't."""
         self.routes = [
-            *(self._route(f"/{'' if name == 'index.html' else name}", self._static(name, page[name])) for name in PAGE),
+            *(self._route(f"/{'' if name == 'index.html' else name}", static(name)) for name in PAGE),
             self._route("/api/plan", self.plan, "POST"),
             self._route("/api/jobs", self.add_job, "POST"),
             self._route("/api/jobs", self.list_jobs),
@@ -80,12 +72,12 @@ class Service:
             self._route("/metrics", self.metrics),
             self._route("/openapi.json", self.openapi),
         ]
-        handlers: dict[Any, Any] = {HTTPException: _not_found}
+        handlers: dict[Any, Any] = {HTTPException: not_found}
         starlette = Starlette(routes=self.routes, exception_handlers=handlers, lifespan=self._lifespan)
         self.guards = Guards(starlette, config)
         self.app = self.guards
         self.end: Callable[[], None] = lambda: None
-        """Ends the server; called when nobody has used it for long."""
+        """Ends the server; called when it has been idle for long enough."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def stop(self) -> None:
@@ -95,20 +87,20 @@ class Service:
         self.jobs.stop()
 
     async def plan(self, request: Request) -> Response:
-        """Keep a picture, and say what it would become."""
-        source, recipe = await self._asked(request)
+        """Store a picture, and describe what it would become."""
+        source, recipe = await self._read_request(request)
         return JSONResponse({"source": source, **await self.jobs.plan(source, recipe)}, headers=PRIVATE)
 
     async def add_job(self, request: Request) -> Response:
-        source, recipe = await self._asked(request)
+        source, recipe = await self._read_request(request)
         job, is_new = await self.jobs.add(source, recipe)
         headers = {**PRIVATE, "location": f"jobs/{job.id}"}
-        return JSONResponse(self.jobs.about(job), 202 if is_new else 200, headers)
+        return JSONResponse(self.jobs.describe(job), 202 if is_new else 200, headers)
 
     async def upscale(self, request: Request) -> Response:
-        """A job that is waited for."""
-        source, recipe = await self._asked(request)
-        job, is_new = await self.jobs.add(source, recipe, within=LONGEST_WAIT)
+        """Add a job, and wait for its result."""
+        source, recipe = await self._read_request(request)
+        job, is_new = await self.jobs.add(source, recipe, within=MAX_WAIT)
         while not job.is_over:
             with suppress(TimeoutError):
                 await asyncio.wait_for(job.over.wait(), 0.5)
@@ -121,10 +113,10 @@ class Service:
         return self._file(request, job)
 
     async def list_jobs(self, request: Request) -> Response:
-        return JSONResponse([self.jobs.about(job) for job in self.jobs.all.values()], headers=PRIVATE)
+        return JSONResponse([self.jobs.describe(job) for job in self.jobs.all.values()], headers=PRIVATE)
 
     async def show_job(self, request: Request) -> Response:
-        return JSONResponse(self.jobs.about(self._job(request)), headers=PRIVATE)
+        return JSONResponse(self.jobs.describe(self._job(request)), headers=PRIVATE)
 
     async def delete_job(self, request: Request) -> Response:
         self.jobs.cancel(self._job(request))
@@ -134,7 +126,7 @@ class Service:
         return self._file(request, self._done(request))
 
     async def view(self, request: Request) -> Response:
-        """What a result, or the picture it came from, looks like."""
+        """A PNG of a region of a result, or of its source."""
         job = self._done(request)
         given = self._parameters(request, "side", "region", "width")
         side = given.get("side", "after")
@@ -147,29 +139,29 @@ class Service:
         region = parse_region(given["region"]) if "region" in given else None
         size = job.plan["width"], job.plan["height"]
         arguments = {"path": path, "region": region, "size": size, "width": int(width) if width else None}
-        return Response(await self._look(Task("view", arguments)), media_type="image/png", headers=FOR_A_WHILE)
+        return Response(await self._view(Task("view", arguments)), media_type="image/png", headers=REVALIDATE)
 
     async def preview(self, request: Request) -> Response:
         given = dict(request.query_params)
-        crop = parse_crop_of(given.get("crop", ""))
+        crop = parse_crop(given.get("crop", ""))
         side = given.get("side", "after")
         if side not in ("before", "after"):
             raise HTTPError(400, "`side` is before or after.")
-        source, recipe = await self._asked(request, "crop", "side")
+        source, recipe = await self._read_request(request, "crop", "side")
         arguments = {"source": self.jobs.store.source(source), "recipe": recipe, "crop": crop, "side": side}
-        return Response(await self._look(Task("preview", arguments)), media_type="image/png", headers=PRIVATE)
+        return Response(await self._view(Task("preview", arguments)), media_type="image/png", headers=PRIVATE)
 
     async def archive(self, request: Request) -> Response:
-        """Several results, or all."""
+        """Several results as one archive, or all."""
         if set(request.query_params) - {"id"}:
             raise HTTPError(400, "There is no parameter but `id`.")
         wanted = request.query_params.getlist("id")
-        if len(wanted) > MOST_IN_ZIP:
-            raise HTTPError(400, f"At most {MOST_IN_ZIP} results go into one archive.")
+        if len(wanted) > MAX_IN_ZIP:
+            raise HTTPError(400, f"At most {MAX_IN_ZIP} results go into one archive.")
         found = [self.jobs.all.get(each) for each in wanted] if wanted else list(self.jobs.all.values())
         results = [(job.plan["name"], path) for job in found if job and (path := self.jobs.result(job))]
         if not results or (wanted and len(results) < len(wanted)):
-            raise HTTPError(404, "Not all of these results are there." if wanted else "There are no results.")
+            raise HTTPError(404, "Not all of these results are there." if wanted else "There are no results yet.")
         headers = {**PRIVATE, "content-disposition": 'attachment; filename="drrn.zip"'}
         return StreamingResponse(stream_zip(results), media_type="application/zip", headers=headers)
 
@@ -189,7 +181,7 @@ class Service:
         }
         about = {
             "version": __version__,
-            "models": self.jobs.studio.about.get("models", []),
+            "models": self.jobs.viewer.about.get("models", []),
             "kinds": list(config.kinds),
             "formats": list(FORMATS),
             "limits": limits,
@@ -197,7 +189,7 @@ class Service:
         return JSONResponse(about, headers=PRIVATE)
 
     async def session(self, request: Request) -> Response:
-        """Let a page that knows the token use a cookie, which images and downloads can send."""
+        """Exchange the token for a cookie, which images and downloads can send."""
         if not self.config.token:
             return Response(status_code=204, headers=PRIVATE)
         kind, _, given = request.headers.get("authorization", "").partition(" ")
@@ -225,32 +217,18 @@ class Service:
         return JSONResponse(openapi(self.config))
 
     def _route(self, path: str, handler: Handler, method: str = "GET") -> Route:
-        return Route(path, _answering(handler), methods=[method])
+        return Route(path, with_problems(handler), methods=[method])
 
-    def _static(self, name: str, content: bytes) -> Handler:
-        tag = f'"{sha256(content).hexdigest()[:16]}"'
-
-        async def answer(request: Request) -> Response:
-            headers = {"etag": tag, "cache-control": "no-cache"}
-            if tag in request.headers.get("if-none-match", ""):
-                return Response(status_code=304, headers=headers)
-            return Response(content, media_type=PAGE[name], headers=headers)
-
-        return answer
-
-    async def _asked(self, request: Request, *others: str) -> tuple[str, Recipe]:
-        """The picture that a request is about, and what is asked for: options are looked at before the body."""
+    async def _read_request(self, request: Request, *others: str) -> tuple[str, Recipe]:
+        """The SHA-256 of the request's picture, and its recipe, which is checked before the body is read."""
         query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("source", *others)]
-        try:
-            recipe = parse_recipe(query, client_name(request), self.config.models)
-        except UsageError as error:
-            raise HTTPError(400, str(error)) from error
+        recipe = parse_recipe(query, client_name(request), self.config.models)
         if not self.jobs.is_ready:
             raise HTTPError(503, str(self.failure or "The models are being loaded. Try again in some seconds."))
         return await receive_picture(request, self.jobs), recipe
 
-    async def _look(self, task: Task) -> bytes:
-        content: bytes = await self.jobs.look(task)
+    async def _view(self, task: Task) -> bytes:
+        content: bytes = await self.jobs.view(task)
         return content
 
     def _parameters(self, request: Request, *names: str) -> dict[str, str]:
@@ -262,7 +240,7 @@ class Service:
     def _job(self, request: Request) -> Job:
         job = self.jobs.all.get(request.path_params["id"])
         if job is None:
-            raise HTTPError(404, "There is no such job. Results are deleted some time after they were made.")
+            raise HTTPError(404, "There is no such job. Results are deleted after a while.")
         return job
 
     def _done(self, request: Request) -> Job:
@@ -277,21 +255,21 @@ class Service:
         path = self.jobs.result(job)
         if path is None:
             raise HTTPError(404, "There is no such result any more.")
-        headers = {**FOR_A_WHILE, "etag": f'"{job.result["sha256"]}"', "x-job": job.id}
+        headers = {**REVALIDATE, "etag": f'"{job.result["sha256"]}"', "x-job": job.id}
         if headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         kind = TYPES.get(path.suffix.lower(), "application/octet-stream")
-        return FileResponse(path, headers=headers, media_type=kind, filename=job.plan["name"])
+        return ResultResponse(path, headers=headers, media_type=kind, filename=job.plan["name"])
 
-    async def _wait_for_rest(self) -> None:
-        """Wait until nobody has used the service for long, and end it."""
+    async def _end_when_idle(self) -> None:
+        """Wait until the service has been idle for long enough, and end it."""
         idle = self.config.idle
-        while self._is_used() or time.monotonic() - self.guards.used < idle:
+        while self._is_busy() or time.monotonic() - self.guards.used < idle:
             await asyncio.sleep(min(idle / 4, 10))
         self.end()
 
-    def _is_used(self) -> bool:
-        """Whether it is being started, answers somebody or works."""
+    def _is_busy(self) -> bool:
+        """Whether it is starting, answering a request or working."""
         return not self.jobs.is_ready or self.guards.open > 0 or self.jobs.expected() > 0
 
     @asynccontextmanager
@@ -302,7 +280,7 @@ class Service:
             except DRRNError as error:
                 self.failure = error
 
-        self._tasks = [asyncio.create_task(start()), asyncio.create_task(self._wait_for_rest())]
+        self._tasks = [asyncio.create_task(start()), asyncio.create_task(self._end_when_idle())]
         try:
             yield
         finally:
@@ -310,7 +288,7 @@ class Service:
 
 
 PRIVATE: Final = {"cache-control": "private, no-store"}
-FOR_A_WHILE: Final = {"cache-control": "private, no-cache"}
+REVALIDATE: Final = {"cache-control": "private, no-cache"}
 TYPES: Final = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -325,43 +303,3 @@ TYPES: Final = {
     ".webm": "video/webm",
     ".dcm": "application/dicom",
 }
-
-
-def parse_crop_of(text: str) -> tuple[int, int, int, int]:
-    """As `parse_crop`, for a request."""
-    try:
-        return parse_crop(text)
-    except UsageError as error:
-        raise HTTPError(400, str(error)) from error
-
-
-def parse_region(text: str) -> tuple[int, int, int, int]:
-    """x,y,w,h. Raises HTTPError: it is written otherwise."""
-    found = re.fullmatch(r"(\d{1,6}),(\d{1,6}),(\d{1,6}),(\d{1,6})", text, re.ASCII)
-    if not found or not int(found[3]) or not int(found[4]):
-        raise HTTPError(400, "A region is written x,y,width,height in pixels of the result.")
-    left, top, width, height = map(int, found.groups())
-    return left, top, width, height
-
-
-def _answering(handler: Handler) -> Handler:
-    """The same, with errors as problems. What a bug's message says may be about a picture, and is not logged."""
-
-    @wraps(handler)
-    async def answer(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except DRRNError as error:
-            return problem_of(error)
-        except HTTPException:
-            raise
-        except Exception as error:
-            LOG.error("a bug, %s in %s", type(error).__name__, handler.__name__)
-            return problem(500, "drrn serve met a fault of its own; please report it.")
-
-    return answer
-
-
-async def _not_found(request: Request, error: HTTPException) -> Response:
-    sentence = "There is nothing at this address; see openapi.json." if error.status_code == 404 else error.detail
-    return problem(error.status_code, sentence, dict(error.headers or {}))

@@ -1,35 +1,33 @@
-"""Jobs: accepted or refused, done one at a time, kept for a while, forgotten."""
+"""The queue: jobs are accepted or refused, done one at a time, kept for a while, and forgotten."""
 
 import asyncio
 import contextlib
-import json
 import logging
 import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from hashlib import sha256 as hash_of
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from drrn import __version__
 from drrn.errors import DRRNError, UsageError
-from drrn.serving.config import Recipe, ServeConfig
+from drrn.serving.config import ServeConfig
 from drrn.serving.events import Events
+from drrn.serving.job import Job, State
+from drrn.serving.process import Task
+from drrn.serving.recipe import Recipe, job_id
 from drrn.serving.store import Store
-from drrn.serving.studio import Task, recipe_json
 from drrn.serving.worker import CanceledError, CrashedError, Worker
 
-State = Literal["queued", "running", "done", "failed", "canceled"]
 LOG: Final = logging.getLogger("drrn.serving")
 SWEEP_SECONDS: Final = 5.0
-LOOK_SECONDS: Final = 60.0
-"""In which a picture must be probed, planned, previewed or viewed."""
-SLACK: Final = 10.0
-"""A job may take so many times as long as was expected, and at least"""
-LEAST_SECONDS: Final = 60.0
-"""these seconds: the machine may be busy with something else."""
+VIEW_SECONDS: Final = 60.0
+"""Deadline to plan, preview or view a picture."""
+DEADLINE_FACTOR: Final = 10.0
+"""A job may take this many times its expected time: the machine may be busy with something else."""
+MIN_DEADLINE: Final = 60.0
+"""Seconds that any job may take."""
 
 
 class BusyError(DRRNError):
@@ -38,57 +36,23 @@ class BusyError(DRRNError):
     def __init__(self, sentence: str, seconds: float):
         super().__init__(sentence)
         self.seconds = max(math.ceil(seconds), 1)
-        """After which there will be room, as far as is known."""
-
-
-@dataclass
-class Job:
-    """A picture that becomes larger."""
-
-    id: str
-    source: str
-    """SHA-256 of the picture."""
-    recipe: Recipe
-    plan: dict[str, Any]
-    state: State = "queued"
-    share: float = 0.0
-    began: float = 0.0
-    ended: float = 0.0
-    """In seconds of `time.monotonic`, as the one before."""
-    error: str = ""
-    result: dict[str, Any] = field(default_factory=dict)
-    canceled: asyncio.Event = field(default_factory=asyncio.Event)
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def is_over(self) -> bool:
-        return self.over.is_set()
-
-    def seconds_left(self) -> float:
-        """Expected until it is done, once it runs."""
-        if self.is_over:
-            return 0.0
-        expected = float(self.plan.get("seconds", 0))
-        if self.state != "running":
-            return expected
-        passed = time.monotonic() - self.began
-        return passed / self.share * (1 - self.share) if self.share > 0.05 else max(expected - passed, 0)
+        """Expected seconds until there is room."""
 
 
 class Jobs:
-    """All jobs, the two processes that work on them, and who is told."""
+    """All jobs, the two worker processes, and the events that tell of them."""
 
     def __init__(self, config: ServeConfig, log: Callable[[str], None] = lambda line: None):
         self.config, self.log = config, log
         self.store = Store(config.folder)
         self.events = Events()
-        self.engine, self.studio = Worker(config, "engine"), Worker(config, "studio")
-        """The one enlarges. The other looks at pictures meanwhile: plans, previews and views never wait for a job."""
+        self.engine, self.viewer = Worker(config, "engine"), Worker(config, "viewer")
+        """One enlarges; the other plans, previews and views, so that these never wait for a job."""
         self.all: dict[str, Job] = {}
         self.counts = Counter[str]()
-        """Of jobs by how they ended, and of other things that are counted."""
+        """Ended jobs by state."""
         self.seconds = 0.0
-        """That the engine has worked."""
+        """Time that the engine has worked."""
         self._waiting: deque[Job] = deque()
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -113,7 +77,7 @@ class Jobs:
         """
         if self.store.lost:
             self.log(f"{len(self.store.lost)} jobs of an earlier drrn serve were lost; what they left is deleted")
-        await asyncio.gather(self.engine.start(), self.studio.start())
+        await asyncio.gather(self.engine.start(), self.viewer.start())
         self.is_ready = True
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._sweep())]
 
@@ -130,23 +94,23 @@ class Jobs:
                 job.error = "drrn serve was stopped."
                 self._end(job, "failed")
         self.engine.close()
-        self.studio.close()
+        self.viewer.close()
         self.store.close()
 
     async def plan(self, source: str, recipe: Recipe) -> dict[str, Any]:
-        """See `drrn.serving.studio.Studio.plan`."""
+        """See `drrn.serving.tasks.Tasks.plan`."""
         arguments = {"source": self.store.source(source), "recipe": recipe}
-        return dict(await self.look(Task("plan", arguments)))
+        return dict(await self.view(Task("plan", arguments)))
 
-    async def look(self, task: Task) -> Any:
-        """Do something that is not a job. Raises DRRNError."""
-        return await self.studio.do(task, seconds=LOOK_SECONDS)
+    async def view(self, task: Task) -> Any:
+        """Do a task that is not a job. Raises DRRNError."""
+        return await self.viewer.do(task, seconds=VIEW_SECONDS)
 
     async def add(self, source: str, recipe: Recipe, *, within: float = math.inf) -> tuple[Job, bool]:
-        """The job that makes this of that picture, and whether it is new.
+        """Accept a job, or find the one that does the same. Returns it, and whether it is new.
 
         Args:
-            within: seconds in which it must be expected to be done.
+            within: longest expected wait in seconds.
 
         Raises:
             BusyError: there is no room for it now.
@@ -158,7 +122,7 @@ class Jobs:
             return known, False
         plan = await self.plan(source, recipe)
         if (known := self.all.get(identity)) and known.state in ("queued", "running", "done"):
-            return known, False  # somebody else was faster
+            return known, False  # another request was faster
         if plan["seconds"] > self.config.max_seconds:
             raise UsageError(
                 f"It is expected to take {plan['seconds']:.0f} seconds, more than the {self.config.max_seconds:.0f} "
@@ -174,15 +138,15 @@ class Jobs:
         self.all[identity] = job
         self._waiting.append(job)
         self._arrived.set()
-        self.tell(job, "queued")
+        self.publish(job, "queued")
         return job, True
 
     def expected(self) -> float:
-        """Seconds until all that was accepted is done."""
+        """Seconds until all accepted jobs are done."""
         return sum(job.seconds_left() for job in self.all.values() if not job.is_over)
 
     def cancel(self, job: Job) -> None:
-        """Stop it, or forget it with its result if it is over."""
+        """Stop a job, or forget it and its result if it is over."""
         if job.is_over:
             self._forget(job)
             return
@@ -192,44 +156,38 @@ class Jobs:
             self._end(job, "canceled")
 
     def result(self, job: Job) -> Path | None:
-        """Its file, if there is one."""
+        """The result's file, if there is one."""
         path = self.store.job(job.id) / job.result["file"] if job.state == "done" else None
         return path if path and path.is_file() else None
 
-    def about(self, job: Job) -> dict[str, Any]:
-        """What clients are told of it."""
-        told: dict[str, Any] = {"id": job.id, "source": job.source, "state": job.state, **job.plan}
-        if job.state == "queued":
-            told["place"] = self._waiting.index(job) + 1 if job in self._waiting else 1
-        if job.state == "running":
-            told |= {"share": round(job.share, 4), "seconds_left": round(job.seconds_left(), 1)}
-        if job.error:
-            told["error"] = job.error
-        if job.state == "done":
-            told |= {key: job.result[key] for key in ("bytes", "sha256", "check", "model")}
-            told["took"] = round(job.ended - job.began, 3)
-        if job.is_over:
-            told["expires"] = max(round(job.ended + self.config.keep - time.monotonic()), 0)
-        return told
+    def describe(self, job: Job) -> dict[str, Any]:
+        """The job as clients see it."""
+        place = self._waiting.index(job) + 1 if job in self._waiting else 1
+        return job.describe(place=place, keep=self.config.keep)
 
-    def tell(self, job: Job, kind: str) -> None:
-        self.events.send(kind, self.about(job))
+    def publish(self, job: Job, kind: str) -> None:
+        self.events.send(kind, self.describe(job))
 
     def _check_room(self, plan: dict[str, Any], within: float) -> None:
         """Raises BusyError."""
         config, ahead = self.config, self.expected()
         if len(self._waiting) >= config.queue_jobs:
-            raise BusyError(f"{len(self._waiting)} pictures wait already. Try again later.", ahead / 2)
+            raise BusyError(f"{len(self._waiting)} pictures are waiting. Try again later.", ahead / 2)
         if self._waiting and ahead + plan["seconds"] > config.queue_seconds:
-            raise BusyError(f"The pictures that wait will take {ahead:.0f} seconds. Try again later.", ahead / 2)
-        if self.store.bytes() > config.queue_bytes:
-            raise BusyError("The space for results is used up. Try again when some were deleted.", self._next_expiry())
+            raise BusyError(f"The waiting pictures will take {ahead:.0f} seconds. Try again later.", ahead / 2)
+        self.check_space(0)
         if ahead + plan["seconds"] > within:
             raise BusyError(
-                f"Done in about {ahead + plan['seconds']:.0f} seconds, and the longest wait is {within:.0f}. "
-                "POST it to api/jobs.",
+                f"It would take about {ahead + plan['seconds']:.0f} seconds, and the longest wait is {within:.0f}. "
+                "POST it to api/jobs instead.",
                 ahead,
             )
+
+    def check_space(self, more: int) -> None:
+        """Raises BusyError: there is no room for this many more bytes."""
+        if self.store.bytes() + more > self.config.queue_bytes:
+            sentence = "The space for pictures is used up. Try again when some have been deleted."
+            raise BusyError(sentence, self._next_expiry())
 
     def _next_expiry(self) -> float:
         ended = [job.ended for job in self.all.values() if job.is_over]
@@ -244,16 +202,16 @@ class Jobs:
 
     async def _run(self, job: Job) -> None:
         job.state, job.began = "running", time.monotonic()
-        self.tell(job, "progress")
+        self.publish(job, "progress")
 
         def progress(share: float) -> None:
             job.share = share
-            self.tell(job, "progress")
+            self.publish(job, "progress")
 
         folder = self.store.job(job.id)
-        recipe = replace(job.recipe, model=job.plan["model"])  # as it was told, and not chosen anew
+        recipe = replace(job.recipe, model=job.plan["model"])  # as planned: it is not chosen again
         arguments = {"source": self.store.source(job.source), "recipe": recipe, "folder": folder}
-        limit = min(max(SLACK * job.plan["seconds"], LEAST_SECONDS), self.config.max_seconds)
+        limit = min(max(DEADLINE_FACTOR * job.plan["seconds"], MIN_DEADLINE), self.config.max_seconds)
         try:
             job.result = await self.engine.do(
                 Task("enlarge", arguments), seconds=limit, progress=progress, canceled=job.canceled
@@ -266,9 +224,9 @@ class Jobs:
             self._end(job, "failed")
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # whatever it was, the next job is worked on
+        except Exception as error:  # the next job is done all the same
             LOG.error("a bug, %s in a job", type(error).__name__)
-            job.error = "drrn serve met a fault of its own; please report it."
+            job.error = "This is a bug in drrn serve; please report it."
             self._end(job, "failed")
         self.seconds += time.monotonic() - job.began
 
@@ -279,8 +237,8 @@ class Jobs:
         job.over.set()
         if state != "done":
             self.store.remove_job(job.id)
-        with contextlib.suppress(RuntimeError):  # before there is a loop, nobody listens
-            self.tell(job, state)
+        with contextlib.suppress(RuntimeError):  # there is no event loop yet, and no listener
+            self.publish(job, state)
 
     def _forget(self, job: Job) -> None:
         self.all.pop(job.id, None)
@@ -288,7 +246,7 @@ class Jobs:
         self.events.send("gone", {"id": job.id})
 
     async def _sweep(self) -> None:
-        """Delete what has been kept long enough."""
+        """Delete what was kept long enough, again and again."""
         while True:
             await asyncio.sleep(min(SWEEP_SECONDS, max(self.config.keep / 4, 0.05)))
             now = time.monotonic()
@@ -302,9 +260,4 @@ class Jobs:
                 self.store.remove_source(sha256)
             if old or gone:
                 with contextlib.suppress(CrashedError):
-                    await self.look(Task("forget", {}))
-
-
-def job_id(source: str, recipe: Recipe) -> str:
-    """What the same request for the same picture always has: SHA-256 of both, and of drrn's version."""
-    return hash_of(json.dumps([source, recipe_json(recipe), __version__]).encode()).hexdigest()
+                    await self.view(Task("forget", {}))

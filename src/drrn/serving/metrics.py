@@ -21,7 +21,7 @@ def metrics(jobs: Jobs, requests: Counter[int]) -> str:
     add("queue_seconds", "gauge", "Expected seconds until all is done.", {"": round(jobs.expected(), 1)})
     add("kept_bytes", "gauge", "Bytes of all files that are kept.", {"": jobs.store.bytes()})
     add("engine_seconds_total", "counter", "Seconds that were spent on jobs.", {"": round(jobs.seconds, 3)})
-    starts = {f'{{worker="{each.purpose}"}}': float(each.starts) for each in (jobs.engine, jobs.studio)}
+    starts = {f'{{worker="{each.purpose}"}}': float(each.starts) for each in (jobs.engine, jobs.viewer)}
     add("worker_starts_total", "counter", "Processes that were started.", starts)
     answers = {f'{{status="{status}"}}': float(count) for status, count in sorted(requests.items())}
     add("http_responses_total", "counter", "Answers by status.", answers)

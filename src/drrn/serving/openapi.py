@@ -3,7 +3,8 @@
 from typing import Any
 
 from drrn import __version__
-from drrn.serving.config import FORMATS, ServeConfig
+from drrn.serving.config import ServeConfig
+from drrn.serving.recipe import FORMATS
 from drrn.upscaling.size import MAX_SCALE
 
 ID = {

@@ -1,17 +1,27 @@
-"""Errors as clients get them: a status, and drrn's own sentence, as application/problem+json (RFC 9457)."""
+"""Errors as clients get them: a status and drrn's own message, as application/problem+json (RFC 9457)."""
 
+import logging
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from http import HTTPStatus
+from typing import Final
 
-from starlette.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from drrn.errors import DRRNError, EngineError, ImageError, printable
 from drrn.serving.jobs import BusyError
-from drrn.serving.studio import KindError
+from drrn.serving.kinds import KindError
+from drrn.serving.recipe import ParameterError
 from drrn.serving.worker import CanceledError, CrashedError
+
+Handler = Callable[[Request], Awaitable[Response]]
+LOG: Final = logging.getLogger("drrn.serving")
 
 
 class HTTPError(DRRNError):
-    """A request that can't be answered otherwise."""
+    """An error with its HTTP status."""
 
     def __init__(self, status: int, sentence: str):
         super().__init__(sentence)
@@ -23,12 +33,14 @@ def problem(status: int, sentence: str, headers: dict[str, str] | None = None) -
     return JSONResponse(about, status, headers, "application/problem+json")
 
 
-def problem_of(error: DRRNError, *, otherwise: int = 422) -> JSONResponse:
-    """The answer for an error; `otherwise` is the status of what the client asked for in vain."""
+def problem_of(error: DRRNError) -> JSONResponse:
+    """The answer for an error: 422 if it has no other status."""
     sentence = printable(" ".join(str(error).split()))
     match error:
         case HTTPError():
             return problem(error.status, sentence)
+        case ParameterError():
+            return problem(400, sentence)
         case BusyError():
             return problem(429, sentence, {"Retry-After": str(error.seconds)})
         case KindError():
@@ -37,6 +49,29 @@ def problem_of(error: DRRNError, *, otherwise: int = 422) -> JSONResponse:
             return problem(500, sentence)
         case ImageError() if "--max-pixels" in sentence:
             return problem(413, sentence)
-        case ImageError():
-            return problem(422, sentence)
-    return problem(otherwise, sentence)
+    return problem(422, sentence)
+
+
+def with_problems(handler: Handler) -> Handler:
+    """The handler with errors as problems. A bug's message is not logged: it may quote something of a picture."""
+
+    @wraps(handler)
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except DRRNError as error:
+            return problem_of(error)
+        except HTTPException:
+            raise
+        except Exception as error:
+            LOG.error("a bug, %s in %s", type(error).__name__, handler.__name__)
+            return problem(500, "This is a bug in drrn serve; please report it.")
+
+    return answer
+
+
+async def not_found(request: Request, error: Exception) -> Response:
+    """The answer for an unknown address or method."""
+    assert isinstance(error, HTTPException)
+    sentence = "There is nothing at this address; see openapi.json." if error.status_code == 404 else error.detail
+    return problem(error.status_code, sentence, dict(error.headers or {}))

@@ -1,4 +1,4 @@
-"""A picture arrives: its bytes are counted and hashed while they stream to the disk."""
+"""Uploads: bytes are counted and hashed while they stream to the disk."""
 
 import asyncio
 import re
@@ -11,24 +11,28 @@ from starlette.requests import ClientDisconnect, Request
 from drrn.serving.jobs import Jobs
 from drrn.serving.problems import HTTPError
 
-SLOWEST = 8 << 10
-"""Bytes a second that a client must send on average, so that none holds a connection for ever."""
+MIN_RATE = 8 << 10
+"""Bytes a second that a client must send on average, so that none holds a connection forever."""
+
+CHUNK = 1 << 20
+"""Bytes that are written at once: each write takes a thread."""
 
 
 async def receive_picture(request: Request, jobs: Jobs) -> str:
-    """The SHA-256 of the picture that a request is about: of its body, or that which its parameter `source` names.
+    """Store the body of a request, or find the picture that its parameter `source` names, and return its SHA-256.
 
     Raises:
         HTTPError: it is too large, too slow, empty, incomplete or not known, or the disk is full.
+        BusyError: the space for pictures is used up.
     """
     if sources := request.query_params.getlist("source"):
         if len(sources) > 1 or not re.fullmatch(r"[0-9a-f]{64}", sources[0]):
             raise HTTPError(400, "`source` is the SHA-256 of a picture that was sent before.")
         if not jobs.store.has(sources[0]):
-            raise HTTPError(404, "This picture is not there any more. Send it again.")
+            raise HTTPError(404, "This picture was deleted. Send it again.")
         return sources[0]
     if request.headers.get("content-type", "").startswith("multipart/"):
-        raise HTTPError(415, "The body must be the picture itself (curl --data-binary @photo.jpg), and not a form.")
+        raise HTTPError(415, "The body must be the picture itself (curl --data-binary @photo.jpg), not a form.")
     most = jobs.config.max_upload
     try:
         announced = int(request.headers.get("content-length") or 0)
@@ -36,11 +40,10 @@ async def receive_picture(request: Request, jobs: Jobs) -> str:
         announced = 0
     if announced > most:
         raise HTTPError(413, _too_large(most))
-    if announced + jobs.store.bytes() > jobs.config.queue_bytes:
-        raise HTTPError(507, "The space for pictures is used up. Try again when some were deleted.")
+    jobs.check_space(announced)
     upload, digest, count = jobs.store.new_upload(), sha256(), 0
-    loop = asyncio.get_running_loop()
-    end = loop.time() + jobs.config.stall + most / SLOWEST
+    pending, loop = bytearray(), asyncio.get_running_loop()
+    end = loop.time() + jobs.config.stall + most / MIN_RATE
     try:
         with upload.open("xb") as file:
             stream = request.stream().__aiter__()
@@ -54,16 +57,20 @@ async def receive_picture(request: Request, jobs: Jobs) -> str:
                 if count > most:
                     raise HTTPError(413, _too_large(most))
                 digest.update(piece)
-                await asyncio.to_thread(file.write, piece)
+                pending += piece
+                if len(pending) >= CHUNK:
+                    await asyncio.to_thread(file.write, pending)
+                    pending = bytearray()
+            await asyncio.to_thread(file.write, pending)
         if not count:
             raise HTTPError(400, "The body is empty; a picture was expected.")
         jobs.store.add(upload, digest.hexdigest())
     except TimeoutError as error:
         raise HTTPError(408, "The picture came too slowly.") from error
     except ClientDisconnect as error:
-        raise HTTPError(400, "The client left before all of the picture had come.") from error
+        raise HTTPError(400, "The client disconnected before the whole picture had arrived.") from error
     except OSError as error:
-        raise HTTPError(507, f"The picture can't be kept: {error.strerror or 'the disk is full'}.") from error
+        raise HTTPError(507, f"The picture can't be stored: {error.strerror or 'the disk is full'}.") from error
     finally:
         with suppress(OSError):
             upload.unlink()
@@ -71,7 +78,7 @@ async def receive_picture(request: Request, jobs: Jobs) -> str:
 
 
 def client_name(request: Request) -> str:
-    """Of the client's file: X-Name, in percent-encoded UTF-8. A header, since proxies write addresses into logs."""
+    """Name of the client's file: X-Name, in percent-encoded UTF-8. It is a header since proxies log addresses."""
     return unquote(request.headers.get("x-name", ""), errors="replace")
 
 

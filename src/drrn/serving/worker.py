@@ -1,6 +1,6 @@
 """A process in which pictures are decoded and enlarged: it may crash, hang or be killed, and the service goes on.
 
-This is the service's side. What runs in the process is in `drrn.serving.studio`.
+This is the service's side. The process's side is `drrn.serving.process`.
 """
 
 import asyncio
@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from drrn.errors import DRRNError, EngineError, ImageError, UsageError
 from drrn.serving.config import ServeConfig
-from drrn.serving.studio import Answer, KindError, Task, run_tasks
+from drrn.serving.kinds import KindError
+from drrn.serving.process import Answer, Task, run_tasks
 
 START_SECONDS: Final = 300.0
-"""Until a process is ready, at most."""
+"""A process must be ready by then."""
 CANCEL_SECONDS: Final = 2.0
-"""In which a task must notice that it is canceled. Then its process is killed."""
+"""A canceled task that has not ended by then is killed with its process."""
 ERRORS: Final = {each.__name__: each for each in (ImageError, UsageError, EngineError, KindError)}
 
 
@@ -28,7 +29,7 @@ class CrashedError(DRRNError):
 
 
 class CanceledError(DRRNError):
-    """Somebody wanted the task no more."""
+    """The task was canceled."""
 
 
 class Worker:
@@ -37,10 +38,10 @@ class Worker:
     def __init__(self, config: ServeConfig, purpose: str):
         self.config, self.purpose = config, purpose
         self.starts = 0
-        """Processes that were started."""
+        """How many processes were started."""
         self.about: dict[str, Any] = {}
-        """What the process says of its models."""
-        self._turn = asyncio.Lock()
+        """How the process describes its models."""
+        self._lock = asyncio.Lock()
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"drrn-{purpose}")
@@ -48,12 +49,12 @@ class Worker:
         self._closed = False
 
     async def start(self) -> None:
-        """Make a process ready unless there is one.
+        """Start a process unless there is one.
 
         Raises:
             CrashedError: it ended before it was ready.
         """
-        async with self._turn:
+        async with self._lock:
             await self._ensure()
 
     async def do(
@@ -64,19 +65,19 @@ class Worker:
         progress: Callable[[float], None] = lambda share: None,
         canceled: asyncio.Event | None = None,
     ) -> Any:
-        """What the task returns.
+        """Do a task and return its result.
 
         Args:
-            seconds: after which the process is killed.
-            progress: told the share that is done.
+            seconds: the deadline, after which the process is killed.
+            progress: called with the share that is done.
             canceled: set to end the task.
 
         Raises:
             CrashedError: the process crashed, or took longer.
             CanceledError: `canceled` was set.
-            DRRNError: the task was refused, with its sentence.
+            DRRNError: the task was refused.
         """
-        async with self._turn:
+        async with self._lock:
             if canceled and canceled.is_set():
                 raise CanceledError("It was canceled.")
             await self._ensure()
@@ -113,13 +114,15 @@ class Worker:
         self, task: Task, seconds: float, progress: Callable[[float], None], canceled: asyncio.Event | None
     ) -> Any:
         loop = asyncio.get_running_loop()
-        end, asked = loop.time() + seconds, False
+        end, is_canceling = loop.time() + seconds, False
         await self._send(task)
-        stop = asyncio.ensure_future(canceled.wait()) if canceled else None
+        cancellation = asyncio.ensure_future(canceled.wait()) if canceled else None
         answer: asyncio.Future[Any] = self._next()
         try:
             while True:
-                waiting: set[asyncio.Future[Any]] = {answer, *([stop] if stop and not asked else [])}
+                waiting: set[asyncio.Future[Any]] = {answer}
+                if cancellation and not is_canceling:
+                    waiting.add(cancellation)
                 await asyncio.wait(waiting, timeout=max(end - loop.time(), 0), return_when=asyncio.FIRST_COMPLETED)
                 if answer.done():
                     kind, value = answer.result()
@@ -135,20 +138,20 @@ class Worker:
                     else:
                         self.kill()
                         raise CrashedError(value)
-                elif stop and stop.done() and not asked:
-                    asked, end = True, loop.time() + CANCEL_SECONDS
+                elif cancellation and cancellation.done() and not is_canceling:
+                    is_canceling, end = True, loop.time() + CANCEL_SECONDS
                     await self._send(None)
                 elif loop.time() >= end:
                     self.kill()
-                    if asked:
+                    if is_canceling:
                         raise CanceledError("It was canceled.")
                     raise CrashedError(f"It took more than {seconds:.0f} seconds and was ended.")
-        except asyncio.CancelledError:  # nobody listens to what the process says next
+        except asyncio.CancelledError:  # nobody will read the next answer
             self.kill()
             raise
         finally:
-            if stop:
-                stop.cancel()
+            if cancellation:
+                cancellation.cancel()
 
     async def _send(self, task: Task | None) -> None:
         connection = self._connection
@@ -185,7 +188,7 @@ class Worker:
 
 
 def _receive(connection: "Connection | None", process: BaseProcess | None) -> Answer:
-    """In a thread: the next message, or that there will be none."""
+    """Wait for the next message, in a thread; a process that has ended counts as crashed."""
     assert connection is not None and process is not None
     try:
         message: Answer = connection.recv()

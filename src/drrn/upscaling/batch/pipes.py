@@ -50,7 +50,7 @@ def with_pipes_as_files(asked: Source, max_pixels: int) -> Iterator[Source]:
 
 def _suffix(given: Path, max_pixels: int) -> str:
     format_ = format_of(given)
-    return format_.suffix(Path(given.stem), format_.probe(given, max_pixels=max_pixels))
+    return format_.suffix(given, format_.probe(given, max_pixels=max_pixels), given.stem)
 
 
 def _take(to: Path, most: int) -> None:

@@ -115,7 +115,9 @@ def _default_name(source: Path, kind: Format, header: Header, size: tuple[int, i
     """A name by the request's pattern. The stem is shortened until there is room for the names of the maps too."""
     exact = request.size is not None
     scale = f"{size[0] / header.width:.4g}" if exact else f"{request.scale or 2:g}"
-    named = partial(request.naming.name, suffix=kind.suffix(source, header), scale=scale, size=size, exact=exact)
+    named = partial(
+        request.naming.name, suffix=kind.suffix(source, header, source.name), scale=scale, size=size, exact=exact
+    )
     stem = split(source.name)[0]
     while _longest(named(stem), request.options.checks) > LONGEST_NAME and stem:
         stem = stem[:-1]

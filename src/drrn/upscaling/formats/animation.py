@@ -27,8 +27,8 @@ RESULTS_HELD = 4
 """Results in memory while one is written: itself, the one before, and their difference, twice."""
 
 
-def _suffix(source: Path, header: Header) -> str:
-    return keep_suffix(source, files.ANIMATED[header.format])
+def _suffix(source: Path, header: Header, name: str) -> str:
+    return keep_suffix(name, files.ANIMATED[header.format])
 
 
 def _check_writable(job: Job, path: Path) -> None:

@@ -30,8 +30,8 @@ def _collects(path: Path) -> bool:
     return path.name != "DICOMDIR" and (dicom.is_named(path) or transfer.is_dicom(path))  # that is a list of others
 
 
-def _suffix(source: Path, header: Header) -> str:
-    return keep_suffix(source, dicom.SUFFIXES)
+def _suffix(source: Path, header: Header, name: str) -> str:
+    return keep_suffix(name, dicom.SUFFIXES)
 
 
 def _check_writable(job: Job, path: Path) -> None:

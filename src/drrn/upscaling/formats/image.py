@@ -15,8 +15,8 @@ from drrn.upscaling.formats.job import Format, Hooks, Job
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
 
-def _suffix(source: Path, header: Header) -> str:
-    return image_suffix(header, split(source.name)[1])
+def _suffix(source: Path, header: Header, name: str) -> str:
+    return image_suffix(header, split(name)[1])
 
 
 def _check_writable(job: Job, path: Path) -> None:

@@ -167,8 +167,8 @@ class Format:
     collects: Callable[[Path], bool]
     """Whether a file found in a folder is one, judged by its name first: all others are skipped without an error."""
     probe: Probe
-    suffix: Callable[[Path, Header], str]
-    """Suffix of the result for a source and its header, if the user names none."""
+    suffix: Callable[[Path, Header, str], str]
+    """Suffix of the result for a source, its header and its name, which is not opened, if the user names none."""
     check_writable: Callable[[Job, Path], None]
     """Raises ImageError: this one of the job's outputs cannot be written. Whether it exists is not checked here."""
     changes: Callable[[Job], tuple[str, ...]]
@@ -188,7 +188,7 @@ class Format:
     """What users of the result must know; empty if nothing."""
 
 
-def keep_suffix(source: Path, allowed: Sequence[str]) -> str:
-    """The suffix of the source if results may have it, otherwise the first that is `allowed`."""
-    suffix = split(source.name)[1]
+def keep_suffix(name: str, allowed: Sequence[str]) -> str:
+    """The suffix of the source's name if results may have it, otherwise the first that is `allowed`."""
+    suffix = split(name)[1]
     return suffix if suffix.lower() in allowed else allowed[0]

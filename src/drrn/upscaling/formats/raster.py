@@ -16,8 +16,8 @@ from drrn.upscaling.formats.raster_windows import Windows
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
 
-def _suffix(source: Path, header: Header) -> str:
-    return keep_suffix(source, geotiff.SUFFIXES)
+def _suffix(source: Path, header: Header, name: str) -> str:
+    return keep_suffix(name, geotiff.SUFFIXES)
 
 
 def _check_writable(job: Job, path: Path) -> None:

@@ -61,9 +61,9 @@ def _collects(path: Path) -> bool:
     return split(path.name)[1].lower() in VIDEO_SUFFIXES or containers.is_video(path)
 
 
-def _suffix(source: Path, header: Header) -> str:
+def _suffix(source: Path, header: Header, name: str) -> str:
     """The suffix of the source; containers that can only be read become Matroska."""
-    return keep_suffix(source, containers.suffixes(source))
+    return keep_suffix(name, containers.suffixes(source))
 
 
 def _check_writable(job: Job, path: Path) -> None:

@@ -1,0 +1,35 @@
+"""The files of the web page."""
+
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from drrn.serving.problems import Handler
+
+PAGE: Final = {
+    "index.html": "text/html; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+    "app.js": "text/javascript; charset=utf-8",
+    "api.js": "text/javascript; charset=utf-8",
+    "compare.js": "text/javascript; charset=utf-8",
+    "en.json": "application/json",
+    "icon.svg": "image/svg+xml",
+}
+"""The page's files and their types. No others are served."""
+
+
+def static(name: str) -> Handler:
+    """The handler of a file of `PAGE`."""
+    content = files("drrn.serving").joinpath("page", name).read_bytes()
+    tag = f'"{sha256(content).hexdigest()[:16]}"'
+
+    async def answer(request: Request) -> Response:
+        headers = {"etag": tag, "cache-control": "no-cache"}
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=PAGE[name], headers=headers)
+
+    return answer

@@ -1,0 +1,279 @@
+"""What a worker process can do: probe, plan, enlarge, and show pictures.
+
+All of it is `drrn.upscaling`'s work: its limits before anything is decoded, its estimates, its names and messages.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from hashlib import file_digest
+from math import isfinite
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from drrn.errors import DRRNError, EngineError, UsageError, printable
+from drrn.serving.config import ServeConfig
+from drrn.serving.kinds import KINDS, KindError, kind_name
+from drrn.serving.recipe import Recipe
+from drrn.serving.views import Box, crop_place, region_place, resize_place, to_png
+
+MAX_DECODED: Final = 4
+"""Pictures that stay decoded for the next view."""
+
+
+class Tasks:
+    """Loaded models, and the pictures that were viewed last."""
+
+    def __init__(self, config: ServeConfig):
+        from drrn.upscaling.upscaler import Upscaler
+        from drrn.weights.store import load
+
+        self.config = config
+        self.progress: Callable[[float], None] = lambda share: None
+        weights = {name: load(name) for name in config.models}
+
+        @cache
+        def upscaler(name: str, units: int | None = None) -> Upscaler:
+            return Upscaler(weights[name], units=units, threads=config.threads, max_memory=config.max_memory)
+
+        self.upscaler = upscaler
+        for name in config.models:
+            upscaler(name).speed()
+        self._decoded: dict[Path, Any] = {}
+
+    def about(self) -> dict[str, Any]:
+        """The models, for people to choose from."""
+        models = []
+        for name in self.config.models:
+            upscaler = self.upscaler(name)
+            weights = upscaler.weights
+            models.append(
+                {
+                    "name": name,
+                    "scales": [1 if weights.stepped else weights.all_scales[0], weights.all_scales[-1]],
+                    "units": list(weights.units),
+                    "engine": upscaler.engine.name,
+                    "megapixels_per_second": float(f"{upscaler.speed() / 1e6:.3g}"),
+                }
+            )
+        return {"models": models}
+
+    def plan(self, source: Path, recipe: Recipe) -> dict[str, Any]:
+        """Describe the picture and its result: sizes, model and why it was chosen, time and memory.
+
+        Raises:
+            DRRNError: the picture can't be read, or what is asked for can't be done.
+        """
+        job, choice = self._plan(source, recipe, source.parent)
+        header, cost = job.header, choice.cost
+        return {
+            "kind": kind_name(job.format),
+            "format": header.format,
+            "source_width": header.width,
+            "source_height": header.height,
+            "frames": header.frames,
+            "width": job.width,
+            "height": job.height,
+            "name": self._result_name(source, recipe, job),
+            "model": choice.upscaler.weights.name,
+            "why": _why(choice, recipe, job),
+            "seconds": float(f"{cost.seconds:.3g}"),
+            "memory": cost.memory,
+            "changes": list(job.format.changes(job)),
+            "warning": job.format.warning,
+            "can_preview": kind_name(job.format) == "image",
+        }
+
+    def enlarge(self, source: Path, recipe: Recipe, folder: Path) -> dict[str, Any]:
+        """Write `folder/result.*`, and describe it.
+
+        Raises:
+            DRRNError: as `plan`, or the picture is damaged, or the disk is full. There is no file then.
+        """
+        from drrn.upscaling.formats.job import Hooks
+
+        job, choice = self._plan(source, recipe, folder)
+        found: Any
+        if recipe.metadata == "drop":
+            found = self._enlarge_bare(job, choice.upscaler)
+        else:
+            found = job.format.enlarge(job, choice.upscaler, Hooks(progress=self.progress))
+        with job.target.open("rb") as file:
+            sha256, size = file_digest(file, "sha256").hexdigest(), file.tell()
+        return {
+            "file": job.target.name,
+            "bytes": size,
+            "sha256": sha256,
+            "model": choice.upscaler.weights.name,
+            "check": _check(found),
+        }
+
+    def preview(self, source: Path, recipe: Recipe, crop: Box, side: Literal["before", "after"]) -> bytes:
+        """A PNG of `crop`, (left, top, width, height) of the result, as the whole result has it; or by bicubic.
+
+        Raises:
+            DRRNError: as `plan`; or the crop lies outside of the result or is too large, or this is no single picture.
+        """
+        from drrn.upscaling.place import enlarge_place
+
+        job, choice = self._plan(source, recipe, source.parent)
+        if kind_name(job.format) != "image":
+            raise UsageError("A preview is made of single pictures, not of animations, videos, rasters or DICOM.")
+        place = crop_place(crop, job.width, job.height)
+        samples, notes = self._samples(source)
+        if side == "before":
+            return to_png(resize_place(samples, place, (job.height, job.width)), notes.icc)
+        enlarged = enlarge_place(choice.upscaler, samples, place, (job.height, job.width), choice.cost.tile)
+        return to_png(enlarged, notes.icc)
+
+    def view(
+        self,
+        path: Path,
+        region: Box | None,
+        size: tuple[int, int] | None,
+        width: int | None,
+    ) -> bytes:
+        """A PNG of what `region`, (left, top, width, height), of a picture looks like, `width` pixels wide.
+
+        Args:
+            path: a picture that can be read, or a result.
+            region: in pixels of `size`; all of it where it is None.
+            size: (width, height) that the picture is enlarged to by bicubic; its own where it is None.
+            width: that of the region where it is None; as much as is allowed, at most.
+
+        Raises:
+            DRRNError: it can't be read, or the region lies outside.
+        """
+        samples, notes = self._samples(path)
+        whole = size or (samples.shape[1], samples.shape[0])
+        place, target = region_place(region or (0, 0, *whole), whole, width)
+        return to_png(resize_place(samples, place, target), notes.icc)
+
+    def forget(self) -> None:
+        """Close pictures whose files are gone."""
+        for path in [path for path in self._decoded if not path.exists()]:
+            self._decoded.pop(path)[0].__exit__(None, None, None)
+
+    def _plan(self, source: Path, recipe: Recipe, folder: Path) -> Any:
+        """The job and the choice of a model."""
+        from drrn.upscaling.batch.choosing import BUDGET, Choice, choose
+        from drrn.upscaling.batch.naming import parse_size
+        from drrn.upscaling.batch.planning import Request, plan
+        from drrn.upscaling.consistency import Checks
+        from drrn.upscaling.formats.job import Options
+        from drrn.upscaling.formats.registry import format_of
+
+        try:
+            kind = format_of(source)
+            name = kind_name(kind)
+            if name not in self.config.kinds:
+                raise KindError(f"This is {KINDS[name]}, which this service does not take (drrn serve --kinds).")
+            header = kind.probe(source, max_pixels=self.config.max_pixels)
+            suffix = kind.suffix(source, header, recipe.name or "picture")
+            target = folder / f"result{suffix if recipe.format == 'keep' else f'.{recipe.format}'}"
+            automatic = recipe.model == "auto"
+            options = Options(
+                Checks(check=recipe.check),
+                budget=BUDGET if automatic else None,
+                quality=recipe.quality,
+                lossless=recipe.lossless,
+            )
+            request = Request(
+                recipe.scale,
+                parse_size(recipe.size) if recipe.size else None,
+                max_pixels=self.config.max_pixels,
+                overwrite=True,
+                options=options,
+            )
+            job = plan(source, target, request)
+            if recipe.metadata == "drop" and name != "image":
+                raise UsageError("metadata=drop is for single pictures. Leave it out.")
+            upscalers = [self.upscaler(each) for each in self.config.models]
+            choice = choose(job, upscalers if automatic else [self._named(recipe)])
+            if recipe.metadata == "drop":
+                cost = choice.upscaler.estimate(
+                    header.width, header.height, size=(job.width, job.height), alpha=header.alpha
+                )
+                choice = Choice(choice.index, choice.upscaler, cost, choice.budget)
+            return job, choice
+        except DRRNError as error:
+            raise type(error)(client_message(error, source, folder, recipe.name)) from error
+
+    def _named(self, recipe: Recipe) -> Any:
+        """The upscaler of a named model. Raises UsageError: it can't run that many units."""
+        try:
+            return self.upscaler(recipe.model, recipe.units)
+        except EngineError as error:
+            raise UsageError(str(error)) from error
+
+    def _enlarge_bare(self, job: Any, upscaler: Any) -> Any:
+        """A picture without its EXIF, XMP and texts. Its colors are kept, and so ICC, color tags and dpi."""
+        from drrn.media.images.files import read, wanted_format, write
+        from drrn.media.metadata.metadata import Extras
+        from drrn.upscaling.consistency import enlarge
+
+        picture = read(job.source, max_pixels=job.header.decoded)
+        extras = Extras(aspect=picture.extras.aspect, color_tags=picture.extras.color_tags)
+        picture = replace(picture, exif=None, xmp=None, extras=extras)
+        result, found = enlarge(upscaler, picture, (job.width, job.height), job.options.checks, self.progress)
+        write(result, job.target, loss=job.loss(wanted_format(job.target)), overwrite=True)
+        return found
+
+    def _result_name(self, source: Path, recipe: Recipe, job: Any) -> str:
+        """What the command line would call the result of a file of the client's name."""
+        from drrn.media.naming import split
+        from drrn.upscaling.batch.naming import Naming
+
+        name = Path(recipe.name or "picture")
+        stem, suffix = split(name.name)[0], job.format.suffix(source, job.header, name.name)
+        naming = Naming(suffix=None if recipe.format == "keep" else recipe.format)
+        factor = f"{job.width / job.header.width:.4g}" if recipe.size else f"{recipe.scale or 2:g}"
+        return naming.name(stem, suffix, factor, (job.width, job.height), exact=bool(recipe.size))
+
+    def _samples(self, path: Path) -> Any:
+        """(samples, metadata) of a picture, which stay decoded for the next view."""
+        from drrn.media.images.files import decode_to_disk
+
+        if path not in self._decoded:
+            while len(self._decoded) >= MAX_DECODED:
+                oldest = next(iter(self._decoded))
+                self._decoded.pop(oldest)[0].__exit__(None, None, None)
+            opened = decode_to_disk(path, path, max_pixels=self.config.max_pixels)
+            self._decoded[path] = opened, opened.__enter__()
+        samples, _, notes = self._decoded[path][1]
+        return samples, notes
+
+
+def client_message(error: DRRNError, source: Path, folder: Path, name: str) -> str:
+    """The message on one line, with the client's name for the file in place of the service's paths."""
+    text, name = " ".join(str(error).split()), printable(name) or "the picture"
+    place, separator = re.escape(printable(folder)), re.escape(os.sep)
+    text = re.sub(rf"{place}{separator}result(\.\w+)?", lambda found: name, text)
+    text = text.replace(printable(source), name).replace(printable(folder), "the service's disk")
+    return text.replace("Make room, or give another --output.", "Try a smaller scale, or again later.")
+
+
+def _why(choice: Any, recipe: Recipe, job: Any) -> str:
+    from drrn.upscaling.batch.choosing import outside_training
+
+    untrained = str(outside_training(job, choice.upscaler.weights))
+    if choice.budget is None:
+        return untrained
+    if choice.within_budget:
+        why = f"the best that takes at most {choice.budget:g} seconds"
+    else:
+        why = f"the fastest, as none takes at most {choice.budget:g} seconds"
+    return f"{why}; {untrained}" if untrained else why
+
+
+def _check(found: Any) -> dict[str, Any] | None:
+    """JSON has no infinity: null is the PSNR of what is the same."""
+    if not (found.check and found.bicubic):
+        return None
+    ours, bicubic = (
+        {"psnr": round(each.psnr, 2) if isfinite(each.psnr) else None, "largest": each.largest}
+        for each in (found.check, found.bicubic)
+    )
+    return ours | {"bicubic": bicubic}
