@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from drrn.media.image import Image
-from drrn.serving.api import PAGE
+from drrn.serving.static import PAGE
 from tests.conftest import ROOT
 from tests.serving.browser import CHROMIUM, chromium, opened
 from tests.serving.conftest import Running, png, serving
@@ -65,11 +65,15 @@ def browser() -> "Iterator[Browser]":
         yield browser
 
 
+def forget_all(running: Running) -> None:
+    for job in running.client.get("/api/jobs").json():
+        for _ in range(2):  # cancels, and then forgets
+            running.client.delete(f"/api/jobs/{job['id']}")
+
+
 @pytest.fixture
 def page(browser: "Browser", running: Running) -> "Iterator[Page]":
-    for job in running.client.get("/api/jobs").json():
-        for _ in range(2):
-            running.client.delete(f"/api/jobs/{job['id']}")
+    forget_all(running)
     with opened(browser, f"{running.address}/") as page:
         yield page
 
@@ -214,6 +218,37 @@ def test_wheel_and_drag_zoom_and_pan(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
+def test_two_fingers_zoom_around_the_place_between_them(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("photo.png", png(tmp_path, 600, 500, 23)))
+    settle(page)
+    page.locator("[data-zoom='1']").click()
+    before, after = page.evaluate(
+        """() => {
+            const compare = document.querySelector("drrn-compare"), { area } = compare;
+            area.setPointerCapture = () => {};
+            const box = area.getBoundingClientRect();
+            const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+            const finger = (kind, pointerId, by) => area.dispatchEvent(
+                new PointerEvent(kind, { pointerId, pointerType: "touch", clientX: x + by, clientY: y, button: 0 }));
+            const seen = () => {
+                const unit = compare.zoom / devicePixelRatio;
+                return [compare.left + (x - box.left) / unit, compare.top + (y - box.top) / unit, compare.zoom];
+            };
+            finger("pointerdown", 1, -40);
+            finger("pointerdown", 2, 40);
+            const before = seen();
+            finger("pointermove", 1, -80);
+            finger("pointermove", 2, 80);
+            const after = seen();
+            for (const id of [1, 2]) finger("pointerup", id, 0);
+            return [before, after];
+        }"""
+    )
+    assert after[2] == pytest.approx(2 * before[2])
+    assert abs(after[0] - before[0]) < 1 and abs(after[1] - before[1]) < 1
+
+
+@needs_chromium
 def test_a_picture_that_is_enlarged_can_be_canceled_and_tried_again(page: "Page", tmp_path: Path) -> None:
     page.evaluate("document.querySelector('#scale').value = 4")
     page.dispatch_event("#scale", "input")
@@ -299,6 +334,7 @@ def test_what_happened_before_the_stream_of_events_is_learned_from_the_list(
     browser: "Browser", running: Running, tmp_path: Path
 ) -> None:
     held: list[Any] = []
+    forget_all(running)
 
     def hold(page: "Page") -> None:
         page.route("**/api/events", lambda route: held.append(route))

@@ -39,7 +39,7 @@ export function send(file, query, progress) {
     request.setRequestHeader("X-Name", encodeURIComponent(file.name));
     request.responseType = "json";
     request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
-    request.onerror = () => reject(new Problem("The service does not answer.", 0));
+    request.onerror = () => reject(new Problem("", 0));
     request.onload = () => {
       if (request.status === 200) resolve(request.response);
       else reject(new Problem(request.response?.detail ?? request.statusText, request.status));

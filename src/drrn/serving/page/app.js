@@ -91,8 +91,9 @@ async function planAll() {
 async function plan(picture) {
   const now = stamp;
   const query = recipe();
-  // a quality is not for every picture: what can't have one is planned without
+  // not every picture can have a quality: one that can't is planned without
   if (query.quality && !query.format && !/JPEG|WebP/.test(picture.plan?.format ?? "")) delete query.quality;
+  if (picture.plan && !picture.plan.can_preview) delete query.check; // only single pictures can be checked
   try {
     const headers = { source: picture.source, ...query };
     const answer = await (await post("api/plan", headers, picture.name)).json();
@@ -136,7 +137,7 @@ async function upload(picture) {
     await plan(picture);
     if (now !== stamp) await plan(picture);
   } catch (error) {
-    Object.assign(picture, { state: "refused", error: error.message });
+    Object.assign(picture, { state: "refused", error: error.message || t("silent") });
     say(t("said", { name: picture.name, state: error.message }));
   }
   draw(picture);
@@ -305,6 +306,9 @@ function drawAll() {
   $("why").textContent = of?.model ? [of.model, of.why].filter(Boolean).join(": ") : "";
 }
 
+/** Whether a browser can show pictures of this kind. */
+const canShow = (of) => ["image", "animation"].includes(of.kind);
+
 function look(picture, again = false) {
   const was = shown;
   shown = picture;
@@ -313,8 +317,15 @@ function look(picture, again = false) {
   const of = picture?.plan;
   $("empty").hidden = Boolean(of?.width);
   $("view").hidden = !of?.width;
-  $("copy").hidden = picture?.state !== "done";
   if (!of?.width) return;
+  const visible = canShow(of);
+  $("copy").hidden = !visible || picture.state !== "done";
+  for (const id of ["compare", "zooms"]) $(id).hidden = !visible;
+  $("plain").hidden = visible;
+  $("plain").textContent = picture.state === "done" ? t("finished") : t("plainly");
+  $("warning").hidden = !of.warning;
+  $("warning").textContent = of.warning ?? "";
+  if (!visible) return caption();
   const same = again && was === picture && compare.size.width === of.width && compare.size.height === of.height;
   if (same) {
     compare.ask();
@@ -327,15 +338,16 @@ function look(picture, again = false) {
 
 function caption(working = false) {
   const of = shown.plan;
-  const parts = [shown.state === "done" ? t("final") : t("preview"), `${of.width} \u00d7 ${of.height}`];
+  const parts = [`${of.width} \u00d7 ${of.height}`];
+  if (shown.state === "done") parts.unshift(t("final"));
+  else if (of.can_preview) parts.unshift(t("preview"));
+  else if (canShow(of)) parts.push(t("moving"));
   if (working) parts.push(t("working"));
   else if (of.check) {
     const psnr = of.check.psnr ?? t("same");
     parts.push(t("checked", { psnr, bicubic: of.check.bicubic.psnr ?? t("same") }));
   }
   if (of.changes?.length) parts.push(t("changes", { changes: of.changes.join(", ") }));
-  if (of.warning) parts.push(of.warning);
-  if (of.can_preview === false && shown.state !== "done") parts.push(t("plainly"));
   $("caption").textContent = parts.join(" \u00b7 ");
   $("view").setAttribute("aria-busy", String(working));
 }
