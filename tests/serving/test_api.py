@@ -296,7 +296,7 @@ def test_a_job_that_would_take_too_long_or_too_much_room_is_refused(tmp_path: Pa
 
 
 def test_a_queue_is_limited_in_bytes_and_in_seconds(tmp_path: Path) -> None:
-    with serving(tmp_path, queue_bytes=5000) as service:
+    with serving(tmp_path, queue_bytes=20_000) as service:
         full = service.send(png(tmp_path, 300, 300))
         assert full.status_code == 429 and "space for pictures is used up" in full.json()["detail"]
         assert int(full.headers["retry-after"]) >= 1 and service.left() == []

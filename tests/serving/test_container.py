@@ -74,7 +74,7 @@ def test_its_command_works_for_that_user_and_writes_to_its_folder_alone(tmp_path
                 picture(30, 20).save(tmp_path / "photo.png")
                 bearer = {"Authorization": "Bearer a-long-secret"}
                 end = time.monotonic() + 120
-                while httpx.get(f"{address}readyz").status_code != 200:
+                while httpx.get(f"{address}readyz", timeout=120).status_code != 200:
                     assert time.monotonic() < end
                     time.sleep(0.1)
                 content = (tmp_path / "photo.png").read_bytes()

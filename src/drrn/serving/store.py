@@ -90,11 +90,11 @@ class Store:
         shutil.rmtree(self.job(identity), ignore_errors=True)
 
     def bytes(self) -> int:
-        """What all files together take."""
+        """Size of all files together."""
         total = 0
         for path in self.folder.rglob("*"):
             with suppress(OSError):
-                total += path.stat().st_size
+                total += path.stat().st_size if path.is_file() else 0
         return total
 
     def clear(self) -> None:
