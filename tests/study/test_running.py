@@ -23,7 +23,7 @@ from drrn.study import perform as work
 from drrn.study.experiments import BASE, Budget, Experiment, vary
 from drrn.study.perform import Task, is_done, perform
 from drrn.study.result import Result, from_json, load_results, to_json
-from drrn.study.run import Completion, Study, _join_worker, _TimeEstimate, _Worker, plan, run
+from drrn.study.run import Advance, Completion, Study, StudyEvent, _join_worker, _TimeEstimate, _Worker, plan, run
 from tests.training.small_training import ProgressLog, make_images
 
 TINY = Budget(
@@ -41,17 +41,17 @@ EXPERIMENTS = [vary(f"B1U{units} tiny", blocks=1, units=units, **TINY) for units
 
 
 class StudyLog:
-    """Keeps what a study tells."""
+    """Keeps what a study reports."""
 
     def __init__(self) -> None:
         self.shares: list[float] = []
         self.ends: list[Completion] = []
 
-    def update(self, share: float, seconds_left: float | None) -> None:
-        self.shares.append(share)
-
-    def completed(self, end: Completion) -> None:
-        self.ends.append(end)
+    def report(self, event: StudyEvent) -> None:
+        if isinstance(event, Advance):
+            self.shares.append(event.share)
+        else:
+            self.ends.append(event)
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
     os.mkfifo(task.run / "config.json")  # reading waits for ever: the process is caught there
 
     class Kills(StudyLog):
-        def update(self, share: float, seconds_left: float | None) -> None:
+        def report(self, event: StudyEvent) -> None:
             for process in multiprocessing.active_children():
                 process.kill()
 

@@ -27,6 +27,7 @@ from drrn.apps.cli import main
 from drrn.errors import DRRNError
 from drrn.training import checkpoint
 from drrn.training import run as room
+from drrn.training.events import Step, TrainingEvent
 from drrn.training.fit import fit
 
 
@@ -76,17 +77,19 @@ def run_child(attempt: dict[str, Any], log: Path, writer: int) -> NoReturn:
     sys.argv = ["drrn", *attempt["args"]]
 
     def fit_and_report(*args: Any, progress: Any, **options: Any) -> Any:
-        step, steps = progress.step, 0
+        report, steps = progress.report, 0
 
-        def report_step(*args: Any) -> None:
+        def report_step(event: TrainingEvent) -> None:
             nonlocal steps
+            if not isinstance(event, Step):
+                return report(event)
             steps += 1
             os.write(writer, b".")
             if attempt.get("within") and steps == attempt["steps"]:
                 os.kill(os.getpid(), attempt["within"])
-            step(*args)
+            return report(event)
 
-        progress.step = report_step
+        progress.report = report_step
         return fit(*args, progress=progress, **options)
 
     vars(room)["fit"] = fit_and_report

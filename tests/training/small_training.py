@@ -11,9 +11,11 @@ from drrn import provenance
 from drrn.core.config import DRRNConfig
 from drrn.media.image import Image
 from drrn.media.images.files import write
+from drrn.progress import Note
 from drrn.training import run as room
 from drrn.training.config import Source, TrainConfig
-from drrn.training.fit import Plan, fit
+from drrn.training.events import EpochDone, Plan, Step, TargetMade, TrainingEvent
+from drrn.training.fit import fit
 from drrn.training.logging import Epoch
 from drrn.training.session import Session, Training
 
@@ -48,6 +50,19 @@ class ProgressLog:
     notes: list[str] = field(default_factory=list)
     enlarged: list[tuple[int, int]] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
+
+    def report(self, event: TrainingEvent) -> None:
+        match event:
+            case TargetMade():
+                self.target_made(*event)
+            case Plan():
+                self.begin(event)
+            case Step():
+                self.step(*event)
+            case EpochDone():
+                self.epoch(*event)
+            case Note(sentence):
+                self.note(sentence)
 
     def target_made(self, number: int, count: int) -> None:
         self.enlarged.append((number, count))

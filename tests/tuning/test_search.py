@@ -25,6 +25,7 @@ from drrn.network.model import DRRN
 from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.config import REPORT
+from drrn.training.events import EpochDone, Step, TrainingEvent
 from drrn.training.logging import Epoch
 from drrn.tuning import search as tuning
 from drrn.tuning import trials as kept_trials
@@ -287,7 +288,7 @@ def test_a_poor_trial_is_pruned_even_after_a_kill() -> None:
     progress = Mock()
     assert not tuning.TrialProgress(trial, progress, prunes=True, epochs=2).prunes_now, "nothing is known of it"
     look = tuning.TrialProgress(trial, progress, prunes=True, epochs=3)
-    look.epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1), best=True)
+    look.finish_epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1))
     assert look.prunes_now
     assert tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=3).prunes_now
     assert not tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=1).prunes_now, (
@@ -295,7 +296,7 @@ def test_a_poor_trial_is_pruned_even_after_a_kill() -> None:
     )
     assert not tuning.TrialProgress(begun(kept, trials=2), progress, prunes=False, epochs=3).prunes_now
     again = tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=3)
-    again.epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1), best=True)  # told twice, without a warning
+    again.finish_epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1))  # told twice, without a warning
     assert again.prunes_now
 
 
@@ -349,23 +350,25 @@ def test_a_machine_resumes_its_own_trial_after_its_lease_expired(here: Path, mon
     assert search("one") == 0 and states("one") == ["complete"] * 3
 
 
-@pytest.mark.parametrize("told", ["step", "epoch"])
-def test_a_machine_stops_a_trial_that_another_gave_up(here: Path, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+@pytest.mark.parametrize("kind", [Step, EpochDone])
+def test_a_machine_stops_a_trial_that_another_gave_up(
+    here: Path, monkeypatch: pytest.MonkeyPatch, kind: type[TrainingEvent]
+) -> None:
     storage = "sqlite:///shared.db"
     took: list[optuna.trial.FrozenTrial] = []
 
-    def tell(look: tuning.TrialProgress, *args: Any) -> None:
-        if look.trial.number == 0 and not took:
+    def report_late(progress: tuning.TrialProgress, event: TrainingEvent) -> None:
+        if isinstance(event, kind) and progress.trial.number == 0 and not took:
             kept = optuna.load_study(study_name="drrn", storage=storage)
             took.append(kept.tell(0, state=optuna.trial.TrialState.FAIL))
-        asked(look, *args)
+        report(progress, event)
 
-    asked = getattr(tuning.TrialProgress, told)
-    monkeypatch.setattr(tuning.TrialProgress, told, tell)
+    report = tuning.TrialProgress.report
+    monkeypatch.setattr(tuning.TrialProgress, "report", report_late)
     monkeypatch.setattr(tuning, "RENEW_SECONDS", -1.0)
     assert search("run", "--epochs", "2", "--storage", storage) == 0
     assert states("run") == ["failed", "complete", "complete", "complete"]
-    assert not Path("run/trials/0000/best.safetensors").exists() or told == "epoch", "it has stopped at once"
+    assert not Path("run/trials/0000/best.safetensors").exists() or kind is EpochDone, "it has stopped at once"
 
 
 def test_a_lease_is_renewed_while_a_trial_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

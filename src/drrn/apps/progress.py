@@ -7,12 +7,13 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from drrn.apps.printer import Printer
 from drrn.apps.words import duration
+from drrn.progress import Note
 from drrn.training.config import TrainConfig
-from drrn.training.fit import Plan
+from drrn.training.events import EpochDone, Plan, Step, TargetMade, TrainingEvent
 from drrn.training.logging import Epoch
 
 if TYPE_CHECKING:
-    from drrn.study.run import Completion
+    from drrn.study.run import Completion, StudyEvent
 
 EXPECT_SECONDS = 10.0
 """Seconds of training, or of teaching, before the expected time is printed."""
@@ -32,6 +33,19 @@ class TrainingProgress(Printer):
         self.time_printed = False
         self.teaching: tuple[int, float] | None = None
         """The same for images enlarged by the teacher; the time is infinite once printed."""
+
+    def report(self, event: TrainingEvent) -> None:
+        match event:
+            case TargetMade():
+                self.target_made(*event)
+            case Plan():
+                self.begin(event)
+            case Step():
+                self.step(*event)
+            case EpochDone():
+                self.epoch(*event)
+            case Note(sentence):
+                self.note(sentence)
 
     def target_made(self, number: int, count: int) -> None:
         self.bars.update(self.bar, total=count, completed=number, description="teaching")
@@ -98,6 +112,14 @@ class StudyProgress(Printer):
         super().__init__(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
         self.bar = self.bars.add_task("study", total=1.0, left="")
         self.left = ""
+
+    def report(self, event: "StudyEvent") -> None:
+        from drrn.study.run import Advance
+
+        if isinstance(event, Advance):
+            self.update(*event)
+        else:
+            self.completed(event)
 
     def update(self, share: float, seconds_left: float | None) -> None:
         self.left = f"{100 * share:.0f} %" + (f", {duration(seconds_left)} left" if seconds_left is not None else "")

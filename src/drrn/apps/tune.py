@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from tyro.conf import Fixed, OmitArgPrefixes, SuppressFixed
@@ -22,6 +22,9 @@ from drrn.tuning.space import Objective, Space
 
 if TYPE_CHECKING:
     from drrn.tuning.results import SearchResult, TrialResult
+    from drrn.tuning.search import Search, TuningEvent
+
+Config = TypeVar("Config", bound=DRRNConfig | TrainConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +54,8 @@ class SharedConfig(TrainConfig):
 
 def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
     """The command, with `network` and `training` as defaults of its options."""
-    same_network = SharedModel(**{each.name: getattr(network, each.name) for each in fields(network)})
-    same_training = SharedConfig(**{each.name: getattr(training, each.name) for each in fields(training)})
+    same_network = _convert(network, SharedModel)
+    same_training = _convert(training, SharedConfig)
 
     def tune(
         source: Annotated[SharedSource, OmitArgPrefixes, SuppressFixed],
@@ -88,32 +91,41 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
         """
         try:
             from drrn.tuning.search import Search
-            from drrn.tuning.search import tune as search_for
         except ModuleNotFoundError as error:
             raise UsageError(f"Tuning needs {error.name}. Install it: pip install 'drrn[tune]'.") from error
-        training = Training(
-            DRRNConfig(**{each.name: getattr(model, each.name) for each in fields(DRRNConfig)}),
-            TrainConfig(**{each.name: getattr(how, each.name) for each in fields(TrainConfig)}),
-            source,
-        )
+        training = Training(_convert(model, DRRNConfig), _convert(how, TrainConfig), source)
         search = Search(training=training, space=space, objective=objective, trials=trials, storage=storage)
-        signals = SignalHandler(deferred=True)
-        with TuningProgress(how, trials) as progress:
-            session = Session(
-                command=command(),
-                device=device,
-                threads=threads,
-                should_stop=signals.has_received,
-                save_seconds=save_seconds,
-            )
-            result = search_for(search, run, session=session, progress=progress)
-        if signals.received:
-            print(f"stopped; the same command resumes {run}", file=sys.stderr)
-            return signals.exit_code
-        print_result(result, trials, run)
-        return 0
+        return run_search(search, run, device=device, threads=threads, save_seconds=save_seconds)
 
     return tune
+
+
+def run_search(
+    search: "Search", run: Path, *, device: Literal["auto", "cpu", "cuda", "mps"], threads: int, save_seconds: float
+) -> int:
+    """Search with progress bars until all trials are finished or a signal arrives; return the exit code."""
+    from drrn.tuning.search import tune
+
+    signals = SignalHandler(deferred=True)
+    session = Session(
+        command=command(),
+        device=device,
+        threads=threads,
+        should_stop=signals.has_received,
+        save_seconds=save_seconds,
+    )
+    with TuningProgress(search.training.config.epochs, search.trials) as progress:
+        result = tune(search, run, session=session, progress=progress)
+    if signals.received:
+        print(f"stopped; the same command resumes {run}", file=sys.stderr)
+        return signals.exit_code
+    print_result(result, search.trials, run)
+    return 0
+
+
+def _convert(options: object, kind: type[Config]) -> Config:
+    """The same values in another class with these fields."""
+    return kind(**{each.name: getattr(options, each.name) for each in fields(kind)})
 
 
 def print_result(result: "SearchResult", trials: int, run: Path) -> None:
@@ -152,27 +164,39 @@ def format_trial(trial: "TrialResult") -> str:
 class TuningProgress(Printer):
     """One line per trial; on a terminal also a bar with the time left."""
 
-    def __init__(self, how: TrainConfig, trials: int):
-        self.how, self.trials = how, trials
-        self.number = self.begun_with = self.finished = 0
-        self.began: float | None = None
+    def __init__(self, epochs: int, trials: int):
+        self.epochs, self.trials = epochs, trials
+        self.number = self.finished_before = self.finished = 0
+        self.start_time: float | None = None
         super().__init__(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         self.bar = self.bars.add_task("tuning", total=float(trials))
 
+    def report(self, event: "TuningEvent") -> None:
+        from drrn.training.events import Step
+        from drrn.tuning.search import TrialEnded, TrialStarted
+
+        match event:
+            case TrialStarted():
+                self.trial_started(*event)
+            case Step():
+                self.step(*event)
+            case TrialEnded():
+                self.trial_ended(*event)
+
     def trial_started(self, number: int, finished: int) -> None:
-        if self.began is None:
-            self.began, self.begun_with = time.monotonic(), finished
+        if self.start_time is None:
+            self.start_time, self.finished_before = time.monotonic(), finished
         self.number, self.finished = number, finished
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        share = (epoch * steps + step) / (steps * self.how.epochs)
-        about = f"trial {self.number}, {self.finished} of {self.trials} finished, loss {loss:.5f}"
-        self.bars.update(self.bar, completed=self.finished + share, description=about)
+        share = (epoch * steps + step) / (steps * self.epochs)
+        text = f"trial {self.number}, {self.finished} of {self.trials} finished, loss {loss:.5f}"
+        self.bars.update(self.bar, completed=self.finished + share, description=text)
 
-    def trial_ended(self, tried: "TrialResult", finished: int, best: bool) -> None:
-        here = finished - self.begun_with
-        seconds = (time.monotonic() - (self.began or 0)) / max(here, 1) * (self.trials - finished)
-        about = tried.state + f" ({tried.reason})" * bool(tried.reason) + ", best so far" * best
+    def trial_ended(self, result: "TrialResult", finished: int, best: bool) -> None:
+        here = finished - self.finished_before
+        seconds = (time.monotonic() - (self.start_time or 0)) / max(here, 1) * (self.trials - finished)
+        text = result.state + f" ({result.reason})" * bool(result.reason) + ", best so far" * best
         left = f"; about {duration(seconds)} left" if here and seconds else ""
         self.bars.update(self.bar, completed=finished)
-        self.note(f"{format_trial(tried)}: {about}  ({finished} of {self.trials} finished{left})")
+        self.note(f"{format_trial(result)}: {text}  ({finished} of {self.trials} finished{left})")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from drrn.upscaling.batch.choosing import Choice
+    from drrn.upscaling.batch.events import BatchEvent
     from drrn.upscaling.batch.folders import Sources
     from drrn.upscaling.consistency import CheckResult
     from drrn.upscaling.formats.job import Job
@@ -32,7 +33,7 @@ LONG_SECONDS = 60.0
 class UpscaleProgress(Printer):
     """One line per picture and a list of failures; on a terminal also bars, with the time left.
 
-    See `drrn.upscaling.batch.jobs.Progress`.
+    Its events are those of `drrn.upscaling.batch.events`.
     """
 
     def __init__(
@@ -91,6 +92,23 @@ class UpscaleProgress(Printer):
             self.note(
                 f"skipped images and videos that drrn can't read: {counts}; name {self._name(paths[0])} to see why"
             )
+
+    def report(self, event: "BatchEvent") -> None:
+        from drrn.upscaling.batch.events import Advanced, Done, Failed, Planned, Started, Unchanged
+
+        match event:
+            case Planned():
+                self.begin(*event)
+            case Unchanged():
+                self.unchanged(*event)
+            case Started():
+                self.start(*event)
+            case Advanced():
+                self.advance(*event)
+            case Done():
+                self.done(*event)
+            case Failed():
+                self.failed(*event)
 
     def begin(self, jobs: "Sequence[Job]") -> None:
         from drrn.evaluation.timing import resident_memory

@@ -22,7 +22,7 @@ from drrn.provenance import machine
 from drrn.study.experiments import Budget, Experiment
 from drrn.study.result import HELD_OUT, NAME, Result, Version, from_json, to_json, to_text
 from drrn.training.config import Source
-from drrn.training.fit import Progress
+from drrn.training.events import TrainingProgress
 from drrn.training.gradients import gradients_at_end, gradients_at_start
 from drrn.training.logging import read_history, read_times
 from drrn.training.record import read_record
@@ -107,7 +107,7 @@ def is_done(task: Task) -> bool:
     return True
 
 
-def perform(task: Task, progress: Progress, should_stop: Callable[[], bool]) -> Result | None:
+def perform(task: Task, progress: TrainingProgress, should_stop: Callable[[], bool]) -> Result | None:
     """Train, test and time an experiment, and write its `result.json`; None if stopped.
 
     Raises:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from drrn.errors import DRRNError
+from drrn.progress import Progress
 from drrn.study.experiments import Budget, Experiment
 from drrn.study.perform import Task, check_images, is_done, perform
-from drrn.training.fit import Plan
-from drrn.training.logging import Epoch
+from drrn.training.events import Step, TrainingEvent
 from drrn.training.session import never
 
 Outcome = Literal["trained", "diverged", "failed", "stopped"]
@@ -60,13 +60,17 @@ class Completion(NamedTuple):
     """Its PSNR and bicubic's, or what went wrong."""
 
 
-class Progress(Protocol):
-    """Receives progress."""
+class Advance(NamedTuple):
+    """The study goes on."""
 
-    def update(self, share: float, seconds_left: float | None) -> None:
-        """The share of the whole study that is done, in [0, 1], and an estimate of the time left."""
+    share: float
+    """How much of the whole study is done, in [0, 1]."""
+    seconds_left: float | None
+    """An estimate."""
 
-    def completed(self, end: Completion) -> None: ...
+
+StudyEvent = Advance | Completion
+"""What a study reports."""
 
 
 def plan(study: Study) -> list[Task]:
@@ -96,7 +100,7 @@ def plan(study: Study) -> list[Task]:
 
 
 def run(
-    tasks: Sequence[Task], jobs: int, progress: Progress, should_stop: Callable[[], bool] = never
+    tasks: Sequence[Task], jobs: int, progress: Progress[StudyEvent], should_stop: Callable[[], bool] = never
 ) -> list[Completion]:
     """Perform the tasks that have no result yet, `jobs` at a time.
 
@@ -128,12 +132,12 @@ def run(
         workers = [each for each in workers if not each.ended]
         for each in ended:
             estimate.finish(each)
-        progress.update(*estimate.now(workers))
+        progress.report(Advance(*estimate.now(workers)))
         for each in ended:
             assert each.ended
             _join_worker(each)
             completions.append(Completion(each.task, *each.ended))
-            progress.completed(completions[-1])
+            progress.report(completions[-1])
     return completions
 
 
@@ -252,16 +256,7 @@ class _PipeProgress:
     def __init__(self, pipe: Connection, epochs: int):
         self.pipe, self.epochs, self.last = pipe, epochs, 0.0
 
-    def target_made(self, number: int, count: int) -> None:
-        """Not reported: no experiment has a teacher."""
-
-    def begin(self, plan: Plan) -> None: ...
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        if time.monotonic() - self.last > REPORT_SECONDS:
+    def report(self, event: TrainingEvent) -> None:
+        if isinstance(event, Step) and time.monotonic() - self.last > REPORT_SECONDS:
             self.last = time.monotonic()
-            self.pipe.send((epoch + step / steps) / self.epochs)
-
-    def epoch(self, row: Epoch, best: bool) -> None: ...
-
-    def note(self, sentence: str) -> None: ...
+            self.pipe.send((event.epoch + event.step / event.steps) / self.epochs)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +23,12 @@ from drrn.data.patches import Sampler
 from drrn.errors import DivergedError
 from drrn.network.backbone import Backbone
 from drrn.network.losses import make_loss
+from drrn.progress import Note
 from drrn.training import checkpoint
 from drrn.training.config import TrainConfig
 from drrn.training.distributed import all_reduce_mean
 from drrn.training.dormant import reset_dormant
+from drrn.training.events import EpochDone, Plan, Step, TrainingProgress
 from drrn.training.logging import Epoch, Journal, best_epoch, has_stalled, write_history
 from drrn.training.optimizers import learning_rate
 from drrn.training.session import Session
@@ -63,45 +65,7 @@ class Inputs:
     """What the weights file records about its origin."""
 
 
-class Plan(NamedTuple):
-    """The size of a training, known once its images are read."""
-
-    patches: int
-    """Per epoch; 0 if they are drawn at random positions."""
-    size: int
-    """Side of a patch, in pixels."""
-    batch_size: int
-    """Patches per step."""
-    steps: int
-    """Per epoch."""
-    epochs: int
-    """The maximum, including finished ones."""
-    done: int
-    """Epochs already finished."""
-    bicubic: float
-    """Bicubic's PSNR on the validation patches, in dB: the baseline for the network's."""
-
-
-class Progress(Protocol):
-    """Receives progress, in the first process only.
-
-    Every epoch is reported; one is reported twice if the training was killed before saving it.
-    """
-
-    def target_made(self, number: int, count: int) -> None:
-        """The teacher has enlarged `number` of `count` lr images, one for each original and scale."""
-
-    def begin(self, plan: Plan) -> None:
-        """The images are read; the first step comes next."""
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
-
-    def epoch(self, row: Epoch, best: bool) -> None: ...
-
-    def note(self, sentence: str) -> None: ...
-
-
-def fit(inputs: Inputs, run: Path, *, fabric: Fabric, progress: Progress, session: Session) -> list[Epoch]:
+def fit(inputs: Inputs, run: Path, *, fabric: Fabric, progress: TrainingProgress, session: Session) -> list[Epoch]:
     """Train a DRRN. Leaves `best.safetensors` to use and `last.ckpt` to resume from in the folder `run`.
 
     Args:
@@ -128,7 +92,7 @@ def fit(inputs: Inputs, run: Path, *, fabric: Fabric, progress: Progress, sessio
 class _Loop:
     """A training in progress."""
 
-    def __init__(self, inputs: Inputs, run: Path, fabric: Fabric, progress: Progress, session: Session):
+    def __init__(self, inputs: Inputs, run: Path, fabric: Fabric, progress: TrainingProgress, session: Session):
         self.inputs, self.run, self.fabric, self.progress, self.session = inputs, run, fabric, progress, session
         self.config = inputs.config
         self.is_first = fabric.is_global_zero
@@ -145,14 +109,14 @@ class _Loop:
         # only the first process reads: on another machine the folder may hold something else
         saved, damaged = self.fabric.broadcast(checkpoint.load(self.run) if self.is_first else (None, None))
         if damaged and self.is_first:
-            self.progress.note(f"{damaged} is damaged: resuming from the checkpoint before it.")
+            self.progress.report(Note(f"{damaged} is damaged: resuming from the checkpoint before it."))
         if saved:
             self.state.restore(saved, self.run, self.fabric)
 
     def _announce(self) -> None:
         patches, done = self.inputs.patches, len(self.state.history)
         if not self.is_done():
-            self.progress.begin(
+            self.progress.report(
                 Plan(
                     patches=len(patches.patches) if patches.stride else 0,
                     size=patches.size,
@@ -164,9 +128,11 @@ class _Loop:
                 )
             )
         elif done < self.config.epochs:
-            self.progress.note(
-                f"Stopped early: no better validation loss in {self.config.patience} epochs. "
-                "A larger --patience continues, 0 never stops."
+            self.progress.report(
+                Note(
+                    f"Stopped early: no better validation loss in {self.config.patience} epochs. "
+                    "A larger --patience continues, 0 never stops."
+                )
             )
 
     def is_done(self) -> bool:
@@ -183,7 +149,7 @@ class _Loop:
         while self.state.step < steps:
             loss, stopped = self._train_step(sampler, epoch)
             if self.is_first:
-                self.progress.step(epoch, self.state.step, steps, loss)
+                self.progress.report(Step(epoch, self.state.step, steps, loss))
             if stopped:
                 return False
             if time.monotonic() - self.last_save > self.session.save_seconds:
@@ -248,7 +214,8 @@ class _Loop:
         if is_best:
             weights = export_weights(self.state.average, self.config, self.inputs.card, history)
             save_weights(weights, self.run / "best.safetensors")
-        self.progress.epoch(history[-1], is_best)  # before the checkpoint: a training killed here reports it again
+        # before the checkpoint: a training killed here reports it again
+        self.progress.report(EpochDone(history[-1], is_best))
 
     def _reset_dormant(self, epoch: int) -> None:
         state = self.state
@@ -257,7 +224,7 @@ class _Loop:
         averages = [state.average] if state.average is not state.net else []
         count = reset_dormant(state.net, averages, new.to(self.fabric.device), ilr)
         if self.is_first and count:
-            self.progress.note(f"Dormant features reset: {count}.")
+            self.progress.report(Note(f"Dormant features reset: {count}."))
 
     def _log_epoch(self, epoch: int) -> None:
         if not self.journal:

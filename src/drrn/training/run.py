@@ -16,9 +16,11 @@ from drrn.data.pairs import Pair, Teach, make_pairs, match_pairs
 from drrn.data.patches import Pool, Sampler
 from drrn.engines.pytorch import is_out_of_memory
 from drrn.errors import TooLittleMemoryError, TrainingError
+from drrn.progress import Note
 from drrn.training.config import TrainConfig
 from drrn.training.distributed import all_reduce_mean, shutdown, translate_peer_errors, world_from_torchrun
-from drrn.training.fit import Inputs, Progress, fit
+from drrn.training.events import TargetMade, TrainingProgress
+from drrn.training.fit import Inputs, fit
 from drrn.training.logging import Epoch
 from drrn.training.machine import choose_precision, keep_memory, remember_precision
 from drrn.training.record import describe, numeric_environment, open_record
@@ -52,7 +54,7 @@ def translate_memory_errors() -> Iterator[None]:
 
 @translate_peer_errors()
 @translate_memory_errors()
-def train(training: Training, run: Path, *, session: Session, progress: Progress) -> list[Epoch]:
+def train(training: Training, run: Path, *, session: Session, progress: TrainingProgress) -> list[Epoch]:
     """Train a model in the folder `run`; see `fit` for what it leaves there.
 
     If `run` already holds this training, it resumes: weights, checkpoint and history end up as if it had never been
@@ -82,7 +84,7 @@ def train(training: Training, run: Path, *, session: Session, progress: Progress
     fabric = _launch(training.config, session.device, processes, machines, precision)
     record = _open_run(training, run, sources, fabric, session, progress)
     if reason and fabric.is_global_zero:
-        progress.note(f"{reason}: using {precision}")
+        progress.report(Note(f"{reason}: using {precision}"))
         remember_precision(run, precision)
     inputs = _read_inputs(training, sources, run, record, fabric, session, progress)
     history = fit(inputs, run, fabric=fabric, progress=progress, session=session) if inputs else []
@@ -126,7 +128,7 @@ def _launch(config: TrainConfig, device: str, processes: int, machines: int, pre
 
 
 def _open_run(
-    training: Training, run: Path, sources: Sources, fabric: Fabric, session: Session, progress: Progress
+    training: Training, run: Path, sources: Sources, fabric: Fabric, session: Session, progress: TrainingProgress
 ) -> dict[str, Any]:
     """Create the folder or check it, and return its record, the same in all processes.
 
@@ -143,13 +145,17 @@ def _open_run(
         record = open_record(run, described, session.command, extends=session.extends)
         for leftover in run.rglob(".drrn-????????????.*"):  # of a process that was killed while writing
             leftover.unlink(missing_ok=True)
-        progress.note(
-            f"{len(sources.paths)} pictures to learn from, {len(sources.validation_paths)} to validate on, in {run}"
+        progress.report(
+            Note(
+                f"{len(sources.paths)} pictures to learn from, {len(sources.validation_paths)} to validate on, in {run}"
+            )
         )
         if record.get("machine") != numeric_environment():
-            progress.note(
-                f"started with {record.get('machine')}, resuming with {numeric_environment()}: the last digits may "
-                "differ"
+            progress.report(
+                Note(
+                    f"started with {record.get('machine')}, resuming with {numeric_environment()}: the last digits may "
+                    "differ"
+                )
             )
     record = fabric.broadcast(record)
     for name, digest in described.get("data", {}).items():
@@ -165,7 +171,7 @@ def _read_inputs(
     record: dict[str, Any],
     fabric: Fabric,
     session: Session,
-    progress: Progress,
+    progress: TrainingProgress,
 ) -> Inputs | None:
     """Read the images; None if stopped."""
     validation_pairs = _read_pairs(sources.validation_paths, training, session)
@@ -177,7 +183,7 @@ def _read_inputs(
     if training.source.lr_data:
         config = replace(config, scales=measured_scales(validation_pairs + pairs))
     if fabric.is_global_zero and (message := _list_too_small(validation_pairs + pairs, config.patch)):
-        progress.note(message)
+        progress.report(Note(message))
     held_out = _make_sampler(validation_pairs, config, stride=config.patch)
     patches = _make_sampler(pairs, config, stride=config.stride)
     if config.degrade == "photo":
@@ -209,7 +215,7 @@ def _read_pairs(paths: Sequence[Path], training: Training, session: Session, tea
 
 
 def _make_teach(
-    training: Training, sources: Sources, run: Path, fabric: Fabric, session: Session, progress: Progress
+    training: Training, sources: Sources, run: Path, fabric: Fabric, session: Session, progress: TrainingProgress
 ) -> Teach | None:
     """What makes targets in place of the originals, if anything."""
     config, source = training.config, training.source
@@ -218,7 +224,7 @@ def _make_teach(
 
         def report(number: int) -> None:
             if fabric.is_global_zero:
-                progress.target_made(number, count)
+                progress.report(TargetMade(number, count))
 
         teach = sources.teacher.teach(str(fabric.device), session.threads)
         if fabric.node_rank == 0:  # the other machines have no run folder
@@ -229,7 +235,7 @@ def _make_teach(
     missing = [scale for scale in sorted(set(config.scales)) if not target_folder(source.teacher_data, scale).is_dir()]
     if 0 < len(missing) < len(set(config.scales)) and fabric.is_global_zero:
         names = ", ".join(f"x{scale:g}" for scale in missing)
-        progress.note(f"no targets for {names} in {source.teacher_data}: these learn from the originals")
+        progress.report(Note(f"no targets for {names} in {source.teacher_data}: these learn from the originals"))
     return teach_by_files(source.teacher_data, config.scales, training.model.channels)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -21,9 +21,10 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy.engine import URL
 
 from drrn.errors import DivergedError, StudyError, TooLittleMemoryError
+from drrn.progress import Progress
 from drrn.training import checkpoint
 from drrn.training import run as room
-from drrn.training.fit import Plan
+from drrn.training.events import EpochDone, Step, TrainingEvent
 from drrn.training.logging import Epoch, best_epoch
 from drrn.training.record import describe
 from drrn.training.session import Session, Training
@@ -69,17 +70,29 @@ class Search:
             raise StudyError(f"--fewest-units {fewest} is more than the least of --units, {self.space.units[0]}.")
 
 
-class Progress(Protocol):
-    """Receives progress."""
+class TrialStarted(NamedTuple):
+    """A trial begins or resumes."""
 
-    def trial_started(self, number: int, finished: int) -> None: ...
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None: ...
-
-    def trial_ended(self, tried: TrialResult, finished: int, best: bool) -> None: ...
+    number: int
+    finished: int
+    """Trials that are finished."""
 
 
-def tune(search: Search, run: Path, *, session: Session, progress: Progress) -> SearchResult:
+class TrialEnded(NamedTuple):
+    """A trial is finished, pruned or failed."""
+
+    result: TrialResult
+    finished: int
+    """Trials that are finished."""
+    best: bool
+    """Whether it is the best one so far."""
+
+
+TuningEvent = TrialStarted | Step | TrialEnded
+"""What a search reports; the steps are those of the current trial."""
+
+
+def tune(search: Search, run: Path, *, session: Session, progress: Progress[TuningEvent]) -> SearchResult:
     """Search until enough trials are finished.
 
     Args:
@@ -109,12 +122,12 @@ def tune(search: Search, run: Path, *, session: Session, progress: Progress) -> 
             return SearchResult(trials=trials, space=search.space, model=model, config=config, minimizes_macs=both)
 
         while not session.should_stop() and (trial := take_trial(study, owner, search.trials, config.seed)):
-            progress.trial_started(trial.number, len(result().finished))
+            progress.report(TrialStarted(trial.number, len(result().finished)))
             if _run_trial(study, trial, search, run, session, progress) == "stopped":
                 break
             now = result()
             this = now.trials[trial.number]
-            progress.trial_ended(this, len(now.finished), this is now.best)
+            progress.report(TrialEnded(this, len(now.finished), this is now.best))
             write_results(now, run)
         now = result()
         write_results(now, run, with_figures=not session.should_stop())
@@ -122,7 +135,7 @@ def tune(search: Search, run: Path, *, session: Session, progress: Progress) -> 
 
 
 def _run_trial(
-    study: Study, trial: Trial, search: Search, run: Path, session: Session, progress: Progress
+    study: Study, trial: Trial, search: Search, run: Path, session: Session, progress: Progress[TuningEvent]
 ) -> Literal["ended", "stopped"]:
     """Train a trial and store its outcome, unless stopped."""
     shared = search.training
@@ -159,7 +172,7 @@ class KilledError(Exception):
 class TrialProgress:
     """Watches the training of a trial: reports its steps, renews its lease, and decides after each epoch on pruning."""
 
-    def __init__(self, trial: Trial, progress: Progress, *, prunes: bool, epochs: int):
+    def __init__(self, trial: Trial, progress: Progress[TuningEvent], *, prunes: bool, epochs: int):
         self.trial, self.progress, self.prunes, self.epochs = trial, progress, prunes, epochs
         last = trial.study.get_trials(deepcopy=False)[trial.number].last_step
         self.reported = 0 if last is None else last + 1
@@ -173,18 +186,16 @@ class TrialProgress:
     def should_stop(self) -> bool:
         return self.prunes_now or self.lost
 
-    def target_made(self, number: int, count: int) -> None:
-        """Not shown: the bars show steps and trials."""
+    def report(self, event: TrainingEvent) -> None:
+        """Pass on steps. Other events are not shown: they would be the same for every trial."""
+        if isinstance(event, EpochDone):
+            self.finish_epoch(event.row)
+            return
+        if isinstance(event, Step):
+            self.progress.report(event)
         self.renew_if_due()
 
-    def begin(self, plan: Plan) -> None:
-        """Not shown."""
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        self.progress.step(epoch, step, steps, loss)
-        self.renew_if_due()
-
-    def epoch(self, row: Epoch, best: bool) -> None:
+    def finish_epoch(self, row: Epoch) -> None:
         self.renew()
         if self.lost:
             return
@@ -205,9 +216,6 @@ class TrialProgress:
     def is_poor(self) -> bool:
         """Whether the trial is not worth another epoch, judging by the stored trials."""
         return self.prunes and self.reported < self.epochs and self.trial.should_prune()
-
-    def note(self, sentence: str) -> None:
-        """Not shown: it would be the same for every trial."""
 
 
 @contextmanager

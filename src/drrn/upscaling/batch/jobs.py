@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 from time import perf_counter
-from typing import Protocol
 
 from drrn.atomic import TEMPORARY
 from drrn.errors import DRRNError, ImageError, UsageError, printable
+from drrn.progress import Progress
 from drrn.upscaling.batch.choosing import Choice, choose
+from drrn.upscaling.batch.events import Advanced, BatchEvent, Done, Failed, Planned, Started, Unchanged
 from drrn.upscaling.batch.folders import Source
 from drrn.upscaling.batch.manifest import Manifest
 from drrn.upscaling.batch.planning import Request, plan
@@ -28,27 +29,6 @@ Upscalers = Sequence[Upscaler]
 """One, or several of which `choose` takes one for each file."""
 
 
-class Progress(Protocol):
-    """What a batch reports. `start` and `advance` come from several threads when several files run at once."""
-
-    def begin(self, jobs: Sequence[Job]) -> None:
-        """These will be done."""
-
-    def unchanged(self, job: Job) -> None:
-        """Its result exists and is up to date."""
-
-    def start(self, job: Job, choice: Choice) -> None:
-        """It has been read, and will be enlarged by this choice."""
-
-    def advance(self, job: Job, share: float) -> None:
-        """How much of it is done, in [0, 1]."""
-
-    def done(self, job: Job, choice: Choice, seconds: float | None, result: CheckResult) -> None:
-        """It is done, with this result of its checks; without seconds, only its cost was estimated."""
-
-    def failed(self, source: Path, error: DRRNError) -> None: ...
-
-
 @dataclass(frozen=True)
 class Batch:
     """How many files are enlarged. A file that fails stops no other."""
@@ -56,7 +36,7 @@ class Batch:
     request: Request
     make_upscalers: Callable[[], Upscalers]
     """Makes the upscalers to choose from, always the same; called once for each file that runs at the same time."""
-    progress: Progress
+    progress: Progress[BatchEvent]
     at_once: int = 1
     """Files to enlarge at the same time, as far as the memory of one upscaler is enough for all of them."""
     manifest: Manifest | None = None
@@ -77,10 +57,10 @@ class Batch:
             sets += [self.make_upscalers() for _ in range(min(self.at_once, len(jobs)) - len(sets))]
             if self.manifest:
                 jobs = self._find_stale(jobs, sets[0], self.manifest)
-            self.progress.begin(jobs)
+            self.progress.report(Planned(jobs))
             if self.estimate:
                 for job, choice in self._choices(jobs, sets[0]):
-                    self.progress.done(job, choice, None, CheckResult())
+                    self.progress.report(Done(job, choice, None, CheckResult()))
             else:
                 self.enlarge(jobs, sets)
 
@@ -109,7 +89,7 @@ class Batch:
                 taken.update(job.outputs)
                 jobs.append(job)
             except DRRNError as error:
-                self.progress.failed(source.path, error)
+                self.progress.report(Failed(source.path, error))
         return jobs
 
     def _find_stale(self, jobs: Sequence[Job], upscalers: Upscalers, manifest: Manifest) -> list[Job]:
@@ -129,14 +109,14 @@ class Batch:
                 and all(records)
                 and any(manifest.is_fresh(job.target, records[0], job.source, job.recipe(each)) for each in upscalers)
             ):
-                self.progress.unchanged(job)
+                self.progress.report(Unchanged(job))
                 continue
             try:
                 for path, record in zip(job.outputs, records, strict=True):
                     job.check_writable(path, overwrite=overwrite or record is not None)
                 stale.append(replace(job, overwrite=overwrite or any(records)))
             except DRRNError as error:
-                self.progress.failed(job.source, error)
+                self.progress.report(Failed(job.source, error))
         return stale
 
     def _choices(self, jobs: Iterable[Job], upscalers: Upscalers) -> Iterator[tuple[Job, Choice]]:
@@ -144,7 +124,7 @@ class Batch:
             try:
                 choice = choose(job, upscalers)
             except DRRNError as error:
-                self.progress.failed(job.source, error)
+                self.progress.report(Failed(job.source, error))
             else:
                 yield job, choice
 
@@ -179,9 +159,9 @@ class Batch:
 
     def _report(self, job: Job, choice: Choice, result: Callable[[], tuple[float, CheckResult]]) -> None:
         try:
-            self.progress.done(job, choice, *result())
+            self.progress.report(Done(job, choice, *result()))
         except DRRNError as error:
-            self.progress.failed(job.source, error)
+            self.progress.report(Failed(job.source, error))
 
     def _enlarge(self, job: Job, choice: Choice, upscaler: Upscaler, stop: Event) -> tuple[float, CheckResult]:
         """Run one job, and return the seconds it took and the result of its checks."""
@@ -195,12 +175,12 @@ class Batch:
         def start() -> None:
             check_unchanged()
             make_folder(job.target.parent)
-            self.progress.start(job, choice)
+            self.progress.report(Started(job, choice))
 
         def report(share: float) -> None:
             if stop.is_set():
                 raise CancelledError
-            self.progress.advance(job, share)
+            self.progress.report(Advanced(job, share))
 
         def record(path: Path, temporary: Path) -> None:
             check_unchanged()

@@ -1,0 +1,18 @@
+"""How long work reports what it does: to a printer, to another process, or to a test."""
+
+from typing import NamedTuple, Protocol, TypeVar
+
+Event = TypeVar("Event", contravariant=True)
+
+
+class Progress(Protocol[Event]):
+    """Receives the events of one kind of work; the module that does the work defines them."""
+
+    def report(self, event: Event, /) -> None:
+        """Take note of an event. An exception raised here ends the work."""
+
+
+class Note(NamedTuple):
+    """Any work may report a sentence for the user."""
+
+    sentence: str
