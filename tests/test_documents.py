@@ -428,7 +428,7 @@ def test_the_reference_of_a_command_has_all_of_its_options_and_examples() -> Non
     text = reference.command("upscale")
     for group in options_of(cli.COMMANDS["upscale"]).values():
         for option in group:
-            assert f"\n`{option.shown}`\n: " in text
+            assert f"\n`{option.signature}`\n: " in text
     assert "```sh\ndrrn upscale photo.png\n" in text
     assert "[formats](/" in text and "`--budget`" in text
 

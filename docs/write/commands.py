@@ -35,7 +35,7 @@ def commands() -> str:
     lines = ["| command | |", "| --- | --- |"]
     for name, function in COMMANDS.items():
         text = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
-        lines.append(f"| [drrn {name}](commands/{name}.md) | {_prose(text.partition(': see')[0].rstrip('.'))} |")
+        lines.append(f"| [drrn {name}](commands/{name}.md) | {_prose(text.rstrip('.'))} |")
     return "\n".join(lines)
 
 
@@ -55,7 +55,7 @@ def _parts(prog: str, function: Command, heading: str) -> list[str]:
 
 
 def _definition(option: Option) -> str:
-    return f"`{option.shown}`\n: {_prose(option.text)}"
+    return f"`{option.signature}`\n: {_prose(option.text)}"
 
 
 def _prose(text: str) -> str:

@@ -57,7 +57,7 @@ def test_help_fits_the_terminal_and_shows_an_example(
 @pytest.mark.parametrize("prog", COMMANDS)
 def test_help_names_exactly_the_options_that_are_parsed(prog: str) -> None:
     parsed = {name for action in parser_of(prog)._actions for name in action.option_strings}
-    written = {name for group in options_of(COMMANDS[prog]).values() for each in group for name in each.accepted}
+    written = {name for group in options_of(COMMANDS[prog]).values() for each in group for name in each.spellings}
     assert written | {"-h", "--help"} == {name.replace("_", "-") for name in parsed}
 
 
@@ -74,9 +74,7 @@ def test_examples_use_commands_and_options_that_exist(prog: str) -> None:
 def test_the_options_of_a_training_are_grouped_and_written_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "--help") == 0
     text = " ".join(told(capsys).split())
-    assert (
-        text.index("The images and weights of a training:") < text.index("--lr-data PATH") < text.index("--width INT")
-    )
+    assert text.index("Images and weights:") < text.index("--lr-data PATH") < text.index("--width INT")
     assert "multiples of these scales" in text and "--patch and --later-patches must" in text
     assert "--[no-]bias" in text and "--no-flat" not in text and "--run PATH" in text
 

@@ -63,22 +63,22 @@ class Commands(Mapping[str, Command]):
 
 
 def models() -> int:
-    """List, show, join and import models: see `drrn models --help`."""
+    """List, show, join and import models."""
     raise AssertionError("parsed as a group of commands")
 
 
 def study() -> int:
-    """Run experiments, and report what they show: see `drrn study --help`."""
+    """Run experiments, and report what they show."""
     raise AssertionError("parsed as a group of commands")
 
 
 def bulk() -> int:
-    """Enlarge very many files, on one machine or several: see `drrn bulk --help`."""
+    """Enlarge very many files, on one machine or several."""
     raise AssertionError("parsed as a group of commands")
 
 
 def desktop() -> int:
-    """Add drrn to the menus of a desktop: see `drrn desktop --help`."""
+    """Add drrn to the menus of a desktop."""
     raise AssertionError("parsed as a group of commands")
 
 
@@ -108,10 +108,10 @@ COMMANDS = Commands(
             "export",
             "Write a model as ONNX, for programs without drrn, once ONNX Runtime has computed the same from it.",
         ),
-        "models": Entry(__name__, "models", "List, show, join and import models: see `drrn models --help`."),
-        "study": Entry(__name__, "study", "Run experiments, and report what they show: see `drrn study --help`."),
-        "bulk": Entry(__name__, "bulk", "Enlarge very many files, on one machine or several: see `drrn bulk --help`."),
-        "desktop": Entry(__name__, "desktop", "Add drrn to the menus of a desktop: see `drrn desktop --help`."),
+        "models": Entry(__name__, "models", "List, show, join and import models."),
+        "study": Entry(__name__, "study", "Run experiments, and report what they show."),
+        "bulk": Entry(__name__, "bulk", "Enlarge very many files, on one machine or several."),
+        "desktop": Entry(__name__, "desktop", "Add drrn to the menus of a desktop."),
         "completion": Entry(
             "drrn.apps.completion",
             "completion",

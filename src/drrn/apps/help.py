@@ -1,4 +1,4 @@
-"""What `--help` of a command prints, and what is said of a mistyped option.
+"""What `--help` of a command prints, and the answer to a mistyped option.
 
 Both are made from the functions and dataclasses that tyro parses by: their annotations, defaults and docstrings. A
 dataclass among a function's parameters is a group of options, and the first line of its docstring is the heading.
@@ -18,13 +18,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import docstring_parser
 from tyro import conf
 
-from drrn.apps.overview import examples_section, left_margin, nearest, section, wrapped
+from drrn.apps.overview import examples_section, left_margin, nearest, section, wrap
 from drrn.errors import UsageError
 
 Command = Callable[..., Any]
 
-SHORT_CHOICES = 24
-"""Letters of the choices that are shown in place of a word for them."""
+MAX_CHOICES_WIDTH = 24
+"""Letters: longer lists of choices are replaced by NAME."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,16 @@ class Option:
     names: tuple[str, ...]
     """As typed, short ones first; none for a positional argument."""
     value: str
-    """What stands for its value, empty for a flag."""
+    """The metavar; empty for a flag."""
     text: str
 
     @property
-    def shown(self) -> str:
+    def signature(self) -> str:
         return " ".join(filter(None, [", ".join(self.names), self.value]))
 
     @property
-    def accepted(self) -> Iterator[str]:
-        """All spellings that are read: a flag can be switched off by name, even where that is its default."""
+    def spellings(self) -> Iterator[str]:
+        """All spellings that the parser takes: any flag can be switched off by name, even if it is off by default."""
         for name in self.names:
             plain = name.replace("[no-]", "")
             yield plain
@@ -54,31 +54,31 @@ class Option:
 def help_of(prog: str, command: Command, examples: Sequence[str]) -> str:
     """The help of one command."""
     groups = options_of(command)
-    places = groups.pop("Arguments", [])
+    arguments = groups.pop("Arguments", [])
     description = docstring_parser.parse(inspect.getdoc(command) or "").description or ""
-    usage = " ".join([f"Usage: {prog} [OPTIONS]", *(each.value for each in places)])
-    parts = [usage, *(wrapped(part) for part in description.split("\n\n"))]
-    if places:
-        parts.append(section("Arguments", [(each.value, each.text) for each in places]))
+    usage = " ".join([f"Usage: {prog} [OPTIONS]", *(each.value for each in arguments)])
+    parts = [usage, *(wrap(part) for part in description.split("\n\n"))]
+    if arguments:
+        parts.append(section("Arguments", [(each.value, each.text) for each in arguments]))
     groups.setdefault("Options", []).append(Option(("-h", "--help"), "", "Show this help."))
-    width = left_margin(each.shown for group in groups.values() for each in group)
+    width = left_margin(each.signature for group in groups.values() for each in group)
     for heading, options in groups.items():
-        parts.append(section(heading, [(each.shown, each.text) for each in options], width))
+        parts.append(section(heading, [(each.signature, each.text) for each in options], width))
     return "\n\n".join([*parts, *examples_section(examples)])
 
 
 def options_of(command: Command, *, with_texts: bool = True) -> dict[str, list[Option]]:
-    """All that a command takes, by heading: `Arguments` are the positional ones, `Options` those of no group.
+    """The options of a command by heading: `Arguments` are positional, `Options` belong to no group.
 
     Args:
-        with_texts: off leaves out what the help says of each, which takes most of the time.
+        with_texts: off leaves out descriptions, which take most of the time.
     """
     hints = get_type_hints(command, include_extras=True)
     documented = docstring_parser.parse(inspect.getdoc(command) or "").params if with_texts else []
-    texts = {each.arg_name: _as_options(each.description or "", hints) for each in documented}
+    texts = {each.arg_name: _name_options(each.description or "", hints) for each in documented}
     groups: dict[str, list[Option]] = {}
     for name, parameter in inspect.signature(command).parameters.items():
-        kind, marks = _unwrapped(hints[name])
+        kind, marks = _unwrap(hints[name])
         default = MISSING if parameter.default is parameter.empty else parameter.default
         if isinstance(kind, type) and is_dataclass(kind):
             groups[_heading(kind)] = list(_fields(kind, default, with_texts))
@@ -90,13 +90,13 @@ def options_of(command: Command, *, with_texts: bool = True) -> dict[str, list[O
 
 
 def check_options(prog: str, command: Command, args: Iterable[str]) -> None:
-    """Refuse long options that the command does not have, with the nearest that it has.
+    """Refuse unknown long options, and name the nearest known one.
 
     Raises:
-        UsageError: there is one.
+        UsageError: an option is unknown.
     """
     known = [
-        name for group in options_of(command, with_texts=False).values() for option in group for name in option.accepted
+        name for group in options_of(command, with_texts=False).values() for option in group for name in option.spellings
     ]
     for word in args:
         name = word.partition("=")[0].replace("_", "-")
@@ -112,15 +112,15 @@ def _heading(kind: type) -> str:
 def _fields(kind: type, default: Any, with_texts: bool) -> Iterator[Option]:
     hints, texts = get_type_hints(kind, include_extras=True), field_texts(kind) if with_texts else {}
     for each in fields(kind):
-        inner, marks = _unwrapped(hints[each.name])
+        inner, marks = _unwrap(hints[each.name])
         if conf.Fixed in marks:
             continue
         value = each.default if default is MISSING else getattr(default, each.name)
-        yield _option(each.name, inner, marks, value, _as_options(texts.get(each.name, ""), hints))
+        yield _option(each.name, inner, marks, value, _name_options(texts.get(each.name, ""), hints))
 
 
 def field_texts(kind: type) -> dict[str, str]:
-    """The docstrings below the fields of a dataclass, those of its bases included."""
+    """The docstrings below the fields of a dataclass and its bases."""
     texts = {}
     for base in filter(is_dataclass, reversed(kind.__mro__)):
         tree = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
@@ -131,17 +131,17 @@ def field_texts(kind: type) -> dict[str, str]:
     return texts
 
 
-def _as_options(text: str, names: Iterable[str]) -> str:
-    """With `later_patches` written as it is typed."""
-    return re.sub(r"`(\w+)`", lambda found: _typed(found[1]) if found[1] in names else found[0], text)
+def _name_options(text: str, names: Iterable[str]) -> str:
+    """The text with `later_patches` written as --later-patches."""
+    return re.sub(r"`(\w+)`", lambda found: _to_option(found[1]) if found[1] in names else found[0], text)
 
 
-def _typed(name: str) -> str:
+def _to_option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type without Annotated and `| None`, and what it was annotated with."""
+def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without Annotated and `| None`, and its annotations."""
     marks: tuple[Any, ...] = ()
     if get_origin(hint) is Annotated:
         hint, *more = get_args(hint)
@@ -149,7 +149,7 @@ def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     if get_origin(hint) in (Union, UnionType):
         left = [each for each in get_args(hint) if each is not NoneType]
         if len(left) == 1:
-            hint, more_marks = _unwrapped(left[0])
+            hint, more_marks = _unwrap(left[0])
             marks += more_marks
     return hint, marks
 
@@ -161,23 +161,27 @@ def _argument(name: str, kind: Any, default: Any, text: str) -> Option:
 
 
 def _option(name: str, kind: Any, marks: tuple[Any, ...], default: Any, text: str) -> Option:
-    long = _typed(name)
+    long = _to_option(name)
     aliases = tuple(alias for mark in marks for alias in getattr(mark, "aliases", None) or ())
     metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), None)
     if kind is bool:
         text = _text(text, "on" if default is True else False, kind)
         return Option((*aliases, f"--[no-]{long[2:]}" if default is True else long), "", text)
     text = _text(text, default, kind) + " (required)" * (default is MISSING)
-    return Option((*aliases, long), metavar or _metavar(kind), text)
+    return Option((*aliases, long), metavar or _metavar(kind, name), text)
 
 
-def _metavar(kind: Any) -> str:
+def _metavar(kind: Any, name: str = "") -> str:
+    """A word for the value: its type, its choices, or for a text the name of its option."""
     if get_origin(kind) is Literal:
         choices = "|".join(map(str, get_args(kind)))
-        return choices if len(choices) <= SHORT_CHOICES else "NAME"
+        return choices if len(choices) <= MAX_CHOICES_WIDTH else "NAME"
     if get_origin(kind) is tuple:
         first, *others = get_args(kind)
-        return f"{_metavar(first)}..." if Ellipsis in others else " ".join(map(_metavar, get_args(kind)))
+        one = re.sub(r"(?<=SS)ES$|S$", "", name.upper())
+        return f"{_metavar(first, one)}..." if Ellipsis in others else " ".join(map(_metavar, get_args(kind)))
+    if kind is str and name:
+        return name.upper().replace("_", "-")
     return {Path: "PATH", str: "TEXT"}.get(kind) or str(kind.__name__).upper()
 
 

@@ -1,4 +1,4 @@
-"""What `drrn --help` prints, what is said of a mistyped command, and how all help is laid out. It imports little."""
+"""What `drrn --help` prints, the answer to a mistyped command, and the layout of all help. It imports little."""
 
 import shlex
 import shutil
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from drrn.errors import UsageError
 
-WIDEST = 120
-"""Columns of the text, at most: longer lines are hard to read."""
-LEFT = 30
-"""Columns for the options, at most; the text of a longer one begins below it."""
+MAX_WIDTH = 120
+"""Columns: longer lines are hard to read."""
+MAX_OPTION_WIDTH = 30
+"""Columns for an option; the text of a longer one begins on the next line."""
 
 
 def overview(prog: str, about: str, commands: Mapping[str, str], examples: Sequence[str]) -> str:
@@ -20,15 +20,15 @@ def overview(prog: str, about: str, commands: Mapping[str, str], examples: Seque
     options = [("-h, --help", "Show this help, or that of a command.")]
     if prog == "drrn":
         options.append(("--version", "Show the version."))
-    parts = [f"Usage: {prog} COMMAND ...", wrapped(about), section("Commands", lines), section("Options", options)]
+    parts = [f"Usage: {prog} COMMAND ...", wrap(about), section("Commands", lines), section("Options", options)]
     return "\n\n".join([*parts, *examples_section(examples)])
 
 
 def check_command(prog: str, commands: Collection[str], args: Sequence[str]) -> None:
-    """Refuse a first word that is none of `commands`, with what may have been meant.
+    """Refuse a first word that is none of `commands`, and say what may have been meant.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a command.
     """
     word = args[0]
     if word in commands:
@@ -54,14 +54,14 @@ def examples_section(lines: Sequence[str]) -> list[str]:
     return ["\n".join(["Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])]
 
 
-def wrapped(text: str) -> str:
+def wrap(text: str) -> str:
     """A paragraph, in lines of the terminal's width."""
     return textwrap.fill(" ".join(text.split()), _width(), break_on_hyphens=False)
 
 
 def left_margin(shown: Iterable[str]) -> int:
     """Columns that the names `shown` take."""
-    return max((len(each) for each in shown if len(each) <= LEFT), default=0) + 4
+    return max((len(each) for each in shown if len(each) <= MAX_OPTION_WIDTH), default=0) + 4
 
 
 def section(heading: str, rows: Sequence[tuple[str, str]], left: int = 0) -> str:
@@ -79,4 +79,4 @@ def section(heading: str, rows: Sequence[tuple[str, str]], left: int = 0) -> str
 
 
 def _width() -> int:
-    return max(40, min(shutil.get_terminal_size().columns, WIDEST))
+    return max(40, min(shutil.get_terminal_size().columns, MAX_WIDTH))

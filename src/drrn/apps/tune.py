@@ -29,14 +29,14 @@ Config = TypeVar("Config", bound=DRRNConfig | TrainConfig)
 
 @dataclass(frozen=True, kw_only=True)
 class SharedSource(Source):
-    """The pictures that all trials share."""
+    """Images, shared by all trials."""
 
     start: Fixed[str | None] = None  # initial weights fit only one network
 
 
 @dataclass(frozen=True, kw_only=True)
 class SharedModel(DRRNConfig):
-    """The parts of the network that all trials share."""
+    """Structure of the network, shared by all trials."""
 
     blocks: Fixed[int] = 1
     units: Fixed[int] = 9
@@ -45,7 +45,7 @@ class SharedModel(DRRNConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SharedConfig(TrainConfig):
-    """The parts of the recipe that all trials share. `seed` also seeds the search."""
+    """Recipe, shared by all trials. `seed` also seeds the search."""
 
     learning_rate: Fixed[float] = 1e-3
     loss: Fixed[str] = "mse"

@@ -38,13 +38,13 @@ def upscale(
     PNG, JPEG, WebP and TIFF, of 8 or 16 bits, keep their format, alpha, color profile and EXIF. BMP and PNM are read
     and written, AVIF and single GIF are read; animated GIF, PNG and WebP stay animated. Anything that must be converted
     is reported (docs/reference/formats.md). Videos keep their sound and subtitles (drrn[video], docs/how-to/video.md).
-    GeoTIFF keeps its place, and is not for survey (drrn[geo], docs/how-to/geotiff.md). DICOM stays DICOM, and is not
-    for diagnosis (drrn[dicom], docs/how-to/dicom.md).
+    GeoTIFF keeps its georeference; it is not for survey (drrn[geo], docs/how-to/geotiff.md). DICOM stays DICOM; it
+    is not for diagnosis (drrn[dicom], docs/how-to/dicom.md).
 
     Args:
         pictures: Picture files, or folders of them; - is stdin.
         json: Print a line of JSON for each picture, and for folders a last one with totals.
-        quiet: Print only what failed and what must be known.
+        quiet: Print only failures and warnings.
     """
     from drrn.upscaling.batch.jobs import Batch
 

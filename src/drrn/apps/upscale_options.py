@@ -112,7 +112,7 @@ class VideoOptions:
     codec: CodecName | None = None
     """h264 by default, except in .webm; ffv1 is lossless."""
     crf: int | None = None
-    """How much is lost, 0 least. By default 17 for h264, 18 for hevc and 20 for av1."""
+    """Loss of quality, 0 the least. By default 17 for h264, 18 for hevc and 20 for av1."""
     drop_track: Annotated[tuple[int, ...], UseAppendAction, arg(metavar="INT")] = ()
     """Number of a sound, subtitle or data track to leave out; repeat it for several."""
 

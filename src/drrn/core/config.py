@@ -19,7 +19,7 @@ ADDED: Mapping[str, Any] = {"flat": False}
 
 @dataclass(frozen=True, kw_only=True)
 class DRRNConfig:
-    """A DRRN's structure; by default the paper's B1U9 without batch norm."""
+    """Structure of the network: by default, the paper's B1U9 without batch norm."""
 
     blocks: int = 1
     """Recursive blocks, the paper's B, at least 1. Each has its own weights."""

@@ -13,7 +13,7 @@ from drrn.errors import TrainingError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A recipe; by default the report's."""
+    """Recipe: by default, the report's."""
 
     scales: tuple[float, ...] = (2, 3, 4)
     """Scales that the model learns, mixed in every batch. A scale given twice counts twice as much."""
@@ -164,7 +164,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The images and weights of a training."""
+    """Images and weights: those of a training."""
 
     data: tuple[Path, ...]
     """Folders of originals (hr), from which lr are made by MATLAB's bicubic."""
