@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from drrn.media.image import Image
 from drrn.media.images.files import write
-from drrn.media.metadata import exif
+from drrn.media.metadata import tiff_tags
 from drrn.weights import store
 from tests.small_weights import small_weights
 
@@ -28,10 +28,10 @@ def photo(width: int = 24, height: int = 16) -> Pillow.Image:
 
 def tags(orientation: int = 6) -> Pillow.Exif:
     about = Pillow.Exif()
-    about[0x10F], about[0x132], about[exif.ORIENTATION] = "Maker", "2026:10:01 12:00:00", orientation
-    about[exif.ACROSS], about[exif.DOWN], about[exif.UNIT] = 300.0, 150.0, 2
-    about.get_ifd(exif.EXIF).update({0xA002: 24, 0xA003: 16, 0x829A: 0.01, 0x927C: b"a maker's note"})
-    about.get_ifd(exif.GPS).update({1: "N", 2: (52.0, 31.0, 12.5)})
+    about[0x10F], about[0x132], about[tiff_tags.ORIENTATION] = "Maker", "2026:10:01 12:00:00", orientation
+    about[tiff_tags.ACROSS], about[tiff_tags.DOWN], about[tiff_tags.UNIT] = 300.0, 150.0, 2
+    about.get_ifd(tiff_tags.EXIF).update({0xA002: 24, 0xA003: 16, 0x829A: 0.01, 0x927C: b"a maker's note"})
+    about.get_ifd(tiff_tags.GPS).update({1: "N", 2: (52.0, 31.0, 12.5)})
     return about
 
 

@@ -23,7 +23,7 @@ from PIL import ImageCms, ImageOps
 from drrn.errors import DRRNError, ImageError
 from drrn.media.image import Image
 from drrn.media.images.files import probe, read, writable, write
-from drrn.media.metadata import exif
+from drrn.media.metadata import exif, tiff_tags
 from tests.media.png_by_the_book import decode
 
 LOSSLESS = ["png", "tif", "webp"]
@@ -274,7 +274,7 @@ def test_a_tiff_whose_pixels_are_cut_short_is_refused(compression: str, tmp_path
     image = Pillow.fromarray(noise(64, 64, 3)).convert("1" if compression == "group4" else "RGB")
     image.save(path, compression=compression)
     whole = path.read_bytes()
-    first = exif.Directory.first(whole)
+    first = tiff_tags.Directory.first(whole)
     read(path)
     at, length = first.integers(whole, 0x111)[-1], first.integers(whole, 0x117)[-1]
     if at + length < len(whole) // 2:
@@ -413,10 +413,10 @@ def test_texts_that_unpack_without_end_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ALL)
 def test_a_turned_picture_stands_upright_once(orientation: int, suffix: str, tmp_path: Path) -> None:
     image, tags = photo(48, 32), Pillow.Exif()
-    tags[exif.ORIENTATION] = orientation
+    tags[tiff_tags.ORIENTATION] = orientation
     options = {"lossless": True} if suffix == "webp" else {"quality": 100} if suffix == "jpg" else {}
     if suffix == "tif":
-        path = saved(image, tmp_path / "a.tif", tiffinfo={exif.ORIENTATION: orientation})
+        path = saved(image, tmp_path / "a.tif", tiffinfo={tiff_tags.ORIENTATION: orientation})
     else:
         path = saved(image, tmp_path / f"a.{suffix}", exif=tags, **options)
     with Pillow.open(path) as opened:
@@ -427,7 +427,7 @@ def test_a_turned_picture_stands_upright_once(orientation: int, suffix: str, tmp
     again = tmp_path / f"again.{suffix}"
     write(picture, again)
     with Pillow.open(again) as opened:
-        assert opened.getexif().get(exif.ORIENTATION, 1) == 1
+        assert opened.getexif().get(tiff_tags.ORIENTATION, 1) == 1
     assert np.abs(read(again).to_array() - expected).max() <= (8 if suffix == "jpg" else 0)
 
 
@@ -440,7 +440,7 @@ def test_the_orientation_of_published_files_is_applied(data: Path) -> None:
         assert ours.shape == upright.shape and np.abs(ours - upright).max() <= 4, path.name
     path = folder / "pillow/exif_imagemagick_orientation.png"
     with Pillow.open(path) as opened:
-        assert opened.getexif()[exif.ORIENTATION] == 3
+        assert opened.getexif()[tiff_tags.ORIENTATION] == 3
         assert np.array_equal(read(path).to_array(), np.asarray(opened.convert("RGB"))[::-1, ::-1])
 
 
@@ -450,9 +450,9 @@ def test_the_orientation_of_published_files_is_applied(data: Path) -> None:
 def described(size: tuple[int, int]) -> Pillow.Exif:
     tags = Pillow.Exif()
     tags[0x10F], tags[0x110], tags[0x132] = "Maker", "Model 7", "2026:10:01 12:00:00"
-    tags[exif.WIDTH], tags[exif.HEIGHT] = size
-    tags.get_ifd(exif.EXIF).update({0xA002: size[0], 0xA003: size[1], 0x829A: 0.01, 0x9003: "2026:10:01 12:00:00"})
-    tags.get_ifd(exif.GPS).update({1: "N", 2: (52.0, 31.0, 12.5)})
+    tags[tiff_tags.WIDTH], tags[tiff_tags.HEIGHT] = size
+    tags.get_ifd(tiff_tags.EXIF).update({0xA002: size[0], 0xA003: size[1], 0x829A: 0.01, 0x9003: "2026:10:01 12:00:00"})
+    tags.get_ifd(tiff_tags.GPS).update({1: "N", 2: (52.0, 31.0, 12.5)})
     return tags
 
 
@@ -473,9 +473,9 @@ def test_exif_survives_from_any_format_to_any(origin: str, target: str, order: s
     with Pillow.open(second) as opened:
         found = opened.getexif()
         assert (found[0x10F], found[0x110], found[0x132]) == ("Maker", "Model 7", "2026:10:01 12:00:00")
-        assert found.get(exif.ORIENTATION, 1) == 1
-        assert (found.get(exif.WIDTH, 96), found.get(exif.HEIGHT, 64)) == (96, 64)
-        photograph, place = found.get_ifd(exif.EXIF), found.get_ifd(exif.GPS)
+        assert found.get(tiff_tags.ORIENTATION, 1) == 1
+        assert (found.get(tiff_tags.WIDTH, 96), found.get(tiff_tags.HEIGHT, 64)) == (96, 64)
+        photograph, place = found.get_ifd(tiff_tags.EXIF), found.get_ifd(tiff_tags.GPS)
         assert (photograph[0xA002], photograph[0xA003]) == (96, 64)
         assert float(photograph[0x829A]) == pytest.approx(0.01)
         assert place[1] == "N" and [float(value) for value in place[2]] == [52.0, 31.0, 12.5]
@@ -484,7 +484,7 @@ def test_exif_survives_from_any_format_to_any(origin: str, target: str, order: s
 
 def test_other_tags_keep_their_bytes_and_their_place(tmp_path: Path) -> None:
     tags = described((48, 32))
-    tags.get_ifd(exif.EXIF)[exif.MAKER_NOTE] = bytes(range(200))
+    tags.get_ifd(tiff_tags.EXIF)[tiff_tags.MAKER_NOTE] = bytes(range(200))
     block = tags.tobytes().removeprefix(b"Exif\0\0")
     write(Image(pixels=np.zeros((50, 70_000 // 1_000, 3), np.float32), exif=block), tmp_path / "a.jpg")
     found = read(tmp_path / "a.jpg").exif
@@ -496,11 +496,11 @@ def test_other_tags_keep_their_bytes_and_their_place(tmp_path: Path) -> None:
 
 def test_a_makers_note_stays_behind_where_its_offsets_would_be_wrong(tmp_path: Path) -> None:
     tags = described((5, 4))
-    tags.get_ifd(exif.EXIF)[exif.MAKER_NOTE] = b"a maker's note"
+    tags.get_ifd(tiff_tags.EXIF)[tiff_tags.MAKER_NOTE] = b"a maker's note"
     write(Image(pixels=np.zeros((4, 5, 3), np.float32), exif=tags.tobytes()), tmp_path / "a.tif")
     with Pillow.open(tmp_path / "a.tif") as opened:
-        found = opened.getexif().get_ifd(exif.EXIF)
-    assert exif.MAKER_NOTE not in found and found[0xA002] == 5
+        found = opened.getexif().get_ifd(tiff_tags.EXIF)
+    assert tiff_tags.MAKER_NOTE not in found and found[0xA002] == 5
 
 
 @pytest.mark.parametrize("at", range(8))
@@ -511,12 +511,12 @@ def test_a_directory_that_lies_in_the_header_is_none(at: int) -> None:
 
 def test_a_size_beyond_65535_fits_into_exif() -> None:
     tags = Pillow.Exif()
-    tags.get_ifd(exif.EXIF).update({0xA002: 7, 0xA003: 8})
+    tags.get_ifd(tiff_tags.EXIF).update({0xA002: 7, 0xA003: 8})
     block = exif.plain(tags.tobytes())
     assert block
     found = Pillow.Exif()
     found.load(exif.adapt_exif(block, 70_000, 5, None))
-    assert found.get_ifd(exif.EXIF)[0xA002] == 70_000 and found.get_ifd(exif.EXIF)[0xA003] == 5
+    assert found.get_ifd(tiff_tags.EXIF)[0xA002] == 70_000 and found.get_ifd(tiff_tags.EXIF)[0xA003] == 5
 
 
 def test_a_thumbnail_of_the_old_picture_is_dropped(tmp_path: Path) -> None:
@@ -529,7 +529,7 @@ def test_a_thumbnail_of_the_old_picture_is_dropped(tmp_path: Path) -> None:
     for path, thumbnail in ((given, True), (tmp_path / "a.png", False)):
         block = read(path).exif
         assert block and b"Model 7" in block
-        end = exif.Directory.first(block).end
+        end = tiff_tags.Directory.first(block).end
         assert any(block[end : end + 4]) == thumbnail
 
 
@@ -562,7 +562,7 @@ def test_pixels_an_inch_are_kept_and_none_is_made_up(
 
 def test_pixels_an_inch_that_only_exif_states_are_found(tmp_path: Path) -> None:
     tags = Pillow.Exif()
-    tags[exif.ACROSS], tags[exif.DOWN], tags[exif.UNIT] = 40.0, 20.0, 3  # a centimetre
+    tags[tiff_tags.ACROSS], tags[tiff_tags.DOWN], tags[tiff_tags.UNIT] = 40.0, 20.0, 3  # a centimetre
     for suffix in ("png", "jpg", "webp"):
         assert read(saved(photo(), tmp_path / f"a.{suffix}", exif=tags)).dpi == pytest.approx((101.6, 50.8))
 

@@ -28,7 +28,7 @@ from drrn.media.geotiff.files import probe
 from drrn.media.geotiff.layout import is_raster
 from drrn.media.image import Image
 from drrn.media.images.files import write
-from drrn.media.metadata.xmp import TIFF
+from drrn.media.metadata.xmp_schema import TIFF
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.weights import DEFAULT, store
 from tests.media.metadata import packet

@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import IFDRational
 from drrn.media.animation import gif
 from drrn.media.image import Image
 from drrn.media.images.files import changes, probe, read, write
-from drrn.media.metadata import avif, descriptions, exif, exif_places
+from drrn.media.metadata import avif, descriptions, exif, exif_places, tiff_tags
 from drrn.media.metadata.png import png_chunk
 from tests.media.metadata import doubled, jpeg_segments, packet, photo, png_chunks, with_chunks, with_segments
 
@@ -29,7 +29,7 @@ def described(**tags: Any) -> Pillow.Exif:
     found = Pillow.Exif()
     found[0x10F] = "Maker"  # of no outer tag, Pillow writes none at all into a PNG
     inner = {int(tag[1:], 16): value for tag, value in tags.items() if tag.startswith("x")}
-    found.get_ifd(exif.EXIF).update(inner)
+    found.get_ifd(tiff_tags.EXIF).update(inner)
     for tag, value in tags.items():
         if tag.startswith("t"):
             found[int(tag[1:], 16)] = value
@@ -40,7 +40,7 @@ def exif_of(path: Path) -> tuple[Pillow.Exif, dict[int, Any]]:
     with Pillow.open(path) as opened:
         opened.load()
         found = opened.getexif()
-        return found, found.get_ifd(exif.EXIF)
+        return found, found.get_ifd(tiff_tags.EXIF)
 
 
 # EXIF
@@ -61,7 +61,7 @@ def test_a_subject_beyond_65535_keeps_its_place() -> None:
     assert block
     found = Pillow.Exif()
     found.load(exif_places.resize(block, (50_000, 40_000), (100_000, 80_000)))
-    assert found.get_ifd(exif.EXIF)[0x9214] == (80000, 60000, 18, 18)
+    assert found.get_ifd(tiff_tags.EXIF)[0x9214] == (80000, 60000, 18, 18)
 
 
 def test_a_subject_beyond_32_bit_ends_there() -> None:
@@ -69,7 +69,7 @@ def test_a_subject_beyond_32_bit_ends_there() -> None:
     assert block
     found = Pillow.Exif()
     found.load(exif_places.resize(block, (10, 10), (20, 20)))
-    assert found.get_ifd(exif.EXIF)[0x9214] == (0xFFFFFFFF, 140_000)
+    assert found.get_ifd(tiff_tags.EXIF)[0x9214] == (0xFFFFFFFF, 140_000)
 
 
 def test_resolutions_of_the_sensor_and_of_paper_grow(tmp_path: Path) -> None:
@@ -90,12 +90,12 @@ def test_a_subject_is_where_it_was_once_the_image_stands_upright(orientation: in
     picture = read(tmp_path / "a.png")
     found = Pillow.Exif()
     found.load(picture.exif or b"")
-    inner, turned = found.get_ifd(exif.EXIF), orientation >= 5
+    inner, turned = found.get_ifd(tiff_tags.EXIF), orientation >= 5
     rows, columns = np.nonzero(picture.pixels[..., 0])
     assert inner[0x9214] == (columns.max(), rows.max(), *((1, 2) if turned else (2, 1)))
     assert (inner[0xA20E], inner[0xA20F]) == ((70, 50) if turned else (50, 70))
     assert picture.dpi == ((36, 72) if turned else (72, 36))
-    assert found.get(exif.ORIENTATION, 1) == 1
+    assert found.get(tiff_tags.ORIENTATION, 1) == 1
 
 
 def test_exif_that_cannot_be_read_is_said(tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ def test_an_orientation_beside_that_of_an_avif_is_void(tmp_path: Path) -> None:
     assert (picture.width, picture.height) == (32, 48)
     assert picture.xmp and b'tiff:Orientation="1"' in picture.xmp
     with Pillow.open(doubled(tmp_path / "a.avif", tmp_path / "b.png")) as opened:
-        assert opened.getexif().get(exif.ORIENTATION, 1) == 1 and opened.size == (64, 96)
+        assert opened.getexif().get(tiff_tags.ORIENTATION, 1) == 1 and opened.size == (64, 96)
 
 
 def test_a_picture_of_a_program_needs_no_metadata(tmp_path: Path) -> None:

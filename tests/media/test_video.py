@@ -19,7 +19,7 @@ import av
 
 from drrn.apps import cli
 from drrn.errors import DRRNError, ImageError, UsageError
-from drrn.media.video import containers
+from drrn.media.video import containers, probing
 from drrn.media.video import decoding as video
 from tests.film_files import BARE, CFR, Extra, film, planes
 
@@ -50,7 +50,7 @@ def visitors() -> Iterator[tuple[int, list[str]]]:
 
 def test_the_header_of_a_video_is_read(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", color_range=1, colorspace=1, sample_aspect_ratio=Fraction(4, 3))
-    header = video.probe(source, max_pixels=LIMIT)
+    header = probing.probe(source, max_pixels=LIMIT)
     assert header[:6] == ("MP4", 48, 32, 3, False, 8)
     assert header.frames == 12 and header.converted == ()
     told = header.video
@@ -69,7 +69,7 @@ def test_frames_are_the_planes_as_decoded(tmp_path: Path, suffix: str, pixels: s
     source = film(
         tmp_path / f"video{suffix}", times=range(3), base=Fraction(1, 25), pixels=pixels, size=(64, 64), **lossless
     )
-    header = video.probe(source, max_pixels=LIMIT)
+    header = probing.probe(source, max_pixels=LIMIT)
     found = list(video.frames(source, header))
     assert (len(found), header.frames, header.channels) == (3, 3, 1 if pixels.startswith("gray") else 3)
     for ours, theirs in zip(found, planes(source), strict=True):
@@ -81,14 +81,14 @@ def test_frames_are_the_planes_as_decoded(tmp_path: Path, suffix: str, pixels: s
 def test_frames_of_avi_are_shown_one_after_another(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
     """Where packets lie in another order than frames, AVI has no times of frames."""
     source = film(tmp_path / "film.avi", times=range(20), base=Fraction(1, 25), codec=codec, options=options)
-    header = video.probe(source, max_pixels=LIMIT)
+    header = probing.probe(source, max_pixels=LIMIT)
     assert header.frames == 20 and header.video and header.video.time_base == Fraction(1, 25)
     at = [frame.time for frame in video.frames(source, header)]
     assert at == [at[0] + number for number in range(20)]
 
 
 def test_a_cover_image_is_not_a_video(tmp_path: Path) -> None:
-    header = video.probe(film(tmp_path / "film.mp4", extra=Extra(cover=True)), max_pixels=LIMIT)
+    header = probing.probe(film(tmp_path / "film.mp4", extra=Extra(cover=True)), max_pixels=LIMIT)
     assert (header.width, header.converted) == (48, ())
 
 
@@ -102,14 +102,14 @@ def test_the_first_of_two_video_streams_is_taken_and_reported(tmp_path: Path) ->
             frame = av.VideoFrame(stream.width, stream.height, "yuv420p")
             frame.pts, frame.time_base = 0, Fraction(1, 25)
             out.mux(stream.encode(frame) + stream.encode(None))
-    header = video.probe(path, max_pixels=LIMIT)
+    header = probing.probe(path, max_pixels=LIMIT)
     assert (header.width, header.converted) == (32, ("without all video streams but number 0",))
 
 
 def refused(path: Path, message: str) -> None:
     """In one sentence, by whoever takes it."""
     with pytest.raises(DRRNError, match=message) as caught:
-        header = video.probe(path, max_pixels=LIMIT)
+        header = probing.probe(path, max_pixels=LIMIT)
         list(video.frames(path, header))
     assert str(caught.value).count("\n") == 0 and str(path.name) in str(caught.value)
 
@@ -143,7 +143,7 @@ def test_a_corrupt_byte_never_gives_a_shorter_video(tmp_path: Path, suffix: str)
         broken[at] ^= 0xFF
         path.write_bytes(broken)
         try:
-            header = video.probe(path, max_pixels=LIMIT)
+            header = probing.probe(path, max_pixels=LIMIT)
             hidden = int("".join(re.findall(r"(\d+) frames that its edit list hides", str(header.converted))) or 0)
             read.append((at, hidden + len(list(video.frames(path, header)))))
         except ImageError:
@@ -169,7 +169,7 @@ def test_damage_within_is_refused(tmp_path: Path, codec: str) -> None:
         broken[middle : middle + 24] = bytes(255 - each for each in content[middle : middle + 24])
         path.write_bytes(broken)
         try:
-            header = video.probe(path, max_pixels=LIMIT)
+            header = probing.probe(path, max_pixels=LIMIT)
             count = len(list(video.frames(path, header)))
             assert count == 12
         except ImageError:
@@ -237,7 +237,7 @@ def test_references_to_other_files_are_not_followed(tmp_path: Path, visitors: tu
     path = tmp_path / "elsewhere.mp4"
     path.write_bytes(changed)
     with suppress(ImageError):
-        list(video.frames(path, video.probe(path, max_pixels=LIMIT)))
+        list(video.frames(path, probing.probe(path, max_pixels=LIMIT)))
     assert not came
 
 
@@ -255,13 +255,13 @@ def test_decoding_stops_at_the_pixel_limit(tmp_path: Path) -> None:
     """Also where the container says that it is small, and the frames are not."""
     source = film(tmp_path / "film.mp4", size=(640, 480), times=CFR[:1])
     with pytest.raises(ImageError, match="307,200 pixels a frame; the limit is 10,000"):
-        video.probe(source, max_pixels=10_000)
+        probing.probe(source, max_pixels=10_000)
     content = source.read_bytes()
     liar = tmp_path / "liar.mp4"
     at = content.index(b"avc1", content.index(b"stsd"))
     liar.write_bytes(content[: at + 28] + (16).to_bytes(2) + (16).to_bytes(2) + content[at + 32 :])
     with pytest.raises(ImageError):
-        list(video.frames(liar, video.probe(liar, max_pixels=10_000)))
+        list(video.frames(liar, probing.probe(liar, max_pixels=10_000)))
 
 
 def test_samples_that_can_not_be_there_are_not_listed(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_size_that_changes_is_refused(tmp_path: Path) -> None:
 
 def test_a_frame_rate_out_of_this_world_changes_nothing(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", times=[0, 1, 2, 3], base=Fraction(1, 1_000_000_000))
-    header = video.probe(source, max_pixels=LIMIT)
+    header = probing.probe(source, max_pixels=LIMIT)
     assert header.video and header.video.rate <= 1000
     assert [frame.time for frame in video.frames(source, header)] == [0, 1, 2, 3]
 
@@ -327,7 +327,7 @@ def test_without_pyav_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     source = film(tmp_path / "film.mp4")
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(UsageError, match=r"pip install 'drrn\[video\]'"):
-        video.probe(source, max_pixels=LIMIT)
+        probing.probe(source, max_pixels=LIMIT)
 
 
 def test_an_alpha_channel_beside_the_frames_is_refused(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_an_alpha_channel_of_the_pixels_is_refused(tmp_path: Path, suffix: str, 
 
 def test_a_layer_of_alpha_in_hevc_is_refused(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mkv", codec="libx265", options={})
-    assert video.probe(path, max_pixels=LIMIT).frames == 12
+    assert probing.probe(path, max_pixels=LIMIT).frames == 12
     content = path.read_bytes()
     sei = content.index(b"\x4e\x01\x05")  # x265's own message to the reader, of which another is made
     path.write_bytes(content[:sei] + b"\x4e\x01\xa5" + content[sei + 3 :])
@@ -369,7 +369,7 @@ def test_a_claim_of_alpha_without_any_is_not_believed(tmp_path: Path) -> None:
             if packet.size:
                 packet.stream = stream
                 out.mux(packet)
-    header = video.probe(tmp_path / "live.webm", max_pixels=LIMIT)
+    header = probing.probe(tmp_path / "live.webm", max_pixels=LIMIT)
     assert len(list(video.frames(tmp_path / "live.webm", header))) == 12
 
 
@@ -378,7 +378,7 @@ def test_zeros_after_a_matroska_video_are_padding(tmp_path: Path) -> None:
     void = b"\xec\x01" + (500).to_bytes(7) + bytes(500)
     for tail in (bytes(1), bytes(4096), bytes(3 << 20), void, void + bytes(9)):
         path.write_bytes(content + tail)
-        assert len(list(video.frames(path, video.probe(path, max_pixels=LIMIT)))) == 12, len(tail)
+        assert len(list(video.frames(path, probing.probe(path, max_pixels=LIMIT)))) == 12, len(tail)
     path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2))  # as of a download that is not done
     refused(path, "damaged|cut short|can't be read")
     path.write_bytes(content + bytes(99) + b"more")

@@ -20,7 +20,7 @@ import av
 from drrn.apps import cli
 from drrn.core.resize import imresize
 from drrn.media.video import decoding as video
-from drrn.media.video import encoding, muxing
+from drrn.media.video import encoding, muxing, probing
 from drrn.media.video.encoding import Target
 from drrn.upscaling.formats import video as films
 from drrn.upscaling.upscaler import Upscaler
@@ -102,7 +102,7 @@ def test_an_edit_list_is_obeyed(here: Path) -> None:
     assert len(times(source)) == 19
     result = enlarged(source)
     assert times(result) == times(source)
-    header = video.probe(source, max_pixels=10**8)
+    header = probing.probe(source, max_pixels=10**8)
     assert (header.frames, header.converted) == (19, ("without 5 frames that its edit list hides",))
 
 
@@ -157,7 +157,7 @@ def test_colors_and_shape_are_said_as_before(here: Path, suffix: str, codec: str
 @pytest.mark.parametrize("siting", ["left", "topleft"])
 def test_where_chroma_lies_is_said_as_before(here: Path, siting: str, codec: str) -> None:
     source = film(here / "film.mp4", times=CFR[:3], options={**BARE, "chroma_sample_location": siting})
-    found = video.probe(enlarged(source, "--codec", codec), max_pixels=10**8).video
+    found = probing.probe(enlarged(source, "--codec", codec), max_pixels=10**8).video
     assert found and found.siting == siting
 
 
@@ -175,10 +175,10 @@ def test_what_hdr_says_of_light_is_kept(here: Path, capsys: pytest.CaptureFixtur
         options=options,
         **colors,
     )
-    before = video.probe(source, max_pixels=10**8).video
+    before = probing.probe(source, max_pixels=10**8).video
     assert run(source, "--codec", "ffv1", "-o", "film.mkv", "--estimate") == 0
     assert "without HDR metadata" in capsys.readouterr().out
-    after = video.probe(enlarged(source, "--codec", codec), max_pixels=10**8).video
+    after = probing.probe(enlarged(source, "--codec", codec), max_pixels=10**8).video
     assert before and after and before.light.brightest == after.light.brightest == (1000, 400)
     for ours, theirs in zip(after.light.primaries, before.light.primaries, strict=True):
         assert all(abs(float(a - b)) < 1e-4 for a, b in zip(ours, theirs, strict=True))
@@ -217,7 +217,7 @@ def test_chroma_stays_where_it_lies_in_the_picture(here: Path, siting: str, acro
     luma = np.full((72, 80), 100, np.uint8)
     chroma = [np.rint(np.tile(slope, (36, 1))).astype(np.uint8), np.rint(np.tile(rise[:, None], 40)).astype(np.uint8)]
     source = film(here / "film.mkv", times=CFR[:1], size=(80, 72), **LOSSLESS)
-    told = video.probe(source, max_pixels=10**8).video
+    told = probing.probe(source, max_pixels=10**8).video
     assert told
     upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
     frame = video.Frame([luma, *chroma], 0, 0)
@@ -230,7 +230,7 @@ def test_chroma_stays_where_it_lies_in_the_picture(here: Path, siting: str, acro
 
 def test_values_outside_of_the_range_stay_where_a_film_has_them(here: Path) -> None:
     source = film(here / "film.mkv", times=CFR[:1], pixels="gray", **LOSSLESS)
-    header = video.probe(source, max_pixels=10**8)
+    header = probing.probe(source, max_pixels=10**8)
     upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
     chance = np.random.default_rng(0)
     for low, high in ((16, 235), (40, 200), (4, 254)):
@@ -382,7 +382,7 @@ def test_a_timecode_is_kept(here: Path) -> None:
 def test_what_lies_in_memory_does_not_change_the_result(here: Path) -> None:
     """An encoder that reads what it never wrote makes other bytes after others used the memory."""
     source = film(here / "film.mkv", size=(192, 128), times=LONG[: films.SEGMENT], options=REORDERED)
-    header = video.probe(source, max_pixels=10**8)
+    header = probing.probe(source, max_pixels=10**8)
     assert header.video
     frames = list(video.frames(source, header))
     for codec in ("h264", "hevc", "av1", "ffv1"):
@@ -420,7 +420,7 @@ def test_av1_takes_the_machine_from_nobody(here: Path) -> None:
     """As root, SVT-AV1 makes all threads of a process real-time ones: other processes stand still then."""
     source = film(here / "film.mp4", times=CFR[:3])
     before = os.sched_getscheduler(0)
-    header = video.probe(source, max_pixels=10**8)
+    header = probing.probe(source, max_pixels=10**8)
     assert header.video
     target = Target(64, 64, "av1", None, ".mkv")
     with encoding.keep_scheduling():

@@ -17,8 +17,6 @@ from drrn.media.metadata.metadata import Block, Metadata
 from drrn.media.metadata.png import png_chunk
 from drrn.media.metadata.reading import read_metadata
 
-LOADER: Final = "pngload_buffer"
-"""libvips' name of what decodes a frame."""
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 MOST_PLAYS: Final = 0xFFFFFFFF
 MOST: Final = 0xFFFF
@@ -46,13 +44,13 @@ def is_animated(file: Block) -> bool:
 
 def parse(file: Block, name: str) -> ParsedAnimation:
     """Raises ImageError: it is damaged or cut short, or has too many frames."""
-    reel = ParsedAnimation("PNG", name, *struct.unpack(">LL", file[16:24]))
+    animation = ParsedAnimation("PNG", name, *struct.unpack(">LL", file[16:24]))
     try:
-        _parse(file, reel)
+        _parse(file, animation)
     except (ValueError, struct.error) as error:
-        raise reel.damaged(str(error)) from error
-    reel.metadata = read_metadata(None, "PNG", file)
-    return reel
+        raise animation.damaged(str(error)) from error
+    animation.metadata = read_metadata(None, "PNG", file)
+    return animation
 
 
 def pieces(
@@ -96,7 +94,7 @@ def fraction(seconds: Fraction) -> Fraction:
     return Fraction(MOST)
 
 
-def _parse(file: Block, reel: ParsedAnimation) -> None:
+def _parse(file: Block, animation: ParsedAnimation) -> None:
     said, number = None, count()
     palette = clear = b""
     control: tuple[int, ...] | None = None
@@ -114,12 +112,12 @@ def _parse(file: Block, reel: ParsedAnimation) -> None:
         still = partial(_still, file, width, height, palette + clear, list(data))
         alpha = file[25] not in OPAQUE or bool(clear)
         seconds = Fraction(ticks, rate or DEFAULT_RATE)
-        reel.add(Frame(left, top, width, height, seconds, alpha, bool(over), AFTER[after], still))
+        animation.add(Frame(left, top, width, height, seconds, alpha, bool(over), AFTER[after], still))
 
     for name, at, end in _chunks(file, checked=True):
         match name:
             case b"acTL":
-                said, reel.plays = struct.unpack(">LL", file[at:end])
+                said, animation.plays = struct.unpack(">LL", file[at:end])
             case b"PLTE":
                 palette = png_chunk(name, file[at:end])
             case b"tRNS":
@@ -135,11 +133,11 @@ def _parse(file: Block, reel: ParsedAnimation) -> None:
         if name in (b"fcTL", b"fdAT") and int.from_bytes(file[at : at + 4]) != next(number):
             raise ValueError("its frames are out of order")
     end_frame()
-    if len(reel.frames) != said:
-        raise ValueError(f"it has {len(reel.frames)} frames and says {said}")
+    if len(animation.frames) != said:
+        raise ValueError(f"it has {len(animation.frames)} frames and says {said}")
     if hidden:
-        reel.left_out = ("without the picture that is no frame",)
-    elif (reel.frames[0].width, reel.frames[0].height) != (reel.width, reel.height):
+        animation.left_out = ("without the picture that is no frame",)
+    elif (animation.frames[0].width, animation.frames[0].height) != (animation.width, animation.height):
         raise ValueError("its first frame has another size")
 
 

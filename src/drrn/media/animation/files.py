@@ -6,25 +6,24 @@ pictures are kept as far as the other format has a place for them, which `change
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import pyvips
 
 from drrn.atomic import atomic, refuse_existing
 from drrn.errors import ImageError, printable
-from drrn.media import libvips
 from drrn.media.animation import apng, gif, webp
-from drrn.media.animation.frames import Frame, ParsedAnimation, Samples, composed
+from drrn.media.animation.frames import ParsedAnimation, Samples, composed
+from drrn.media.animation.stills import decode_still, encode_still, open_still, to_eight_bits
 from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
-from drrn.media.images.decoding import check_texts, converted, map_file
+from drrn.media.images.decoding import converted
 from drrn.media.images.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
-from drrn.media.images.quality import Loss, loss_of, webp_options
+from drrn.media.images.quality import Loss, loss_of
+from drrn.media.images.recognition import check_texts, map_file
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata import exif
 from drrn.media.metadata.adapting import adapt_metadata, make_metadata_upright, resize_metadata
@@ -33,10 +32,6 @@ from drrn.media.metadata.metadata import Block, Metadata, find_missing, list_nam
 ANIMATED: Final[dict[FileFormat, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
 """The suffixes that can be written."""
 KNOWN: Final = {"GIF": gif, "PNG": apng, "WebP": webp}
-LOOK_SECONDS: Final = 0.1
-"""So often who waits for libvips looks for a signal, where that does not end the waiting."""
-SMALL: Final = 1 << 16
-"""Pixels that libvips decodes or encodes in a moment."""
 
 
 class Animation(NamedTuple):
@@ -82,11 +77,11 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
     """
     with map_file(path) as (name, _, file):
         content = bytes(file)  # a file that is changed meanwhile would change under the work
-    reel, header, turn = _known(content, name, max_pixels)
+    animation, header, turn = _known(content, name, max_pixels)
     bands = header.channels + 1
 
     def frames() -> Iterator[Samples]:
-        for samples in composed(reel, partial(_decoded, reel, bands)):
+        for samples in composed(animation, partial(decode_still, animation, bands)):
             yield upright(samples if header.alpha else samples[..., :-1], turn)
 
     first: dict[bytes, int] = {}
@@ -94,7 +89,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
     for number, samples in enumerate(frames()):
         alike.append(first.setdefault(blake2b(samples.tobytes()).digest(), number))
         opaque = opaque and (not header.alpha or bool((samples[..., -1] == np.iinfo(samples.dtype).max).all()))
-    return Animation(header, reel.metadata, reel.background, tuple(alike), opaque, frames)
+    return Animation(header, animation.metadata, animation.background, tuple(alike), opaque, frames)
 
 
 def write(
@@ -124,9 +119,9 @@ def write(
     header, (width, height) = like.header, size
     form = writable(path, width, height, icc=like.metadata.icc, overwrite=overwrite)
     metadata = adapt_metadata(resize_metadata(like.metadata, (header.width, header.height), size), width, height, form)
-    encode, alpha = partial(_encoded, form=form, name=printable(path), loss=loss), header.alpha and not like.opaque
+    encode, alpha = partial(encode_still, form=form, name=printable(path), loss=loss), header.alpha and not like.opaque
     if form != "PNG":
-        frames = (_of_eight_bit(frame if alpha == header.alpha else frame[..., :-1]) for frame in frames)
+        frames = (to_eight_bits(frame if alpha == header.alpha else frame[..., :-1]) for frame in frames)
     pieces: Iterator[bytes]
     match form:
         case "GIF":
@@ -215,103 +210,31 @@ def _known(file: Block, name: str, max_pixels: int) -> tuple[ParsedAnimation, He
         raise ImageError(f"{name} is not an animated GIF, PNG or WebP.")
     if form == "PNG":
         check_texts(file, name)
-    reel = KNOWN[form].parse(file, name)
-    frames, count = len(reel.frames), reel.width * reel.height * len(reel.frames)
+    animation = KNOWN[form].parse(file, name)
+    frames, count = len(animation.frames), animation.width * animation.height * len(animation.frames)
     if not count:
-        raise ImageError(f"{name} is {reel.width} x {reel.height}: it has no pixels.")
+        raise ImageError(f"{name} is {animation.width} x {animation.height}: it has no pixels.")
     if count > max_pixels:
         raise ImageError(
-            f"{name} is {reel.width} x {reel.height} in {frames:,} frames, {count:,} pixels; the limit is "
+            f"{name} is {animation.width} x {animation.height} in {frames:,} frames, {count:,} pixels; the limit is "
             f"{max_pixels:,} (--max-pixels)."
         )
-    first = _opened(reel, reel.frames[0])
-    turn = exif.orientation(reel.metadata.exif) if reel.metadata.exif else 1
-    reel.metadata = make_metadata_upright(reel.metadata, turn, (reel.width, reel.height))
-    width, height = (reel.width, reel.height) if turn < 5 else (reel.height, reel.width)
+    first = open_still(animation, animation.frames[0])
+    turn = exif.orientation(animation.metadata.exif) if animation.metadata.exif else 1
+    animation.metadata = make_metadata_upright(animation.metadata, turn, (animation.width, animation.height))
+    width, height = (animation.width, animation.height) if turn < 5 else (animation.height, animation.width)
     header = Header(
         form,
         width,
         height,
         1 if form == "PNG" and first.bands < 3 else 3,
-        reel.alpha,
+        animation.alpha,
         16 if first.format == "ushort" else 8,
-        (*converted(first, form, file, alpha=reel.alpha), *reel.left_out, *reel.metadata.extras.lost),
-        list_names(reel.metadata),
+        (*converted(first, form, file, alpha=animation.alpha), *animation.left_out, *animation.metadata.extras.lost),
+        list_names(animation.metadata),
         frames,
-        tuple(frame.seconds for frame in reel.frames),
-        reel.plays,
+        tuple(frame.seconds for frame in animation.frames),
+        animation.plays,
         loss=loss_of(form, file),
     )
-    return reel, header, turn
-
-
-def _opened(reel: ParsedAnimation, frame: Frame) -> Any:
-    """A frame alone, as libvips sees it, which has not decoded it yet."""
-    try:
-        load = getattr(pyvips.Image, KNOWN[reel.form].LOADER)
-        with libvips.exclusive():
-            image = load(frame.still(), access="sequential", fail_on="warning")  # it copies the file: it is read later
-    except FAULTS as error:
-        raise _damaged(reel, frame, error) from error
-    if (image.width, image.height) != (frame.width, frame.height):
-        raise reel.damaged("a frame has another size than it says")
-    return image
-
-
-def _decoded(reel: ParsedAnimation, bands: int, frame: Frame) -> Samples:
-    """(H, W, bands), the last of which is alpha."""
-    image = _opened(reel, frame)
-    try:
-        samples = _aside(partial(next, libvips.bands(image, reel.form, reel.name, step=image.height)), image)
-    except FAULTS as error:
-        raise _damaged(reel, frame, error) from error
-    if image.bands % 2:
-        opaque = np.full_like(samples[..., :1], np.iinfo(samples.dtype).max)
-        samples = np.concatenate([samples, opaque], axis=2)
-    return samples[..., [0, 0, 0, 1]] if samples.shape[2] < bands else samples  # a palette of grays
-
-
-def _damaged(reel: ParsedAnimation, frame: Frame, error: Exception) -> ImageError:
-    return reel.damaged(f"frame {reel.frames.index(frame) + 1}{reason(error).replace(' (', ': ').rstrip(')')}")
-
-
-def _of_eight_bit(samples: Samples) -> Samples:
-    """In RGB too."""
-    if samples.dtype == np.uint16:
-        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    gray = {1: [0, 0, 0], 2: [0, 0, 0, 1]}.get(samples.shape[2])
-    return samples[..., gray] if gray else samples
-
-
-def _encoded(samples: Samples, form: FileFormat, name: str, loss: Loss | None) -> bytes:
-    """A file of one frame."""
-    libvips.claim_workers(name, "written")
-    height, width, bands = samples.shape
-    deep = samples.dtype == np.uint16
-    image = pyvips.Image.new_from_memory(
-        np.ascontiguousarray(samples), width, height, bands, "ushort" if deep else "uchar"
-    )
-    gray, color = ("grey16", "rgb16") if deep else ("b-w", "srgb")
-    image = image.copy(interpretation=gray if bands < 3 else color)
-    match form:
-        case "GIF":
-            save = partial(image.gifsave_buffer, keep="none")
-        case "WebP":
-            save = partial(image.webpsave_buffer, keep="none", effort=4 if loss else 2, **webp_options(loss))
-        case _:
-            save = partial(image.pngsave_buffer, keep="none", filter="all")
-    return bytes(_aside(save, image))
-
-
-def _aside(work: Callable[[], Any], image: Any) -> Any:
-    """Do it in a thread of its own, so that a signal needn't wait; at once where a thread would take longer."""
-    if image.width * image.height <= SMALL:
-        return work()
-    with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(work)
-        try:
-            while not wait([future], LOOK_SECONDS).done:
-                pass
-            return future.result()
-        finally:
-            image.set_kill(True)  # or the thread goes on to the end
+    return animation, header, turn

@@ -96,17 +96,17 @@ class Patch(NamedTuple):
     samples: Samples
 
 
-def composed(reel: ParsedAnimation, decode: Callable[[Frame], Samples]) -> Iterator[Samples]:
+def composed(animation: ParsedAnimation, decode: Callable[[Frame], Samples]) -> Iterator[Samples]:
     """What is seen at each time, (H, W, 2 or 4).
 
     Args:
         decode: gives a frame alone, with alpha.
     """
     canvas: Samples | None = None
-    for frame in reel.frames:
+    for frame in animation.frames:
         still = decode(frame)
         if canvas is None:
-            canvas = np.zeros((reel.height, reel.width, still.shape[2]), still.dtype)
+            canvas = np.zeros((animation.height, animation.width, still.shape[2]), still.dtype)
         place = canvas[frame.top : frame.top + frame.height, frame.left : frame.left + frame.width]
         before = place.copy() if frame.after == "restore" else np.zeros((1, 1, 1), canvas.dtype)
         place[...] = blended(place, still) if frame.over else still

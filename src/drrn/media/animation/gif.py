@@ -14,8 +14,6 @@ import numpy as np
 from drrn.media.animation.frames import Frame, ParsedAnimation, Patch, Samples, patches, ticks
 from drrn.media.metadata.metadata import Block
 
-LOADER: Final = "gifload_buffer"
-"""libvips' name of what decodes a frame."""
 RATE: Final = 100
 """Ticks a second."""
 LONGEST: Final = 0xFFFF
@@ -64,11 +62,11 @@ def is_animated(file: Block) -> bool:
 
 def parse(file: Block, name: str) -> ParsedAnimation:
     """Raises ImageError: it is damaged or cut short, or has too many frames."""
-    reel = ParsedAnimation("GIF", name, *struct.unpack("<HH", file[6:10]))
+    animation = ParsedAnimation("GIF", name, *struct.unpack("<HH", file[6:10]))
     try:
         for part in _parts(file):
             if isinstance(part, int):
-                reel.plays = part
+                animation.plays = part
                 continue
             control, left, top, width, height, *_ = part
             after: Literal["keep", "clear", "restore"] = "keep"
@@ -78,12 +76,12 @@ def parse(file: Block, name: str) -> ParsedAnimation:
                 case 3 | 4:  # as some programs write it
                     after = "restore"
             still, seconds = partial(_still, file, part), Fraction(control.ticks, RATE)
-            reel.add(Frame(left, top, width, height, seconds, bool(control.flags & 1), True, after, still))
+            animation.add(Frame(left, top, width, height, seconds, bool(control.flags & 1), True, after, still))
     except (IndexError, struct.error) as error:
-        raise reel.damaged("it ends too early") from error
+        raise animation.damaged("it ends too early") from error
     except ValueError as error:
-        raise reel.damaged(str(error)) from error
-    return reel
+        raise animation.damaged(str(error)) from error
+    return animation
 
 
 def pieces(

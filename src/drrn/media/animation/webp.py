@@ -12,8 +12,6 @@ from drrn.media.metadata.embedding import webp_chunk, webp_ends
 from drrn.media.metadata.metadata import Block, Metadata
 from drrn.media.metadata.reading import of_webp
 
-LOADER: Final = "webpload_buffer"
-"""libvips' name of what decodes a frame."""
 RATE: Final = 1000
 """Ticks a second."""
 LONGEST: Final = (1 << 24) - 1
@@ -44,20 +42,20 @@ def is_animated(file: Block) -> bool:
 
 def parse(file: Block, name: str) -> ParsedAnimation:
     """Raises ImageError: it is damaged or cut short, or has too many frames."""
-    reel = ParsedAnimation("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
+    animation = ParsedAnimation("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
     kept: dict[bytes, bytes] = {}
     try:
         for chunk, at, end in chunks(file, 12, 8 + _number(file, 4, 4)):
             if chunk == b"ANMF":
-                reel.add(_frame(file, at, end))
+                animation.add(_frame(file, at, end))
             elif chunk == b"ANIM":
-                reel.background, reel.plays = file[at : at + 4], _number(file, at + 4, 2)
+                animation.background, animation.plays = file[at : at + 4], _number(file, at + 4, 2)
             elif chunk in (b"ICCP", b"EXIF", b"XMP "):
                 kept.setdefault(chunk, file[at:end])
     except ValueError as error:
-        raise reel.damaged(str(error)) from error
-    reel.metadata = of_webp(*(kept.get(chunk) or None for chunk in (b"ICCP", b"EXIF", b"XMP ")))
-    return reel
+        raise animation.damaged(str(error)) from error
+    animation.metadata = of_webp(*(kept.get(chunk) or None for chunk in (b"ICCP", b"EXIF", b"XMP ")))
+    return animation
 
 
 def pieces(

@@ -6,7 +6,7 @@ This needs pydicom, which is imported only when there is a DICOM file.
 import re
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
@@ -80,3 +80,16 @@ def _begins_data_set(head: bytes) -> bool:
         return True
     second = 8 + int.from_bytes(head[4:8], "little")
     return head[second : second + 2] == b"\x08\x00"
+
+
+def encode(dataset: "Dataset", file: Any) -> None:
+    """Write a data set with its pixels, as Explicit VR Little Endian."""
+    from pydicom import dcmwrite
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import UID
+
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(EXPLICIT)
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dcmwrite(file, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)

@@ -27,7 +27,7 @@ from drrn.media.images import directories
 from drrn.media.images.directories import GEOREFERENCED, NODATA, Layout
 from drrn.media.images.gdal import MULTIPLIED, OPTIONS, gdal_errors
 from drrn.media.images.tiff import COLORS
-from drrn.media.metadata.exif import MalformedError
+from drrn.media.metadata.tiff_tags import MalformedError
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter

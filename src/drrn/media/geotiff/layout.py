@@ -7,10 +7,10 @@ from typing import Final
 
 from drrn.errors import ImageError
 from drrn.media.images import directories
-from drrn.media.images.decoding import check_size
 from drrn.media.images.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, Layout
+from drrn.media.images.recognition import check_size
 from drrn.media.images.tiff import COLORS, JPEG, OTHERS, PALETTE, RAW
-from drrn.media.metadata.exif import MalformedError
+from drrn.media.metadata.tiff_tags import MalformedError
 
 DTYPES: Final = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 MOST_BANDS = 1024

@@ -1,6 +1,6 @@
-"""A file is opened: what it is, how large, and whether it can be read, before a pixel is decoded.
+"""Open an image file: its header is known, and whether it can be read, before a pixel is decoded.
 
-The format is what the first bytes say, never the suffix. Only libvips' decoders for these six are reached.
+`recognition` tells the format. Of libvips' decoders, only those in `LOADERS` are used.
 """
 
 import os
@@ -8,16 +8,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from mmap import ACCESS_READ, mmap
+from mmap import mmap
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
 from typing import Any, Final, Literal
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from drrn.errors import ImageError, printable
+from drrn.errors import ImageError
 from drrn.media import libvips
 from drrn.media.animation import gif
 from drrn.media.file_format import FileFormat
@@ -26,14 +25,15 @@ from drrn.media.images import avif, bitmaps, tiff
 from drrn.media.images.jpeg import Mended, Mends, find_mends
 from drrn.media.images.memory import decoding
 from drrn.media.images.quality import loss_of
+from drrn.media.images.recognition import check_png, check_size, map_file, recognize
 from drrn.media.images.scratch import BAND, let_go
 from drrn.media.libvips import FAULTS, reason
-from drrn.media.metadata import exif
+from drrn.media.metadata import exif, tiff_tags
 from drrn.media.metadata.adapting import make_metadata_upright
 from drrn.media.metadata.metadata import Block, list_names
-from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
+from drrn.media.metadata.png import png_chunks
 from drrn.media.metadata.reading import read_metadata
-from drrn.media.signatures import HEAD, describe
+from drrn.media.signatures import HEAD
 
 LOADERS: Final[dict[FileFormat, str]] = {
     "PNG": "pngload_source",
@@ -56,8 +56,6 @@ SPACES: Final = {
     ("cmyk", 4): (3, False),
 }
 """libvips' (interpretation, bands) -> channels, alpha."""
-MOST_TEXT = 1 << 25
-"""Bytes that the texts and the profile of a PNG may have, unpacked."""
 MOST_BOXES = 1 << 16
 """Bytes of an AVIF in which its description is looked for."""
 SOUND: Final = (1, 5, 8, 32946)
@@ -72,7 +70,7 @@ def open_image(path: Path, max_pixels: int) -> Iterator[OpenImage]:
         ImageError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
     """
     with map_file(path) as (name, handle, file):
-        form = _format(file[:HEAD], name)
+        form = recognize(file[:HEAD], name)
         if form in BITMAPS:
             yield _plain(BITMAPS[form](file, name), form, file, name, max_pixels)
             return
@@ -87,9 +85,9 @@ def open_image(path: Path, max_pixels: int) -> Iterator[OpenImage]:
                     yield _avif(handle, file, name, max_pixels)
                 case _:
                     if form == "PNG":
-                        _check_png(file, name, max_pixels)
+                        check_png(file, name, max_pixels)
                     yield _decoded(_by_number(handle), form, file, name, max_pixels)
-        except (*FAULTS, exif.MalformedError) as error:
+        except (*FAULTS, tiff_tags.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
             raise ImageError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
 
@@ -148,7 +146,7 @@ def _meets_padding(found: OpenImage) -> bool:
 def _tiff(path: Path, handle: int, file: mmap, name: str, max_pixels: int) -> Iterator[OpenImage]:
     page = tiff.find_page(file, name)
     about = page.directory
-    width, height = ((about.integers(file, tag) or (0,))[0] for tag in (exif.WIDTH, exif.HEIGHT))
+    width, height = ((about.integers(file, tag) or (0,))[0] for tag in (tiff_tags.WIDTH, tiff_tags.HEIGHT))
     check_size(width, height, name, max_pixels)
     tiff.check_samples(file, about, name)
     if what := tiff.foreign(file, about):
@@ -171,103 +169,6 @@ def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
     found = _decoded(_by_number(handle), "AVIF", file, name, max_pixels)
     taken = decoding("AVIF", layout.coded, 1, found.header.channels, found.header.bits, file)
     return found._replace(header=found.header._replace(coded=layout.coded, decoding=taken))
-
-
-@contextmanager
-def map_file(path: Path) -> Iterator[tuple[str, int, mmap]]:
-    """Any file that is no folder, no pipe and not empty: what it is called in a message, its descriptor and content.
-
-    Raises:
-        ImageError: it is one of these, or missing, or something in the block can't be read.
-    """
-    name = printable(path)
-    try:
-        status = path.stat()
-        if S_ISDIR(status.st_mode):
-            raise ImageError(f"{name} is a folder; a picture was expected.")
-        if not S_ISREG(status.st_mode):  # to open a pipe would wait for who writes into it
-            raise ImageError(f"{name} is not a regular file; a picture was expected.")
-        if not status.st_size:
-            raise ImageError(f"{name} is empty; a picture was expected.")
-        with path.open("rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as file:
-            yield name, handle.fileno(), file
-    except FileNotFoundError as error:
-        raise ImageError(f"There is no file {name}.") from error
-    except OSError as error:
-        raise ImageError(f"{name} can't be read: {error.strerror or error}.") from error
-
-
-def _format(head: bytes, name: str) -> FileFormat:
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "WebP"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF"
-    if head.startswith(b"BM") and len(head) > 26 and int.from_bytes(head[14:18], "little") < 256:
-        return "BMP"
-    if bitmaps.is_dib(head):
-        return "BMP"
-    if re.match(rb"P[1-7Ff][\s#]", head):
-        return "PNM"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if head[4:8] == b"ftyp":
-        brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
-        if b"avis" in brands:  # of which libvips sees one frame
-            raise ImageError(f"{name} is an animated AVIF; a single picture was expected.")
-        if b"avif" in brands:
-            return "AVIF"
-    if found := describe(head):
-        what, advice = found
-        raise ImageError(f"{name} is {what}, which drrn can't read.{advice and f' {advice}.'}")
-    raise ImageError(
-        f"{name} is not an image that drrn can read (PNG, JPEG, WebP, TIFF, BMP, PNM, GIF, AVIF or DICOM), nor a video "
-        "(MP4, MOV, Matroska, WebM or AVI)."
-    )
-
-
-def is_readable(path: Path) -> bool:
-    """Whether the first bytes are those of an image that `opened` knows, whatever the name and the rest."""
-    try:
-        if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
-            return False
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-        if re.match(rb"P[1-7Ff]", head):  # two letters that texts begin with, too
-            return re.match(rb"P(?:7\n|[1-6Ff]\s+(?:#.*\s+)*\d+\s)", head) is not None
-        return _format(head, "") != "TIFF" or not tiff.is_raw_photo(path)
-    except (OSError, ImageError):
-        return False
-
-
-def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
-    if not width or not height:
-        raise ImageError(f"{name} is {width} x {height}: it has no pixels.")
-    if width * height > max_pixels:
-        count = f"{width * height:,}"
-        raise ImageError(f"{name} is {width} x {height}, {count} pixels; the limit is {max_pixels:,} (--max-pixels).")
-
-
-def _check_png(file: mmap, name: str, max_pixels: int) -> None:
-    """Refuse a size that libpng calls an error, texts that it unpacks without limit, and frames it doesn't see."""
-    check_size(int.from_bytes(file[16:20]), int.from_bytes(file[20:24]), name, max_pixels)
-    for chunk, body in png_chunks(file):
-        if chunk == b"acTL" and body[:4] > b"\0\0\0\1":
-            raise ImageError(f"{name} is animated; a single picture was expected.")
-    check_texts(file, name)
-
-
-def check_texts(file: Block, name: str) -> None:
-    """Refuse texts and profiles of a PNG that are large once they are unpacked."""
-    left = MOST_TEXT
-    for chunk, body in png_chunks(file):
-        if chunk in TEXTS:
-            left -= inflated_size(chunk, body, left)
-        if left < 0:
-            raise ImageError(f"{name} has over {MOST_TEXT:,} bytes of text and profiles; a picture was expected.")
 
 
 def _plain(bitmap: bitmaps.Bitmap, form: FileFormat, file: mmap, name: str, max_pixels: int) -> OpenImage:

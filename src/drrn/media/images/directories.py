@@ -12,8 +12,8 @@ from stat import S_ISREG
 from typing import Final, NamedTuple
 from xml.etree import ElementTree
 
-from drrn.media.metadata import exif
-from drrn.media.metadata.exif import Directory, MalformedError
+from drrn.media.metadata import tiff_tags
+from drrn.media.metadata.tiff_tags import Directory, MalformedError
 
 GEOREFERENCED: Final = {
     *(0x830E, 0x8480, 0x8482, 0x85D8),  # ModelPixelScale, IntergraphMatrix, ModelTiepoint, ModelTransformation
@@ -128,7 +128,7 @@ def _layout(file: mmap) -> Layout:
     def said(tag: int, default: int) -> tuple[int, ...]:
         return first.integers(file, tag) or (default,)
 
-    width, height, bands = said(exif.WIDTH, 0)[0], said(exif.HEIGHT, 0)[0], said(BANDS, 1)[0]
+    width, height, bands = said(tiff_tags.WIDTH, 0)[0], said(tiff_tags.HEIGHT, 0)[0], said(BANDS, 1)[0]
     bits, kinds = said(BITS, 1), said(KIND, 1)
     tiled = TILE_WIDTH in first.slots
     rows, columns = (said(TILE_HEIGHT, 0)[0], said(TILE_WIDTH, 0)[0]) if tiled else (said(ROWS, height)[0], width)

@@ -20,7 +20,7 @@ from drrn.media.images import tiff
 from drrn.media.images.directories import BITS, COLOR, EXTRA
 from drrn.media.images.memory import decoding
 from drrn.media.images.scratch import BAND
-from drrn.media.metadata import exif
+from drrn.media.metadata import exif, tiff_tags
 from drrn.media.metadata.adapting import make_metadata_upright
 from drrn.media.metadata.metadata import Metadata, list_names
 from drrn.media.metadata.reading import of_tiff
@@ -41,7 +41,7 @@ ICC, XMP = 0x8773, 0x02BC
 
 @contextmanager
 def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[OpenImage]:
-    """The image of a TIFF, as `drrn.media.images.decoding.opened`.
+    """The image of a TIFF, as `drrn.media.images.decoding.open_image`.
 
     Args:
         what: why libvips can't read it, as `compressed by ZSTD`.
@@ -107,7 +107,7 @@ def gdal_errors(path: Path, what: str) -> Iterator[None]:
         yield
 
 
-def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: exif.Directory) -> NDArray[Any]:
+def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: tiff_tags.Directory) -> NDArray[Any]:
     """(h, W, bands) as GDAL gives them, as libvips would."""
     color, bits = page.integers(file, COLOR)[0], (page.integers(file, BITS) or (1,))[0]
     if color == tiff.PALETTE:
@@ -127,9 +127,9 @@ def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: exif.Directory) 
     return raw
 
 
-def _metadata(file: mmap, page: exif.Directory) -> Metadata:
+def _metadata(file: mmap, page: tiff_tags.Directory) -> Metadata:
     def content(tag: int) -> bytes | None:
         kind, count, at = page.slots.get(tag, (0, 0, 0))
-        return file[at : at + count * exif.SIZES[kind]] if count else None
+        return file[at : at + count * tiff_tags.SIZES[kind]] if count else None
 
     return of_tiff(file, page, Metadata(content(ICC), xmp=content(XMP), dpi=exif.dpi(file, page)))

@@ -3,7 +3,7 @@
 from typing import Final
 
 from drrn.media.file_format import FileFormat
-from drrn.media.metadata import exif
+from drrn.media.metadata import tiff_tags
 from drrn.media.metadata.metadata import Block
 
 DECODING_ROWS: Final[dict[FileFormat, int]] = {"PNG": 700, "JPEG": 700, "TIFF": 1050, "BMP": 230, "PNM": 230}
@@ -30,7 +30,7 @@ def decoding(
     file: Block,
     *,
     multiscan: bool = False,
-    page: exif.Directory | None = None,
+    page: tiff_tags.Directory | None = None,
 ) -> int:
     """To decode a file, row by row where that can be.
 
@@ -45,7 +45,7 @@ def decoding(
     elif form == "JPEG" and multiscan:
         taken += COEFFICIENTS * width * height
     elif form == "TIFF" and page:
-        rows = (page.integers(file, exif.TILE_ROWS) or page.integers(file, exif.STRIP_ROWS) or (height,))[0]
+        rows = (page.integers(file, tiff_tags.TILE_ROWS) or page.integers(file, tiff_tags.STRIP_ROWS) or (height,))[0]
         taken += len(file) * min(rows, height) // height  # a strip, as it lies in the file
     return taken
 

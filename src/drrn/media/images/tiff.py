@@ -28,8 +28,8 @@ from drrn.media.images.directories import (
     SUBFILE,
     TILE_WIDTH,
 )
-from drrn.media.metadata import exif
-from drrn.media.metadata.exif import Directory
+from drrn.media.metadata import tiff_tags
+from drrn.media.metadata.tiff_tags import Directory
 
 PALETTE, CMYK, YCBCR = 3, 5, 6
 COLORS: Final = {0: 1, 1: 1, 2: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
@@ -100,7 +100,7 @@ def is_raw_photo(path: Path) -> bool:
         with directories.mapped(path) as file:
             pages = list(_pages(file)) if file is not None else []
             return file is not None and (_raw_kind(file, pages) is not None or _lies_within(file, pages))
-    except (OSError, exif.MalformedError):
+    except (OSError, tiff_tags.MalformedError):
         return False
 
 
@@ -199,7 +199,7 @@ def _pages(file: mmap) -> Iterator[Directory]:
     next(pages)
     try:
         yield from islice(pages, MOST_PAGES)
-    except exif.MalformedError:
+    except tiff_tags.MalformedError:
         return
 
 
@@ -231,7 +231,7 @@ def _lies_within(file: mmap, pages: list[Directory]) -> bool:
 def _directory(file: mmap, page: Directory, at: int) -> Directory | None:
     try:
         return Directory.at(file, at, page.order, wide=page.wide)
-    except exif.MalformedError:
+    except tiff_tags.MalformedError:
         return None
 
 
@@ -240,7 +240,7 @@ def _rationals(file: mmap, page: Directory, tag: int, default: tuple[float, ...]
     kind, count, at = page.slots.get(tag, (0, 0, 0))
     if count != len(default):
         return default
-    if kind != exif.RATIONAL:
+    if kind != tiff_tags.RATIONAL:
         return page.integers(file, tag) or default
     numbers = struct.unpack_from(f"{page.order}{2 * count}L", file, at)
     return tuple(above / (below or 1) for above, below in zip(numbers[::2], numbers[1::2], strict=True))

@@ -7,8 +7,8 @@ from typing import Final
 from drrn.media.file_format import FileFormat
 from drrn.media.metadata import exif as tags
 from drrn.media.metadata import exif_places, extended_xmp, xmp
-from drrn.media.metadata.exif import MalformedError
 from drrn.media.metadata.metadata import Metadata, Pair
+from drrn.media.metadata.tiff_tags import MalformedError
 from drrn.media.metadata.turns import is_quarter
 from drrn.media.metadata.xml import InvalidXMLError
 

@@ -16,7 +16,7 @@ from drrn.errors import ImageError
 from drrn.media.file_format import FileFormat
 from drrn.media.images.scratch import let_go
 from drrn.media.metadata import exif as tags
-from drrn.media.metadata import extended_xmp, jpeg_segments
+from drrn.media.metadata import extended_xmp, jpeg_segments, tiff_tags
 from drrn.media.metadata.adapting import adapt_metadata
 from drrn.media.metadata.metadata import INCH, Metadata
 from drrn.media.metadata.png import CHUNK, png_chunk
@@ -139,7 +139,7 @@ def webp_ends(metadata: Metadata, width: int, height: int, *, flags: int) -> tup
     exif = metadata.exif
     if metadata.dpi and not (exif and tags.states_dpi(exif)):  # WebP has no other place for it
         exif = exif or tags.empty()
-        exif = tags.extended(exif, tags.resolution(metadata.dpi, tags.Directory.first(exif).order))
+        exif = tags.extended(exif, tags.resolution(metadata.dpi, tiff_tags.Directory.first(exif).order))
     flags |= 0x20 * bool(metadata.icc) | 0x08 * bool(exif) | 0x04 * bool(metadata.xmp)
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     before = webp_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size) + webp_chunk(b"ICCP", metadata.icc)
@@ -151,19 +151,19 @@ def webp_chunk(name: bytes, body: bytes | None) -> bytes:
 
 
 def _tiff(encoded: Block, metadata: Metadata) -> Iterator[Piece]:
-    order = tags.Directory.first(encoded).order
+    order = tiff_tags.Directory.first(encoded).order
     added = tags.for_tiff(metadata.exif, order) if metadata.exif else {}
     if metadata.dpi:
         added |= tags.resolution(metadata.dpi, order)
     elif metadata.extras.aspect:
-        added |= tags.resolution(metadata.extras.aspect, order, unit=tags.NO_UNIT)
+        added |= tags.resolution(metadata.extras.aspect, order, unit=tiff_tags.NO_UNIT)
     if metadata.icc:
-        added[0x8773] = tags.Tag(tags.UNDEFINED, len(metadata.icc), metadata.icc)
+        added[0x8773] = tiff_tags.Tag(tiff_tags.UNDEFINED, len(metadata.icc), metadata.icc)
     if iptc := metadata.extras.iptc:
-        added[tags.IPTC] = tags.Tag(tags.BYTE, len(iptc), iptc)
+        added[tiff_tags.IPTC] = tiff_tags.Tag(tiff_tags.BYTE, len(iptc), iptc)
     if metadata.xmp:
-        added[0x02BC] = tags.Tag(tags.BYTE, len(metadata.xmp), metadata.xmp)
-    head, tail = tags.extension(encoded, added, without=(*tags.RESOLUTION, tags.ORIENTATION))
+        added[0x02BC] = tiff_tags.Tag(tiff_tags.BYTE, len(metadata.xmp), metadata.xmp)
+    head, tail = tags.extension(encoded, added, without=(*tags.RESOLUTION, tiff_tags.ORIENTATION))
     yield head
     yield from _rest(encoded, len(head))
     yield tail

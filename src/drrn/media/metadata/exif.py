@@ -7,24 +7,40 @@ from its start. The same code gives TIFF files the tags that libvips doesn't wri
 import struct
 from collections.abc import Collection, Mapping
 from fractions import Fraction
-from mmap import mmap
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final
 
 import numpy as np
 
-Order = Literal["<", ">"]
-Block = bytes | bytearray | mmap
+from drrn.media.metadata.tiff_tags import (
+    ACROSS,
+    CENTIMETERS,
+    DOWN,
+    EXIF,
+    GPS,
+    HEIGHT,
+    INCHES,
+    INKS,
+    INTEROPERABILITY,
+    LONG,
+    MAKER_NOTE,
+    MAX_BYTES,
+    ORIENTATION,
+    PHOTOMETRIC,
+    PIXELS_ACROSS,
+    PIXELS_DOWN,
+    RATIONAL,
+    SHORT,
+    SIGNED_RATIONAL,
+    SIZES,
+    UNIT,
+    WIDTH,
+    Block,
+    Directory,
+    MalformedError,
+    Order,
+    Tag,
+)
 
-SIZES: Final = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | {16: 8, 17: 8, 18: 8}
-"""Bytes of one value, by TIFF's number for its type; the last three are of BigTIFF."""
-BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 3, 4, 5, 7, 10, 13
-
-WIDTH, HEIGHT, ORIENTATION, ACROSS, DOWN, UNIT = 0x100, 0x101, 0x112, 0x11A, 0x11B, 0x128
-EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
-PIXELS_ACROSS, PIXELS_DOWN, MAKER_NOTE = 0xA002, 0xA003, 0x927C
-IPTC = 0x83BB
-PHOTOMETRIC, INKS = 0x106, 5
-STRIP_ROWS, TILE_ROWS = 0x116, 0x143
 ABOUT: Final = (
     *(0x10E, 0x10F, 0x110, 0x131, 0x132),  # ImageDescription, Make, Model, Software, DateTime
     *(0x13B, 0x13C, 0x4746, 0x4749, 0x8298),  # Artist, HostComputer, Rating (2), Copyright
@@ -34,8 +50,6 @@ ABOUT: Final = (
     *(EXIF, GPS),
 )
 """Tags of a first directory that tell of the photograph, not of how its samples lie in the file."""
-NO_UNIT, INCHES, CENTIMETERS = 1, 2, 3
-"""Units of a resolution; the first is not told, or told by the description of a TIFF alone."""
 RESOLUTION: Final = {ACROSS: RATIONAL, DOWN: RATIONAL, UNIT: SHORT}
 COLORS: Final = (0x13E, 0x13F)
 LAYOUT: Final = {
@@ -60,120 +74,6 @@ LAYOUT: Final = {
     *(0x2BC, 0x8773, INTEROPERABILITY),
 }
 """Tags that tell how samples lie in a file, or that are carried in another way."""
-MOST_ENTRIES = 0xFFFF
-"""Of a directory: a BigTIFF could say more, and libtiff reads no more."""
-MOST = 1 << 24
-"""Bytes of values that are carried out of one directory; what is longer stays behind."""
-
-
-class MalformedError(Exception):
-    """There is no TIFF or EXIF here, or its directory lies beyond its end."""
-
-
-class Tag(NamedTuple):
-    """A value as its bytes lie in the file, or a directory of its own."""
-
-    kind: int
-    values: int
-    """How many."""
-    value: bytes
-    directory: Mapping[int, "Tag"] | None = None
-
-
-class Directory(NamedTuple):
-    """Where the tags of a directory lie; their values are not looked at yet."""
-
-    order: Order
-    wide: bool
-    """It is of a BigTIFF."""
-    slots: dict[int, tuple[int, int, int]]
-    """tag -> (type, count, where its value begins); values that would lie beyond the block are left out"""
-    end: int
-    """Where the offset of the next directory lies."""
-    begin: int
-    """Where the first entry lies."""
-
-    @classmethod
-    def first(cls, block: Block) -> Self:
-        """The first directory of an EXIF block, a TIFF or a BigTIFF.
-
-        Raises:
-            MalformedError: there is none.
-        """
-        order: Order = "<" if block[:2] == b"II" else ">"
-        wide = block[2:4] in (b"+\0", b"\0+")
-        if block[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            raise MalformedError("No TIFF header.")
-        try:
-            (at,) = struct.unpack_from(f"{order}Q" if wide else f"{order}L", block, 8 if wide else 4)
-        except struct.error as error:
-            raise MalformedError("The TIFF header is cut short.") from error
-        return cls.at(block, at, order, wide=wide)
-
-    @classmethod
-    def at(cls, block: Block, at: int, order: Order, *, wide: bool = False) -> Self:
-        """The directory that begins at an offset.
-
-        Raises:
-            MalformedError: it would lie beyond the block, or in its header.
-        """
-        if at < 8:
-            raise MalformedError("The directory lies in the header.")
-        number, entry, offset = ("Q", "HHQ", "Q") if wide else ("H", "HHL", "L")
-        inline = struct.calcsize(offset if wide else "<L")
-        slots = {}
-        try:
-            (entries,) = struct.unpack_from(order + number, block, at)
-            begin, step = at + struct.calcsize(order + number), struct.calcsize(order + entry) + inline
-            if entries > MOST_ENTRIES or begin + entries * step > len(block):
-                raise MalformedError("The directory is cut short.")
-            for place in range(begin, begin + entries * step, step):
-                tag, kind, count = struct.unpack_from(order + entry, block, place)
-                size, value = count * SIZES.get(kind, 0), place + step - inline
-                if size > inline:
-                    (value,) = struct.unpack_from(order + offset, block, value)
-                if size and value + size <= len(block):
-                    slots[tag] = (kind, count, value)
-        except (struct.error, OverflowError) as error:
-            raise MalformedError("The directory lies beyond the end.") from error
-        return cls(order, wide, slots, begin + entries * step, begin)
-
-    def bytes(self, block: Block, tag: int) -> bytes | None:
-        """The value of a tag as it lies there; None where it is missing or too long to be carried."""
-        kind, count, at = self.slots.get(tag, (0, 0, 0))
-        size = count * SIZES.get(kind, 0)
-        return bytes(block[at : at + size]) if 0 < size <= MOST else None
-
-    def integers(self, block: Block, tag: int) -> tuple[int, ...]:
-        """The values of a tag, at most 16 of them; none where it is missing or holds no whole numbers."""
-        kind, count, at = self.slots.get(tag, (0, 0, 0))
-        code = {BYTE: "B", SHORT: "H", LONG: "L", DIRECTORY: "L", 16: "Q", 18: "Q"}.get(kind)
-        return struct.unpack_from(f"{self.order}{min(count, 16)}{code}", block, at) if code else ()
-
-    def inner(self, block: Block, tag: int) -> "Directory | None":
-        """The directory that a tag points to, if there is one."""
-        for at in self.integers(block, tag)[:1]:
-            try:
-                return Directory.at(block, at, self.order, wide=self.wide)
-            except MalformedError:
-                return None
-        return None
-
-    def tags(self, block: Block, wanted: Collection[int] = (), *, depth: int = 2) -> dict[int, Tag]:
-        """The `wanted` tags, by default all, with their values, directories within it included.
-
-        They are ready for another block. A maker's note stays behind, for it would lose what it points at.
-        """
-        found, left = {}, MOST
-        for tag, (kind, count, at) in self.slots.items():
-            size = count * SIZES[kind]
-            if (wanted and tag not in wanted) or tag == MAKER_NOTE or kind > DIRECTORY or size > left:
-                continue
-            if tag not in (EXIF, GPS, INTEROPERABILITY):
-                found[tag], left = Tag(kind, count, bytes(block[at : at + size])), left - size
-            elif depth and (inner := self.inner(block, tag)):
-                found[tag] = Tag(LONG, 1, b"", inner.tags(block, depth=depth - 1))
-        return found
 
 
 def plain(block: bytes) -> bytes | None:
@@ -241,7 +141,7 @@ def rationals(block: Block, directory: Directory) -> tuple[float, float] | None:
 
 def too_long(directory: Directory) -> set[int]:
     """Its tags whose values are not carried, for they are too many."""
-    return {tag for tag, (kind, count, _) in directory.slots.items() if count * SIZES.get(kind, 0) > MOST}
+    return {tag for tag, (kind, count, _) in directory.slots.items() if count * SIZES.get(kind, 0) > MAX_BYTES}
 
 
 def has_maker_note(block: Block, page: Directory | None = None) -> bool:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Final
 
-from drrn.media.metadata import descriptions, exif, numbers
-from drrn.media.metadata.exif import Directory, Tag
+from drrn.media.metadata import descriptions, exif, numbers, tiff_tags
+from drrn.media.metadata.tiff_tags import Directory, Tag
 from drrn.media.metadata.turns import Area, is_quarter, turn
 
 Size = tuple[int, int]
@@ -15,7 +15,7 @@ Size = tuple[int, int]
 DESCRIPTION, ASCII = 0x10E, 2
 SUBJECT_AREA, SUBJECT_LOCATION = 0x9214, 0xA214
 FOCAL_ACROSS, FOCAL_DOWN = 0xA20E, 0xA20F
-CODES: Final = {exif.SHORT: "H", exif.LONG: "L"}
+CODES: Final = {tiff_tags.SHORT: "H", tiff_tags.LONG: "L"}
 
 
 def remove_parts(block: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -42,10 +42,10 @@ def make_upright(block: bytes, orientation: int, stored: Size) -> bytes:
     """
     new = bytearray(block)
     first = Directory.first(new)
-    _write(new, first, exif.ORIENTATION, [1])
-    photograph = first.inner(new, exif.EXIF)
+    _write(new, first, tiff_tags.ORIENTATION, [1])
+    photograph = first.inner(new, tiff_tags.EXIF)
     if is_quarter(orientation):
-        _swap(new, first, exif.ACROSS, exif.DOWN)
+        _swap(new, first, tiff_tags.ACROSS, tiff_tags.DOWN)
         if photograph:
             _swap(new, photograph, FOCAL_ACROSS, FOCAL_DOWN)
     for tag in (SUBJECT_AREA, SUBJECT_LOCATION):
@@ -57,7 +57,7 @@ def make_upright(block: bytes, orientation: int, stored: Size) -> bytes:
 
 
 def resize(block: bytes, before: Size, after: Size) -> bytes:
-    """The block with what counts pixels, scaled; see `exif.fitted` for the size of the image.
+    """The block with what counts pixels, scaled; see `exif.adapt_exif` for the size of the image.
 
     Raises:
         MalformedError: the parts of the block lie over each other.
@@ -65,9 +65,9 @@ def resize(block: bytes, before: Size, after: Size) -> bytes:
     across, down = (Fraction(new, old) for new, old in zip(after, before, strict=True))
     new = bytearray(block)
     first = Directory.first(new)
-    _scale(new, first, exif.ACROSS, across)
-    _scale(new, first, exif.DOWN, down)
-    if photograph := first.inner(new, exif.EXIF):
+    _scale(new, first, tiff_tags.ACROSS, across)
+    _scale(new, first, tiff_tags.DOWN, down)
+    if photograph := first.inner(new, tiff_tags.EXIF):
         _scale(new, photograph, FOCAL_ACROSS, across)
         _scale(new, photograph, FOCAL_DOWN, down)
         for tag in (SUBJECT_AREA, SUBJECT_LOCATION):
@@ -87,7 +87,7 @@ def _edit_description(block: bytes, edit: Callable[[bytes], bytes]) -> bytes:
 
 def _scale(block: bytearray, directory: Directory, tag: int, factor: Fraction) -> None:
     kind, count, at = directory.slots.get(tag, (0, 0, 0))
-    if (kind, count) == (exif.RATIONAL, 1):
+    if (kind, count) == (tiff_tags.RATIONAL, 1):
         above, below = struct.unpack_from(f"{directory.order}LL", block, at)
         if above and below:
             struct.pack_into(f"{directory.order}LL", block, at, *numbers.rational(Fraction(above, below) * factor))
@@ -95,7 +95,7 @@ def _scale(block: bytearray, directory: Directory, tag: int, factor: Fraction) -
 
 def _swap(block: bytearray, directory: Directory, tag: int, other: int) -> None:
     (kind, count, at), (other_kind, other_count, to) = (directory.slots.get(each, (0, 0, 0)) for each in (tag, other))
-    if (kind, count) == (other_kind, other_count) == (exif.RATIONAL, 1):
+    if (kind, count) == (other_kind, other_count) == (tiff_tags.RATIONAL, 1):
         block[at : at + 8], block[to : to + 8] = block[to : to + 8], block[at : at + 8]
 
 
@@ -105,11 +105,11 @@ def _write(block: bytearray, directory: Directory, tag: int, values: Sequence[in
     if kind not in CODES or count != len(values):
         return
     values = [min(value, numbers.MAX_32_BITS) for value in values]
-    if kind == exif.LONG or max(values) <= 0xFFFF:
+    if kind == tiff_tags.LONG or max(values) <= 0xFFFF:
         struct.pack_into(f"{directory.order}{count}{CODES[kind]}", block, at, *values)
         return
     for place in range(directory.begin, directory.end, 12):
         if struct.unpack_from(f"{directory.order}H", block, place) == (tag,):
             block += bytes(len(block) % 2)
-            struct.pack_into(f"{directory.order}HLL", block, place + 2, exif.LONG, count, len(block))
+            struct.pack_into(f"{directory.order}HLL", block, place + 2, tiff_tags.LONG, count, len(block))
             block += struct.pack(f"{directory.order}{count}L", *values)

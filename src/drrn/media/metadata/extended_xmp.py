@@ -8,7 +8,7 @@ from hashlib import md5
 from typing import Final
 
 from drrn.media.metadata.xml import Attribute, Document, Element, InvalidXMLError
-from drrn.media.metadata.xmp import RDF
+from drrn.media.metadata.xmp_schema import RDF
 
 PREFIX: Final = b"http://ns.adobe.com/xmp/extension/\0"
 """How a segment with a piece of an extended packet begins."""

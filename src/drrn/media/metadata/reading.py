@@ -6,7 +6,7 @@ libvips finds ICC profiles, EXIF and XMP; what else there is, is looked for in t
 from typing import Any, Final
 
 from drrn.media.file_format import FileFormat
-from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg_segments, png
+from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg_segments, png, tiff_tags
 from drrn.media.metadata import exif as tags
 from drrn.media.metadata.metadata import INCH, Block, Extras, Metadata, Pair
 from drrn.media.metadata.png import png_chunks, text_of
@@ -25,7 +25,7 @@ SQUARE: Final = 49
 """Of the pixels of a GIF, as 0 is, which says nothing."""
 
 
-def read_metadata(image: Any, form: FileFormat, file: Block, page: tags.Directory | None = None) -> Metadata:
+def read_metadata(image: Any, form: FileFormat, file: Block, page: tiff_tags.Directory | None = None) -> Metadata:
     """The metadata of a file, of which `image` is what libvips opened; of a TIFF, those of a page."""
     if form == "PNG":
         return _of_png(file)
@@ -46,7 +46,7 @@ def read_metadata(image: Any, form: FileFormat, file: Block, page: tags.Director
             extras = Extras(aspect=boxes.aspect, color_tags=boxes.color_tags, lost=metadata.extras.lost + boxes.lost)
             return metadata._replace(extras=extras)
         case "TIFF":
-            return of_tiff(file, page or tags.Directory.first(file), Metadata(icc, xmp=packet, dpi=_sensible(dpi)))
+            return of_tiff(file, page or tiff_tags.Directory.first(file), Metadata(icc, xmp=packet, dpi=_sensible(dpi)))
         case _:
             return _of_jpeg(file, _with_exif(Metadata(icc, xmp=packet, dpi=_sensible(dpi)), exif))
 
@@ -131,17 +131,17 @@ def _of_jpeg(file: Block, metadata: Metadata) -> Metadata:
     )
 
 
-def of_tiff(file: Block, page: tags.Directory, metadata: Metadata) -> Metadata:
+def of_tiff(file: Block, page: tiff_tags.Directory, metadata: Metadata) -> Metadata:
     """The metadata of a page, of which profile, XMP and dpi are known."""
     metadata = metadata._replace(exif=tags.of_tiff(file, page))
     lost = ["without the maker's note"] if tags.has_maker_note(file, page) else []
-    known = {*tags.ABOUT, *tags.LAYOUT, tags.IPTC} - tags.too_long(page)
+    known = {*tags.ABOUT, *tags.LAYOUT, tiff_tags.IPTC} - tags.too_long(page)
     others = [TAGS.get(tag, str(tag)) for tag in sorted(page.slots.keys() - known)]
     if others:
         more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
         lost.append(f"without the TIFF tags {', '.join(others[:MAX_NAMED])}{more}")
-    extras = Extras(iptc=page.bytes(file, tags.IPTC), lost=tuple(lost))
-    if page.integers(file, tags.UNIT) == (tags.NO_UNIT,):
+    extras = Extras(iptc=page.bytes(file, tiff_tags.IPTC), lost=tuple(lost))
+    if page.integers(file, tiff_tags.UNIT) == (tiff_tags.NO_UNIT,):
         pair = tags.rationals(file, page)
         is_told = b"ImageJ=" in (metadata.exif or b"")
         extras = extras._replace(aspect=pair if pair != (1.0, 1.0) or is_told else None)

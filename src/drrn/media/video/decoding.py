@@ -1,15 +1,12 @@
-"""Video: the header of a file, and its frames as planes with their timestamps.
+"""Video: its frames as planes with their timestamps.
 
-A damaged or truncated video is refused, not read as a shorter one. How files are opened is in `containers`,
-how they are written in `encoding` and `muxing`.
+A damaged or truncated video is refused, not read as a shorter one. Files are opened in `containers`, headers are
+read in `probing`, and results are written in `encoding` and `muxing`.
 """
 
-import re
-import struct
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -18,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrn.errors import ImageError, printable
-from drrn.media.header import Header, VideoInfo
-from drrn.media.video.containers import Opened, open_container
-from drrn.media.video.hdr import read_hdr
+from drrn.media.header import Header
+from drrn.media.video.containers import open_container
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -38,16 +34,10 @@ STUDIO, FULL = 1, 2
 """FFmpeg's numbers of ranges; 0 is unknown, and taken to be studio."""
 UNKNOWN = 2
 """FFmpeg's number of an unknown matrix."""
-RATES: Final = (Fraction(1), Fraction(1000))
-"""Frames a second that are believed, to encode by; times are kept whatever they are."""
-ALPHA_INFO = b"\x4e\x01\xa5"
-"""The begin of HEVC's message that there is a layer of alpha."""
 LATEST = 1 << 60
 """Units of time from the start: what is later can't be reckoned with."""
 HIDING: Final = ("vp8", "mpeg4", "msmpeg4v2", "msmpeg4v3")
 """Codecs of which a packet may have nothing to show."""
-LOST: Final = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
-"""What a frame can have beside it that is true of that frame alone, and not of a larger one."""
 
 DECODING: Final = Lock()
 """Held by who listens to what FFmpeg says: it tells it to all threads."""
@@ -67,33 +57,6 @@ class Frame(NamedTuple):
     """Of the same units, 0 where that is unknown."""
 
 
-def probe(path: Path, *, max_pixels: int) -> Header:
-    """Read the header of a video. One frame is decoded, once it is known to have at most `max_pixels`.
-
-    Raises:
-        ImageError: it is damaged, truncated, of a kind that can't be read, or has more than `max_pixels` a frame.
-        UsageError: PyAV is not installed.
-    """
-    name = printable(path)
-    with open_container(path, max_pixels) as file:
-        container = file.container
-        stream = _stream(container, name)
-        _check_pixels(container, stream, name, max_pixels)
-        count = _count(file, stream, name)
-        container.seek(0)
-        frame = next(_decoded(container, stream, name))
-        side_data = _side_data(frame, name)
-        lost = [f"without {LOST[each]}" for each in side_data if each in LOST]
-        if len([each for each in container.streams.video if not is_cover(each)]) > 1:
-            lost.append(f"without all video streams but number {stream.index}")
-        if file.form == "MP4":
-            lost += _hidden(path, max_pixels, stream.index, count)
-        width, height, info = stream.codec_context.width, stream.codec_context.height, _info(stream, frame, side_data)
-    channels = 1 if info.pixels.startswith("gray") else 3
-    bits: Final = 8 if info.bits == 8 else 16
-    return Header(file.form, width, height, channels, False, bits, tuple(lost), frames=count, video=info)
-
-
 def frames(path: Path, header: Header) -> Iterator[Frame]:
     """All frames, in the order in which they are shown.
 
@@ -106,7 +69,7 @@ def frames(path: Path, header: Header) -> Iterator[Frame]:
     with open_container(path, header.width * header.height) as file:
         container = file.container
         stream: Any = container.streams[header.video.stream]
-        for frame in _decoded(container, stream, name, header.frames):
+        for frame in decode(container, stream, name, header.frames):
             at = _at(frame)
             if (frame.width, frame.height) != (header.width, header.height) or PIXELS.get(
                 frame.format.name
@@ -125,113 +88,7 @@ def is_cover(stream: "Stream") -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _stream(container: "InputContainer", name: str) -> "VideoStream":
-    """The first that is a video, and no cover."""
-    stream = next((each for each in container.streams.video if not is_cover(each)), None)
-    if stream is None:
-        raise ImageError(f"{name} has no video stream; a video or a picture was expected.")
-    if stream.codec_context is None:
-        raise ImageError(f"{name} is of a codec that can't be decoded. Convert it first.")
-    if stream.codec_context.field_order > 1:
-        raise ImageError(f"{name} is interlaced; whole frames can be enlarged. Deinterlace it first.")
-    return stream
-
-
-def _check_pixels(container: "InputContainer", stream: "VideoStream", name: str, max_pixels: int) -> None:
-    """Raises ImageError: there are no pixels, too many, or pixels that can't be read."""
-    context = stream.codec_context
-    width, height, pixels = context.width, context.height, context.pix_fmt or "unknown"
-    if not width or not height:
-        raise ImageError(f"{name} is {width} x {height}: it has no pixels.")
-    if width * height > max_pixels:
-        raise ImageError(
-            f"{name} is {width} x {height}, {width * height:,} pixels a frame; the limit is {max_pixels:,} "
-            "(--max-pixels)."
-        )
-    if _has_alpha(container, stream, pixels):
-        decoder = "-c:v libvpx-vp9 " if context.name == "vp9" else "-c:v libvpx " if context.name == "vp8" else ""
-        raise ImageError(
-            f"{name} has transparency, which enlarged videos can't keep. Convert it to an animated PNG, which can "
-            f"(ffmpeg {decoder}-i FILE FILE.apng), or flatten it first."
-        )
-    if pixels not in PIXELS:
-        raise ImageError(
-            f"{name} has pixels of the kind {pixels}; gray and YCbCr of 4:2:0, 4:2:2 and 4:4:4, of 8, 10 and 12 "
-            "bit can be read. Convert it first."
-        )
-
-
-def _side_data(frame: "VideoFrame", name: str) -> dict[str, bytes]:
-    """What lies beside the pixels of a frame, by FFmpeg's names."""
-    try:
-        every: Any = frame.side_data
-        return {each.type.name: bytes(each) for each in every}
-    except ValueError as error:  # PyAV does not know all kinds, such as those of stereoscopic videos
-        raise ImageError(f"{name} has side data that can't be read. Convert it first.") from error
-
-
-def _info(stream: "VideoStream", frame: "VideoFrame", side_data: dict[str, bytes]) -> VideoInfo:
-    pixels = stream.codec_context.pix_fmt or ""
-    turn = struct.unpack("<9i", side_data["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in side_data else None
-    return VideoInfo(
-        stream=stream.index,
-        pixels=pixels.replace("yuvj", "yuv"),
-        bits=PIXELS[pixels],
-        time_base=stream.time_base or Fraction(1, 1000),
-        rate=_rate(stream),
-        range=FULL if pixels.startswith("yuvj") else int(frame.color_range),
-        matrix=int(frame.colorspace),
-        primaries=int(frame.color_primaries),
-        transfer=int(frame.color_trc),
-        siting=_siting(frame),
-        aspect=stream.sample_aspect_ratio or None,
-        turn=turn,
-        light=read_hdr(side_data),
-    )
-
-
-def _has_alpha(container: "InputContainer", stream: "VideoStream", pixels: str) -> bool:
-    """Whether the video has an alpha channel, also one that the decoder would leave out without a word."""
-    import av
-
-    if pixels != "unknown" and any(each.is_alpha for each in av.VideoFormat(pixels).components):
-        return True
-    if any(key.lower() == "alpha_mode" for key in stream.metadata):  # VP8 and VP9; browsers say so of every recording
-        found = any(packet.has_sidedata("matroska_block_additional") for packet in container.demux(stream))
-        container.seek(0)
-        if found:
-            return True
-    return ALPHA_INFO in (stream.codec_context.extradata or b"")
-
-
-def _count(file: Opened, stream: "VideoStream", name: str) -> int:
-    """Frames that will be shown: by the index, or where there is none of all of them by reading through the file."""
-    if file.form == "MP4" and stream.frames:
-        return sum(not entry.is_discard for entry in stream.index_entries)
-    others = [each for each in file.container.streams if each.type != "video" or not is_cover(each)]
-    count = there = 0
-    for packet in file.container.demux(others):
-        there += packet.size > 0
-        count += packet.size > 0 and packet.stream is stream and not packet.is_discard
-    if there < file.packets:
-        raise ImageError(f"{name} is a video that is damaged: of {file.packets} packets {there} can be found.")
-    return count
-
-
-def _hidden(path: Path, max_pixels: int, number: int, count: int) -> list[str]:
-    """What is said of frames that an MP4 has and does not show."""
-    with open_container(path, max_pixels, edits=False) as (container, _, _):
-        stream = container.streams[number]
-        found = len(stream.index_entries)
-        if found < stream.frames:
-            raise ImageError(
-                f"{printable(path)} is a video that is damaged: of its {stream.frames} frames {found} can be found."
-            )
-        hidden = stream.frames - count if stream.frames else 0
-    return [f"without {hidden} frames that its edit list hides"] if hidden > 0 else []
-
-
-def _decoded(container: "InputContainer", stream: "VideoStream", name: str, count: int = 0) -> Iterator["VideoFrame"]:
+def decode(container: "InputContainer", stream: "VideoStream", name: str, count: int = 0) -> Iterator["VideoFrame"]:
     """The frames, as long as there are as many packets as the `count`, where one is given, and each has its frame."""
     stream.codec_context.options = dict(container.options)
     stream.codec_context.thread_count = 1  # what other threads say of damage would wait for this one
@@ -299,31 +156,3 @@ def _planes(frame: "VideoFrame") -> list[Plane]:
         rows = values.reshape(-1, plane.line_size // kind.itemsize)
         planes.append(rows[: plane.height, : plane.width].copy())
     return planes
-
-
-def _rate(stream: "VideoStream") -> Fraction:
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    return min(max(rate, RATES[0]), RATES[1]).limit_denominator(1001)
-
-
-def _siting(frame: "VideoFrame") -> str:
-    """Where chroma lies, which PyAV can be told of by a filter's own words alone."""
-    import av
-    from av.filter import Graph
-
-    graph = Graph()
-    names = ("sidedata", "showinfo", "buffersink")  # without side data, of which there may be much to say
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1)
-    )
-    graph.link_nodes(source, graph.add(names[0], "mode=delete"), *(graph.add(each) for each in names[1:])).configure()
-    with DECODING, av.logging.Capture() as lines:
-        level = av.logging.get_level()
-        av.logging.set_level(av.logging.INFO)
-        try:
-            graph.push(frame)
-            graph.pull()
-        finally:
-            av.logging.set_level(level)
-    found = re.search(r" cl:(\w+) ", "".join(text for _, _, text in lines))
-    return found[1] if found else "unspecified"

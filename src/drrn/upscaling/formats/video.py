@@ -28,7 +28,7 @@ from drrn.media.header import HDRMetadata, Header, VideoInfo
 from drrn.media.image import Image
 from drrn.media.naming import VIDEOS as VIDEO_SUFFIXES
 from drrn.media.naming import split
-from drrn.media.video import containers, decoding, encoding, muxing
+from drrn.media.video import containers, decoding, encoding, muxing, probing
 from drrn.media.video.decoding import FULL, UNKNOWN, Frame, Plane
 from drrn.media.video.encoding import Target
 from drrn.media.video.muxing import CONTAINERS
@@ -277,7 +277,7 @@ def _stored(values: np.ndarray, low: int, high: int, like: Plane) -> Plane:
 VIDEO: Final = Format(
     recognizes=containers.is_video,
     collects=_collects,
-    probe=decoding.probe,
+    probe=probing.probe,
     suffix=_suffix,
     check_writable=_check_writable,
     changes=_changes,

@@ -1,0 +1,86 @@
+"""The names in XMP that count pixels, state places in the image, or belong to other parts of its file."""
+
+from typing import Final, NamedTuple
+
+from drrn.media.metadata.xml import Name
+
+RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+XML: Final = "http://www.w3.org/XML/1998/namespace"
+DC: Final = "http://purl.org/dc/elements/1.1/"
+TIFF: Final = "http://ns.adobe.com/tiff/1.0/"
+EXIF: Final = "http://ns.adobe.com/exif/1.0/"
+CRS: Final = "http://ns.adobe.com/camera-raw-settings/1.0/"
+GPANO: Final = "http://ns.google.com/photos/1.0/panorama/"
+DEPTH: Final = "http://ns.google.com/photos/1.0/depthmap/"
+CONTAINER: Final = "http://ns.google.com/photos/1.0/container/"
+DIMENSIONS: Final = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
+AREA: Final = "http://ns.adobe.com/xmp/sType/Area#"
+REGIONS: Final = "http://www.metadataworkinggroup.com/schemas/regions/"
+IPTC: Final = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+MICROSOFT: Final = "http://ns.microsoft.com/photo/1.2/t/Region#"
+DJI: Final = "http://www.dji.com/drone-dji/1.0/"
+LI: Final = (RDF, "li")
+TRANSPARENT: Final = {(RDF, name) for name in ("RDF", "Description", "Seq", "Bag", "Alt")}
+"""Elements of the notation, which own no values."""
+ORIENTATION: Final = (TIFF, "Orientation")
+
+
+class Pair(NamedTuple):
+    """Two values of one owner, of which one counts pixels across and one pixels down."""
+
+    across: Name
+    down: Name
+    unit: Name | None = None
+    """The value that says what they are counted in; None where it is always pixels."""
+    pixels: frozenset[str] = frozenset({"pixel", "pixels"})
+    """What it says then."""
+    is_place: bool = False
+    """Whether they are a place or the sides of an area, which are turned; others change places with their sides."""
+
+
+SIZES: Final = (
+    Pair((TIFF, "ImageWidth"), (TIFF, "ImageLength")),
+    Pair((EXIF, "PixelXDimension"), (EXIF, "PixelYDimension")),
+)
+"""Of the image itself."""
+SCALED: Final = (
+    Pair((TIFF, "XResolution"), (TIFF, "YResolution")),
+    Pair((EXIF, "FocalPlaneXResolution"), (EXIF, "FocalPlaneYResolution")),
+    Pair((GPANO, "FullPanoWidthPixels"), (GPANO, "FullPanoHeightPixels")),
+    Pair((GPANO, "CroppedAreaImageWidthPixels"), (GPANO, "CroppedAreaImageHeightPixels"), is_place=True),
+    Pair((GPANO, "CroppedAreaLeftPixels"), (GPANO, "CroppedAreaTopPixels"), is_place=True),
+    Pair((GPANO, "LargestValidInteriorRectLeft"), (GPANO, "LargestValidInteriorRectTop"), is_place=True),
+    Pair((GPANO, "LargestValidInteriorRectWidth"), (GPANO, "LargestValidInteriorRectHeight"), is_place=True),
+    Pair((DEPTH, "ImageWidth"), (DEPTH, "ImageHeight")),
+    Pair((CRS, "CropWidth"), (CRS, "CropHeight"), (CRS, "CropUnit"), frozenset({"0"})),
+    Pair((DIMENSIONS, "w"), (DIMENSIONS, "h"), (DIMENSIONS, "unit")),
+    Pair((AREA, "x"), (AREA, "y"), (AREA, "unit"), is_place=True),
+    Pair((AREA, "w"), (AREA, "h"), (AREA, "unit"), is_place=True),
+    Pair((AREA, "d"), (AREA, "d"), (AREA, "unit"), is_place=True),
+    Pair((IPTC, "rbX"), (IPTC, "rbY"), (IPTC, "rbUnit"), is_place=True),
+    Pair((IPTC, "rbW"), (IPTC, "rbH"), (IPTC, "rbUnit"), is_place=True),
+    Pair((IPTC, "rbRx"), (IPTC, "rbRx"), (IPTC, "rbUnit"), is_place=True),
+    Pair((DJI, "CalibratedOpticalCenterX"), (DJI, "CalibratedOpticalCenterY")),
+    Pair((DJI, "CalibratedFocalLength"), (DJI, "CalibratedFocalLength")),
+)
+POINTS: Final = ((EXIF, "SubjectArea"), (EXIF, "SubjectLocation"))
+"""Lists of numbers: a center and, of an area, a diameter or width and height."""
+PARTS: Final = (
+    ("http://ns.adobe.com/hdr-gain-map/", "", "gain map"),
+    ("http://ns.apple.com/HDRGainMap/", "", "gain map"),
+    ("http://ns.apple.com/pixeldatainfo/", "", "auxiliary image"),
+    ("http://ns.google.com/photos/1.0/camera/", "MicroVideo|MotionPhoto", "motion video"),
+    ("http://ns.oplus.com/photos/1.0/camera/", "MotionPhoto|OLivePhoto|VideoLength", "motion video"),
+    ("http://ns.xiaomi.com/photos/1.0/camera/", "XMPMeta", "auxiliary image"),
+    ("http://ns.google.com/photos/dd/1.0/", "", "depth map"),
+    (CONTAINER, "", ""),
+)
+"""How the namespace and the name of values begin that tell of further parts of the file, and what these are."""
+STORED_PARTS: Final = (
+    (DEPTH, "", "depth map"),
+    ("http://ns.google.com/photos/1.0/image/", "", "further image"),
+    ("http://ns.adobe.com/xap/1.0/", "Thumbnails$", ""),
+)
+"""The same of images within the packet, which lie as the image was stored: left out where that is turned."""
+SEMANTICS: Final = {"GainMap": "gain map", "MotionPhoto": "motion video", "Depth": "depth map", "Primary": ""}
+"""What an item of a container is, and what that is called here."""
