@@ -1,6 +1,6 @@
 """Lives of `drrn`, each in a process forked from this one, which has imported what takes time: a start costs little.
 
-Reads a JSON list of lives a line from stdin and writes a line of what became of them to stdout. A life:
+For `tests.forks.start_script`. A life:
 
     folder, args   where to run, and the command line
     signal         to send, once that many `lines` have come from its stdout, and then so many seconds of `delay`
@@ -10,7 +10,6 @@ Reads a JSON list of lives a line from stdin and writes a line of what became of
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ import rich.progress  # noqa: F401
 
 import drrn.engines.native
 import drrn.weights.store  # noqa: F401
-from drrn.apps.cli import main
+from tests.forks import answer_plans, run_and_exit
 
 
 def live(life: dict[str, Any], log: Path) -> dict[str, Any]:
@@ -56,16 +55,7 @@ def be(life: dict[str, Any], log: Path, tell: int) -> NoReturn:
     os.chdir(life["folder"])
     if life.get("call"):
         die_at(life["call"])
-    code: Any = 1
-    try:
-        main(life["args"])
-    except SystemExit as end:
-        code = end.code
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    run_and_exit(life["args"])
 
 
 def die_at(call: int) -> None:
@@ -95,7 +85,4 @@ def die_at(call: int) -> None:
 
 
 if __name__ == "__main__":
-    for line in sys.stdin:
-        lived = [live(life, Path(life["folder"]) / "log") for life in json.loads(line)]
-        sys.stdout.write(json.dumps(lived) + "\n")
-        sys.stdout.flush()
+    answer_plans(lambda life: live(life, Path(life["folder"]) / "log"))

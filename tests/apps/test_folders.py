@@ -23,10 +23,10 @@ from drrn.upscaling.batch.jobs import Batch
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
+from tests.forks import start_script
 from tests.small_weights import small_weights
 
 HERE = Path(__file__).parent
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
 LATIN = os.fsdecode(b"caf\xe9.png")
 """No UTF-8: a surrogate stands for its last letter."""
 LONG = "ü" * 125 + "z.png"
@@ -430,23 +430,9 @@ def test_an_arriving_file_is_taken_once_it_is_complete(here: Path, monkeypatch: 
 
 @pytest.fixture(scope="module")
 def lives() -> Iterator[Lives]:
-    """Lives the lives of a plan one after the other, and tells what became of them; see folder_lives.py."""
-    with subprocess.Popen(
-        [sys.executable, HERE / "folder_lives.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    ) as forks:
-        reader, writer = forks.stdout, forks.stdin
-        assert reader and writer
-
-        def live(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            writer.write(json.dumps(plan) + "\n")
-            writer.flush()
-            return list(json.loads(reader.readline()))
-
-        yield live
+    """Runs lives one after the other, and returns what became of them; see folder_lives.py."""
+    with start_script(HERE / "folder_lives.py") as run:
+        yield run
 
 
 def mixed(folder: Path, count: int) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -11,30 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from drrn.core.config import DRRNConfig, Skip
+from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
+from tests.small_configs import configs, flat
 
 B1U9 = DRRNConfig()
 B1U25 = DRRNConfig(units=25)
-
-
-def flat(config: DRRNConfig) -> DRRNConfig:
-    return replace(config, flat=True, bias=False, batch_norm=False, global_residual=True)
-
-
-configs = st.builds(
-    DRRNConfig,
-    blocks=st.integers(1, 3),
-    units=st.integers(0, 4),
-    width=st.integers(1, 6),
-    skip=st.sampled_from(get_args(Skip)),
-    global_residual=st.booleans(),
-    batch_norm=st.booleans(),
-    bias=st.booleans(),
-    share=st.booleans(),
-    channels=st.sampled_from([1, 3]),
-    unshuffle=st.integers(1, 4),
-).flatmap(lambda config: st.sampled_from([config, flat(config)]))
 
 
 @pytest.mark.parametrize(

@@ -13,25 +13,8 @@ from torch import Tensor, nn
 
 from drrn.core.config import DRRNConfig, Skip
 from drrn.network.model import DRRN, RecursiveBlock
+from tests.small_configs import configs
 
-
-def flat(config: DRRNConfig) -> DRRNConfig:
-    return replace(config, flat=True, bias=False, batch_norm=False, global_residual=True)
-
-
-configs = st.builds(
-    DRRNConfig,
-    blocks=st.sampled_from([1, 2]),
-    units=st.integers(0, 3),
-    width=st.integers(1, 5),
-    skip=st.sampled_from(get_args(Skip)),
-    global_residual=st.booleans(),
-    batch_norm=st.booleans(),
-    bias=st.booleans(),
-    share=st.booleans(),
-    channels=st.sampled_from([1, 3]),
-    unshuffle=st.integers(1, 4),
-).flatmap(lambda config: st.sampled_from([config, flat(config)]))
 seeds = st.integers(0, 2**31)
 
 

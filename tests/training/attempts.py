@@ -1,6 +1,6 @@
 """Run `drrn train` in processes forked from this one, which has already imported torch, so that starts are fast.
 
-Reads a JSON list of attempts per line from stdin, and writes a line with their results to stdout. An attempt:
+For `tests.forks.start_script`. An attempt:
 
     folder, args    where to run, and `drrn`'s command line
     signal, steps,  the signal to send after this many steps and then this many seconds; 0 sends none
@@ -9,7 +9,6 @@ Reads a JSON list of attempts per line from stdin, and writes a line with their 
     call            kill itself at this call of a write, an fsync or a rename; a write is half done by then
 """
 
-import json
 import os
 import signal
 import sys
@@ -23,12 +22,12 @@ import torch.utils.tensorboard.writer  # here, before the forks, for speed; as d
 
 import drrn.apps.progress  # noqa: F401
 from drrn import provenance
-from drrn.apps.cli import main
 from drrn.errors import DRRNError
 from drrn.training import checkpoint
 from drrn.training import run as room
 from drrn.training.events import Step, TrainingEvent
 from drrn.training.fit import fit
+from tests.forks import answer_plans, run_and_exit
 
 
 def run_attempt(attempt: dict[str, Any], log: Path) -> dict[str, Any]:
@@ -95,16 +94,7 @@ def run_child(attempt: dict[str, Any], log: Path, writer: int) -> NoReturn:
     vars(room)["fit"] = fit_and_report
     if attempt.get("call"):
         die_at(attempt["call"])
-    code: Any = 1
-    try:
-        main(attempt["args"])
-    except SystemExit as end:
-        code = end.code
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    run_and_exit(attempt["args"])
 
 
 def die_at(call: int) -> None:
@@ -131,7 +121,4 @@ def die_at(call: int) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     provenance.commit = lambda: "commit"
-    for line in sys.stdin:
-        results = [run_attempt(attempt, Path(attempt["folder"]) / "log") for attempt in json.loads(line)]
-        sys.stdout.write(json.dumps(results) + "\n")
-        sys.stdout.flush()
+    answer_plans(lambda attempt: run_attempt(attempt, Path(attempt["folder"]) / "log"))

@@ -1,6 +1,5 @@
 """`drrn train` killed, stopped and run again: some steps are lost, and all ends as it would have ended."""
 
-import json
 import os
 import random
 import signal
@@ -18,10 +17,10 @@ import pytest
 
 from drrn.training import checkpoint
 from drrn.weights.store import load
+from tests.forks import ENVIRONMENT, start_script
 from tests.training.small_training import make_images, read_outputs
 
 HERE = Path(__file__).parent
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
 
 RunAttempts = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
@@ -37,22 +36,8 @@ def command(epochs: int, **options: Any) -> list[str]:
 @pytest.fixture(scope="module")
 def run_attempts() -> Iterator[RunAttempts]:
     """Runs a plan's attempts one after the other, and returns their results; see attempts.py."""
-    with subprocess.Popen(
-        [sys.executable, HERE / "attempts.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    ) as forks:
-        reader, writer = forks.stdout, forks.stdin
-        assert reader and writer
-
-        def run_plan(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            writer.write(json.dumps([{"signal": 0, "steps": 0, "delay": 0} | attempt for attempt in plan]) + "\n")
-            writer.flush()
-            return list(json.loads(reader.readline()))
-
-        yield run_plan
+    with start_script(HERE / "attempts.py") as run:
+        yield lambda plan: run([{"signal": 0, "steps": 0, "delay": 0} | attempt for attempt in plan])
 
 
 @pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.full)])

@@ -32,6 +32,7 @@ from drrn.tuning import trials as kept_trials
 from drrn.tuning.results import SearchResult, TrialResult, importances, write_results
 from drrn.tuning.space import Space, suggest
 from drrn.weights import store
+from tests.forks import ENVIRONMENT
 from tests.training.small_training import make_images
 
 SMALL = shlex.split(
@@ -48,7 +49,6 @@ cli.main()
 """The command, with steps that take longer than any machine needs to send a signal."""
 INFINITE = "1e39*mse"
 """A loss that is not finite in single precision."""
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """Animations become larger animations: each frame as a picture, those that are alike once, and one at a time."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -23,11 +22,10 @@ from drrn.upscaling.formats.job import Hooks, Job, Options
 from drrn.upscaling.formats.registry import format_of
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
+from tests.forks import ENVIRONMENT
 from tests.media import moving
 from tests.media.moving import CLEAR, Step, as_pillow_has_them
 from tests.small_weights import small_weights
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture

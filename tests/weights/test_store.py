@@ -16,7 +16,7 @@ from dataclasses import replace
 from hashlib import sha256
 from math import inf, nan
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,10 +25,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drrn.core.config import DRRNConfig, Skip
+from drrn.core.config import DRRNConfig
 from drrn.errors import DRRNError, WeightsError
 from drrn.weights import store
 from drrn.weights.store import Weights, load, names, save
+from tests.small_configs import configs
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
@@ -36,19 +37,6 @@ CONFIG = DRRNConfig(units=2, width=3, bias=False, global_residual=False)
 # a card with all that two spellings of one JSON value can differ in
 CARD = {"data": 'Bücher ☕ \\ "T91"\n', "psnr": 0.1 + 0.2, "rate": 1e-05, "none": None, "steps": [1, -0.0, 1e300]}
 
-configs = st.builds(
-    DRRNConfig,
-    blocks=st.integers(1, 3),
-    units=st.integers(0, 3),
-    width=st.integers(1, 5),
-    skip=st.sampled_from(get_args(Skip)),
-    global_residual=st.booleans(),
-    batch_norm=st.booleans(),
-    bias=st.booleans(),
-    share=st.booleans(),
-    channels=st.sampled_from([1, 3]),
-    unshuffle=st.sampled_from([1, 2, 4]),
-)
 cards = st.dictionaries(
     st.text(max_size=5),
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.integers()),
