@@ -95,9 +95,8 @@ def check_options(prog: str, command: Command, args: Iterable[str]) -> None:
     Raises:
         UsageError: an option is unknown.
     """
-    known = [
-        name for group in options_of(command, with_texts=False).values() for option in group for name in option.spellings
-    ]
+    groups = options_of(command, with_texts=False).values()
+    known = [name for group in groups for option in group for name in option.spellings]
     for word in args:
         name = word.partition("=")[0].replace("_", "-")
         if name.startswith("--") and name.strip("-") and name not in known:
