@@ -80,7 +80,7 @@ def noise(config: DRRNConfig, height: int, width: int, seed: int = 0) -> Planes:
 
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("fields", CONFIGS, ids=str)
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(0, 2**31))
 def test_a_streamed_picture_is_the_networks(
     name: str, fields: dict[str, Any], height: int, width: int, seed: int
@@ -103,7 +103,7 @@ def test_a_streamed_picture_is_the_networks(
 def test_wide_images_are_enlarged_in_pieces_that_do_not_show(kernels: str, fields: dict[str, Any]) -> None:
     """With more threads the pieces are wider."""
     weights = small_weights(width=20, gain=0.2, **fields)
-    ilr = np.random.default_rng(0).random((1, 26, 3001), np.float32)
+    ilr = np.random.default_rng(0).random((1, 14, 3001), np.float32)
     sr = engine_of(kernels, weights).run(ilr)
     assert_close(sr, exactly(weights, ilr))
     assert np.array_equal(engine_of(kernels, weights, threads=3).run(ilr), sr)
@@ -145,7 +145,7 @@ def test_any_config_and_size_at_length(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_packaged_weights_are_exact(name: str) -> None:
     weights = load("small")
-    ilr = np.kron(noise(weights.config, 24, 30), np.ones((1, 8, 8), np.float32))  # edges, which ring the most
+    ilr = np.kron(noise(weights.config, 12, 15), np.ones((1, 8, 8), np.float32))  # edges, which ring the most
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
 
 
@@ -160,7 +160,7 @@ def test_fifty_two_layers_are_exact(name: str) -> None:
 def test_fifty_two_trained_layers_are_exact(name: str, data: Path) -> None:
     """The longest way for errors to grow: another project's B1U25 of width 128."""
     weights = import_pth(data.parent / "weights/drrn_B1U25_noBN_muneebaadil.pt", units=25, skip="rectified")
-    ilr = np.kron(noise(weights.config, 4, 4), np.ones((1, 8, 8), np.float32))
+    ilr = np.kron(noise(weights.config, 3, 3), np.ones((1, 8, 8), np.float32))
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
 
 
@@ -175,8 +175,8 @@ def test_any_number_of_threads_gives_the_same_bytes(kernels: str, fields: dict[s
 
 
 @pytest.mark.parametrize("name", ENGINES)
-@settings(max_examples=25)
-@given(st.lists(st.integers(0, 70), max_size=8), st.integers(1, 4), st.booleans())
+@settings(max_examples=12)
+@given(st.lists(st.integers(0, 70), max_size=5), st.integers(1, 4), st.booleans())
 def test_bands_of_any_height_give_the_same_picture(name: str, heights: list[int], unshuffle: int, flat: bool) -> None:
     weights = small_weights(unshuffle=unshuffle, flat=flat, bias=not flat)
     ilr = noise(weights.config, sum(heights), 37)
