@@ -144,6 +144,10 @@ def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page",
             return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
         }"""
     )
+    backs = (
+        "[...document.querySelectorAll('drrn-compare .layer img:first-child.back')].map((each) => each.naturalWidth)"
+    )
+    assert page.evaluate(backs) == [200, 200]  # what lies below the preview, on both sides
     preview = np.array(shown, np.uint8).reshape(height, width, 4)[..., :3]
     page.click("#go")
     page.locator("#list li.done").wait_for()
@@ -287,7 +291,7 @@ def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
     page.locator("#list li.ready").wait_for()
     page.click("#go")
     page.locator("#list li.done").wait_for()
-    page.locator("#caption", has_text="Made smaller again it is").wait_for()
+    page.locator("#caption", has_text="Made smaller again, it matches").wait_for()
     with page.expect_download() as download:
         page.locator("#list li a").click()
     assert download.value.suggested_filename == "photo_x2.webp"
@@ -400,6 +404,31 @@ def test_dark_and_light_differ_and_both_can_be_read(browser: "Browser", running:
             color = page.evaluate("getComputedStyle(document.body).backgroundColor")
             ground[scheme] = sum(map(int, re.findall(r"\d+", color)))
     assert ground["light"] > 700 > 150 > ground["dark"]
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1280, 820])
+def test_a_long_list_leaves_the_picture_in_view_and_covers_none_of_its_text(
+    browser: "Browser", running: Running, tmp_path: Path, width: int
+) -> None:
+    forget_all(running)
+    with opened(browser, f"{running.address}/", viewport={"width": width, "height": 700}) as page:
+        drop(page, *((f"{number}.png", png(tmp_path, 60, 40, 30 + number)) for number in range(9)))
+        page.locator("#list li.ready").nth(8).wait_for()
+        page.click("#go")
+        page.locator("#list li.done").nth(8).wait_for()
+        page.locator("#list .select").nth(8).click()
+        stage = page.locator("#stage").bounding_box()
+        assert stage and stage["height"] <= 700
+        overlaps = """() => [...document.querySelectorAll("#list li")].filter((row) => {
+            const actions = row.querySelector(".actions").getBoundingClientRect();
+            return [...row.querySelectorAll(".select span")].some((text) => {
+                const range = document.createRange();
+                range.selectNodeContents(text);
+                return range.getBoundingClientRect().right > actions.left;
+            });
+        }).length"""
+        assert page.evaluate(overlaps) == 0
 
 
 @needs_chromium

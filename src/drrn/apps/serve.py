@@ -61,20 +61,20 @@ def serve(
         host: Address to listen on. Any but a loopback address needs a token.
         port: Port to listen on; 0 is any that is free.
         open: Open the page in the browser, with these pictures on it. A service that runs already at this port is used.
-        token: What clients must show; DRRN_TOKEN in the environment does the same. One is made and printed if --host
+        token: What clients must send; DRRN_TOKEN in the environment does the same. One is made and printed if --host
             can be reached by others.
         host_name: Another name by which clients call this machine; repeat it for several.
         prefix: Path under which a reverse proxy serves it, such as /drrn.
-        models: Packaged models to offer, the first of them where none is chosen. All by default.
+        models: Packaged models to offer. All by default.
         kinds: What may be enlarged: image, animation, video, raster, dicom.
         max_upload: MB of a file.
         max_pixels: Pixels of the largest picture to read or to make.
         max_memory: MB that an enlargement may take.
         max_time: Longest that one picture may take: 90, 30s, 2m or 1.5h.
         keep: How long results are kept.
-        idle: End when nobody has used the service for so long. It runs until a signal ends it otherwise.
+        idle: End after this long without a request or a job. By default it runs until a signal ends it.
         threads: CPU threads, 0 for all cores.
-        folder: Where pictures lie while they are needed. Everything in it is deleted.
+        folder: Where pictures are kept while they are needed. Everything in it is deleted.
     """
     try:
         from drrn.serving.server import bind, run

@@ -410,8 +410,9 @@ async function showPreview(picture, region) {
   const { plan: of, source, query } = picture;
   if (picture.state === "sending" || picture.state === "refused" || !query) return;
   if (picture.file && !compare.querySelector(".back")) {
-    const url = URL.createObjectURL(picture.file);
-    for (const side of ["before", "after"]) await compare.show(side, url, whole(of), "back");
+    for (const side of ["before", "after"]) {
+      await compare.show(side, URL.createObjectURL(picture.file), whole(of), "back"); // which revokes it
+    }
   }
   if (!of.can_preview) return caption();
   caption(true);

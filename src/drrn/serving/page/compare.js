@@ -63,7 +63,9 @@ class Compare extends HTMLElement {
     await image.decode().catch(() => {});
     if (url.startsWith("blob:")) URL.revokeObjectURL(url);
     Object.assign(image, { region });
-    this.querySelector(`.${side}`).append(image);
+    const layer = this.querySelector(`.${side}`);
+    if (kind === "back") layer.prepend(image);
+    else layer.append(image);
     this.place();
     const others = [...this.querySelectorAll(`.${side} img:not(.back)`)];
     for (const old of others.slice(0, -2)) old.remove();
