@@ -16,11 +16,12 @@ import pytest
 
 from drrn.apps import cli
 from drrn.bulk import part as parts
-from drrn.bulk.part import read_rows, run_part
+from drrn.bulk.part import enlarge_part, read_rows
 from drrn.bulk.plan import RECIPE, Plan, load_plan
 from drrn.bulk.run import failed_rows, parts_left, read_status, run_parts
 from drrn.bulk.storage import Folder
-from drrn.bulk.worker import ENGINE, Machine, Worker, make_upscaler
+from drrn.bulk.task import ENGINE, Machine, make_upscaler
+from drrn.bulk.worker import Worker
 from drrn.errors import EngineError, ImageError, StorageError, UsageError
 from drrn.media.image import Image
 from drrn.media.images.files import write
@@ -65,7 +66,7 @@ def upscaler(plan: Plan, target: Folder) -> Upscaler:
 def run_all(plan: Plan, target: Folder, **options: Any) -> None:
     source, one = Folder(Path(plan.recipe.source)), upscaler(plan, target)
     for part in plan.parts:
-        run_part(plan.recipe, part, source, target, one, **options)
+        enlarge_part(plan.recipe, part, source, target, one, **options)
 
 
 def results(folder: Path) -> dict[str, bytes]:
@@ -275,7 +276,7 @@ def test_the_status_tells_what_is_done_by_all(here: Path, capsys: pytest.Capture
     plan, target = plan_of()
     source, one = Folder(Path(plan.recipe.source)), upscaler(plan, target)
     for part in plan.parts[:2]:
-        run_part(plan.recipe, part, source, target, one)
+        enlarge_part(plan.recipe, part, source, target, one)
     os.utime(here / "large/.drrn/done/00000000.jsonl", (1000, 1000))
     os.utime(here / "large/.drrn/done/00000001.jsonl", (1010, 1010))
     capsys.readouterr()
@@ -300,7 +301,7 @@ def test_a_file_that_changes_while_it_is_read_is_a_row(here: Path, monkeypatch: 
     plan, target = plan_of()
     one = upscaler(plan, target)
     monkeypatch.setattr(Folder, "get", changing)
-    rows = run_part(plan.recipe, plan.parts[0], Folder(Path("photos")), target, one)
+    rows = enlarge_part(plan.recipe, plan.parts[0], Folder(Path("photos")), target, one)
     assert [row.error for row in rows] == [
         "a.png has changed while it was read.",
         "b.jpg has changed while it was read.",

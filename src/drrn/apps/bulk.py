@@ -3,7 +3,7 @@
 import json as json_text
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -15,7 +15,7 @@ from drrn.weights import AUTO, DEFAULT
 
 if TYPE_CHECKING:
     from drrn.bulk.plan import Part
-    from drrn.bulk.worker import Outcome
+    from drrn.bulk.task import Outcome
 
 
 def plan_bulk(
@@ -108,7 +108,9 @@ def run_bulk(
     *,
     part: int | None = None,
     parts_per_task: int = 1,
-    jobs: Annotated[int, arg(aliases=["-j"])] = 1,
+    jobs: Annotated[int | None, arg(aliases=["-j"])] = None,
+    on: Literal["here", "ray"] = "here",
+    workers: tuple[int, int] | None = None,
     retry: bool = False,
     same_bytes: bool = False,
     max_memory: int = 2048,
@@ -118,41 +120,52 @@ def run_bulk(
     precision: Precision = "float32",
     compile: bool = False,
 ) -> int:
-    """Run the parts of a plan that are not done, on this machine. Other machines may run other parts meanwhile.
+    """Run the parts of a plan that are not done, here or in a Ray cluster.
 
-    After a stop or a kill the same command continues: a part is done when its record is in the target. Exits with 3 if
-    files failed; `drrn bulk status --failed` lists them.
+    Other machines may run other parts meanwhile. After a stop or a kill the same command continues: a part is done
+    when its record is in the target. Exits with 3 if files failed; `drrn bulk status --failed` lists them.
 
     Args:
         target: Folder or bucket of the plan.
         part: Run one part alone, counted from 0: for arrays of jobs, as --part $SLURM_ARRAY_TASK_ID.
         parts_per_task: With --part, run so many parts: 5 of task 2 are parts 10 to 14.
-        jobs: Parts to run at the same time, each in a process.
+        jobs: Parts to run at the same time, each in a process; 1 by default.
+        on: Where: here, or ray for the cluster of `ray job submit` or `ray start` (drrn[ray]), by a task for each part.
+        workers: For ray: parts that it must have room for within ten minutes, and parts to run at the same time. By
+            default one, and as many as fit.
         retry: Try failed files again.
         same_bytes: Refuse to run where the engine rounds otherwise than on the machine that began.
-        max_memory: MB that each job may take.
+        max_memory: MB that each part may take.
         device: auto, cpu, cuda, cuda:1 or mps.
         engine: As in `drrn upscale`.
-        threads: CPU threads of each job, 0 to share the cores among the jobs.
+        threads: CPU threads of each part, 0 to share the cores among the jobs; in Ray the CPUs of a task, 0 for one.
         precision: Arithmetic of the torch engine.
         compile: Let torch compile the network first.
     """
-    from drrn.bulk.plan import load_plan
+    from drrn.bulk.plan import find_part, load_outline, load_plan
+    from drrn.bulk.ray import run_on_ray
     from drrn.bulk.run import parts_left, read_status, run_parts
     from drrn.bulk.storage import open_store
-    from drrn.bulk.worker import Machine
+    from drrn.bulk.task import Machine
     from drrn.engines.engine import cores
 
-    if jobs < 1 or parts_per_task < 1:
+    if (jobs is not None and jobs < 1) or parts_per_task < 1:
         raise UsageError("--jobs and --parts-per-task must be at least 1.")
-    store = open_store(target)
-    plan = load_plan(store)
-    left = parts_left(plan, store, retry=retry)
-    if part is not None:
-        first, count = part * parts_per_task, len(plan.parts)
+    if workers and not 1 <= workers[0] <= workers[1]:
+        raise UsageError(f"--workers takes a minimum of at least 1 and a maximum, got {workers[0]} {workers[1]}.")
+    if on == "ray" and (part is not None or jobs is not None):
+        raise UsageError("--on ray divides all parts by itself: leave out --part and --jobs, and see --workers.")
+    if on == "here" and workers:
+        raise UsageError("--workers only works with --on ray. Here it is --jobs.")
+    store, jobs = open_store(target), jobs or 1
+    if part is None:
+        plan = load_plan(store)
+        left = parts_left(plan, store, retry=retry)
+    else:
+        first, count = part * parts_per_task, load_outline(store).parts
         if not 0 <= first < count:
             raise UsageError(f"There are {count} parts, the last one is {count - 1}: there is no part {first}.")
-        left = [each for each in left if first <= each.number < first + parts_per_task]
+        left = [find_part(store, number) for number in range(first, min(first + parts_per_task, count))]
     done = [0, 0]
 
     def report(part: "Part", outcome: "Outcome") -> None:
@@ -171,7 +184,10 @@ def run_bulk(
         same_bytes=same_bytes,
     )
     try:
-        failed = run_parts(left, target, machine=machine, jobs=jobs, retry=retry, report=report)
+        if on == "ray":
+            failed = run_on_ray(left, target, machine=machine, workers=workers, retry=retry, report=report)
+        else:
+            failed = run_parts(left, target, machine=machine, jobs=jobs, retry=retry, report=report)
     except (KeyboardInterrupt, SystemExit):
         print("stopped; the same command goes on", file=sys.stderr)
         raise

@@ -83,7 +83,7 @@ def load_weights(target: Store, recipe: Recipe) -> Weights:
     return replace(weights, name=recipe.model)  # some results say by which model they were made
 
 
-def run_part(
+def enlarge_part(
     recipe: Recipe, part: Part, source: Store, target: Store, upscaler: Upscaler, *, retry: bool = False
 ) -> list[Row]:
     """Enlarge the files of a part and put its record, unless it is there.

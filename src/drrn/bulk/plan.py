@@ -5,7 +5,7 @@ many files it has), and `plan.json` once all files of the source were listed.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -98,6 +98,15 @@ class Part:
         return f"{FOLDER}/{PARTS}/{self.number:08}-{self.count}.json"
 
 
+class Outline(NamedTuple):
+    """A finished plan without its parts."""
+
+    recipe: Recipe
+    parts: int
+    skipped: int
+    """Files of the source that are not images by their suffix."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A finished plan."""
@@ -105,7 +114,7 @@ class Plan:
     recipe: Recipe
     parts: list[Part]
     skipped: int
-    """Files of the source that are not images by their suffix."""
+    """As in `Outline`."""
 
     @property
     def files(self) -> int:
@@ -140,13 +149,13 @@ def make_plan(
     if known is not None and known.decode() != recipe.to_json():
         raise UsageError(f"{printable(target.url)} has another plan. Give the same options, or another target.")
     if finished := target.read(PLAN):
-        return Plan(recipe, _list_parts(target), json.loads(finished)["skipped"])
+        return Plan(recipe, list(_list_parts(target)), json.loads(finished)["skipped"])
     with TemporaryDirectory() as folder:
         save(weights, Path(folder) / "weights.safetensors")
         target.put(Path(folder) / "weights.safetensors", WEIGHTS, overwrite=True)
     target.write(RECIPE, recipe.to_json().encode())
 
-    parts = _list_parts(target)
+    parts = list(_list_parts(target))
     last = json.loads(target.read(parts[-1].path) or b"{}") if parts else {}
     skipped = last.get("skipped", 0)
     files: list[File] = []
@@ -176,7 +185,13 @@ def make_plan(
 
 
 def load_plan(target: Store) -> Plan:
-    """The plan of a target.
+    """The plan of a target. Raises StorageError: as `load_outline`."""
+    outline = load_outline(target)
+    return Plan(outline.recipe, list(_list_parts(target)), outline.skipped)
+
+
+def load_outline(target: Store) -> Outline:
+    """What a plan says without its parts, which may be a million names.
 
     Raises:
         StorageError: there is none, it is unfinished or damaged, or another version of drrn made it.
@@ -184,11 +199,19 @@ def load_plan(target: Store) -> Plan:
     try:
         recipe = parse_recipe(target.read(RECIPE))
         about = json.loads(target.read(PLAN) or b"")
-        return Plan(recipe, _list_parts(target), int(about["skipped"]))
+        return Outline(recipe, int(about["parts"]), int(about["skipped"]))
     except (ValueError, TypeError, KeyError) as error:
         raise StorageError(
             f"{printable(target.url)} has no finished plan. Run `drrn bulk plan SOURCE {printable(target.url)}`."
         ) from error
+
+
+def find_part(target: Store, number: int) -> Part:
+    """One part, without listing the others. Raises StorageError: it is missing."""
+    part = next(_list_parts(target, after=f"{number:08}"), None)  # a bucket finds no name by its beginning
+    if part is None or part.number != number:
+        raise StorageError(f"{printable(target.url)} has no part {number}.")
+    return part
 
 
 def parse_recipe(content: bytes | None) -> Recipe:
@@ -248,13 +271,12 @@ def check_apart(source: Store, target: Store) -> None:
         )
 
 
-def _list_parts(target: Store) -> list[Part]:
-    """All parts in their order."""
-    parts = []
-    for entry in target.list(f"{FOLDER}/{PARTS}/"):
-        number, _, count = entry.name.rpartition("/")[2].removesuffix(".json").partition("-")
-        parts.append(Part(int(number), int(count)))
-    return parts
+def _list_parts(target: Store, after: str = "") -> Iterator[Part]:
+    """The parts whose names come after `after`, in their order."""
+    folder = f"{FOLDER}/{PARTS}/"
+    for entry in target.list(folder, after and f"{folder}{after}"):
+        number, _, count = entry.name.removeprefix(folder).removesuffix(".json").partition("-")
+        yield Part(int(number), int(count))
 
 
 def _to_json(files: list[File], skipped: int) -> bytes:

@@ -8,7 +8,8 @@ from threading import Event, Lock
 from drrn.bulk.part import DONE, FAILED, MAX_KILLS, Row, list_numbers, read_rows
 from drrn.bulk.plan import Part, Plan
 from drrn.bulk.storage import Store
-from drrn.bulk.worker import Machine, Outcome, Worker, WorkerKilledError
+from drrn.bulk.task import Machine, Outcome
+from drrn.bulk.worker import Worker, WorkerKilledError
 from drrn.errors import EngineError
 
 WAIT_SECONDS = 0.5
