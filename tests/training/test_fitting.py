@@ -60,6 +60,33 @@ def test_training_beats_bicubic(tmp_path: Path) -> None:
     assert history[-1].val_psnr > bicubic + 2
 
 
+@pytest.mark.parametrize("accumulate", [2, 3, 8, 99])
+def test_a_step_in_parts_equals_the_whole_step(tmp_path: Path, data: Path, accumulate: int) -> None:
+    """Also if the parts are not of one size, or fewer than asked for."""
+    histories = []
+    for name, parts in [("whole", 1), ("parts", accumulate)]:
+        history, log = train(tmp_path / name, data, replace(QUICK, accumulate=parts, optimiser="sgd", epochs=2))
+        histories.append(np.array([row[1:] for row in history]))
+        assert log.steps == 24
+    assert histories[1] == pytest.approx(histories[0], rel=1e-5)
+    whole, parts = (load(tmp_path / name / "best.safetensors").tensors for name in ("whole", "parts"))
+    for name in whole:
+        assert parts[name] == pytest.approx(whole[name], abs=1e-6), name
+
+
+def test_a_part_is_as_large_as_asked_for(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, forward = set(), DRRN.forward
+
+    def measured(self: DRRN, ilr: Tensor, **options: Any) -> Tensor:
+        if self.training:
+            sizes.add(len(ilr))
+        return forward(self, ilr, **options)
+
+    monkeypatch.setattr(DRRN, "forward", measured)
+    train(tmp_path / "run", data, replace(QUICK, accumulate=4, epochs=1))
+    assert sizes == {2}
+
+
 def test_saved_weights_reproduce_the_recorded_validation_loss(tmp_path: Path, data: Path) -> None:
     """The validation loss in the history is that of best.safetensors on the pictures held out, and of no others."""
     history, _ = train(tmp_path / "run", data)

@@ -154,13 +154,14 @@ def test_divergence_is_reported_in_one_line(tmp_path: Path, run_attempts: RunAtt
 
 
 @pytest.mark.parametrize("optimiser", [pytest.param("adam", marks=pytest.mark.full), "muon"])
-def test_two_processes_learn_the_same_as_one(tmp_path: Path, optimiser: str) -> None:
+def test_two_processes_learn_the_same_as_one_also_in_parts(tmp_path: Path, optimiser: str) -> None:
     make_images(tmp_path / "pictures")
     two, one = tmp_path / "two", tmp_path / "one"
-    for folder, launcher in [(two, "torch.distributed.run --standalone --nproc-per-node 2 -m -- drrn"), (one, "drrn")]:
+    launchers = [(two, "torch.distributed.run --standalone --nproc-per-node 2 -m -- drrn", 2), (one, "drrn", 1)]
+    for folder, launcher, parts in launchers:
         folder.mkdir()
         done = subprocess.run(
-            [sys.executable, "-m", *launcher.split(), *command(2, optimiser=optimiser)],
+            [sys.executable, "-m", *launcher.split(), *command(2, optimiser=optimiser, accumulate=parts)],
             cwd=folder,
             env=ENVIRONMENT,
             capture_output=True,

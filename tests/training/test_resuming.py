@@ -280,7 +280,9 @@ def test_out_of_memory_is_one_sentence_and_loses_nothing_saved(
     train(tmp_path / "run", data, stop_after=3)
     with monkeypatch.context() as poor:
         poor.setattr(DRRN, "forward", Mock(side_effect=error))
-        with pytest.raises(TooLittleMemoryError, match=r"Not enough memory\. Start in another --run with a smaller"):
+        with pytest.raises(
+            TooLittleMemoryError, match=r"Not enough memory\. Start in another --run with --accumulate 2"
+        ):
             train(tmp_path / "run", data)
     train(tmp_path / "run", data)
     assert read_outputs(tmp_path / "run") == read_outputs(tmp_path / "whole")

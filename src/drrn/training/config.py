@@ -45,6 +45,9 @@ class TrainConfig:
     """Maximum number of validation patches, spread over all held-out pictures. 0 takes all."""
     batch_size: int = 128
     """Patches per step, over all devices."""
+    accumulate: int = 1
+    """Compute each step in so many parts, one after another, in a fraction of the memory: the gradient is that of the
+    whole batch, up to rounding. Batch norm, if any, sees the parts."""
     epochs: int = 50
     """Maximum number of epochs."""
     epoch_steps: int = 0
@@ -106,6 +109,7 @@ class TrainConfig:
         for name, low in [
             ("patch", 1),
             ("batch_size", 1),
+            ("accumulate", 1),
             ("epochs", 1),
             ("stride", 0),
             ("epoch_steps", 0),

@@ -165,15 +165,11 @@ class _Loop:
         rate = learning_rate(config, epoch * steps + state.step, steps)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        sr = self.network(ilr, units=draw_units(self.inputs.model, config, epoch, state.step))
-        loss = self.loss_of(sr, hr)
-        fabric.backward(loss)
+        batch_means = self._backward(ilr, hr, draw_units(self.inputs.model, config, epoch, state.step))
         max_norm = config.clip / rate if config.clip_by_rate else config.clip
         norm = fabric.clip_gradients(self.network, state.optimizer, max_norm=max_norm, error_if_nonfinite=False)
         assert isinstance(norm, Tensor)
-        means = all_reduce_mean(
-            fabric, [loss.detach(), *batch_metrics(sr.detach(), hr), norm, float(self.session.should_stop())]
-        )
+        means = all_reduce_mean(fabric, [*batch_means, norm, float(self.session.should_stop())])
         if not isfinite(means[0]):
             raise self._diverged("The loss")
         if not isfinite(means[3]) and config.precision != "16-mixed":  # whose gradient scaler skips such a step
@@ -184,6 +180,20 @@ class _Loop:
         state.sums = state.sums + means[:3]
         state.step += 1
         return float(means[0]), bool(means[4] > 0)
+
+    def _backward(self, ilr: Tensor, hr: Tensor, units: int) -> Tensor:
+        """Add the gradient of a batch, part by part; return its mean loss, squared error and accuracy."""
+        sums = torch.zeros(3, device=ilr.device)
+        size = -(-len(ilr) // self.config.accumulate)
+        parts = list(zip(ilr.split(size), hr.split(size), strict=True))
+        for number, (given, wanted) in enumerate(parts, start=1):
+            share = len(given) / len(ilr)
+            with self.fabric.no_backward_sync(self.network, enabled=number < len(parts)):
+                sr = self.network(given, units=units)
+                loss = self.loss_of(sr, wanted)
+                self.fabric.backward(loss * share if share < 1 else loss)
+            sums += share * torch.stack([loss.detach(), *batch_metrics(sr.detach(), wanted)])
+        return sums
 
     def finish_epoch(self) -> bool:
         """Validate, record the epoch, and save; False if stopped."""

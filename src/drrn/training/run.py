@@ -47,8 +47,8 @@ def translate_memory_errors() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise TooLittleMemoryError(
-            "Not enough memory. Start in another --run with a smaller --batch-size or --patch, or fewer --pictures or "
-            "--scales."
+            "Not enough memory. Start in another --run with --accumulate 2 or more, a smaller --batch-size or --patch, "
+            "or fewer --pictures or --scales."
         ) from error
 
 

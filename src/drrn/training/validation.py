@@ -27,8 +27,9 @@ def validate(
     for buffer in net.buffers():  # batch norm statistics, which differ between processes
         buffer.copy_(fabric.broadcast(buffer))
     sums = torch.zeros(4, dtype=torch.float64)
-    for start in range(0, len(patches), config.batch_size):
-        own = patches[start : start + config.batch_size][fabric.global_rank :: fabric.world_size]
+    count = -(-config.batch_size // config.accumulate)
+    for start in range(0, len(patches), count):
+        own = patches[start : start + count][fabric.global_rank :: fabric.world_size]
         if len(own):
             ilr, hr = to_device(fabric, cut(held_out.pool, own, np.zeros(len(own), np.int64), size))
             with fabric.autocast():
