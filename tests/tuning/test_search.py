@@ -17,6 +17,7 @@ from unittest.mock import Mock
 import optuna
 import pytest
 import torch
+from sqlalchemy.exc import IntegrityError
 
 from drrn.apps import cli, tune
 from drrn.apps.signals import SignalHandler
@@ -327,6 +328,22 @@ def stop_once(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
 
         patch.setattr(SignalHandler, "has_received", ends)
         assert search("one", *args) == 143
+
+
+def test_machines_that_begin_together_on_an_empty_server_share_its_tables(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    errors: list[Exception] = [IntegrityError("CREATE TYPE", None, Exception("duplicate key"))]
+
+    def opened(url: str) -> optuna.storages.RDBStorage:
+        if errors:
+            raise errors.pop()
+        return optuna.storages.RDBStorage(url)
+
+    monkeypatch.setattr(kept_trials, "RDBStorage", opened)
+    with kept_trials.open_storage("sqlite:///shared.db"):
+        assert not errors
 
 
 def test_a_lost_machine_does_not_keep_its_trial(

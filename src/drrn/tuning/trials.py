@@ -22,7 +22,7 @@ from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
@@ -46,6 +46,9 @@ LEASE_SECONDS = 3600.0
 
 RENEW_SECONDS = 60.0
 """Seconds between two renewals."""
+
+OPEN_ATTEMPTS = 5
+"""A second apart, to open a storage that other machines may be creating."""
 
 
 @contextmanager
@@ -78,7 +81,7 @@ def open_storage(url: str) -> Iterator[RDBStorage]:
     """
     try:
         try:
-            storage = RDBStorage(url)
+            storage = _open(url)
         except (ImportError, RuntimeError) as error:
             raise StudyError(f"The --storage can't be opened: {error}") from error
         try:
@@ -89,6 +92,15 @@ def open_storage(url: str) -> Iterator[RDBStorage]:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = f"{error.__cause__ or error}".partition("\n")[0]
         raise StudyError(f"The --storage can't be used: {cause}") from error
+
+
+def _open(url: str) -> RDBStorage:
+    """Machines that begin together on an empty server create the same tables: all but one fail, and find them then."""
+    for _ in range(OPEN_ATTEMPTS - 1):
+        with suppress(IntegrityError, ProgrammingError):
+            return RDBStorage(url)
+        time.sleep(1)
+    return RDBStorage(url)
 
 
 def load_study(storage: RDBStorage, objective: Objective, pruner: MedianPruner) -> Study:
