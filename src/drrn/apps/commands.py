@@ -138,6 +138,9 @@ MODELS = Commands(
 STUDY = Commands(
     {
         "run": Entry("drrn.apps.study", "run_study", "Train, test and time experiments."),
+        "merge": Entry(
+            "drrn.apps.study", "merge_studies", "Copy the results of several folders into one, to report on them together."
+        ),
         "report": Entry(
             "drrn.apps.study",
             "report_study",
@@ -202,6 +205,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn models import": ("drrn models import drrn.pth --units 9 -o imported.safetensors",),
     "drrn study": ("drrn study run depth --data pictures --budget quick",),
     "drrn study run": ("drrn study run depth --data pictures --budget quick",),
+    "drrn study merge": ("drrn study merge study/all study/here study/there",),
     "drrn study report": ("drrn study report --budget quick",),
     "drrn study list": ("drrn study list",),
     "drrn bulk": ("drrn bulk plan photos larger -s 2", "drrn bulk run larger", "drrn bulk status larger"),

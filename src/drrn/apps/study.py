@@ -2,11 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from drrn.errors import UsageError
+from drrn.errors import UsageError, printable
 from drrn.study.experiments import BUDGETS, BudgetName, find_experiments
 
 
@@ -20,6 +20,7 @@ def run_study(
     seeds: int = 3,
     jobs: int = 0,
     output: Path | None = None,
+    part: Annotated[str, arg(metavar="I/N")] = "1/1",
     backbone: tuple[Path, ...] = (),
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
     threads: int = 1,
@@ -36,12 +37,14 @@ def run_study(
         seeds: How often to run each experiment, each time with other initial weights and another split.
         jobs: Experiments to run at the same time; 0 for as many as fit the cores, or one on an accelerator.
         output: Folder for runs and results; by default study/ and the budget's name.
+        part: Run one of N parts, as 2/5, for arrays of jobs: parts share --output, or `drrn study merge` unites theirs.
         backbone: A VGG, for your own experiments with the losses vgg or lpips, as in `drrn train`.
         device: Where to compute.
         threads: CPU threads per experiment. The same number gives the same weights.
     """
     if seeds < 1 or jobs < 0 or threads < 1:
         raise UsageError("--seeds and --threads must be at least 1, and --jobs at least 0.")
+    number, count = parse_part(part)
     experiments = find_experiments(names)
     try:
         from drrn.study import run as room
@@ -67,7 +70,7 @@ def run_study(
     )
     signals = SignalHandler(deferred=True)
     with StudyProgress() as progress:
-        completions = room.run(room.plan(study), jobs, progress, signals.has_received)
+        completions = room.run(room.plan(study)[number - 1 :: count], jobs, progress, signals.has_received)
     if signals.received:
         print(f"stopped; the same command resumes {output}", file=sys.stderr)
         return signals.exit_code
@@ -76,6 +79,35 @@ def run_study(
         print(f"drrn: {each.task.run}: {each.message}", file=sys.stderr)
     print(output)
     return 3 if failed else 0
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """A part's number, from 1, and the number of parts: (2, 5) for 2/5. Raises UsageError: it is something else."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise UsageError(f"A --part is written as 2/5, the second of five, got {printable(text)}.")
+    return int(number), int(count)
+
+
+def merge_studies(output: Positional[Path], folders: Positional[tuple[Path, ...]], /) -> int:
+    """Copy the results of several folders into one, to report on them together.
+
+    Results that are of another experiment, other pictures or another budget are refused before anything is copied.
+
+    Args:
+        output: Folder for all results; those in it stay.
+        folders: Folders of `drrn study run`, of the same study on other machines.
+    """
+    try:
+        from drrn.study.merge import merge
+    except ModuleNotFoundError as error:
+        raise UsageError(f"A study needs {error.name}. Install it: pip install 'drrn[study]'.") from error
+    from drrn.tables import plural
+
+    if not folders:
+        raise UsageError("Give the folders to merge after the one to merge them into.")
+    print(f"{output}: {plural(merge(folders, output), 'result')}")
+    return 0
 
 
 def list_studies() -> int:

@@ -20,7 +20,7 @@ from drrn.media.image import Image
 from drrn.media.images.files import read
 from drrn.provenance import machine
 from drrn.study.experiments import Budget, Experiment
-from drrn.study.result import HELD_OUT, NAME, Result, Version, from_json, to_json, to_text
+from drrn.study.result import HELD_OUT, NAME, Result, Version, read_result, to_json, to_text
 from drrn.training.config import Source
 from drrn.training.events import TrainingProgress
 from drrn.training.gradients import gradients_at_end, gradients_at_start
@@ -94,10 +94,7 @@ def is_done(task: Task) -> bool:
     path = task.run / NAME
     if not path.exists():
         return False
-    try:
-        result = from_json(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path} is no result of a study ({error}). Delete it and run the study again.") from error
+    result = read_result(path)
     if (result.experiment, result.budget) != (task.experiment, task.budget.name):
         raise StudyError(f"{path} is of another experiment of the same name. Give another --output.")
     pictures = [label(folder) for folder in task.data], [label(folder) for folder in task.test] or [HELD_OUT]

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -187,12 +187,29 @@ def load_results(folder: Path) -> Results:
     Raises:
         StudyError: there are none, one is damaged, or they belong to several studies.
     """
+    return group_results(((path, read_result(path)) for path in sorted(folder.rglob(NAME))), str(folder))
+
+
+def read_result(path: Path) -> Result:
+    """Raises StudyError: it is damaged."""
+    try:
+        return from_json(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} is no result of a study ({error}). Delete it and run the study again.") from error
+
+
+def group_results(files: Iterable[tuple[Path, Result]], folder: str) -> Results:
+    """The results of a study.
+
+    Args:
+        files: where each result was read.
+        folder: where all were, for messages.
+
+    Raises:
+        StudyError: there are none, one is there twice, or they belong to several studies.
+    """
     found: dict[str, dict[int, Result]] = {}
-    for path in sorted(folder.rglob(NAME)):
-        try:
-            result = from_json(path.read_text())
-        except (OSError, ValueError) as error:
-            raise StudyError(f"{path} is no result of a study ({error}). Delete it and run the study again.") from error
+    for path, result in files:
         if found.setdefault(result.name, {}).setdefault(result.experiment.seed, result) is not result:
             raise StudyError(
                 f"{folder} has {result.name} with seed {result.experiment.seed} twice, also as {path}. Give the "
