@@ -28,6 +28,8 @@ class FakeS3(ThreadingHTTPServer):
         self.modified: dict[str, float] = {}
         self.lock = threading.Lock()
         self.faults, self.rng = faults, random.Random(0)
+        self.sent = 0
+        """Bytes of all answers."""
         self.met: list[str] = []
         """The faults so far."""
 
@@ -111,6 +113,9 @@ class Handler(BaseHTTPRequestHandler):
                 "ETag": etag(server.objects[key]),
                 "Last-Modified": formatdate(server.modified[key], usegmt=True),
             }
+            if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or ""):
+                start, end, size = int(asked[1]), int(asked[2]) + 1, len(server.objects[key])
+                return 206, server.objects[key][start:end], about | {"Content-Range": f"bytes {start}-{end - 1}/{size}"}
             return 200, server.objects[key], about
 
     def listing(self, query: dict[str, list[str]]) -> bytes:
@@ -137,6 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
+            self.server.sent += len(content)
             self.wfile.write(content[: len(content) // 2] if cut else content)
         if cut:
             self.wfile.flush()

@@ -14,7 +14,7 @@ from obstore.exceptions import BaseError
 from drrn.apps import cli
 from drrn.bulk import bucket
 from drrn.bulk.bucket import Bucket
-from drrn.bulk.plan import load_plan
+from drrn.bulk.plan import load_plan, measure
 from drrn.bulk.run import parts_left
 from drrn.bulk.storage import ExistsError, open_store
 from drrn.errors import ImageError, StorageError, UsageError
@@ -86,6 +86,28 @@ def test_a_bucket_that_holds_the_target_is_refused(s3: FakeS3, capsys: pytest.Ca
     assert "lie in one another" in capsys.readouterr().err
     with pytest.raises(UsageError, match="neither a folder nor a bucket"):
         open_store("https://example.org/photos")
+
+
+@pytest.mark.parametrize("faults", [0.0, 0.05])
+def test_a_plan_reads_headers_and_no_pictures(s3: FakeS3, tmp_path: Path, faults: float) -> None:
+    s3.faults = faults
+    photos, rng = open_store("s3://bucket/photos"), np.random.default_rng(0)
+    names = [f"{number}{suffix}" for number in range(4) for suffix in (".png", ".tif", ".jpg", ".ppm")]
+    for name in names:
+        write(Image(pixels=rng.random((250, 200, 3), np.float32)), tmp_path / name)
+        photos.put(tmp_path / name, name, overwrite=True)
+    photos.write("broken.png", b"no picture")
+    photos.write("notes.txt", b"")
+    s3.sent = 0
+    entries = list(photos.list())
+    found = {entry.name: pixels for entry, pixels in measure(photos, entries, headers=True)}
+    assert list(found) == [entry.name for entry in entries]
+    assert found == dict.fromkeys(sorted(names), 250 * 200) | {"broken.png": 40, "notes.txt": None}
+    whole = sum(entry.size for entry in entries)
+    assert s3.sent < whole * 0.8
+    s3.sent = 0
+    guessed = dict(measure(photos, entries, headers=False))
+    assert guessed[entries[0]] == 4 * entries[0].size and s3.sent == 0
 
 
 @pytest.mark.parametrize("faults", [0.0, 0.05])

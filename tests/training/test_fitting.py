@@ -69,9 +69,9 @@ def test_a_step_in_parts_equals_the_whole_step(tmp_path: Path, data: Path, accum
         histories.append(np.array([row[1:] for row in history]))
         assert log.steps == 24
     assert histories[1] == pytest.approx(histories[0], rel=1e-5)
-    whole, parts = (load(tmp_path / name / "best.safetensors").tensors for name in ("whole", "parts"))
+    whole, ours = (load(tmp_path / name / "best.safetensors").tensors for name in ("whole", "parts"))
     for name in whole:
-        assert parts[name] == pytest.approx(whole[name], abs=1e-6), name
+        assert ours[name] == pytest.approx(whole[name], abs=1e-6), name
 
 
 def test_a_part_is_as_large_as_asked_for(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def server() -> Iterator[str]:
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **who}
     data = folder / "data"
     subprocess.run([PROGRAMS / "initdb", "-D", data, "-A", "trust", "-U", name, "--no-sync"], check=True, **quiet)
-    words = [PROGRAMS / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
+    words = [str(PROGRAMS / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
     process = subprocess.Popen(words, **quiet)
     try:
         deadline = time.monotonic() + 120

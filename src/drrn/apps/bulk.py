@@ -37,6 +37,7 @@ def plan_bulk(
     max_pixels: int = 100_000_000,
     part_files: int = 100,
     part_megapixels: int = 200,
+    by_bytes: bool = False,
 ) -> int:
     """List the files of a folder, and cut them into parts that machines can run. Nothing is enlarged yet.
 
@@ -59,6 +60,8 @@ def plan_bulk(
         max_pixels: Pixels of the largest picture to read or to make.
         part_files: A part ends after so many files.
         part_megapixels: And after so many million pixels of them: some minutes of work.
+        by_bytes: Guess the pixels of a file from its bytes instead of reading its header: for buckets of many millions,
+            where listing is a request for a thousand files and each header is one more.
     """
     from drrn.bulk.plan import Recipe, make_plan
     from drrn.bulk.storage import open_store
@@ -92,6 +95,7 @@ def plan_bulk(
         weights,
         part_files=part_files,
         part_pixels=part_megapixels * 1_000_000,
+        headers=not by_bytes,
         progress=lambda parts, files: print(
             f"{plural(files, 'file')} in {plural(parts, 'part')} so far", file=sys.stderr
         ),

@@ -3,14 +3,15 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import from_url
 
-from drrn.bulk.storage import Entry, ExistsError
+from drrn.bulk.storage import Entry, ExistsError, Result
 from drrn.errors import ImageError, StorageError, printable
 from drrn.media.naming import is_system_folder
 
@@ -20,8 +21,8 @@ FIRST_PAUSE = 0.5
 """Seconds before the second attempt; twice as many before each further one."""
 PAGE = 1000
 """Names a request, the most that S3 gives."""
-
-Result = TypeVar("Result")
+BLOCK = 1 << 16
+"""Bytes that are fetched at least when a file is inspected."""
 
 
 class Bucket:
@@ -66,6 +67,16 @@ class Bucket:
             return self._try("read", name, copy)
         except FileNotFoundError as error:
             raise ImageError(f"{printable(name)} can't be read: there is no such file.") from error
+
+    def inspect(self, entry: Entry, read: Callable[[BinaryIO], Result]) -> Result:
+        def look() -> Result:
+            with BufferedReader(_Ranges(self.store, entry), BLOCK) as file:
+                return read(file)
+
+        try:
+            return self._try("read", entry.name, look)
+        except FileNotFoundError as error:
+            raise ImageError(f"{printable(entry.name)} can't be read: there is no such file.") from error
 
     def put(self, path: Path, name: str, *, overwrite: bool) -> None:
         mode: Any = "overwrite" if overwrite else "create"
@@ -121,6 +132,31 @@ class Bucket:
         if page is not None:
             yield page
         yield from pages
+
+
+class _Ranges(RawIOBase):
+    """A file of a bucket, of which each read is a request."""
+
+    def __init__(self, store: Any, entry: Entry):
+        self.store, self.entry, self.position = store, entry, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        self.position = offset + {SEEK_SET: 0, SEEK_CUR: self.position, SEEK_END: self.entry.size}[whence]
+        return self.position
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(min(len(buffer), self.entry.size - self.position), 0)
+        if count:
+            start, end = self.position, self.position + count
+            buffer[:count] = bytes(obstore.get_range(self.store, self.entry.name, start=start, end=end))
+        self.position += count
+        return count
 
 
 def _etag(found: Any) -> str:

@@ -5,11 +5,15 @@ many files it has), and `plan.json` once all files of the source were listed.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
+
+from PIL import Image as Pillow
 
 from drrn import __version__
 from drrn.bulk.storage import Entry, Folder, Store
@@ -31,7 +35,9 @@ PART_FILES = 100
 PART_PIXELS = 200_000_000
 """Of its sources: some minutes for two cores and the default model."""
 PIXELS_A_BYTE = 4
-"""Where a header can't be read without fetching the file: a JPEG has some 2 bits a pixel."""
+"""Where no header is read: a JPEG has some 2 bits a pixel."""
+REQUESTS = 32
+"""Headers that are read from a bucket at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +135,7 @@ def make_plan(
     *,
     part_files: int = PART_FILES,
     part_pixels: int = PART_PIXELS,
+    headers: bool = True,
     progress: Callable[[int, int], None] = lambda parts, files: None,
 ) -> Plan:
     """List the source and write the plan to the target, or continue a plan that was interrupted.
@@ -137,6 +144,7 @@ def make_plan(
 
     Args:
         part_files, part_pixels: a part ends when it has so many files, or so many pixels of them.
+        headers: read the header of each file for its pixels; otherwise guess them from its bytes.
         progress: is told the number of parts and of files so far.
 
     Raises:
@@ -167,12 +175,13 @@ def make_plan(
         parts.append(part)
         progress(len(parts), sum(each.count for each in parts))
 
-    for entry in source.list(after=last["files"][-1][0] if parts else ""):
-        if not is_candidate(entry.name):
+    entries = source.list(after=last["files"][-1][0] if parts else "")
+    for entry, size in measure(source, entries, headers=headers):
+        if size is None:
             skipped += 1
             continue
         files.append(File(entry.name, entry.size, entry.etag))
-        pixels += count_pixels(source, entry)
+        pixels += size
         if len(files) >= part_files or pixels >= part_pixels:
             write_part()
             files, pixels = [], 0
@@ -247,16 +256,46 @@ def is_candidate(name: str) -> bool:
     return not is_system_file(last) and split(last)[1].lower() in SUFFIXES
 
 
+def measure(source: Store, entries: Iterable[Entry], *, headers: bool) -> Iterator[tuple[Entry, int | None]]:
+    """Each file with its pixels, in their order; None for what is no image by its name."""
+
+    def count(entry: Entry) -> int | None:
+        if not is_candidate(entry.name):
+            return None
+        return count_pixels(source, entry) if headers else entry.size * PIXELS_A_BYTE
+
+    if isinstance(source, Folder) or not headers:
+        yield from ((entry, count(entry)) for entry in entries)
+        return
+    with ThreadPoolExecutor(REQUESTS) as threads:
+        pending = deque[tuple[Entry, Future[int | None]]]()
+        for entry in entries:
+            pending.append((entry, threads.submit(count, entry)))
+            if len(pending) > 4 * REQUESTS:
+                entry, pixels = pending.popleft()
+                yield entry, pixels.result()
+        yield from ((entry, pixels.result()) for entry, pixels in pending)
+
+
 def count_pixels(source: Store, entry: Entry) -> int:
-    """Pixels of a file, of all its frames; guessed from its size if its header can't be read here."""
+    """Pixels of a file, of all its frames; of a bucket, by the beginning of the file, or guessed from its size."""
     path = source.local_path(entry.name)
-    if path is None:
-        return entry.size * PIXELS_A_BYTE
     try:
+        if path is None:
+            return source.inspect(entry, read_pixels) or entry.size * PIXELS_A_BYTE
         header = format_of(path).probe(path, max_pixels=MAX_PIXELS)
     except DRRNError:
         return 0  # it will fail as fast
     return header.width * header.height * header.frames
+
+
+def read_pixels(file: BinaryIO) -> int | None:
+    """Pixels of an image of one frame, from its header; None for formats that say so only in the whole file."""
+    try:
+        with Pillow.open(file, formats=("JPEG", "PNG", "TIFF", "BMP", "PPM")) as image:
+            return image.width * image.height
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
+        return None
 
 
 def check_apart(source: Store, target: Store) -> None:

@@ -2,15 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 from drrn.atomic import TEMPORARY, atomic, write_bytes
 from drrn.errors import DRRNError, ImageError, StorageError, UsageError, printable
 from drrn.media.naming import is_system_folder
 
+Result = TypeVar("Result")
 SCHEMES = ("s3://", "gs://", "az://")
 
 
@@ -45,6 +46,10 @@ class Store(Protocol):
 
     def get(self, name: str, path: Path) -> str:
         """Copy a file to `path`, and return its etag. Raises ImageError: it is missing or can't be read."""
+        ...
+
+    def inspect(self, entry: Entry, read: Callable[[BinaryIO], Result]) -> Result:
+        """What `read` finds in a file that it may seek in: only what it reads is fetched. Raises ImageError: as `get`."""
         ...
 
     def put(self, path: Path, name: str, *, overwrite: bool) -> None:
@@ -117,6 +122,13 @@ class Folder:
         if _etag(before) != _etag(after):
             raise ImageError(f"{printable(name)} has changed while it was read.")
         return _etag(after)
+
+    def inspect(self, entry: Entry, read: Callable[[BinaryIO], Result]) -> Result:
+        try:
+            with self._path(entry.name).open("rb") as file:
+                return read(file)
+        except OSError as error:
+            raise ImageError(f"{printable(entry.name)} can't be read: {error.strerror or error}.") from error
 
     def put(self, path: Path, name: str, *, overwrite: bool) -> None:
         target = self._path(name)
