@@ -8,6 +8,7 @@ import pytest
 from drrn.apps import cli
 from drrn.study import run as room
 from drrn.study.experiments import LISTS
+from drrn.study.perform import Task
 from drrn.study.result import NAME, Result, load_results, to_json
 from tests.study.made_results import made_results
 from tests.training.small_training import make_images
@@ -38,7 +39,7 @@ def test_parts_run_each_experiment_and_seed_once(here: Path, monkeypatch: pytest
     make_images(here / "photos", count=5, height=60, width=48)
     ran: list[Path] = []
 
-    def kept(tasks: list[room.Task], *_: object) -> list[object]:
+    def kept(tasks: list[Task], *_: object) -> list[object]:
         ran.extend(task.run for task in tasks)
         return []
 

@@ -139,7 +139,9 @@ STUDY = Commands(
     {
         "run": Entry("drrn.apps.study", "run_study", "Train, test and time experiments."),
         "merge": Entry(
-            "drrn.apps.study", "merge_studies", "Copy the results of several folders into one, to report on them together."
+            "drrn.apps.study",
+            "merge_studies",
+            "Copy the results of several folders into one, to report on them together.",
         ),
         "report": Entry(
             "drrn.apps.study",
@@ -154,7 +156,9 @@ BULK = Commands(
         "plan": Entry(
             "drrn.apps.bulk", "plan_bulk", "List the files of a folder, and cut them into parts that machines can run."
         ),
-        "run": Entry("drrn.apps.bulk", "run_bulk", "Run the parts of a plan that are not done, on this machine."),
+        "run": Entry(
+            "drrn.apps.bulk", "run_bulk", "Run the parts of a plan that are not done, here or in a Ray cluster."
+        ),
         "status": Entry("drrn.apps.bulk", "show_bulk", "Show what is done of a plan, by all machines together."),
     }
 )

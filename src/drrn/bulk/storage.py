@@ -49,7 +49,7 @@ class Store(Protocol):
         ...
 
     def inspect(self, entry: Entry, read: Callable[[BinaryIO], Result]) -> Result:
-        """What `read` finds in a file that it may seek in: only what it reads is fetched. Raises ImageError: as `get`."""
+        """What `read` finds in a file that it may seek in. Only that is fetched. Raises ImageError: as `get`."""
         ...
 
     def put(self, path: Path, name: str, *, overwrite: bool) -> None:
