@@ -17,6 +17,7 @@ demo: $(READY)  ## enlarge the samples with the packaged model
 	@echo "Look at demo/."
 
 test: $(READY)  ## all tests but the long ones
+	$(BIN)/python -m compileall -q src  # once, and not in each of the many processes that tests start
 	$(BIN)/python -m pytest -q -m "not full" --numprocesses 2 --dist loadfile
 
 check: $(READY)  ## format, lint, types, layers
