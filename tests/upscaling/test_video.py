@@ -179,11 +179,11 @@ def test_what_hdr_says_of_light_is_kept(here: Path, capsys: pytest.CaptureFixtur
     assert run(source, "--codec", "ffv1", "-o", "film.mkv", "--estimate") == 0
     assert "without HDR metadata" in capsys.readouterr().out
     after = probing.probe(enlarged(source, "--codec", codec), max_pixels=10**8).video
-    assert before and after and before.light.brightest == after.light.brightest == (1000, 400)
-    for ours, theirs in zip(after.light.primaries, before.light.primaries, strict=True):
+    assert before and after and before.hdr.brightest == after.hdr.brightest == (1000, 400)
+    for ours, theirs in zip(after.hdr.primaries, before.hdr.primaries, strict=True):
         assert all(abs(float(a - b)) < 1e-4 for a, b in zip(ours, theirs, strict=True))
-    assert [round(float(each), 2) for each in after.light.luminance] == [0.01 if codec == "av1" else 0.0, 1000.0] or (
-        after.light.luminance == before.light.luminance
+    assert [round(float(each), 2) for each in after.hdr.luminance] == [0.01 if codec == "av1" else 0.0, 1000.0] or (
+        after.hdr.luminance == before.hdr.luminance
     )
 
 
@@ -427,7 +427,7 @@ def test_av1_takes_the_machine_from_nobody(here: Path) -> None:
     target = Target(64, 64, "av1", None, ".mkv")
     with encoding.keep_scheduling():
         encoder = av.CodecContext.create("libsvtav1", "w")
-        encoding.tell(encoder, header.video, target)
+        encoding.configure_encoder(encoder, header.video, target)
         encoder.open()
     threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
     assert len(threads) > 10 and {os.sched_getscheduler(thread) for thread in threads} == {before}

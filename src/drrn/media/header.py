@@ -1,4 +1,4 @@
-"""What a file says of itself before a pixel is decoded."""
+"""What a file states before a pixel is decoded."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -12,18 +12,18 @@ from drrn.media.metadata.metadata import Metadata
 
 
 class HDRMetadata(NamedTuple):
-    """What HDR says of the display that it was mastered on, and of its brightest light."""
+    """The mastering display of an HDR video, and its content light levels."""
 
     primaries: tuple[tuple[Fraction, Fraction], ...] = ()
-    """x and y of red, green, blue and white, where it is known."""
+    """x and y of red, green, blue and white; empty if unknown."""
     luminance: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
-    """The least and the largest, in cd/m2."""
+    """Minimum and maximum, in cd/m2."""
     brightest: tuple[int, int] = (0, 0)
-    """The largest of a pixel, and of the average of a frame, in cd/m2."""
+    """Maximum content light level and maximum frame average, in cd/m2."""
 
 
 class VideoInfo(NamedTuple):
-    """What a video says of itself, beside its `Header`: all that must be true of its enlargement too."""
+    """What a video states besides its `Header`, and its enlargement must state too."""
 
     stream: int
     """Its number in the file; other streams are copied."""
@@ -45,7 +45,7 @@ class VideoInfo(NamedTuple):
     """Width of a pixel by its height."""
     turn: tuple[int, ...] | None
     """FFmpeg's display matrix: how it is to be turned when shown."""
-    light: HDRMetadata
+    hdr: HDRMetadata
 
     @property
     def subsampling(self) -> tuple[int, int]:
@@ -54,7 +54,7 @@ class VideoInfo(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a file says of itself."""
+    """What a file states before a pixel is decoded."""
 
     format: FileFormat
     width: int
@@ -68,16 +68,16 @@ class Header(NamedTuple):
     converted: tuple[str, ...] = ()
     """What reading changes, each as `CMYK to sRGB`."""
     holds: tuple[str, ...] = ()
-    """What is there beside the pixels, of `ICC`, `EXIF`, `XMP` and `dpi`."""
+    """Metadata that the file has, of `ICC`, `EXIF`, `XMP` and `dpi`."""
     frames: int = 1
     seconds: tuple[Fraction, ...] = ()
     """How long each frame of an animation is shown."""
     plays: int = 1
     """How often an animation is; 0 for ever."""
     decoding: int = 0
-    """Bytes that its decoder takes, for the picture's rows are not all there at once; on the safe side."""
+    """Upper bound of the bytes that its decoder takes."""
     coded: int = 0
-    """Pixels that its decoder makes, where that may be more, for it is cropped."""
+    """Pixels that its decoder makes, if these are more than the image has, because it is cropped."""
     tolerated: tuple[str, ...] = ()
     """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
     loss: Loss | None = None
@@ -97,10 +97,10 @@ class Header(NamedTuple):
 
 
 class OpenImage(NamedTuple):
-    """A file that can be read, as far as its beginning tells."""
+    """A file that can be read, judging by its beginning."""
 
     bands: Callable[[], Iterator[NDArray[Any]]]
-    """Bands of rows (h, W, channels and alpha), uint8 or uint16, as they lie in the file: to be taken once."""
+    """Bands of rows (h, W, channels and alpha), uint8 or uint16, as stored; an iterator to use once."""
     header: Header
     metadata: Metadata
     orientation: int

@@ -62,10 +62,18 @@ def pieces(
 ) -> Iterator[bytes]:
     """The file, piece by piece."""
     numbers = count()
-    for index, ((left, top, samples), shown) in enumerate(zip(patches(frames), map(fraction, seconds), strict=True)):
+    for index, ((left, top, samples), duration) in enumerate(zip(patches(frames), map(fraction, seconds), strict=True)):
         still = encode(samples)
         control = struct.pack(
-            ">LLLLLHHBB", next(numbers), samples.shape[1], samples.shape[0], left, top, *shown.as_integer_ratio(), 0, 0
+            ">LLLLLHHBB",
+            next(numbers),
+            samples.shape[1],
+            samples.shape[0],
+            left,
+            top,
+            *duration.as_integer_ratio(),
+            0,
+            0,
         )
         if not index:
             yield still[:33]  # the signature and IHDR
@@ -81,21 +89,21 @@ def pieces(
 
 
 def rounded(seconds: Sequence[Fraction]) -> str:
-    """What becomes of durations that can't be told, if there are any."""
+    """What becomes of durations that the format cannot hold; empty if all are exact."""
     return "" if all(fraction(each) == each for each in seconds) else "durations rounded"
 
 
 def fraction(seconds: Fraction) -> Fraction:
     """The nearest that can be written."""
     for rate in (seconds.denominator, 1000, 100, 10, 1):
-        shown = Fraction(round(seconds * rate), rate)
-        if max(shown.as_integer_ratio()) <= MOST:
-            return shown
+        duration = Fraction(round(seconds * rate), rate)
+        if max(duration.as_integer_ratio()) <= MOST:
+            return duration
     return Fraction(MOST)
 
 
 def _parse(file: Block, animation: ParsedAnimation) -> None:
-    said, number = None, count()
+    stated, number = None, count()
     palette = clear = b""
     control: tuple[int, ...] | None = None
     data: list[Piece] = []
@@ -117,7 +125,7 @@ def _parse(file: Block, animation: ParsedAnimation) -> None:
     for name, at, end in _chunks(file, checked=True):
         match name:
             case b"acTL":
-                said, animation.plays = struct.unpack(">LL", file[at:end])
+                stated, animation.plays = struct.unpack(">LL", file[at:end])
             case b"PLTE":
                 palette = png_chunk(name, file[at:end])
             case b"tRNS":
@@ -133,8 +141,8 @@ def _parse(file: Block, animation: ParsedAnimation) -> None:
         if name in (b"fcTL", b"fdAT") and int.from_bytes(file[at : at + 4]) != next(number):
             raise ValueError("its frames are out of order")
     end_frame()
-    if len(animation.frames) != said:
-        raise ValueError(f"it has {len(animation.frames)} frames and says {said}")
+    if len(animation.frames) != stated:
+        raise ValueError(f"it has {len(animation.frames)} frames and says {stated}")
     if hidden:
         animation.left_out = ("without the picture that is no frame",)
     elif (animation.frames[0].width, animation.frames[0].height) != (animation.width, animation.height):

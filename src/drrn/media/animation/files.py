@@ -147,21 +147,21 @@ def write(
 def changes(header: Header, path: Path) -> tuple[str, ...]:
     """What becomes something else on the way from a file to `path`, as `drrn.media.images.files.changes`."""
     form = format_of(path)
-    told = [what for what in header.converted if form != "GIF" or "palette" not in what]
+    changed = [what for what in header.converted if form != "GIF" or "palette" not in what]
     if header.bits == 16 and form != "PNG":
-        told.append("16 bit to 8")
+        changed.append("16 bit to 8")
     if header.channels == 1 and form == "WebP":
-        told.append("gray to RGB")
+        changed.append("gray to RGB")
     if form == "GIF":
-        told.append("more than 256 colors to a palette")
+        changed.append("more than 256 colors to a palette")
         if header.alpha:
-            told.append("alpha to fully opaque or transparent")
+            changed.append("alpha to fully opaque or transparent")
     if form and (rounded := KNOWN[form].rounded(header.seconds)):
-        told.append(rounded)
+        changed.append(rounded)
     if form and header.plays > (most := KNOWN[form].MOST_PLAYS):
-        told.append(f"shown {header.plays:,} times to {most:,}")
-    told += find_missing(header.holds, form) if form else []
-    return tuple(dict.fromkeys(told))
+        changed.append(f"shown {header.plays:,} times to {most:,}")
+    changed += find_missing(header.holds, form) if form else []
+    return tuple(dict.fromkeys(changed))
 
 
 def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, overwrite: bool = False) -> FileFormat:

@@ -158,12 +158,12 @@ def ticks(seconds: Sequence[Fraction], rate: int, most: int) -> list[int]:
 
     What is longer than a hundredth of a second stays so: browsers take less for a mistake, and show it for a tenth.
     """
-    told, late = [], Fraction(0)
+    durations, late = [], Fraction(0)
     for each in seconds:
         least = rate // 100 + 1 if each > Fraction(1, 100) else 0
-        told.append(min(max(round(each * rate + late), least), most))
-        late = min(max(late + each * rate - told[-1], Fraction(-1, 2)), Fraction(1, 2))
-    return told
+        durations.append(min(max(round(each * rate + late), least), most))
+        late = min(max(late + each * rate - durations[-1], Fraction(-1, 2)), Fraction(1, 2))
+    return durations
 
 
 def _ends(differs: NDArray[np.bool], step: int) -> tuple[int, int]:

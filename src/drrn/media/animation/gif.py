@@ -99,12 +99,12 @@ def pieces(
         again = max(min(plays, MOST_PLAYS) - 1, 0)
         yield bytes([EXTENSION, PROGRAM, 11]) + LOOPS[0] + struct.pack("<BBHB", 3, 1, again, 0)
     parts = (Patch(0, 0, _hard(frame)) for frame in frames) if alpha else patches(frames, holes=True)
-    for (left, top, samples), shown in zip(parts, ticks(seconds, RATE, LONGEST), strict=True):
+    for (left, top, samples), duration in zip(parts, ticks(seconds, RATE, LONGEST), strict=True):
         still = encode(samples)
         image = next(part for part in _parts(still) if isinstance(part, Image))
         seen_through = image.control.flags & (samples.shape[2] == 4)  # libvips says so of opaque frames too
         flags = (2 if alpha else 1) << 2 | seen_through
-        yield struct.pack("<BBBBHBB", EXTENSION, CONTROL, 4, flags, shown, image.control.transparent, 0)
+        yield struct.pack("<BBBBHBB", EXTENSION, CONTROL, 4, flags, duration, image.control.transparent, 0)
         table = still[slice(*image.table)]
         bits = (len(table) // 3 - 1).bit_length()
         yield struct.pack("<BHHHHB", IMAGE, left, top, image.width, image.height, 0x80 | bits - 1) + table
@@ -113,7 +113,7 @@ def pieces(
 
 
 def rounded(seconds: Sequence[Fraction]) -> str:
-    """What becomes of durations that can't be told, if there are any."""
+    """What becomes of durations that the format cannot hold; empty if all are exact."""
     return "" if ticks(seconds, RATE, LONGEST) == [each * RATE for each in seconds] else "durations to 1/100 s"
 
 
@@ -131,7 +131,7 @@ def has_comment(file: Block) -> bool:
 
 
 def _parts(file: Block) -> Iterator[Image | int]:
-    """The frames, and how often all are shown, in the order of the file.
+    """The frames, and how often all are duration, in the order of the file.
 
     Raises:
         IndexError, struct.error: it ends too early.

@@ -43,7 +43,7 @@ def is_animated(file: Block) -> bool:
 def parse(file: Block, name: str) -> ParsedAnimation:
     """Raises ImageError: it is damaged or cut short, or has too many frames."""
     animation = ParsedAnimation("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
-    kept: dict[bytes, bytes] = {}
+    blocks: dict[bytes, bytes] = {}
     try:
         for chunk, at, end in chunks(file, 12, 8 + _number(file, 4, 4)):
             if chunk == b"ANMF":
@@ -51,10 +51,10 @@ def parse(file: Block, name: str) -> ParsedAnimation:
             elif chunk == b"ANIM":
                 animation.background, animation.plays = file[at : at + 4], _number(file, at + 4, 2)
             elif chunk in (b"ICCP", b"EXIF", b"XMP "):
-                kept.setdefault(chunk, file[at:end])
+                blocks.setdefault(chunk, file[at:end])
     except ValueError as error:
         raise animation.damaged(str(error)) from error
-    animation.metadata = of_webp(*(kept.get(chunk) or None for chunk in (b"ICCP", b"EXIF", b"XMP ")))
+    animation.metadata = of_webp(*(blocks.get(chunk) or None for chunk in (b"ICCP", b"EXIF", b"XMP ")))
     return animation
 
 
@@ -79,12 +79,12 @@ def pieces(
     yield b"RIFF\0\0\0\0WEBP" + before
     yield webp_chunk(b"ANIM", background + struct.pack("<H", min(plays, MOST_PLAYS)))
     parts = patches(frames, step=2, holes=not alpha and not lossy)
-    for (left, top, samples), shown in zip(parts, ticks(seconds, RATE, LONGEST), strict=True):
+    for (left, top, samples), duration in zip(parts, ticks(seconds, RATE, LONGEST), strict=True):
         still = encode(samples)
         image = b"".join(
             webp_chunk(chunk, still[at:end]) for chunk, at, end in chunks(still, 12, len(still)) if chunk in IMAGE
         )
-        numbers = (left // 2, top // 2, samples.shape[1] - 1, samples.shape[0] - 1, shown)
+        numbers = (left // 2, top // 2, samples.shape[1] - 1, samples.shape[0] - 1, duration)
         head = b"".join(number.to_bytes(3, "little") for number in numbers)
         yield webp_chunk(b"ANMF", head + bytes([REPLACES if alpha else 0]) + image)
     yield after
@@ -100,13 +100,13 @@ def end(file: BinaryIO, name: str) -> None:
 
 
 def rounded(seconds: Sequence[Fraction]) -> str:
-    """What becomes of durations that can't be told, if there are any."""
+    """What becomes of durations that the format cannot hold; empty if all are exact."""
     return "" if ticks(seconds, RATE, LONGEST) == [each * RATE for each in seconds] else "durations to 1/1000 s"
 
 
 def _frame(file: Block, at: int, end: int) -> Frame:
     """Raises ValueError: it is damaged."""
-    left, top, width, height, shown = (_number(file, at + 3 * index, 3) for index in range(5))
+    left, top, width, height, duration = (_number(file, at + 3 * index, 3) for index in range(5))
     parts = {chunk: (chunk, begin, stop) for chunk, begin, stop in chunks(file, at + 16, end)}
     image = parts.get(b"VP8L") or parts.get(b"VP8 ")
     if end - at < 16 or image is None:
@@ -116,7 +116,7 @@ def _frame(file: Block, at: int, end: int) -> Frame:
     still = partial(_still, file, image, opacity, width + 1, height + 1)
     flags = file[at + 15]
     after: Literal["keep", "clear"] = "clear" if flags & CLEARS else "keep"
-    over, seconds = not flags & REPLACES, Fraction(shown, RATE)
+    over, seconds = not flags & REPLACES, Fraction(duration, RATE)
     return Frame(2 * left, 2 * top, width + 1, height + 1, seconds, alpha, over, after, still)
 
 

@@ -1,6 +1,6 @@
 """GeoTIFF, and every TIFF of measurements: read window by window, and written so, with all that places and names them.
 
-What is kept, scaled, left out and refused is in docs/how-to/geotiff.md. GDAL, which does the work, is shown local
+What is kept, scaled, changes out and refused is in docs/how-to/geotiff.md. GDAL, which does the work, is shown local
 regular files alone, as GeoTIFF and as nothing else, and none of the files that may lie beside them.
 
 This needs rasterio, which is imported only when there is such a file.
@@ -92,7 +92,7 @@ class Raster:
 
 
 class RasterWriter:
-    """The raster that a scene becomes, open to be written."""
+    """A new raster, open for writing."""
 
     def __init__(self, dataset: "DatasetWriter", target: Path, *, masked: bool):
         self.dataset, self.target, self.masked = dataset, target, masked
@@ -122,33 +122,33 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         ImageError: it is damaged, of a kind that can't be read or be kept, or of more than `max_pixels`.
         UsageError: rasterio is not installed.
     """
-    with open_raster(path, max_pixels=max_pixels) as scene:
-        if not scene.layout.tags & GEOREFERENCED and (other := find_world_file(path)):
+    with open_raster(path, max_pixels=max_pixels) as raster:
+        if not raster.layout.tags & GEOREFERENCED and (other := find_world_file(path)):
             raise ImageError(
                 f"{printable(path)} is georeferenced by {printable(other.name)}, and files next to a TIFF are not "
                 "read. Put it into the TIFF first, for example with gdal_translate."
             )
         with gdal_errors(path, "has something that can't be kept"):
-            placing.try_out(scene.dataset)
-        left = placing.left_out(scene.dataset)
-        if NODATA in scene.layout.tags and scene.nodata is None:
-            left += (f"without its nodata value, which {scene.dtype} doesn't hold",)
-        found = scene.layout
+            placing.try_out(raster.dataset)
+        changes = placing.left_out(raster.dataset)
+        if NODATA in raster.layout.tags and raster.nodata is None:
+            changes += (f"without its nodata value, which {raster.dtype} doesn't hold",)
+        found = raster.layout
         if found.kind == 3 and found.bits == 16:
-            left += (f"float16 to {scene.dtype}",)
+            changes += (f"float16 to {raster.dtype}",)
         if not found.extra and found.bands > COLORS.get(found.color, found.bands):
-            left += ("bands of no stated kind marked as unspecified",)
-        beside = (path.with_name(path.name + suffix) for suffix in BESIDE)
-        left += tuple(
-            f"without {printable(other.name)}, which is not read" for other in beside if os.path.lexists(other)
+            changes += ("bands of no stated kind marked as unspecified",)
+        siblings = (path.with_name(path.name + suffix) for suffix in BESIDE)
+        changes += tuple(
+            f"without {printable(other.name)}, which is not read" for other in siblings if os.path.lexists(other)
         )
-        bits: Final = 8 if scene.dtype.itemsize == 1 else 16
-        return Header("GeoTIFF", scene.width, scene.height, scene.bands, False, bits, left)
+        bits: Final = 8 if raster.dtype.itemsize == 1 else 16
+        return Header("GeoTIFF", raster.width, raster.height, raster.bands, False, bits, changes)
 
 
 @contextmanager
 def open_raster(path: Path, *, max_pixels: int) -> Iterator[Raster]:
-    """The scene, for as long as the block lasts.
+    """The raster, open while the block lasts.
 
     Raises:
         DRRNError: as `probe`.
@@ -178,14 +178,14 @@ def open_raster(path: Path, *, max_pixels: int) -> Iterator[Raster]:
             dataset = rasterio.open(real, driver="GTiff")
         with dataset:
             with gdal_errors(path, "is a TIFF that is damaged or of a kind that can't be read"):
-                scene = Raster(dataset, found, path)
-                _check_bands(scene, name)
-            yield scene
+                raster = Raster(dataset, found, path)
+                _check_bands(raster, name)
+            yield raster
 
 
 @contextmanager
 def create_raster(
-    scene: Raster,
+    raster: Raster,
     path: Path,
     width: int,
     height: int,
@@ -195,7 +195,7 @@ def create_raster(
     block: Block = BLOCK,
     overviews: Overviews = "keep",
 ) -> Iterator[RasterWriter]:
-    """A GeoTIFF of that size, to be filled in the block, with what places and names `scene`.
+    """A GeoTIFF of that size, to be filled in the block, with what places and names `raster`.
 
     When the block ends it gets its overviews, and is compared with what was written.
 
@@ -210,21 +210,21 @@ def create_raster(
 
     options: dict[str, Any] = {
         "compress": "deflate",
-        "predictor": 3 if scene.dtype.kind == "f" else 2,
+        "predictor": 3 if raster.dtype.kind == "f" else 2,
         "tiled": True,
         "blockxsize": block,
         "blockysize": block,
-        "interleave": "pixel" if scene.interleaved else "band",
+        "interleave": "pixel" if raster.interleaved else "band",
         "bigtiff": "IF_SAFER",
-        "photometric": PHOTOMETRIC[scene.layout.color],
-        "alpha": "NO" if scene.alpha is None else ALPHA.get((0, *scene.layout.extra)[-1], "UNSPECIFIED"),
+        "photometric": PHOTOMETRIC[raster.layout.color],
+        "alpha": "NO" if raster.alpha is None else ALPHA.get((0, *raster.layout.extra)[-1], "UNSPECIFIED"),
     }
     with gdal_errors(target, "can't be written"):
-        dataset = placing.create(scene.dataset, path, width, height, nodata=scene.nodata, **options)
-    larger = RasterWriter(dataset, target, masked=scene.masked)
+        dataset = placing.create(raster.dataset, path, width, height, nodata=raster.nodata, **options)
+    larger = RasterWriter(dataset, target, masked=raster.masked)
     try:
         with gdal_errors(target, "can't be written"):
-            placing.describe(scene.dataset, dataset, made_by)
+            placing.describe(raster.dataset, dataset, made_by)
         yield larger
     except BaseException:
         with suppress(Exception):  # what ended it is what is said
@@ -232,7 +232,7 @@ def create_raster(
         raise
     with gdal_errors(target, "can't be written"):
         dataset.close()
-        levels = {"keep": scene.dataset.overviews(1), "make": _levels(width, height), "none": []}[overviews]
+        levels = {"keep": raster.dataset.overviews(1), "make": _levels(width, height), "none": []}[overviews]
         if levels:
             packed = {"COMPRESS_OVERVIEW": "DEFLATE", "PREDICTOR_OVERVIEW": str(options["predictor"])}
             with rasterio.Env(**OPTIONS, **packed), rasterio.open(path, "r+", driver="GTiff") as again:
@@ -278,13 +278,13 @@ def _sum(values: NDArray[Any], mask: NDArray[np.bool] | None) -> int:
     return crc32(b"" if mask is None else mask.tobytes(), crc32(values.tobytes()))
 
 
-def _check_bands(scene: Raster, name: str) -> None:
+def _check_bands(raster: Raster, name: str) -> None:
     """Refuse what only GDAL can tell."""
-    dataset = scene.dataset
-    if len(set(dataset.dtypes)) > 1 or scene.dtype.name not in DTYPES:
+    dataset = raster.dataset
+    if len(set(dataset.dtypes)) > 1 or raster.dtype.name not in DTYPES:
         raise ImageError(
             f"{name} has samples of {', '.join(sorted(set(dataset.dtypes)))}; one of {', '.join(DTYPES)} can be read."
         )
-    if (scene.width, scene.height, scene.bands) != (scene.layout.width, scene.layout.height, scene.layout.bands):
+    if (raster.width, raster.height, raster.bands) != (raster.layout.width, raster.layout.height, raster.layout.bands):
         raise ImageError(f"{name} is a TIFF that is damaged: its directories contradict each other.")
     placing.check(dataset, name)

@@ -17,7 +17,7 @@ from drrn.media.file_format import FileFormat
 from drrn.media.images.bitmaps import to_bmp, to_pnm
 from drrn.media.images.memory import OPTIMISED
 from drrn.media.images.quality import BEST_JPEG, Loss, webp_options
-from drrn.media.images.scratch import Rows, Scratch, unnamed
+from drrn.media.images.scratch import Rows, Scratch, open_temporary
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata.embedding import Piece, embed_metadata
 from drrn.media.metadata.metadata import Metadata
@@ -55,7 +55,7 @@ def encode(
         case "BMP":
             yield from _checked(to_bmp(rows, metadata), check)
         case _:
-            with unnamed(path) as file:
+            with open_temporary(path) as file:
                 libvips.claim_workers(printable(path), "written")
                 _encode(rows.image() if isinstance(rows, Scratch) else _image(rows), form, file, path, check, loss)
                 with mmap(file.fileno(), 0, access=ACCESS_READ) as encoded:

@@ -87,16 +87,16 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
 
 @contextmanager
 def decode_to_disk(
-    path: Path, beside: Path, *, max_pixels: int = MAX_PIXELS
+    path: Path, target: Path, *, max_pixels: int = MAX_PIXELS
 ) -> Iterator[tuple[Scratch, Header, Metadata]]:
-    """As `read`, for a picture that need not fit into the memory: its samples, upright, on the disk of `beside`.
+    """As `read`, for a picture that need not fit into the memory: its samples, upright, on the disk of `target`.
 
     Raises:
         ImageError: as `read`.
         DRRNError: the disk is full.
     """
     with ExitStack() as stack:
-        yield _unpacked(path, max_pixels, lambda *shape: stack.enter_context(Scratch(beside, *shape)))
+        yield _unpacked(path, max_pixels, lambda *shape: stack.enter_context(Scratch(target, *shape)))
 
 
 def write(
@@ -147,8 +147,8 @@ def to_png(image: Image) -> bytes:
     """
     _check_finite(image, "The PNG")
     rows = image.to_array()
-    beside = Path(gettempdir()) / "image.png"
-    return b"".join(bytes(piece) for piece in encode(rows, "PNG", image.metadata, beside))
+    target = Path(gettempdir()) / "image.png"
+    return b"".join(bytes(piece) for piece in encode(rows, "PNG", image.metadata, target))
 
 
 def store(
@@ -190,13 +190,13 @@ def store(
 def changes(header: Header, path: Path) -> tuple[str, ...]:
     """What becomes something else on the way from a file to `path`, each as `CMYK to sRGB` or `without EXIF`."""
     form = _format(path)
-    told = [*header.tolerated, *header.converted]
+    changed = [*header.tolerated, *header.converted]
     if header.bits == 16 and form in EIGHT_BIT:
-        told.append("16 bit to 8")
+        changed.append("16 bit to 8")
     if header.channels == 1 and (form == "WebP" or (form == "BMP" and header.alpha)):
-        told.append("gray to RGB")
-    told += find_missing(header.holds, form) if form else []
-    return tuple(dict.fromkeys(told))
+        changed.append("gray to RGB")
+    changed += find_missing(header.holds, form) if form else []
+    return tuple(dict.fromkeys(changed))
 
 
 def writable(

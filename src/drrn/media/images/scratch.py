@@ -42,24 +42,24 @@ class Rows(Protocol):
 class Scratch:
     """Samples (H, W, bands) in a file without a name, which is gone once it is closed or the program has ended."""
 
-    def __init__(self, beside: Path, height: int, width: int, bands: int, bits: Literal[8, 16], *, tile: int = 0):
+    def __init__(self, target: Path, height: int, width: int, bands: int, bits: Literal[8, 16], *, tile: int = 0):
         """An empty one.
 
         Args:
-            beside: the file that is being made: where the disk has room for it, there is some for this too.
+            target: the file that is being written: the scratch file lies on its disk.
             tile: columns that lie together, and are best written together; all where none is given.
 
         Raises:
             DRRNError: the disk says no, here or later.
         """
-        self.beside, self.shape = beside, (height, width, bands)
+        self.target, self.shape = target, (height, width, bands)
         self.dtype = np.dtype("<u2" if bits == 16 else "u1")
         self._tile = -(-(tile or width) // TILE_STEP) * TILE_STEP
         header = _tiff_header(*self.shape, bits, self._tile)
         self._begin = len(header)
-        self._file = unnamed(beside)
+        self._file = open_temporary(target)
         try:
-            with _disk_errors(beside):
+            with _disk_errors(target):
                 self._write(0, np.frombuffer(header, np.uint8))
                 self._file.truncate(self._at(-(-height // STRIP) * STRIP, 0))  # the last row of tiles may reach below
         except DRRNError:
@@ -80,7 +80,7 @@ class Scratch:
         for left in range(0, width, self._tile):
             for first, last in _runs(top, bottom):
                 part = np.empty((last - first, self._tile, bands), self.dtype)
-                with _disk_errors(self.beside):
+                with _disk_errors(self.target):
                     self._file.seek(self._at(first, left))
                     unread = part.reshape(-1).view(np.uint8).data
                     while unread:
@@ -99,7 +99,7 @@ class Scratch:
             whole = begin == tile and right >= min(tile + self._tile, width)
             if whole and missing:
                 part = np.pad(part, ((0, 0), (0, missing), (0, 0)))
-            with _disk_errors(self.beside):
+            with _disk_errors(self.target):
                 for first, last in _runs(top, top + len(samples), STRIP if whole else 1):
                     self._write(self._at(first, begin), np.ascontiguousarray(part[first - top : last - top]))
 
@@ -130,14 +130,14 @@ class Scratch:
             left = left[self._file.write(left) :]
 
 
-def unnamed(beside: Path) -> FileIO:
-    """An empty file on the disk of `beside`, to be read and written, that is gone once it is closed.
+def open_temporary(target: Path) -> FileIO:
+    """An empty file on the disk of `target`, to be read and written, that is gone once it is closed.
 
     Raises:
         DRRNError: it can't be made.
     """
-    with _disk_errors(beside):
-        return TemporaryFile(dir=_folder(beside), prefix=".drrn-", buffering=0)
+    with _disk_errors(target):
+        return TemporaryFile(dir=_folder(target), prefix=".drrn-", buffering=0)
 
 
 def let_go(file: bytes | mmap.mmap) -> None:
@@ -153,29 +153,29 @@ def trim() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def check_room(beside: Path, needed: int) -> None:
+def check_room(target: Path, needed: int) -> None:
     """Raises UsageError: the disk of that file has not so many bytes left."""
-    folder = _folder(beside)
+    folder = _folder(target)
     free = disk_usage(folder).free
     if free < needed:
         raise UsageError(
-            f"{beside} needs {needed / 2**20:.0f} MB of disk while it is made, and {folder} has "
+            f"{target} needs {needed / 2**20:.0f} MB of disk while it is made, and {folder} has "
             f"{free / 2**20:.0f}. Make room, or give another --output."
         )
 
 
 @contextmanager
-def _disk_errors(beside: Path) -> Iterator[None]:
+def _disk_errors(target: Path) -> Iterator[None]:
     def describe(error: Exception) -> str | None:
-        return f"{beside} can't be written: {error.strerror or error}." if isinstance(error, OSError) else None
+        return f"{target} can't be written: {error.strerror or error}." if isinstance(error, OSError) else None
 
     with translate_errors(describe, DRRNError):
         yield
 
 
-def _folder(beside: Path) -> Path:
+def _folder(target: Path) -> Path:
     """Where it will lie; or, as long as that is not there, the folder above that is."""
-    return next((folder for folder in beside.absolute().parents if folder.is_dir()), beside.parent)
+    return next((folder for folder in target.absolute().parents if folder.is_dir()), target.parent)
 
 
 def _runs(top: int, bottom: int, most: int = STRIP) -> Iterator[tuple[int, int]]:

@@ -46,7 +46,7 @@ class Codec(NamedTuple):
     most: int
     """The largest."""
     options: dict[str, str]
-    light: str
+    hdr: str
     """The encoder's options of its own, to which those of HDR are added."""
     frames: int
     """As many frames of the result are held while it encodes; measured, as the next."""
@@ -109,10 +109,10 @@ class Target(NamedTuple):
     """Numbers of streams to leave out."""
 
 
-def tell(encoder: "VideoCodecContext", info: VideoInfo, target: Target) -> None:
-    """Tell an encoder all that it must know: the same for all segments, and for the video."""
+def configure_encoder(encoder: "VideoCodecContext", info: VideoInfo, target: Target) -> None:
+    """Set all options of an encoder, the same for every segment and for the whole video."""
     codec = CODECS[target.codec]
-    os.environ.setdefault("SVT_LOG", "1")  # or SVT-AV1 tells of itself
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 would print its settings
     encoder.width, encoder.height, encoder.pix_fmt = target.width, target.height, info.pixels
     encoder.framerate, encoder.time_base = info.rate, 1 / info.rate
     encoder.color_range, encoder.colorspace = info.range, info.matrix
@@ -124,8 +124,8 @@ def tell(encoder: "VideoCodecContext", info: VideoInfo, target: Target) -> None:
         options["crf"] = str(codec.crf if target.crf is None else target.crf)
     if info.siting != "unspecified" and info.subsampling == (2, 2):
         options["chroma_sample_location"] = info.siting
-    if codec.light and (light := encoder_options(info.light, target.codec)):
-        options[codec.light] = ":".join(filter(None, [options.get(codec.light), *light]))
+    if codec.hdr and (values := encoder_options(info.hdr, target.codec)):
+        options[codec.hdr] = ":".join(filter(None, [options.get(codec.hdr), *values]))
     if target.codec == "hevc" and target.width <= X265_NARROW:
         options["x265-params"] += ":asm=0"
     encoder.options = options
@@ -191,7 +191,7 @@ def encode(frames: Iterable[Frame], info: VideoInfo, target: Target, path: Path)
 
         encoder: Any = av.CodecContext.create(CODECS[target.codec].encoder, "w")
         encoder.flags |= Flags.global_header
-        tell(encoder, info, target)
+        configure_encoder(encoder, info, target)
         with keep_scheduling():
             encoder.open()
         times: list[int] = []
@@ -217,8 +217,8 @@ def encode(frames: Iterable[Frame], info: VideoInfo, target: Target, path: Path)
     write_bytes(path, content.getvalue())
 
 
-def kept(path: Path) -> dict[str, NDArray[Any]]:
-    """What `encode` wrote.
+def read_segment(path: Path) -> dict[str, NDArray[Any]]:
+    """A segment that `encode` wrote.
 
     Of frames, when and for how long they are shown; of packets, which frame each is, whether decoding can begin there,
     how many bytes it has, and these.

@@ -20,7 +20,7 @@ from drrn.errors import ImageError, printable
 from drrn.media.header import Header, VideoInfo
 from drrn.media.video.containers import ffmpeg_errors, open_container
 from drrn.media.video.decoding import is_cover
-from drrn.media.video.encoding import CODECS, Target, formats, keep_scheduling, kept, tell
+from drrn.media.video.encoding import CODECS, Target, configure_encoder, formats, keep_scheduling, read_segment
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -32,7 +32,7 @@ MP4: Final = (".mp4", ".m4v", ".mov")
 TAGS: Final = {"title", "artist", "album_artist", "album", "composer", "date", "comment", "genre", "copyright"} | {
     "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "creation_time"
 }  # fmt: skip
-"""What MP4 has places for; where there is more to say, it is all said in another way."""
+"""What MP4 has places for; where there is more to say, it is all metadata in another way."""
 NOTHING: Final = b"\0\0"
 """Between two subtitles in MP4: its muxer makes these itself."""
 OF_THE_FILE: Final = ("major_brand", "minor_version", "compatible_brands", "encoder")
@@ -150,8 +150,8 @@ def _started(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "Out
     from av.container.core import Flags
 
     options = {}
-    said = {key: value for key, value in tags.items() if key not in OF_THE_FILE}
-    if suffix in MP4 and set(said) - TAGS:
+    metadata = {key: value for key, value in tags.items() if key not in OF_THE_FILE}
+    if suffix in MP4 and set(metadata) - TAGS:
         options["movflags"] = "use_metadata_tags"
     out = av.open(
         f"file:{path}" if isinstance(path, Path) else path,
@@ -162,7 +162,7 @@ def _started(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "Out
     )
     bitexact: Any = Flags.bitexact
     out.flags |= bitexact.value  # nothing of chance or of today
-    out.metadata.update(said)
+    out.metadata.update(metadata)
     return out
 
 
@@ -174,13 +174,15 @@ def _streams(
     for stream in container.streams:
         if stream.index == info.stream:
             video = out.add_stream(CODECS[target.codec].encoder, rate=info.rate)
-            tell(video.codec_context, info, target)  # type: ignore[arg-type]
+            configure_encoder(video.codec_context, info, target)  # type: ignore[arg-type]
             video.time_base = info.time_base
             if target.codec == "hevc" and target.suffix in MP4:
                 video.codec_context.codec_tag = "hvc1"  # as Apple's players want it
             if info.turn:
                 video.set_display_matrix(info.turn)  # type: ignore[union-attr]
-            said = {key: value for key, value in stream.metadata.items() if not key.lower().startswith(OF_THE_STREAM)}
+            metadata = {
+                key: value for key, value in stream.metadata.items() if not key.lower().startswith(OF_THE_STREAM)
+            }
             new: Stream = video
         elif (
             is_cover(stream) and CONTAINERS[target.suffix] == "matroska" and stream.index not in target.drop
@@ -189,19 +191,19 @@ def _streams(
             container.seek(0)
             kind = "png" if stream.name == "png" else "jpeg"
             tags = {"filename": f"cover.{kind}", "mimetype": f"image/{kind}", **stream.metadata}
-            new, said = out.add_attachment(tags["filename"], tags["mimetype"], bytes(packet)), tags
+            new, metadata = out.add_attachment(tags["filename"], tags["mimetype"], bytes(packet)), tags
         elif stream.index not in target.drop and _fits(stream, container, target.suffix):
-            new, said = out.add_stream_from_template(stream, opaque=True), stream.metadata
+            new, metadata = out.add_stream_from_template(stream, opaque=True), stream.metadata
         else:
             continue
-        new.metadata.update(said)
+        new.metadata.update(metadata)
         new.disposition = stream.disposition
         streams[stream.index] = new
     return streams
 
 
 def _left(container: "InputContainer", info: VideoInfo, target: Target, name: str) -> tuple[str, ...]:
-    told = []
+    lost = []
     others = {stream.index: stream.type for stream in container.streams if stream.index != info.stream}
     for index in target.drop:
         if index not in others:
@@ -209,7 +211,7 @@ def _left(container: "InputContainer", info: VideoInfo, target: Target, name: st
             raise ImageError(f"{name} can't be written without track {index}: those that can be dropped are {there}.")
     for stream in container.streams:
         if stream.index in target.drop:
-            told.append(f"without the {stream.type} stream {stream.index}")
+            lost.append(f"without the {stream.type} stream {stream.index}")
             continue
         if stream.index == info.stream or _is_made_anew(stream, container) or _fits(stream, container, target.suffix):
             continue
@@ -221,15 +223,15 @@ def _left(container: "InputContainer", info: VideoInfo, target: Target, name: st
                     f"{name} can't be written: {target.suffix} can't take the {stream.type} stream {stream.index}, "
                     f"{kind}, as it is. Use an --output ending in {' or '.join(able)}, or --drop-track {stream.index}."
                 )
-            told.append(
+            lost.append(
                 f"without the {stream.type} stream {stream.index}, of {kind}, which no supported container can hold"
             )
             continue
         if stream.type != "video":  # of those the header tells
-            told.append(f"without the {stream.type} stream {stream.index}")
+            lost.append(f"without the {stream.type} stream {stream.index}")
         elif is_cover(stream):
-            told.append("without the cover")
-    return tuple(told)
+            lost.append("without the cover")
+    return tuple(lost)
 
 
 def _is_made_anew(stream: "Stream", container: "InputContainer") -> bool:
@@ -263,7 +265,7 @@ def _timetable(segments: Sequence[Path]) -> tuple[list[int], list[int], list[int
     times: list[int] = []
     last, late = 0, 0
     for path in segments:
-        segment = kept(path)
+        segment = read_segment(path)
         times += segment["times"].tolist()
         last = int(segment["durations"][-1])
         late = max(late, int((np.arange(len(segment["order"])) - segment["order"]).max()))
@@ -280,7 +282,7 @@ def _packets(segments: Sequence[Path]) -> Iterator[tuple[int, bool, bytes]]:
     """Of each packet, which frame of the video it is, whether decoding can begin there, and its bytes."""
     first = 0
     for path in segments:
-        segment, at = kept(path), 0
+        segment, at = read_segment(path), 0
         order, keys, sizes = (segment[name].tolist() for name in ("order", "keys", "sizes"))
         for number, key, size in zip(order, keys, sizes, strict=True):
             yield first + number, key, segment["data"][at : at + size].tobytes()

@@ -114,7 +114,7 @@ def _info(stream: "VideoStream", frame: "VideoFrame", side_data: dict[str, bytes
         siting=_siting(frame),
         aspect=stream.sample_aspect_ratio or None,
         turn=turn,
-        light=read_hdr(side_data),
+        hdr=read_hdr(side_data),
     )
 
 

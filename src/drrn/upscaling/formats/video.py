@@ -79,7 +79,7 @@ def _changes(job: Job) -> tuple[str, ...]:
         changes.append("colors tagged as BT.601, as players assume for small untagged videos")
     if before.aspect != after.aspect and after.aspect:
         changes.append(f"pixels of {after.aspect.numerator}:{after.aspect.denominator}")
-    if target.codec == "ffv1" and after.light != HDRMetadata():
+    if target.codec == "ffv1" and after.hdr != HDRMetadata():
         changes.append("without HDR metadata")
     if CONTAINERS[target.suffix] in ("matroska", "webm") and (before.time_base * 1000).denominator > 1:
         changes.append("timestamps rounded to milliseconds")
