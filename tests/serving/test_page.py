@@ -298,6 +298,23 @@ def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
+def test_a_picture_is_enlarged_by_the_options_that_are_seen_when_it_is_started(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("photo.png", png(tmp_path, 40, 30, 24)))
+    page.locator("#list li.ready").wait_for()
+    page.evaluate(
+        """() => {
+            const exact = document.querySelector("#exact");
+            exact.value = "120x";
+            exact.dispatchEvent(new Event("input"));
+            document.querySelector("#go").click(); // before the change was planned
+        }"""
+    )
+    page.locator("#list li.done", has_text="40 \u00d7 30 \u2192 120 \u00d7 90").wait_for()
+    page.wait_for_timeout(1000)  # a plan that comes late does not undo it
+    assert page.locator("#list li.done").count() == 1
+
+
+@needs_chromium
 def test_a_finished_picture_can_be_enlarged_with_other_options(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 17)))
     page.locator("#list li.ready").wait_for()

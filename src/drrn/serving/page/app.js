@@ -97,10 +97,10 @@ async function plan(picture) {
   try {
     const headers = { source: picture.source, ...query };
     const answer = await (await post("api/plan", headers, picture.name)).json();
-    if (now !== stamp) return;
-    Object.assign(picture, { plan: answer, query, state: "ready", error: "" });
+    if (now !== stamp || picture.job) return; // the options have changed, or it was started meanwhile
+    Object.assign(picture, { plan: answer, query, stamp: now, state: "ready", error: "" });
   } catch (error) {
-    if (now !== stamp) return;
+    if (now !== stamp || picture.job) return;
     Object.assign(picture, { state: error.status === 404 ? "gone" : "refused", error: error.message });
   }
   draw(picture);
@@ -171,7 +171,10 @@ async function start(picture) {
 }
 
 async function startAll() {
-  for (const picture of pictures.filter((each) => each.state === "ready")) await start(picture);
+  for (const picture of pictures.filter((each) => each.state === "ready")) {
+    if (picture.stamp !== stamp) await plan(picture); // by the options as they are, not as they were planned
+    if (picture.state === "ready") await start(picture);
+  }
 }
 
 const OVER = ["done", "failed", "canceled"];
