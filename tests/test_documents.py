@@ -25,10 +25,10 @@ from drrn.evaluation.cards import card
 from drrn.evaluation.table import to_markdown
 from drrn.media.image import Image
 from drrn.media.images.files import read, write
-from drrn.study.claims import Verdict
 from drrn.study.experiments import BUDGETS, LISTS
 from drrn.study.figures import FIGURES
 from drrn.study.page import to_html
+from drrn.study.parts import Verdict
 from drrn.study.report import to_markdown as to_page
 from drrn.study.result import load_results, to_json
 from drrn.upscaling.upscaler import Upscaler

@@ -117,7 +117,7 @@ def _epoch(channels: int, epoch: int, gained: float, random: np.random.Generator
 def _gradients(experiment: Experiment, last: float, random: np.random.Generator) -> tuple[float, ...]:
     """From the first layer to the last, which has `last`; those before have less where there are no residuals."""
     depth = experiment.model.depth
-    falling = 0.75 if experiment.model.skip == "none" else 0.98
+    falling = 0.7 if experiment.model.skip == "none" else 0.98
     return tuple((last * falling ** np.arange(depth - 1, -1, -1) * random.uniform(0.8, 1.2, depth)).tolist())
 
 

@@ -1,28 +1,30 @@
 """Claims: what decides them, and that the numbers do."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from drrn.study.claims import (
-    CLAIMS,
-    MARGIN,
-    Part,
+from drrn.study.claims import CLAIMS, WEAKEST_FIRST, Claim, Finding, evaluate_claims
+from drrn.study.experiments import LISTS, Experiment, find_experiments
+from drrn.study.intervals import Estimate
+from drrn.study.measures import (
     accuracy_gained,
     contrast,
     doublings,
     error_left,
-    evaluate_claims,
     gap,
+    gradient_at_end,
+    gradient_at_start,
     minus,
-    missing_experiments,
     psnr,
+    psnr_if_alive,
     units,
 )
-from drrn.study.experiments import LISTS, Experiment, find_experiments
-from drrn.study.intervals import Interval
+from drrn.study.parts import MARGIN, Difference, MoreFailures, NearFront, NoGain, Outcome, Verdict
 from drrn.study.result import Result, Results
 from drrn.training.logging import Epoch
 from tests.study.made_results import made_results
@@ -33,11 +35,11 @@ def verdict(results: Results, name: str) -> str:
 
 
 def by_units(gain: Callable[[int], float]) -> Results:
-    return made_results(LISTS["units"], gain=lambda each: gain(each.model.units), noise=0.002)
+    return made_results(LISTS["units"], gain=lambda each: 1 + gain(each.model.units), noise=0.002)
 
 
 def by_blocks(gain: Callable[[int], float]) -> Results:
-    return made_results(LISTS["blocks"], gain=lambda each: gain(each.model.blocks), noise=0.002)
+    return made_results(LISTS["blocks"], gain=lambda each: 1 + gain(each.model.blocks), noise=0.002)
 
 
 def one_of(results: Results) -> Result:
@@ -46,27 +48,91 @@ def one_of(results: Results) -> Result:
 
 def test_every_claim_refers_to_known_experiments() -> None:
     known = {experiment.name for experiment in find_experiments(())}
-    assert {name for claim in CLAIMS for part in claim.parts for name in part.weights} <= known
-    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) >= 12
+    assert {name for claim in CLAIMS for part in claim.parts for name in part.names} <= known
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) == 16
+    assert {claim.section for claim in CLAIMS} <= LISTS.keys()
+
+
+def spread(mean: float, reach: float, seeds: int = 3, confidence: float = 0.95) -> Estimate:
+    """An estimate whose interval of this confidence reaches so far."""
+    values = np.linspace(-1, 1, seeds)[:, None]
+    unit = Estimate(values).interval(confidence).high
+    return Estimate(mean + values * (reach / unit if unit else 0))
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "above", "below", "expected"),
+    ("mean", "reach", "above", "below", "expected"),
     [
-        (0.1, 0.2, 0.0, None, "holds"),
-        (-0.2, -0.1, 0.0, None, "does not hold"),
-        (-0.1, 0.2, 0.0, None, "undecided"),
-        (-0.1, 0.04, None, 0.05, "holds"),
-        (0.06, 0.07, None, 0.05, "does not hold"),
-        (0.04, 0.06, None, 0.05, "undecided"),
+        (0.15, 0.05, 0.0, None, "holds"),
+        (-0.15, 0.05, 0.0, None, "does not hold"),
+        (0.05, 0.15, 0.0, None, "cannot be told"),
+        (-0.03, 0.07, None, 0.05, "holds"),
+        (0.065, 0.005, None, 0.05, "does not hold"),
+        (0.05, 0.01, None, 0.05, "cannot be told"),
     ],
 )
-def test_a_part_is_decided_by_its_whole_interval(
-    low: float, high: float, above: float | None, below: float | None, expected: str
+def test_a_difference_is_decided_by_its_whole_interval(
+    mean: float, reach: float, above: float | None, below: float | None, expected: str
 ) -> None:
-    part = Part(says="", weights={}, measure=psnr, above=above, below=below)
-    assert part.verdict(Interval((low + high) / 2, low, high, 3, (low, high))) == expected
-    assert part.verdict(None) == "undecided"
+    part = Difference(says="", weights={}, measure=psnr, above=above, below=below)
+    assert part.verdict(spread(mean, reach)) == expected
+
+
+@pytest.mark.parametrize(
+    ("mean", "reach", "expected"),
+    [
+        (0.0, 0.049, "too small to matter"),
+        (0.03, 0.01, "too small to matter"),  # above 0 for sure, and below the margin, too
+        (-0.03, 0.01, "too small to matter"),
+        (0.0, 0.051, "cannot be told"),
+        (0.06, 0.045, "holds"),
+        (-0.06, 0.01, "does not hold"),
+    ],
+)
+def test_a_difference_within_the_margin_by_both_one_sided_tests_is_too_small(
+    mean: float, reach: float, expected: str
+) -> None:
+    part = Difference(says="", weights={}, measure=psnr, above=0, margin=MARGIN)
+    assert part.verdict(spread(mean, reach, seeds=40, confidence=0.90)) == expected
+
+
+@pytest.mark.parametrize(
+    ("mean", "reach", "expected"),
+    [
+        (0.0, 0.049, "holds"),
+        (-0.3, 0.2, "holds"),  # a loss is no gain
+        (0.0, 0.051, "cannot be told"),
+        (0.06, 0.009, "does not hold"),
+        (0.06, 0.02, "cannot be told"),
+    ],
+)
+def test_no_gain_is_tested_in_one_direction(mean: float, reach: float, expected: str) -> None:
+    assert NoGain(says="", weights={}).verdict(spread(mean, reach, confidence=0.90)) == expected
+
+
+def test_no_gain_says_whether_a_loss_is_excluded() -> None:
+    def details(gain: float) -> str:
+        results = made_results(LISTS["sharing"], gain=lambda each: 1.0 if each.model.share else 1 + gain, noise=0.001)
+        return NoGain(says="", weights={"not shared": 1, "B2U4": -1}).decide(results).details
+
+    assert "a loss of 0.05 dB is excluded, too" in details(0.0)
+    assert "a loss of 0.05 dB is not excluded" in details(-0.1)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["holds", "holds"], "holds"),
+        (["holds", "cannot be told"], "cannot be told"),
+        (["cannot be told", "too small to matter"], "too small to matter"),
+        (["not run", "does not hold"], "does not hold"),
+        (["not run", "cannot be told"], "not run"),
+    ],
+)
+def test_a_claim_is_as_strong_as_its_weakest_part(verdicts: list[Verdict], expected: str) -> None:
+    claim = Claim(name="", source="", says="", clause="", section="", parts=())
+    assert Finding(claim, tuple(Outcome(each) for each in verdicts)).verdict == expected
+    assert {*WEAKEST_FIRST} == {*get_args(Verdict)}
 
 
 def test_claims_on_units_follow_their_gains() -> None:
@@ -90,26 +156,101 @@ def test_claims_on_blocks_follow_their_gains() -> None:
     assert verdict(by_blocks(lambda blocks: 0.0), "plateau after 3 or 4 blocks") != "holds"
 
 
-def test_a_difference_within_noise_is_undecided() -> None:
-    results = made_results(LISTS["skip"], gain=lambda each: 0.0, noise=0.2, seeds=4)
-    assert verdict(results, "source beats chain") == "undecided"
+def test_a_difference_within_noise_cannot_be_told() -> None:
+    results = made_results(LISTS["skip"], gain=lambda each: 2.0, noise=0.2, seeds=4)
+    assert verdict(results, "source beats chain") == "cannot be told"
 
 
 def test_the_claim_on_sharing_uses_the_margin() -> None:
     def lists(gain: float) -> Results:
-        return made_results(LISTS["sharing"], gain=lambda each: 0.0 if each.model.share else gain, noise=0.001)
+        return made_results(LISTS["sharing"], gain=lambda each: 1.0 if each.model.share else 1 + gain, noise=0.001)
 
     assert verdict(lists(MARGIN / 2), "sharing costs little") == "holds"
     assert verdict(lists(MARGIN * 2), "sharing costs little") == "does not hold"
 
 
-def test_one_seed_or_missing_experiments_decide_nothing() -> None:
-    assert {finding.verdict for finding in evaluate_claims(made_results(seeds=1))} == {"undecided"}
+def test_one_seed_decides_nothing_and_what_was_not_run_says_so() -> None:
+    assert {finding.verdict for finding in evaluate_claims(made_results(seeds=1))} == {"cannot be told"}
     only = made_results(LISTS["skip"])
     found = {finding.claim.name: finding for finding in evaluate_claims(only)}
-    assert found["4 to 6 units are best"].verdict == "undecided"
-    assert missing_experiments(only, found["deeper is better"].claim) == ["B1U25", "B1U9"]
-    assert missing_experiments(only, found["source beats chain"].claim) == []
+    assert found["4 to 6 units are best"].verdict == "not run"
+    assert found["deeper is better"].outcomes == (Outcome("not run", details="B1U25, B1U9 not run"),)
+    assert found["source beats chain"].verdict != "not run"
+
+
+def test_what_cannot_be_told_names_the_seeds_that_would_decide() -> None:
+    part = Difference(says="", weights={"chain": -1.0, "B2U4": 1.0}, measure=psnr, above=0, margin=MARGIN)
+
+    def outcome(seeds: int) -> Outcome:
+        return part.decide(
+            made_results(LISTS["skip"], seeds, gain=lambda each: 2 + 0.1 * (each.name == "B2U4"), noise=0.1)
+        )
+
+    few = outcome(4)
+    assert few.verdict == "cannot be told"
+    found = re.fullmatch(r"about (\d+) seeds would, with the same mean", few.missing)
+    assert found and 4 < int(found[1]) < 60
+    assert outcome(60).verdict == "holds" and not outcome(60).missing
+
+
+def test_dead_networks_are_left_out_of_comparisons_of_quality_but_not_of_survival() -> None:
+    results = made_results(LISTS["skip"], seeds=4, noise=0)
+    first = results.by_name["chain"][0]
+    bicubic = first.bicubic()
+    dead = replace(first, scores=(bicubic, replace(bicubic, model="chain")))
+    assert (dead.failure, first.failure) == ("dead", None)
+    with_dead = Results({**results.by_name, "chain": {**results.by_name["chain"], 0: dead}})
+    weights = {"B2U4": 1.0, "chain": -1.0}
+    for measure, seeds in ((psnr_if_alive, 3), (psnr, 4)):
+        estimate = contrast(with_dead, weights, measure)
+        assert estimate and estimate.seeds == seeds
+    assert gap(dead) is None and gradient_at_end(dead) is None
+
+
+def test_a_network_of_one_color_is_dead_and_one_below_bicubic_is_not() -> None:
+    results = made_results(LISTS["residual"], 1, noise=0, gain=lambda each: -20 if each.name == "no residual" else -0.5)
+    assert [results.of(each.name)[0].failure for each in LISTS["residual"]] == [
+        "no better than bicubic",
+        "no better than bicubic",
+        "no better than bicubic",
+        "dead",
+    ]
+    assert made_results(LISTS["residual"], 1, diverged=["no residual"]).of("no residual")[0].failure == "diverged"
+
+
+def test_more_failures_are_told_by_fishers_test() -> None:
+    def outcome(seeds: int, fragile: float, stable: float) -> Outcome:
+        results = made_results(
+            LISTS["residual"], seeds, noise=0, gain=lambda each: stable if each.name == "B2U4" else fragile
+        )
+        return MoreFailures(says="", fragile="no residual", stable="B2U4").decide(results)
+
+    few = outcome(3, -1, 1)
+    assert (few.verdict, few.missing) == ("cannot be told", "4 seeds would, with the same shares")
+    assert few.measured == "3 of 3 (29 to 100 %) against 0 of 3 (0 to 71 %)"
+    assert outcome(4, -1, 1).verdict == "holds"
+    assert outcome(4, 1, -1).verdict == "does not hold"
+
+
+def test_a_network_is_near_the_front_if_none_as_cheap_is_better_by_the_margin() -> None:
+    def verdict(gain: Callable[[Experiment], float], name: str = "B2U4") -> Verdict:
+        results = made_results((*LISTS["grid"], *LISTS["units"]), gain=gain, noise=0.001)
+        return NearFront(says="", name=name).decide(results).verdict
+
+    assert verdict(lambda each: 0.2) == "holds"
+    assert verdict(lambda each: 0.2 + 0.04 * (each.name == "B1U2")) == "holds"
+    assert verdict(lambda each: 0.2 + 0.1 * (each.name == "B1U2")) == "does not hold"
+    assert verdict(lambda each: 0.2 + 0.1 * (each.name == "B3U6")) == "holds", "it costs more"
+
+
+def test_a_vanished_gradient_is_seen_in_the_norms_of_the_layers() -> None:
+    result = one_of(made_results(LISTS["residual"]))
+    norms = {"start": (1e-5, 1e-4, 1e-2, 1.0), "end": (2e-2, 1e-4, 1e-2, 1.0)}
+    result = replace(result, gradients=norms)
+    assert gradient_at_start(result) == pytest.approx([-3])  # the last layer has other channels
+    assert gradient_at_end(result) == pytest.approx([np.log10(2)])
+    assert gradient_at_start(replace(result, gradients={})) is None
+    assert verdict(made_results(LISTS["residual"]), "gradients vanish without residuals") == "holds"
 
 
 def test_a_diverged_seed_without_scores_is_left_out() -> None:
@@ -128,7 +269,7 @@ def test_a_contrast_is_the_weighted_sum_over_common_seeds_and_images() -> None:
         for seed in results.seeds
     ]
     assert found.mean == pytest.approx(np.mean(by_hand))
-    assert found.low < found.mean < found.high and found.seeds == 3
+    assert found.interval().low < found.mean < found.interval().high and found.seeds == 3
 
 
 def with_history(rows: Sequence[tuple[float, float, float]]) -> Result:

@@ -4,12 +4,15 @@ import base64
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from drrn.apps import cli
+from drrn.study.claims import CLAIMS
 from drrn.study.experiments import BASE, BUDGETS, LISTS, Experiment, describe_budget, find_experiments, vary
 from drrn.study.page import to_html
+from drrn.study.parts import Verdict
 from drrn.study.report import to_markdown, write_report
 from drrn.study.result import Result, Results, to_json
 from drrn.study.sections import SECTIONS
@@ -41,9 +44,9 @@ def test_a_table_line_is_the_mean_over_seeds() -> None:
     runs = results.of("not shared")
     rows = [row for run in runs if (row := run.row())]
     apart = (max(row.psnr for row in rows) - min(row.psnr for row in rows)) / 2
-    assert line[1] == f"{runs[0].experiment.model.parameters:,}"
-    assert line[3] == f"{sum(row.psnr for row in rows) / 3:.2f} ± {apart:.2f}"
-    assert line[5] == f"{sum(row.ssim for row in rows) / 3:.4f}"
+    assert line[1:3] == ["0 of 3", f"{runs[0].experiment.model.parameters:,}"]
+    assert line[4] == f"{sum(row.psnr for row in rows) / 3:.2f} ± {apart:.2f}"
+    assert line[6] == f"{sum(row.ssim for row in rows) / 3:.4f}"
 
 
 def test_losses_are_compared_by_perceptual_metrics_too() -> None:
@@ -70,14 +73,14 @@ def test_experiments_of_other_scales_have_their_own_bicubic() -> None:
     rows = [replace(row, scale=2, psnr=33.0) for row in results.of("small")[0].scores]
     small = {seed: replace(run, scores=tuple(rows)) for seed, run in results.by_name["small"].items()}
     text = to_markdown(Results({**results.by_name, "small": small}), [])
-    assert [lines_of(text, name)[0][3] for name in ("bicubic x3", "bicubic x2")] == ["24.60", "33.00"]
+    assert [lines_of(text, name)[0][4] for name in ("bicubic x3", "bicubic x2")] == ["24.60", "33.00"]
     assert "\n| small x2 " in text and "\n| mine x3 " in text
 
 
 def test_a_claim_notes_seeds_that_learned_nothing() -> None:
     results = made_results(LISTS["skip"], gain=lambda each: 0.5 if each.name == "B2U4" else 0.0, noise=0)
     part = to_markdown(results, []).partition("### Skips from the block's first features")[2].partition("###")[0]
-    assert "Note: chain (no better than bicubic in 3 of 3)." in part
+    assert "Failed trainings: chain: 3 of 3 dead." in part
 
 
 def test_the_report_says_that_held_out_images_chose_the_epoch() -> None:
@@ -102,10 +105,10 @@ def test_the_constant_color_error_uses_color_experiments() -> None:
 
 def test_every_claim_is_in_the_first_table_with_its_verdict() -> None:
     text = to_markdown(made_results(), [])
-    table = text.partition("## The claims")[2].partition("## Method")[0]
-    assert table.count("**holds**") + table.count("**does not hold**") + table.count("**undecided**") == 12
+    table = text.partition("## The claims\n")[2].partition("\n## ")[0]
+    assert sum(table.count(f"**{verdict}**") for verdict in get_args(Verdict)) == len(CLAIMS)
     assert "near 0.0755" in table
-    assert text.count("\n### ") == 12
+    assert text.count("\n### ") == len(CLAIMS)
 
 
 def test_the_budget_stands_at_the_top() -> None:
@@ -118,7 +121,9 @@ def test_the_budget_stands_at_the_top() -> None:
 def test_sections_without_results_are_left_out() -> None:
     text = to_markdown(made_results(FEW), [])
     assert "## Residual units" not in text and "## Shared weights" in text and "## Other experiments" not in text
-    assert "Not run: B1U25, B1U9." in text
+    assert "B1U25, B1U9 not run: *not run*" in text
+    assert "The paper** was not tested where it says that 25 units are better than 9" not in text
+    assert "25 units are better than 9" in text.partition("was not tested where it says that")[2]
 
 
 def test_own_experiments_have_a_table() -> None:
@@ -128,7 +133,8 @@ def test_own_experiments_have_a_table() -> None:
 
 def test_a_diverged_experiment_is_marked_with_its_seeds() -> None:
     text = to_markdown(made_results(FEW, diverged=["L1"]), [])
-    assert lines_of(text, "L1 (diverged in 3 of 3)")
+    assert lines_of(text, "L1")[0][1] == "3 of 3 diverged"
+    assert "L1 (3 of 3 diverged)" in text.partition("## In words")[2].partition("## ")[0]
 
 
 def test_how_to_repeat_it_names_folders_budget_and_seeds() -> None:
@@ -136,6 +142,46 @@ def test_how_to_repeat_it_names_folders_budget_and_seeds() -> None:
     assert re.search(
         r"drrn study run sharing L1 --data .+ --test BSDS500/test data/Set5 --budget standard --seeds 2", text
     )
+
+
+def test_the_page_begins_with_what_was_found_in_words() -> None:
+    def gain(each: Experiment) -> float:
+        return {"batch norm": -0.5, "luma": 0.62, "He": 0.51, "unshuffle 4": 0.0}.get(each.name, 0.5)
+
+    results = made_results(gain=gain, noise=0.001)
+    words = to_markdown(results, []).partition("## In words")[2].partition("\n**Contents:**")[0]
+    assert "* **The report** is wrong that residual connections" not in words
+    assert "too small to matter, shown to be below 0.05 dB: residual connections improve performance" in words
+    assert "better than the base: luma (+0.12 dB)" in words and "worse: batch norm (-1.00 dB)" in words
+    assert "He (+0.01 dB)" in words.partition("equal within 0.05 dB:")[2]
+    assert "dead in every training: unshuffle 4" in words
+    assert f"**Failed:** 6 of {len(EVERYTHING) * 3} trainings: batch norm (3 of 3 no better than bicubic)" in words
+    undecided = to_markdown(made_results(noise=0.3), [])
+    assert re.search(r"cannot tell, that .*\(about \d+ seeds would, with the same mean", undecided)
+
+
+def test_contents_and_links_lead_to_headings(tmp_path: Path) -> None:
+    text = to_markdown(made_results(FEW), [])
+    page = to_html(text, tmp_path)
+    targets = re.findall(r'href="#([^"]+)"', page)
+    assert "the-claims" in targets and len(targets) > 10
+    assert {*targets} <= {*re.findall(r' id="([^"]+)"', page)}
+
+
+def test_each_section_of_the_report_has_its_figure_command_and_result() -> None:
+    text = to_markdown(made_results(), ["sheets", "units_curves"])
+    table = text.partition("## Where to find what\n")[2].partition("\n## ")[0]
+    (line,) = [line for line in table.splitlines() if "figure 6" in line and line.startswith("| report, 4.2")]
+    assert "](#residual-units-in-a-block)" in line and "| `drrn study run units` |" in line
+    assert "25 units are better than 9: **" in line
+    assert all(f"`drrn study run {name}`" in table for name in LISTS)
+
+
+def test_failed_trainings_have_an_exact_interval() -> None:
+    text = to_markdown(made_results(LISTS["residual"], diverged=["no residual"]), [])
+    (line,) = lines_of(text, "no local residual, no global residual")
+    assert line[1:] == ["1", "3 of 3 (29 to 100 %)", "3 of 3 diverged"]
+    assert lines_of(text, "local residual, global residual")[0][2] == "0 of 3 (0 to 71 %)"
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +214,7 @@ def test_the_page_depends_only_on_the_files_and_is_reproducible(written: tuple[R
 
 def test_the_page_is_self_contained(written: tuple[Results, Path]) -> None:
     page = (written[1] / "index.html").read_text()
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
     assert len(pictures) == len(list((written[1] / "figures").glob("*.svg"))) > 1
     assert all(base64.b64decode(each).startswith(b"<?xml") for each in pictures)
@@ -177,6 +223,14 @@ def test_the_page_is_self_contained(written: tuple[Results, Path]) -> None:
 
 def test_markup_in_a_name_stays_text(tmp_path: Path) -> None:
     assert "<script>" not in to_html("# a\n\n<script>alert(1)</script>\n", tmp_path)
+
+
+def test_the_console_counts_failed_trainings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for result in made_results(FEW[:2], seeds=1, diverged=["not shared"]).all:
+        (tmp_path / result.name).mkdir()
+        (tmp_path / result.name / "result.json").write_text(to_json(result))
+    assert cli_says(["study", "report", str(tmp_path)]) == 0
+    assert "2 trainings, failed: 1 of 2 diverged" in capsys.readouterr().err
 
 
 def test_a_folder_that_cant_be_made_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,6 +265,7 @@ def test_bad_input_is_one_line(
 def test_study_list_shows_lists_and_budgets(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli_says(["study", "list"]) == 0
     said = capsys.readouterr().out
+    assert "4.2 and 4.4, figure 6" in said
     assert all(name in said for name in (*LISTS, *BUDGETS)) and all(each.name in said for each in find_experiments(()))
 
 

@@ -13,17 +13,30 @@ from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 
 from drrn.apps import cli
 from drrn.errors import DataError, StudyError
 from drrn.evaluation.benchmark import Row, score_bicubic
+from drrn.media.image import Image
 from drrn.provenance import commit
 from drrn.study import perform as work
 from drrn.study.experiments import BASE, Budget, Experiment, vary
-from drrn.study.perform import Task, is_done, perform
+from drrn.study.perform import Task, is_done, most_detailed, perform
 from drrn.study.result import Result, from_json, load_results, to_json
-from drrn.study.run import Advance, Completion, Study, StudyEvent, _join_worker, _TimeEstimate, _Worker, plan, run
+from drrn.study.run import (
+    Advance,
+    Begin,
+    Completion,
+    Study,
+    StudyEvent,
+    _join_worker,
+    _TimeEstimate,
+    _Worker,
+    plan,
+    run,
+)
 from tests.training.small_training import ProgressLog, make_images
 
 TINY = Budget(
@@ -46,10 +59,15 @@ class StudyLog:
     def __init__(self) -> None:
         self.shares: list[float] = []
         self.ends: list[Completion] = []
+        self.running: list[str] = []
+        self.begun = 0, 0
 
     def report(self, event: StudyEvent) -> None:
-        if isinstance(event, Advance):
+        if isinstance(event, Begin):
+            self.begun = len(event.tasks), event.done
+        elif isinstance(event, Advance):
             self.shares.append(event.share)
+            self.running.extend(task.experiment.name for task in event.running)
         else:
             self.ends.append(event)
 
@@ -95,6 +113,7 @@ def test_every_experiment_has_a_result_and_divergence_stops_no_other(
         ("wild", 1, "diverged"),
     ]
     assert log.ends == ends and log.shares[-1] == pytest.approx(1)
+    assert log.begun == (4, 0) and {"one", "wild"} <= {*log.running}
     results = load_results(output)
     assert {name: list(seeds) for name, seeds in results.by_name.items()} == {"one": [0, 1], "wild": [0, 1]}
     assert all("not finite" in result.reason for result in results.of("wild"))
@@ -122,7 +141,9 @@ def test_a_result_survives_json(done: tuple[Path, list[Completion], StudyLog]) -
 
 def test_finished_experiments_are_not_run_again(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
-    assert run(tasks(folder, done[0], [ONE, WILD], seeds=2), 1, StudyLog()) == []
+    log = StudyLog()
+    assert run(tasks(folder, done[0], [ONE, WILD], seeds=2), 1, log) == []
+    assert log.begun == (4, 4)
     assert before == {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
 
 
@@ -154,7 +175,7 @@ def test_a_damaged_result_says_so(folder: Path, tmp_path: Path) -> None:
     [
         ({"seconds": ["a"]}, r"`seconds\[0\]` must be a number, got 'a'"),
         ({"outcome": "nonsense"}, "`outcome` must be one of trained, diverged, got 'nonsense'"),
-        ({"budget": 3}, "`budget` must be one of quick, standard, full, got 3"),
+        ({"budget": 3}, "`budget` must be one of quick, standard, wide, full, got 3"),
         ({"history": [{"epoch": 0}]}, r"`history\[0\]` lacks learning_rate"),
         ({"gradients": {"start": 1.0}}, "`gradients.start` must be a list"),
         ({"scores": [{"model": "bicubic"}]}, r"`scores\[0\]` lacks"),
@@ -270,6 +291,15 @@ def test_an_experiment_stopped_while_testing_has_no_result(
     monkeypatch.setattr(work, "score_bicubic", judge)
     assert perform(task, ProgressLog(), lambda: bool(judged)) is None and not is_done(task)
     assert perform(task, ProgressLog(), lambda: False), "it goes on with what is trained"
+
+
+def test_an_example_shows_detail_and_not_the_sky() -> None:
+    pixels = np.full((200, 300, 3), 0.8, np.float32)
+    pixels[90:150, 200:260] = np.random.default_rng(0).random((60, 60, 3), np.float32)
+    left, top, width, height = most_detailed(Image(pixels=pixels), 3)
+    assert (width, height) == (72, 72)
+    assert left <= 200 and left + width >= 260 and top <= 90 and top + height >= 150
+    assert most_detailed(Image(pixels=pixels[:50, :60]), 3)[2:] == (48, 48), "a small picture is shown whole"
 
 
 def test_the_first_seed_of_all_is_planned_before_the_second_of_any(folder: Path, tmp_path: Path) -> None:

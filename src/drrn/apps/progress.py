@@ -8,12 +8,14 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from drrn.apps.printer import Printer
 from drrn.apps.words import duration
 from drrn.progress import Note
+from drrn.tables import plural
 from drrn.training.config import TrainConfig
 from drrn.training.events import EpochDone, Plan, Step, TargetMade, TrainingEvent
 from drrn.training.logging import Epoch
 
 if TYPE_CHECKING:
-    from drrn.study.run import Completion, StudyEvent
+    from drrn.study.perform import Task
+    from drrn.study.run import Advance, Begin, Completion, StudyEvent
 
 EXPECT_SECONDS = 10.0
 """Seconds of training, or of teaching, before the expected time is printed."""
@@ -106,25 +108,43 @@ class TrainingProgress(Printer):
 
 
 class StudyProgress(Printer):
-    """One line per experiment; on a terminal also a bar with the time left."""
+    """One line per training, with its number; on a terminal also a bar with what is running and the time left."""
 
     def __init__(self) -> None:
         super().__init__(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
         self.bar = self.bars.add_task("study", total=1.0, left="")
         self.left = ""
+        self.number = self.count = 0
 
     def report(self, event: "StudyEvent") -> None:
-        from drrn.study.run import Advance
+        from drrn.study.run import Advance, Begin
 
-        if isinstance(event, Advance):
-            self.update(*event)
+        if isinstance(event, Begin):
+            self.begin(event)
+        elif isinstance(event, Advance):
+            self.update(event)
         else:
             self.completed(event)
 
-    def update(self, share: float, seconds_left: float | None) -> None:
-        self.left = f"{100 * share:.0f} %" + (f", {duration(seconds_left)} left" if seconds_left is not None else "")
-        self.bars.update(self.bar, completed=share, left=self.left)
+    def begin(self, event: "Begin") -> None:
+        experiments = len({task.experiment.name for task in event.tasks})
+        seeds = len({task.experiment.seed for task in event.tasks})
+        self.number, self.count = event.done, len(event.tasks)
+        self.note(
+            f"{plural(self.count, 'training')}: {plural(experiments, 'experiment')} with {plural(seeds, 'seed')}; "
+            f"{event.done} done already"
+        )
+
+    def update(self, event: "Advance") -> None:
+        left = f", {duration(event.seconds_left)} left" if event.seconds_left is not None else ""
+        self.left = f"{100 * event.share:.0f} %{left}"
+        names = ", ".join(map(_name, event.running))
+        self.bars.update(self.bar, completed=event.share, left=self.left, description=names or "study")
 
     def completed(self, end: "Completion") -> None:
-        name = f"{end.task.experiment.name}, seed {end.task.experiment.seed}"
-        self.note(f"{name}: {end.outcome}, {end.message}  ({self.left})")
+        self.number += end.outcome != "stopped"
+        self.note(f"{self.number} of {self.count}  {_name(end.task)}: {end.outcome}, {end.message}  ({self.left})")
+
+
+def _name(task: "Task") -> str:
+    return f"{task.experiment.name}, seed {task.experiment.seed}"

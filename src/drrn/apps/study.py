@@ -32,8 +32,8 @@ def run_study(
             EXPERIMENTS, which are executed. All lists by default.
         data: Folders of original pictures to train on; a tenth of them is held out for validation.
         test: Folders of pictures to test on; the first decides claims. By default, the held-out pictures.
-        budget: The size of the study: quick (half an hour on two cores), standard (hours on a CPU) or full (the
-            report's sizes, for a GPU).
+        budget: The size of the study: quick (half an hour on two cores), standard (hours on a CPU), wide (the same at
+            twice the width) or full (the report's sizes, for a GPU).
         seeds: How often to run each experiment, each time with other initial weights and another split.
         jobs: Experiments to run at the same time; 0 for as many as fit the cores, or one on an accelerator.
         output: Folder for runs and results; by default study/ and the budget's name.
@@ -70,7 +70,8 @@ def run_study(
     )
     signals = SignalHandler(deferred=True)
     with StudyProgress() as progress:
-        completions = room.run(room.plan(study)[number - 1 :: count], jobs, progress, signals.has_received)
+        tasks = room.plan(study)[number - 1 :: count]
+        completions = room.run(tasks, jobs, progress, signals.has_received)
     if signals.received:
         print(f"stopped; the same command resumes {output}", file=sys.stderr)
         return signals.exit_code
@@ -78,6 +79,9 @@ def run_study(
     for each in failed:
         print(f"drrn: {each.task.run}: {each.message}", file=sys.stderr)
     print(output)
+    if len(failed) < len(tasks):
+        report = "drrn study report" if output == Path("study/standard") else f"drrn study report {output}"
+        print(f"{count_trainings(output)}\nthe page with tables, figures and verdicts: {report}", file=sys.stderr)
     return 3 if failed else 0
 
 
@@ -110,20 +114,25 @@ def merge_studies(output: Positional[Path], folders: Positional[tuple[Path, ...]
     return 0
 
 
+def count_trainings(folder: Path) -> str:
+    """`12 trainings, failed: 2 of 12 dead`."""
+    from drrn.study.result import count_failures, load_results
+    from drrn.tables import plural
+
+    results = load_results(folder).all
+    return f"{plural(len(results), 'training')}, failed: {count_failures(results) or 'none'}"
+
+
 def list_studies() -> int:
-    """Show the lists of experiments and the sizes of the budgets."""
-    from rich.console import Console
-    from rich.table import Table
-
+    """Show the lists of experiments, the sections of the report they repeat, and the sizes of the budgets."""
+    from drrn import tables
     from drrn.study.experiments import LISTS, describe_budget
+    from drrn.study.sections import SECTIONS
 
-    console = Console(soft_wrap=True)
-    table = Table("list", "experiments", box=None, pad_edge=False)
-    for name, experiments in LISTS.items():
-        table.add_row(name, ", ".join(experiment.name for experiment in experiments))
-    console.print(table)
-    for name, budget in BUDGETS.items():
-        console.print(f"{name}: {describe_budget(budget)}", highlight=False)
+    lines = [(name, SECTIONS[name].source, ", ".join(each.name for each in LISTS[name])) for name in LISTS]
+    print(tables.columns(("list", "where", "experiments"), lines, texts=3))
+    for budget in BUDGETS.values():
+        print(f"{budget.name}: {describe_budget(budget)}")
     return 0
 
 
@@ -143,4 +152,5 @@ def report_study(output: Path | None = None, /, *, budget: BudgetName = "standar
 
     output = output or Path("study") / budget
     print(room.write_report(load_results(output), page or output))
+    print(count_trainings(output), file=sys.stderr)
     return 0

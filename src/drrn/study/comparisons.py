@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from drrn.evaluation.benchmark import Row
 from drrn.plotting import DOTTED, INK, LOOK, OTHERS, OURS, STEPS, logarithmic
 from drrn.study.experiments import BASE, BLOCKS, GRID, LOSS, UNITS
-from drrn.study.layout import WIDTH, new_figure, psnrs_of, select_several
+from drrn.study.layout import WIDTH, new_figure, psnrs_of, select_several, with_dead
 from drrn.study.result import Result, Results
 
 METRICS = {"PSNR in dB": "more", "SSIM": "more", "MS-SSIM": "more", "FLIP": "less"}
@@ -35,7 +35,8 @@ def grid(results: Results) -> Figure | None:
         return None
     blocks = sorted({each.model.blocks for each in GRID})
     units = sorted({each.model.units for each in GRID})
-    psnrs = [[psnrs_of(selected.of(f"B{b}U{u}")) for u in units] for b in blocks]
+    runs = [[selected.of(f"B{b}U{u}") for u in units] for b in blocks]
+    psnrs = [[psnrs_of(cell) for cell in row] for row in runs]
     means = np.array([[fmean(cell) if cell else np.nan for cell in row] for row in psnrs])
     figure = new_figure(selected, 3.2)
     axes = figure.subplots()
@@ -45,6 +46,7 @@ def grid(results: Results) -> Figure | None:
             red, green, blue, _ = image.to_rgba(means[row, column])
             text = f"{fmean(cell):.2f}" if cell else "none"
             text += f"\n{min(cell):.2f} to {max(cell):.2f}" if len(cell) > 1 else ""
+            text = with_dead(text, runs[row][column], "\n")
             color = "white" if cell and 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else INK
             axes.text(column, row, text, ha="center", va="center", color=color)
     axes.set(xlabel="units in a block", ylabel="blocks", title="PSNR in dB: mean of the seeds and their range")
@@ -64,7 +66,7 @@ def trade_off(results: Results) -> Figure | None:
         "multiply-adds a pixel": lambda run: run.macs,
         "parameters": lambda run: run.experiment.model.parameters,
     }
-    trained = [runs for name in selected.by_name if psnrs_of(runs := selected.of(name))] if selected else []
+    trained = [runs for name in selected.by_name if psnrs_of(runs := selected.living(name))] if selected else []
     if not selected or len(trained) < 2:
         return None
     figure = new_figure(selected, 7.4)
@@ -97,19 +99,21 @@ def losses(results: Results) -> Figure | None:
     selected = select_several(results, LOSS)
     if not selected or BASE.name not in selected.by_name:
         return None
-    mse = {seed: _metrics(row) for seed, run in selected.by_name[BASE.name].items() if (row := run.row())}
+    base = selected.by_name[BASE.name]
+    mse = {seed: _metrics(row) for seed, run in base.items() if run.failure != "dead" and (row := run.row())}
     names = [name for name in selected.by_name if name != BASE.name]
     figure = new_figure(selected, 1.6 + 0.5 * len(names))
     for axes, metric in zip(figure.subplots(2, 2, sharey=True).flat, METRICS, strict=True):
         for place, name in enumerate(names):
-            rows = {seed: row for seed, run in selected.by_name[name].items() if (row := run.row()) and seed in mse}
+            living = {seed: run for seed, run in selected.by_name[name].items() if run.failure != "dead"}
+            rows = {seed: row for seed, run in living.items() if (row := run.row()) and seed in mse}
             gained = [_metrics(row)[metric] - mse[seed][metric] for seed, row in rows.items()]
             axes.plot(gained, [place] * len(gained), "o", color=OURS, alpha=0.6, markeredgewidth=0)
             if len(gained) > 1:
                 axes.plot(fmean(gained), place, "|", color=INK, markersize=14, markeredgewidth=1.5)
         axes.axvline(0, **DOTTED)
         axes.set_title(f"{metric}, {METRICS[metric]} is better")
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), [with_dead(name, selected.of(name), "\n") for name in names])
         axes.margins(y=0.15)
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))

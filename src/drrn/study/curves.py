@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from drrn.plotting import INK, LOOK, OURS, level, line, logarithmic
 from drrn.study.experiments import BASE, BLOCKS, NO_GLOBAL, NO_LOCAL, NO_RESIDUAL, RESIDUAL, UNITS, Experiment
-from drrn.study.layout import new_figure, psnrs_of, select_several
+from drrn.study.layout import new_figure, psnrs_of, select_several, with_dead
 from drrn.study.result import Result, Results
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -48,7 +48,7 @@ def residual_curves(results: Results) -> Figure | None:
         for experiment in selected.by_name:
             runs = selected.of(experiment)
             psnr = f": {fmean(psnrs):.2f} dB on test pictures" if (psnrs := psnrs_of(runs)) else ""
-            _plot_curve(axes, runs, name, experiment + psnr, **STYLES[experiment])
+            _plot_curve(axes, runs, name, with_dead(experiment, runs) + psnr, **STYLES[experiment])
         if "loss" in name:
             level(axes, constant, "one constant color")
         axes.label_outer()
@@ -96,7 +96,9 @@ def _plot_sizes(results: Results, experiments: Sequence[Experiment], what: Liter
     for experiment, number in numbers.items():
         for name in above:
             # no bands: each seed holds out other images, and so many bands would hide the lines
-            _plot_curve(panels[name], selected.of(experiment), name, str(number), band=False, color=colors[experiment])
+            runs = selected.of(experiment)
+            label = with_dead(str(number), runs)
+            _plot_curve(panels[name], selected.living(experiment), name, label, band=False, color=colors[experiment])
     logarithmic(panels["val_loss"])
     figure.legend(
         *panels["val_loss"].get_legend_handles_labels(), loc="outside right upper", title=what, title_fontsize=8
@@ -109,7 +111,10 @@ def _plot_sizes(results: Results, experiments: Sequence[Experiment], what: Liter
     bicubic = selected.all[0].bicubic().psnr
     level(below, bicubic, f"bicubic {bicubic:.2f} dB")
     below.margins(y=0.15)
-    below.set(title="PSNR on test pictures in dB: a dot per seed, a line for the mean", xlabel=what)
+    for each in psnrs:  # at the height of bicubic, whose pictures they give
+        dead = len(selected.of(each)) - len(selected.living(each))
+        below.plot([numbers[each]] * dead, [bicubic] * dead, "x", color=colors[each])
+    below.set(title="PSNR on test pictures in dB: a dot per seed, a cross if dead, a line for the mean", xlabel=what)
     below.set_xticks([*numbers.values()])
     return figure
 

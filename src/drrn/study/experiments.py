@@ -111,7 +111,7 @@ LISTS: dict[str, tuple[Experiment, ...]] = {
 FORMER_NAMES = {"colour": "color"}
 """Names of lists that were renamed."""
 
-BudgetName = Literal["quick", "standard", "full"]
+BudgetName = Literal["quick", "standard", "wide", "full"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,20 +141,23 @@ class Budget:
         )
 
 
+STANDARD = Budget(
+    name="standard",
+    narrower=8,
+    test_pictures=20,
+    recipe={"epochs": 25, "epoch_steps": 80, "batch_size": 16, "validation_patches": 1024},
+)
 BUDGETS: dict[BudgetName, Budget] = {
     "quick": Budget(
         name="quick",
         narrower=16,
-        pictures=24,
-        test_pictures=5,
-        recipe={"epochs": 8, "epoch_steps": 50, "batch_size": 16, "validation_patches": 256},
+        pictures=36,
+        test_pictures=12,
+        # a third is held out: without --test, these are the test pictures
+        recipe={"epochs": 8, "epoch_steps": 50, "batch_size": 16, "validation_patches": 256, "validation": 1 / 3},
     ),
-    "standard": Budget(
-        name="standard",
-        narrower=8,
-        test_pictures=20,
-        recipe={"epochs": 25, "epoch_steps": 80, "batch_size": 16, "validation_patches": 1024},
-    ),
+    "standard": STANDARD,
+    "wide": replace(STANDARD, name="wide", narrower=4),
     "full": Budget(name="full"),
 }
 

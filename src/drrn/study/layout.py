@@ -47,4 +47,12 @@ def select_several(results: Results, experiments: Iterable[Experiment]) -> Resul
 
 
 def psnrs_of(runs: Iterable[Result]) -> list[float]:
-    return [run.psnr for run in runs if run.psnr is not None]
+    """Of the networks that are not dead: a mean over dead and living ones describes neither."""
+    return [run.psnr for run in runs if run.psnr is not None and run.failure != "dead"]
+
+
+def with_dead(label: str, runs: Iterable[Result], separator: str = " ") -> str:
+    """The label, and how many of these networks are dead."""
+    failures = [run.failure for run in runs]
+    dead = failures.count("dead")
+    return f"{label}{separator}({dead} of {len(failures)} dead)" if dead else label

@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 
 from drrn.atomic import write_text
-from drrn.core.resize import degrade, modcrop
+from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.pairs import label, make_pairs, pick_evenly, pictures_in, split, unit
 from drrn.data.patches import Batch, Pool, cut, grid
 from drrn.errors import DataError, DivergedError, StudyError
 from drrn.evaluation.benchmark import Row, score_bicubic, score_model
-from drrn.evaluation.compare import compare
+from drrn.evaluation.compare import Window, compare
 from drrn.evaluation.timing import Cost, measure_cost
 from drrn.media.image import Image
 from drrn.media.images.files import read
@@ -188,17 +188,28 @@ def measure_speed(upscaler: Upscaler, sets: dict[str, list[Path]], scale: float)
 def render_examples(
     sets: dict[str, Sequence[Path]] | dict[str, list[Path]], upscaler: Upscaler, scale: float
 ) -> dict[str, tuple[Version, ...]]:
-    """Lr, bicubic, sr and original of the centers of a few images, spread over the first set."""
+    """Lr, bicubic, sr and original of the most detailed part of a few images, spread over the first set."""
     examples = {}
     for path in pick_evenly(next(iter(sets.values())), EXAMPLES):
         image = read(path)
-        side = min(SIDE, image.width, image.height)
-        window = ((image.width - side) // 2, (image.height - side) // 2, side, side)
+        window = most_detailed(image, scale)
         examples[path.stem if path.stem not in examples else path.name] = tuple(
             Version(each.caption, to_text(each.planes))
             for each in compare(image, {"drrn": upscaler}, scale, [window])[0]
         )
     return examples
+
+
+def most_detailed(image: Image, scale: float) -> Window:
+    """The square of at most `SIDE` pixels in which bicubic loses most: the sky loses nothing."""
+    hr = modcrop(np.ascontiguousarray(image.pixels.transpose(2, 0, 1), np.float64), scale)
+    height, width = hr.shape[1:]
+    side = min(SIDE, height, width)
+    lost = ((imresize(degrade(hr, scale), height, width) - hr) ** 2).mean(0)
+    sums = np.pad(lost.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    of_windows = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    top, left = np.unravel_index(of_windows.argmax(), of_windows.shape)
+    return int(left), int(top), side, side
 
 
 def check_images(task: Task) -> None:

@@ -1,19 +1,79 @@
 """The paragraphs of a study's report that depend on its results."""
 
 import shlex
+from collections.abc import Sequence
 from statistics import fmean
 
 from drrn import tables
 from drrn.core.metrics import PROTOCOL
-from drrn.study.claims import MARGIN
+from drrn.study.claims import Finding
 from drrn.study.experiments import BASE, BUDGETS, LISTS, describe_budget
-from drrn.study.result import HELD_OUT, Results
+from drrn.study.measures import contrast, minus, psnr_if_alive
+from drrn.study.parts import MARGIN, Difference, Verdict
+from drrn.study.result import HELD_OUT, Results, count_failures
+
+OPENINGS: dict[Verdict, str] = {
+    "holds": "is right that",
+    "does not hold": "is wrong that",
+    "too small to matter": f"names an effect that is too small to matter, shown to be below {MARGIN:g} dB:",
+    "cannot be told": "may be right or wrong, since these results cannot tell, that",
+    "not run": "was not tested where it says that",
+}
+NEW = ("initial", "norm", "loss", "unshuffle", "color")
+"""Lists of experiments about which the report claims nothing."""
+KINDS: dict[Verdict, str] = {
+    "holds": "better than the base",
+    "does not hold": "worse",
+    "too small to matter": f"equal within {MARGIN:g} dB",
+    "cannot be told": "not told apart from it",
+}
 
 
 def banner(results: Results) -> str:
     """The warning at the top: these results are for one budget."""
     budget = BUDGETS[results.budget]
     return f"Budget *{budget.name}*: {describe_budget(budget)}. Results at another size may differ."
+
+
+def summary(results: Results, findings: Sequence[Finding]) -> str:
+    """What the report and the paper got right and wrong, and what is new, in words."""
+    lines = []
+    for source in ("report", "paper"):
+        for verdict, opening in OPENINGS.items():
+            found = [each for each in findings if each.claim.source.startswith(source) and each.verdict == verdict]
+            if found:
+                lines.append(f"* **The {source}** {opening} {'; '.join(map(_clause, found))}.")
+    lines += [f"* **New:** {'; '.join(new)}." for new in [_changes(results)] if new]
+    failed = {name: text for name in results.by_name if (text := count_failures(results.of(name)))}
+    total, count = len(results.all), sum(run.failure is not None for run in results.all)
+    lines.append(
+        f"* **Failed:** {count} of {tables.plural(total, 'training')}"
+        + (": " + "; ".join(f"{name} ({text})" for name, text in failed.items()) if failed else "")
+        + "."
+    )
+    return "\n".join(lines)
+
+
+def _clause(finding: Finding) -> str:
+    wanted = "; ".join(dict.fromkeys(outcome.missing for outcome in finding.outcomes if outcome.missing))
+    return finding.claim.clause + (f" ({wanted})" if finding.verdict == "cannot be told" and wanted else "")
+
+
+def _changes(results: Results) -> list[str]:
+    """What the experiments beyond the report changed, by verdict."""
+    by_kind: dict[str, list[str]] = {}
+    for experiment in (each for name in NEW for each in LISTS[name] if each.name != BASE.name):
+        if not results.of(experiment.name) or not results.of(BASE.name):
+            continue
+        weights = minus({experiment.name: 1.0}, {BASE.name: 1.0})
+        estimate = contrast(results, weights, psnr_if_alive)
+        if estimate:
+            part = Difference(says="", weights=weights, measure=psnr_if_alive, above=0, margin=MARGIN)
+            name = f"{experiment.name} ({estimate.mean:+.2f} dB)"
+            by_kind.setdefault(KINDS[part.verdict(estimate)], []).append(name)
+        elif not results.living(experiment.name):
+            by_kind.setdefault("dead in every training", []).append(experiment.name)
+    return [f"{kind}: {', '.join(names)}" for kind, names in by_kind.items()]
 
 
 def method(results: Results) -> str:
@@ -47,10 +107,22 @@ def method(results: Results) -> str:
         "Experiments are compared seed by seed and picture by picture; a seed is left out if one of them has no scores "
         "for it. Intervals in brackets are 95 % confidence intervals over other seeds and other pictures of the same "
         "kind: an analysis of variance with both random, and Student's t. They are wide if there are few seeds; "
-        "bootstrap intervals, given below for comparison, are then too narrow. A claim *holds* if the intervals of all "
-        "its parts are on its side of a bound, *does not hold* if one is on the other side, and is otherwise "
-        "*undecided*, which is not evidence against it. Each interval has its own 5 % chance of missing the truth: of "
-        "so many, one may well be wrong.\n\n"
+        "bootstrap intervals, given below for comparison, are then too narrow.\n\n"
+        f"**Margin.** A difference under {MARGIN:g} dB counts as none. The report gives no number for its "
+        "*marginal*. This one was set before these trainings: nobody sees so little side by side, another seed of the "
+        "same network changes about as much, and the paper draws conclusions from differences not much larger. "
+        "Whether a difference is within the margin is decided by two one-sided tests at 5 % each, for a gain and for a "
+        "loss, which is the same as a 90 % interval.\n\n"
+        "**Verdicts.** A comparison *holds* if its interval is on the claim's side of the bound, and *does not hold* "
+        "if it is on the other side. It is *too small to matter* if both one-sided tests show that it is within the "
+        "margin, whatever its sign; a claim of *no gain* holds if the test for a gain shows that it is below the "
+        "margin. Otherwise it *cannot be told*: that is no evidence against a claim, and the number of seeds that "
+        "would decide it, if the mean stayed as it is, stands beside it. A claim holds if all its comparisons do. Each "
+        "interval has its own 5 % chance of missing the truth: of so many, one may well be wrong.\n\n"
+        "**Dead networks.** Some trainings learn nothing: the network gives bicubic's pictures or, without the global "
+        "residual, one color. A mean over dead and living networks describes neither, so tables and comparisons of "
+        "quality leave the dead out, and every table counts them; where a claim is about whether networks learn at "
+        "all, they are in.\n\n"
         f"Training times are CPU seconds on {machine['cpu']}, {machine['jobs']} experiments at a time, each with "
         f"{tables.plural(machine['threads'], 'thread')}: the median epoch times the number of epochs. Seconds per "
         f"megapixel are for the enlarged picture, the shortest of three times and of all seeds by the "
@@ -85,7 +157,21 @@ def differences(results: Results) -> str:
             f"* **0.0755.** One color for all held-out pictures has a mean squared error of {constant:.4f} here. The "
             "report's loss without residuals is about as large: its network seems to have learned nothing at all.",
             f"* **Marginal.** A gain under {MARGIN:g} dB counts as none; the report gives no number.",
+            "* **Vanishing.** The report gives no measure. Here a gradient has vanished if less than 1 % of its norm "
+            "at the last layer of the network's width arrives at the first.",
+            f"* **One size.** {_sizes(results)}",
         ]
+    )
+
+
+def _sizes(results: Results) -> str:
+    """Whether the study says anything about other widths."""
+    width = results.typical.experiment.model.width
+    return (
+        f"All of this is about networks of width {width}. Whether it depends on the size is a study of its own: "
+        "`drrn study run residual units blocks sharing skip --budget wide --seeds 5` repeats the decisive lists at "
+        "twice the width of the budget *standard*, for some four times its multiply-adds. Its results are a page of "
+        "their own, since a claim is decided on networks of one size."
     )
 
 

@@ -22,6 +22,8 @@ from drrn.study.experiments import BASE, BUDGETS, BudgetName, Experiment
 from drrn.training.logging import Epoch
 
 NAME = "result.json"
+Failure = Literal["diverged", "dead", "no better than bicubic"]
+"""Dead: it learned nothing, and gives bicubic's pictures or, without the global residual, one color."""
 DERIVED: dict[str, Callable[[DRRNConfig], int]] = {
     "parameters": lambda model: model.parameters,
     "macs_per_pixel": lambda model: model.macs(),
@@ -34,6 +36,16 @@ REQUIRED: dict[str, dict[str, Any]] = {
 """Entries of `data` and `machine` that the report needs."""
 HELD_OUT = "held out"
 """The name of the test set if held-out images serve as one."""
+
+
+FAILURES: tuple[Failure, ...] = ("dead", "diverged", "no better than bicubic")
+
+
+def count_failures(results: Iterable["Result"]) -> str:
+    """`2 of 3 dead, 1 of 3 diverged`; empty if none failed."""
+    found = [result.failure for result in results]
+    counts = {failure: found.count(failure) for failure in FAILURES}
+    return ", ".join(f"{count} of {len(found)} {failure}" for failure, count in counts.items() if count)
 
 
 class Version(NamedTuple):
@@ -108,6 +120,24 @@ class Result:
         return fmean(self.psnrs) if self.psnrs else None
 
     @property
+    def error_left(self) -> float | None:
+        """The validation error of the best epoch, relative to that of one constant color."""
+        if not self.history:
+            return None
+        return 10 ** (-max(row.val_psnr for row in self.history) / 10) / self.constant_loss
+
+    @property
+    def failure(self) -> Failure | None:
+        """How the training failed; None if the network is better than bicubic."""
+        if self.outcome == "diverged":
+            return "diverged"
+        if self.psnr is None or self.psnr >= (bicubic := self.bicubic().psnr) + 0.01:
+            return None
+        is_constant = (self.error_left or 0) >= 0.9
+        is_bicubic = self.experiment.model.global_residual and self.psnr > bicubic - 0.01
+        return "dead" if is_constant or is_bicubic else "no better than bicubic"
+
+    @property
     def training_seconds(self) -> float:
         """CPU seconds of the whole training: the median epoch times the number of epochs."""
         return median(self.cpu_seconds) * len(self.history) if self.cpu_seconds else 0.0
@@ -163,6 +193,10 @@ class Results:
         """How many seeds there are: 3 seeds, or 1 to 3 seeds if experiments differ."""
         counts = sorted({len(seeds) for seeds in self.by_name.values()} - {0})
         return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seed{'s' * (counts[-1] > 1)}"
+
+    def living(self, name: str) -> list[Result]:
+        """Those results of an experiment whose network is not dead."""
+        return [result for result in self.of(name) if result.failure != "dead"]
 
     @property
     def typical(self) -> Result:

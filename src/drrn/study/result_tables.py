@@ -1,28 +1,37 @@
-"""The tables of a study's report: scores of experiments, and verdicts on claims."""
+"""The tables of a study's report: scores of experiments, verdicts on claims, and where each is found."""
 
+import re
 from collections.abc import Sequence
 from statistics import fmean
 
 from drrn import tables
 from drrn.evaluation.benchmark import Row
-from drrn.study.claims import Finding, Part, missing_experiments
-from drrn.study.intervals import Interval
-from drrn.study.result import Result, Results
+from drrn.study.claims import Finding
+from drrn.study.experiments import BASE, LISTS
+from drrn.study.measures import contrast, psnr_if_alive
+from drrn.study.parts import Outcome, describe_share, failures, format_interval
+from drrn.study.result import Result, Results, count_failures
+from drrn.study.sections import SECTIONS
+
+
+def anchor(heading: str) -> str:
+    """The address of a heading within its page, as MyST and GitHub make it."""
+    return "#" + re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
 def experiments_table(results: Results, names: Sequence[str], *, perceptual: bool) -> str:
-    """Bicubic at each scale, then one line per experiment."""
+    """Bicubic at each scale, then one line per experiment: means over its living networks, and how many failed."""
     sets = results.typical.sets
-    head = ["experiment", "parameters", "kMAC a pixel", *(f"PSNR {name}" for name in sets)]
+    head = ["experiment", "failed", "parameters", "kMAC a pixel", *(f"PSNR {name}" for name in sets)]
     head += ["SSIM", "MS-SSIM", "FLIP"] if perceptual else ["SSIM"]
-    head += ["epochs", "training, CPU s", "s a megapixel"]
+    head += ["epochs", "CPU s", "s a megapixel"]
     by_scale: dict[str, Result] = {}
     for name in names:
         by_scale.setdefault(_scale_suffix(results.of(name)[0]), results.of(name)[0])
     several = len(by_scale) > 1
     lines = [_bicubic_line(one, suffix * several, sets, perceptual) for suffix, one in by_scale.items()]
-    lines += [_experiment_line(results.of(name), several, sets, perceptual) for name in names]
-    return tables.markdown(head, lines)
+    lines += [_experiment_line(results, name, several, sets, perceptual) for name in names]
+    return tables.markdown(head, lines, texts=2)
 
 
 def _scale_suffix(result: Result) -> str:
@@ -31,31 +40,25 @@ def _scale_suffix(result: Result) -> str:
 
 def _bicubic_line(result: Result, suffix: str, sets: Sequence[str], perceptual: bool) -> list[str]:
     psnrs = [f"{result.bicubic(name).psnr:.2f}" for name in sets]
-    return ["bicubic" + suffix, "", "", *psnrs, *_similarities([result.bicubic()], perceptual), "", "", ""]
+    return ["bicubic" + suffix, "", "", "", *psnrs, *_similarities([result.bicubic()], perceptual), "", "", ""]
 
 
-def _experiment_line(runs: Sequence[Result], with_scale: bool, sets: Sequence[str], perceptual: bool) -> list[str]:
+def _experiment_line(results: Results, name: str, with_scale: bool, sets: Sequence[str], perceptual: bool) -> list[str]:
+    runs = results.of(name)
+    living = results.living(name) or runs
     model = runs[0].experiment.model
     speeds = [run.seconds_per_megapixel for run in runs if run.seconds_per_megapixel is not None]
     return [
-        label_with_failures(runs[0].name + _scale_suffix(runs[0]) * with_scale, runs),
+        name + _scale_suffix(runs[0]) * with_scale,
+        count_failures(runs) or f"0 of {len(runs)}",
         f"{model.parameters:,}",
         f"{model.macs() / 1000:.1f}",
-        *(_mean_and_range([row.psnr for run in runs if (row := run.row(name))], 2) for name in sets),
-        *_similarities([row for run in runs if (row := run.row())], perceptual),
-        f"{fmean(len(run.history) for run in runs):.0f}",
-        f"{fmean(run.training_seconds for run in runs):.0f}",
+        *(_mean_and_range([row.psnr for run in living if (row := run.row(data))], 2) for data in sets),
+        *_similarities([row for run in living if (row := run.row())], perceptual),
+        f"{fmean(len(run.history) for run in living):.0f}",
+        f"{fmean(run.training_seconds for run in living):.0f}",
         f"{min(speeds):.3f}" if speeds else "",
     ]
-
-
-def label_with_failures(name: str, runs: Sequence[Result]) -> str:
-    """The name of an experiment, and in how many of its seeds it failed to learn."""
-    diverged = sum(run.outcome == "diverged" for run in runs)
-    useless = sum(run.psnr is not None and run.psnr < run.bicubic().psnr + 0.01 for run in runs)
-    counts = {"diverged": diverged, "no better than bicubic": useless}
-    notes = ", ".join(f"{failure} in {count} of {len(runs)}" for failure, count in counts.items() if count)
-    return f"{name} ({notes})" if notes else name
 
 
 def _similarities(rows: Sequence[Row], perceptual: bool) -> list[str]:
@@ -80,15 +83,70 @@ def _mean_and_range(values: Sequence[float], digits: int) -> str:
 def verdicts_table(findings: Sequence[Finding]) -> str:
     """One line per claim, with its verdict."""
     head = ["claim", "where", "verdict", "measured"]
-    lines = []
-    for finding in findings:
-        measured = [
-            format_interval(part, interval)
-            for part, interval in zip(finding.claim.parts, finding.intervals, strict=True)
-            if interval
+    lines = [
+        [
+            finding.claim.says,
+            finding.claim.source,
+            f"**{finding.verdict}**",
+            "; ".join(outcome.measured for outcome in finding.outcomes if outcome.measured),
         ]
-        lines.append([finding.claim.says, finding.claim.source, f"**{finding.verdict}**", "; ".join(measured)])
+        for finding in findings
+    ]
     return tables.markdown(head, lines, texts=len(head))
+
+
+def sources_table(results: Results, findings: Sequence[Finding], figures: Sequence[str]) -> str:
+    """For each section of the report: the figure here, the command, and the result."""
+    from drrn.study.figures import FIGURES
+
+    head = ["where", "figure", "command", "result"]
+    lines = []
+    if base := results.of(BASE.name):
+        living = [run.psnr for run in results.living(BASE.name) or base if run.psnr is not None]
+        score = f"{fmean(living):.2f} dB, bicubic {base[0].bicubic().psnr:.2f} dB" if living else count_failures(base)
+        shown = f"[{FIGURES['sheets'].title}]({anchor('Method')})" if "sheets" in figures else ""
+        lines.append(["report, 4, figures 1 to 3", shown, f"`drrn study run {BASE.name}`", score])
+    for name, section in SECTIONS.items():
+        if len([each for each in LISTS[name] if results.of(each.name)]) < 2:
+            continue
+        links = [f"[{FIGURES[each].title}]({anchor(section.title)})" for each in section.figures if each in figures]
+        found = [f"{each.claim.clause}: **{each.verdict}**" for each in findings if each.claim.section == name]
+        lines.append(
+            [
+                section.source,
+                "; ".join(links) or f"[table]({anchor(section.title)})",
+                f"`drrn study run {name}`",
+                "; ".join(found or _changes_of(results, name)),
+            ]
+        )
+    return tables.markdown(head, lines, texts=len(head))
+
+
+def _changes_of(results: Results, name: str) -> list[str]:
+    """How much better or worse than the base each experiment of a list is."""
+    found = []
+    for experiment in LISTS[name]:
+        if experiment.name != BASE.name and (runs := results.of(experiment.name)):
+            estimate = contrast(results, {experiment.name: 1.0, BASE.name: -1.0}, psnr_if_alive)
+            measured = format_interval(estimate.mean, estimate.interval(), "dB") if estimate else count_failures(runs)
+            found.append(f"{experiment.name}: {measured or 'too few results'}")
+    return found
+
+
+def failures_table(results: Results) -> str:
+    """How many trainings failed, with and without residuals: all sizes and recipes together, with exact intervals."""
+    groups: dict[str, list[str]] = {}
+    for name in results.by_name:
+        if runs := results.of(name):
+            model = runs[0].experiment.model
+            local = {"none": "no local residual", "chain": "chain"}.get(model.skip, "local residual")
+            group = f"{local}, {'' if model.global_residual else 'no '}global residual"
+            groups.setdefault(group, []).append(name)
+    lines = []
+    for group, names in sorted(groups.items(), key=lambda each: -len(each[1])):
+        of_group = [run for name in names for run in results.of(name)]
+        lines.append([group, str(len(names)), describe_share(*failures(results, *names)), count_failures(of_group)])
+    return tables.markdown(["networks with", "experiments", "failed trainings", "how"], lines, texts=4)
 
 
 def explain_verdicts(results: Results, findings: Sequence[Finding]) -> list[str]:
@@ -96,37 +154,16 @@ def explain_verdicts(results: Results, findings: Sequence[Finding]) -> list[str]
     paragraphs = []
     for finding in findings:
         claim = finding.claim
-        lines = []
-        for part, interval, verdict in zip(claim.parts, finding.intervals, finding.verdicts, strict=True):
-            measured = "too few results"
-            if interval:
-                low, high = (_format_number(part, value) for value in interval.bootstrap)
-                measured = f"{format_interval(part, interval)}, bootstrap {low} to {high}, from {interval.seeds} seeds"
-            lines.append(f"* {part.says}: {measured}: *{verdict}*")
-        absent = missing_experiments(results, claim)
-        notes = f"\n\nNot run: {', '.join(absent)}." if absent else ""
-        names = dict.fromkeys(name for part in claim.parts for name in part.weights)
-        failed = [
-            text for name in names if (runs := results.of(name)) and (text := label_with_failures(name, runs)) != name
+        lines = [
+            f"* {part.says}: {_explain(outcome)}: *{outcome.verdict}*" + f" ({outcome.missing})" * bool(outcome.missing)
+            for part, outcome in zip(claim.parts, finding.outcomes, strict=True)
         ]
-        notes += f"\n\nNote: {', '.join(failed)}." if failed else ""
+        names = dict.fromkeys(name for part in claim.parts for name in part.names)
+        failed = [f"{name}: {text}" for name in names if (text := count_failures(results.of(name)))]
+        notes = f"\n\nFailed trainings: {'; '.join(failed)}." if failed else ""
         paragraphs.append(f"### {claim.says} ({claim.source}): {finding.verdict}\n\n" + "\n".join(lines) + notes)
     return paragraphs
 
 
-def format_interval(part: Part, interval: Interval) -> str:
-    """A mean with its interval, in the part's unit."""
-    unit = {"doublings": "times", "of it": "%"}.get(part.unit, part.unit)
-    mean = " ".join(filter(None, [_format_number(part, interval.mean), unit]))
-    return f"{mean} ({_format_number(part, interval.low)} to {_format_number(part, interval.high)})"
-
-
-def _format_number(part: Part, value: float) -> str:
-    """A number in the part's unit."""
-    match part.unit:
-        case "doublings":
-            return f"{2**value:.2f}"
-        case "of it":
-            return f"{100 * value:.0f}"
-        case _:
-            return f"{value:+.3f}"
+def _explain(outcome: Outcome) -> str:
+    return "; ".join(filter(None, (outcome.measured, outcome.details)))

@@ -60,6 +60,14 @@ class Completion(NamedTuple):
     """Its PSNR and bicubic's, or what went wrong."""
 
 
+class Begin(NamedTuple):
+    """The study begins."""
+
+    tasks: Sequence[Task]
+    done: int
+    """How many of them have a result already."""
+
+
 class Advance(NamedTuple):
     """The study goes on."""
 
@@ -67,9 +75,10 @@ class Advance(NamedTuple):
     """How much of the whole study is done, in [0, 1]."""
     seconds_left: float | None
     """An estimate."""
+    running: Sequence[Task]
 
 
-StudyEvent = Advance | Completion
+StudyEvent = Begin | Advance | Completion
 """What a study reports."""
 
 
@@ -113,6 +122,7 @@ def run(
     pending = [task for task in tasks if not is_done(task)]
     total = sum(task.cost for task in tasks)
     estimate = _TimeEstimate(total, total - sum(task.cost for task in pending))
+    progress.report(Begin(tasks, len(tasks) - len(pending)))
     context = _process_context()
     workers: list[_Worker] = []
     completions = []
@@ -132,7 +142,7 @@ def run(
         workers = [each for each in workers if not each.ended]
         for each in ended:
             estimate.finish(each)
-        progress.report(Advance(*estimate.now(workers)))
+        progress.report(Advance(*estimate.now(workers), [each.task for each in workers]))
         for each in ended:
             assert each.ended
             _join_worker(each)
@@ -235,7 +245,8 @@ def _run_worker(task: Task, pipe: Connection) -> None:
         elif result.psnr is None:
             ended = result.outcome, result.reason
         else:
-            ended = result.outcome, f"{result.psnr:.2f} dB, bicubic {result.bicubic().psnr:.2f} dB"
+            failure = f"{result.failure}, " if result.failure and result.failure != result.outcome else ""
+            ended = result.outcome, f"{failure}{result.psnr:.2f} dB, bicubic {result.bicubic().psnr:.2f} dB"
     except DRRNError as error:
         ended = "failed", str(error)
     except Exception as error:
