@@ -1,6 +1,5 @@
 """Claims: what decides them, and that the numbers do."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import get_args
@@ -188,9 +187,23 @@ def test_what_cannot_be_told_names_the_seeds_that_would_decide() -> None:
 
     few = outcome(4)
     assert few.verdict == "cannot be told"
-    found = re.fullmatch(r"about (\d+) seeds would, with the same mean", few.missing)
-    assert found and 4 < int(found[1]) < 60
+    assert few.seeds and 4 < few.seeds < 60 and few.expected == "holds"
+    assert few.missing == f"about {few.seeds} seeds would decide"
     assert outcome(60).verdict == "holds" and not outcome(60).missing
+
+
+def test_a_claim_needs_the_seeds_of_its_slowest_part_unless_one_refutes_it() -> None:
+    claim = Claim(name="", source="", says="", clause="", section="", parts=())
+
+    def missing(*outcomes: Outcome) -> str:
+        return Finding(claim, outcomes).missing
+
+    quick, slow = (Outcome("cannot be told", seeds=seeds, expected="holds") for seeds in (5, 9))
+    assert missing(quick, slow, Outcome("holds")) == "about 9 seeds would decide"
+    assert missing(quick, slow._replace(expected="does not hold")) == "about 9 seeds would decide"
+    assert missing(slow, quick._replace(expected="too small to matter")) == "about 5 seeds would decide"
+    assert missing(quick, Outcome("cannot be told", reason="why")) == "why"
+    assert missing(Outcome("holds")) == ""
 
 
 def test_dead_networks_are_left_out_of_comparisons_of_quality_but_not_of_survival() -> None:
@@ -226,7 +239,7 @@ def test_more_failures_are_told_by_fishers_test() -> None:
         return MoreFailures(says="", fragile="no residual", stable="B2U4").decide(results)
 
     few = outcome(3, -1, 1)
-    assert (few.verdict, few.missing) == ("cannot be told", "4 seeds would, with the same shares")
+    assert (few.verdict, few.seeds, few.expected) == ("cannot be told", 4, "holds")
     assert few.measured == "3 of 3 (29 to 100 %) against 0 of 3 (0 to 71 %)"
     assert outcome(4, -1, 1).verdict == "holds"
     assert outcome(4, 1, -1).verdict == "does not hold"

@@ -21,7 +21,7 @@ from drrn.study.measures import (
     psnr_if_alive,
     units,
 )
-from drrn.study.parts import MARGIN, Difference, MoreFailures, NearFront, NoGain, Outcome, Part, Verdict
+from drrn.study.parts import MARGIN, MOST_SEEDS, Difference, MoreFailures, NearFront, NoGain, Outcome, Part, Verdict
 from drrn.study.result import Results
 
 VANISHED = 0.01
@@ -53,6 +53,15 @@ class Finding(NamedTuple):
         """A claim holds if all its parts do: the first of these verdicts that a part has."""
         verdicts = {outcome.verdict for outcome in self.outcomes}
         return next(verdict for verdict in WEAKEST_FIRST if verdict in verdicts)
+
+    @property
+    def missing(self) -> str:
+        """If it cannot be told: what would decide."""
+        parts = [outcome for outcome in self.outcomes if outcome.verdict == "cannot be told"]
+        against = [part.seeds for part in parts if part.seeds and part.expected != "holds"]
+        if against:  # one part is enough to refute a claim
+            return f"about {min(against)} seeds would decide"
+        return max(parts, key=lambda part: part.seeds or MOST_SEEDS + 1).missing if parts else ""
 
 
 WEAKEST_FIRST: tuple[Verdict, ...] = ("does not hold", "too small to matter", "not run", "cannot be told", "holds")

@@ -65,6 +65,7 @@ th { border-bottom: 2px solid #999; }
 strong { font-weight: 600; }
 .holds { color: #1b6e3c; } .does { color: #a3260b; } .too { color: #7a5a00; } .cannot, .not { color: #666; }
 td strong { white-space: nowrap; }
+@media screen and (max-width: 46rem) { table { min-width: 44rem; } } /* wide enough to read, and scrolled */
 pre { background: #f5f5f3; padding: .8rem; overflow-x: auto; font-size: .85rem; }
 @media print {
   body { font-size: 10pt; } main { max-width: none; padding: 0; }

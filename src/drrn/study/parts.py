@@ -32,8 +32,17 @@ class Outcome(NamedTuple):
     measured: str = ""
     """The number with its interval."""
     details: str = ""
-    missing: str = ""
-    """If it cannot be told: what would decide."""
+    seeds: int | None = None
+    """If it cannot be told: how many seeds would decide, with the same means. None if no number below `MOST_SEEDS`."""
+    expected: Verdict = "cannot be told"
+    """And the verdict then."""
+    reason: str = ""
+    """Why no number of seeds would."""
+
+    @property
+    def missing(self) -> str:
+        """If it cannot be told: what would decide."""
+        return f"about {self.seeds} seeds would decide" if self.seeds else self.reason
 
 
 class Part(Protocol):
@@ -76,8 +85,10 @@ class Difference:
         verdict = self.verdict(estimate)
         boot = estimate.bootstrap()
         details = f"bootstrap {_number(boot.low, self.unit)} to {_number(boot.high, self.unit)}, {of_seeds(estimate)}"
-        wanted = _what_would_decide(estimate, self.verdict) if verdict == "cannot be told" else ""
-        return Outcome(verdict, format_interval(estimate.mean, estimate.interval(), self.unit), details, wanted)
+        measured = format_interval(estimate.mean, estimate.interval(), self.unit)
+        return _with_seeds(
+            Outcome(verdict, measured, details), estimate.seeds, lambda seeds: self.verdict(estimate, seeds)
+        )
 
     def verdict(self, estimate: Estimate, seeds: int | None = None) -> Verdict:
         """The verdict, also as expected with another number of seeds and the same mean."""
@@ -106,8 +117,10 @@ class NoGain:
         verdict, interval = self.verdict(estimate), estimate.interval(ONE_SIDED)
         lost = interval.low > -MARGIN
         details = f"a loss of {MARGIN:g} dB is {'excluded, too' if lost else 'not excluded'}; {of_seeds(estimate)}"
-        wanted = _what_would_decide(estimate, self.verdict) if verdict == "cannot be told" else ""
-        return Outcome(verdict, format_interval(estimate.mean, interval, "dB", "90 %: "), details, wanted)
+        measured = format_interval(estimate.mean, interval, "dB", "90 %: ")
+        return _with_seeds(
+            Outcome(verdict, measured, details), estimate.seeds, lambda seeds: self.verdict(estimate, seeds)
+        )
 
     def verdict(self, estimate: Estimate, seeds: int | None = None) -> Verdict:
         return _side(estimate.interval(ONE_SIDED, seeds), None, MARGIN)
@@ -129,18 +142,13 @@ class MoreFailures:
         if not_run := missing(results, self.names):
             return not_run
         fragile, stable = (failures(results, name) for name in self.names)
-        verdict = self.verdict(fragile, stable)
-        wanted = ""
-        if verdict == "cannot be told":
-
-            def at(seeds: int) -> Verdict:
-                return self.verdict(*((round(count / total * seeds), seeds) for count, total in (fragile, stable)))
-
-            more = range(max(fragile[1], stable[1]) + 1, MOST_SEEDS + 1)
-            enough = next((seeds for seeds in more if at(seeds) != verdict), None)
-            wanted = f"{enough} seeds would, with the same shares" if enough else _MORE_THAN_MOST
         measured = f"{describe_share(*fragile)} against {describe_share(*stable)}"
-        return Outcome(verdict, measured, "Fisher's exact test", wanted)
+
+        def at(seeds: int) -> Verdict:
+            return self.verdict(*((round(count / total * seeds), seeds) for count, total in (fragile, stable)))
+
+        outcome = Outcome(self.verdict(fragile, stable), measured, "Fisher's exact test")
+        return _with_seeds(outcome, max(fragile[1], stable[1]), at)
 
     @staticmethod
     def verdict(fragile: tuple[int, int], stable: tuple[int, int]) -> Verdict:
@@ -176,12 +184,8 @@ class NearFront:
         best = max(found, key=lambda rival: found[rival].mean)
         measured = format_interval(found[best].mean, found[best].interval(ONE_SIDED), "dB", "90 %: ")
         details = f"the best of {len(found)} that cost no more is {best}"
-        wanted = ""
-        if verdict == "cannot be told":
-            more = range(found[best].seeds + 1, MOST_SEEDS + 1)
-            enough = next((seeds for seeds in more if self.verdict([*found.values()], seeds) != verdict), None)
-            wanted = f"about {enough} seeds would, with the same means" if enough else _MORE_THAN_MOST
-        return Outcome(verdict, f"{best} {measured}", details, wanted)
+        outcome = Outcome(verdict, f"{best} {measured}", details)
+        return _with_seeds(outcome, found[best].seeds, lambda seeds: self.verdict([*found.values()], seeds))
 
     @staticmethod
     def verdict(rivals: Sequence[Estimate], seeds: int | None = None) -> Verdict:
@@ -193,9 +197,6 @@ class NearFront:
         return "does not hold" if is_behind else "cannot be told"
 
 
-_MORE_THAN_MOST = f"more than {MOST_SEEDS} seeds would be needed"
-
-
 def missing(results: Results, names: Sequence[str]) -> Outcome | None:
     """`not run`, if experiments are missing."""
     absent = [name for name in names if not results.of(name)]
@@ -203,7 +204,7 @@ def missing(results: Results, names: Sequence[str]) -> Outcome | None:
 
 
 def too_few() -> Outcome:
-    return Outcome("cannot be told", details="too few results", missing="two seeds at least, of networks that live")
+    return Outcome("cannot be told", details="too few results", reason="it needs two seeds with living networks")
 
 
 def failures(results: Results, *names: str) -> tuple[int, int]:
@@ -236,7 +237,8 @@ def _number(value: float, unit: str) -> str:
         case "of it":
             return f"{100 * value:.0f}"
         case "decades":
-            return f"{100 * 10**value:.2g}"
+            share = 100 * 10**value
+            return f"{share:.0f}" if share >= 10 else f"{share:.2g}"
         case _:
             return f"{value:+.3f}"
 
@@ -254,12 +256,16 @@ def _side(interval: Interval, above: float | None, below: float | None) -> Verdi
     return "holds" if sides[wanted] else "does not hold" if sides[not wanted] else "cannot be told"
 
 
-def _what_would_decide(estimate: Estimate, verdict: Callable[[Estimate, int], Verdict]) -> str:
-    """How many seeds would decide if the mean stayed as it is."""
-    more = range(estimate.seeds + 1, MOST_SEEDS + 1)
-    enough = next((seeds for seeds in more if verdict(estimate, seeds) != "cannot be told"), None)
-    if enough:
-        return f"about {enough} seeds would, with the same mean"
-    if verdict(estimate, 10**6) == "cannot be told":
-        return "no number of seeds would, only more test pictures"
-    return _MORE_THAN_MOST
+def _with_seeds(outcome: Outcome, seeds: int, verdict: Callable[[int], Verdict]) -> Outcome:
+    """The outcome, and how many seeds would decide it if it cannot be told; `verdict` is that of a number of seeds."""
+    if outcome.verdict != "cannot be told":
+        return outcome
+    for more in range(seeds + 1, MOST_SEEDS + 1):
+        if (expected := verdict(more)) != "cannot be told":
+            return outcome._replace(seeds=more, expected=expected)
+    by_images = verdict(10**6) == "cannot be told"
+    return outcome._replace(
+        reason="no number of seeds would decide, only more test pictures"
+        if by_images
+        else f"more than {MOST_SEEDS} seeds would be needed"
+    )

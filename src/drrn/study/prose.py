@@ -13,20 +13,21 @@ from drrn.study.parts import MARGIN, Difference, Verdict
 from drrn.study.result import HELD_OUT, Results, count_failures
 
 OPENINGS: dict[Verdict, str] = {
-    "holds": "is right that",
-    "does not hold": "is wrong that",
-    "too small to matter": f"names an effect that is too small to matter, shown to be below {MARGIN:g} dB:",
-    "cannot be told": "may be right or wrong, since these results cannot tell, that",
-    "not run": "was not tested where it says that",
+    "holds": "is right",
+    "does not hold": "is wrong",
+    "too small to matter": f"names what is too small to matter, under {MARGIN:g} dB for sure, when it says",
+    "cannot be told": "may be right or wrong, since these results cannot tell, when it says",
+    "not run": "was not tested where it says",
 }
 NEW = ("initial", "norm", "loss", "unshuffle", "color")
 """Lists of experiments about which the report claims nothing."""
 KINDS: dict[Verdict, str] = {
-    "holds": "better than the base",
+    "holds": "better",
     "does not hold": "worse",
     "too small to matter": f"equal within {MARGIN:g} dB",
-    "cannot be told": "not told apart from it",
+    "cannot be told": "cannot be told",
 }
+DEAD = "dead in every training"
 
 
 def banner(results: Results) -> str:
@@ -42,8 +43,8 @@ def summary(results: Results, findings: Sequence[Finding]) -> str:
         for verdict, opening in OPENINGS.items():
             found = [each for each in findings if each.claim.source.startswith(source) and each.verdict == verdict]
             if found:
-                lines.append(f"* **The {source}** {opening} {'; '.join(map(_clause, found))}.")
-    lines += [f"* **New:** {'; '.join(new)}." for new in [_changes(results)] if new]
+                lines.append(f"* **The {source}** {opening} {_and([*map(_clause, found)])}.")
+    lines += [f"* **New**, as changes of {BASE.name}: {'; '.join(new)}." for new in [_changes(results)] if new]
     failed = {name: text for name in results.by_name if (text := count_failures(results.of(name)))}
     total, count = len(results.all), sum(run.failure is not None for run in results.all)
     lines.append(
@@ -54,14 +55,18 @@ def summary(results: Results, findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
+def _and(phrases: Sequence[str]) -> str:
+    return ", and ".join(filter(None, [", ".join(phrases[:-1]), phrases[-1]]))
+
+
 def _clause(finding: Finding) -> str:
-    wanted = "; ".join(dict.fromkeys(outcome.missing for outcome in finding.outcomes if outcome.missing))
-    return finding.claim.clause + (f" ({wanted})" if finding.verdict == "cannot be told" and wanted else "")
+    wanted = f" ({finding.missing})" if finding.verdict == "cannot be told" else ""
+    return f"that {finding.claim.clause}{wanted}"
 
 
 def _changes(results: Results) -> list[str]:
     """What the experiments beyond the report changed, by verdict."""
-    by_kind: dict[str, list[str]] = {}
+    by_kind: dict[str, list[str]] = {kind: [] for kind in (*KINDS.values(), DEAD)}
     for experiment in (each for name in NEW for each in LISTS[name] if each.name != BASE.name):
         if not results.of(experiment.name) or not results.of(BASE.name):
             continue
@@ -70,10 +75,10 @@ def _changes(results: Results) -> list[str]:
         if estimate:
             part = Difference(says="", weights=weights, measure=psnr_if_alive, above=0, margin=MARGIN)
             name = f"{experiment.name} ({estimate.mean:+.2f} dB)"
-            by_kind.setdefault(KINDS[part.verdict(estimate)], []).append(name)
+            by_kind[KINDS[part.verdict(estimate)]].append(name)
         elif not results.living(experiment.name):
-            by_kind.setdefault("dead in every training", []).append(experiment.name)
-    return [f"{kind}: {', '.join(names)}" for kind, names in by_kind.items()]
+            by_kind[DEAD].append(experiment.name)
+    return [f"{kind}: {', '.join(names)}" for kind, names in by_kind.items() if names]
 
 
 def method(results: Results) -> str:
@@ -117,8 +122,8 @@ def method(results: Results) -> str:
         "if it is on the other side. It is *too small to matter* if both one-sided tests show that it is within the "
         "margin, whatever its sign; a claim of *no gain* holds if the test for a gain shows that it is below the "
         "margin. Otherwise it *cannot be told*: that is no evidence against a claim, and the number of seeds that "
-        "would decide it, if the mean stayed as it is, stands beside it. A claim holds if all its comparisons do. Each "
-        "interval has its own 5 % chance of missing the truth: of so many, one may well be wrong.\n\n"
+        "would decide it, if the means stayed as they are, stands beside it. A claim holds if all its comparisons do. "
+        "Each interval has its own 5 % chance of missing the truth: of so many, one may well be wrong.\n\n"
         "**Dead networks.** Some trainings learn nothing: the network gives bicubic's pictures or, without the global "
         "residual, one color. A mean over dead and living networks describes neither, so tables and comparisons of "
         "quality leave the dead out, and every table counts them; where a claim is about whether networks learn at "

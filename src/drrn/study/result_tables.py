@@ -97,19 +97,17 @@ def verdicts_table(findings: Sequence[Finding]) -> str:
 
 def sources_table(results: Results, findings: Sequence[Finding], figures: Sequence[str]) -> str:
     """For each section of the report: the figure here, the command, and the result."""
-    from drrn.study.figures import FIGURES
-
     head = ["where", "figure", "command", "result"]
     lines = []
     if base := results.of(BASE.name):
         living = [run.psnr for run in results.living(BASE.name) or base if run.psnr is not None]
         score = f"{fmean(living):.2f} dB, bicubic {base[0].bicubic().psnr:.2f} dB" if living else count_failures(base)
-        shown = f"[{FIGURES['sheets'].title}]({anchor('Method')})" if "sheets" in figures else ""
+        shown = _link("sheets", "Method") if "sheets" in figures else ""
         lines.append(["report, 4, figures 1 to 3", shown, f"`drrn study run {BASE.name}`", score])
     for name, section in SECTIONS.items():
         if len([each for each in LISTS[name] if results.of(each.name)]) < 2:
             continue
-        links = [f"[{FIGURES[each].title}]({anchor(section.title)})" for each in section.figures if each in figures]
+        links = [_link(each, section.title) for each in section.figures if each in figures]
         found = [f"{each.claim.clause}: **{each.verdict}**" for each in findings if each.claim.section == name]
         lines.append(
             [
@@ -120,6 +118,13 @@ def sources_table(results: Results, findings: Sequence[Finding], figures: Sequen
             ]
         )
     return tables.markdown(head, lines, texts=len(head))
+
+
+def _link(figure: str, heading: str) -> str:
+    """A link to a figure, by its title without what it repeats: that stands beside it."""
+    from drrn.study.figures import FIGURES  # matplotlib is slow to import
+
+    return f"[{FIGURES[figure].title.partition(' (')[0]}]({anchor(heading)})"
 
 
 def _changes_of(results: Results, name: str) -> list[str]:
