@@ -28,6 +28,7 @@ from drrn.provenance import commit, machine
 MARKS = "<!-- table of benchmarks.bulk -->\n", "<!-- end of the table -->\n"
 PLAN = """
 import resource, sys
+from pathlib import Path
 from drrn.bulk.plan import Recipe, load_plan, make_plan
 from drrn.bulk.run import parts_left, read_status
 from drrn.bulk.storage import Entry, Folder
@@ -37,10 +38,10 @@ class Names(Folder):
     def list(self, prefix="", after=""):
         return (Entry(f"{n // 1000:06}/{n:09}.jpg", 100_000, str(n), 0.0) for n in range(int(sys.argv[2])))
 
-weights, target = load("tiny"), Folder(sys.argv[1])
+weights, target = load("tiny"), Folder(Path(sys.argv[1]))
 recipe = Recipe(source="names", weights_sha256=weights.digest(), model="tiny")
 if sys.argv[3] == "plan":
-    make_plan(Names("names"), target, recipe, weights, headers=False)
+    make_plan(Names(Path("names")), target, recipe, weights, headers=False)
 else:
     plan = load_plan(target)
     parts_left(plan, target), read_status(plan, target)
