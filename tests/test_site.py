@@ -106,6 +106,13 @@ def test_every_line_that_stands_for_other_text_is_expanded(built: Path) -> None:
         assert not re.search(r"<!-- (include|generated) ", path.read_text(encoding="utf-8")), path.name
 
 
+def test_what_is_before_a_colon_in_the_docstring_of_a_field_is_not_shown_as_its_type(built: Path) -> None:
+    page = (built / "reference/configuration.html").read_text(encoding="utf-8")
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
+    assert "Learn only what bicubic lost: sr = ilr + G(ilr)." in text
+    assert not re.search(r"Type:? ?Learn", text)
+
+
 def test_an_included_text_keeps_its_links() -> None:
     page, source = ROOT / "docs/how-to/a.md", ROOT / "README.md"
     text = "[a](docs/b.md#c), [d](https://e.f), [g](#h)\n\n[i]: LICENSE\n"

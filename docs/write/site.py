@@ -91,11 +91,21 @@ def connect(app: Any) -> dict[str, Any]:
     """Make Sphinx expand each page that it reads, and resolve links to files that are no pages."""
     app.connect("source-read", _expand_source)
     app.connect("doctree-read", _resolve_links, priority=400)  # before Sphinx collects files to copy
+    app.connect("autodoc-process-docstring", _keep_first_line, priority=400)  # before napoleon
     return {"parallel_read_safe": True}
 
 
 def _expand_source(_app: Any, name: str, source: list[str]) -> None:
     source[0] = expand(source[0], DOCS / f"{name}.md")
+
+
+def _keep_first_line(_app: Any, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Napoleon takes the text before a colon in the first line of a field's docstring for the field's type.
+
+    With its first word on a line of its own, the paragraph is the same and no such line is left.
+    """
+    if what in ("attribute", "property"):
+        lines[:1] = lines[0].split(" ", 1)
 
 
 def _resolve_links(app: Any, document: Any) -> None:

@@ -471,7 +471,7 @@ def upscale(
     size: Size | None = None,
     weights: Weights | str | Path = DEFAULT,
 ) -> Any:
-    """Enlarge one image, as `Upscaler.upscale` does. For many images, make an `Upscaler` once and keep it.
+    """Enlarge one image, as `Upscaler.upscale` does. For many images, make an `Upscaler` once and keep it::
 
         drrn.upscale("photo.jpg", scale=2).save("large.jpg")
 
