@@ -40,14 +40,17 @@ SMALL = shlex.split(
     "--widths 4 8 --blocks 1 2 --units 1 2 --scales 2 --patch 16 --stride 8 --batch-size 8 --epochs 1 --sheet-every 0 "
     "--device cpu --threads 1"
 )
-SLOWLY = """
-import time
+KILLED = """
+import os, signal
+from pathlib import Path
 from drrn.apps import cli, tune
-step = tune.TuningProgress.step
-tune.TuningProgress.step = lambda *args: (step(*args), time.sleep(0.3))
+def step(*args):
+    if Path("run/trials/0001/last.ckpt").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+tune.TuningProgress.step = step
 cli.main()
 """
-"""The command, with steps that take longer than any machine needs to send a signal."""
+"""The command, killed within its second trial once that has a checkpoint."""
 INFINITE = "1e39*mse"
 """A loss that is not finite in single precision."""
 
@@ -117,22 +120,27 @@ def test_a_finished_search_only_reports_again(here: Path, capsys: pytest.Capture
 
 
 def test_a_stopped_and_killed_search_ends_like_an_uninterrupted_one(
-    here: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slow = ["--save-seconds", "0"]  # a checkpoint a step
     assert search("whole", *slow) == 0
-    for number, end, code in ((0, signal.SIGTERM, 143), (1, signal.SIGKILL, -9)):
-        words = ["-c", SLOWLY, "tune", "--data", "photos", "--run", "run", "--trials", "3", *SMALL, *slow]
-        with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as life:
-            while not Path(f"run/trials/{number:04d}/last.ckpt").exists():
-                assert life.poll() is None, life.stderr and life.stderr.read()
-                time.sleep(0.001)
-            life.send_signal(end)
-            _, said = life.communicate(timeout=300)
-        assert life.returncode == code, said
-        assert "Traceback" not in said and ("the same command resumes run" in said) == (code == 143)
-        state, _ = checkpoint.load(Path(f"run/trials/{number:04d}"))
-        assert state and 0 < state["step"] < 5 and not state["history"], "it was killed within the trial"
+    signals = iter([signal.SIGTERM])
+
+    def stop(*_: object) -> None:
+        for number in signals:
+            signal.raise_signal(number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tune.TuningProgress, "step", stop)
+        assert search("run", *slow) == 143
+    assert last_line(capsys) == "stopped; the same command resumes run"
+    state, _ = checkpoint.load(Path("run/trials/0000"))
+    assert state and 0 < state["step"] < 5 and not state["history"], "it was stopped within the trial"
+    words = ["-c", KILLED, "tune", "--data", "photos", "--run", "run", "--trials", "3", *SMALL, *slow]
+    killed = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=ENVIRONMENT)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    state, _ = checkpoint.load(Path("run/trials/0001"))
+    assert state and 0 < state["step"] < 5 and not state["history"], "it was killed within the trial"
 
     steps: list[tuple[int, int]] = []
 
@@ -169,7 +177,7 @@ def test_two_objectives_give_a_front(here: Path, capsys: pytest.CaptureFixture[s
 
 def test_bad_trials_are_pruned_and_count(here: Path) -> None:
     threads = threading.active_count()
-    assert search("run", "--epochs", "3", "--epoch-steps", "3", trials=10) == 0
+    assert search("run", "--epochs", "3", "--epoch-steps", "2", trials=10) == 0
     assert threading.active_count() == threads, "a trial that ends early lets go of what it holds"
     rows = table("run")
     assert len(rows) == 10 and {row["state"] for row in rows} == {"complete", "pruned"}
