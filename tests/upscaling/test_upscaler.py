@@ -260,13 +260,11 @@ def test_the_estimate_counts_what_the_network_makes() -> None:
 
 
 @pytest.mark.parametrize("model", names())
-@pytest.mark.parametrize(
-    "scale", [pytest.param(1.5, marks=pytest.mark.full), 2, pytest.param(3, marks=pytest.mark.full)]
-)
+@pytest.mark.parametrize("scale", [1.5, 2, 3])
 def test_flat_areas_stay_flat_up_to_the_border(model: str, scale: float) -> None:
     """A page of 16 bits with a mark in a corner: what the network sees nothing of keeps its very level."""
     by = Upscaler(model, device="cpu", threads=2)
-    for level in (65535, 64250, 300):
+    for level in (65535, 64250, 300) if scale == 2 else (64250,):
         page = np.full((160, 150, 1), level, np.uint16)
         page[:8, :8] = 0
         larger = by.upscale(Image.from_array(page), scale).to_array()[..., 0]
