@@ -19,7 +19,7 @@ PATIENCE = 120_000
 def chromium() -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright
 
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-gpu"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
@@ -18,6 +18,10 @@ from drrn.media.image import Image
 from drrn.serving.api import Service
 from drrn.serving.config import ServeConfig
 from drrn.serving.server import bind, settings
+from tests.serving.browser import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 START_SECONDS = 120
 
@@ -83,10 +87,18 @@ def serving(folder: Path, **changes: object) -> Iterator[Running]:
         assert not thread.is_alive()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The service of all tests that need no other options."""
     with serving(tmp_path_factory.mktemp("service")) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    pytest.importorskip("playwright")
+    with chromium() as browser:
+        yield browser
 
 
 def picture(width: int = 40, height: int = 30, seed: int = 0, *, channels: int = 3) -> Image:

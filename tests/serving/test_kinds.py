@@ -3,15 +3,18 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
 
 from drrn.apps import cli
 from tests import dicom_files
-from tests.serving.browser import CHROMIUM, chromium, opened
+from tests.serving.browser import CHROMIUM, opened
 from tests.serving.conftest import Running, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest.importorskip("av")
 pytest.importorskip("rasterio")
@@ -146,11 +149,12 @@ def test_a_canceled_video_leaves_nothing(every: Running, tmp_path: Path) -> None
 
 @pytest.mark.skipif(not CHROMIUM, reason="there is no chromium here")
 @each_kind
-def test_the_page_enlarges_each_kind_and_shows_its_statement(every: Running, tmp_path: Path, sample: Sample) -> None:
-    pytest.importorskip("playwright")
+def test_the_page_enlarges_each_kind_and_shows_its_statement(
+    browser: "Browser", every: Running, tmp_path: Path, sample: Sample
+) -> None:
     for job in every.client.get("/api/jobs").json():
         every.client.delete(f"/api/jobs/{job['id']}")
-    with chromium() as browser, opened(browser, f"{every.address}/") as page:
+    with opened(browser, f"{every.address}/") as page:
         missing: list[str] = []
         page.on("response", lambda answer: missing.append(answer.url) if answer.status >= 400 else None)
         page.set_input_files("#files", make(sample, tmp_path))

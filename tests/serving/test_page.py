@@ -16,7 +16,7 @@ import pytest
 from drrn.media.image import Image
 from drrn.serving.static import PAGE
 from tests.conftest import ROOT
-from tests.serving.browser import CHROMIUM, chromium, opened
+from tests.serving.browser import CHROMIUM, opened
 from tests.serving.conftest import Running, png, serving
 
 if TYPE_CHECKING:
@@ -56,13 +56,6 @@ def test_it_names_no_other_place() -> None:
         text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert "//" not in re.sub(r"^\s*//.*|/\*\*.*?\*/|; //.*", "", text, flags=re.MULTILINE), path.name
         assert not re.search(r"""(?:href|src)=["']/|fetch\(["'`]/""", text), f"{path.name} has an absolute link"
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    pytest.importorskip("playwright")
-    with chromium() as browser:
-        yield browser
 
 
 def forget_all(running: Running) -> None:
