@@ -249,7 +249,7 @@ def test_two_fingers_zoom_around_the_place_between_them(page: "Page", tmp_path: 
 def test_a_picture_that_is_enlarged_can_be_canceled_and_tried_again(page: "Page", tmp_path: Path) -> None:
     page.evaluate("document.querySelector('#scale').value = 4")
     page.dispatch_event("#scale", "input")
-    drop(page, ("large.png", png(tmp_path, 1200, 1000, 8)))
+    drop(page, ("large.png", png(tmp_path, 1800, 1500, 8)))
     page.locator("#list li.ready").wait_for()
     page.click("#go")
     page.locator("#list li.running").wait_for()

@@ -257,6 +257,16 @@ function sizes({ plan: of }) {
 
 function draw(picture) {
   const { row, state, job, name } = picture;
+  const bar = row.querySelector("progress");
+  const share = state === "running" ? job.share : picture.share;
+  if (bar && row.className === state) {
+    // the buttons stay: a click on one that is replaced meanwhile would be lost
+    row.querySelector(".state").textContent = status(picture);
+    bar.value = share;
+    bar.ariaLabel = t("said", { name, state: status(picture) });
+    row.querySelector(".select").ariaCurrent = picture === shown ? "true" : null;
+    return drawAll();
+  }
   const focused = row.contains(document.activeElement) ? document.activeElement.dataset.act : null;
   const bad = ["refused", "failed", "gone"].includes(state);
   const act = (key, action, symbol) =>
@@ -269,12 +279,7 @@ function draw(picture) {
     node("span", { class: bad ? "bad" : "state" }, status(picture)),
   );
   const parts = [select];
-  let bar = "";
   const active = ["queued", "running"].includes(state);
-  if (state === "running" || state === "sending") {
-    const value = state === "running" ? job.share : picture.share;
-    bar = node("progress", { max: 1, value, "aria-label": t("said", { name, state: status(picture) }) });
-  }
   const actions = node("div", { class: "actions" });
   if (state === "done") {
     const link = { class: "button quiet", href: `api/jobs/${job.id}/result`, download: job.name, "data-act": "download" };
@@ -287,7 +292,10 @@ function draw(picture) {
     actions.append(act("again", () => again(picture), "\u21bb"));
   }
   actions.append(act(active ? "cancel" : "remove", () => forget(picture), "\u00d7"));
-  parts.push(actions, bar);
+  parts.push(actions);
+  if (["running", "sending"].includes(state)) {
+    parts.push(node("progress", { max: 1, value: share, "aria-label": t("said", { name, state: status(picture) }) }));
+  }
   row.className = state;
   row.replaceChildren(...parts);
   if (focused) (row.querySelector(`[data-act=${focused}]`) ?? row.querySelector("button")).focus();
