@@ -13,7 +13,7 @@ from typing import Any
 
 EXTRAS = (
     "torch lightning_fabric tensorboard onnx onnxruntime openvino matplotlib pydicom rasterio av flip_evaluator "
-    "markdown_it scipy filelock optuna sqlalchemy skimage obstore starlette uvicorn"
+    "markdown_it scipy filelock optuna sqlalchemy skimage obstore ray starlette uvicorn"
 )
 
 

@@ -34,6 +34,7 @@ DONE = {
     "desktop install",
     "desktop remove",
     "study list",
+    "study merge --help",
 }
 EXTRA = {
     "bulk plan s3://photos large --model small.safetensors": "bulk",

@@ -416,9 +416,9 @@ def test_what_lies_in_memory_does_not_change_the_result(here: Path) -> None:
 NARROW = """
 import sys
 from pathlib import Path
-from drrn.media.video import decoding, encoding
+from drrn.media.video import decoding, encoding, probing
 source, target = map(Path, sys.argv[1:])
-header = decoding.probe(source, max_pixels=10**8)
+header = probing.probe(source, max_pixels=10**8)
 frames = list(decoding.frames(source, header))
 for _ in range(40):
     encoding.encode(frames, header.video, encoding.Target(48, 32, "hevc", None, ".mkv"), target)

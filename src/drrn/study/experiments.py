@@ -154,7 +154,7 @@ BUDGETS: dict[BudgetName, Budget] = {
         pictures=36,
         test_pictures=12,
         # a third is held out: without --test, these are the test pictures
-        recipe={"epochs": 8, "epoch_steps": 50, "batch_size": 16, "validation_patches": 256, "validation": 1 / 3},
+        recipe={"epochs": 8, "epoch_steps": 50, "batch_size": 16, "validation_patches": 256, "validation": 0.333333},
     ),
     "standard": STANDARD,
     "wide": replace(STANDARD, name="wide", narrower=4),

@@ -37,6 +37,6 @@ def encoder_options(hdr: HDRMetadata, codec: CodecName) -> list[str]:
         key = "mastering-display" if codec != "hevc" else "master-display"
         options.append(f"{key}=G{green}B{blue}R{red}WP{white}L({most},{least})")
     if any(hdr.brightest):
-        key = {"h264": "cll", "hevc": "max-cll", "av1": "content-hdr"}[codec]
+        key = {"h264": "cll", "hevc": "max-cll", "av1": "content-light"}[codec]
         options.append(f"{key}={hdr.brightest[0]},{hdr.brightest[1]}")
     return options
