@@ -11,8 +11,8 @@ READY := $(VENV)/.ready
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY)  ## enlarge the samples with the packaged model
-	$(BIN)/drrn upscale samples/*.png --scale 3 --output demo --overwrite
+demo: $(READY)  ## enlarge the samples with the packaged models
+	$(BIN)/drrn upscale samples/*.png samples/*.jpg --scale 3 --output demo --overwrite
 	$(BIN)/drrn compare samples/chelsea.png --scale 3 --output demo/chelsea_compared.png --overwrite
 	@echo "Look at demo/."
 

@@ -21,7 +21,10 @@ exclude_patterns = ["LOG.md", "log", "write", "family.md", "results.md", "study/
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!drrn\b).*"),  # types of Python and NumPy: their pages are on the network
-    (r"py:class", r"drrn\.(upscaling\.upscaler\.Sample|media\.metadata\..*)"),  # a type variable; not public
+    (
+        r"py:class",
+        r"drrn\.(upscaling\.upscaler\.Sample|weights\.store\.Plan|media\.metadata\..*)",
+    ),  # a type variable; not public
 ]
 default_role = "code"
 

@@ -186,7 +186,7 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     ("saturated.png", [], the_same_mean),
     ("white_page.png", [], white_around),
     ("white_page.png", ["-m", "small"], white_around),
-    ("white_page.png", ["-m", "fast"], white_around),
+    ("white_page.png", ["-m", "photo"], white_around),
     ("hdr_cicp.png", [], hdr("hdr_cicp_x2.png", b"cLLI")),
     ("hdr_nclx.avif", [], hdr("hdr_nclx_x2.png")),
     ("hdr_nclx.avif", ["-o", "a.jpg"], becomes("a.jpg", (128, 96), "without cICP (BT.2020, PQ)")),

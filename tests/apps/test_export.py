@@ -1,5 +1,6 @@
 """`drrn export` on the command line: a file that was checked, or one line and no file."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from drrn.apps import cli
 from drrn.weights import store
-from tests.small_weights import small_weights
+from tests.small_weights import small_weights, stepped_weights
 
 
 @pytest.fixture
@@ -52,6 +53,17 @@ def test_with_a_scale_the_file_is_self_contained(here: Path, capsys: pytest.Capt
     assert re.search(r": at most [01] of 255 off, in 0\.\d\d% of the samples$", capsys.readouterr().out)
     assert [value.name for value in onnx.load(here / "tiny.onnx").graph.input] == ["picture"]
     assert (known(here / "tiny.onnx")["scale"], known(here / "tiny.onnx")["units"]) == ("2.5", "1")
+
+
+def test_the_network_alone_is_that_of_its_scale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store.save(stepped_weights(2, 3), here / "tiny.safetensors")
+    line = refused(capsys, "a.onnx")
+    assert "tiny.safetensors has a network for each of several scales. Give the --scale to export." in line
+    assert export("a.onnx", "-s", "2.5", "--network") == 0
+    model = onnx.load(here / "a.onnx")
+    assert [value.name for value in model.graph.input] == ["ilr"] and json.loads(known(here / "a.onnx")["scales"]) == [
+        3
+    ]
 
 
 def test_nothing_is_overwritten_without_the_option(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from drrn.errors import UsageError
 from drrn.media.image import Image
 from drrn.media.images.files import write
+from drrn.media.images.quality import Loss
 from drrn.upscaling.batch.choosing import choose, outside_training, trained_for
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats.job import Job, Options
@@ -54,6 +55,19 @@ def test_the_best_by_its_card_within_the_budget_is_chosen(picture: Path) -> None
         assert choice.cost.seconds == PIXELS / choice.upscaler.speed()
 
 
+@pytest.mark.parametrize(("quality", "name"), [(60, "photo"), (95, "tiny")])
+def test_a_spoilt_picture_gets_a_model_for_photos(picture: Path, quality: int, name: str) -> None:
+    smooth = np.linspace(0, 1, 60 * 3, dtype=np.float32).reshape(1, 60, 3).repeat(40, axis=0)
+    write(Image(pixels=smooth), picture.with_suffix(".jpg"), loss=Loss(quality))
+    photo = model("photo", {2: 30}, 2)
+    photo.weights = replace(photo.weights, card={**photo.weights.card, "recipe": {"degrade": "photo"}})
+    for budget in (None, 5):
+        choice = choose(job(picture.with_suffix(".jpg"), budget), [model("tiny", {2: 36}, 1), photo])
+        assert (choice.upscaler.weights.name, choice.condition) == (name, f"JPEG quality {quality}")
+    named = choose(job(picture.with_suffix(".jpg"), None), [photo])
+    assert named.upscaler is photo and not named.condition
+
+
 def test_what_is_better_and_faster_is_chosen_whatever_the_budget(picture: Path) -> None:
     models = [model("slow", {2: 36}, 10), model("better", {2: 37}, 1)]
     assert {choose(job(picture, budget), models).index for budget in (0.1, 2, 100)} == {1}
@@ -96,8 +110,11 @@ def test_a_scale_outside_of_the_trained_ones_is_said(picture: Path) -> None:
     assert (
         outside_training(job(picture, None, 1.2), weights) == "x1.2 is outside of what small was trained for (x2 to x4)"
     )
-    assert trained_for(job(picture, None, 1.2)) == "fast" and trained_for(job(picture, None, 8)) == ""
+    assert trained_for(job(picture, None, 1.2)) == "photo" and trained_for(job(picture, None, 8)) == ""
     assert outside_training(job(picture, None, 2), weights) == ""
     stretched = plan(picture, None, Request(size=(90, 120)))
     assert outside_training(stretched, weights).startswith("x1.5 is outside")
-    assert outside_training(job(picture, None, 3), replace(weights, scales=(2,))).endswith("was trained for (up to x2)")
+    assert (
+        outside_training(job(picture, None, 3), replace(weights, scales=(2,)))
+        == "small makes x2 of it, and bicubic the rest"
+    )

@@ -148,7 +148,11 @@ STUDY = Commands(
             "report_study",
             "Write a page of the results: tables, figures, and the verdict on each claim.",
         ),
-        "list": Entry("drrn.apps.study", "list_studies", "Show the lists of experiments and the sizes of the budgets."),
+        "list": Entry(
+            "drrn.apps.study",
+            "list_studies",
+            "Show the lists of experiments, the sections of the report they repeat, and the sizes of the budgets.",
+        ),
     }
 )
 BULK = Commands(
@@ -192,9 +196,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "drrn train": ("drrn train --data pictures --run runs/mine --recipe modern",),
     "drrn tune": ("drrn tune --data pictures --run searches/mine --trials 30",),
-    "drrn evaluate": ("drrn evaluate fast best --data Set5 Set14 --scales 2 3 4",),
+    "drrn evaluate": ("drrn evaluate tiny small --data Set5 Set14 --scales 2 3 4",),
     "drrn compare": ("drrn compare photo.png -o sheet.png -s 3 --crop 160x120+200+40",),
-    "drrn export": ("drrn export fast_x2.onnx -m fast -s 2",),
+    "drrn export": ("drrn export small_x2.onnx -m small -s 2",),
     "drrn completion": (
         "drrn completion bash > ~/.local/share/bash-completion/completions/drrn",
         "drrn completion fish > ~/.config/fish/completions/drrn.fish",
@@ -213,7 +217,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn study report": ("drrn study report --budget quick",),
     "drrn study list": ("drrn study list",),
     "drrn bulk": ("drrn bulk plan photos larger -s 2", "drrn bulk run larger", "drrn bulk status larger"),
-    "drrn bulk plan": ("drrn bulk plan photos larger -s 2 -m fast",),
+    "drrn bulk plan": ("drrn bulk plan photos larger -s 2 -m small",),
     "drrn bulk run": ("drrn bulk run larger --jobs 2", "drrn bulk run larger --part $SLURM_ARRAY_TASK_ID"),
     "drrn bulk status": ("drrn bulk status larger --failed",),
 }

@@ -1,5 +1,6 @@
 """`drrn export`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ def export(
     *,
     model: Annotated[str, arg(aliases=["-m"])] = DEFAULT,
     scale: Annotated[float | None, arg(aliases=["-s"])] = None,
+    network: bool = False,
     units: int | None = None,
     overwrite: bool = False,
 ) -> int:
@@ -27,6 +29,7 @@ def export(
         output: The file to write, ending in .onnx.
         model: A packaged model (`drrn models list`) or a weights file.
         scale: How many times larger, above 1 and at most 8, to have the enlargement inside.
+        network: Write only the network, the one for the scale where each scale has its own.
         units: Residual units to run, for models trained with several: fewer are faster.
         overwrite: Replace the output where it exists.
     """
@@ -43,7 +46,9 @@ def export(
         target_size(1, 1, scale, None)  # refuses what `drrn upscale` does
     weights = store.load(model)
     if scale is None and weights.larger:
-        raise UsageError(f"{model} has networks of their own for x2, x3 and x4. Give the --scale to export.")
+        raise UsageError(f"{model} has a network for each of several scales. Give the --scale to export.")
+    if network and scale is not None:
+        weights, scale = replace(weights.network(scale), larger={}), None
     checked = engine.export(weights, output, units=units, scale=scale, overwrite=overwrite)
     found = (
         f"at most {checked.difference:.1g} off"

@@ -22,7 +22,7 @@ from drrn.apps.upscale_options import (
 from drrn.apps.upscale_progress import UpscaleProgress
 from drrn.apps.words import parse_duration
 from drrn.errors import UsageError, printable
-from drrn.weights import AUTO
+from drrn.weights import AUTO, DEFAULT, PHOTO
 
 if TYPE_CHECKING:
     from drrn.upscaling.batch.folders import Source, Sources
@@ -166,7 +166,8 @@ class Command:
         """A function that makes an upscaler of each model there is to choose from."""
         from drrn.weights.store import load, names
 
-        models = [load(each) for each in (names() if self.network.model == AUTO else [self.network.model])]
+        named = self.network.model
+        models = list(map(load, [DEFAULT, PHOTO] if named is None else names() if named == AUTO else [named]))
         make = self._make_upscaler()
         return lambda: [make(model) for model in models]
 

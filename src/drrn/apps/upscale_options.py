@@ -9,7 +9,7 @@ from tyro.conf import UseAppendAction, arg
 from drrn.engines import EngineName, Precision
 from drrn.errors import UsageError
 from drrn.media import Block, CodecName, Overviews
-from drrn.weights import AUTO, DEFAULT
+from drrn.weights import AUTO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +53,9 @@ class SizeOptions:
 class ModelOptions:
     """Model: which network enlarges."""
 
-    model: Annotated[str, arg(aliases=["-m"], metavar="MODEL")] = DEFAULT
-    """A packaged model (`drrn models list`) or a weights file. auto takes, for each picture, the best packaged model
+    model: Annotated[str | None, arg(aliases=["-m"], metavar="MODEL")] = None
+    """A packaged model (`drrn models list`) or a weights file. By default photo enlarges pictures that JPEG or noise
+    has spoilt, and small those that are clean. auto takes, for each picture, the best packaged model for its condition
     that is expected to finish within the --budget, or the fastest if none is."""
     budget: Annotated[str | None, arg(metavar="TIME")] = None
     """How long each picture may take with --model auto: 90, 30s, 2m or 1.5h. 30s by default."""

@@ -232,7 +232,8 @@ class UpscaleProgress(Printer):
         ):
             least = fast.upscaler.weights.name
             about = f"{upscaler.weights.name}: {about}; {least} would take {duration(fast.cost.seconds)} (-m {least})"
-        if (untrained := outside_training(job, upscaler.weights)) and (other := trained_for(job)):
+        untrained, stepped = outside_training(job, upscaler.weights), upscaler.weights.stepped
+        if untrained and not stepped and (other := trained_for(job)):
             untrained += f": take --model {other}"
         parts = [sizes, frames, *job.format.changes(job), untrained, _model_reason(choice), how, about]
         return " · ".join(filter(None, parts))
@@ -252,8 +253,10 @@ def _work(job: "Job") -> int:
 def _model_reason(choice: "Choice") -> str:
     """Why that model was chosen; empty if the user named it."""
     if choice.budget is None:
-        return ""
+        return f"{choice.condition}, by {choice.upscaler.weights.name}" if choice.condition else ""
     name, budget = choice.upscaler.weights.name, duration(choice.budget)
+    if choice.condition:
+        name = f"{choice.condition}, by {name}"
     if choice.within_budget:
         return f"{name}: the best within the budget of {budget}"
     return f"{name}: {duration(choice.cost.seconds)} expected, over the budget of {budget}"
@@ -274,7 +277,9 @@ def _cost_json(job: "Job", choice: "Choice", process_memory: int) -> dict[str, A
         "process_mb": process_memory >> 20,
     }
     if choice.budget is not None:
-        about |= {"budget_seconds": choice.budget, "within_budget": choice.within_budget, "why": _model_reason(choice)}
+        about |= {"budget_seconds": choice.budget, "within_budget": choice.within_budget}
+    if why := _model_reason(choice):
+        about["why"] = why
     return about
 
 

@@ -95,6 +95,11 @@ class Header(NamedTuple):
         """Pixels that reading it takes, cropped ones included: what a limit must allow."""
         return max(self.pixels, self.coded)
 
+    @property
+    def jpeg_quality(self) -> int | None:
+        """1 to 100, estimated from a JPEG's tables; None where it is none, or unknown."""
+        return self.loss.quality if self.format == "JPEG" and self.loss else None
+
 
 class OpenImage(NamedTuple):
     """A file that can be read, judging by its beginning."""

@@ -258,14 +258,12 @@ def client_message(error: DRRNError, source: Path, folder: Path, name: str) -> s
 def _why(choice: Any, recipe: Recipe, job: Any) -> str:
     from drrn.upscaling.batch.choosing import outside_training
 
-    untrained = str(outside_training(job, choice.upscaler.weights))
-    if choice.budget is None:
-        return untrained
-    if choice.within_budget:
-        why = f"the best that takes at most {choice.budget:g} seconds"
-    else:
-        why = f"the fastest, as none takes at most {choice.budget:g} seconds"
-    return f"{why}; {untrained}" if untrained else why
+    reasons = [choice.condition]
+    if choice.budget is not None and choice.within_budget:
+        reasons.append(f"the best that takes at most {choice.budget:g} seconds")
+    elif choice.budget is not None:
+        reasons.append(f"the fastest, as none takes at most {choice.budget:g} seconds")
+    return "; ".join(filter(None, [*reasons, outside_training(job, choice.upscaler.weights)]))
 
 
 def _check(found: Any) -> dict[str, Any] | None:

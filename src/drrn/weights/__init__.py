@@ -1,7 +1,10 @@
 """Trained weights: files that say what they are, and those that come with the package."""
 
-DEFAULT = "fast"
-"""The packaged model used by default."""
+DEFAULT = "small"
+"""The packaged model used by default, for clean pictures."""
+
+PHOTO = "photo"
+"""The packaged model used by default for pictures that JPEG or noise has spoilt."""
 
 AUTO = "auto"
 """Stands for all packaged models."""

@@ -105,6 +105,12 @@ class Weights:
         return f"up to {high}" if self.stepped else f"{low} to {high}" if low != high else low
 
     @property
+    def for_photos(self) -> bool:
+        """Whether it learned from images that were spoilt as photos are."""
+        recipe = self.card.get("recipe")
+        return isinstance(recipe, Mapping) and recipe.get("degrade") == "photo"
+
+    @property
     def stepped(self) -> bool:
         """Whether each network is for one whole scale alone, and other scales are made of its result."""
         return len(self.scales) == 1 and self.scales[0] in WHOLE_SCALES
@@ -135,6 +141,8 @@ class Weights:
         """A sentence that `scale` is outside of the trained scales, or nothing where it is covered."""
         if self.covers(scale):
             return ""
+        if self.stepped:
+            return f"{self.name} makes x{self.all_scales[-1]:g} of it, and bicubic the rest"
         return f"x{scale:.3g} is outside of what {self.name} was trained for ({self.span})"
 
     def digest(self) -> str:

@@ -85,6 +85,22 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
     )
 
 
+def first_pixels(path: Path, most: int, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.float32]:
+    """The colors (H, W, 1 or 3) in [0, 1] of the file's first rows, as it stores them, of about `most` pixels.
+
+    Raises:
+        ImageError: as `read`, as far as the file is read.
+    """
+    with open_image(path, max_pixels) as (bands, header, _, _):
+        rows, have = [], 0
+        for band in bands():
+            rows.append(band[..., : header.channels])
+            have += band.shape[0] * band.shape[1]
+            if have >= most:
+                break
+    return np.divide(np.concatenate(rows), np.float32(255 if header.bits == 8 else 65535), dtype=np.float32)
+
+
 @contextmanager
 def decode_to_disk(
     path: Path, target: Path, *, max_pixels: int = MAX_PIXELS

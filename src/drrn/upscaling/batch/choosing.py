@@ -1,4 +1,4 @@
-"""Which of several models enlarges a file: the best that is done within the time there is for it.
+"""Which of several models enlarges a file: one for its condition, and the best that is done within the time for it.
 
 The best is the one of the highest PSNR on its card. That ranks models that are finished, for whoever has no time to try
 them; it takes no part in how they became so.
@@ -27,7 +27,9 @@ class Choice:
     upscaler: Upscaler
     cost: Estimate
     budget: float | None = None
-    """Seconds that it was chosen for; None where one was named."""
+    """Seconds that it was chosen for; None where there is no limit."""
+    condition: str = ""
+    """What it was chosen for, as in `JPEG quality 75`; empty where one was named."""
 
     @property
     def within_budget(self) -> bool:
@@ -37,12 +39,18 @@ class Choice:
 def choose(job: Job, upscalers: Sequence[Upscaler]) -> Choice:
     """Of `upscalers` the best whose expected seconds are within the job's budget; the fastest where none's are.
 
-    Those that were not trained for such a scale are left out where one was, and so are those that need too much memory.
+    Where some are for photos, only these or only the others count, as the file is spoilt or clean. Those that were not
+    trained for such a scale are left out where one was, and so are those that need too much memory.
 
     Raises:
         UsageError: all need too much memory.
+        DRRNError: the file is damaged.
     """
-    trained = [each for each in upscalers if not outside_training(job, each.weights)] or upscalers
+    fitting, condition = list(upscalers), ""
+    if len({each.weights.for_photos for each in upscalers}) > 1:
+        spoilt, condition = job.format.condition(job)
+        fitting = [each for each in upscalers if each.weights.for_photos == spoilt]
+    trained = [each for each in fitting if not outside_training(job, each.weights)] or fitting
     ranked = sorted(trained, key=lambda each: _psnr(each.weights, max(job.scales)), reverse=True)
     slower: list[Choice] = []
     refused: UsageError | None = None
@@ -52,7 +60,7 @@ def choose(job: Job, upscalers: Sequence[Upscaler]) -> Choice:
         except UsageError as error:
             refused = refused or error
             continue
-        choice = Choice(upscalers.index(upscaler), upscaler, cost, job.options.budget)
+        choice = Choice(upscalers.index(upscaler), upscaler, cost, job.options.budget, condition)
         if choice.within_budget:
             return choice
         slower.append(choice)
@@ -67,7 +75,9 @@ def find_faster(job: Job, choice: Choice, ready: Callable[[str], Upscaler]) -> C
     Args:
         ready: makes an upscaler for a packaged model, with the options of the chosen one.
     """
-    trained = [weights for name in names() if not outside_training(job, weights := load(name))]
+    photos = choice.upscaler.weights.for_photos
+    packaged = (weights for weights in map(load, names()) if weights.for_photos == photos)
+    trained = [weights for weights in packaged if not outside_training(job, weights)]
     if not trained:
         return None
     least = min(trained, key=lambda weights: weights.config.macs())

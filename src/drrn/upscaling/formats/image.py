@@ -9,6 +9,7 @@ from drrn.media.image import Image
 from drrn.media.images import files
 from drrn.media.images.quality import Loss
 from drrn.media.naming import image_suffix, is_image, split
+from drrn.upscaling.condition import ENOUGH, Condition, condition_of
 from drrn.upscaling.consistency import CheckResult, Checks, enlarge
 from drrn.upscaling.formats import strips
 from drrn.upscaling.formats.job import Format, Hooks, Job
@@ -29,6 +30,11 @@ def _check_writable(job: Job, path: Path) -> None:
 
 def _changes(job: Job) -> tuple[str, ...]:
     return files.changes(job.header, job.target)
+
+
+def _condition(job: Job) -> Condition:
+    pixels = files.first_pixels(job.source, ENOUGH, max_pixels=job.header.decoded)
+    return condition_of(pixels, job.header.jpeg_quality)
 
 
 def _estimate(job: Job, upscaler: Upscaler) -> Estimate:
@@ -92,5 +98,6 @@ IMAGE: Final = Format(
     changes=_changes,
     estimate=_estimate,
     enlarge=_enlarge,
+    condition=_condition,
     has_checks=True,
 )

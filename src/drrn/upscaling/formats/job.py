@@ -17,6 +17,7 @@ from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.images.quality import Loss, choose_loss
 from drrn.media.naming import split
+from drrn.upscaling.condition import CLEAN, Condition
 from drrn.upscaling.consistency import CheckResult, Checks
 from drrn.upscaling.upscaler import Estimate, Upscaler
 
@@ -180,6 +181,8 @@ class Format:
 
     Raises DRRNError: it is damaged, has grown since it was probed, or cannot be written.
     """
+    condition: Callable[[Job], Condition] = lambda job: CLEAN
+    """Whether the file's images are clean. Raises DRRNError: it is damaged."""
     has_checks: bool = False
     """Whether results can be checked, and have maps."""
     counts_frames: bool = True

@@ -32,6 +32,7 @@ from drrn.media.video import containers, decoding, encoding, muxing, probing
 from drrn.media.video.decoding import FULL, UNKNOWN, Frame, Plane
 from drrn.media.video.encoding import Target
 from drrn.media.video.muxing import CONTAINERS
+from drrn.upscaling.condition import Condition
 from drrn.upscaling.consistency import CheckResult
 from drrn.upscaling.fingerprint import Fingerprint, file_stamp
 from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
@@ -283,5 +284,6 @@ VIDEO: Final = Format(
     changes=_changes,
     estimate=_estimate,
     enlarge=_enlarge,
+    condition=lambda job: Condition(True, "a video"),
     counts_frames=False,
 )

@@ -1,0 +1,92 @@
+"""Whether an image is clean, or spoilt by JPEG or noise as photos are: other networks enlarge those better.
+
+The limits are where the models for photos begin to be better than the others, on images that neither learned from
+(docs/reference/choice.md).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrn.core.color import luma
+
+QUALITY = 85
+"""The best quality of a JPEG that counts as spoilt."""
+BLOCKINESS = 1.22
+"""From here on an image counts as spoilt: it was a JPEG once."""
+NOISE = 3.2
+"""In levels of 255. From here on an image counts as spoilt."""
+ENOUGH = 4 << 20
+"""Pixels that are looked at, of a larger image those of its first rows."""
+EDGE = 24
+"""In levels of 255. Larger steps are no borders of blocks."""
+LEAST_BLOCKS = 8
+"""Along a side: with fewer, chance looks like blocks."""
+AREA = 16
+"""Side of the squares in which noise is measured; the image is best known where it is flat."""
+FLAT = 5
+"""Percent of the squares that count as flat."""
+
+
+class Condition(NamedTuple):
+    """What spoils an image, if anything."""
+
+    spoilt: bool
+    reason: str
+    """As in `JPEG quality 75`."""
+
+
+CLEAN = Condition(False, "clean")
+
+
+def condition_of(pixels: NDArray[np.float32], quality: int | None = None) -> Condition:
+    """The condition of an image.
+
+    Args:
+        pixels: (H, W, 1 or 3) in [0, 1].
+        quality: of the JPEG it comes from.
+    """
+    if quality is not None and quality <= QUALITY:
+        return Condition(True, f"JPEG quality {quality}")
+    colors = pixels[: max(ENOUGH // pixels.shape[1], 1)].transpose(2, 0, 1)
+    plane = 255 * (luma(np.ascontiguousarray(colors)) if len(colors) == 3 else colors[0])
+    if (noise := noise_level(plane)) >= NOISE:
+        return Condition(True, f"noise of {noise:.0f} levels")
+    if quality is None and blockiness(plane) >= BLOCKINESS:
+        return Condition(True, "blocks of a JPEG")
+    return CLEAN if quality is None else Condition(False, f"JPEG quality {quality}")
+
+
+def noise_level(plane: NDArray[np.float32]) -> float:
+    """The standard deviation of noise in a plane (H, W), in its units: in the flattest squares, by Immerkaer's filter.
+
+    J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996). It is 0 where the
+    plane has no whole square.
+    """
+    across = plane[:, :-2] - 2 * plane[:, 1:-1] + plane[:, 2:]
+    edges = np.abs(across[:-2] - 2 * across[1:-1] + across[2:])
+    rows, columns = (side // AREA for side in edges.shape)
+    if not rows * columns:
+        return 0.0
+    squares = edges[: rows * AREA, : columns * AREA].reshape(rows, AREA, columns, AREA).mean(axis=(1, 3))
+    return float(np.percentile(squares, FLAT) * (np.pi / 2) ** 0.5 / 6)
+
+
+def blockiness(plane: NDArray[np.float32]) -> float:
+    """How many times larger the steps at the borders of 8x8 blocks are than elsewhere; about 1 where there are none.
+
+    A step counts as far as it exceeds its neighbors; large ones are edges of what is shown. Wherever the blocks begin,
+    the largest of the eight places is taken.
+    """
+    return float(np.mean([_blockiness_across(each) for each in (plane, plane.T)]))
+
+
+def _blockiness_across(plane: NDArray[np.float32]) -> float:
+    steps = np.abs(np.diff(plane, axis=1))
+    jumps = np.maximum(steps[:, 1:-1] - (steps[:, :-2] + steps[:, 2:]) / 2, 0)
+    if jumps.shape[1] < LEAST_BLOCKS * 8:
+        return 1.0
+    jumps[jumps > EDGE] = 0
+    by_place = np.array([jumps[:, place::8].mean() for place in range(8)])
+    return float(by_place.max() / max(np.median(by_place), 1e-3))
