@@ -253,7 +253,10 @@ def test_a_client_that_leaves_in_the_middle_of_its_picture_leaves_nothing(tmp_pa
                 connection.sendall(
                     b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000
                 )
-        end = time.monotonic() + 20
+                end = time.monotonic() + 20
+                while time.monotonic() < end and not service.left():
+                    time.sleep(0.01)
+                assert service.left(), "it has begun to arrive"
         while time.monotonic() < end and service.left():
             time.sleep(0.05)
         assert not service.left()
