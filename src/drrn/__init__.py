@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from drrn.core.config import DRRNConfig as DRRNConfig
     from drrn.errors import DRRNError as DRRNError
     from drrn.media.image import Image as Image
+    from drrn.upscaling.single import upscale as upscale
     from drrn.upscaling.upscaler import Upscaler as Upscaler
-    from drrn.upscaling.upscaler import upscale as upscale
     from drrn.weights.store import Weights as Weights
     from drrn.weights.store import load as load
 
@@ -26,7 +26,7 @@ _HOMES = {
     "Upscaler": "drrn.upscaling.upscaler",
     "Weights": "drrn.weights.store",
     "load": "drrn.weights.store",
-    "upscale": "drrn.upscaling.upscaler",
+    "upscale": "drrn.upscaling.single",
 }
 
 __all__ = ["DRRNConfig", "DRRNError", "Image", "Upscaler", "Weights", "load", "upscale"]

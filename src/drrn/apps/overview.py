@@ -17,7 +17,7 @@ MAX_OPTION_WIDTH = 30
 def overview(prog: str, about: str, commands: Mapping[str, str], examples: Sequence[str]) -> str:
     """The help of `drrn`, or of a group of `commands`, with what is said of each."""
     lines = list(commands.items())
-    options = [("-h, --help", "Show this help, or that of a command.")]
+    options = [("-h, --help", "Show this help, or the help of a command.")]
     if prog == "drrn":
         options.append(("--version", "Show the version."))
     parts = [f"Usage: {prog} COMMAND ...", wrap(about), section("Commands", lines), section("Options", options)]

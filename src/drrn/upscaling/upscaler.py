@@ -25,16 +25,14 @@ from drrn.engines.selection import choose
 from drrn.errors import UsageError
 from drrn.media.conversion import to_image
 from drrn.media.image import Image
-from drrn.media.images.files import probe
 from drrn.media.metadata.adapting import resize_metadata
 from drrn.provenance import cpu
-from drrn.upscaling.condition import condition_of
 from drrn.upscaling.ensemble import ORIENTATIONS
 from drrn.upscaling.planes import MAX_TILE, Plane, PlaneEnlarger
 from drrn.upscaling.size import Size, target_size
 from drrn.upscaling.tiles import Sides, largest_tile
 from drrn.upscaling.transparency import fill_transparent
-from drrn.weights import DEFAULT, PHOTO
+from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
 
 if TYPE_CHECKING:
@@ -440,56 +438,3 @@ class Upscaler:
             "options": self._choose.keywords,
             "network": self.network.config.to_dict(),
         }
-
-
-@overload
-def upscale(
-    image: Image | str | PathLike[str],
-    scale: float | None = None,
-    *,
-    size: Size | None = None,
-    weights: Weights | str | Path | None = None,
-) -> Image: ...
-@overload
-def upscale(
-    image: NDArray[Sample],
-    scale: float | None = None,
-    *,
-    size: Size | None = None,
-    weights: Weights | str | Path | None = None,
-) -> NDArray[Sample]: ...
-@overload
-def upscale(
-    image: "Pillow",
-    scale: float | None = None,
-    *,
-    size: Size | None = None,
-    weights: Weights | str | Path | None = None,
-) -> "Pillow": ...
-def upscale(
-    image: "Image | str | PathLike[str] | NDArray[Any] | Pillow",
-    scale: float | None = None,
-    *,
-    size: Size | None = None,
-    weights: Weights | str | Path | None = None,
-) -> Any:
-    """Enlarge one image, as `Upscaler.upscale` does. For many images, make an `Upscaler` once and keep it::
-
-        drrn.upscale("photo.jpg", scale=2).save("large.jpg")
-
-    Args:
-        image: a path or an Image (the result is an Image), a NumPy array (an array), or a PIL image (a PIL image).
-        scale: above 1 and at most 8; 2 where no size is given either.
-        size: (width, height) in pixels instead; one of them may be None.
-        weights: a packaged name, the path of a weights file, or Weights. By default a model for photos where JPEG or
-            noise has spoilt the image (`drrn.upscaling.condition`), and another where it is clean.
-
-    Raises:
-        TypeError, ValueError: an argument is of another type, or the image is not gray or RGB.
-        DRRNError: the file, the scale or the weights cannot be used.
-    """
-    source, back = to_image(image)
-    if weights is None:
-        quality = probe(Path(image)).jpeg_quality if isinstance(image, str | PathLike) else None
-        weights = PHOTO if condition_of(source.pixels, quality).spoilt else DEFAULT
-    return back(Upscaler(weights).upscale(source, scale, size=size))
