@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from drrn.engines import EngineName
 from drrn.engines.selection import is_compiled
+from drrn.upscaling.upscaler import Upscaler
 
 if is_compiled():
     from drrn.engines.native import kernels_here
@@ -46,6 +47,14 @@ def one_thread() -> None:
     except ModuleNotFoundError:
         return
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def speed_by_work() -> Iterator[None]:
+    """No test depends on what else the machine does: an engine is as fast as its network has multiply-adds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Upscaler, "measure_speed", lambda self: 1e10 / self.network.config.macs(self.units))
+        yield
 
 
 @pytest.fixture(scope="module", params=KERNELS)
