@@ -1,5 +1,6 @@
 """Images are spoilt as it is said, the same way for the same seed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from drrn.data.pairs import make_pairs, pictures_in, read_levels, unit
 from drrn.data.patches import Pool
 from tests.training.small_training import make_images
 
-STRONG = Strength(blur=1.5, noise=12, quality=(30, 95), skip_probability=0)
+STRONG = Strength(blur=1.5, noise=12, quality=(30, 95), other_kernels=0.5, skip_probability=0)
 
 
 def noise_of(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -90,15 +91,21 @@ def read_like(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_photo_degradations_follow_the_order_of_pairs(tmp_path: Path, channels: int) -> None:
-    """With next to no damage they are those of the clean pairs."""
+    """Without damage they are those of the clean pairs."""
     paths = pictures_in([make_images(tmp_path / "a", count=3, height=40, width=50)])
-    gentle = Strength(blur=0.21, noise=0, quality=(100, 100), skip_probability=1.0)
-    spoiler = PhotoDegradations(paths, (2, 3, 2), channels, gentle, seed=0)  # type: ignore[arg-type]
+    none = Strength(blur=0, noise=0, quality=(100, 100), other_kernels=0, skip_probability=1)
+    degradations = PhotoDegradations(paths, (2, 3, 2), channels, none, seed=0)  # type: ignore[arg-type]
     pool = Pool.from_pairs(make_pairs(paths, (2, 3, 2), channels))  # type: ignore[arg-type]
-    ilr = spoiler.ilr(0)
+    ilr = degradations.ilr(0)
     assert ilr.shape == pool.ilr.shape and ilr.dtype == pool.ilr.dtype
-    assert np.abs(ilr.astype(float) - pool.ilr).mean() < 0.03  # another reduction; another image is off by 0.2
-    assert np.array_equal(ilr, spoiler.ilr(0)) and not all(np.array_equal(ilr, spoiler.ilr(each)) for each in (1, 2, 3))
+    assert np.abs(ilr.astype(float) - pool.ilr).max() < 0.005, "lr has 8 bits here"
+
+
+def test_each_epoch_degrades_anew_and_always_the_same(tmp_path: Path) -> None:
+    paths = pictures_in([make_images(tmp_path / "a", count=2)])
+    degradations = PhotoDegradations(paths, (2,), 1, replace(STRONG, skip_probability=0.5), seed=0)
+    epochs = [degradations.ilr(epoch) for epoch in (0, 0, 1, 2, 3)]
+    assert np.array_equal(epochs[0], epochs[1]) and not any(np.array_equal(epochs[0], each) for each in epochs[2:])
 
 
 def test_luma_is_computed_from_degraded_colors(tmp_path: Path) -> None:

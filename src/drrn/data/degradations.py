@@ -24,8 +24,6 @@ Generator = np.random.Generator
 
 KERNELS = {"bilinear": "BILINEAR", "lanczos": "LANCZOS"}
 """Pillow's antialiased kernels."""
-OFTEN = (0.7, 0.1, 0.1, 0.1)
-"""How often lr is made by bicubic, area and `KERNELS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +36,8 @@ class Strength:
     """Standard deviation of Gaussian noise, and of Poisson noise at white, in levels of 255."""
     quality: tuple[int, int]
     """The lowest and the highest JPEG quality."""
+    other_kernels: float
+    """Probability of downscaling by area, bilinear or Lanczos, each alike, instead of by bicubic."""
     skip_probability: float = 0.5
     """Probability, drawn independently, of leaving out blur, noise, and JPEG."""
 
@@ -47,11 +47,12 @@ def degrade_photo(hr: Levels, scale: float, strength: Strength, rng: Generator) 
 
     The image is blurred and downscaled, then noise and JPEG follow in random order.
     """
-    planes = unit(hr)
+    planes, other = unit(hr), strength.other_kernels
     if rng.random() >= strength.skip_probability:
-        longer = rng.uniform(0.2, strength.blur) * scale
+        longer = rng.uniform(0, strength.blur) * scale
         planes = blur(planes, (longer, longer * rng.uniform(0.5, 1.0)), rng.uniform(0, pi))
-    lr = levels(downscale(planes, scale, rng.choice(["bicubic", "area", *KERNELS], p=OFTEN))).astype(np.uint8)
+    kernel = rng.choice(["bicubic", "area", *KERNELS], p=[1 - other, *[other / 3] * 3])
+    lr = levels(downscale(planes, scale, kernel)).astype(np.uint8)
     damages: list[Callable[[Levels], Levels]] = [
         partial(add_noise, sigma=rng.uniform(0, strength.noise), poisson=rng.random() < 0.5, rng=rng),
         partial(

@@ -27,14 +27,15 @@ class TrainConfig:
     training what it sees in use. `patch` and `later_patches` must be multiples of these scales."""
     degrade: Literal["clean", "photo"] = "clean"
     """clean: lr by MATLAB's bicubic, the papers' protocol. photo: degraded like photos, differently in each epoch:
-    blurred, downscaled by one of four kernels, noisy, and saved as JPEG, with strengths up to `blur`, `noise` and
-    `quality`."""
+    blurred, downscaled by one of several kernels, noisy, and saved as JPEG, as the four fields below say."""
     blur: float = 1.2
     """For photo: the maximum standard deviation of blur, in pixels of lr."""
     noise: float = 12.0
     """For photo: the maximum standard deviation of noise, in levels of 255."""
     quality: tuple[int, int] = (30, 95)
     """For photo: the minimum and maximum JPEG quality."""
+    other_kernels: float = 0.3
+    """For photo: the probability of making lr by area, bilinear or Lanczos, each alike, instead of by bicubic."""
     stride: int = 21
     """Distance between patches, in pixels; each is seen once per epoch. 0 draws patches anywhere."""
     augment: bool = True
@@ -131,8 +132,10 @@ class TrainConfig:
         for name in ("ema_decay", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be in [0, 1), got {getattr(self, name)}.")
-        if not (self.blur > 0.2 and self.noise >= 0):
-            raise ValueError(f"`blur` must be above 0.2 and `noise` at least 0, got {self.blur} and {self.noise}.")
+        if not (self.blur >= 0 and self.noise >= 0):
+            raise ValueError(f"`blur` and `noise` must be at least 0, got {self.blur} and {self.noise}.")
+        if not 0 <= self.other_kernels <= 1:
+            raise ValueError(f"`other_kernels` must be in [0, 1], got {self.other_kernels}.")
         if not 1 <= self.quality[0] <= self.quality[1] <= 100:
             raise ValueError(f"`quality` must be a minimum and a maximum in 1..100, got {self.quality}.")
         if not 0 < self.validation < 1:
