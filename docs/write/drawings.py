@@ -223,7 +223,7 @@ def receptive() -> str:
     rows = [
         ("B1U9, the paper's smaller network", DRRNConfig(units=9)),
         ("B1U25, the paper's larger network", DRRNConfig(units=25)),
-        ("B5U3 with unshuffle 2", DRRNConfig(blocks=5, units=3, width=64, unshuffle=2)),
+        ("B3U2 with unshuffle 2, small at x2", DRRNConfig(blocks=3, units=2, width=48, unshuffle=2)),
     ]
     shapes = []
     for index, (name, config) in enumerate(rows):

@@ -15,6 +15,7 @@ import tyro
 from drrn.apps import cli
 from drrn.apps.commands import Commands
 from drrn.apps.help import options_of
+from drrn.weights import store
 
 COMMANDS = {
     **{f"drrn {name}": command for name, command in cli.COMMANDS.items() if name not in cli.GROUPS},
@@ -69,6 +70,12 @@ def test_examples_use_commands_and_options_that_exist(prog: str) -> None:
         parser = parser_of(" ".join(words[:length]))
         if "--help" not in words:
             assert parser.parse_args(words[length:])
+
+
+def test_examples_name_only_models_that_are_packaged() -> None:
+    lines = "\n".join(example for examples in cli.EXAMPLES.values() for example in examples)
+    named = re.findall(r"(?:models show|-m|--models?) (\w+)(?= |$)", lines, re.MULTILINE)
+    assert "small" in named and set(named) <= {*store.names(), "auto"}
 
 
 def test_the_options_of_a_training_are_grouped_and_written_as_typed(capsys: pytest.CaptureFixture[str]) -> None:

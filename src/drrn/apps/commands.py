@@ -208,7 +208,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn desktop remove": ("drrn desktop remove",),
     "drrn models": ("drrn models list",),
     "drrn models list": ("drrn models list --json",),
-    "drrn models show": ("drrn models show best --markdown",),
+    "drrn models show": ("drrn models show small --markdown",),
     "drrn models join": ("drrn models join x2.safetensors x3.safetensors x4.safetensors -o mine.safetensors",),
     "drrn models import": ("drrn models import drrn.pth --units 9 -o imported.safetensors",),
     "drrn study": ("drrn study run depth --data pictures --budget quick",),
