@@ -4,6 +4,7 @@ import base64
 import re
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import get_args
 
 import pytest
@@ -144,6 +145,19 @@ def test_how_to_repeat_it_names_folders_budget_and_seeds() -> None:
     )
 
 
+def test_the_page_says_what_another_width_would_cost() -> None:
+    made = made_results()
+    text = to_markdown(made, [])
+    names = {each.name for name in ("residual", "units", "blocks", "sharing", "skip") for each in LISTS[name]}
+    seconds = sum(fmean(run.training_seconds for run in made.of(name)) for name in names)
+    assert f"It was not run for this page, because of its cost: these lists took {seconds / 60:.0f} CPU minutes" in text
+    assert f"so 5 seeds would take some {seconds * 4 * 5 / 3600:.0f} CPU hours" in text
+    without = made_results([each for each in EVERYTHING if each.name != "B1U25"])
+    assert "because of its cost" not in to_markdown(without, []) and "--budget wide --seeds 5" in to_markdown(
+        without, []
+    )
+
+
 def test_the_page_begins_with_what_was_found_in_words() -> None:
     def gain(each: Experiment) -> float:
         return {"batch norm": -0.5, "luma": 0.62, "He": 0.51, "unshuffle 4": 0.0}.get(each.name, 0.5)
@@ -219,6 +233,11 @@ def test_the_page_is_self_contained(written: tuple[Results, Path]) -> None:
     assert len(pictures) == len(list((written[1] / "figures").glob("*.svg"))) > 1
     assert all(base64.b64decode(each).startswith(b"<?xml") for each in pictures)
     assert 'name="viewport"' in page and "@media print" in page
+
+
+def test_a_comment_of_the_text_is_not_on_the_page(tmp_path: Path) -> None:
+    page = to_html("# A\n\n<!-- not run: slow -->\n\n```sh\ndrrn\n```\n", tmp_path)
+    assert "drrn\n</code>" in page and "not run" not in page
 
 
 def test_markup_in_a_name_stays_text(tmp_path: Path) -> None:

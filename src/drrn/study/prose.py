@@ -28,6 +28,9 @@ KINDS: dict[Verdict, str] = {
     "cannot be told": "cannot be told",
 }
 DEAD = "dead in every training"
+DECISIVE = ("residual", "units", "blocks", "sharing", "skip")
+"""Lists that decide most claims: those to repeat at another width."""
+SEEDS_OF_WIDE = 5
 
 
 def banner(results: Results) -> str:
@@ -170,14 +173,27 @@ def differences(results: Results) -> str:
 
 
 def _sizes(results: Results) -> str:
-    """Whether the study says anything about other widths."""
+    """Whether the study says anything about other widths; if not, what that would cost."""
     width = results.typical.experiment.model.width
+    words = f"`drrn study run {' '.join(DECISIVE)} --budget wide --seeds {SEEDS_OF_WIDE}`"
+    page = "Its results are a page of their own, since a claim is decided on networks of one size."
+    text = f"All of this is about networks of width {width}. Whether it depends on the size is a study of its own: "
+    hours = _hours_at_twice_the_width(results)
+    if results.budget != "standard" or not hours:
+        return f"{text}{words} repeats the decisive lists at twice the width of the budget *standard*. {page}"
     return (
-        f"All of this is about networks of width {width}. Whether it depends on the size is a study of its own: "
-        "`drrn study run residual units blocks sharing skip --budget wide --seeds 5` repeats the decisive lists at "
-        "twice the width of the budget *standard*, for some four times its multiply-adds. Its results are a page of "
-        "their own, since a claim is decided on networks of one size."
+        f"{text}{words} repeats the decisive lists at twice the width. It was not run for this page, because of its "
+        f"cost: these lists took {hours / 4 / SEEDS_OF_WIDE * 60:.0f} CPU minutes a seed here, and at twice the width "
+        f"a network has some four times the multiply-adds, so {SEEDS_OF_WIDE} seeds would take some {hours:.0f} CPU "
+        f"hours. {page}"
     )
+
+
+def _hours_at_twice_the_width(results: Results) -> float:
+    """CPU hours of the decisive lists, from what they took here; 0 if some of them were not run or not timed."""
+    names = {each.name for name in DECISIVE for each in LISTS[name]}
+    times = [[run.training_seconds for run in results.of(name) if run.cpu_seconds] for name in names]
+    return sum(map(fmean, times)) * 4 * SEEDS_OF_WIDE / 3600 if all(times) else 0.0
 
 
 def repeat(results: Results) -> str:
@@ -192,7 +208,7 @@ def repeat(results: Results) -> str:
     is_partial = own or len(complete) < len(LISTS)
     names = "".join(f" {shlex.quote(name)}" for name in [*complete, *single, *own] if is_partial)
     return (
-        "```bash\npip install 'drrn[study]'\n"
+        "<!-- not run: it takes hours -->\n\n```sh\npip install 'drrn[study]'\n"
         f"drrn study run{names} --data {shlex.join(first.data['folders'])}{test} --budget {results.budget} --seeds "
         f"{len(results.seeds)}\n"
         f"drrn study report --budget {results.budget}\n```\n\n"
