@@ -160,6 +160,56 @@ def test_every_block_of_commands_and_code_runs_or_says_why_not() -> None:
             assert not blocks(language, page), f"{name}: a block of {language} says why it is not run, or is one of sh"
 
 
+EVERYWHERE = {
+    path: path.read_text()
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    if not path.is_relative_to(ROOT / "docs/log") and path.name != "LOG.md"
+}
+"""All that the site has and GitHub shows, with contents, the study and what is for developers."""
+FENCE = re.compile(r"(<!-- not run: [^\n]+ -->\n\n)?^ *```([^\n]*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+COMMAND = re.compile(r"^\s*(\$ |(drrn|python3?|pip|make|curl|torchrun|docker|git) )", re.MULTILINE)
+
+
+def unmarked(text: str) -> list[str]:
+    """Blocks with code or commands of any language that do not say why they are not run."""
+    return [
+        block
+        for mark, language, block in FENCE.findall(text)
+        if not mark and (language in ("sh", "python", "bash", "console", "shell") or COMMAND.search(block))
+    ]
+
+
+def test_no_document_has_code_that_is_neither_run_nor_marked() -> None:
+    run = {text for page in PAGES.values() for language in ("sh", "python") for text in blocks(language, page)}
+    found = [(path, block) for path, text in EVERYWHERE.items() for block in unmarked(text)]
+    assert len(found) > 40
+    assert [f"{path.relative_to(ROOT)}: {block}" for path, block in found if block not in run] == []
+    for path, text in EVERYWHERE.items():
+        indented = re.search(r"(?<=\n\n)    (drrn|make|python|pip) .*", text)
+        assert not indented, f"{path.relative_to(ROOT)}: indented, so that no test sees it: {indented}"
+
+
+def test_code_in_a_block_of_any_language_needs_a_mark() -> None:
+    assert unmarked("```text\ndrrn a\n```\n") == unmarked("```\n$ drrn a\n```\n".replace("$ ", "")) == ["drrn a\n"]
+    assert unmarked("```text\na result\n```\n\n<!-- not run: slow -->\n\n```python\na\n```\n") == []
+
+
+WRITTEN_BY = re.compile(r"(?:[Ww]ritten|[Mm]ade|[Mm]easured)[ \n]by:?[ \n]`?((?:drrn|python|make) [^`>]+)")
+
+
+def test_the_page_on_reproducing_has_every_command_that_a_page_was_written_by() -> None:
+    listed = PAGES["reproduce"]
+    found = [" ".join(line.split()) for text in EVERYWHERE.values() for line in WRITTEN_BY.findall(text)]
+    assert len(found) > 12
+    for line in found:
+        words = line.split()
+        kind = " ".join(words[: 3 if words[1] in ("-m", *cli.GROUPS) else 2])
+        if kind == "python -m docs.write":
+            kind = " ".join(words[:4])
+        known = {"drrn bench": "make bench"}  # the name of that command when it measured docs/performance.json
+        assert f"`{known.get(kind, kind)}" in listed, f"docs/how-to/reproduce.md lacks {line}"
+
+
 def test_a_block_that_says_why_it_is_not_run_is_none_to_run() -> None:
     page = "```sh\ndrrn a\n```\n\n<!-- not run: slow -->\n\n```sh\ndrrn b\n```\n\n```sh\ndrrn c  # why\n```\n"
     assert commands(page) == ["drrn a", "drrn c"]
