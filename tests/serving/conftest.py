@@ -78,7 +78,7 @@ def serving(folder: Path, **changes: object) -> Iterator[Running]:
         with running.client:
             end = time.monotonic() + START_SECONDS
             while running.client.get("/readyz").status_code != 200:
-                assert time.monotonic() < end and not service.failure, service.failure
+                assert time.monotonic() < end and not service.jobs.failure, service.jobs.failure
                 time.sleep(0.05)
             yield running
     finally:

@@ -1,42 +1,32 @@
-"""The REST service: the handler of each address. See docs/reference/http.md, and /openapi.json for programs."""
+"""The application: its addresses, its start and end, and what it says of itself.
+
+What it answers about pictures and jobs is in `drrn.serving.handlers`. See docs/reference/http.md, and /openapi.json for
+programs.
+"""
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from drrn import __version__
 from drrn.errors import DRRNError
-from drrn.serving.archive import stream_zip
 from drrn.serving.config import ServeConfig
 from drrn.serving.guards import Guards
-from drrn.serving.job import Job
+from drrn.serving.handlers import PRIVATE, Handlers
 from drrn.serving.jobs import Jobs
 from drrn.serving.metrics import metrics
 from drrn.serving.openapi import openapi
 from drrn.serving.problems import Handler, HTTPError, not_found, problem, with_problems
-from drrn.serving.process import Task
-from drrn.serving.recipe import FORMATS, Recipe, parse_crop, parse_recipe, parse_region
+from drrn.serving.recipe import FORMATS
 from drrn.serving.static import PAGE, static
-from drrn.serving.uploads import client_name, receive_picture
-
-MAX_WAIT: Final = 600.0
-"""Longest that POST /api/upscale waits for a result, in seconds."""
-MAX_IN_ZIP: Final = 500
-
-
-class ResultResponse(FileResponse):
-    """A file that is read in large pieces: each read takes a thread."""
-
-    chunk_size = 1 << 20
 
 
 class Service:
@@ -50,21 +40,20 @@ class Service:
         """
         self.config = config
         self.jobs = Jobs(config, log)
-        self.failure: DRRNError | None = None
-        """Why the service can't work, if it can't."""
+        handlers = Handlers(self.jobs)
         self.routes = [
             *(self._route(f"/{'' if name == 'index.html' else name}", static(name)) for name in PAGE),
-            self._route("/api/plan", self.plan, "POST"),
-            self._route("/api/jobs", self.add_job, "POST"),
-            self._route("/api/jobs", self.list_jobs),
-            self._route("/api/jobs/{id}", self.show_job),
-            self._route("/api/jobs/{id}", self.delete_job, "DELETE"),
-            self._route("/api/jobs/{id}/result", self.result),
-            self._route("/api/jobs/{id}/view", self.view),
-            self._route("/api/upscale", self.upscale, "POST"),
-            self._route("/api/preview", self.preview, "POST"),
-            self._route("/api/results.zip", self.archive),
-            self._route("/api/events", self.events),
+            self._route("/api/plan", handlers.plan, "POST"),
+            self._route("/api/jobs", handlers.add_job, "POST"),
+            self._route("/api/jobs", handlers.list_jobs),
+            self._route("/api/jobs/{id}", handlers.show_job),
+            self._route("/api/jobs/{id}", handlers.delete_job, "DELETE"),
+            self._route("/api/jobs/{id}/result", handlers.result),
+            self._route("/api/jobs/{id}/view", handlers.view),
+            self._route("/api/upscale", handlers.upscale, "POST"),
+            self._route("/api/preview", handlers.preview, "POST"),
+            self._route("/api/results.zip", handlers.archive),
+            self._route("/api/events", handlers.events),
             self._route("/api/about", self.about),
             self._route("/api/session", self.session, "POST"),
             self._route("/healthz", self.healthz),
@@ -72,8 +61,8 @@ class Service:
             self._route("/metrics", self.metrics),
             self._route("/openapi.json", self.openapi),
         ]
-        handlers: dict[Any, Any] = {HTTPException: not_found}
-        starlette = Starlette(routes=self.routes, exception_handlers=handlers, lifespan=self._lifespan)
+        on_errors: dict[Any, Any] = {HTTPException: not_found}
+        starlette = Starlette(routes=self.routes, exception_handlers=on_errors, lifespan=self._lifespan)
         self.guards = Guards(starlette, config)
         self.app = self.guards
         self.end: Callable[[], None] = lambda: None
@@ -85,91 +74,6 @@ class Service:
         for task in self._tasks:
             task.cancel()
         self.jobs.stop()
-
-    async def plan(self, request: Request) -> Response:
-        """Store a picture, and describe what it would become."""
-        source, recipe = await self._read_request(request)
-        return JSONResponse({"source": source, **await self.jobs.plan(source, recipe)}, headers=PRIVATE)
-
-    async def add_job(self, request: Request) -> Response:
-        source, recipe = await self._read_request(request)
-        job, is_new = await self.jobs.add(source, recipe)
-        headers = {**PRIVATE, "location": f"jobs/{job.id}"}
-        return JSONResponse(self.jobs.describe(job), 202 if is_new else 200, headers)
-
-    async def upscale(self, request: Request) -> Response:
-        """Add a job, and wait for its result."""
-        source, recipe = await self._read_request(request)
-        job, is_new = await self.jobs.add(source, recipe, within=MAX_WAIT)
-        while not job.is_over:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(job.over.wait(), 0.5)
-            if not job.is_over and await request.is_disconnected():
-                if is_new:
-                    self.jobs.cancel(job)
-                raise HTTPError(400, "The client left.")
-        if job.state != "done":
-            raise HTTPError(422 if job.state == "failed" else 409, job.error or "It was canceled.")
-        return self._file(request, job)
-
-    async def list_jobs(self, request: Request) -> Response:
-        return JSONResponse([self.jobs.describe(job) for job in self.jobs.all.values()], headers=PRIVATE)
-
-    async def show_job(self, request: Request) -> Response:
-        return JSONResponse(self.jobs.describe(self._job(request)), headers=PRIVATE)
-
-    async def delete_job(self, request: Request) -> Response:
-        self.jobs.cancel(self._job(request))
-        return Response(status_code=204, headers=PRIVATE)
-
-    async def result(self, request: Request) -> Response:
-        return self._file(request, self._done(request))
-
-    async def view(self, request: Request) -> Response:
-        """A PNG of a region of a result, or of its source."""
-        job = self._done(request)
-        given = self._parameters(request, "side", "region", "width")
-        side = given.get("side", "after")
-        if side not in ("before", "after"):
-            raise HTTPError(400, "`side` is before or after.")
-        width = given.get("width")
-        if width is not None and not (re.fullmatch(r"\d{1,5}", width, re.ASCII) and int(width)):
-            raise HTTPError(400, "`width` is a whole number of pixels.")
-        path = self.jobs.store.source(job.source) if side == "before" else self.jobs.result(job)
-        region = parse_region(given["region"]) if "region" in given else None
-        size = job.plan["width"], job.plan["height"]
-        arguments = {"path": path, "region": region, "size": size, "width": int(width) if width else None}
-        return Response(await self._view(Task("view", arguments)), media_type="image/png", headers=REVALIDATE)
-
-    async def preview(self, request: Request) -> Response:
-        given = dict(request.query_params)
-        crop = parse_crop(given.get("crop", ""))
-        side = given.get("side", "after")
-        if side not in ("before", "after"):
-            raise HTTPError(400, "`side` is before or after.")
-        source, recipe = await self._read_request(request, "crop", "side")
-        arguments = {"source": self.jobs.store.source(source), "recipe": recipe, "crop": crop, "side": side}
-        return Response(await self._view(Task("preview", arguments)), media_type="image/png", headers=PRIVATE)
-
-    async def archive(self, request: Request) -> Response:
-        """Several results as one archive, or all."""
-        if set(request.query_params) - {"id"}:
-            raise HTTPError(400, "There is no parameter but `id`.")
-        wanted = request.query_params.getlist("id")
-        if len(wanted) > MAX_IN_ZIP:
-            raise HTTPError(400, f"At most {MAX_IN_ZIP} results go into one archive.")
-        found = [self.jobs.all.get(each) for each in wanted] if wanted else list(self.jobs.all.values())
-        results = [(job.plan["name"], path) for job in found if job and (path := self.jobs.result(job))]
-        if not results or (wanted and len(results) < len(wanted)):
-            raise HTTPError(404, "Not all of these results are there." if wanted else "There are no results yet.")
-        headers = {**PRIVATE, "content-disposition": 'attachment; filename="drrn.zip"'}
-        return StreamingResponse(stream_zip(results), media_type="application/zip", headers=headers)
-
-    async def events(self, request: Request) -> Response:
-        last = request.headers.get("last-event-id", "")
-        after = int(last) if re.fullmatch(r"\d{1,9}", last, re.ASCII) else None
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(self.jobs.events.stream(after), media_type="text/event-stream", headers=headers)
 
     async def about(self, request: Request) -> Response:
         config = self.config
@@ -208,7 +112,7 @@ class Service:
     async def readyz(self, request: Request) -> Response:
         if self.jobs.is_ready:
             return Response("ready\n", media_type="text/plain")
-        return problem(503, str(self.failure or "The models are being loaded."), {"Retry-After": "2"})
+        return problem(503, str(self.jobs.failure or "The models are being loaded."), {"Retry-After": "2"})
 
     async def metrics(self, request: Request) -> Response:
         return Response(metrics(self.jobs, self.guards.answers), media_type="text/plain; version=0.0.4")
@@ -218,48 +122,6 @@ class Service:
 
     def _route(self, path: str, handler: Handler, method: str = "GET") -> Route:
         return Route(path, with_problems(handler), methods=[method])
-
-    async def _read_request(self, request: Request, *others: str) -> tuple[str, Recipe]:
-        """The SHA-256 of the request's picture, and its recipe, which is checked before the body is read."""
-        query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("source", *others)]
-        recipe = parse_recipe(query, client_name(request), self.config.models)
-        if not self.jobs.is_ready:
-            raise HTTPError(503, str(self.failure or "The models are being loaded. Try again in some seconds."))
-        return await receive_picture(request, self.jobs), recipe
-
-    async def _view(self, task: Task) -> bytes:
-        content: bytes = await self.jobs.view(task)
-        return content
-
-    def _parameters(self, request: Request, *names: str) -> dict[str, str]:
-        given = request.query_params.multi_items()
-        if len(dict(given)) < len(given) or set(dict(given)) - set(names):
-            raise HTTPError(400, f"The parameters are {', '.join(names)}, each once at most.")
-        return dict(given)
-
-    def _job(self, request: Request) -> Job:
-        job = self.jobs.all.get(request.path_params["id"])
-        if job is None:
-            raise HTTPError(404, "There is no such job. Results are deleted after a while.")
-        return job
-
-    def _done(self, request: Request) -> Job:
-        job = self._job(request)
-        if not job.is_over:
-            raise HTTPError(409, "It is not done yet.")
-        if not self.jobs.result(job):
-            raise HTTPError(404, job.error or "It was canceled.")
-        return job
-
-    def _file(self, request: Request, job: Job) -> Response:
-        path = self.jobs.result(job)
-        if path is None:
-            raise HTTPError(404, "There is no such result any more.")
-        headers = {**REVALIDATE, "etag": f'"{job.result["sha256"]}"', "x-job": job.id}
-        if headers["etag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        kind = TYPES.get(path.suffix.lower(), "application/octet-stream")
-        return ResultResponse(path, headers=headers, media_type=kind, filename=job.plan["name"])
 
     async def _end_when_idle(self) -> None:
         """Wait until the service has been idle for long enough, and end it."""
@@ -278,28 +140,10 @@ class Service:
             try:
                 await self.jobs.start()
             except DRRNError as error:
-                self.failure = error
+                self.jobs.failure = error
 
         self._tasks = [asyncio.create_task(start()), asyncio.create_task(self._end_when_idle())]
         try:
             yield
         finally:
             self.stop()
-
-
-PRIVATE: Final = {"cache-control": "private, no-store"}
-REVALIDATE: Final = {"cache-control": "private, no-cache"}
-TYPES: Final = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".bmp": "image/bmp",
-    ".mp4": "video/mp4",
-    ".mkv": "video/x-matroska",
-    ".webm": "video/webm",
-    ".dcm": "application/dicom",
-}

@@ -29,7 +29,7 @@ class Events:
         self._wake()
 
     def close(self) -> None:
-        """End all streams."""
+        """End all streams, once they have told all."""
         self._closed = True
         self._wake()
 
@@ -37,11 +37,14 @@ class Events:
         """Events as text, those after `after` first, where they are still known. Ends when `close` is called."""
         seen = self.last if after is None or after > self.last else after
         yield "retry: 2000\n: the events of all jobs\n\n"
-        while not self._closed:
+        while True:
+            is_closed = self._closed
             for number, text in list(self._history):
                 if number > seen:
                     seen = number
                     yield text
+            if is_closed:
+                return
             async with self._changed:
                 if seen < self.last or self._closed:
                     continue

@@ -18,7 +18,7 @@ from drrn.serving.job import Job, State
 from drrn.serving.process import Task
 from drrn.serving.recipe import Recipe, job_id
 from drrn.serving.store import Store
-from drrn.serving.worker import CanceledError, CrashedError, Worker
+from drrn.serving.worker import CanceledError, CrashedError, Worker, close
 
 LOG: Final = logging.getLogger("drrn.serving")
 SWEEP_SECONDS: Final = 5.0
@@ -58,6 +58,8 @@ class Jobs:
         self._tasks: list[asyncio.Task[Any]] = []
         self.is_ready = False
         """Whether the models have been loaded. A process that dies later is replaced when it is next needed."""
+        self.failure: DRRNError | None = None
+        """Why no job can be done, if none can."""
         self._is_stopped = False
         for about in self.store.lost:
             job = Job(about["id"], "", Recipe(name=about.get("name", "")), about, "failed")
@@ -86,15 +88,14 @@ class Jobs:
         if self._is_stopped:
             return
         self._is_stopped = True
-        self.events.close()
         for task in self._tasks:
             task.cancel()
         for job in self.all.values():
             if not job.is_over:
                 job.error = "drrn serve was stopped."
                 self._end(job, "failed")
-        self.engine.close()
-        self.viewer.close()
+        self.events.close()  # after it has told of these
+        close((self.engine, self.viewer))
         self.store.close()
 
     async def plan(self, source: str, recipe: Recipe) -> dict[str, Any]:

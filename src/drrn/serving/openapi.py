@@ -14,6 +14,12 @@ ID = {
     "description": "SHA-256 of the picture, the recipe and drrn's version.",
     "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
 }
+SIDE = {
+    "name": "side",
+    "in": "query",
+    "description": "before is bicubic, after is drrn.",
+    "schema": {"type": "string", "enum": ["before", "after"]},
+}
 PICTURE = {"description": "The picture's file itself, not a form. Left out where `source` is given."}
 PNG = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
 
@@ -40,10 +46,12 @@ def openapi(config: ServeConfig) -> dict[str, Any]:
 
 def _paths(config: ServeConfig) -> dict[str, Any]:
     recipe = _recipe(config)
-    side = _query("side", {"type": "string", "enum": ["before", "after"]}, "before is bicubic, after is drrn.")
+    return _picture_paths(recipe) | _job_paths(recipe) | _result_paths() | _service_paths()
+
+
+def _picture_paths(recipe: list[dict[str, Any]]) -> dict[str, Any]:
+    """What takes a picture and answers at once, or once it is done."""
     crop = {"type": "string", "pattern": r"^[1-9][0-9]{0,3}x[1-9][0-9]{0,3}\+[0-9]{1,4}\+[0-9]{1,4}$"}
-    region = {"type": "string", "pattern": "^[0-9]{1,4},[0-9]{1,4},[1-9][0-9]{0,3},[1-9][0-9]{0,3}$"}
-    width = {"type": "integer", "minimum": 1, "maximum": 99999}
     return {
         "/api/plan": {
             "post": _operation(
@@ -53,6 +61,38 @@ def _paths(config: ServeConfig) -> dict[str, Any]:
                 body=True,
             )
         },
+        "/api/upscale": {
+            "post": _operation(
+                "Enlarge a picture, and wait for it.",
+                {
+                    200: {"description": "The enlarged picture.", "content": {"*/*": {}}},
+                    **_refusals(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 507),
+                },
+                parameters=recipe,
+                body=True,
+            )
+        },
+        "/api/preview": {
+            "post": _operation(
+                "A part of the result, to the very levels that the whole will have there.",
+                {
+                    200: {"description": "A PNG.", "content": PNG},
+                    **_refusals(400, 401, 403, 404, 408, 413, 415, 422, 500, 503, 507),
+                },
+                parameters=[
+                    {**_query("crop", crop, "160x120+200+40 in pixels of the result."), "required": True},
+                    SIDE,
+                    *recipe,
+                ],
+                body=True,
+            )
+        },
+    }
+
+
+def _job_paths(recipe: list[dict[str, Any]]) -> dict[str, Any]:
+    """The queue."""
+    return {
         "/api/jobs": {
             "post": _operation(
                 "Enlarge a picture. The same request for the same picture is the same job.",
@@ -87,6 +127,20 @@ def _paths(config: ServeConfig) -> dict[str, Any]:
                 parameters=[ID],
             ),
         },
+        "/api/events": {
+            "get": _operation(
+                "Server-sent events: queued, progress, done, failed, canceled (a job each) and gone (its id).",
+                {200: {"description": "A stream.", "content": {"text/event-stream": {}}}, **_refusals(401)},
+            )
+        },
+    }
+
+
+def _result_paths() -> dict[str, Any]:
+    """What has become of jobs that are done."""
+    region = {"type": "string", "pattern": "^[0-9]{1,4},[0-9]{1,4},[1-9][0-9]{0,3},[1-9][0-9]{0,3}$"}
+    width = {"type": "integer", "minimum": 1, "maximum": 99999}
+    return {
         "/api/jobs/{id}/result": {
             "get": _operation(
                 "The enlarged picture.",
@@ -105,36 +159,10 @@ def _paths(config: ServeConfig) -> dict[str, Any]:
                 {200: {"description": "A PNG.", "content": PNG}, **_refusals(400, 401, 404, 409, 422, 500)},
                 parameters=[
                     ID,
-                    side,
+                    SIDE,
                     _query("region", region, "x,y,width,height in pixels of the result; all of it by default."),
                     _query("width", width, "Pixels across; those of the region by default."),
                 ],
-            )
-        },
-        "/api/upscale": {
-            "post": _operation(
-                "Enlarge a picture, and wait for it.",
-                {
-                    200: {"description": "The enlarged picture.", "content": {"*/*": {}}},
-                    **_refusals(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 507),
-                },
-                parameters=recipe,
-                body=True,
-            )
-        },
-        "/api/preview": {
-            "post": _operation(
-                "A part of the result, to the very levels that the whole will have there.",
-                {
-                    200: {"description": "A PNG.", "content": PNG},
-                    **_refusals(400, 401, 403, 404, 408, 413, 415, 422, 500, 503, 507),
-                },
-                parameters=[
-                    {**_query("crop", crop, "160x120+200+40 in pixels of the result."), "required": True},
-                    side,
-                    *recipe,
-                ],
-                body=True,
             )
         },
         "/api/results.zip": {
@@ -144,12 +172,12 @@ def _paths(config: ServeConfig) -> dict[str, Any]:
                 parameters=[_query("id", {"type": "array", "items": ID["schema"]}, "Jobs; all results by default.")],
             )
         },
-        "/api/events": {
-            "get": _operation(
-                "Server-sent events: queued, progress, done, failed, canceled (a job each) and gone (its id).",
-                {200: {"description": "A stream.", "content": {"text/event-stream": {}}}, **_refusals(401)},
-            )
-        },
+    }
+
+
+def _service_paths() -> dict[str, Any]:
+    """The service itself."""
+    return {
         "/api/about": {
             "get": _operation("Version, models and limits.", {200: _json("About"), **_refusals(401)}),
         },

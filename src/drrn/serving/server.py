@@ -121,8 +121,8 @@ def run(
         server.run(sockets=[listening])
     finally:
         service.stop()
-    if service.failure:
-        raise service.failure
+    if service.jobs.failure:
+        raise service.jobs.failure
 
 
 def settings(service: Service) -> uvicorn.Config:

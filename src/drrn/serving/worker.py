@@ -6,7 +6,8 @@ This is the service's side. The process's side is `drrn.serving.process`.
 import asyncio
 import contextlib
 import multiprocessing
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -21,6 +22,8 @@ START_SECONDS: Final = 300.0
 """A process must be ready by then."""
 CANCEL_SECONDS: Final = 2.0
 """A canceled task that has not ended by then is killed with its process."""
+END_SECONDS: Final = 1.0
+"""For processes that were killed to be gone when the service ends."""
 ERRORS: Final = {each.__name__: each for each in (ImageError, UsageError, EngineError, KindError)}
 
 
@@ -97,14 +100,13 @@ class Worker:
                 self._connection.close()
         self._process = self._connection = None
 
-    def close(self) -> None:
-        """End it for good."""
+    def close(self) -> BaseProcess | None:
+        """Let it start no process any more, and kill the one there is, which is returned."""
         self._closed = True
         process = self._process
         self.kill()
-        if process is not None:
-            process.join(2)
         self._threads.shutdown(wait=False)
+        return process
 
     @property
     def pid(self) -> int | None:
@@ -185,6 +187,15 @@ class Worker:
             self.kill()
             raise CrashedError(value if isinstance(value, str) else value[1])
         self.about = value
+
+
+def close(workers: Iterable[Worker]) -> None:
+    """End all of them at once, for good; they have `END_SECONDS` in all."""
+    processes = [worker.close() for worker in workers]
+    end = time.monotonic() + END_SECONDS
+    for process in processes:
+        if process is not None:
+            process.join(max(end - time.monotonic(), 0))
 
 
 def _receive(connection: "Connection | None", process: BaseProcess | None) -> Answer:
