@@ -17,7 +17,8 @@ def to_markdown(report: Report, plot: str = "") -> str:
         "# How fast it is",
         f"Measured by `{report.command}`{f' at commit {report.commit}' if report.commit else ''} on "
         f"{_machine(report)}. `make bench` measures it again. Seconds are medians. The rows of a table took turns, "
-        "each in a process of its own. Machines differ and are shared: compare the ratios.",
+        "each in a process of its own. Machines differ and are shared: compare the ratios. Models are those of that "
+        "commit, in their names, too: `drrn models list` shows those of today.",
         *([f"![Seconds per megapixel, and how time and memory grow]({plot})"] if plot else []),
         COLUMNS.format(side=report.side, peak=_peak(report)),
         "## One network, many ways to run it",

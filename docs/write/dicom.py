@@ -54,7 +54,7 @@ def _facts(dataset: Dataset, source: Dataset | None = None) -> dict[str, str]:
         "least, most": f"{values.min():.0f} to {values.max():.0f}",
         "made smaller again: root mean square from the source": "",
         "the same of bicubic": "",
-        "image type": "\\\\".join(dataset.ImageType),
+        "image type": ", ".join(dataset.ImageType),
         "same series and instance": "",
     }
     if source is not None:

@@ -15,6 +15,7 @@ import tyro
 from drrn.apps import cli
 from drrn.apps.commands import Commands
 from drrn.apps.help import options_of
+from drrn.study.experiments import find_experiments
 from drrn.weights import store
 
 COMMANDS = {
@@ -76,6 +77,11 @@ def test_examples_name_only_models_that_are_packaged() -> None:
     lines = "\n".join(example for examples in cli.EXAMPLES.values() for example in examples)
     named = re.findall(r"(?:models show|-m|--models?) (\w+)(?= |$)", lines, re.MULTILINE)
     assert "small" in named and set(named) <= {*store.names(), "auto"}
+
+
+def test_examples_of_a_study_name_lists_that_exist() -> None:
+    named = {re.findall(r"study run (.*?) --", example)[0] for example in cli.EXAMPLES["drrn study run"]}
+    assert named and all(find_experiments(names.split()) for names in named)
 
 
 def test_the_options_of_a_training_are_grouped_and_written_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
