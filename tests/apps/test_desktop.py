@@ -18,7 +18,7 @@ import pytest
 from drrn.apps import cli, desktop
 from drrn.serving.server import bind
 from tests.conftest import ROOT
-from tests.serving.conftest import picture
+from tests.serving.conftest import PATIENCE, picture
 
 
 def run(*args: str) -> int:
@@ -101,7 +101,7 @@ def test_open_with_shows_the_picture_on_the_page_and_a_second_one_on_the_same(da
     with subprocess.Popen([*words[0], "--models", "tiny"], cwd=ROOT, env=environment, stdout=subprocess.PIPE) as first:
         try:
             wait_for(opened, 1)
-            second = subprocess.run([*words[1], "--models", "tiny"], cwd=ROOT, env=environment, timeout=120)
+            second = subprocess.run([*words[1], "--models", "tiny"], cwd=ROOT, env=environment, timeout=PATIENCE)
             assert second.returncode == 0
             wait_for(opened, 2)
             for address, photo in zip(opened.read_text().split(), photos, strict=True):
@@ -111,11 +111,11 @@ def test_open_with_shows_the_picture_on_the_page_and_a_second_one_on_the_same(da
                 assert plan.json()["source_width"] == 30
         finally:
             first.send_signal(signal.SIGTERM)
-            assert first.wait(30) == 143
+            assert first.wait(PATIENCE) == 143
 
 
 def wait_for(file: Path, lines: int) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + PATIENCE
     while not file.exists() or len(file.read_text().splitlines()) < lines:
         assert time.monotonic() < end
         time.sleep(0.1)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = os.environ.get("DRRN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or ""
 """Its program; nothing where there is none."""
-PATIENCE = 120_000
+PATIENCE = 300_000
 """Milliseconds: the machine may be busy with something else."""
 
 

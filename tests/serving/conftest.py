@@ -1,10 +1,12 @@
 """A service that runs, in a thread of the test's own process, and pictures to send to it."""
 
+import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,8 @@ from tests.serving.browser import chromium
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-START_SECONDS = 120
+PATIENCE = 300
+"""Seconds to wait for anything that must come: the machine may be busy with something else."""
 
 
 class Running:
@@ -31,13 +34,13 @@ class Running:
 
     def __init__(self, service: Service, address: str):
         self.service, self.address, self.config = service, address, service.config
-        self.client = httpx.Client(base_url=address, timeout=120)
+        self.client = httpx.Client(base_url=address, timeout=PATIENCE)
 
     def send(self, picture: bytes, way: str = "/api/jobs", name: str = "photo.png", **options: Any) -> httpx.Response:
         parameters = {key: str(value).lower() if value is True else str(value) for key, value in options.items()}
         return self.client.post(way, content=picture, params=parameters, headers={"X-Name": name})
 
-    def wait(self, identity: str, seconds: float = 120) -> dict[str, object]:
+    def wait(self, identity: str, seconds: float = PATIENCE) -> dict[str, object]:
         """The job once it is over."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -46,6 +49,25 @@ class Running:
                 return dict(job)
             time.sleep(0.05)
         raise AssertionError(f"{identity} was not over after {seconds} seconds")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Meanwhile a job that has begun goes on for ever, however fast the machine is."""
+        pid = self.service.jobs.engine.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):  # it was replaced
+                os.kill(pid, signal.SIGCONT)
+
+    def wait_until(self, identity: str, state: str) -> None:
+        """Wait until the job is in a state that it stays in."""
+        end = time.monotonic() + PATIENCE
+        while self.client.get(f"/api/jobs/{identity}").json()["state"] != state:
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
     def left(self) -> list[str]:
         """What lies on the disk, but for its lock."""
@@ -76,14 +98,14 @@ def serving(folder: Path, **changes: object) -> Iterator[Running]:
     running = Running(service, f"http://127.0.0.1:{port}{config.prefix}")
     try:
         with running.client:
-            end = time.monotonic() + START_SECONDS
+            end = time.monotonic() + PATIENCE
             while running.client.get("/readyz").status_code != 200:
                 assert time.monotonic() < end and not service.jobs.failure, service.jobs.failure
                 time.sleep(0.05)
             yield running
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from drrn.core.color import levels
 from drrn.core.resize import imresize
 from drrn.media.image import Image
 from drrn.serving.archive import distinct
-from tests.serving.conftest import Running, picture, png, serving
+from tests.serving.conftest import PATIENCE, Running, picture, png, serving
 
 
 def opened(content: bytes, folder: Path, suffix: str = ".png") -> Any:
@@ -166,11 +167,11 @@ def test_events_tell_of_a_job_until_it_is_forgotten(running: Running, tmp_path: 
 
     thread = threading.Thread(target=listen)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     identity = running.send(content, scale=2).json()["id"]
     running.wait(identity)
     assert running.client.delete(f"/api/jobs/{identity}").status_code == 204
-    thread.join(20)
+    thread.join(PATIENCE)
     mine = [(kind, about) for kind, about in seen if about["id"] == identity]
     assert [kind for kind, _ in mine if kind != "progress"] == ["queued", "done", "gone"]
     assert mine[0][1]["place"] == 1 and mine[1][0] == "progress"
@@ -264,11 +265,18 @@ def test_metrics_count_and_name_nothing(running: Running, photo: bytes) -> None:
     assert "secret" not in text
 
 
-def test_results_are_deleted_when_they_were_kept_long_enough(tmp_path: Path, photo: bytes) -> None:
-    with serving(tmp_path, keep=2) as service:
+def test_results_are_deleted_when_they_were_kept_long_enough(
+    tmp_path: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drrn.serving.jobs.SWEEP_SECONDS", 0.1)
+    with serving(tmp_path, keep=3600) as service:
         answer = service.send(photo, "/api/upscale")
         assert answer.status_code == 200
-        end = time.monotonic() + 60
+        assert service.send(photo, "/api/upscale").headers["x-job"] == answer.headers["x-job"]
+        assert len(service.left()) == 3  # picture, result, and what is known of the job
+        now = time.monotonic()
+        monkeypatch.setattr("drrn.serving.jobs.time", SimpleNamespace(monotonic=lambda: now + 3700))
+        end = now + PATIENCE
         while service.left() and time.monotonic() < end:
             time.sleep(0.1)
         assert service.left() == []
@@ -276,8 +284,9 @@ def test_results_are_deleted_when_they_were_kept_long_enough(tmp_path: Path, pho
 
 
 def test_a_queue_that_is_full_says_when_to_come_again(tmp_path: Path) -> None:
-    with serving(tmp_path, queue_jobs=2) as service:
-        first = service.send(png(tmp_path, 900, 700), scale=4)
+    with serving(tmp_path, queue_jobs=2) as service, service.frozen():
+        first = service.send(png(tmp_path), scale=4)
+        service.wait_until(first.json()["id"], "running")
         answers = [service.send(png(tmp_path, 20, 20, seed)) for seed in range(4)]
         assert [first.status_code, *(each.status_code for each in answers)] == [202, 202, 202, 429, 429]
         refused = answers[-1]
@@ -290,7 +299,7 @@ def test_a_queue_that_is_full_says_when_to_come_again(tmp_path: Path) -> None:
 
 
 def test_a_job_that_would_take_too_long_or_too_much_room_is_refused(tmp_path: Path) -> None:
-    with serving(tmp_path, max_seconds=0.01) as service:
+    with serving(tmp_path, max_seconds=1e-6) as service:
         answer = service.send(png(tmp_path, 300, 300))
         assert answer.status_code == 422 and "expected to take" in answer.json()["detail"]
 
@@ -301,9 +310,10 @@ def test_a_queue_is_limited_in_bytes_and_in_seconds(tmp_path: Path) -> None:
         assert full.status_code == 429 and "space for pictures is used up" in full.json()["detail"]
         assert int(full.headers["retry-after"]) >= 1 and service.left() == []
         assert service.send(png(tmp_path, 10, 10), "/api/upscale").status_code == 200
-    with serving(tmp_path, queue_seconds=0.001) as service:
-        large = png(tmp_path, 900, 700)
-        answers = [service.send(large, scale=scale) for scale in (4, 3, 2.5)]
+    with serving(tmp_path, queue_seconds=1e-6) as service, service.frozen():
+        answers = [service.send(png(tmp_path), scale=4)]
+        service.wait_until(answers[0].json()["id"], "running")
+        answers += [service.send(png(tmp_path), scale=scale) for scale in (3, 2.5)]
         assert [each.status_code for each in answers] == [202, 202, 429]  # one runs, one waits
         assert "pictures will take" in answers[-1].json()["detail"]
         assert int(answers[-1].headers["retry-after"]) >= 1

@@ -11,7 +11,7 @@ import pytest
 from drrn.apps import cli
 from tests import dicom_files
 from tests.serving.browser import CHROMIUM, opened
-from tests.serving.conftest import Running, serving
+from tests.serving.conftest import PATIENCE, Running, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -138,7 +138,7 @@ def test_a_canceled_video_leaves_nothing(every: Running, tmp_path: Path) -> None
     source = make(SAMPLES[0], tmp_path, width=320, height=240, frames=200)
     job = every.send(source.read_bytes(), "/api/jobs", "clip.mp4", scale=4).json()
     address = f"/api/jobs/{job['id']}"
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while every.client.get(address).json().get("share", 0) == 0:
         assert time.monotonic() < end
         time.sleep(0.05)

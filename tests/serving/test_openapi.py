@@ -12,7 +12,7 @@ from hypothesis.errors import Unsatisfiable
 
 from drrn.serving.openapi import openapi
 from tests.conftest import ROOT
-from tests.serving.conftest import Running, picture, png
+from tests.serving.conftest import PATIENCE, Running, picture, png
 
 schemathesis = pytest.importorskip("schemathesis")
 EXAMPLES = 6
@@ -49,7 +49,7 @@ def check(running: Running, count: int, *, broken: bool) -> None:
             called += 1
             if case.body and not broken and called % 2:
                 case.body = body
-            response = case.call(timeout=120)
+            response = case.call(timeout=PATIENCE)
             case.validate_response(
                 response,
                 excluded_checks=[
