@@ -113,6 +113,13 @@ def test_what_is_before_a_colon_in_the_docstring_of_a_field_is_not_shown_as_its_
     assert not re.search(r"Type:? ?Learn", text)
 
 
+def test_the_python_api_shows_nothing_that_python_or_sphinx_wrote_instead_of_us(built: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (built / "reference/api.html").read_text(encoding="utf-8"))
+    assert "Upscaler" in text
+    for word in ("~", "factory", "Create new instance of", "Alias for field number"):
+        assert word not in text, word
+
+
 def test_an_included_text_keeps_its_links() -> None:
     page, source = ROOT / "docs/how-to/a.md", ROOT / "README.md"
     text = "[a](docs/b.md#c), [d](https://e.f), [g](#h)\n\n[i]: LICENSE\n"

@@ -92,6 +92,8 @@ def connect(app: Any) -> dict[str, Any]:
     app.connect("source-read", _expand_source)
     app.connect("doctree-read", _resolve_links, priority=400)  # before Sphinx collects files to copy
     app.connect("autodoc-process-docstring", _keep_first_line, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", _drop_what_python_wrote, priority=400)
+    app.connect("autodoc-process-signature", _readable_signature)
     return {"parallel_read_safe": True}
 
 
@@ -106,6 +108,20 @@ def _keep_first_line(_app: Any, what: str, _name: str, _object: Any, _options: A
     """
     if what in ("attribute", "property"):
         lines[:1] = lines[0].split(" ", 1)
+
+
+def _drop_what_python_wrote(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """A NamedTuple has a docstring of its own on `__new__`, which says nothing."""
+    lines[:] = [line for line in lines if not line.startswith("Create new instance of ")]
+
+
+def _readable_signature(
+    _app: Any, _what: str, _name: str, _object: Any, _options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """`<factory>` is no Python, so Sphinx would show the whole signature as it comes, with the module of each type."""
+    if signature and "<factory>" in signature:
+        signature = re.sub(r"~[\w.]+\.", "", signature).replace("<factory>", "...")
+    return signature, returns
 
 
 def _resolve_links(app: Any, document: Any) -> None:

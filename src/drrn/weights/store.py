@@ -41,6 +41,7 @@ class Plan(NamedTuple):
     """How an image is enlarged."""
 
     network: "Weights"
+    """What enlarges it."""
     size: tuple[int, int]
     """(width, height) of what the network makes, from bicubic's enlargement of that size. Where the image shall get
     another size, this is resized."""
