@@ -23,7 +23,17 @@ def test_every_address_is_described_and_no_other(running: Running) -> None:
     described = {(path, method) for path, about in openapi(running.config)["paths"].items() for method in about}
     routes = running.service.routes
     pages = {route.path for route in routes} - {path for path, _ in described}
-    assert pages == {"/", "/style.css", "/app.js", "/api.js", "/compare.js", "/en.json", "/icon.svg"}
+    assert pages == {
+        "/",
+        "/style.css",
+        "/app.js",
+        "/api.js",
+        "/compare.js",
+        "/options.js",
+        "/text.js",
+        "/en.json",
+        "/icon.svg",
+    }
     served = {(route.path, method.lower()) for route in routes for method in route.methods or () if method != "HEAD"}
     assert {each for each in served if each[0] not in pages} == described
 

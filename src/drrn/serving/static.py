@@ -15,6 +15,8 @@ PAGE: Final = {
     "app.js": "text/javascript; charset=utf-8",
     "api.js": "text/javascript; charset=utf-8",
     "compare.js": "text/javascript; charset=utf-8",
+    "options.js": "text/javascript; charset=utf-8",
+    "text.js": "text/javascript; charset=utf-8",
     "en.json": "application/json",
     "icon.svg": "image/svg+xml",
 }

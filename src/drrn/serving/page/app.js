@@ -1,38 +1,16 @@
 // The page: a list of pictures, the options for those that wait, and the picture that is looked at.
 
 import { get, listen, post, remove, send, signIn } from "./api.js";
-import "./compare.js";
+import { crop } from "./compare.js";
+import { recipe, showOptions } from "./options.js";
+import { $, bytes, duration, node, percent, t } from "./text.js";
 
-const $ = (id) => document.getElementById(id);
-const texts = await (await fetch("en.json")).json();
 const pictures = []; // the first is shown on top
 let about = { models: [], formats: [], limits: {} };
 let shown = null;
 let stamp = 0; // of the options: an answer to older ones is not looked at
 
-const t = (key, values = {}) => texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 const compare = $("compare");
-
-function duration(seconds) {
-  if (seconds < 90) return `${seconds < 10 ? Math.max(seconds, 0.1).toFixed(1) : Math.round(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
-}
-
-function bytes(count) {
-  return count < 1e6 ? `${Math.max(Math.round(count / 1e3), 1)} kB` : `${(count / 1e6).toFixed(1)} MB`;
-}
-
-const percent = (share) => `${Math.round(share * 100)} %`;
-
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
-  }
-  made.append(...children);
-  return made;
-}
 
 function say(sentence) {
   $("say").textContent = sentence;
@@ -44,31 +22,6 @@ function alarm(sentence) {
 }
 
 // ---- options ----
-
-function recipe() {
-  const query = {};
-  const exact = $("exact").value.trim();
-  if (exact) query.size = exact;
-  else query.scale = $("scale").value;
-  if ($("model").value !== "auto") query.model = $("model").value;
-  if ($("format").value !== "keep") query.format = $("format").value;
-  if (+$("quality").value && !$("quality").disabled) query.quality = $("quality").value;
-  if (!$("metadata").checked) query.metadata = "drop";
-  if ($("check").checked) query.check = "true";
-  return query;
-}
-
-function showOptions() {
-  const exact = $("exact");
-  const sound = /^(\d{1,5}x?|x\d{1,5}|\d{1,5}x\d{1,5}\+?|)$/.test(exact.value.trim());
-  exact.setAttribute("aria-invalid", String(!sound));
-  $("times").value = `${(+$("scale").value).toFixed(1)}x`;
-  $("scale").disabled = Boolean(exact.value.trim());
-  const lossy = ["keep", "jpg", "webp"].includes($("format").value);
-  $("quality").disabled = !lossy;
-  $("percent").value = +$("quality").value && lossy ? $("quality").value : t("default");
-  return sound;
-}
 
 let planning;
 function optionsChanged() {
@@ -314,7 +267,7 @@ function drawAll() {
   const ids = done.length <= 100 ? done.map((each) => `id=${each.job.id}`).join("&") : "";
   $("zip").href = `api/results.zip?${ids}`;
   const of = shown?.plan;
-  $("why").textContent = of?.model ? [of.model, of.why].filter(Boolean).join(": ") : "";
+  $("why").textContent = of?.why || (of && $("model").value !== of.model) ? [of.model, of.why].filter(Boolean).join(": ") : "";
 }
 
 /** Whether a browser can show pictures of this kind. */
@@ -405,18 +358,6 @@ async function showResult(picture, region) {
   caption();
 }
 
-/** The middle of what is seen, as large as the model makes in about a second. */
-function crop(region, model) {
-  const speed = about.models.find((each) => each.name === model)?.megapixels_per_second ?? 1;
-  const most = Math.min(Math.max(speed * 4e5, 6e4), 4e5);
-  const factor = Math.min(Math.sqrt(most / (region.width * region.height)), 1);
-  const width = Math.max(Math.floor(region.width * factor), 1);
-  const height = Math.max(Math.floor(region.height * factor), 1);
-  const left = region.left + Math.floor((region.width - width) / 2);
-  const top = region.top + Math.floor((region.height - height) / 2);
-  return { left, top, width, height };
-}
-
 async function showPreview(picture, region) {
   const { plan: of, source, query } = picture;
   if (picture.state === "sending" || picture.state === "refused" || !query) return;
@@ -427,7 +368,7 @@ async function showPreview(picture, region) {
   }
   if (!of.can_preview) return caption();
   caption(true);
-  const part = crop(region, of.model);
+  const part = crop(region, about.models.find((each) => each.name === of.model)?.megapixels_per_second);
   const place = `${part.width}x${part.height}+${part.left}+${part.top}`;
   for (const side of ["before", "after"]) {
     const answer = await post("api/preview", { source, ...query, crop: place, side }, picture.name);

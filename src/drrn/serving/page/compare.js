@@ -199,4 +199,15 @@ class Compare extends HTMLElement {
   }
 }
 
+/** The middle of what is seen, as large as the model makes in about a second. */
+export function crop(region, speed = 1) {
+  const most = Math.min(Math.max(speed * 4e5, 6e4), 4e5);
+  const factor = Math.min(Math.sqrt(most / (region.width * region.height)), 1);
+  const width = Math.max(Math.floor(region.width * factor), 1);
+  const height = Math.max(Math.floor(region.height * factor), 1);
+  const left = region.left + Math.floor((region.width - width) / 2);
+  const top = region.top + Math.floor((region.height - height) / 2);
+  return { left, top, width, height };
+}
+
 customElements.define("drrn-compare", Compare);
