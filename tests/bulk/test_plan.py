@@ -48,6 +48,15 @@ def test_a_folder_is_listed_in_the_byte_order_of_names(tmp_path: Path) -> None:
     assert [entry.name for entry in source.list()] == listed
 
 
+def test_a_file_that_is_removed_while_its_folder_is_listed_is_left_out(tmp_path: Path) -> None:
+    source = put(tmp_path, "a.png", "b.png", "c.png")
+    (tmp_path / "d.png").symlink_to("absent")
+    listing = source.list()
+    assert next(listing).name == "a.png"
+    (tmp_path / "b.png").unlink()
+    assert [entry.name for entry in listing] == ["c.png"]
+
+
 def test_a_file_is_put_as_a_whole_and_replaced_only_on_demand(tmp_path: Path) -> None:
     store = Folder(tmp_path / "store")
     (tmp_path / "one").write_bytes(b"one")

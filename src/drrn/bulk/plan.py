@@ -92,7 +92,7 @@ class File(NamedTuple):
     etag: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """Some files that one process enlarges."""
 
