@@ -7,9 +7,12 @@ of files pass through it, and only the tasks that can run soon are with it at an
 import signal
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from drrn.bulk.part import MAX_KILLS
@@ -51,7 +54,33 @@ def run_on_ray(
         EngineError: the cluster has too little room, or the process of a part is killed again and again.
         StorageError: what a task can't do.
     """
-    ray = _connect()
+    ray, stopped = _connect(), Event()
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            url = url if "://" in url else str(Path(url).resolve())
+            running = threads.submit(_run_tasks, ray, parts, url, machine, workers, retry, report, stopped)
+            try:
+                # Signals are handled here: within its own calls Ray replaces what their handlers raise.
+                while wait([running], timeout=POLL_SECONDS).not_done:
+                    pass
+            finally:
+                stopped.set()
+            return running.result()
+    finally:
+        ray.shutdown()
+
+
+def _run_tasks(
+    ray: Any,
+    parts: Sequence[Part],
+    url: str,
+    machine: Machine,
+    workers: tuple[int, int] | None,
+    retry: bool,
+    report: Callable[[Part, Outcome], None],
+    stopped: Event,
+) -> int:
+    """Keep the cluster busy until all parts are done, or `stopped` is set. See `run_on_ray`."""
     least, most = workers or (1, 0)
     demand = {
         "num_cpus": machine.threads or 1,
@@ -59,19 +88,18 @@ def run_on_ray(
         "memory": machine.max_memory << 20,
     }
     task = ray.remote(_run_part)
-    url = url if "://" in url else str(Path(url).resolve())
-    machine = Machine(**{**vars(machine), "threads": machine.threads or 1})
+    machine = replace(machine, threads=machine.threads or 1)
     waiting, running, failed = iter(parts), dict[Any, Part](), 0
     deadline: float | None = time.monotonic() + START_SECONDS
     try:
-        while True:
+        while not stopped.is_set():
             room = _count_room(ray, demand)
             while len(running) < (most or room + WAITING) and (part := next(waiting, None)):
                 kills = MAX_KILLS * part.count + 2 + LOST_MACHINES
                 options = {**demand, "max_retries": kills}
                 running[task.options(**options).remote(url, part.number, machine, retry)] = part
             if not running:
-                return failed
+                break
             if room >= least:
                 deadline = None
             elif deadline and time.monotonic() > deadline:
@@ -90,7 +118,7 @@ def run_on_ray(
             ray.cancel(reference, force=False)  # a task that is interrupted leaves no kill to its file
         if running:
             ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
-        ray.shutdown()
+    return failed
 
 
 def _connect() -> Any:
