@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -171,24 +170,39 @@ def test_a_store_that_fails_stops_a_part_and_is_no_row(here: Path, monkeypatch: 
     assert parts_left(plan, target) == [] and not list(target.list(".drrn/begun/"))
 
 
-@pytest.fixture
-def deadly(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Worker processes are killed when they begin the file that is named in `deadly.txt`."""
+def change_workers(here: Path, monkeypatch: pytest.MonkeyPatch, lines: str) -> None:
+    """Let worker processes run these lines before they enlarge a file."""
     (here / "site").mkdir()
     (here / "site/sitecustomize.py").write_text(
-        "import os, signal\n"
+        "import os, signal, time\n"
         "from pathlib import Path\n"
         "from drrn.bulk import part\n"
         "enlarge = part.enlarge_file\n"
-        "def deadly(recipe, file, *args):\n"
-        f"    if file.name == Path({str(here / 'deadly.txt')!r}).read_text():\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"here = Path({str(here)!r})\n"
+        "def changed(recipe, file, *args):\n"
+        f"{indent(lines, '    ')}"
         "    return enlarge(recipe, file, *args)\n"
-        "part.enlarge_file = deadly\n"
+        "part.enlarge_file = changed\n"
     )
     paths = [str(here / "site"), *filter(None, sys.path)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    yield here / "deadly.txt"
+
+
+@pytest.fixture
+def deadly(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Worker processes are killed when they begin the file that is named in `deadly.txt`."""
+    lines = "if file.name == (here / 'deadly.txt').read_text():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    change_workers(here, monkeypatch, lines)
+    return here / "deadly.txt"
+
+
+@pytest.fixture
+def waiting(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Worker processes wait before a file of the last part while `wait.txt` is there, which it is."""
+    lines = "while file.name == 'sub/c.webp' and (here / 'wait.txt').exists():\n    time.sleep(0.05)\n"
+    change_workers(here, monkeypatch, lines)
+    (here / "wait.txt").touch()
+    return here / "wait.txt"
 
 
 def test_a_file_that_kills_its_process_three_times_is_a_row(here: Path, deadly: Path) -> None:
@@ -204,7 +218,9 @@ def test_a_file_that_kills_its_process_three_times_is_a_row(here: Path, deadly: 
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_stopped_or_killed_continues_to_the_same_bytes(here: Path, sent: signal.Signals) -> None:
+def test_a_run_that_is_stopped_or_killed_continues_to_the_same_bytes(
+    here: Path, waiting: Path, sent: signal.Signals
+) -> None:
     run_all(*plan_of())
     expected = results(here / "large")
     (here / "large").rename(here / "expected")
@@ -213,13 +229,16 @@ def test_a_run_that_is_stopped_or_killed_continues_to_the_same_bytes(here: Path,
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout and process.stdout.readline().startswith("part 0: 2 files")
     process.send_signal(sent)
-    _, said = process.communicate(timeout=120)
+    if sent == signal.SIGKILL:
+        process.wait()
+        waiting.unlink()
+    _, said = process.communicate(timeout=120)  # also waits for the orphaned worker, which ends with its part
     assert process.returncode == (143 if sent == signal.SIGTERM else -signal.SIGKILL)
     assert ("stopped; the same command goes on" in said) == (sent == signal.SIGTERM)
-    while sent == signal.SIGKILL and any(entry for entry in target.list(".drrn/begun/")):
-        time.sleep(0.1)  # the orphaned worker ends with its part
+    assert sent == signal.SIGTERM or not list(target.list(".drrn/begun/"))
     left = parts_left(plan, target)
     assert len(left) < 3
+    waiting.unlink(missing_ok=True)
     status = read_status(plan, target)
     assert status.done == 6 - 2 * len(left) == status.files - status.left
     assert drrn(*words[3:]) == 0
