@@ -35,7 +35,7 @@ def graphics() -> Iterator[tuple[str, Any]]:
 def test_the_mean_of_every_channel_stays_within_half_a_level(name: str, scale: int) -> None:
     """A model for photos takes fine stripes of pure colors for damage in part, and is not given clean graphics."""
     upscaler = Upscaler(name, threads=1)
-    allowed = 5 if upscaler.weights.for_photos else 0.5
+    allowed = 6 if upscaler.weights.for_photos else 0.5
     for what, array in graphics():
         result = upscaler.upscale(Image.from_array(array), scale).to_array()
         drift = result.mean(axis=(0, 1)) - array.mean(axis=(0, 1))

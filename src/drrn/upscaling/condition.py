@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from drrn.core.color import luma
 
-QUALITY = 90
+QUALITY = 87
 """The best quality of a JPEG that counts as spoilt."""
-BLOCKINESS = 1.13
+BLOCKINESS = 1.14
 """From here on an image counts as spoilt: it was a JPEG once."""
-NOISE = 2.4
+NOISE = 2.5
 """In levels of 255. From here on an image counts as spoilt."""
 ENOUGH = 4 << 20
 """Pixels that are looked at, of a larger image those of its first rows."""
