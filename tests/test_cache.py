@@ -11,7 +11,7 @@ import pytest
 import drrn
 from drrn import cache
 from drrn.cache import cache_folder, recall, remember
-from drrn.upscaling import upscaler as room
+from drrn.upscaling import cost as room
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 

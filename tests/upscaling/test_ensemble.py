@@ -192,5 +192,5 @@ def test_an_enlargement_takes_no_more_memory_than_was_said(
     taken = tracemalloc.get_traced_memory()[1]  # of arrays; what the engine holds is not among them
     tracemalloc.stop()
     width, height = said.width, said.height
-    assert taken <= upscaler._memory_needed((side, side), (width, height), 8 if eight else 1).peak <= 1.6 * taken
+    assert taken <= upscaler._plane_memory((side, side), (width, height), 8 if eight else 1).peak <= 1.6 * taken
     assert said.memory >= taken

@@ -19,7 +19,7 @@ class EnoughError(Exception):
 def test_what_progress_raises_ends_an_engine_within_a_band_or_a_tile(
     engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drrn.upscaling.upscaler.MAX_TILE", 64)
+    monkeypatch.setattr("drrn.upscaling.cost.MAX_TILE", 64)
     picture = Image(pixels=np.random.default_rng(0).random((128, 96, 3), np.float32))
     upscaler = Upscaler(small_weights(), engine=engine, threads=1)
     shares: list[float] = []

@@ -83,7 +83,7 @@ def test_so_it_is_with_a_packaged_model_wherever_it_lies(data: st.DataObject) ->
 
 @pytest.mark.skipif(not is_compiled(), reason="the native engine was not compiled here")
 def test_so_it_is_across_the_strips_that_a_file_is_computed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("planes", "upscaler", "formats.strips"):
+    for module in ("planes", "cost", "formats.strips"):
         monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 96)
     array = arrays(60, 150)["RGB"]
     source, target = tmp_path / "photo.png", tmp_path / "large.png"

@@ -201,7 +201,7 @@ def test_a_scene_larger_than_the_memory_keeps_within_it(tmp_path: Path) -> None:
     import gc, sys
     from pathlib import Path
     from tests.scene_files import enlarged, put, smooth, upscaler
-    from drrn.upscaling.upscaler import UsageError
+    from drrn.errors import UsageError
     from drrn.upscaling.batch.planning import Request, plan
     folder = Path({str(tmp_path)!r})
     by = upscaler(max_memory={128 << 20})

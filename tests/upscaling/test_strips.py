@@ -35,7 +35,7 @@ MODELS = [
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of 96 columns, of which there are several in small pictures."""
-    for module in ("planes", "upscaler", "formats.strips"):
+    for module in ("planes", "cost", "formats.strips"):
         monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 96)
 
 
@@ -90,7 +90,7 @@ def test_strips_equal_the_whole_to_the_bit(
 def test_strips_narrower_than_what_a_color_depends_on_are_exact_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stepped: bool
 ) -> None:
-    for module in ("planes", "upscaler", "formats.strips"):
+    for module in ("planes", "cost", "formats.strips"):
         monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 16)
     upscaler = Upscaler(stepped_weights(2, 3) if stepped else small_weights(), threads=1)
     array, size = small(9, 13), (26, 38) if stepped else (72, 104)

@@ -21,7 +21,7 @@ from drrn.core.resize import imresize_place, source_of
 from drrn.engines.engine import Planes
 from drrn.errors import EngineError
 from drrn.media.images.scratch import Rows
-from drrn.upscaling.formats.strips import ModelView
+from drrn.upscaling.formats.model_view import ModelView
 from drrn.upscaling.tiles import Place, Sides, pieces, tile
 from drrn.upscaling.transparency import fill_transparent
 from drrn.upscaling.upscaler import Upscaler
@@ -76,25 +76,25 @@ def enlarge_place(
     return levels(np.concatenate([colors, larger[None]]), top).transpose(1, 2, 0).astype(samples.dtype)
 
 
-def _colors(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
+def _colors(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
     """(1 or 3, h, w) in [0, 1]."""
-    if not sight.mixes:
-        return sight.colored(_restored(upscaler, sight, place, size, sides), place, size)
-    at = gamut.window(place, sight.size, size)
-    mixed = sight.colored(_restored(upscaler, sight, at.outer, size, sides), at.outer, size)
-    return gamut.clip(mixed, sight.colors(at.source), at)
+    if not view.mixes:
+        return view.colored(_restored(upscaler, view, place, size, sides), place, size)
+    at = gamut.window(place, view.size, size)
+    mixed = view.colored(_restored(upscaler, view, at.outer, size, sides), at.outer, size)
+    return gamut.clip(mixed, view.colors(at.source), at)
 
 
-def _restored(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
+def _restored(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
     """What the network makes, of the size of the result, there: (channels, h, w)."""
-    if sight.constant is not None:
-        return np.broadcast_to(sight.constant, (len(sight.constant), *(part.stop - part.start for part in place)))
-    made = upscaler.network_size(sight.size[::-1], size[::-1])[::-1]
-    sr = _computed(upscaler, sight, source_of(place, made, size), made, sides)
-    return sight.clipped(imresize_place(sr, place, made, size))
+    if view.constant is not None:
+        return np.broadcast_to(view.constant, (len(view.constant), *(part.stop - part.start for part in place)))
+    made = upscaler.network_size(view.size[::-1], size[::-1])[::-1]
+    sr = _computed(upscaler, view, source_of(place, made, size), made, sides)
+    return view.clipped(imresize_place(sr, place, made, size))
 
 
-def _computed(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
+def _computed(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
     """A place of what the network makes, of `size`: (channels, h, w)."""
     config, (rows, columns) = upscaler.network.config, place
     sr = np.empty((config.channels, rows.stop - rows.start, columns.stop - columns.start), np.float32)
@@ -103,12 +103,12 @@ def _computed(upscaler: Upscaler, sight: ModelView, place: Place, size: tuple[in
         if all(each.stop > each.start for each in kept):
             outer = _needed(kept, tile(piece, *size, config.halo).outer, config)
             inner = _within(kept, outer)
-            sr[:, *_within(kept, place)] = upscaler.engine.run(sight.ilr(outer, size))[:, *inner]
+            sr[:, *_within(kept, place)] = upscaler.engine.run(view.ilr(outer, size))[:, *inner]
     if not np.isfinite(sr).all():
         raise EngineError("The network computed values that are not finite: the weights or the device are faulty.")
     if not config.flat:
-        around = flat.needed_source(place, sight.size, size, upscaler.halo)
-        flat.keep_flat(sr, place, sight.seen(sight.colors(around)), around, sight.size, size, upscaler.halo)
+        around = flat.needed_source(place, view.size, size, upscaler.halo)
+        flat.keep_flat(sr, place, view.model_planes(view.colors(around)), around, view.size, size, upscaler.halo)
     return sr
 
 

@@ -1,18 +1,18 @@
-"""An image becomes a larger image. How its planes are enlarged is in `drrn.upscaling.planes`.
+"""An image becomes a larger image. How its planes are enlarged is in `drrn.upscaling.planes`, and how its time and
+memory are predicted in `drrn.upscaling.cost`.
 
 Alpha is enlarged like luma, after the colors under transparent pixels were filled in: otherwise dark ones would show at
 its edges.
 """
 
-import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf, prod
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,24 @@ from drrn.core.resize import imresize
 from drrn.engines import EngineName, Precision
 from drrn.engines.engine import Engine, cores
 from drrn.engines.selection import choose
-from drrn.errors import UsageError
 from drrn.media.conversion import to_image
 from drrn.media.image import Image
 from drrn.media.metadata.adapting import resize_metadata
 from drrn.provenance import cpu
+from drrn.upscaling.cost import MEMORY as MEMORY
+from drrn.upscaling.cost import (
+    Estimate,
+    MemoryNeed,
+    measure_speed,
+    pass_cost,
+    plane_memory,
+    tile_sides,
+    too_little_memory,
+)
 from drrn.upscaling.ensemble import ORIENTATIONS
-from drrn.upscaling.planes import MAX_TILE, Plane, PlaneEnlarger
+from drrn.upscaling.planes import Plane, PlaneEnlarger
 from drrn.upscaling.size import Size, target_size
-from drrn.upscaling.tiles import Sides, largest_tile
+from drrn.upscaling.tiles import Sides
 from drrn.upscaling.transparency import fill_transparent
 from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
@@ -39,47 +48,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Pillow
 
 Sample = TypeVar("Sample", bound=np.generic)
-
-MEMORY = 2 << 30
-"""Bytes an enlargement may take by default."""
-BYTES_PER_PIXEL = 42
-"""Bytes of planes per pixel of the result while colors are converted back to RGB; measured."""
-BYTES_PER_SOURCE_PIXEL = 28
-"""Bytes of planes per pixel of the source, throughout; measured."""
-STRIP_STEP = 48
-"""The width of a strip is a multiple of this, and so of whole cells."""
-SAMPLE_MACS = 1e10
-"""Multiply-adds of the sample that measures an engine's speed: a tenth of a second or less."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The predicted cost of an enlargement."""
-
-    width: int
-    height: int
-    seconds: float
-    """From a short run of the engine on this machine."""
-    memory: int
-    """Peak bytes, on top of what the process holds before."""
-    tile: Sides
-    """Height and width of the tiles, in pixels of what the network makes."""
-
-
-def too_little_memory(what_needs: str, needed: int, allowed: int) -> UsageError:
-    """The error for work, such as `640x480 pixels need`, that needs more bytes than are allowed."""
-    return UsageError(
-        f"{what_needs} more than {needed / 2**20:.0f} MB, and {allowed / 2**20:.0f} are allowed. Give a smaller scale, "
-        "or a larger --max-memory."
-    )
-
-
-class MemoryNeed(NamedTuple):
-    """Bytes an enlargement takes besides the engine's own memory."""
-
-    peak: int
-    running: int
-    """While the engine runs."""
 
 
 class Upscaler:
@@ -245,26 +213,21 @@ class Upscaler:
         Raises:
             UsageError: as `upscale`.
         """
-        source, (width, height) = (width, height), target_size(width, height, scale, size)
-        return self.for_size(source, (width, height))._estimate(
-            source, (width, height), alpha, self._passes(disagreement)
-        )
-
-    def _estimate(self, source: tuple[int, int], result: tuple[int, int], alpha: bool, passes: int) -> Estimate:
-        planes, (width, height) = self._memory_needed(source, result, passes), self.network_size(source, result)
-        halo = 2 * self.network.config.halo
-        work, needed = [], []  # of a pass: its pixels, and what the engine needs
-        for whole in [(height, width), (width, height)][:passes]:  # half of the eight passes run the image on its side
-            cut = list(zip(self._tile(*whole, planes), whole, strict=True))
-            # tiles overlap by their halos, but not beyond the image
-            work.append(prod(end + (-(-end // side) - 1) * halo for side, end in cut))
-            needed.append(self.engine.memory(*(min(side + halo, end) for side, end in cut)))
+        source, result = (width, height), target_size(width, height, scale, size)
+        upscaler, passes = self.for_size(source, result), self._passes(disagreement)
+        planes, (across, down) = upscaler._plane_memory(source, result, passes), self.network_size(source, result)
+        # half of the eight passes run the image on its side
+        costs = [
+            pass_cost(upscaler.engine, upscaler.network.config, sides, upscaler._tile(*sides, planes))
+            for sides in [(down, across), (across, down)][:passes]
+        ]
+        pixels = sum(each.pixels for each in costs) / len(costs) * passes * (2 if alpha else 1)
         return Estimate(
             width=result[0],
             height=result[1],
-            seconds=sum(work) / len(work) * passes * (2 if alpha else 1) / self.speed(),
-            memory=max(planes.peak, planes.running + max(needed)),
-            tile=self._tile(height, width, planes),
+            seconds=pixels / upscaler.speed(),
+            memory=max(planes.peak, planes.running + max(each.memory for each in costs)),
+            tile=upscaler._tile(down, across, planes),
         )
 
     def tile_sides(self, height: int, width: int, memory: int) -> Sides:
@@ -278,12 +241,7 @@ class Upscaler:
         Raises:
             EngineError: not even the smallest tile fits.
         """
-        down, across = largest_tile(self.engine, self.network.config, memory, height, width)
-        if not self.engine.streams:
-            return min(down, MAX_TILE), min(across, MAX_TILE)
-        step = STRIP_STEP if across >= STRIP_STEP else self.network.config.unshuffle
-        strips = -(-width // min(across if across == width else across // step * step, MAX_TILE))
-        return down, min(-(-width // (strips * step)) * step, width)  # all of one width, or nearly
+        return tile_sides(self.engine, self.network.config, memory, height, width)
 
     def for_size(self, source: tuple[int, int], result: tuple[int, int]) -> "Upscaler":
         """This upscaler with the network for images enlarged from `source` to `result`, both (width, height).
@@ -345,7 +303,7 @@ class Upscaler:
         source = image.width, image.height
         result = width, height = target_size(*source, scale, size)
         upscaler, made = self.for_size(source, result), self.network_size(source, result)
-        memory = upscaler._memory_needed(source, result, passes)
+        memory = upscaler._plane_memory(source, result, passes)
         upscaler._tile(made[1], made[0], memory)  # an image that does not fit is refused before anything is computed
         runs = (1 if image.alpha is None else 2) * passes
         planes = PlaneEnlarger(
@@ -381,18 +339,8 @@ class Upscaler:
         """How often the network runs over ilr."""
         return len(ORIENTATIONS) if self.ensemble or disagreement else 1
 
-    def _memory_needed(self, source: tuple[int, int], result: tuple[int, int], passes: int) -> MemoryNeed:
-        """Memory of planes."""
-        made = prod(self.network_size(source, result))
-        # While alpha runs, the finished colors and their disagreement are kept. A pass takes ilr, sr, the tile just
-        # computed and a mask of its finite values; the ensemble also the plain result, the mean and the squares.
-        kept, planes = (12, 3) if passes == 1 else (16, 6)
-        running = kept * prod(result) + (4 * planes + 1) * self.network.config.channels * made
-        if made != prod(result):  # what the network made, the result, and what is between
-            channels = self.network.config.channels
-            running = max(running, (kept + 4 * channels + 16) * prod(result) + 4 * channels * made)
-        peak = max((BYTES_PER_PIXEL + kept - 12) * prod(result), running)
-        return MemoryNeed(*(each + BYTES_PER_SOURCE_PIXEL * prod(source) for each in (peak, running)))
+    def _plane_memory(self, source: tuple[int, int], result: tuple[int, int], passes: int) -> MemoryNeed:
+        return plane_memory(source, result, self.network_size(source, result), self.network.config.channels, passes)
 
     def _tile(self, height: int, width: int, planes: MemoryNeed) -> Sides:
         if planes.peak > self.max_memory:
@@ -417,13 +365,7 @@ class Upscaler:
 
     def measure_speed(self) -> float:
         """`speed`, measured now."""
-        config = self.network.config
-        side = int(np.clip((SAMPLE_MACS / config.macs(self.units)) ** 0.5, 32, 512)) // 4 * 4
-        sample = np.full((config.channels, side, side), 0.5, np.float32)
-        self.engine.run(sample)
-        began = time.perf_counter()
-        self.engine.run(sample)
-        self._pixels_per_second = side * side / (time.perf_counter() - began)
+        self._pixels_per_second = measure_speed(self.engine, self.network.config, self.units)
         return self._pixels_per_second
 
     def _speed_key(self) -> dict[str, Any]:

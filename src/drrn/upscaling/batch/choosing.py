@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from drrn.errors import DRRNError, UsageError
+from drrn.upscaling.cost import Estimate
 from drrn.upscaling.formats.job import Job
-from drrn.upscaling.upscaler import Estimate, Upscaler
+from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import Weights, load, names
 
 BUDGET = 30.0

@@ -18,8 +18,9 @@ from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images.memory import encoding
 from drrn.upscaling.consistency import CheckResult
+from drrn.upscaling.cost import Estimate
 from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
-from drrn.upscaling.upscaler import Estimate, Upscaler
+from drrn.upscaling.upscaler import Upscaler
 
 MAX_CACHE = 128 << 20
 """Bytes of results that are cached for frames that repeat."""

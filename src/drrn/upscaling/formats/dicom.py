@@ -21,9 +21,10 @@ from drrn.media.dicom.derivation import derive
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.upscaling.consistency import CheckResult
+from drrn.upscaling.cost import Estimate
 from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
 from drrn.upscaling.transparency import fill_transparent
-from drrn.upscaling.upscaler import Estimate, Upscaler
+from drrn.upscaling.upscaler import Upscaler
 
 
 def _collects(path: Path) -> bool:

@@ -11,9 +11,10 @@ from drrn.media.images.quality import Loss
 from drrn.media.naming import image_suffix, is_image, split
 from drrn.upscaling.condition import ENOUGH, Condition, condition_of
 from drrn.upscaling.consistency import CheckResult, Checks, enlarge
+from drrn.upscaling.cost import Estimate
 from drrn.upscaling.formats import strips
 from drrn.upscaling.formats.job import Format, Hooks, Job
-from drrn.upscaling.upscaler import Estimate, Upscaler
+from drrn.upscaling.upscaler import Upscaler
 
 
 def _suffix(source: Path, header: Header, name: str) -> str:

@@ -19,7 +19,8 @@ from drrn.media.images.quality import Loss, choose_loss
 from drrn.media.naming import split
 from drrn.upscaling.condition import CLEAN, Condition
 from drrn.upscaling.consistency import CheckResult, Checks
-from drrn.upscaling.upscaler import Estimate, Upscaler
+from drrn.upscaling.cost import Estimate
+from drrn.upscaling.upscaler import Upscaler
 
 
 @dataclass(frozen=True)

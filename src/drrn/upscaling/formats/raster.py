@@ -10,10 +10,11 @@ from drrn.media.geotiff import files as geotiff
 from drrn.media.geotiff.layout import is_raster
 from drrn.media.header import Header
 from drrn.upscaling.consistency import CheckResult
+from drrn.upscaling.cost import Estimate
 from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
 from drrn.upscaling.formats.raster_values import measure_ranges
 from drrn.upscaling.formats.raster_windows import Windows
-from drrn.upscaling.upscaler import Estimate, Upscaler
+from drrn.upscaling.upscaler import Upscaler
 
 
 def _suffix(source: Path, header: Header, name: str) -> str:

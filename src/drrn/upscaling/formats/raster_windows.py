@@ -20,11 +20,12 @@ from drrn.media import Block
 from drrn.media.geotiff import files as geotiff
 from drrn.media.geotiff.files import Raster, RasterWriter
 from drrn.media.images.gdal import CACHE
+from drrn.upscaling.cost import Estimate
 from drrn.upscaling.ensemble import ORIENTATIONS, run_ensemble
 from drrn.upscaling.formats.job import Hooks
 from drrn.upscaling.formats.raster_values import SAMPLES, Range, fill_unknown, to_samples
 from drrn.upscaling.tiles import Sides, pieces, run_tiled, tile
-from drrn.upscaling.upscaler import Estimate, Upscaler
+from drrn.upscaling.upscaler import Upscaler
 
 SIDES: Final = (2048, 1024, 512, 256)
 """Sides of a window of the result, in pixels; the largest that fits into memory is used. Whole blocks of the file."""

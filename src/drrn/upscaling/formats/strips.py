@@ -1,8 +1,8 @@
-"""A picture goes from file to file in strips: memory doesn't grow with its height and, but for some rows, its width.
+"""Enlarge an image from file to file in strips: memory does not grow with its height, and hardly with its width.
 
-Its samples are decoded onto the disk. Of each strip, which is as high as the picture, ilr streams through the engine in
-bands; what comes out lies on the disk again, until it is encoded from there. The strips are those of a picture that is
-enlarged in memory, by `drrn.upscaling.upscaler`, and the pixels are the same to the bit.
+Samples are decoded to the disk. A strip is as high as the image: its ilr streams through the engine in bands, and the
+result is collected on the disk, from where it is encoded. `drrn.upscaling.upscaler` cuts an image in memory into the
+same strips, so the pixels are the same to the bit.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ from typing import Literal, cast
 import numpy as np
 
 from drrn.core import flat, gamut
-from drrn.core.color import chroma, levels, luma, rgb
+from drrn.core.color import levels
 from drrn.core.resize import first_needed, imresize_place, ready, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
 from drrn.errors import EngineError, ImageError, printable
@@ -24,86 +24,27 @@ from drrn.media.images.files import EIGHT_BIT, decode_to_disk, store, wanted_for
 from drrn.media.images.memory import AT_LEAST, encoding
 from drrn.media.images.scratch import Rows, Scratch, check_room, trim
 from drrn.media.metadata.adapting import resize_metadata
+from drrn.upscaling.cost import Estimate, too_little_memory
 from drrn.upscaling.formats.job import Hooks, Job
+from drrn.upscaling.formats.model_view import ModelView
 from drrn.upscaling.planes import MAX_TILE
 from drrn.upscaling.tiles import Place, Sides, pieces, tile
-from drrn.upscaling.upscaler import Estimate, Upscaler, too_little_memory
+from drrn.upscaling.upscaler import Upscaler
 
 Band = tuple[slice, Planes]
 """Rows, and the planes (channels, rows, columns) there."""
 
 
-class ModelView:
-    """A picture that is there a place at a time, as a model sees it."""
-
-    def __init__(self, samples: Rows, model: int):
-        """Look at as much of it as decides how each pixel is enlarged.
-
-        Args:
-            samples: (H, W, 1 or 3).
-            model: its channels.
-        """
-        self.samples, self.model = samples, model
-        self.size = (samples.shape[0], samples.shape[1])
-        self.gray = True
-        """Whether the colors of each pixel are the same."""
-        first = self.colors((slice(0, 1), slice(0, 1)))
-        plain, even = True, model == 1 and len(first) == 3  # of one color, of one luma
-        for place in pieces(slice(0, self.size[0]), slice(0, self.size[1]), (BAND, MAX_TILE)):
-            band = self.colors(place)
-            self.gray = self.gray and bool((band == band[:1]).all())
-            plain = plain and bool((band == first).all())
-            even = even and bool((luma(band) == luma(first)).all())
-            if not (plain or even or (self.gray and len(first) == 3)):
-                break
-        self.constant = self.seen(first) if plain or (even and not self.gray) else None
-        """What the model sees everywhere, (channels, 1, 1), where that is one thing."""
-
-    def colors(self, place: Place) -> Planes:
-        """(1 or 3, h, w) in [0, 1]."""
-        samples = self.samples[place[0]][:, place[1]]
-        top = np.float32(255 if samples.dtype.itemsize == 1 else 65535)
-        return np.divide(samples.transpose(2, 0, 1), top, dtype=np.float32, order="C")
-
-    def seen(self, colors: Planes) -> Planes:
-        """What the model takes of them, (channels, h, w)."""
-        if self.gray:
-            return np.repeat(colors[:1], self.model, axis=0)
-        return colors if self.model == 3 else luma(colors)[None]
-
-    def ilr(self, place: Place, size: tuple[int, int]) -> Planes:
-        """A place of what the model gets, where the picture becomes that large."""
-        return imresize_place(self.seen(self.colors(source_of(place, self.size, size))), place, self.size, size)
-
-    @property
-    def mixes(self) -> bool:
-        """Whether its colors are made of the model's luma and of chroma: then they, and luma, can leave [0, 1]."""
-        return self.model == 1 and not self.gray
-
-    def clipped(self, sr: Planes) -> Planes:
-        """What the model made, in [0, 1] unless it `mixes`: then the colors are clipped."""
-        return sr if self.mixes else sr.clip(0, 1)
-
-    def colored(self, sr: Planes, place: Place, size: tuple[int, int]) -> Planes:
-        """What the model made of a place, (channels, h, w), as colors (1 or 3, h, w), in [0, 1] unless it `mixes`."""
-        if self.gray:
-            return np.repeat(sr.mean(axis=0, dtype=np.float32)[None], self.samples.shape[2], axis=0)
-        if self.model == 3:
-            return sr
-        others = chroma(self.colors(source_of(place, self.size, size)))
-        return rgb(np.concatenate([sr, imresize_place(others, place, self.size, size)]))
-
-
 def can_stream(upscaler: Upscaler, header: Header) -> bool:
-    """Whether such a picture can be enlarged so: in one turn, by an engine that streams, and without alpha.
+    """Whether an image can be enlarged in strips: in one pass, by an engine that streams, and without alpha.
 
-    Under alpha, colors are spread from as far as there are any.
+    The nearest visible color, which transparent pixels are filled with, can be at any distance.
     """
     return upscaler.engine.streams and not upscaler.ensemble and not header.alpha
 
 
 def estimate(upscaler: Upscaler, header: Header, width: int, height: int, form: FileFormat) -> Estimate:
-    """What it will cost to go from a file with this header to one of that format and size.
+    """Predict the cost of enlarging a file with this header to one of this format and size.
 
     Raises:
         UsageError: it does not fit into the upscaler's memory.
@@ -155,57 +96,57 @@ def enlarge(
 
     Args:
         columns: of a strip of what the network makes, at most.
-        progress: told the share that is done; what it raises ends the work.
+        progress: called with the share that is done; what it raises ends the work.
 
     Raises:
         EngineError: the network failed.
         DRRNError: the disk is full.
     """
     height, width = size = result.shape[0], result.shape[1]
-    sight = ModelView(samples, upscaler.network.config.channels)
+    view = ModelView(samples, upscaler.network.config.channels)
     top = 255 if result.dtype.itemsize == 1 else 65535
-    for place, colors in _colored(upscaler, sight, columns, size):
+    for place, colors in _colored(upscaler, view, columns, size):
         result.put(levels(colors, top).transpose(1, 2, 0), place[0].start, place[1].start)
         before = place[1].start * height + (place[1].stop - place[1].start) * place[0].stop
         progress(before / (height * width))
 
 
 def _colored(
-    upscaler: Upscaler, sight: ModelView, columns: int, size: tuple[int, int]
+    upscaler: Upscaler, view: ModelView, columns: int, size: tuple[int, int]
 ) -> Iterator[tuple[Place, Planes]]:
     """The colors of all bands of all strips, (1 or 3, h, w) in [0, 1], and where they are.
 
-    Where colors must be brought into range, they depend on those around. Then each band, and each strip, ends before
-    the one that the network made, and the next goes on there.
+    Bringing a color into range depends on its neighbors. Each band and strip of the result then ends before that of sr,
+    and the next one continues from there.
     """
     height, width = size
     left = kept = 0  # columns that are done; the first that is still needed
     edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)  # sr there
-    for strip, bands in _sized(upscaler, sight, columns, size):
-        if not sight.mixes:
-            yield from (((rows, strip), sight.colored(sr, (rows, strip), size)) for rows, sr in bands)
+    for strip, bands in _sized(upscaler, view, columns, size):
+        if not view.mixes:
+            yield from (((rows, strip), view.colored(sr, (rows, strip), size)) for rows, sr in bands)
         else:
-            right = gamut.ready(strip.stop, sight.size[1], width)
-            needed = strip.stop if right == width else gamut.needed(right, sight.size[1], width)
+            right = gamut.ready(strip.stop, view.size[1], width)
+            needed = strip.stop if right == width else gamut.needed(right, view.size[1], width)
             before, edge = edge, np.empty((1, height, strip.stop - needed), np.float32)
             wide = _widened(bands, before, edge)
-            yield from _clipped(sight, wide, slice(kept, strip.stop), slice(left, right), size)
+            yield from _clipped(view, wide, slice(kept, strip.stop), slice(left, right), size)
             left, kept = right, needed
         trim()
 
 
 def _sized(
-    upscaler: Upscaler, sight: ModelView, columns: int, size: tuple[int, int]
+    upscaler: Upscaler, view: ModelView, columns: int, size: tuple[int, int]
 ) -> Iterator[tuple[slice, Iterator[Band]]]:
     """The strips of what the network makes, from left to right, made that size: their columns and their bands."""
-    made = size if sight.constant is not None else upscaler.network_size(sight.size[::-1], size[::-1])[::-1]
+    made = size if view.constant is not None else upscaler.network_size(view.size[::-1], size[::-1])[::-1]
     height, width = made
     left = kept = 0  # as in `_colored`: of the result, and of what the network made
     edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)
     for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
-        bands = _run(upscaler, sight, strip, made)
+        bands = _run(upscaler, view, strip, made)
         if made == size:
-            yield strip[1], ((rows, sight.clipped(sr)) for rows, sr in bands)
+            yield strip[1], ((rows, view.clipped(sr)) for rows, sr in bands)
             continue
         right = ready(strip[1].stop, width, size[1])
         needed = min(first_needed(right, width, size[1]), strip[1].stop)
@@ -213,7 +154,7 @@ def _sized(
         wide = _widened(bands, before, edge)
         bands = _resized(wide, kept, slice(left, right), made, size)
         if right > left:
-            yield slice(left, right), ((rows, sight.clipped(sr)) for rows, sr in bands)
+            yield slice(left, right), ((rows, view.clipped(sr)) for rows, sr in bands)
         else:
             deque(bands, maxlen=0)  # for its edge
         left, kept = right, needed
@@ -247,39 +188,39 @@ def _widened(bands: Iterator[Band], before: Planes, edge: Planes) -> Iterator[Ba
 
 
 def _clipped(
-    sight: ModelView, bands: Iterator[Band], columns: slice, inner: slice, size: tuple[int, int]
+    view: ModelView, bands: Iterator[Band], columns: slice, inner: slice, size: tuple[int, int]
 ) -> Iterator[tuple[Place, Planes]]:
     """The colors of the columns `inner`, for bands of sr that have more `columns`."""
-    high = sight.size[0], size[0]
+    high = view.size[0], size[0]
     held = np.empty((3, 0, columns.stop - columns.start), np.float32)
     top = done = 0  # the first row that is held; rows that are done
     for rows, sr in bands:
-        held = np.concatenate([held, sight.colored(sr, (rows, columns), size)], axis=1)
+        held = np.concatenate([held, view.colored(sr, (rows, columns), size)], axis=1)
         ready = gamut.ready(rows.stop, *high)
         if ready > done and inner.stop > inner.start:
             place = slice(done, ready), inner
-            at = gamut.window(place, sight.size, size)
+            at = gamut.window(place, view.size, size)
             around = held[:, at.outer[0].start - top : at.outer[0].stop - top]
             around = around[..., at.outer[1].start - columns.start : at.outer[1].stop - columns.start]
-            yield place, gamut.clip(around, sight.colors(at.source), at)
+            yield place, gamut.clip(around, view.colors(at.source), at)
         done = ready
         if done < size[0]:
             needed = gamut.needed(done, *high)
             held, top = held[:, needed - top :], needed
 
 
-def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, int]) -> Iterator[Band]:
+def _run(upscaler: Upscaler, view: ModelView, strip: Place, size: tuple[int, int]) -> Iterator[Band]:
     """The bands of a strip of what the network makes, of that size, from the top down."""
     (height, width), config = size, upscaler.network.config
     tops = range(0, height, BAND)
-    if sight.constant is not None:  # nothing to restore, and no border for the network's padding to darken
+    if view.constant is not None:  # nothing to restore, and no border for the network's padding to darken
         for top in tops:
             rows = slice(top, min(top + BAND, height))
-            shape = len(sight.constant), rows.stop - rows.start, strip[1].stop - strip[1].start
-            yield rows, np.broadcast_to(sight.constant, shape)
+            shape = len(view.constant), rows.stop - rows.start, strip[1].stop - strip[1].start
+            yield rows, np.broadcast_to(view.constant, shape)
         return
     (_, outer), (_, inner) = tile(strip, height, width, config.halo)
-    bands = (sight.ilr((slice(top, min(top + BAND, height)), outer), size) for top in tops)
+    bands = (view.ilr((slice(top, min(top + BAND, height)), outer), size) for top in tops)
     row = 0
     for sr in cast(StreamingEngine, upscaler.engine).stream(bands):
         if not np.isfinite(sr).all():
@@ -288,14 +229,16 @@ def _run(upscaler: Upscaler, sight: ModelView, strip: Place, size: tuple[int, in
             place = slice(row, row + sr.shape[1]), strip[1]
             kept = np.ascontiguousarray(sr[..., inner])
             if not config.flat:
-                around = flat.needed_source(place, sight.size, size, upscaler.halo)
-                flat.keep_flat(kept, place, sight.seen(sight.colors(around)), around, sight.size, size, upscaler.halo)
+                around = flat.needed_source(place, view.size, size, upscaler.halo)
+                flat.keep_flat(
+                    kept, place, view.model_planes(view.colors(around)), around, view.size, size, upscaler.halo
+                )
             yield place[0], kept
         row += sr.shape[1]
 
 
 def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: FileFormat) -> int:
-    """Of a strip. Raises UsageError: what is done before or after takes more than the memory."""
+    """Columns of a strip. Raises UsageError: decoding or encoding alone takes more than the memory."""
     needed, halo = max(_ends(header, width, height, form)), 2 * upscaler.network.config.halo
     made = across, down = upscaler.network_size((header.width, header.height), (width, height))
     if needed > upscaler.max_memory:
@@ -305,7 +248,7 @@ def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: 
 
 
 def _running(upscaler: Upscaler, header: Header, result: Sides, made: Sides, columns: int) -> int:
-    """Bytes that bands of a strip of what the network makes take, with its halo and beside the engine."""
+    """Bytes that the bands of a strip take with their halo, without the engine's own memory."""
     (width, height), channels = result, upscaler.network.config.channels
     colors = 0 if header.channels == 1 else 44
     rows = BAND * header.height // made[1] + 4  # of the source, under a band
@@ -323,7 +266,7 @@ def _running(upscaler: Upscaler, header: Header, result: Sides, made: Sides, col
 
 
 def _ends(header: Header, width: int, height: int, form: FileFormat) -> tuple[int, int]:
-    """Bytes that decoding takes, and encoding."""
+    """Bytes that decoding takes, and bytes that encoding takes."""
     return header.decoding, encoding(form, width, height, header.channels, _bits(header, form))
 
 

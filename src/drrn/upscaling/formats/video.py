@@ -34,9 +34,10 @@ from drrn.media.video.encoding import Target
 from drrn.media.video.muxing import CONTAINERS
 from drrn.upscaling.condition import Condition
 from drrn.upscaling.consistency import CheckResult
+from drrn.upscaling.cost import Estimate
 from drrn.upscaling.fingerprint import Fingerprint, file_stamp
 from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
-from drrn.upscaling.upscaler import Estimate, Upscaler
+from drrn.upscaling.upscaler import Upscaler
 
 SEGMENT = 48
 """Frames of a segment: so many are lost at most when a run is killed, and every so often one stands for itself."""
