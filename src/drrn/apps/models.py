@@ -105,11 +105,12 @@ def join_models(
     from dataclasses import replace
 
     from drrn.weights import store
+    from drrn.weights.header import WHOLE_SCALES
 
     by_scale: dict[int, store.Weights] = {}
     for path in networks:
         weights = store.load(path)
-        if len(weights.all_scales) != 1 or weights.scales[0] not in store.WHOLE_SCALES:
+        if len(weights.all_scales) != 1 or weights.scales[0] not in WHOLE_SCALES:
             scales = ", ".join(f"x{scale:g}" for scale in weights.all_scales)
             raise UsageError(f"{path} was trained for {scales}. Give networks for x2, x3 or x4 only.")
         by_scale[int(weights.scales[0])] = weights

@@ -9,10 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from math import prod
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +22,13 @@ from safetensors.numpy import save as pack_tensors
 from drrn.atomic import write_bytes
 from drrn.core.config import DRRNConfig
 from drrn.errors import WeightsError
+from drrn.weights.header import FORMATS, WHOLE_SCALES, check_header, read_header
 
 PACKAGED = Path(__file__).parent / "packaged"
-FORMATS = (1, 2)
-"""Version 2 has a network for each of several whole scales."""
 ROUNDING = 0.02
 """Relative tolerance for a scale computed from an image's sides."""
-WHOLE_SCALES = (2, 3, 4)
-"""Scales that may have a network of their own."""
 LARGER = re.compile(r"x\d\.")
 """Prefix of the tensors of a network for a larger whole scale."""
-MAX_HEADER = 1 << 20
-"""In bytes. Ours have about 5,000; a header of 90 MB occupies the library for half a minute (measured)."""
 
 
 class Plan(NamedTuple):
@@ -207,8 +201,8 @@ def load(name: str | Path) -> Weights:
         raise WeightsError(f"{_line(str(path))} is not a file. Give a .safetensors file of drrn, or a packaged name.")
     try:
         with path.open("rb") as file:
-            header = _read_header(file)
-            configs, size = _check_header(header, path.stat().st_size)
+            header = read_header(file)
+            configs, size = check_header(header, path.stat().st_size)
             file.seek(0)
             tensors = parse_tensors(file.read(size + 1))
         if header["sha256"] != _digest({k: v for k, v in header.items() if k != "sha256"}, tensors):
@@ -246,53 +240,6 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _read_header(file: BinaryIO) -> dict[str, Any]:
-    """Read our part of a safetensors header, with limits that the library lacks."""
-    length = int.from_bytes(file.read(8), "little")
-    if not 2 <= length <= MAX_HEADER:
-        raise ValueError(f"its header claims {length} bytes.")
-    raw = file.read(length)
-    if not raw.rstrip(b" ").endswith(b"}"):
-        raise ValueError("its header is truncated, or padded with something other than spaces.")
-    values = json.loads(raw, object_pairs_hook=_unique)
-    text = values["__metadata__"]["drrn"]
-    header = json.loads(text)
-    if json.dumps(header) != text:  # the hash covers values, for which 1e-05 and 1E-05 are the same
-        raise ValueError("its header is not written the way drrn writes it: it is damaged.")
-    if header["format"] not in FORMATS:
-        raise ValueError(f"its format is {header['format']!r:.20}; this drrn reads 1 and 2.")
-    if any(entry["dtype"] != "F32" for name, entry in values.items() if name != "__metadata__"):
-        raise ValueError("it has tensors that are not 32-bit floats.")
-    header["length"] = 8 + length
-    return dict(header)
-
-
-def _check_header(header: dict[str, Any], size: int) -> tuple[dict[int, DRRNConfig], int]:
-    """Check that the file has the size its networks need, before anything is allocated.
-
-    Returns:
-        The configs of its networks, by scale, 0 for the first; and the size of the file in bytes.
-    """
-    larger = header.get("larger", {})
-    if not (isinstance(larger, dict) and set(larger) <= set(map(str, WHOLE_SCALES))):
-        raise ValueError("its whole scales are not some of 2, 3 and 4.")
-    parts = {0: header, **{int(scale): part for scale, part in larger.items()}}
-    configs = {scale: DRRNConfig.from_dict(part["config"]) for scale, part in parts.items()}
-    numbers = sum(prod(shape) for config in configs.values() for shape in config.tensors().values())
-    needed = header.pop("length") + 4 * numbers
-    if needed != size:
-        raise ValueError(f"its network needs a file of {needed} bytes, it has {size}.")
-    scales = header["scales"]
-    if not (scales and type(scales) is list and all(type(s) in (int, float) and 1 < s <= 16 for s in scales)):
-        raise ValueError("its scales are not a list of numbers above 1.")
-    low, high = header["units"]
-    if not (type(low) is int and type(high) is int):
-        raise ValueError("its units are not two integers.")
-    if not all(isinstance(part["card"], dict) for part in parts.values()):
-        raise ValueError("its card is not an object.")
-    return configs, needed
-
-
 def _digest(header: Mapping[str, Any], tensors: Mapping[str, NDArray[np.float32]]) -> str:
     """SHA-256 over a file's header and tensors."""
     digest = sha256(json.dumps(header, sort_keys=True).encode())
@@ -300,13 +247,6 @@ def _digest(header: Mapping[str, Any], tensors: Mapping[str, NDArray[np.float32]
         digest.update(f"{name} {tensors[name].shape}".encode())
         digest.update(tensors[name].astype("<f4", copy=False).tobytes())
     return digest.hexdigest()
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("its header has a duplicate key.")
-    return values
 
 
 def _sentence(error: Exception) -> str:
