@@ -106,35 +106,19 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     planes = graph.do("Div", graph.do("Cast", planes, to=TensorProto.FLOAT), np.float32(255))  # (N, 3, H, W)
     gray = constant(graph, planes, axes=[1])
 
-    def resized(given: str, taps: Sequence[Taps]) -> str:
-        across = graph.do("Transpose", taps[0].resize(graph, given), perm=[0, 1, 3, 2])
-        return graph.do("Transpose", taps[1].resize(graph, across), perm=[0, 1, 3, 2])
-
-    def bicubic(given: str, scale: float = scale) -> str:
-        return resized(given, [Taps.along(graph, axis, scale) for axis in (1, 2)])
-
-    def restored(given: str) -> str:
-        ilr = bicubic(given, step)
-        flat = constant(graph, given, axes=[2, 3])  # the network's padding would darken its border
-        sr = graph.do("Where", flat, ilr, _network(graph, weights, units, ilr))
-        if step == scale:
-            return sr
-        ends = [[sides(graph, axis, factor)[1] for factor in (step, scale)] for axis in (1, 2)]
-        return resized(sr, [Taps.between(graph, made, larger, scale / step) for made, larger in ends])
-
     def clipped(sr: str) -> str:
         return graph.do("Clip", sr, np.float32(0), np.float32(1))
 
     if weights.config.channels == 3:
-        sr = clipped(restored(planes))
+        sr = clipped(_enlarged(graph, weights, units, planes, step, scale))
         larger = graph.do("Where", gray, graph.do("ReduceMean", sr, np.array([1])), sr)
     else:
         # a gray picture goes through the network as it is, and not as its luma of studio range
         source = planes
         planes = graph.do("Where", gray, source, mixed(graph, source, FROM_RGB / 255, OFFSET / 255))
         luma, chroma = (graph.do("Gather", planes, np.array(which), axis=1) for which in ([0], [1, 2]))
-        sr = restored(luma)
-        colors = graph.do("Concat", sr, bicubic(chroma), axis=1)
+        sr = _enlarged(graph, weights, units, luma, step, scale)
+        colors = graph.do("Concat", sr, _bicubic(graph, chroma, scale), axis=1)
         colors = mixed(graph, colors, TO_RGB * 255, -TO_RGB @ OFFSET)
         cells = (Cells.along(graph, 2, scale), Cells.along(graph, 3, scale))
         larger = graph.do("Where", gray, clipped(sr), into_range(graph, colors, source, cells))
@@ -150,6 +134,27 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
         f"A DRRN with all around it: an RGB picture of 8 bits to the same picture, {scale:g} times as large.",
         scale=scale,
     )
+
+
+def _enlarged(graph: Graph, weights: Weights, units: int | None, planes: str, step: float, scale: float) -> str:
+    """`planes` enlarged by `step` with the network, then resized to be `scale` times as large; not clipped."""
+    ilr = _bicubic(graph, planes, step)
+    flat = constant(graph, planes, axes=[2, 3])  # the network's padding would darken its border
+    sr = graph.do("Where", flat, ilr, _network(graph, weights, units, ilr))
+    if step == scale:
+        return sr
+    ends = [[sides(graph, axis, factor)[1] for factor in (step, scale)] for axis in (1, 2)]
+    return _resized(graph, sr, [Taps.between(graph, made, larger, scale / step) for made, larger in ends])
+
+
+def _bicubic(graph: Graph, planes: str, scale: float) -> str:
+    return _resized(graph, planes, [Taps.along(graph, axis, scale) for axis in (1, 2)])
+
+
+def _resized(graph: Graph, planes: str, taps: Sequence[Taps]) -> str:
+    """`planes` resized with the taps of their height and of their width."""
+    across = graph.do("Transpose", taps[0].resize(graph, planes), perm=[0, 1, 3, 2])
+    return graph.do("Transpose", taps[1].resize(graph, across), perm=[0, 1, 3, 2])
 
 
 def _network(graph: Graph, weights: Weights, units: int | None, ilr: str) -> str:
