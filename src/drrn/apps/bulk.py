@@ -15,6 +15,7 @@ from drrn.weights import AUTO, DEFAULT
 
 if TYPE_CHECKING:
     from drrn.bulk.plan import Part
+    from drrn.bulk.storage import Store
     from drrn.bulk.task import Outcome
 
 
@@ -146,30 +147,20 @@ def run_bulk(
         precision: Arithmetic of the torch engine.
         compile: Let torch compile the network first.
     """
-    from drrn.bulk.plan import find_part, load_outline, load_plan
+    from drrn.bulk.plan import load_plan
     from drrn.bulk.ray import run_on_ray
     from drrn.bulk.run import parts_left, read_status, run_parts
     from drrn.bulk.storage import open_store
     from drrn.bulk.task import Machine
     from drrn.engines.engine import cores
 
-    if (jobs is not None and jobs < 1) or parts_per_task < 1:
-        raise UsageError("--jobs and --parts-per-task must be at least 1.")
-    if workers and not 1 <= workers[0] <= workers[1]:
-        raise UsageError(f"--workers takes a minimum of at least 1 and a maximum, got {workers[0]} {workers[1]}.")
-    if on == "ray" and (part is not None or jobs is not None):
-        raise UsageError("--on ray divides all parts by itself: leave out --part and --jobs, and see --workers.")
-    if on == "here" and workers:
-        raise UsageError("--workers only works with --on ray. Here it is --jobs.")
+    _check_run(part, parts_per_task, jobs, on, workers)
     store, jobs = open_store(target), jobs or 1
     if part is None:
         plan = load_plan(store)
         left = parts_left(plan, store, retry=retry)
     else:
-        first, count = part * parts_per_task, load_outline(store).parts
-        if not 0 <= first < count:
-            raise UsageError(f"There are {count} parts, the last one is {count - 1}: there is no part {first}.")
-        left = [find_part(store, number) for number in range(first, min(first + parts_per_task, count))]
+        left = _parts_of_task(store, part, parts_per_task)
     done = [0, 0]
 
     def report(part: "Part", outcome: "Outcome") -> None:
@@ -199,6 +190,34 @@ def run_bulk(
         failed = read_status(plan, store).failed
     print(f"failed: {plural(failed, 'file')}" if failed else "all done" if part is None else "done")
     return 3 if failed else 0
+
+
+def _check_run(
+    part: int | None, parts_per_task: int, jobs: int | None, on: str, workers: tuple[int, int] | None
+) -> None:
+    """Raise a UsageError for options of `drrn bulk run` that are out of range or do not go together."""
+    if (jobs is not None and jobs < 1) or parts_per_task < 1:
+        raise UsageError("--jobs and --parts-per-task must be at least 1.")
+    if workers and not 1 <= workers[0] <= workers[1]:
+        raise UsageError(f"--workers takes a minimum of at least 1 and a maximum, got {workers[0]} {workers[1]}.")
+    if on == "ray" and (part is not None or jobs is not None):
+        raise UsageError("--on ray divides all parts by itself: leave out --part and --jobs, and see --workers.")
+    if on == "here" and workers:
+        raise UsageError("--workers only works with --on ray. Here it is --jobs.")
+
+
+def _parts_of_task(store: "Store", task: int, size: int) -> list["Part"]:
+    """The parts that one task of an array runs: `size` of them, fewer for the last task.
+
+    Raises:
+        UsageError: the plan has no such parts.
+    """
+    from drrn.bulk.plan import find_part, load_outline
+
+    first, count = task * size, load_outline(store).parts
+    if not 0 <= first < count:
+        raise UsageError(f"There are {count} parts, the last one is {count - 1}: there is no part {first}.")
+    return [find_part(store, number) for number in range(first, min(first + size, count))]
 
 
 def show_bulk(target: Positional[str], /, *, failed: bool = False, json: bool = False) -> int:

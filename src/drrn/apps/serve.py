@@ -83,26 +83,11 @@ def serve(
             raise
         raise UsageError(MISSING.format(name=error.name)) from error
     from drrn.serving.config import ServeConfig
-    from drrn.serving.guards import is_loopback
     from drrn.weights import DEFAULT
     from drrn.weights.store import names
 
-    if not 0 <= port <= 65535:
-        raise UsageError(f"--port is from 0 to 65535, got {port}.")
-    if prefix and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix):
-        raise UsageError(f"--prefix is a path such as /drrn, got {prefix!r}.")
-    if unknown := set(models).difference(names()):
-        raise UsageError(f"There is no packaged model {min(unknown)!r}. There are {', '.join(names())}.")
-    if unknown := set(kinds).difference(KINDS):
-        raise UsageError(f"--kinds are {', '.join(KINDS)}, got {min(unknown)!r}.")
-    for path in open or ():
-        if not path.is_file():
-            raise UsageError(f"There is no file {printable(path)}.")
-    token = token if token is not None else os.environ.get("DRRN_TOKEN", "")
-    if token and not re.fullmatch(r"[A-Za-z0-9._~-]{8,200}", token):
-        raise UsageError("A --token is 8 to 200 letters, digits and . _ ~ -.")
-    if not token and not is_loopback(host):
-        token = secrets.token_urlsafe(24)
+    _check(port, prefix, models, kinds, open or ())
+    token = choose_token(token, host)
     seconds = {
         "max_time": parse_duration(max_time),
         "keep": parse_duration(keep),
@@ -144,6 +129,41 @@ def serve(
     return 0
 
 
+def _check(port: int, prefix: str, models: Sequence[str], kinds: Sequence[str], pictures: Sequence[Path]) -> None:
+    """Raise a UsageError for the first option that is out of range."""
+    from drrn.weights.store import names
+
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port is from 0 to 65535, got {port}.")
+    if prefix and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix):
+        raise UsageError(f"--prefix is a path such as /drrn, got {prefix!r}.")
+    if unknown := set(models).difference(names()):
+        raise UsageError(f"There is no packaged model {min(unknown)!r}. There are {', '.join(names())}.")
+    if unknown := set(kinds).difference(KINDS):
+        raise UsageError(f"--kinds are {', '.join(KINDS)}, got {min(unknown)!r}.")
+    for path in pictures:
+        if not path.is_file():
+            raise UsageError(f"There is no file {printable(path)}.")
+
+
+def choose_token(token: str | None, host: str) -> str:
+    """The token that clients must send, or nothing where only this machine can reach the service.
+
+    Args:
+        token: that of the command line; if None, that of the environment.
+        host: the address to listen on; a new token is made if it is not a loopback address.
+
+    Raises:
+        UsageError: a token is too short, or has other characters than a URL may have.
+    """
+    from drrn.serving.guards import is_loopback
+
+    token = token if token is not None else os.environ.get("DRRN_TOKEN", "")
+    if token and not re.fullmatch(r"[A-Za-z0-9._~-]{8,200}", token):
+        raise UsageError("A --token is 8 to 200 letters, digits and . _ ~ -.")
+    return token or ("" if is_loopback(host) else secrets.token_urlsafe(24))
+
+
 def is_service(address: str) -> bool:
     """Whether a drrn serve answers there."""
     try:
@@ -154,7 +174,7 @@ def is_service(address: str) -> bool:
 
 
 def open_page(address: str, token: str, pictures: Sequence[Path]) -> None:
-    """Send the pictures to the service at `address`, and open its page in the browser, on which they are then."""
+    """Send the pictures to the service at `address`, and open its page in the browser, which shows them."""
     root, marks = address.partition("#")[0], [f"token={token}"] if token else []
     for path in pictures:
         marks.append(f"picture={_send(root, token, path)}&name={quote(path.name, safe='')}")
@@ -177,13 +197,13 @@ def _send(root: str, token: str, path: Path) -> str:
 
 
 def address_of(host: str, port: int, prefix: str, token: str) -> str:
-    """What to open: with the token behind a #, which browsers do not send."""
+    """The address to open, with the token after a #, which browsers do not send."""
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host.strip("[]") else host)
     return f"http://{name.replace('[[', '[').replace(']]', ']')}:{port}{prefix}/" + (f"#token={token}" if token else "")
 
 
 def default_folder(port: int) -> Path:
-    """One for each port, in the user's cache."""
+    """A folder in the user's cache for the service at this port."""
     return cache_folder() / f"serve-{port}"
 
 
