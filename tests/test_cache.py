@@ -11,7 +11,8 @@ import pytest
 import drrn
 from drrn import cache
 from drrn.cache import cache_folder, recall, remember
-from drrn.upscaling import cost as room
+from drrn.upscaling import cost
+from drrn.upscaling import upscaler as room
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 
@@ -39,7 +40,7 @@ def count_samples(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return measured[-1]
 
     monkeypatch.setattr(Upscaler, "measure_speed", count)
-    monkeypatch.setattr(room, "SAMPLE_MACS", 1e5)
+    monkeypatch.setattr(cost, "SAMPLE_MACS", 1e5)
     return measured
 
 
