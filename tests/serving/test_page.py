@@ -99,7 +99,7 @@ def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Ru
     why = page.locator("#why").inner_text()
     assert re.fullmatch(r"tiny: the (best that|fastest, as none) takes at most 30 seconds", why)
     assert page.locator("#go").inner_text() == "Enlarge 2 pictures"
-    page.click("#go")
+    page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").nth(1).wait_for()
     with page.expect_download() as download:
         page.locator("#list li").nth(1).locator("a").click()
@@ -144,7 +144,7 @@ def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page",
     )
     assert page.evaluate(backs) == [200, 200]  # what lies below the preview, on both sides
     preview = np.array(shown, np.uint8).reshape(height, width, 4)[..., :3]
-    page.click("#go")
+    page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").wait_for()
     with page.expect_download() as download:
         page.locator("#list li a").click()
@@ -255,7 +255,7 @@ def test_a_picture_that_is_enlarged_tells_its_progress_and_can_be_canceled_and_t
     drop(page, ("photo.png", png(tmp_path, 50, 30, 8)))
     page.locator("#list li.ready").wait_for()
     with running.frozen():
-        page.click("#go")
+        page.locator("#go:enabled").press("Enter")
         page.locator("#list li.running").wait_for()
         job = next(each for each in jobs.all.values() if each.state == "running")
         job.share, job.began = 0.25, time.monotonic() - 30
@@ -290,7 +290,7 @@ def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
     page.locator("#list li.ready").wait_for()
     page.wait_for_timeout(600)  # the last change was planned too
     page.locator("#list li.ready").wait_for()
-    page.click("#go")
+    page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").wait_for()
     page.locator("#caption", has_text="Made smaller again, it matches").wait_for()
     with page.expect_download() as download:
@@ -319,13 +319,13 @@ def test_a_picture_is_enlarged_by_the_options_that_are_seen_when_it_is_started(p
 def test_a_finished_picture_can_be_enlarged_with_other_options(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 17)))
     page.locator("#list li.ready").wait_for()
-    page.click("#go")
+    page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").wait_for()
     page.get_by_role("button", name="Enlarge photo.png with other options").click()
     page.locator("#list li.ready").wait_for()
     page.fill("#exact", "120x")
     page.get_by_text("40 \u00d7 30 \u2192 120 \u00d7 90").wait_for()
-    page.click("#go")
+    page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").wait_for()
     with page.expect_download() as download:
         page.locator("#list li a").click()
@@ -343,7 +343,7 @@ def test_an_answer_that_is_slower_than_the_job_changes_nothing(page: "Page", run
     drop(page, ("photo.png", png(tmp_path, 40, 30, 21)))
     page.locator("#list li.ready").wait_for()
     page.route(re.compile(r"/api/jobs\?"), hold)
-    page.click("#go")
+    page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").wait_for()
     ((route, answer),) = held
     route.fulfill(response=answer)
@@ -365,7 +365,7 @@ def test_what_happened_before_the_stream_of_events_is_learned_from_the_list(
         drop(page, ("photo.png", png(tmp_path, 40, 30, 22)))
         page.locator("#list li.ready").wait_for()
         with page.expect_response(re.compile(r"/api/jobs\?")) as answer:
-            page.click("#go")
+            page.locator("#go:enabled").press("Enter")
         while running.client.get(f"/api/jobs/{answer.value.json()['id']}").json()["state"] != "done":
             time.sleep(0.05)
         held[0].continue_()
@@ -384,7 +384,7 @@ def test_what_is_no_picture_is_said_and_the_rest_goes_on(page: "Page", tmp_path:
 def test_a_reload_finds_the_jobs_again(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 11)))
     page.locator("#list li.ready").wait_for()
-    page.click("#go")
+    page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").wait_for()
     page.reload()
     page.locator("#list li.done", has_text="photo_x2.png").wait_for()
@@ -399,7 +399,7 @@ def test_a_result_is_copied(browser: "Browser", running: Running, tmp_path: Path
     with opened(browser, f"{running.address}/", permissions=["clipboard-read", "clipboard-write"]) as page:
         drop(page, ("copied.png", content))
         page.locator("#list li.ready").wait_for()
-        page.click("#go")
+        page.locator("#go:enabled").press("Enter")
         page.locator("#list li.done", has_text="copied.png").wait_for()
         page.locator("#list li.done .select", has_text="copied.png").click()
         page.click("#copy")
@@ -433,7 +433,7 @@ def test_a_long_list_leaves_the_picture_in_view_and_covers_none_of_its_text(
     with opened(browser, f"{running.address}/", viewport={"width": width, "height": 700}) as page:
         drop(page, *((f"{number}.png", png(tmp_path, 60, 40, 30 + number)) for number in range(9)))
         page.locator("#list li.ready").nth(8).wait_for()
-        page.click("#go")
+        page.locator("#go:enabled").press("Enter")
         page.locator("#list li.done").nth(8).wait_for()
         page.locator("#list .select").nth(8).click()
         stage = page.locator("#stage").bounding_box()
@@ -475,7 +475,7 @@ def test_axe_finds_nothing(browser: "Browser", running: Running, tmp_path: Path,
         page.locator("#list li.ready").wait_for()
         settle(page)
         found.append(page.evaluate("axe.run()"))
-        page.click("#go")
+        page.locator("#go:enabled").press("Enter")
         page.locator("#list li.done", has_text=f"{scheme}{width}").wait_for()
         found.append(page.evaluate("axe.run()"))
     violations = [
@@ -493,7 +493,7 @@ def test_nothing_is_asked_of_another_origin(browser: "Browser", running: Running
         page.locator("body[data-ready]").wait_for()
         drop(page, ("photo.png", png(tmp_path, 40, 30, 15)))
         settle(page)
-        page.click("#go")
+        page.locator("#go:enabled").press("Enter")
         page.locator("#list li.done", has_text="photo").first.wait_for()
         page.locator(".after img").first.wait_for()
     assert len(asked) > 8
@@ -513,7 +513,7 @@ def test_a_token_in_the_link_opens_the_page_and_leaves_the_address(browser: "Bro
             page.locator("#list li.ready", has_text="my photo.png").wait_for()
             assert page.url == f"{locked.address}/"
             settle(page)
-            page.click("#go")
+            page.locator("#go:enabled").press("Enter")
             page.locator("#list li.done").wait_for()
             page.locator(".before img").first.wait_for()
             with page.expect_download() as download:
