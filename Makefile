@@ -18,7 +18,7 @@ demo: $(READY)  ## enlarge the samples with the packaged models
 
 test: $(READY)  ## all tests but the long ones
 	$(BIN)/python -m compileall -q src  # once, and not in each of the many processes that tests start
-	$(BIN)/python -m pytest -q -m "not full" --numprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not full" --numprocesses 2 --dist loadfile
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -37,7 +37,7 @@ pages: $(READY)  ## write the parts of the documents that follow from results: d
 	$(BIN)/python -m docs.write
 
 soak: $(READY)  ## the long tests too, and the native engine under sanitizers, fuzzed, and on another CPU
-	$(BIN)/python -m pytest -q --numprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 	native/check.sh
 
 fuzz: $(READY)  ## 50,000 broken files of every format: docs/reference/hostile.md
