@@ -150,7 +150,7 @@ def choose_token(token: str | None, host: str) -> str:
     """The token that clients must send, or nothing where only this machine can reach the service.
 
     Args:
-        token: that of the command line; if None, that of the environment.
+        token: from the command line; None takes the environment's `DRRN_TOKEN`.
         host: the address to listen on; a new token is made if it is not a loopback address.
 
     Raises:

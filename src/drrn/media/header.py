@@ -97,7 +97,7 @@ class Header(NamedTuple):
 
     @property
     def jpeg_quality(self) -> int | None:
-        """1 to 100, estimated from a JPEG's tables; None where it is none, or unknown."""
+        """1 to 100, estimated from a JPEG's tables; None for other formats, or if it is unknown."""
         return self.loss.quality if self.format == "JPEG" and self.loss else None
 
 

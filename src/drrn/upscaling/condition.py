@@ -75,10 +75,10 @@ def noise_level(plane: NDArray[np.float32]) -> float:
 
 
 def blockiness(plane: NDArray[np.float32]) -> float:
-    """How many times larger the steps at the borders of 8x8 blocks are than elsewhere; about 1 where there are none.
+    """The mean step at the borders of 8x8 blocks, divided by that between other pixels: about 1 without blocks.
 
-    A step counts as far as it exceeds its neighbors; large ones are edges of what is shown. Wherever the blocks begin,
-    the largest of the eight places is taken.
+    Only the part of a step that exceeds its neighbors counts, and steps above `EDGE` are edges of objects. The blocks
+    may begin anywhere: the largest of the eight possible positions is taken.
     """
     return float(np.mean([_blockiness_across(each) for each in (plane, plane.T)]))
 

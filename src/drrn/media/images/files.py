@@ -89,7 +89,7 @@ def first_pixels(path: Path, most: int, *, max_pixels: int = MAX_PIXELS) -> NDAr
     """The colors (H, W, 1 or 3) in [0, 1] of the file's first rows, as it stores them, of about `most` pixels.
 
     Raises:
-        ImageError: as `read`, as far as the file is read.
+        ImageError: the file cannot be opened as an image, for the reasons that `read` names.
     """
     with open_image(path, max_pixels) as (bands, header, _, _):
         rows, have = [], 0

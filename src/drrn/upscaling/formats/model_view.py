@@ -11,7 +11,7 @@ from drrn.upscaling.tiles import Place, pieces
 
 
 class ModelView:
-    """An image whose samples lie on the disk, as the model sees it."""
+    """An image with its samples on disk, converted to the planes that the model enlarges."""
 
     def __init__(self, samples: Rows, model: int):
         """Find out whether the image is gray or constant, reading no more than that takes.
