@@ -272,6 +272,23 @@ def test_a_picture_that_is_enlarged_tells_its_progress_and_can_be_canceled_and_t
 
 
 @needs_chromium
+def test_an_answer_older_than_the_events_changes_nothing(page: "Page", running: Running, tmp_path: Path) -> None:
+    held: list[tuple[Any, dict[str, Any]]] = []
+    page.route("**/api/jobs?*", lambda route: held.append((route, route.fetch().json())))
+    drop(page, ("photo.png", png(tmp_path, 50, 30, 10)))
+    page.locator("#list li.ready").wait_for()
+    with running.frozen():
+        page.locator("#go:enabled").press("Enter")
+        page.locator("#list li.running").wait_for()
+        ((route, job),) = held
+        with page.expect_response("**/api/jobs?*"):
+            route.fulfill(json=job | {"state": "queued", "place": 1})
+        page.wait_for_timeout(200)
+        assert page.locator("#list li").get_attribute("class") == "running"
+    page.locator("#list li.done").wait_for()
+
+
+@needs_chromium
 def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 9)))
     page.locator("#list li.ready").wait_for()

@@ -106,7 +106,7 @@ async function start(picture) {
     try {
       const query = { source: picture.source, ...picture.query };
       picture.isStarting = true;
-      known(await (await post("api/jobs", query, picture.name)).json(), picture);
+      answered(await (await post("api/jobs", query, picture.name)).json(), picture);
       return;
     } catch (error) {
       Object.assign(picture, { error: error.message });
@@ -130,15 +130,11 @@ async function startAll() {
   }
 }
 
-const OVER = ["done", "failed", "canceled"];
-
-/** A job, as the service tells of it. */
+/** A job, as the stream of events tells of it: in order. */
 function known(job, picture = pictures.find((each) => each.job?.id === job.id)) {
-  // the stream of events can be faster than the answer to the request
+  // the stream can be faster than the answer to the request
   picture ??= pictures.find((each) => each.isStarting && each.source === job.source);
   picture ??= { name: job.name || job.id.slice(0, 8) };
-  // and then that answer is older than what the stream has told
-  if (picture.job?.id === job.id && OVER.includes(picture.job.state) && !OVER.includes(job.state)) return;
   const before = picture.job?.state;
   const source = job.source || picture.source;
   Object.assign(picture, { job, plan: job, state: job.state, source, error: job.error ?? "" });
@@ -148,6 +144,13 @@ function known(job, picture = pictures.find((each) => each.job?.id === job.id)) 
     say(t("said", { name: picture.name, state: status(picture) }));
     if (picture === shown) look(picture, true);
   }
+}
+
+const stage = (job) => ({ queued: 0, running: 1 })[job.state] ?? 2;
+
+/** A job, as an answer tells of it: that can be older than what the stream has told. */
+function answered(job, picture = pictures.find((each) => each.job?.id === job.id)) {
+  if (picture?.job?.id !== job.id || stage(job) >= stage(picture.job)) known(job, picture);
 }
 
 async function forget(picture) {
@@ -459,7 +462,7 @@ async function begin() {
   document.querySelector("[data-text=private]").textContent = t("private", { keep: duration(about.limits.keep_seconds) });
   showOptions();
   drawAll();
-  for (const job of await get("api/jobs")) known(job);
+  for (const job of await get("api/jobs")) answered(job);
   let name = null;
   for (const [key, value] of marks.reverse()) {
     if (key === "name") name = value;
@@ -471,7 +474,7 @@ async function begin() {
   if (pictures.length && !shown) look(pictures.at(-1));
   listen(happened, () => alarm(t("lost")), async () => {
     alarm("");
-    for (const job of await get("api/jobs")) known(job); // what happened while nothing was heard
+    for (const job of await get("api/jobs")) answered(job); // what happened while nothing was heard
   });
   document.body.dataset.ready = "true";
 }
