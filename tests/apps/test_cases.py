@@ -196,7 +196,7 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     (
         "raw_with_thumbnail.dng",
         ["-o", "big.tif"],
-        "begins with a smaller copy of an image that lies in a SubIFD, as in raw",
+        "begins with a smaller copy of an image that is stored in a SubIFD, as in raw",
     ),
     ("thumbnail_behind.tif", [], becomes("thumbnail_behind_x2.tif", (128, 96), "without its thumbnail")),
     ("zstd.tif", [], becomes("zstd_x2.tif", (240, 160))),

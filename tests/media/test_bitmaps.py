@@ -71,7 +71,9 @@ def test_a_bmp_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     refused(put(bmp(b"\1\0\0\0", 1, 2, 8, gray), path), "damaged")  # half its rows
     refused(put(bmp(b"\1\0\0\0", 1, 1, 8, gray, packed=1), path), "BMP of run lengths")
     refused(put(bmp(bytes(4), 1, 1, 16), path), "16 bit a pixel")
-    refused(put(bmp(struct.pack("<LLLL", 255, 0xFF00, 0xFF0000, 0), 1, 1, 32, packed=3), path), "in another order")
+    refused(
+        put(bmp(struct.pack("<LLLL", 255, 0xFF00, 0xFF0000, 0), 1, 1, 32, packed=3), path), "unknown order of channels"
+    )
     refused(put(bmp(bytes(40_000 * 125), 40_000, 1000, 1, gray[:8])[:62], path), "damaged")
     refused(put(bmp(b"", 0, 5, 24), path), "has no pixels")
     with pytest.raises(ImageError, match=r"the limit is 5 \(--max-pixels\)"):

@@ -676,7 +676,7 @@ def test_a_profile_of_gray_is_not_put_beside_rgb(tmp_path: Path) -> None:
 
 def test_sides_that_a_format_cannot_hold_are_refused(tmp_path: Path) -> None:
     for width, name in ((16384, "a.webp"), (65501, "a.jpg")):
-        with pytest.raises(ImageError, match=f"holds {width - 1} pixels a side, and the picture is {width} x 1"):
+        with pytest.raises(ImageError, match=f"holds at most {width - 1} pixels a side; the image is {width} x 1"):
             write(Image(pixels=np.zeros((1, width, 1), np.float32)), tmp_path / name)
         write(Image(pixels=np.zeros((1, width - 1, 1), np.float32)), tmp_path / name)
         assert read(tmp_path / name).width == width - 1

@@ -124,7 +124,7 @@ def test_padding_of_all_intervals_is_left_out_and_said(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     (tmp_path / "b.jpg").write_bytes(re.sub(rb"(\xff[\xd0-\xd7])", rb"\0\0\0\0\0\1", content))
     assert np.array_equal(levels(tmp_path / "b.jpg"), levels(tmp_path / "a.jpg"))
-    assert "stray bytes behind scans left out" in probe(tmp_path / "b.jpg").tolerated[0]
+    assert "stray bytes after scans left out" in probe(tmp_path / "b.jpg").tolerated[0]
 
 
 def test_zeros_that_are_a_part_of_a_scan_stay(tmp_path: Path) -> None:

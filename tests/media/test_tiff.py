@@ -127,7 +127,7 @@ def test_tags_are_those_of_the_page_that_is_the_image(tmp_path: Path) -> None:
         ((IMAGE, IMAGE), "has 2 pages"),
         ((IMAGE, THUMBNAIL, IMAGE), "has 2 pages"),
         ((THUMBNAIL, THUMBNAIL), "has 2 smaller copies of an image, and not the image itself"),
-        ((page(4, 4, bytes(48), t254=(1,), within=(IMAGE,)),), "begins with a smaller copy of an image that lies in a"),
+        ((page(4, 4, bytes(48), t254=(1,), within=(IMAGE,)),), "begins with a smaller copy of an image that is stored"),
         ((page(4, 4, bytes(48), t254=(1,), within=(page(16, 16, bytes(256), color=32803, bands=1),)),), "raw photo"),
         ((page(4, 4, bytes(48), within=(page(16, 16, bytes(256), color=34892, bands=1),)),), "raw photo"),
         ((page(4, 4, bytes(48), t254=(1,), t50706=(1, 4), within=(IMAGE,)),), r"raw photo of a camera \(DNG\)"),

@@ -193,7 +193,7 @@ def test_a_disk_without_room_is_said_before_anything_is_done(tmp_path: Path, mon
     job = plan(source, None, Request(4))
     usage = type("Usage", (), {"free": 100_000})
     monkeypatch.setattr("drrn.media.images.scratch.disk_usage", lambda folder: usage)
-    with pytest.raises(UsageError, match="MB of disk while it is made"):
+    with pytest.raises(UsageError, match="MB of disk while it is written"):
         done(job, Upscaler(small_weights(), threads=1))
     assert list(tmp_path.iterdir()) == [source]
 

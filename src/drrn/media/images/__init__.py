@@ -1,1 +1,1 @@
-"""Still images: files become pixels, and pixels files."""
+"""Decode still images from files, and encode them to files."""

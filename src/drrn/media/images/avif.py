@@ -1,4 +1,6 @@
-"""Which items of an AVIF are its image, and how many pixels its decoder makes before it crops and turns them."""
+"""Read from an AVIF's boxes which items form its image, and how many pixels the decoder allocates before it crops and
+rotates.
+"""
 
 import struct
 from mmap import mmap
@@ -10,23 +12,23 @@ from drrn.media.metadata.avif import boxes, links, meta_of, primary_of
 Block = bytes | mmap
 IMAGES: Final = (b"av01", b"grid", b"iovl", b"iden", b"tmap", b"hvc1", b"jpeg")
 TO_ITS_IMAGE: Final = (b"auxl", b"thmb", b"prem")
-"""References from an alpha channel, a map or a thumbnail to the image that it belongs to."""
+"""Types of references from an alpha channel, a gain map or a thumbnail to the image it belongs to."""
 
 
 class Layout(NamedTuple):
-    """What the description says of the images in the file."""
+    """What the `meta` box states about the images in the file."""
 
     width: int
-    """Of the primary image as it is stored, in pixels, as the next."""
+    """Width of the primary image as stored, in pixels, before cropping and rotation; likewise the height."""
     height: int
     coded: int
-    """Pixels of it, or of all its tiles, or of its alpha channel, whichever are most."""
+    """The largest of its pixel counts: the image itself, all its tiles, or its alpha channel."""
     others: int
-    """Images that are no part of the primary one, nor a map or a thumbnail of it."""
+    """The number of images that are neither part of the primary one nor a map or thumbnail of it."""
 
 
 def read_layout(file: Block) -> Layout | None:
-    """None where the description is missing or damaged."""
+    """Read the layout; None if the `meta` box is missing or damaged."""
     found = meta_of(file)
     try:
         primary, kinds, references, sizes = primary_of(found), _items(found), _references(found), _sizes(found)
@@ -34,10 +36,10 @@ def read_layout(file: Block) -> Layout | None:
     except (struct.error, IndexError, KeyError):
         return None
     parts = {primary}
-    for kind, start, to in references:  # a tone map is made of the image and its gain map
+    for kind, start, to in references:  # a tone-mapped image is derived from the image and its gain map
         if kind == b"dimg" and kinds.get(start) == b"tmap" and primary in to:
             parts |= {start, *to}
-    for _ in range(len(kinds)):  # whatever belongs to a part is one
+    for _ in range(len(kinds)):  # what belongs to a part is itself a part
         before = len(parts)
         for kind, start, to in references:
             if kind == b"dimg" and start in parts:
@@ -54,7 +56,7 @@ def read_layout(file: Block) -> Layout | None:
 
 
 def check_stored(layout: Layout, name: str, max_pixels: int) -> None:
-    """Raises ImageError: it has no pixels, or more than that before it is cropped."""
+    """Raise an ImageError if the image has no pixels, or more than `max_pixels` before it is cropped."""
     if not layout.width or not layout.height:
         raise ImageError(f"{name} is {layout.width} x {layout.height}: it has no pixels.")
     if layout.coded > max_pixels:
@@ -65,7 +67,7 @@ def check_stored(layout: Layout, name: str, max_pixels: int) -> None:
 
 
 def _items(found: dict[bytes, bytes]) -> dict[int, bytes]:
-    """The kinds of the images that a viewer may show."""
+    """Return the types of the items that a viewer may display."""
     listed, kinds = found.get(b"iinf", b""), {}
     for kind, body in boxes(listed, 6 if listed[:1] == b"\0" else 8, len(listed)):
         if kind != b"infe" or body[0] not in (2, 3):
@@ -79,7 +81,7 @@ def _items(found: dict[bytes, bytes]) -> dict[int, bytes]:
 
 
 def _references(found: dict[bytes, bytes]) -> list[tuple[bytes, int, tuple[int, ...]]]:
-    """Kind, from which item, and to which."""
+    """Return the type, the source item and the target items of each reference."""
     listed, references = found.get(b"iref", b""), []
     code = "H" if listed[:1] == b"\0" else "L"
     for kind, body in boxes(listed, 4, len(listed)):
@@ -89,7 +91,7 @@ def _references(found: dict[bytes, bytes]) -> list[tuple[bytes, int, tuple[int, 
 
 
 def _sizes(found: dict[bytes, bytes]) -> dict[int, tuple[int, int]]:
-    """Width and height of the items, as they are stored."""
+    """Return width and height of the items as stored."""
     inner = dict(boxes(found.get(b"iprp", b""), 0, len(found.get(b"iprp", b""))))
     every = [*boxes(inner.get(b"ipco", b""), 0, len(inner.get(b"ipco", b"")))]
     sizes = {}

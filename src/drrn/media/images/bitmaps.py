@@ -1,7 +1,7 @@
-"""BMP and PNM, which libvips as it is packaged can't read: read and written here, to the letter.
+"""Read and write BMP and PNM, which the packaged libvips does not support. Samples are preserved exactly.
 
-Both are samples in rows behind a short header. What else goes by these names is refused: run lengths, JPEG in BMP,
-samples of 16 bit a pixel; PNM in digits, and several pictures in one file.
+Both formats store rows of samples after a short header. Variants that are refused: run-length encoding, JPEG and PNG
+in BMP, BMP of 16 bits per pixel, PNM in plain text, and files of several images.
 """
 
 import re
@@ -20,41 +20,44 @@ from drrn.media.metadata.metadata import INCH, Metadata
 
 Block = bytes | mmap
 BGR_MASKS: Final = (0xFF0000, 0xFF00, 0xFF)
-"""Where red, green and blue lie in a pixel of 24 and 32 bit."""
+"""Masks of red, green and blue in a pixel of 24 or 32 bits."""
 ALPHA_MASK: Final = 0xFF000000
 PACKED: Final = {1: "run lengths", 2: "run lengths", 4: "JPEG", 5: "PNG"}
-"""Compressions of a BMP that are not read."""
+"""Compression methods of BMP that are not supported."""
 MASKED: Final = (3, 6)
 EMBEDDED: Final = b"DEBM"
-"""The color space of a BMP that has an ICC profile, as it lies in the file."""
+"""The color space code of a BMP that embeds an ICC profile, as stored."""
 DIB_HEADERS: Final = (40, 52, 56, 108, 124)
-"""Bytes of the header of a bitmap."""
+"""Known lengths of the bitmap header, in bytes."""
 KINDS: Final = {4: 1, 5: 1, 6: 3}
-"""PNM's number -> samples a pixel."""
+"""PNM's number -> samples per pixel."""
 TUPLES: Final = {"BLACKANDWHITE": 1, "GRAYSCALE": 1, "GRAYSCALE_ALPHA": 2, "RGB": 3, "RGB_ALPHA": 4}
 LONGEST_HEADER: Final = 4096
 
 
 class Bitmap(NamedTuple):
-    """What the header says, and how to get at the samples."""
+    """The contents of the header, and a function that decodes the samples."""
 
     width: int
     height: int
     bands: int
-    """1 to 4: gray or RGB, with alpha where it is even."""
+    """1 to 4: gray or RGB, with alpha if the number is even."""
     bits: Literal[8, 16]
     converted: tuple[str, ...]
     """As in `Header`."""
     metadata: Metadata
     decode: Callable[[int, int], NDArray[Any]]
-    """The rows from one to before another -> (h, W, bands), uint8 or uint16. Raises ImageError: it is damaged."""
+    """(first, last) -> rows from `first` to before `last` as (h, W, bands), uint8 or uint16. Raises ImageError if they
+    are damaged.
+    """
 
 
 def bmp(file: Block, name: str) -> Bitmap:
-    """Windows' and OS/2's bitmap of 1, 4, 8, 24 and 32 bit a pixel, with the header of a file or without it (DIB).
+    """Read the header of a Windows or OS/2 bitmap of 1, 4, 8, 24 or 32 bits per pixel, with or without file header
+    (DIB).
 
     Raises:
-        ImageError: it is of a kind that can't be read, damaged or cut short.
+        ImageError: it is of an unsupported kind, damaged or cut short.
     """
     try:
         return _bmp(file if file[:2] == b"BM" else _with_file_header(file), name)
@@ -63,7 +66,7 @@ def bmp(file: Block, name: str) -> Bitmap:
 
 
 def is_dib(head: bytes) -> bool:
-    """Whether it is a bitmap without the header of a file, as clipboards and .dib files have it."""
+    """Whether these bytes begin a bitmap without file header, as in the clipboard and in .dib files."""
     if len(head) < 40 or int.from_bytes(head[:4], "little") not in DIB_HEADERS:
         return False
     planes, depth, packed = struct.unpack_from("<HHL", head, 12)
@@ -71,10 +74,10 @@ def is_dib(head: bytes) -> bool:
 
 
 def pnm(file: Block, name: str) -> Bitmap:
-    """The binary kinds: PBM (P4), PGM (P5), PPM (P6) and PAM (P7), of any maximum up to 65535.
+    """Read the header of a binary PBM (P4), PGM (P5), PPM (P6) or PAM (P7) with any maximum up to 65535.
 
     Raises:
-        ImageError: it is of a kind that can't be read, damaged or cut short.
+        ImageError: it is of an unsupported kind, damaged or cut short.
     """
     if file[1:2] in b"Ff":
         raise ImageError(f"{name} is a PFM, whose samples are floating point; unsigned integers can be read.")
@@ -87,9 +90,7 @@ def pnm(file: Block, name: str) -> Bitmap:
     if end > len(file):
         raise _damaged(name, "PNM")
     if len(file) - end > 16 or file[end:].strip():
-        raise ImageError(
-            f"{name} has data after its pixels, like a file of several pictures; a single one can be read."
-        )
+        raise ImageError(f"{name} has data after its pixels, like a file of several images; a single one can be read.")
     top = 65535 if wide else 255
 
     def decode(first: int, last: int) -> NDArray[Any]:
@@ -102,7 +103,7 @@ def pnm(file: Block, name: str) -> Bitmap:
             raise _damaged(name, "PNM")
         if most == top:
             return samples.astype(np.uint16 if wide else np.uint8)
-        scaled = np.arange(most + 1, dtype=np.uint64) * top * 2 // most  # twice, to round half up
+        scaled = np.arange(most + 1, dtype=np.uint64) * top * 2 // most  # doubled, in order to round half up
         return ((scaled + 1) // 2).astype(np.uint16 if wide else np.uint8)[samples]
 
     few = most.bit_length() if most & (most + 1) == 0 else 0
@@ -119,7 +120,7 @@ def pnm(file: Block, name: str) -> Bitmap:
 
 
 def to_bmp(rows: Rows, metadata: Metadata) -> Iterator[Piece]:
-    """(H, W, 1 to 4) uint8 as a file: of 8, 24 or 32 bit a pixel, with the ICC profile and the pixels an inch."""
+    """Encode (H, W, 1 to 4) uint8 as a BMP of 8, 24 or 32 bits per pixel, with its ICC profile and dpi."""
     height, width, bands = rows.shape
     order = [[0], [0, 0, 0, 1], [2, 1, 0], [2, 1, 0, 3]][bands - 1]
     bands = len(order)
@@ -132,14 +133,14 @@ def to_bmp(rows: Rows, metadata: Metadata) -> Iterator[Piece]:
     yield struct.pack("<LllHHLLllLL", 124, width, height, 1, 8 * bands, 3 * (bands == 4), size, across, down, 0, 0)
     yield struct.pack("<4L", *masks) + (EMBEDDED if icc else b"BGRs") + bytes(48)
     yield struct.pack("<LLLL", 4, 124 + len(palette) + size if icc else 0, len(icc), 0) + palette
-    for bottom in range(height, 0, -BAND):  # upwards
+    for bottom in range(height, 0, -BAND):  # rows are stored from bottom to top
         band = rows[max(bottom - BAND, 0) : bottom][::-1, :, order]
         yield np.pad(band.reshape(len(band), -1), ((0, 0), (0, row - width * bands))).tobytes()
     yield icc
 
 
 def to_pnm(rows: Rows, *, pam: bool) -> Iterator[Piece]:
-    """(H, W, 1 to 4) uint8 or uint16 as a PGM or a PPM, or as a PAM where there is alpha or `pam` asks for it."""
+    """Encode (H, W, 1 to 4) uint8 or uint16 as PGM or PPM, or as PAM if there is alpha or `pam` is set."""
     height, width, bands = rows.shape
     most = 65535 if rows.dtype == np.uint16 else 255
     if pam or bands % 2 == 0:
@@ -153,7 +154,7 @@ def to_pnm(rows: Rows, *, pam: bool) -> Iterator[Piece]:
 
 
 def _with_file_header(file: Block) -> bytes:
-    """A copy of a bitmap that has none."""
+    """Return a copy with a file header, for a bitmap that has none."""
     header, depth, packed, used = struct.unpack_from("<L10xHL12xL", file)
     masks = {3: 12, 6: 16}.get(packed, 0) if header == 40 else 0
     palette = 4 * min(used or (2**depth if depth <= 8 else 0), 256)
@@ -178,7 +179,7 @@ def _bmp(file: Block, name: str) -> Bitmap:
     masks = struct.unpack_from("<LLL", file, 54) if packed else BGR_MASKS
     alpha = packed and (header >= 56 or packed == 6) and struct.unpack_from("<L", file, 66)[0]
     if masks != BGR_MASKS or alpha not in (0, ALPHA_MASK):
-        raise ImageError(f"{name} is a BMP whose bits lie in another order; blue, green, red and alpha can be read.")
+        raise ImageError(f"{name} is a BMP with an unknown order of channels; blue, green, red and alpha can be read.")
     row = (width * depth + 31) // 32 * 4
     if width < 0 or at < 14 + header or at + row * height > len(file):
         raise _damaged(name, "BMP")
@@ -229,7 +230,7 @@ def _bmp_samples(
 
 
 def _palette(raw: bytes, entry: int, count: int) -> NDArray[np.uint8]:
-    """(N, 3) RGB, of as many colors as are there."""
+    """Return the palette as (N, 3) RGB; N is less than `count` if the data ends early."""
     count = min(count, len(raw) // entry)
     return np.frombuffer(raw, np.uint8, count * entry).reshape(count, entry)[:, 2::-1]
 
@@ -251,13 +252,13 @@ def _bmp_profile(file: Block, header: int) -> bytes | None:
 
 
 def _inches(across: int, down: int) -> tuple[float, float] | None:
-    """Pixels an inch, of pixels a metre."""
+    """Convert pixels per meter to pixels per inch."""
     dpi = (round(across * INCH, 4), round(down * INCH, 4))
     return dpi if all(0.001 < value < 65536 for value in dpi) else None
 
 
 def _pnm_header(file: Block, name: str) -> tuple[int, int, int, int, int]:
-    """Width, height, bands, the maximum of a sample, and where the samples begin."""
+    """Return width, height, bands, the maximum of a sample, and the offset of the samples."""
     kind, begin = int(file[1:2]), file[:LONGEST_HEADER]
     bilevel = kind == 4
     space = rb"(?:\s|#[^\n\r]*[\n\r])+"
@@ -272,7 +273,7 @@ def _pnm_header(file: Block, name: str) -> tuple[int, int, int, int, int]:
 
 
 def _pam_header(file: Block, name: str) -> tuple[int, int, int, int, int]:
-    """As of the other kinds."""
+    """Return the same for a PAM."""
     header, ended, _ = file[:LONGEST_HEADER].partition(b"\nENDHDR\n")
     lines = [line.split(maxsplit=1) for line in header.splitlines()[1:] if not line.startswith(b"#")]
     said = {line[0]: line[1] for line in lines if len(line) == 2}

@@ -1,6 +1,6 @@
-"""Open an image file: its header is known, and whether it can be read, before a pixel is decoded.
+"""Open an image file: read its header and check that it can be decoded, before any pixel is decoded.
 
-`recognition` tells the format. Of libvips' decoders, only those in `LOADERS` are used.
+`recognition` determines the format. Of libvips' decoders, only those in `LOADERS` are used.
 """
 
 import os
@@ -57,22 +57,24 @@ SPACES: Final = {
 }
 """libvips' (interpretation, bands) -> channels, alpha."""
 MOST_BOXES = 1 << 16
-"""Bytes of an AVIF in which its description is looked for."""
+"""Bytes of an AVIF that are searched for its codec configuration."""
 SOUND: Final = (1, 5, 8, 32946)
-"""Compressions of a TIFF (none, LZW, deflate twice) in which damaged pixels are an error: warnings are of tags."""
+"""TIFF compressions (none, LZW, and both numbers of deflate) whose decoders report damaged pixels as errors; their
+warnings concern only tags.
+"""
 
 
 @contextmanager
 def open_image(path: Path, max_pixels: int) -> Iterator[OpenImage]:
-    """The file, for as long as the block lasts; what its decoder meets in the block becomes a ImageError.
+    """Open the file for the duration of the block. Decoder errors inside the block become an ImageError.
 
     Raises:
-        ImageError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
+        ImageError: the file is missing, not an image, of an unsupported kind, or has more than `max_pixels`.
     """
     with map_file(path) as (name, handle, file):
         form = recognize(file[:HEAD], name)
         if form in BITMAPS:
-            yield _plain(BITMAPS[form](file, name), form, file, name, max_pixels)
+            yield _open_bitmap(BITMAPS[form](file, name), form, file, name, max_pixels)
             return
         try:
             match form:
@@ -86,7 +88,7 @@ def open_image(path: Path, max_pixels: int) -> Iterator[OpenImage]:
                 case _:
                     if form == "PNG":
                         check_png(file, name, max_pixels)
-                    yield _decoded(_by_number(handle), form, file, name, max_pixels)
+                    yield _decoded(_source_of(handle), form, file, name, max_pixels)
         except (*FAULTS, tiff_tags.MalformedError) as error:
             kind = "an AVIF" if form == "AVIF" else f"a {form}"
             raise ImageError(f"{name} is {kind} that is damaged or cut short{reason(error)}.") from error
@@ -105,30 +107,30 @@ def _decoded(
     options = {"page": page.number} if page else {}
     with libvips.exclusive():
         image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=fail_on, **options)
-        found = _known(image, form, file, name, max_pixels, page)
+        found = _describe(image, form, file, name, max_pixels, page)
 
     def bands() -> Iterator[NDArray[Any]]:
-        assert source  # which must live as long as this: libvips calls into it
+        assert source  # keep a reference: libvips calls into it while decoding
         yield from found.bands()
 
     return found._replace(bands=bands, header=found.header._replace(loss=loss_of(form, file)))
 
 
-def _by_number(handle: int) -> Any:
-    """A file as libvips sees it; of a name, it would take "[1]" at the end for options."""
+def _source_of(handle: int) -> Any:
+    """Wrap the descriptor for libvips. Given a file name, libvips would parse a trailing "[...]" as options."""
     return pyvips.Source.new_from_descriptor(handle)
 
 
 def _jpeg(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
-    """With its faults mended."""
+    """Open a JPEG with its harmless faults repaired."""
     mends = find_mends(file)
 
     def look(mends: Mends) -> OpenImage:
         return _decoded(_source(handle, len(file), mends), "JPEG", file, name, max_pixels)
 
-    if mends.padding:  # or what only looks like it: the decoder alone can tell
-        ways = (mends, mends.without_padding(1), mends.without_padding(0))
-        mends = next((each for each in ways if not _meets_padding(look(each))), mends)
+    if mends.padding:  # it may only look like padding: try which variant decodes without a warning
+        variants = (mends, mends.without_padding(1), mends.without_padding(0))
+        mends = next((each for each in variants if not _meets_padding(look(each))), mends)
     found = look(mends)
     return found._replace(header=found.header._replace(tolerated=mends.tolerated))
 
@@ -150,13 +152,13 @@ def _tiff(path: Path, handle: int, file: mmap, name: str, max_pixels: int) -> It
     check_size(width, height, name, max_pixels)
     tiff.check_samples(file, about, name)
     if what := tiff.foreign(file, about):
-        from drrn.media.images import gdal  # which needs this
+        from drrn.media.images import gdal  # it imports this module's siblings, and rasterio on use
 
         with gdal.open_tiff(path, file, page, what) as found:
             yield found
         return
     strict = "error" if (about.integers(file, 0x103) or (1,))[0] in SOUND else "warning"
-    yield _decoded(_by_number(handle), "TIFF", file, name, max_pixels, page=page, fail_on=strict)
+    yield _decoded(_source_of(handle), "TIFF", file, name, max_pixels, page=page, fail_on=strict)
 
 
 def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
@@ -166,13 +168,13 @@ def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
     avif.check_stored(layout, name, max_pixels)
     if layout.others:
         raise ImageError(f"{name} has {layout.others + 1} pages or frames; a single picture can be read.")
-    found = _decoded(_by_number(handle), "AVIF", file, name, max_pixels)
+    found = _decoded(_source_of(handle), "AVIF", file, name, max_pixels)
     taken = decoding("AVIF", layout.coded, 1, found.header.channels, found.header.bits, file)
     return found._replace(header=found.header._replace(coded=layout.coded, decoding=taken))
 
 
-def _plain(bitmap: bitmaps.Bitmap, form: FileFormat, file: mmap, name: str, max_pixels: int) -> OpenImage:
-    """A file that libvips doesn't know, if it is not too large."""
+def _open_bitmap(bitmap: bitmaps.Bitmap, form: FileFormat, file: mmap, name: str, max_pixels: int) -> OpenImage:
+    """Build an OpenImage for a format that libvips does not support, if it is not too large."""
     check_size(bitmap.width, bitmap.height, name, max_pixels)
     channels = 1 if bitmap.bands < 3 else 3
     alpha = bitmap.bands % 2 == 0
@@ -189,15 +191,21 @@ def _plain(bitmap: bitmaps.Bitmap, form: FileFormat, file: mmap, name: str, max_
     return OpenImage(bands, header, metadata, 1)
 
 
-def _known(image: Any, form: FileFormat, file: mmap, name: str, max_pixels: int, page: tiff.Page | None) -> OpenImage:
-    """What libvips knows of the file, if that can be read."""
+def _describe(
+    image: Any, form: FileFormat, file: mmap, name: str, max_pixels: int, page: tiff.Page | None
+) -> OpenImage:
+    """Build an OpenImage from what libvips knows of the file, if it can be read."""
     if page and tiff.is_opaque(image, file, page.directory):
         image = image.extract_band(0, n=3)
     check_size(image.width, image.height, name, max_pixels)
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1 and form in ("GIF", "WebP"):
         raise ImageError(f"{name} is animated; a single picture was expected.")
-    deep = image.format == "ushort" and form in ("PNG", "TIFF", "AVIF")  # a JPEG of 12 bit fills no 16
+    deep = image.format == "ushort" and form in (
+        "PNG",
+        "TIFF",
+        "AVIF",
+    )  # libvips gives a 12-bit JPEG as ushort without scaling it to 16 bits
     space = SPACES.get((image.interpretation, image.bands))
     if space is None or not (deep or image.format == "uchar"):
         raise ImageError(
@@ -208,7 +216,7 @@ def _known(image: Any, form: FileFormat, file: mmap, name: str, max_pixels: int,
     turn = exif.orientation(metadata.exif) if metadata.exif else 1
     if page:
         turn = exif.orientation(file, page.directory)
-    elif form == "AVIF":  # libheif has turned it, as the file's own properties say, and EXIF's orientation is void
+    elif form == "AVIF":  # libheif has applied the file's own rotation; EXIF's orientation must be ignored
         turn = 1
     metadata = make_metadata_upright(metadata, turn, (image.width, image.height), is_void=form == "AVIF")
     width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
@@ -234,7 +242,7 @@ def _known(image: Any, form: FileFormat, file: mmap, name: str, max_pixels: int,
 
 
 def _source(handle: int, size: int, mends: Mends) -> Any:
-    """A file that libvips reads as it goes: of a JPEG that it may map, all that it has seen stays in memory."""
+    """Wrap the file for libvips as a stream. If libvips mapped a JPEG, all pages it has read would stay in memory."""
     mended = Mended(handle, size, mends.edits) if mends.edits else None
     source = pyvips.SourceCustom()
     source.on_read(mended.read if mended else partial(os.read, handle))
@@ -243,7 +251,7 @@ def _source(handle: int, size: int, mends: Mends) -> Any:
 
 
 def _widened(image: Any, bits: int, name: str) -> Iterator[NDArray[np.uint16]]:
-    """Samples of `bits`, which libvips shifts to the left, so that white is 65535."""
+    """Rescale samples of `bits`, which libvips only shifts left, so that white is 65535."""
     top = 2**bits - 1
     levels = (np.arange(top + 1) * 65535 / top).round().astype(np.uint16)
     for band in libvips.bands(image, "AVIF", name):
@@ -251,13 +259,13 @@ def _widened(image: Any, bits: int, name: str) -> Iterator[NDArray[np.uint16]]:
 
 
 def converted(image: Any, form: FileFormat, file: Block, *, alpha: bool) -> Iterator[str]:
-    """What is not as it lies in the file, once libvips has decoded it."""
+    """List what libvips converts when it decodes the file."""
     palette = f"palette to RGB{' and alpha' if alpha else ''}"
     if image.interpretation == "cmyk":
         yield "CMYK to sRGB"
     elif form == "GIF":
         yield palette
-        for note, mark in (("ICC", b"ICCRGBG1"), ("XMP", b"XMP DataXMP")):  # libvips doesn't look for them
+        for note, mark in (("ICC", b"ICCRGBG1"), ("XMP", b"XMP DataXMP")):  # libvips ignores them
             if file.find(mark) >= 0:
                 yield f"without {note}"
         if gif.has_comment(file):
@@ -275,5 +283,5 @@ def converted(image: Any, form: FileFormat, file: Block, *, alpha: bool) -> Iter
         if bits > 8:
             yield f"{bits} bit to 16"
         flags = re.findall(rb"av1C..(.)", file[:MOST_BOXES], re.DOTALL)
-        if flags and all(flag[0] & 0x10 for flag in flags):  # that of alpha is monochrome too
+        if flags and all(flag[0] & 0x10 for flag in flags):  # all: the alpha channel's is always monochrome
             yield "gray to RGB"

@@ -1,6 +1,7 @@
-"""What a TIFF says of itself in its directories, found without a decoder: enough to know a raster from a photograph.
+"""Read the structure of a TIFF from its directories without a decoder: enough to tell a georeferenced raster from a
+photograph.
 
-Nothing is believed that the file has no bytes for, and nothing is allocated by what it says.
+Lengths and counts in the file are checked against its size before use, and nothing is allocated by them.
 """
 
 import struct
@@ -20,31 +21,31 @@ GEOREFERENCED: Final = {
     *(0x87AF, 0xC69C),  # GeoKeyDirectory, RPCCoefficient
 }
 METADATA, NODATA = 0xA480, 0xA481
-"""GDAL's, and the value that stands for no measurement."""
+"""GDAL's XML metadata, and the value that marks missing measurements."""
 MOST_METADATA = 1 << 24
 SUBFILE, BITS, COMPRESSION, COLOR, STRIPS, BANDS, ROWS = 0xFE, 0x102, 0x103, 0x106, 0x111, 0x115, 0x116
 PLANES, PALETTE, TILE_WIDTH, TILE_HEIGHT, TILES, EXTRA, KIND = 0x11C, 0x140, 0x142, 0x143, 0x144, 0x152, 0x153
 SMALLER, MASK = 1, 4
-"""Bits of SUBFILE: a smaller copy of another picture, the mask of one."""
+"""Bits of SUBFILE: a reduced copy of another image, and a mask of one."""
 MOST_DIRECTORIES = 128
 
 
 class Layout(NamedTuple):
-    """What the first directory says."""
+    """What the first directory states."""
 
     width: int
     height: int
     bands: int
     bits: int
-    """Of a sample of the first band."""
+    """Bits per sample of the first band."""
     kind: int
     """SampleFormat of the first band: 1 unsigned, 2 signed, 3 floating point, 5 and 6 complex."""
     alike: bool
-    """Whether bits and kind are those of the first 16 bands too."""
+    """Whether the first 16 bands agree in bits and kind."""
     color: int
     """PhotometricInterpretation, or -1."""
     extra: tuple[int, ...]
-    """What bands beyond the colors are: 1 alpha that colors are multiplied by, 2 alpha, 0 anything."""
+    """Meaning of the bands beyond the colors: 1 associated alpha, 2 unassociated alpha, 0 unspecified."""
     compression: int
     block: tuple[int, int]
     """(height, width) of a tile or strip."""
@@ -52,13 +53,13 @@ class Layout(NamedTuple):
     """Whether there are offsets of tiles or strips."""
     tags: frozenset[int]
     smaller: bool
-    """Whether it calls itself a smaller copy of another image."""
+    """Whether it is marked as a reduced copy of another image."""
     size: int
-    """Bytes of the file."""
+    """Size of the file in bytes."""
 
 
 def layout(path: Path) -> Layout | None:
-    """None where the file is no regular one, or no TIFF.
+    """Read the layout; None if the file is not a regular file or not a TIFF.
 
     Raises:
         MalformedError: it has no first directory.
@@ -70,13 +71,13 @@ def layout(path: Path) -> Layout | None:
 
 @contextmanager
 def mapped(path: Path) -> Iterator[mmap | None]:
-    """The content of a TIFF; None where the file is no regular one, or no TIFF.
+    """Map the content of a TIFF; None if the file is not a regular file or not a TIFF.
 
     Raises:
         OSError: it can't be read.
     """
     status = path.stat()
-    if not S_ISREG(status.st_mode) or status.st_size < 8:  # to open a pipe would wait for who writes into it
+    if not S_ISREG(status.st_mode) or status.st_size < 8:  # opening a pipe would wait for a writer
         yield None
         return
     with path.open("rb") as file:
@@ -88,10 +89,10 @@ def mapped(path: Path) -> Iterator[mmap | None]:
 
 
 def has_several(path: Path) -> bool:
-    """Whether a TIFF has further pictures, beside smaller copies and masks of one.
+    """Whether a TIFF has several images, not counting reduced copies and masks.
 
     Raises:
-        MalformedError: its directories are damaged, endless or too many, or what GDAL says in it is no XML.
+        MalformedError: its directories are damaged, in a cycle or too many, or its GDAL metadata is not XML.
         OSError: it can't be read.
     """
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as block:
@@ -101,10 +102,10 @@ def has_several(path: Path) -> bool:
 
 
 def chain(file: mmap, first: Directory) -> Iterator[Directory]:
-    """The directories in a row, from the first.
+    """Yield the chain of directories, beginning with `first`.
 
     Raises:
-        MalformedError: one of them is damaged, or they come back to one before.
+        MalformedError: one of them is damaged, or the chain returns to an earlier one.
     """
     offset = f"{first.order}{'Q' if first.wide else 'L'}"
     directory, seen = first, set(struct.unpack_from(offset, file, 8 if first.wide else 4))
@@ -151,10 +152,10 @@ def _layout(file: mmap) -> Layout:
 
 
 def _check_metadata(file: mmap, first: Directory) -> None:
-    """GDAL would read as much of it as it understands, and drop the rest."""
+    """Raise an error if GDAL's metadata is malformed: GDAL would keep only the part that it understands."""
     _, count, at = first.slots.get(METADATA, (0, 0, 0))
     text = file[at : at + count].rstrip(b"\0 ")
-    if len(text) > MOST_METADATA or b"<!" in text:  # so that no entity can grow
+    if len(text) > MOST_METADATA or b"<!" in text:  # no document types, hence no entities that expand
         raise MalformedError("GDAL did not write this metadata.")
     try:
         if text:
@@ -164,7 +165,7 @@ def _check_metadata(file: mmap, first: Directory) -> None:
 
 
 def _has_several(file: mmap, directory: Directory) -> bool:
-    """Whether of the directories in a row more than one is neither of a copy nor of a mask."""
+    """Whether more than one directory in the chain is neither a reduced copy nor a mask."""
     pages = 0
     for number, page in enumerate(chain(file, directory)):
         if number == MOST_DIRECTORIES:

@@ -1,4 +1,4 @@
-"""Rows of samples, with what belongs to them, become the bytes of a file."""
+"""Encode rows of samples and their metadata as the bytes of a file."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from drrn.errors import DRRNError, ImageError, printable
 from drrn.media import libvips
 from drrn.media.file_format import FileFormat
 from drrn.media.images.bitmaps import to_bmp, to_pnm
-from drrn.media.images.memory import OPTIMISED
+from drrn.media.images.memory import OPTIMIZED
 from drrn.media.images.quality import BEST_JPEG, Loss, webp_options
 from drrn.media.images.scratch import Rows, Scratch, open_temporary
 from drrn.media.libvips import FAULTS, reason
@@ -23,7 +23,7 @@ from drrn.media.metadata.embedding import Piece, embed_metadata
 from drrn.media.metadata.metadata import Metadata
 
 LOOK_SECONDS: Final = 0.1
-"""So often libvips' work is looked at, which it does in a thread of its own."""
+"""Interval for checking on libvips, which encodes in a thread of its own."""
 
 
 def encode(
@@ -36,16 +36,17 @@ def encode(
     pam: bool = False,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Piece]:
-    """The file that will be `path`, piece by piece. But for WebP, it takes no more memory than some rows.
+    """Yield the encoded file, piece by piece. Except for WebP, only some rows are held in memory.
 
     Args:
-        rows: 8 bit where the format has no more.
-        loss: of JPEG and WebP; as little as the format can where none is given.
-        pam: take no simpler kind of PNM.
-        check: called again and again; what it raises ends the work.
+        rows: (H, W, bands); uint8 if the format has no more than 8 bits.
+        path: the file it will become; used in messages and to place scratch files on its disk.
+        loss: quality for JPEG and WebP; by default the best that the format allows.
+        pam: write PNM always as PAM.
+        check: called repeatedly; an exception that it raises ends the work.
 
     Raises:
-        ImageError: they can't be encoded so.
+        ImageError: they can't be encoded in this format.
         DRRNError: the disk is full.
     """
     height, width, bands = rows.shape
@@ -79,7 +80,7 @@ def _image(rows: Rows) -> Any:
 def _encode(
     image: Any, form: FileFormat, file: FileIO, path: Path, check: Callable[[], None], loss: Loss | None
 ) -> None:
-    """The pixels alone into `file`, as a file of this format."""
+    """Encode the pixels alone into `file`."""
     gray, color = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
     image = image.copy(interpretation=gray if image.bands < 3 else color)
     options: dict[str, Any]
@@ -87,10 +88,10 @@ def _encode(
         case "PNG":
             options = {}
         case "JPEG":
-            optimised = image.width * image.height <= OPTIMISED
+            optimized = image.width * image.height <= OPTIMIZED
             kept = loss or BEST_JPEG
             chroma = "on" if kept.subsampled else "off"
-            options = {"Q": kept.quality, "subsample_mode": chroma, "optimize_coding": optimised}
+            options = {"Q": kept.quality, "subsample_mode": chroma, "optimize_coding": optimized}
         case "WebP":
             options = webp_options(loss)
         case "TIFF":

@@ -1,15 +1,15 @@
-"""A file becomes a `Image`, and a `Image` a file: PNG, JPEG, WebP, TIFF, BMP and PNM; GIF and AVIF are read only.
+"""Read and write image files: PNG, JPEG, WebP, TIFF, BMP and PNM; GIF and AVIF are only read.
 
-Reading is strict: the least warning of a decoder is an error. What can't be kept is converted, which
-`Header.converted` and `changes` say, or refused; docs/reference/formats.md has the table:
+Reading is strict: any warning of a decoder is an error. What can't be kept is either converted, as listed in
+`Header.converted` and `changes`, or refused; docs/reference/formats.md has the table:
 
     kept       gray and RGB, each with or without alpha, of 8 and 16 bit; ICC, EXIF, XMP and dpi
     converted  palettes to RGB, gray of 1, 2 and 4 bit to 8, a transparent color to alpha, YCbCr to RGB;
                CMYK to sRGB, by its profile (not kept then) or, without one, by libvips' own;
                TIFF's associated alpha: the colors are divided by it and rounded down
     refused    floating point, signed, 12 and 32 bit samples; Lab; bands beside colors and alpha;
-               several pages; several frames, which are the matter of `animation`
-    not kept   what the files say of further images and of the old pixels; texts and tags of one format in another
+               several pages; several frames, which `animation` reads
+    not kept   data about further images and the old pixels; text chunks and tags that another format can't hold
 """
 
 import warnings
@@ -43,35 +43,35 @@ SUFFIXES: Final[dict[FileFormat, tuple[str, ...]]] = {
     "BMP": (".bmp",),
     "PNM": (".pnm", ".pgm", ".ppm", ".pam"),
 }
-"""The suffixes that can be written; in reading, a suffix means nothing."""
+"""The suffixes that can be written. Suffixes are ignored when reading."""
 LONGEST: Final[dict[FileFormat, int]] = {"JPEG": 65500, "WebP": 16383}
-"""Pixels a side: WebP's limit, and libjpeg's, a little below the format's own."""
+"""Longest side in pixels: WebP's limit, and libjpeg's, which is slightly below the format's own."""
 EIGHT_BIT: Final = ("JPEG", "WebP", "BMP")
-"""Formats that hold no more."""
+"""Formats limited to 8 bits per sample."""
 UPWARD: Final = (3, 4, 7, 8)
-"""Orientations whose rows are to be taken from the last, when their axes are in place; and the columns:"""
+"""Orientations in which, once the axes are in place, rows are in reverse order; the next set likewise for columns."""
 LEFTWARD: Final = (2, 3, 6, 7)
 
 
 def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
-    """What the file says of itself. No pixel is decoded, so damage further in goes unseen.
+    """Read the header of a file. No pixel is decoded, so damage in the pixel data is not noticed.
 
     Raises:
-        ImageError: it is missing, no picture, of a kind that can't be read, or of more than `max_pixels`.
+        ImageError: the file is missing, not an image, of an unsupported kind, or has more than `max_pixels`.
     """
     with open_image(path, max_pixels) as file:
         return file.header
 
 
 def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
-    """The picture in the file, upright: its orientation is applied.
+    """Read the image, turned upright according to its orientation.
 
-    The values are the file's, divided by 255 or 65535, in the color space that `icc` says. EXIF that is
-    malformed is dropped.
+    The values are the file's, divided by 255 or 65535, in the color space that `icc` describes. Malformed EXIF is
+    dropped.
 
     Raises:
-        ImageError: as `probe`, or the file is damaged or cut short; or it is a WebP, and this process was forked from
-            one that had read or written pictures.
+        ImageError: as `probe`; or the file is damaged or cut short; or it is a WebP and this process was forked from
+            one that had already read or written images.
     """
     with open_image(path, max_pixels) as (bands, header, metadata, orientation):
         array = np.concatenate(list(bands()))
@@ -86,10 +86,10 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
 
 
 def first_pixels(path: Path, most: int, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.float32]:
-    """The colors (H, W, 1 or 3) in [0, 1] of the file's first rows, as it stores them, of about `most` pixels.
+    """Return the colors of the first rows, about `most` pixels, as stored: (H, W, 1 or 3) in [0, 1].
 
     Raises:
-        ImageError: the file cannot be opened as an image, for the reasons that `read` names.
+        ImageError: as `read`.
     """
     with open_image(path, max_pixels) as (bands, header, _, _):
         rows, have = [], 0
@@ -105,7 +105,7 @@ def first_pixels(path: Path, most: int, *, max_pixels: int = MAX_PIXELS) -> NDAr
 def decode_to_disk(
     path: Path, target: Path, *, max_pixels: int = MAX_PIXELS
 ) -> Iterator[tuple[Scratch, Header, Metadata]]:
-    """As `read`, for a picture that need not fit into the memory: its samples, upright, on the disk of `target`.
+    """Decode an image that may not fit into memory: upright samples in a scratch file on the disk of `target`.
 
     Raises:
         ImageError: as `read`.
@@ -123,15 +123,16 @@ def write(
     overwrite: bool = False,
     made: Callable[[Path], None] = lambda temporary: None,
 ) -> None:
-    """Write the picture in the format of the suffix: whole, or not at all.
+    """Write the image atomically, in the format of the suffix.
 
-    Nothing is lost but in a JPEG, which is of quality 95, its chroma not subsampled. What a format doesn't hold is
-    converted or left behind, as `changes` says. ICC, EXIF, XMP, dpi and extras go with it; the orientation of
-    EXIF is 1, the size in EXIF and XMP is the picture's, and a thumbnail is dropped.
+    Only JPEG is lossy: quality 95, without chroma subsampling. What a format can't hold is converted or dropped, as
+    listed by `changes`. ICC, EXIF, XMP, dpi and extras are written too; EXIF and XMP are adapted to the image's size
+    and
+    orientation 1, and a thumbnail is dropped.
 
     Args:
-        loss: how much of a JPEG or WebP may be lost instead, as `Loss(quality=80, subsampled=True)`.
-        made: called with the file, when all is in it and before it becomes `path`.
+        loss: another quality for JPEG or WebP, such as `Loss(quality=80, subsampled=True)`.
+        made: called with the temporary file once it is complete, before it is renamed to `path`.
 
     Raises:
         ImageError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
@@ -156,7 +157,7 @@ def save(image: Image, path: Path, *, quality: int | None, lossless: bool, overw
 
 
 def to_png(image: Image) -> bytes:
-    """The bytes of a PNG.
+    """Encode the image as PNG.
 
     Raises:
         DRRNError: as `write`.
@@ -177,10 +178,10 @@ def store(
     made: Callable[[Path], None] = lambda temporary: None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """As `write`, of samples as the file will have them: 8 bit where its format has no more.
+    """Like `write`, for samples in the file's own range: uint8 if its format has no more than 8 bits.
 
     Args:
-        check: called again and again; what it raises ends the work, and there is no file.
+        check: called repeatedly; an exception that it raises ends the work, and no file is left.
 
     Raises:
         DRRNError: as `write`.
@@ -204,7 +205,7 @@ def store(
 
 
 def changes(header: Header, path: Path) -> tuple[str, ...]:
-    """What becomes something else on the way from a file to `path`, each as `CMYK to sRGB` or `without EXIF`."""
+    """List what is converted or dropped from a file to `path`, each as `CMYK to sRGB` or `without EXIF`."""
     form = _format(path)
     changed = [*header.tolerated, *header.converted]
     if header.bits == 16 and form in EIGHT_BIT:
@@ -225,14 +226,17 @@ def writable(
     icc: bytes | None = None,
     overwrite: bool = False,
 ) -> FileFormat:
-    """The format that `path` asks for, if such a picture can be written so: long work asks before it begins.
+    """Check that an image of this size and kind can be written to `path`, before long work begins.
 
     Args:
-        channels: 1 gray or 3 color, where that is known.
+        channels: 1 gray or 3 color, if known.
+
+    Returns:
+        The format of the suffix.
 
     Raises:
-        ImageError: the suffix is unknown, the format holds no alpha, not so many pixels a side, no such colors,
-            or no gray to which `icc` belongs, or `path` exists and `overwrite` is off.
+        ImageError: the suffix is unknown; the format has no alpha, a shorter longest side, or no such colors;
+            it can't hold a gray ICC profile; or `path` exists and `overwrite` is off.
     """
     form = _format(path)
     if form is None:
@@ -240,7 +244,7 @@ def writable(
         raise ImageError(f"{printable(path)} can't be written: its suffix must be one of {known}.")
     if alpha and form == "JPEG":
         raise ImageError(f"{printable(path)} can't be written: JPEG holds no alpha; use png, webp or tiff.")
-    if form in ("WebP", "BMP") and icc and icc[16:20] == b"GRAY":  # with RGB it would show wrong tones
+    if form in ("WebP", "BMP") and icc and icc[16:20] == b"GRAY":  # attached to RGB it would give wrong tones
         raise ImageError(f"{printable(path)} can't be written: {form} holds no gray ICC profile; use png or tiff.")
     kind = path.suffix.lower()
     if (kind == ".pgm" and channels == 3) or (kind == ".ppm" and channels == 1) or (kind in (".pgm", ".ppm") and alpha):
@@ -248,7 +252,7 @@ def writable(
         raise ImageError(f"{printable(path)} can't be written: {kind} holds {held} alone; use pam, png or tiff.")
     if form in LONGEST and max(width, height) > LONGEST[form]:
         raise ImageError(
-            f"{printable(path)} can't be written: {form} holds {LONGEST[form]} pixels a side, and the picture is "
+            f"{printable(path)} can't be written: {form} holds at most {LONGEST[form]} pixels a side; the image is "
             f"{width} x {height}; use png or tiff."
         )
     refuse_existing(path, overwrite=overwrite)
@@ -261,7 +265,7 @@ def _check_finite(image: Image, name: str) -> None:
 
 
 def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> tuple[Scratch, Header, Metadata]:
-    """A function of its own, for the decoder to be gone, with what it holds, when it returns."""
+    """Decode into a scratch file. As a function of its own, it releases the decoder's memory when it returns."""
     with open_image(path, max_pixels) as (bands, header, metadata, orientation):
         samples = scratch(header.height, header.width, header.channels + header.alpha, header.bits)
         row = 0
@@ -277,7 +281,7 @@ def _unpacked(path: Path, max_pixels: int, scratch: Callable[..., Scratch]) -> t
 
 
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """A view of (H, W, C), turned as EXIF's `orientation` says."""
+    """Return a view of (H, W, C) with the EXIF orientation applied."""
     if orientation >= 5:
         array = array.swapaxes(0, 1)
     if orientation in UPWARD:
@@ -286,7 +290,7 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def wanted_format(path: Path) -> FileFormat:
-    """What its suffix says. Raises ImageError: that can't be written."""
+    """Return the format of the suffix. Raises ImageError if it can't be written."""
     form = _format(path)
     if form is None:
         known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)

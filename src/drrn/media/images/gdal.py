@@ -1,6 +1,6 @@
-"""GDAL, by rasterio: how it is called, and the images of TIFFs that libvips has no decoder for.
+"""GDAL by way of rasterio: its settings, and decoding of TIFFs that libvips can't decode.
 
-rasterio is imported only when there is such a file.
+rasterio is imported only when such a file is met.
 """
 
 import os
@@ -26,7 +26,7 @@ from drrn.media.metadata.metadata import Metadata, list_names
 from drrn.media.metadata.reading import of_tiff
 
 CACHE = 64 << 20
-"""Bytes of blocks that GDAL may keep."""
+"""Bytes of blocks that GDAL may cache."""
 OPTIONS: Final = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": False,
@@ -41,10 +41,10 @@ ICC, XMP = 0x8773, 0x02BC
 
 @contextmanager
 def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[OpenImage]:
-    """The image of a TIFF, as `drrn.media.images.decoding.open_image`.
+    """Open the image of a TIFF, as `drrn.media.images.decoding.open_image` does.
 
     Args:
-        what: why libvips can't read it, as `compressed by ZSTD`.
+        what: why libvips can't read it, such as `compressed by ZSTD`.
 
     Raises:
         ImageError: rasterio is not installed, or can't read it either.
@@ -56,7 +56,7 @@ def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Op
     except ModuleNotFoundError as error:
         raise ImageError(f"{name} {kind}: rasterio can read it. Install it: pip install 'drrn[geo]'.") from error
     color = directory.integers(file, COLOR)[0]
-    if color == tiff.CMYK or real.startswith("/vsi"):  # such names mean archives and addresses to GDAL
+    if color == tiff.CMYK or real.startswith("/vsi"):  # GDAL would take such names for archives or URLs
         raise ImageError(f"{name} {kind}{', and CMYK' if color == tiff.CMYK else ''}, which can't be read.")
     with rasterio.Env(**OPTIONS):
         with gdal_errors(path, f"{kind}, which can't be read"):
@@ -92,12 +92,12 @@ def open_tiff(path: Path, file: mmap, page: tiff.Page, what: str) -> Iterator[Op
 
 @contextmanager
 def gdal_errors(path: Path, what: str) -> Iterator[None]:
-    """What rasterio raises becomes one sentence."""
+    """Translate what rasterio raises into an ImageError of one sentence."""
     from rasterio.errors import NotGeoreferencedWarning
 
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
-    def describe(error: Exception) -> str:  # rasterio raises its own errors, GDAL's, and what Python raises
+    def describe(error: Exception) -> str:  # rasterio raises its own errors, GDAL's and Python's
         if isinstance(error, MemoryError):
             return f"{printable(path)} {what}: there is not enough memory."
         reason = next(iter(str(error).splitlines()), "")[:200].rstrip(".")
@@ -108,7 +108,7 @@ def gdal_errors(path: Path, what: str) -> Iterator[None]:
 
 
 def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: tiff_tags.Directory) -> NDArray[Any]:
-    """(h, W, bands) as GDAL gives them, as libvips would."""
+    """Convert (h, W, bands) from GDAL's conventions to libvips'."""
     color, bits = page.integers(file, COLOR)[0], (page.integers(file, BITS) or (1,))[0]
     if color == tiff.PALETTE:
         table = np.zeros((256, 3), np.uint8)

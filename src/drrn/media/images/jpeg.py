@@ -1,7 +1,7 @@
-"""JPEGs that break the rules where no pixel depends on it, and that all viewers show: mended as they are read.
+"""Repair JPEGs that violate the standard without affecting any pixel, and that all viewers display.
 
-libjpeg meets such a file with a warning, and libvips reports its first warning alone: behind it, damage would go
-unseen. So the rules are mended here, the decoder gets a file without fault, and its least warning stays an error.
+libjpeg warns about such files, and libvips reports only the first warning, which would hide real damage after it.
+Therefore the faults are repaired before decoding, and any remaining warning is an error.
 """
 
 import os
@@ -23,23 +23,25 @@ LONE: Final = (0x01, *range(0xD0, 0xD9))
 NEXT: Final = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 """A marker between segments."""
 AFTER_SCAN: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
-"""A marker behind entropy-coded data, in which restarts are a part."""
+"""A marker that ends entropy-coded data; restarts are part of the data."""
 WHOLE: Final = b"\x00\x3f\x00"
-"""What a scan of a sequential JPEG must say of itself: all coefficients, in all bits."""
+"""The scan parameters of a sequential JPEG: all coefficients, all bits."""
 TRANSFORMS: Final = {3: b"\x01", 4: b"\x02"}
-"""By the number of components, the color transform that is assumed where Adobe's is unknown: YCbCr, YCCK."""
+"""Number of components -> the color transform assumed if Adobe's is unknown: YCbCr, YCCK."""
 PADDING: Final = re.compile(rb"(?:(?<=\xff\x00)|(?<![\x00\xff]))\x00{2,}+(?=\xff[^\x00\xff])")
-"""Zeros before a restart or a marker; the first behind FF belongs to that, and one alone is too often right.
+"""Zeros before a restart or another marker. The first one after FF belongs to it, and a single zero is too often valid
+data.
 
-It can only begin where the zeros do, and gives none of them back, so that it takes no more time for many."""
+The pattern can only match at the first zero and is possessive, so its time is linear in the number of zeros.
+"""
 CHUNK = 1 << 20
-"""Bytes that are looked at before their pages are given back."""
+"""Bytes searched before memory-mapped pages are released."""
 MOST_SEGMENTS = 1 << 16
-"""Segments that are looked at; a file with more is left as it is."""
+"""Most segments examined; a file with more is left as it is."""
 
 
 class Edit(NamedTuple):
-    """Bytes of the file from `begin` to `end`, which become `by`."""
+    """Replace the bytes of the file from `begin` to before `end` with `by`."""
 
     begin: int
     end: int
@@ -47,28 +49,28 @@ class Edit(NamedTuple):
 
 
 class Mends(NamedTuple):
-    """What is wrong with a JPEG, and how it is mended."""
+    """The faults of a JPEG, and their repairs."""
 
     edits: list[Edit]
-    """In order, and apart."""
+    """In ascending order, not overlapping."""
     tolerated: tuple[str, ...]
-    """The same in words, as `wrong scan parameters`."""
+    """The repairs in words, as `wrong scan parameters corrected`."""
     padding: tuple[Edit, ...] = ()
-    """Zeros at the end of entropy-coded data: only a decoder can tell whether they are a part of it."""
+    """Zeros at the end of entropy-coded data; only a decoder can tell whether they belong to it."""
 
     def without_padding(self, kept: int) -> "Mends":
-        """Leave these out, too, but for the first ones, which may be a part."""
+        """Also remove the padding, except for the first `kept` zeros of each run."""
         cuts = [edit._replace(begin=edit.begin + kept) for edit in self.padding]
         count = sum(cut.end - cut.begin for cut in cuts)
-        said = f"{plural(count, 'stray byte')} behind scans left out"
-        return Mends(sorted([*self.edits, *cuts]), (*self.tolerated, said))
+        repair = f"{plural(count, 'stray byte')} after scans left out"
+        return Mends(sorted([*self.edits, *cuts]), (*self.tolerated, repair))
 
 
 def find_mends(file: bytes | mmap) -> Mends:
-    """Look through the segments of a JPEG for faults that no pixel depends on.
+    """Search the segments of a JPEG for faults that affect no pixel.
 
-    These are bytes before a marker that belong to nothing, parameters of a scan that can't be others, an unknown
-    version of JFIF, and an unknown color transform of Adobe. What can't be understood is left to the decoder.
+    These are stray bytes before a marker, wrong parameters of a scan that allow only one value, an unknown version of
+    JFIF, and an unknown color transform of Adobe. Anything else is left to the decoder.
     """
     edits: list[Edit] = []
     padding: list[Edit] = []
@@ -78,7 +80,7 @@ def find_mends(file: bytes | mmap) -> Mends:
         begin = _find(NEXT, file, at)
         if begin < 0:
             break
-        extra = file[at:begin].strip(b"\xff")  # which fills, as it may
+        extra = file[at:begin].strip(b"\xff")  # fill bytes are valid
         if extra:
             edits.append(Edit(at, begin, b""))
             stray += len(extra)
@@ -105,27 +107,29 @@ def find_mends(file: bytes | mmap) -> Mends:
             begin, at = at, _find(AFTER_SCAN, file, at)
             if at < 0:
                 break
-            if has_restarts or file[at + 1] != EOI or not is_sequential:  # behind an only scan, libjpeg ignores them
+            if has_restarts or file[at + 1] != EOI or not is_sequential:  # after a single scan libjpeg ignores them
                 padding += islice(_zeros(file, begin, at + 2), MOST_SEGMENTS - len(padding))
     let_go(file)
-    said = [f"{plural(stray, 'stray byte')} before markers left out"] if stray else []
+    repairs = [f"{plural(stray, 'stray byte')} before markers left out"] if stray else []
     if any(edit.by == WHOLE for edit in edits):
-        said.append("wrong scan parameters corrected")
+        repairs.append("wrong scan parameters corrected")
     if any(edit.by == b"\x01" for edit in edits):
-        said.append("an unknown version of JFIF read as 1")
+        repairs.append("an unknown version of JFIF read as 1")
     if transform and not is_jfif and (by := TRANSFORMS.get(components)) and transform[1] not in (b"\x00", by, b""):
         edits.append(Edit(transform[0], transform[0] + 1, by))
-        said.append(f"the unknown color transform {transform[1][0]} read as {'YCbCr' if components == 3 else 'YCCK'}")
-    return Mends(sorted(edits), tuple(said), tuple(padding))
+        repairs.append(
+            f"the unknown color transform {transform[1][0]} read as {'YCbCr' if components == 3 else 'YCCK'}"
+        )
+    return Mends(sorted(edits), tuple(repairs), tuple(padding))
 
 
 class Mended:
-    """A file as it is with `edits`, to be read by `read` and `seek`, as those of `os`."""
+    """A view of a file with `edits` applied; `read` and `seek` behave like those of `os`."""
 
     def __init__(self, handle: int, size: int, edits: list[Edit]):
         self.handle, self.at = handle, 0
         self.parts: list[tuple[int, int, bytes | None]] = []
-        """Where it begins here, where in the file, and its bytes where they are others."""
+        """Offset in the view, offset in the file, and the replacement if it is not read from the file."""
         self.begins: list[int] = []
         begin, length = 0, 0
         for edit in [*edits, Edit(size, size, b"")]:
@@ -138,7 +142,7 @@ class Mended:
         self.size = length
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes; none at the end."""
+        """Read at most `size` bytes; empty at the end."""
         if self.at >= self.size:
             return b""
         index = bisect(self.begins, self.at) - 1
@@ -154,7 +158,7 @@ class Mended:
         return found
 
     def seek(self, offset: int, whence: int) -> int:
-        """The new place."""
+        """Set the position and return it."""
         self.at = max(offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence], 0)
         return self.at
 
@@ -167,7 +171,7 @@ def _zeros(file: bytes | mmap, begin: int, end: int) -> Iterator[Edit]:
 
 
 def _find(pattern: re.Pattern[bytes], file: bytes | mmap, at: int) -> int:
-    """Where the next match begins; -1 where there is none."""
+    """Return the offset of the next match; -1 if there is none."""
     for begin in range(at, len(file), CHUNK):
         if found := pattern.search(file, begin, min(begin + CHUNK + 1, len(file))):
             return found.start()

@@ -1,4 +1,4 @@
-"""What decoders and encoders take, in bytes: measured, a little above what was met."""
+"""Memory needed by decoders and encoders, in bytes: slightly above the largest values measured."""
 
 from typing import Final
 
@@ -7,17 +7,17 @@ from drrn.media.metadata import tiff_tags
 from drrn.media.metadata.metadata import Block
 
 DECODING_ROWS: Final[dict[FileFormat, int]] = {"PNG": 700, "JPEG": 700, "TIFF": 1050, "BMP": 230, "PNM": 230}
-"""Rows that are there at once; of the other formats, all are."""
+"""Rows held in memory at once; other formats hold all."""
 DECODING_PIXEL: Final[dict[FileFormat, int]] = {"WebP": 11, "AVIF": 20, "GIF": 8}
-"""For each pixel of those."""
+"""Bytes per pixel for formats that hold the whole image."""
 COEFFICIENTS: Final = 6
-"""For each pixel of a JPEG whose scans lie one behind the other, as in a progressive one."""
+"""Bytes per pixel of a JPEG with several scans, such as a progressive one."""
 ENCODING_ROWS: Final[dict[FileFormat, int]] = {"PNG": 350, "JPEG": 350, "TIFF": 500, "BMP": 340, "PNM": 200}
 ENCODING_PIXEL: Final[dict[FileFormat, int]] = {"WebP": 36, "GIF": 32}
-OPTIMISED: Final = 1 << 20
-"""Pixels of a JPEG up to which its codes are made for it, which saves some 4 % of the file, and takes"""
-OPTIMISED_PIXEL: Final = 15
-"""bytes for each."""
+OPTIMIZED: Final = 1 << 20
+"""JPEGs up to this many pixels get optimized Huffman tables, which makes the file some 4 % smaller."""
+OPTIMIZED_PIXEL: Final = 15
+"""Bytes per pixel that the optimization takes."""
 AT_LEAST: Final = 2 << 20
 
 
@@ -32,10 +32,10 @@ def decoding(
     multiscan: bool = False,
     page: tiff_tags.Directory | None = None,
 ) -> int:
-    """To decode a file, row by row where that can be.
+    """Bytes needed to decode a file, row by row if the format allows it.
 
     Args:
-        multiscan: it is a JPEG whose scans are not of all it has.
+        multiscan: a JPEG in which a scan does not hold all components and coefficients.
         page: of a TIFF, the directory of the image.
     """
     row = width * bands * bits // 8
@@ -46,14 +46,14 @@ def decoding(
         taken += COEFFICIENTS * width * height
     elif form == "TIFF" and page:
         rows = (page.integers(file, tiff_tags.TILE_ROWS) or page.integers(file, tiff_tags.STRIP_ROWS) or (height,))[0]
-        taken += len(file) * min(rows, height) // height  # a strip, as it lies in the file
+        taken += len(file) * min(rows, height) // height  # one compressed strip
     return taken
 
 
 def encoding(form: FileFormat, width: int, height: int, bands: int, bits: int) -> int:
-    """To encode rows of that many samples."""
+    """Bytes needed to encode rows of samples."""
     taken = AT_LEAST + min(ENCODING_ROWS.get(form, 0), height) * width * bands * bits // 8
     taken += ENCODING_PIXEL.get(form, 0) * width * height
-    if form == "JPEG" and width * height <= OPTIMISED:
-        taken += OPTIMISED_PIXEL * width * height
+    if form == "JPEG" and width * height <= OPTIMIZED:
+        taken += OPTIMIZED_PIXEL * width * height
     return taken

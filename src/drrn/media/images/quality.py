@@ -1,9 +1,10 @@
-"""How much a lossy file has lost, and how much its enlargement may lose in turn.
+"""Estimate the quality of a lossy file, and choose the quality of its enlargement.
 
-The rule: a lossy file stays lossy, in its own format. A JPEG takes the quality of its source, between `LEAST` and
-`MOST`, and its chroma subsampling; a WebP takes `WEBP`. All else is as good as the format can be: JPEG of `MOST`
-without subsampling, and lossless WebP. The limits were measured on Set5 and Set14, twice as large, against the
-originals: a JPEG of quality 90 loses 0.13 dB again, one of 75, written with 80, 0.11 dB, and one of 30 0.03 dB.
+The rule: a lossy file stays lossy, in its own format. A JPEG keeps the quality of its source, within `LEAST` and
+`MOST`, and its chroma subsampling; a WebP is written with quality `WEBP`. Everything else is written as well as the
+format allows: JPEG with `MOST` and no subsampling, WebP lossless. The limits were measured on Set5 and Set14 at x2
+against the originals: a JPEG of quality 90 loses another 0.13 dB; one of 75, written with 80, 0.11 dB; one of 30,
+0.03 dB.
 """
 
 from typing import Final, NamedTuple
@@ -16,31 +17,31 @@ from drrn.media.metadata.jpeg_segments import segments
 from drrn.media.metadata.metadata import Block
 
 LEAST: Final = 80
-"""Quality of a JPEG at least: its blocks are new ones, which the source's quality never spoiled."""
+"""Lowest quality for a JPEG: its blocks are new ones that the source's compression has not degraded."""
 MOST: Final = 95
-"""Quality of a JPEG at most, unless more is asked for: more adds bytes alone."""
+"""Highest quality for a JPEG unless more is requested: beyond it, files only get larger."""
 WEBP: Final = 90
 SUBSAMPLED_BELOW: Final = 90
-"""Quality asked for, below which the chroma of a JPEG is subsampled, if it has no JPEG as source."""
+"""Requested qualities below this one subsample the chroma of a JPEG, unless the source is a JPEG."""
 LUMA_SUM: Final = 3691
-"""Sum of the quantization table for luma that libjpeg has for a quality of 50."""
+"""Sum of libjpeg's quantization table for luma at quality 50."""
 DQT: Final = 0xDB
 
 
 class Loss(NamedTuple):
-    """How a file of a lossy format is encoded, or was."""
+    """The encoding quality of a lossy file."""
 
     quality: int
-    """1 to 100, as libjpeg and libwebp count; of a file that was met, an estimate."""
+    """1 to 100, on the scale of libjpeg or libwebp; an estimate if read from a file."""
     subsampled: bool = False
-    """Whether chroma of a JPEG has half the rows and columns (4:2:0). WebP always has."""
+    """Whether a JPEG stores chroma at half the resolution (4:2:0). WebP always does."""
 
 
 BEST_JPEG: Final = Loss(MOST)
 
 
 def loss_of(form: FileFormat, file: Block) -> Loss | None:
-    """What a file has lost by its format; None if that is nothing, or unknown."""
+    """Estimate the quality of a file; None if the format is lossless or the quality is unknown."""
     match form:
         case "JPEG":
             return _jpeg(file)
@@ -53,18 +54,19 @@ def loss_of(form: FileFormat, file: Block) -> Loss | None:
 def choose_loss(
     form: FileFormat, source: FileFormat, loss: Loss | None, *, quality: int | None = None, lossless: bool = False
 ) -> Loss | None:
-    """How the enlargement is to be encoded in `form`; None without loss.
+    """Choose the quality for writing the enlargement in `form`; None for lossless.
 
     Args:
-        source: the format of the source, and `loss` what `loss_of` says of it.
-        quality: asked for, 1 to 100.
-        lossless: asked for.
+        source: the format of the source.
+        loss: the quality of the source, from `loss_of`.
+        quality: the requested quality, 1 to 100.
+        lossless: whether lossless was requested.
 
     Raises:
-        UsageError: `lossless` is asked of a JPEG.
+        UsageError: `lossless` is requested for a JPEG.
     """
     if form == "JPEG" and lossless:
-        raise UsageError("A JPEG always loses something. With --lossless, give an --output of png, webp or tif.")
+        raise UsageError("A JPEG is never lossless. With --lossless, give an --output of png, webp or tif.")
     same = loss if form == source else None
     if form == "JPEG":
         subsampled = same.subsampled if same else (quality or MOST) < SUBSAMPLED_BELOW
@@ -75,14 +77,14 @@ def choose_loss(
 
 
 def webp_options(loss: Loss | None) -> dict[str, bool | int]:
-    """What libvips is told to write a WebP so."""
+    """Return libvips' options for writing a WebP of this quality."""
     if loss:
         return {"Q": loss.quality, "alpha_q": 100, "smart_subsample": True}
-    return {"lossless": True, "exact": True}  # exact: colors stay where nothing is seen of them
+    return {"lossless": True, "exact": True}  # exact: keep colors under transparent pixels
 
 
 def _jpeg(file: Block) -> Loss | None:
-    """By the tables and the sampling that stand before the first scan."""
+    """Estimate the quality from the tables and the sampling factors before the first scan."""
     tables, first, subsampled = dict[int, int](), -1, False
     for marker, body in segments(file):
         if marker == DQT:
@@ -100,7 +102,7 @@ def _jpeg(file: Block) -> Loss | None:
 
 
 def _tables(body: bytes) -> dict[int, int]:
-    """The sum of each table of a DQT segment, by its number."""
+    """Return the sum of each table in a DQT segment, by table number."""
     found, at = dict[int, int](), 0
     while at < len(body):
         width = 2 if body[at] >> 4 else 1
@@ -111,13 +113,13 @@ def _tables(body: bytes) -> dict[int, int]:
 
 
 def _is_lossy_webp(file: Block) -> bool:
-    """Whether a frame of it is."""
+    """Whether at least one frame is lossy."""
     try:
         for name, at, end in chunks(file, 12, min(8 + int.from_bytes(file[4:8], "little"), len(file))):
             if name == b"VP8 " or (
                 name == b"ANMF" and any(part == b"VP8 " for part, _, _ in chunks(file, at + 16, end))
             ):
                 return True
-    except ValueError:  # who decodes it says what is wrong
+    except ValueError:  # the decoder will report what is wrong
         pass
     return False

@@ -1,6 +1,6 @@
-"""What an image file is, from its first bytes, and whether it may be decoded.
+"""Recognize an image file by its first bytes, and check that it may be decoded.
 
-Names and suffixes don't count.
+Names and suffixes are ignored.
 """
 
 import re
@@ -18,22 +18,22 @@ from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
 from drrn.media.signatures import HEAD, describe
 
 MAX_TEXT = 1 << 25
-"""Bytes of a PNG's texts and profile, unpacked."""
+"""Most bytes of text and profiles in a PNG, decompressed."""
 
 
 @contextmanager
 def map_file(path: Path) -> Iterator[tuple[str, int, mmap]]:
-    """Any file that is no folder, no pipe and not empty: what it is called in a message, its descriptor and content.
+    """Map a file that is not a folder, not a pipe and not empty: its name for messages, descriptor and content.
 
     Raises:
-        ImageError: it is one of these, or missing, or something in the block can't be read.
+        ImageError: it is missing or one of these, or an OSError occurred in the block.
     """
     name = printable(path)
     try:
         status = path.stat()
         if S_ISDIR(status.st_mode):
             raise ImageError(f"{name} is a folder; a picture was expected.")
-        if not S_ISREG(status.st_mode):  # to open a pipe would wait for who writes into it
+        if not S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
             raise ImageError(f"{name} is not a regular file; a picture was expected.")
         if not status.st_size:
             raise ImageError(f"{name} is empty; a picture was expected.")
@@ -64,7 +64,7 @@ def recognize(head: bytes, name: str) -> FileFormat:
         return "GIF"
     if head[4:8] == b"ftyp":
         brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4])), 4))}
-        if b"avis" in brands:  # of which libvips sees one frame
+        if b"avis" in brands:  # libvips would read only one frame
             raise ImageError(f"{name} is an animated AVIF; a single picture was expected.")
         if b"avif" in brands:
             return "AVIF"
@@ -78,13 +78,13 @@ def recognize(head: bytes, name: str) -> FileFormat:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether the first bytes are those of an image that drrn reads, whatever its name and the rest."""
+    """Whether the first bytes are those of a format that drrn reads."""
     try:
         if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
             return False
         with path.open("rb") as file:
             head = file.read(HEAD)
-        if re.match(rb"P[1-7Ff]", head):  # two letters that texts begin with, too
+        if re.match(rb"P[1-7Ff]", head):  # these two letters can also begin a text
             return re.match(rb"P(?:7\n|[1-6Ff]\s+(?:#.*\s+)*\d+\s)", head) is not None
         return recognize(head, "") != "TIFF" or not tiff.is_raw_photo(path)
     except (OSError, ImageError):
@@ -100,7 +100,7 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
 
 
 def check_png(file: mmap, name: str, max_pixels: int) -> None:
-    """Refuse a size that libpng calls an error, texts that it unpacks without limit, and frames it doesn't see."""
+    """Refuse sizes that libpng rejects, texts that it would decompress without limit, and animation that it ignores."""
     check_size(int.from_bytes(file[16:20]), int.from_bytes(file[20:24]), name, max_pixels)
     for chunk, body in png_chunks(file):
         if chunk == b"acTL" and body[:4] > b"\0\0\0\1":
@@ -109,7 +109,7 @@ def check_png(file: mmap, name: str, max_pixels: int) -> None:
 
 
 def check_texts(file: Block, name: str) -> None:
-    """Refuse texts and profiles of a PNG that are large once they are unpacked."""
+    """Refuse a PNG whose texts and profiles are too large once decompressed."""
     left = MAX_TEXT
     for chunk, body in png_chunks(file):
         if chunk in TEXTS:

@@ -1,6 +1,6 @@
-"""Rows of samples, in memory or in a file that nobody sees: what a picture is between two files.
+"""Rows of samples in memory or in a temporary file, between decoding and encoding.
 
-A picture that is larger than the memory lies in a `Scratch`, from which its rows are taken band by band.
+An image larger than memory is kept in a `Scratch` and processed a band of rows at a time.
 """
 
 import ctypes
@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from drrn.errors import DRRNError, UsageError, translate_errors
 
 BAND = 64
-"""Rows that are taken at once: between two bands the work can be stopped."""
+"""Rows processed at once; work can be stopped between two bands."""
 STRIP = 16
 """Rows of a tile of a `Scratch`."""
 TILE_STEP = 16
-"""The columns of one are a multiple of this: TIFF wants it so."""
+"""The width of a tile is a multiple of this, as TIFF requires."""
 
 
 class Rows(Protocol):
-    """What an array (H, W, samples a pixel) of uint8 or uint16 does, and a `Scratch`."""
+    """An array (H, W, bands) of uint8 or uint16, or a `Scratch`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -40,17 +40,17 @@ class Rows(Protocol):
 
 
 class Scratch:
-    """Samples (H, W, bands) in a file without a name, which is gone once it is closed or the program has ended."""
+    """Samples (H, W, bands) in an unnamed temporary file, which vanishes when it is closed or the program ends."""
 
     def __init__(self, target: Path, height: int, width: int, bands: int, bits: Literal[8, 16], *, tile: int = 0):
-        """An empty one.
+        """Create an empty one.
 
         Args:
-            target: the file that is being written: the scratch file lies on its disk.
-            tile: columns that lie together, and are best written together; all where none is given.
+            target: the file being written; the scratch file is placed on its disk.
+            tile: columns stored together, which are best written together; by default all.
 
         Raises:
-            DRRNError: the disk says no, here or later.
+            DRRNError: the disk is full or fails, here or in any later call.
         """
         self.target, self.shape = target, (height, width, bands)
         self.dtype = np.dtype("<u2" if bits == 16 else "u1")
@@ -61,7 +61,9 @@ class Scratch:
         try:
             with _disk_errors(target):
                 self._write(0, np.frombuffer(header, np.uint8))
-                self._file.truncate(self._at(-(-height // STRIP) * STRIP, 0))  # the last row of tiles may reach below
+                self._file.truncate(
+                    self._at(-(-height // STRIP) * STRIP, 0)
+                )  # the last row of tiles may extend below the image
         except DRRNError:
             self._file.close()
             raise
@@ -73,7 +75,7 @@ class Scratch:
         self._file.close()
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
-        """(h, W, bands)."""
+        """Read rows as (h, W, bands)."""
         height, width, bands = self.shape
         top, bottom, _ = rows.indices(height)
         band = np.empty((max(bottom - top, 0), width, bands), self.dtype)
@@ -85,13 +87,13 @@ class Scratch:
                     unread = part.reshape(-1).view(np.uint8).data
                     while unread:
                         count = self._file.readinto(unread)
-                        assert count, "the file was made as long as this"
+                        assert count, "__init__ gave the file its full length"
                         unread = unread[count:]
                 band[first - top : last - top, left : left + self._tile] = part[:, : width - left]
         return band
 
     def put(self, samples: NDArray[Any], top: int, left: int = 0) -> None:
-        """Write (h, w, bands) to where their first row and column say."""
+        """Write (h, w, bands) with the upper left corner at row `top` and column `left`."""
         width, right = self.shape[1], left + samples.shape[1]
         for tile in range(left - left % self._tile, right, self._tile):
             part = samples[:, max(tile - left, 0) : tile + self._tile - left].astype(self.dtype, copy=False)
@@ -104,9 +106,9 @@ class Scratch:
                     self._write(self._at(first, begin), np.ascontiguousarray(part[first - top : last - top]))
 
     def image(self) -> Any:
-        """All of it as libvips sees it, to be read from the top down once, in little memory.
+        """Return the whole as a libvips image that can be read once from top to bottom, in little memory.
 
-        Its tiles must be of some thousand columns at most, for libvips to take them.
+        libvips accepts tiles of at most a few thousand columns.
         """
         self._file.seek(0)
         return pyvips.Image.tiffload_source(
@@ -114,7 +116,7 @@ class Scratch:
         )
 
     def _at(self, row: int, column: int) -> int:
-        """Where in the file a pixel lies."""
+        """Return the offset of a pixel in the file."""
         _, width, bands = self.shape
         tiles = -(-width // self._tile)
         index = row // STRIP * tiles + column // self._tile
@@ -131,35 +133,35 @@ class Scratch:
 
 
 def open_temporary(target: Path) -> FileIO:
-    """An empty file on the disk of `target`, to be read and written, that is gone once it is closed.
+    """Open an empty temporary file on the disk of `target`; it is deleted when closed.
 
     Raises:
-        DRRNError: it can't be made.
+        DRRNError: it can't be created.
     """
     with _disk_errors(target):
         return TemporaryFile(dir=_folder(target), prefix=".drrn-", buffering=0)
 
 
 def let_go(file: bytes | mmap.mmap) -> None:
-    """Pages of a mapped file that were read count as memory of the program, until they are given back."""
-    if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # which Windows lacks
+    """Release the pages of a mapped file, which would otherwise count as memory of this process."""
+    if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
         file.madvise(mmap.MADV_DONTNEED)
 
 
 def trim() -> None:
-    """Give memory back to the system that was freed: glibc keeps it, and a step then takes it beside the next one."""
+    """Return freed memory to the system: glibc keeps it, which would add it to the peak of the next step."""
     if sys.platform == "linux":
-        with suppress(AttributeError):  # another C library
+        with suppress(AttributeError):  # not glibc
             ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_room(target: Path, needed: int) -> None:
-    """Raises UsageError: the disk of that file has not so many bytes left."""
+    """Raise a UsageError if the disk of `target` has fewer than `needed` bytes free."""
     folder = _folder(target)
     free = disk_usage(folder).free
     if free < needed:
         raise UsageError(
-            f"{target} needs {needed / 2**20:.0f} MB of disk while it is made, and {folder} has "
+            f"{target} needs {needed / 2**20:.0f} MB of disk while it is written, and {folder} has only "
             f"{free / 2**20:.0f}. Make room, or give another --output."
         )
 
@@ -174,12 +176,12 @@ def _disk_errors(target: Path) -> Iterator[None]:
 
 
 def _folder(target: Path) -> Path:
-    """Where it will lie; or, as long as that is not there, the folder above that is."""
+    """Return the folder of `target`, or the nearest existing one above it."""
     return next((folder for folder in target.absolute().parents if folder.is_dir()), target.parent)
 
 
 def _runs(top: int, bottom: int, most: int = STRIP) -> Iterator[tuple[int, int]]:
-    """Rows from one to before another that lie in one tile."""
+    """Split rows from `top` to before `bottom` where they cross from one tile to the next."""
     while top < bottom:
         last = min(top - top % most + most, bottom)
         yield top, last
@@ -187,7 +189,7 @@ def _runs(top: int, bottom: int, most: int = STRIP) -> Iterator[tuple[int, int]]
 
 
 def _tiff_header(height: int, width: int, bands: int, bits: int, tile: int) -> bytes:
-    """What makes tiles of plain samples behind it a BigTIFF, of which libvips needs only some rows of tiles at once."""
+    """Build a header that makes uncompressed tiles a BigTIFF, which libvips reads one row of tiles at a time."""
     tiles, size = -(-height // STRIP) * -(-width // tile), STRIP * tile * bands * bits // 8
     tags = [
         (0x100, "L", [width]),
@@ -202,7 +204,7 @@ def _tiff_header(height: int, width: int, bands: int, bits: int, tile: int) -> b
         (0x145, "Q", [size] * tiles),
     ]
     if bands % 2 == 0:
-        tags.append((0x152, "H", [2]))  # alpha, which no color was multiplied by
+        tags.append((0x152, "H", [2]))  # unassociated alpha
     begin = 16 + 8 + 20 * len(tags) + 8
     end = begin + sum(length for _, code, values in tags if (length := calcsize(code) * len(values)) > 8)
     entries, beyond = b"", b""

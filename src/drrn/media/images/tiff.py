@@ -1,6 +1,6 @@
-"""Which page of a TIFF is the image, whether its samples can be read, and by which decoder.
+"""Determine which page of a TIFF is the image, whether its samples are supported, and by which decoder.
 
-The pages are found in the file's directories, before a decoder sees it.
+Pages are found from the directories, before a decoder is started.
 """
 
 import struct
@@ -33,16 +33,16 @@ from drrn.media.metadata.tiff_tags import Directory
 
 PALETTE, CMYK, YCBCR = 3, 5, 6
 COLORS: Final = {0: 1, 1: 1, 2: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
-"""Bands of a TIFF's colors, by its PhotometricInterpretation: gray (2), RGB, palette, CMYK, YCbCr."""
+"""PhotometricInterpretation -> number of color bands: gray (2), RGB, palette, CMYK, YCbCr."""
 OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw photo", 34892: "a raw photo"}
 RAW: Final = (32803, 34892)
-"""Interpretations of what a sensor measures: behind a color filter, and linear."""
+"""Interpretations of raw sensor data: color filter array, and linear raw."""
 DEVELOP: Final = "Develop it to a 16-bit TIFF first, as darktable or dcraw -T -6 do."
 SUB_IFDS, OLD_SUBFILE, DNG_VERSION = 0x14A, 0xFF, 0xC612
 COEFFICIENTS, SUBSAMPLING, REFERENCES = 0x211, 0x212, 0x214
 JPEG, OLD_JPEG = 7, 6
 BY_LIBVIPS: Final = (1, 2, 3, 4, 5, JPEG, 8, 32771, 32773, 32946, 50001)
-"""Compressions of which the libvips that comes with drrn has decoders."""
+"""Compressions that the libvips packaged with drrn can decode."""
 NAMES: Final = {
     **{OLD_JPEG: "old-style JPEG", 34661: "JBIG", 34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000"},
     **{34887: "LERC", 34892: "lossy JPEG of DNG", 34925: "LZMA", 34927: "Zstandard", 50000: "ZSTD", 50002: "JPEG XL"},
@@ -55,14 +55,14 @@ class Page(NamedTuple):
     """The page of a TIFF that is the image."""
 
     number: int
-    """In the chain of pages, from 0."""
+    """Position in the chain of pages, from 0."""
     directory: Directory
     left_out: tuple[str, ...]
-    """What else the file has, as `without its thumbnail`."""
+    """What else the file holds, as `without its thumbnail`."""
 
 
 def find_page(file: mmap, name: str) -> Page:
-    """The one page that is neither a smaller copy nor a mask.
+    """Find the only page that is neither a reduced copy nor a mask.
 
     Raises:
         ImageError: there are none or several of them, or it is a camera's raw photo.
@@ -77,8 +77,8 @@ def find_page(file: mmap, name: str) -> Page:
         raise ImageError(f"{name} has {len(full)} pages or frames; a single picture can be read.")
     if _lies_within(file, pages):
         raise ImageError(
-            f"{name} begins with a smaller copy of an image that lies in a SubIFD, as in raw photos, and can't be read "
-            f"there. {DEVELOP}"
+            f"{name} begins with a smaller copy of an image that is stored in a SubIFD, as in raw photos, and "
+            f"can't be read there. {DEVELOP}"
         )
     if not full and len(pages) > 1:
         raise ImageError(f"{name} has {len(pages)} smaller copies of an image, and not the image itself.")
@@ -95,7 +95,7 @@ def find_page(file: mmap, name: str) -> Page:
 
 
 def is_raw_photo(path: Path) -> bool:
-    """Whether the file is a camera's raw photo that is built as a TIFF, as DNG, NEF, CR2, ARW and PEF are."""
+    """Whether the file is a camera's raw photo based on TIFF, such as DNG, NEF, CR2, ARW or PEF."""
     try:
         with directories.mapped(path) as file:
             pages = list(_pages(file)) if file is not None else []
@@ -105,7 +105,7 @@ def is_raw_photo(path: Path) -> bool:
 
 
 def check_samples(file: mmap, page: Directory, name: str) -> None:
-    """Raises ImageError: libvips would take its samples for others, or for damage."""
+    """Raise an ImageError if libvips would misinterpret the samples or report them as damaged."""
 
     def said(tag: int, default: int) -> tuple[int, ...]:
         return page.integers(file, tag) or (default,)
@@ -130,13 +130,13 @@ def check_samples(file: mmap, page: Directory, name: str) -> None:
 
 
 def has_nameless_alpha(file: mmap, page: Directory) -> bool:
-    """Whether it is RGB of 4 samples without a word on the fourth, which other programs take for alpha, too."""
+    """Whether it is RGB with a fourth sample of unspecified meaning, which other programs also take for alpha."""
     color, bands = (page.integers(file, tag)[:1] for tag in (COLOR, BANDS))
     return color == (2,) and bands == (4,) and EXTRA not in page.slots
 
 
 def foreign(file: mmap, page: Directory) -> str:
-    """What it is that libvips has no decoder for, as `compressed by ZSTD`; empty where it has."""
+    """Return why libvips can't decode it, as `compressed by ZSTD`; empty if it can."""
     compression = (page.integers(file, COMPRESSION) or (1,))[0]
     planar = page.integers(file, PLANES)[:1] == (2,)
     if compression not in BY_LIBVIPS:
@@ -147,7 +147,7 @@ def foreign(file: mmap, page: Directory) -> str:
 
 
 def converted(file: mmap, page: Page) -> Iterator[str]:
-    """What is not as it lies in the file, once it is decoded."""
+    """List what is converted when the page is decoded."""
     directory = page.directory
     color, bits = directory.integers(file, COLOR)[:1], (directory.integers(file, BITS) or (1,))[0]
     if color == (PALETTE,):
@@ -164,17 +164,17 @@ def converted(file: mmap, page: Page) -> Iterator[str]:
 
 
 def is_opaque(image: Any, file: mmap, page: Directory) -> bool:
-    """Whether libvips has put an alpha channel behind colors that have none, as it does with subsampled YCbCr."""
+    """Whether libvips has added an alpha channel that the file lacks, as it does for subsampled YCbCr."""
     return _is_ycbcr(file, page) and image.bands == 4
 
 
 def is_ycbcr(file: mmap, page: Directory) -> bool:
-    """Whether libvips gives YCbCr as it lies in the file: without subsampling it takes it for RGB."""
+    """Whether libvips returns YCbCr unconverted: without subsampling it treats it as RGB."""
     return _is_ycbcr(file, page) and page.integers(file, SUBSAMPLING) == (1, 1)
 
 
 def rgb(file: mmap, page: Directory, bands: Callable[[], Iterator[NDArray[np.uint8]]]) -> Iterator[NDArray[np.uint8]]:
-    """Bands of rows (h, W, 3) of YCbCr in RGB: TIFF 6.0, section 21."""
+    """Convert bands of YCbCr rows (h, W, 3) to RGB as in TIFF 6.0, section 21."""
     red, green, blue = _rationals(file, page, COEFFICIENTS, (0.299, 0.587, 0.114))
     ends = np.array(_rationals(file, page, REFERENCES, (0, 255, 128, 255, 128, 255)), np.float32).reshape(3, 2)
     low, span = ends[:, 0], np.where(ends[:, 1] == ends[:, 0], 1, ends[:, 1] - ends[:, 0])
@@ -186,13 +186,13 @@ def rgb(file: mmap, page: Directory, bands: Callable[[], Iterator[NDArray[np.uin
 
 
 def _is_ycbcr(file: mmap, page: Directory) -> bool:
-    """Whether it is YCbCr that is not a JPEG, whose decoder makes it RGB."""
+    """Whether it is YCbCr without JPEG compression (a JPEG decoder converts to RGB itself)."""
     compression = (page.integers(file, COMPRESSION) or (1,))[0]
     return page.integers(file, COLOR)[:1] == (YCBCR,) and compression not in (JPEG, OLD_JPEG)
 
 
 def _pages(file: mmap) -> Iterator[Directory]:
-    """The directories of the chain; where it is damaged behind the first one, those before the damage."""
+    """Return the directories of the chain, up to the first damaged one."""
     first = Directory.first(file)
     yield first
     pages = directories.chain(file, first)
@@ -204,13 +204,13 @@ def _pages(file: mmap) -> Iterator[Directory]:
 
 
 def _subfile(file: mmap, page: Directory) -> int:
-    """Bits of NewSubfileType, or the same out of the older SubfileType."""
+    """Return the bits of NewSubfileType, or their equivalent in the older SubfileType."""
     old = page.integers(file, OLD_SUBFILE)[:1] == (2,)
     return (page.integers(file, SUBFILE) or (SMALLER if old else 0,))[0]
 
 
 def _raw_kind(file: mmap, pages: list[Directory]) -> str | None:
-    """What a camera's raw photo is called; None where it is none."""
+    """Return what to call a camera's raw photo; None if it is not one."""
     first = pages[0]
     within = [_directory(file, page, at) for page in pages for at in page.integers(file, SUB_IFDS)]
     every = [*pages, *(page for page in within if page)]
@@ -224,7 +224,7 @@ def _raw_kind(file: mmap, pages: list[Directory]) -> str | None:
 
 
 def _lies_within(file: mmap, pages: list[Directory]) -> bool:
-    """Whether all pages are smaller copies or masks, and the first says that there is more in it."""
+    """Whether all pages are reduced copies or masks, and the first has further images nested in it."""
     return SUB_IFDS in pages[0].slots and all(_subfile(file, page) & (SMALLER | MASK) for page in pages)
 
 
@@ -236,7 +236,7 @@ def _directory(file: mmap, page: Directory, at: int) -> Directory | None:
 
 
 def _rationals(file: mmap, page: Directory, tag: int, default: tuple[float, ...]) -> tuple[float, ...]:
-    """The numbers of a tag, or `default` where it hasn't as many."""
+    """Return the values of a tag, or `default` if it has fewer."""
     kind, count, at = page.slots.get(tag, (0, 0, 0))
     if count != len(default):
         return default

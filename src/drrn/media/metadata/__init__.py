@@ -1,1 +1,1 @@
-"""Metadata of files, kept true when an image is enlarged: EXIF, XMP, ICC and the like."""
+"""Metadata of files (EXIF, XMP, ICC and others), adjusted when an image is enlarged."""

@@ -1,4 +1,4 @@
-"""Keep metadata true: of an image that was turned upright, of one that was resized, and of the file that is written."""
+"""Adjust metadata when an image is turned upright, resized, or written in another format."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,15 +24,15 @@ MIMES: Final[dict[FileFormat, str]] = {
 
 
 def make_metadata_upright(metadata: Metadata, orientation: int, stored: Size, *, is_void: bool = False) -> Metadata:
-    """The metadata of an image that was read and turned upright: without parts of the file that are not kept.
+    """Adjust the metadata of an image that has been turned upright, and drop what describes parts that are not kept.
 
-    An orientation that only XMP states is left alone: most viewers ignore it, and those that don't will turn the
-    result as they turned the original.
+    An orientation that only the XMP states is left alone: most viewers ignore it, and those that do not will rotate the
+    result as they rotated the original.
 
     Args:
-        orientation: 1 to 8, by which the image was turned.
-        stored: width and height before.
-        is_void: EXIF and XMP may state another orientation, which doesn't count and becomes 1.
+        orientation: the EXIF orientation, 1 to 8, that was applied to the pixels.
+        stored: width and height as stored in the file.
+        is_void: the decoder has already rotated the pixels, so any orientation in EXIF and XMP is reset to 1.
     """
     lost = list(metadata.extras.lost)
     must_turn = orientation != 1 or is_void
@@ -64,14 +64,14 @@ def make_metadata_upright(metadata: Metadata, orientation: int, stored: Size, *,
     dpi, aspect = metadata.dpi, metadata.extras.aspect
     if is_quarter(orientation):
         dpi, aspect = dpi and (dpi[1], dpi[0]), aspect and (aspect[1], aspect[0])
-    if {"without gain map", "without motion video"} & {*lost}:  # these are the further images
+    if {"without gain map", "without motion video"} & {*lost}:  # the further images are these
         lost = [part for part in lost if part != "without further images"]
     extras = metadata.extras._replace(extended_xmp=extended, aspect=aspect, lost=tuple(dict.fromkeys(lost)))
     return Metadata(metadata.icc, exif, packet, dpi, extras)
 
 
 def resize_metadata(metadata: Metadata, before: Size, after: Size) -> Metadata:
-    """The metadata of the resized image: values that count pixels are scaled."""
+    """Scale the values that are measured in pixels (dpi, subject areas, focal-plane resolution) to the new size."""
     if before == after:
         return metadata
     ratios = after[0] / before[0], after[1] / before[1]
@@ -81,7 +81,7 @@ def resize_metadata(metadata: Metadata, before: Size, after: Size) -> Metadata:
 
     exif = metadata.exif
     if exif and tags.plain(exif):
-        with suppress(MalformedError):  # no reader understands it
+        with suppress(MalformedError):  # malformed EXIF: no reader can use it
             exif = exif_places.resize(tags.plain(exif) or b"", before, after)
     extras = metadata.extras._replace(
         aspect=scale(metadata.extras.aspect),
@@ -92,7 +92,7 @@ def resize_metadata(metadata: Metadata, before: Size, after: Size) -> Metadata:
 
 
 def adapt_metadata(metadata: Metadata, width: int, height: int, form: FileFormat | None = None) -> Metadata:
-    """The metadata with EXIF and XMP of an upright image of this size, in a file of this format."""
+    """Set the size, orientation 1 and the MIME type in EXIF and XMP, for a file of this format."""
     exif = tags.plain(metadata.exif) if metadata.exif else None
     turned = exif is not None and tags.orientation(exif) != 1
     if exif:
@@ -107,7 +107,9 @@ def adapt_metadata(metadata: Metadata, width: int, height: int, form: FileFormat
 
 
 def _check_extended(packet: bytes | None, extended: bytes | None, lost: list[str]) -> tuple[bytes | None, bytes | None]:
-    """Both parts of the XMP if they can be merged, as formats other than JPEG need; else a main part alone."""
+    """Return both parts of the XMP if they can be merged, as formats other than JPEG need; otherwise the main part
+    alone.
+    """
     if packet and extended:
         try:
             extended_xmp.merge(packet, extended)
@@ -121,4 +123,4 @@ def _edit(packet: bytes | None, edit: Callable[[bytes], bytes]) -> bytes | None:
     try:
         return edit(packet) if packet else packet
     except InvalidXMLError:
-        return packet  # a caller's own bytes: packets that were read from files are valid
+        return packet  # supplied by a caller: packets read from files have been validated

@@ -1,4 +1,4 @@
-"""What the boxes of an AVIF say of its primary image beside its pixels."""
+"""Read color tags, pixel aspect and dropped auxiliary images from the boxes of an AVIF."""
 
 import struct
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ from drrn.media.metadata.color_tags import Chunk
 Block = bytes | mmap
 MAX_BOXES: Final = 1 << 16
 MAX_META: Final = 1 << 24
-"""Bytes of the description."""
+"""Longest `meta` box that is read, in bytes."""
 LOST: Final = {b"gainmap": "gain map", b"depth": "depth map", b"hdrgainmap": "gain map"}
-"""Ends of the types of auxiliary images, and what these are called here."""
+"""Suffixes of the types of auxiliary images, and the names used for them in messages."""
 
 
 class Boxes(NamedTuple):
     color_tags: tuple[Chunk, ...] = ()
     aspect: tuple[float, float] | None = None
-    """Pixels across and down that are as long as each other."""
+    """Relative pixel density, across and down; None for square pixels."""
     lost: tuple[str, ...] = ()
-    """Further images that are not read, as `without gain map`."""
+    """Auxiliary images that are not read, each as `without gain map`."""
 
 
 def read_boxes(file: Block) -> Boxes:
-    """What can be found; what is damaged counts as not there."""
+    """Read what can be found; damaged boxes count as missing."""
     found = meta_of(file)
     properties = _properties(found)
     primaries, transfer, mastering, light, aspect = 2, 2, b"", b"", None
@@ -40,25 +40,25 @@ def read_boxes(file: Block) -> Boxes:
             wide, high = struct.unpack_from(">LL", body)
             aspect = (float(high), float(wide)) if wide and high and wide != high else None
     if any(kind == b"colr" and body[:4] in (b"prof", b"rICC") for kind, body in properties):
-        primaries, transfer = color_tags.SRGB  # the profile counts
+        primaries, transfer = color_tags.SRGB  # an ICC profile takes precedence
     tags = color_tags.from_nclx(primaries & 0xFF, transfer & 0xFF, mastering, light)
     return Boxes(tags, aspect, _lost(found))
 
 
 def meta_of(file: Block) -> dict[bytes, bytes]:
-    """The boxes of the description, by their kinds; none where it is missing or too long."""
+    """Return the boxes inside the `meta` box, by type; empty if it is missing or too long."""
     meta = next((body for kind, body in boxes(file, 0, len(file)) if kind == b"meta"), b"")
     return dict(boxes(meta, 4, len(meta)))
 
 
 def primary_of(found: dict[bytes, bytes]) -> int:
-    """The number of the primary item, of a description's boxes."""
+    """Return the ID of the primary item."""
     primary = found.get(b"pitm", b"")
     return int.from_bytes(primary[4:6] if primary[:1] == b"\0" else primary[4:8])
 
 
 def boxes(file: Block, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """The kind and the body of each; of the pixels, and where it is too long to be a description, the body is empty."""
+    """Yield the type and body of each box. The body of `mdat`, and of boxes longer than `MAX_META`, is empty."""
     for _ in range(MAX_BOXES):
         if at + 8 > end:
             return
@@ -74,7 +74,7 @@ def boxes(file: Block, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _properties(found: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    """Those of the primary image."""
+    """Return the properties of the primary item."""
     inner = dict(boxes(found.get(b"iprp", b""), 0, len(found.get(b"iprp", b""))))
     every = [*boxes(inner.get(b"ipco", b""), 0, len(inner.get(b"ipco", b"")))]
     try:
@@ -85,7 +85,9 @@ def _properties(found: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
 
 
 def links(listed: bytes) -> dict[int, list[int]]:
-    """Numbers, from 1, of the properties of each item. Raises struct.error or IndexError: they are cut short."""
+    """Return the property indices, counted from 1, of each item. Raises struct.error or IndexError if the box is cut
+    short.
+    """
     version, wide = listed[0], bool(listed[3] & 1)
     (entries,) = struct.unpack_from(">L", listed, 4)
     at = 8
@@ -101,7 +103,7 @@ def links(listed: bytes) -> dict[int, list[int]]:
 
 
 def _lost(found: dict[bytes, bytes]) -> tuple[str, ...]:
-    """Items of further kinds than the image and its alpha."""
+    """List the items other than the image and its alpha channel."""
     lost: dict[str, None] = {}
     listed = found.get(b"iinf", b"")
     begin = 6 if listed[:1] == b"\0" else 8

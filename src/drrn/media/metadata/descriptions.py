@@ -1,6 +1,6 @@
-"""Descriptions that programs write into a TIFF and read again: ImageJ's, OME-XML, tifffile's and Aperio's.
+"""Image descriptions that programs store in a TIFF: ImageJ's, OME-XML, tifffile's and Aperio's.
 
-They count pixels, or say how large one is. Any other description is left as it is.
+They state sizes in pixels or the size of a pixel. Any other description is left unchanged.
 """
 
 import json
@@ -17,11 +17,11 @@ Size = tuple[int, int]
 _ORIGIN: Final = re.compile(rb"^([xy])origin=([^\r\n]*)", re.MULTILINE)
 _MICRONS: Final = re.compile(rb"(\bMPP\s*=\s*)([\d.]+)")
 _OUTLINES: Final = ("ROI", "ROIRef")
-"""Elements of OME-XML that count pixels in ways of their own."""
+"""OME-XML elements that hold pixel coordinates in formats of their own."""
 
 
 def remove_parts(text: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """OME-XML without the outlines of regions, and without the name and the number of the file that it was in."""
+    """Remove outlines of regions, and the file's name and UUID, from OME-XML. Returns the text and what was lost."""
     if (document := _ome(text)) is None:
         return text, ()
     edits: list[Edit] = [(each.span, b"") for each in document.elements if each.name[1] in (*_OUTLINES, "UUID")]
@@ -31,7 +31,7 @@ def remove_parts(text: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def swap_sides(text: bytes) -> bytes:
-    """A description of an image whose width and height have changed places."""
+    """Swap width and height in a description."""
     if (document := _ome(text)) is None:
         return text
     edits: list[Edit] = []
@@ -44,7 +44,7 @@ def swap_sides(text: bytes) -> bytes:
 
 
 def resize(text: bytes, before: Size, after: Size) -> bytes:
-    """The description of the image in its new size."""
+    """Adjust the description to the new size of the image."""
     factors = {axis: Fraction(new, old) for axis, new, old in zip("XY", after, before, strict=True)}
     if text.startswith(b"ImageJ="):
         return _ORIGIN.sub(lambda m: m[1] + b"origin=" + _number(m[2], factors[m[1].decode().upper()]), text)
@@ -64,7 +64,7 @@ def _number(text: bytes, factor: Fraction) -> bytes:
 
 
 def _resize_shape(text: bytes, before: Size, after: Size) -> bytes:
-    """JSON, in which height and width stand side by side in the shape."""
+    """Adjust the shape in tifffile's JSON, where height and width are next to each other."""
     try:
         described: Any = json.loads(text.rstrip(b"\0"))
     except (ValueError, RecursionError):
@@ -78,7 +78,7 @@ def _resize_shape(text: bytes, before: Size, after: Size) -> bytes:
 
 
 def _ome(text: bytes) -> Document | None:
-    """OME-XML, or None where it is something else."""
+    """Parse OME-XML; None for anything else."""
     if b"<OME" not in text[:4096] and b":OME" not in text[:4096]:
         return None
     try:
@@ -89,7 +89,7 @@ def _ome(text: bytes) -> Document | None:
 
 
 def _pixels(document: Document) -> list[dict[str, slice]]:
-    """Where the values of each image's pixels lie, by name."""
+    """Return the spans of the attributes of each image's Pixels element, by name."""
     of_elements: dict[int, dict[str, slice]] = {
         number: {} for number, element in enumerate(document.elements) if element.name[1] == "Pixels"
     }

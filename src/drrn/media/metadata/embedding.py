@@ -1,7 +1,7 @@
-"""Metadata are put into a file that libvips made of the pixels alone.
+"""Insert metadata into a file that libvips has encoded from pixels alone.
 
-libvips doesn't write them as they were: it composes EXIF anew without the tags it doesn't know, claims 25.4 pixels an
-inch where none are known, and has no EXIF for TIFF.
+libvips does not preserve metadata: it rebuilds EXIF without the tags it does not know, states 25.4 dpi where the
+resolution is unknown, and writes no EXIF to TIFF.
 """
 
 import re
@@ -27,22 +27,22 @@ Block = bytes | mmap
 Piece = bytes | memoryview
 
 SEGMENT: Final = 65533
-"""Bytes that a segment of a JPEG holds."""
+"""Longest content of a JPEG segment, in bytes."""
 EXIF, XMP, ICC = b"Exif\0\0", jpeg_segments.XMP, b"ICC_PROFILE\0"
-"""How such a segment begins."""
+"""Identifiers at the start of the JPEG segments."""
 PADDING: Final = re.compile(rb"\s+(?=<\?xpacket end)")
-"""Space in an XMP packet, left for programs that edit it in place."""
+"""White space in an XMP packet, reserved for programs that edit it in place."""
 
 
 def embed_metadata(
     encoded: Block, form: FileFormat, metadata: Metadata, width: int, height: int, *, alpha: bool
 ) -> Iterator[Piece]:
-    """The file that libvips made of the pixels alone, with `metadata` in it, piece by piece.
+    """Yield the encoded file with `metadata` inserted, piece by piece.
 
-    EXIF and XMP are those of an upright picture of this size.
+    EXIF and XMP are adapted to an upright image of this size.
 
     Raises:
-        ImageError: the metadata are longer than the format can hold.
+        ImageError: the metadata are longer than the format allows.
     """
     metadata = adapt_metadata(metadata, width, height, form)
     if form != "JPEG":
@@ -64,13 +64,13 @@ def _png(encoded: Block, metadata: Metadata) -> Iterator[Piece]:
     yield encoded[:33]  # the signature and IHDR
     yield from png_metadata_chunks(metadata)
     rest = 33
-    while encoded[rest + 4 : rest + 8] == b"pHYs":  # libvips' own, which is made up
+    while encoded[rest + 4 : rest + 8] == b"pHYs":  # libvips writes one even if the resolution is unknown
         rest += 12 + int.from_bytes(encoded[rest : rest + 4])
     yield from _rest(encoded, rest)
 
 
 def png_metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
-    """The chunks of a PNG that hold them."""
+    """Yield the PNG chunks that hold the metadata."""
     for name, body in metadata.extras.color_tags:
         yield png_chunk(name, body)
     if metadata.icc:
@@ -135,9 +135,13 @@ def _webp(encoded: Block, metadata: Metadata, width: int, height: int, *, alpha:
 
 
 def webp_ends(metadata: Metadata, width: int, height: int, *, flags: int) -> tuple[bytes, bytes]:
-    """The chunks of an extended WebP before those of its pixels, and behind them; `flags` are the others."""
+    """Return the chunks of an extended WebP that come before and after those of the pixels.
+
+    Args:
+        flags: bits of VP8X that do not concern metadata, such as alpha.
+    """
     exif = metadata.exif
-    if metadata.dpi and not (exif and tags.states_dpi(exif)):  # WebP has no other place for it
+    if metadata.dpi and not (exif and tags.states_dpi(exif)):  # the only place that WebP has for it
         exif = exif or tags.empty()
         exif = tags.extended(exif, tags.resolution(metadata.dpi, tiff_tags.Directory.first(exif).order))
     flags |= 0x20 * bool(metadata.icc) | 0x08 * bool(exif) | 0x04 * bool(metadata.xmp)
@@ -170,18 +174,18 @@ def _tiff(encoded: Block, metadata: Metadata) -> Iterator[Piece]:
 
 
 def _in_one_packet(metadata: Metadata) -> Metadata:
-    """With all XMP in one packet, as formats have it that hold one of any length."""
+    """Merge both parts of the XMP, for formats that allow a packet of any length."""
     if not (metadata.xmp and metadata.extras.extended_xmp):
         return metadata
     try:
         packet = extended_xmp.merge(metadata.xmp, metadata.extras.extended_xmp)
-    except InvalidXMLError as error:  # of no file that was read: see `make_metadata_upright`
-        raise ImageError("The two parts of the XMP can't be joined; use jpg, which holds both.") from error
+    except InvalidXMLError as error:  # cannot come from a file: see `make_metadata_upright`
+        raise ImageError("The two parts of the XMP can't be merged; use jpg, which holds both.") from error
     return metadata._replace(xmp=packet, extras=metadata.extras._replace(extended_xmp=None))
 
 
 def _ratio(metadata: Metadata, most: int) -> tuple[int, int] | None:
-    """Pixels across and down that are as long as each other, in whole numbers; None of square pixels."""
+    """Return the pixel aspect as whole numbers, across and down; None for square pixels."""
     aspect = metadata.extras.aspect
     if aspect is None or aspect[0] == aspect[1]:
         return None

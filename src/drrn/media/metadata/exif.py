@@ -1,7 +1,7 @@
-"""EXIF, which is a TIFF without a picture: directories of tags, read, mended and carried over.
+"""Read, edit and copy EXIF, which has the structure of a TIFF without an image.
 
-A block is mended where it lies, and what it grows by is put behind it: makers' notes count their offsets
-from its start. The same code gives TIFF files the tags that libvips doesn't write.
+Values are edited in place, and new data is appended: offsets in makers' notes are relative to the start of the block.
+The same code adds to TIFF files the tags that libvips does not write.
 """
 
 import struct
@@ -49,7 +49,7 @@ ABOUT: Final = (
     *(0x13E, 0x13F),  # WhitePoint, PrimaryChromaticities
     *(EXIF, GPS),
 )
-"""Tags of a first directory that tell of the photograph, not of how its samples lie in the file."""
+"""Tags of the first directory that describe the photograph rather than the layout of its samples."""
 RESOLUTION: Final = {ACROSS: RATIONAL, DOWN: RATIONAL, UNIT: SHORT}
 COLORS: Final = (0x13E, 0x13F)
 LAYOUT: Final = {
@@ -73,52 +73,53 @@ LAYOUT: Final = {
     *range(0x211, 0x215),  # of YCbCr
     *(0x2BC, 0x8773, INTEROPERABILITY),
 }
-"""Tags that tell how samples lie in a file, or that are carried in another way."""
+"""Tags that describe the layout of the samples, or that are carried over by other means."""
 
 
 def plain(block: bytes) -> bytes | None:
-    """The block without the prefix that some formats put before it; None where it is no EXIF."""
+    """Strip the prefix that some formats put before EXIF; None if this is not EXIF."""
     block = block.removeprefix(b"Exif\0\0")
     try:
         Directory.first(block)
     except MalformedError:
         return None
-    return block if block[2:4] in (b"*\0", b"\0*") else None  # no BigTIFF
+    return block if block[2:4] in (b"*\0", b"\0*") else None  # BigTIFF is not EXIF
 
 
 def orientation(block: Block, page: Directory | None = None) -> int:
-    """1 to 8, as EXIF numbers them: how the pixels are to be turned; 1 where a directory, the first, doesn't say."""
+    """Return the EXIF orientation, 1 to 8, from a directory (by default the first); 1 if it states none."""
     values = (page or Directory.first(block)).integers(block, ORIENTATION)
     return values[0] if values and 1 <= values[0] <= 8 else 1
 
 
 def adapt_exif(block: bytes, width: int, height: int, dpi: tuple[float, float] | None) -> bytes:
-    """The block for an upright picture of this size and `dpi`, without the thumbnail of another.
+    """Adapt EXIF to an upright image of this size and `dpi`, and remove its thumbnail.
 
-    What the block states of these is mended where it stands, and all else keeps its bytes and its place;
-    `dpi` None leaves what is there.
+    Values are changed in place; all other bytes keep their position. With `dpi` None the resolution is left unchanged.
     """
-    fresh = bytearray(block)
-    first = Directory.first(fresh)
-    _mend(fresh, first, {ORIENTATION: 1, WIDTH: width, HEIGHT: height})
-    fresh[first.end : first.end + 4] = bytes(4)  # a next directory would be the thumbnail's
-    if photograph := first.inner(fresh, EXIF):
-        _mend(fresh, photograph, {PIXELS_ACROSS: width, PIXELS_DOWN: height})
+    adapted = bytearray(block)
+    first = Directory.first(adapted)
+    _set_integers(adapted, first, {ORIENTATION: 1, WIDTH: width, HEIGHT: height})
+    adapted[first.end : first.end + 4] = bytes(4)  # no next directory: it would describe the thumbnail
+    if photograph := first.inner(adapted, EXIF):
+        _set_integers(adapted, photograph, {PIXELS_ACROSS: width, PIXELS_DOWN: height})
     if dpi and states_dpi(block):
         for tag, (_, _, value, _) in resolution(dpi, first.order).items():
             at = first.slots[tag][2]
-            fresh[at : at + len(value)] = value
-    return bytes(fresh)
+            adapted[at : at + len(value)] = value
+    return bytes(adapted)
 
 
 def states_dpi(block: Block, page: Directory | None = None) -> bool:
-    """Whether a directory, by default the first, has the three tags of a resolution, each of its right type."""
+    """Whether a directory (by default the first) has all three resolution tags, each of the right type."""
     slots = (page or Directory.first(block)).slots
     return all(tag in slots and slots[tag][:2] == (kind, 1) for tag, kind in RESOLUTION.items())
 
 
 def dpi(block: Block, page: Directory | None = None) -> tuple[float, float] | None:
-    """Pixels an inch; None where a directory, by default the first, doesn't say so in full."""
+    """Return the pixels per inch, across and down, from a directory (by default the first); None unless it states both
+    and the unit.
+    """
     if not states_dpi(block, page):
         return None
     first = page or Directory.first(block)
@@ -128,7 +129,7 @@ def dpi(block: Block, page: Directory | None = None) -> tuple[float, float] | No
 
 
 def rationals(block: Block, directory: Directory) -> tuple[float, float] | None:
-    """Pixels a unit, across and down; None where one of them is missing or no number above 0."""
+    """Return the pixels per unit, across and down; None if one of them is missing or not above 0."""
     numbers = []
     for tag in (ACROSS, DOWN):
         kind, count, at = directory.slots.get(tag, (0, 0, 0))
@@ -140,18 +141,18 @@ def rationals(block: Block, directory: Directory) -> tuple[float, float] | None:
 
 
 def too_long(directory: Directory) -> set[int]:
-    """Its tags whose values are not carried, for they are too many."""
+    """Return the tags whose values are too long to be carried over."""
     return {tag for tag, (kind, count, _) in directory.slots.items() if count * SIZES.get(kind, 0) > MAX_BYTES}
 
 
 def has_maker_note(block: Block, page: Directory | None = None) -> bool:
-    """Whether a maker's note is there, which only EXIF outside of a TIFF can hold."""
+    """Whether there is a maker's note, which cannot be copied into a TIFF."""
     photograph = (page or Directory.first(block)).inner(block, EXIF)
     return photograph is not None and MAKER_NOTE in photograph.slots
 
 
 def resolution(pixels: tuple[float, float], order: Order, unit: int = INCHES) -> dict[int, Tag]:
-    """The tags that state so many pixels a unit."""
+    """Build the tags that state this number of pixels per unit, across and down."""
     most = 1000 if unit == INCHES else max(1, min(1_000_000, int(0xFFFFFFFF / max(*pixels, 1))))
     across, down = (Fraction(value).limit_denominator(most).as_integer_ratio() for value in pixels)
     return {
@@ -162,41 +163,44 @@ def resolution(pixels: tuple[float, float], order: Order, unit: int = INCHES) ->
 
 
 def empty(order: Order = "<") -> bytes:
-    """A block that says nothing."""
+    """Build an EXIF block without tags."""
     header = b"II*\0" if order == "<" else b"MM\0*"
     return header + struct.pack(f"{order}LHL", 8, 0, 0)
 
 
 def of_tiff(file: Block, page: Directory | None = None) -> bytes | None:
-    """The block that a TIFF's photograph would have in a JPEG; None where nothing of the kind is said.
+    """Build the EXIF block that a TIFF's photograph would have in a JPEG; None if it has no such tags.
 
     Args:
-        page: the directory of the photograph; the first where none is given.
+        page: the directory of the photograph; by default the first.
     """
     first = page or Directory.first(file)
     tags = first.tags(file, ABOUT)
-    if first.integers(file, PHOTOMETRIC) == (INKS,):  # which become sRGB
+    if first.integers(file, PHOTOMETRIC) == (INKS,):  # CMYK is converted to sRGB, so its colorimetry no longer applies
         tags = {tag: value for tag, value in tags.items() if tag not in COLORS}
     return extended(empty(first.order), tags) if tags else None
 
 
 def for_tiff(block: bytes, order: Order) -> dict[int, Tag]:
-    """What `block` tells of the photograph, as tags for a TIFF in this byte order."""
+    """Return the tags in `block` that describe the photograph, for a TIFF in this byte order."""
     first = Directory.first(block)
     tags = first.tags(block, ABOUT)
     return tags if first.order == order else _swapped(tags)
 
 
 def extended(block: Block, tags: Mapping[int, Tag]) -> bytes:
-    """The block with `tags` in its first directory, instead of those of the same numbers."""
+    """Return the block with `tags` in its first directory, replacing those with the same numbers."""
     head, tail = extension(block, tags)
     return head + bytes(block[len(head) :]) + tail
 
 
 def extension(block: Block, tags: Mapping[int, Tag], without: Collection[int] = ()) -> tuple[bytes, bytes]:
-    """`extended`, for a TIFF too large to copy, and `without` some tags: its new first bytes, and what follows it.
+    """Like `extended`, for a TIFF too large to copy: return its new first bytes, and what to append.
 
-    Where the old directory was stays a gap: the new one lies behind all, and its values where they were.
+    The new directory is appended and the old one becomes a gap; existing values stay in place.
+
+    Args:
+        without: tags to leave out.
     """
     old = Directory.first(block)
     (at,) = struct.unpack_from(f"{old.order}L", block, 4)
@@ -210,7 +214,7 @@ def extension(block: Block, tags: Mapping[int, Tag], without: Collection[int] = 
 
 
 def _laid(tags: Mapping[int, Tag], at: int, order: Order, kept: Mapping[int, bytes], following: bytes = b"") -> bytes:
-    """A directory that begins at `at`: entries of `kept` and of `tags`, then the values of `tags`."""
+    """Serialize a directory at offset `at`: entries of `kept` and `tags`, then the values of `tags`."""
     entries = dict(kept)
     begin = at + 2 + 12 * len(kept.keys() | tags.keys()) + 4
     values = bytearray()
@@ -226,8 +230,8 @@ def _laid(tags: Mapping[int, Tag], at: int, order: Order, kept: Mapping[int, byt
     return struct.pack(f"{order}H", len(entries)) + listed + following.ljust(4, b"\0") + values
 
 
-def _mend(block: bytearray, directory: Directory, values: Mapping[int, int]) -> None:
-    """Put whole numbers in the place of those that are there; a SHORT that is too short becomes a LONG."""
+def _set_integers(block: bytearray, directory: Directory, values: Mapping[int, int]) -> None:
+    """Overwrite integers in place; a SHORT that cannot hold the value becomes a LONG."""
     for tag, value in values.items():
         kind, count, at = directory.slots.get(tag, (0, 0, 0))
         if count == 1 and kind in (SHORT, LONG):
@@ -236,10 +240,10 @@ def _mend(block: bytearray, directory: Directory, values: Mapping[int, int]) -> 
 
 
 def _swapped(tags: Mapping[int, Tag]) -> dict[int, Tag]:
-    """The same tags in the other byte order."""
+    """Return the same tags in the other byte order."""
     swapped = {}
     for tag, (kind, count, value, directory) in tags.items():
-        width = 4 if kind in (RATIONAL, SIGNED_RATIONAL) else SIZES[kind]  # a rational is two numbers
+        width = 4 if kind in (RATIONAL, SIGNED_RATIONAL) else SIZES[kind]  # a rational is two 32-bit integers
         turned = np.frombuffer(value, f"u{width}").byteswap().tobytes()
         swapped[tag] = Tag(kind, count, turned, None if directory is None else _swapped(directory))
     return swapped

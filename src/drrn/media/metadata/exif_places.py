@@ -1,4 +1,4 @@
-"""What EXIF says of places in the image and of the size of its pixels, made true of the enlarged one."""
+"""Adjust EXIF values that refer to positions in the image or to the size of its pixels."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ CODES: Final = {tiff_tags.SHORT: "H", tiff_tags.LONG: "L"}
 
 
 def remove_parts(block: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """The block without what its description says of parts that are left behind, and what these were."""
+    """Remove what the image description says of parts that are not kept. Returns the block and what was lost."""
     lost: list[str] = []
 
     def strip(text: bytes) -> bytes:
@@ -31,14 +31,14 @@ def remove_parts(block: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def make_upright(block: bytes, orientation: int, stored: Size) -> bytes:
-    """The block of an image that was turned upright; its orientation is 1.
+    """Adjust EXIF to an image that has been turned upright, and set its orientation to 1.
 
     Args:
-        orientation: 1 to 8, by which the image was turned.
-        stored: its size before.
+        orientation: the EXIF orientation, 1 to 8, that was applied.
+        stored: width and height as stored in the file.
 
     Raises:
-        MalformedError: the parts of the block lie over each other.
+        MalformedError: parts of the block overlap.
     """
     new = bytearray(block)
     first = Directory.first(new)
@@ -57,10 +57,10 @@ def make_upright(block: bytes, orientation: int, stored: Size) -> bytes:
 
 
 def resize(block: bytes, before: Size, after: Size) -> bytes:
-    """The block with what counts pixels, scaled; see `exif.adapt_exif` for the size of the image.
+    """Scale the values measured in pixels; `exif.adapt_exif` sets the size of the image itself.
 
     Raises:
-        MalformedError: the parts of the block lie over each other.
+        MalformedError: parts of the block overlap.
     """
     across, down = (Fraction(new, old) for new, old in zip(after, before, strict=True))
     new = bytearray(block)
@@ -100,7 +100,7 @@ def _swap(block: bytearray, directory: Directory, tag: int, other: int) -> None:
 
 
 def _write(block: bytearray, directory: Directory, tag: int, values: Sequence[int]) -> None:
-    """Put whole numbers in the place of as many that are there, or behind all where they have become too large."""
+    """Overwrite as many integers as are there; if they no longer fit their type, append them as LONGs."""
     kind, count, at = directory.slots.get(tag, (0, 0, 0))
     if kind not in CODES or count != len(values):
         return

@@ -1,4 +1,4 @@
-"""XMP that is too long for one segment of a JPEG: a main packet, and an extended one of which it states the MD5."""
+"""XMP too long for one JPEG segment: a main packet, and an extended packet that the main one identifies by its MD5."""
 
 import re
 import struct
@@ -11,24 +11,24 @@ from drrn.media.metadata.xml import Attribute, Document, Element, InvalidXMLErro
 from drrn.media.metadata.xmp_schema import RDF
 
 PREFIX: Final = b"http://ns.adobe.com/xmp/extension/\0"
-"""How a segment with a piece of an extended packet begins."""
+"""Identifier at the start of a segment that holds a piece of an extended packet."""
 NOTE: Final = "http://ns.adobe.com/xmp/note/"
 HAS_EXTENDED: Final = (NOTE, "HasExtendedXMP")
 MAX_BYTES: Final = 1 << 24
 PIECE: Final = 65000
-"""Bytes of a packet in one segment."""
+"""Bytes of the packet that one segment holds."""
 HEADER: Final = len(PREFIX) + 32 + 8
 
 
 def find_extended(packet: bytes, segments: Iterable[bytes]) -> bytes | None:
-    """The extended packet that `packet` states, or None where the segments don't hold all of it.
+    """Assemble the extended packet that `packet` refers to; None unless the segments hold all of it.
 
     Args:
-        packet: the main one.
-        segments: bodies of APP1 segments, those of other kinds among them.
+        packet: the main packet.
+        segments: bodies of the APP1 segments; other kinds are ignored.
 
     Raises:
-        InvalidXMLError: the main packet can't be read.
+        InvalidXMLError: the main packet can't be parsed.
     """
     guid = stated_guid(packet)
     pieces: dict[int, bytes] = {}
@@ -47,13 +47,13 @@ def find_extended(packet: bytes, segments: Iterable[bytes]) -> bytes | None:
 
 
 def stated_guid(packet: bytes) -> str:
-    """The MD5 of the extended packet that a main one states, in upper case; empty where it states none."""
+    """Return the MD5 of the extended packet that a main packet states, in upper case; empty if it states none."""
     document = Document(packet)
     return next((document.text(part.content).upper() for part in _stated(document)), "")
 
 
 def set_guid(packet: bytes, extended: bytes | None) -> bytes:
-    """The main packet, stating the extended one; or stating none, where that is None."""
+    """Make the main packet refer to this extended one, or to none."""
     document = Document(packet)
     if extended is None:
         return document.edited((part.span, b"") for part in _stated(document))
@@ -61,17 +61,17 @@ def set_guid(packet: bytes, extended: bytes | None) -> bytes:
 
 
 def split(extended: bytes) -> Iterator[bytes]:
-    """The bodies of the segments that hold an extended packet."""
+    """Yield the bodies of the segments that hold an extended packet."""
     guid = _guid(extended)
     for at in range(0, len(extended), PIECE):
         yield PREFIX + guid + struct.pack(">LL", len(extended), at) + extended[at : at + PIECE]
 
 
 def merge(packet: bytes, extended: bytes) -> bytes:
-    """One packet of both, which states no extended one.
+    """Merge both into one packet that refers to no extended one.
 
     Raises:
-        InvalidXMLError: one of them is no XMP.
+        InvalidXMLError: one of them is not XMP.
     """
     main, other = Document(set_guid(packet, None)), Document(extended)
     (root, around), (other_root, _) = _rdf(main), _rdf(other)
@@ -87,13 +87,13 @@ def merge(packet: bytes, extended: bytes) -> bytes:
             assert name, "expat found an element here"
             needed = (other.content[each.span] for prefix, each in outer.items() if prefix not in own[number])
             added += [name[0], *needed, text[name.end() :]]
-    if around.start == around.stop == main.elements[root].span.stop:  # a tag that is an element by itself
+    if around.start == around.stop == main.elements[root].span.stop:  # a self-closing tag
         raise InvalidXMLError("The main packet is empty.")
     return main.edited([(slice(around.stop, around.stop), b"".join(added))])
 
 
 def _stated(document: Document) -> Iterator[Attribute | Element]:
-    """Where a main packet states the MD5."""
+    """Find where a main packet states the MD5."""
     parts: list[Attribute | Element] = [*document.attributes, *document.elements]
     return (part for part in parts if part.name == HAS_EXTENDED)
 

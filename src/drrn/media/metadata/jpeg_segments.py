@@ -1,4 +1,4 @@
-"""What the segments of a JPEG say beside the image that is decoded, and what lies behind it."""
+"""Read what a JPEG holds besides the main image: metadata segments, and data appended after it."""
 
 import struct
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ APP0, APP1, APP2, APP11, APP13 = 0xE0, 0xE1, 0xE2, 0xEB, 0xED
 WITHOUT_LENGTH: Final = (0x00, 0x01, *range(0xD0, 0xD9))
 MAX_SEGMENTS: Final = 1 << 14
 XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
-"""How a segment with a packet begins."""
+"""Identifier at the start of an XMP segment."""
 PHOTOSHOP, RESOURCE, IPTC = b"Photoshop 3.0\0", b"8BIM", 0x0404
 SAMSUNG, SAMSUNG_LIST, SAMSUNG_VIDEO = b"SEFT", b"SEFH", 0x0A30
-"""How a list of what a phone put behind the image ends and begins, and the kind of a video in it."""
+"""How the index of data that Samsung phones append to an image ends and begins, and the type of a video in it."""
 
 Segment = tuple[int, bytes]
 """Marker and body."""
@@ -22,18 +22,18 @@ Segment = tuple[int, bytes]
 
 class Segments(NamedTuple):
     xmp_pieces: tuple[bytes, ...] = ()
-    """Bodies of the segments with XMP: the main packet, and pieces of an extended one."""
+    """Bodies of the XMP segments: the main packet, and pieces of an extended one."""
     comments: tuple[bytes, ...] = ()
     iptc: bytes = b""
-    """Captions, as IPTC has them; in what else Photoshop put there are the old size and the program's own work."""
+    """IPTC captions. The rest of Photoshop's resources describes the old size or the program's own work."""
     aspect: tuple[float, float] | None = None
-    """Pixels across and down that are as long as each other."""
+    """Relative pixel density, across and down; None for square pixels."""
     lost: tuple[str, ...] = ()
-    """What lies in the file and is not read, as `without gain map`."""
+    """Contents of the file that are not read, each as `without gain map`."""
 
 
 def read_segments(file: Block) -> Segments:
-    """What can be found before the pixels; what is damaged counts as not there."""
+    """Read the segments before the pixels; damaged ones count as missing."""
     pieces, comments, iptc, aspect = [], [], b"", None
     lost: dict[str, None] = {}
     for marker, body in segments(file):
@@ -58,7 +58,7 @@ def read_segments(file: Block) -> Segments:
 
 
 def segments(file: Block) -> Iterator[Segment]:
-    """Those before the pixels, in the order of the file; bytes between them that are none are passed over."""
+    """Yield the segments before the pixels, in order; stray bytes between them are skipped."""
     at = 0
     for _ in range(MAX_SEGMENTS):
         at = file.find(b"\xff", at)
@@ -87,7 +87,7 @@ def _has_samsung_video(file: Block) -> bool:
 
 
 def photoshop(iptc: bytes) -> bytes:
-    """The body of a segment with nothing else of what Photoshop puts there."""
+    """Build a Photoshop segment that holds IPTC captions alone."""
     return PHOTOSHOP + RESOURCE + struct.pack(">HHL", IPTC, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
 
 

@@ -1,7 +1,7 @@
-"""What a file says besides its pixels, and which formats have a place for it.
+"""The metadata of an image, and which formats can hold each kind.
 
-`metadata.reading` reads it from a file, `metadata.adapting` makes it true of another size, and `metadata.embedding`
-writes it into a file.
+`metadata.reading` reads them from a file, `metadata.adapting` adjusts them to another size, and `metadata.embedding`
+writes them to a file.
 """
 
 from mmap import mmap
@@ -29,7 +29,7 @@ HOLDERS: Final[dict[str, tuple[FileFormat, ...]]] = {
     "IPTC": ("JPEG", "TIFF"),
     "the maker's note": ("PNG", "JPEG", "WebP"),
 }
-"""The formats that can hold each name of `list_names`. A name that is missing is a color tag, which only PNG holds."""
+"""The formats that can hold each name of `list_names`. Names not listed here are color tags, which only PNG holds."""
 
 
 class Extras(NamedTuple):
@@ -38,7 +38,9 @@ class Extras(NamedTuple):
     extended_xmp: bytes | None = None
     """The second part of a JPEG's XMP; the first part states its MD5."""
     aspect: Pair | None = None
-    """Pixels across and down in an unknown unit. Where both are equal, a TIFF's description may name the unit."""
+    """Pixels per unit across and down, the unit being unknown. If both are equal, the description of a TIFF may name
+    the unit.
+    """
     color_tags: tuple[Chunk, ...] = ()
     """As PNG chunks; see `drrn.media.metadata.color_tags`."""
     texts: tuple[Chunk, ...] = ()
@@ -48,7 +50,7 @@ class Extras(NamedTuple):
     iptc: bytes | None = None
     """IPTC captions, as stored in a JPEG or TIFF."""
     lost: tuple[str, ...] = ()
-    """What the file had and this value has not, each as `without gain map`."""
+    """What the file had but is not kept here, each as `without gain map`."""
 
 
 class Metadata(NamedTuple):
@@ -62,7 +64,7 @@ class Metadata(NamedTuple):
 
 
 def list_names(metadata: Metadata) -> tuple[str, ...]:
-    """The names of what is there: keys of `HOLDERS`, and color tags."""
+    """Return the names of the metadata that are present: keys of `HOLDERS`, and color tags."""
     extras = metadata.extras
     found = {
         "ICC": metadata.icc,
@@ -81,5 +83,5 @@ def list_names(metadata: Metadata) -> tuple[str, ...]:
 
 
 def find_missing(names: tuple[str, ...], form: FileFormat) -> list[str]:
-    """Those of `list_names` that a file of this format can't hold, each as `without EXIF`."""
+    """Return those of `list_names` that this format can't hold, each as `without EXIF`."""
     return [f"without {name}" for name in names if form not in HOLDERS.get(name, ("PNG",))]

@@ -1,4 +1,4 @@
-"""Numbers as metadata write them: whole, decimal, or as a fraction."""
+"""Parse and format numbers as metadata store them: integers, decimals or fractions."""
 
 import re
 from fractions import Fraction
@@ -11,7 +11,7 @@ MAX_32_BITS: Final = 0xFFFFFFFF
 
 
 def parse(text: str) -> Fraction | None:
-    """The number, or None where it is no finite one."""
+    """Parse a number; None if it is not a finite one."""
     text = text.strip()
     if match := _FRACTION.fullmatch(text):
         return Fraction(int(match[1]), int(match[2])) if int(match[2]) else None
@@ -19,7 +19,7 @@ def parse(text: str) -> Fraction | None:
 
 
 def write(number: Fraction, like: str) -> str:
-    """The number in the way `like` is written: a whole one is rounded."""
+    """Format the number in the notation of `like`; integers are rounded."""
     if _WHOLE.fullmatch(like.strip()):
         return str(round_half_up(number))
     if "/" in like:
@@ -33,7 +33,7 @@ def round_half_up(number: Fraction) -> int:
 
 
 def rational(number: Fraction) -> tuple[int, int]:
-    """A fraction of two numbers of 32 bit, as near to a number from 0 on as they allow."""
+    """The closest fraction of two unsigned 32-bit integers to a number that is not negative."""
     most = max(1, min(MAX_32_BITS, int(MAX_32_BITS / max(number, Fraction(1)))))
     above, below = number.limit_denominator(most).as_integer_ratio()
     return min(above, MAX_32_BITS), below

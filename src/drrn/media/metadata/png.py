@@ -1,4 +1,4 @@
-"""The chunks of a PNG, of which all but those of the pixels are read and written here."""
+"""Read and write the chunks of a PNG, except those of the pixels."""
 
 import re
 import struct
@@ -14,32 +14,32 @@ Chunk = tuple[bytes, bytes]
 """Name and body."""
 
 CHUNK: Final = 1 << 20
-"""Bytes that are passed over before memory is given back."""
+"""Bytes processed before memory-mapped pages are released."""
 TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-"""Chunks whose content may be packed."""
+"""Chunks whose content may be compressed."""
 MOST_CHUNKS: Final = 1 << 18
-"""Chunks that are looked at."""
+"""Maximum number of chunks examined."""
 XMP: Final = b"XML:com.adobe.xmp"
-"""Keyword of the text that is an XMP packet."""
+"""Keyword of the text chunk that holds an XMP packet."""
 PROFILES: Final = (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp")
-"""Keywords of texts that are EXIF or XMP in hexadecimal digits, as ImageMagick once wrote them."""
+"""Keywords of text chunks that hold EXIF or XMP as hexadecimal digits, as ImageMagick once wrote them."""
 OF_THE_SIZE: Final = re.compile(rb"(?i)(exif|tiff|png):.*(width|height|length|dimension|resolution|orientation)")
-"""Keywords of texts that repeat what is true of the image before it was enlarged."""
+"""Keywords of texts that repeat properties of the image before it was enlarged."""
 LOST: Final = (b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER")
-"""Chunks that can't be kept: their numbers are of the samples or the pixels before."""
+"""Chunks that can't be kept: their values refer to the old samples or pixels."""
 PALETTE: Final = 3
-"""The number of such colors."""
+"""The color type of PNGs with a palette."""
 CREDENTIALS: Final = b"caBX"
 
 
 class Colors:
-    """How the colors of a PNG are decoded: palettes to RGB, and few bits to 8."""
+    """How the colors of a PNG are decoded: palettes to RGB, and low bit depths to 8."""
 
     def __init__(self, file: Block):
         self.bits, self.kind, self.palette = file[24], file[25], b""
 
     def background(self, body: bytes) -> bytes:
-        """The color in a chunk bKGD, as the decoded image has it; empty where it is none."""
+        """Return the color of a bKGD chunk in the decoded image's format; empty if it is invalid."""
         if self.kind == PALETTE and len(body) == 1:
             color = self.palette[3 * body[0] : 3 * body[0] + 3]
             return struct.pack(">3H", *color) if len(color) == 3 else b""
@@ -50,7 +50,7 @@ class Colors:
 
 
 def png_chunks(file: Block) -> Iterator[tuple[bytes, bytes]]:
-    """The name and the body of the chunks of a PNG, but for those of the pixels."""
+    """Yield the name and body of each chunk of a PNG, except those of the pixels."""
     at = kept = 8
     for _ in range(MOST_CHUNKS):
         if at - kept > CHUNK:
@@ -65,7 +65,7 @@ def png_chunks(file: Block) -> Iterator[tuple[bytes, bytes]]:
 
 
 def inflated_size(chunk: bytes, body: bytes, most: int) -> int:
-    """Bytes that a text or profile of a PNG takes in memory; where it is more than `most`, some number above it."""
+    """Size of a text or profile once decompressed, in bytes. Above `most` it is only known to be larger."""
     packed, content = content_of(chunk, body)
     if not packed:
         return len(content)
@@ -75,12 +75,12 @@ def inflated_size(chunk: bytes, body: bytes, most: int) -> int:
             size += len(inflate.decompress(content, 1 << 16))
             content = inflate.unconsumed_tail
     except zlib.error:
-        pass  # what is damaged is not unpacked further
+        pass  # damaged data is not decompressed further
     return size
 
 
 def text_of(chunk: bytes, body: bytes) -> bytes | None:
-    """The text or profile of a chunk; None where it is empty or damaged."""
+    """Decompress the text or profile of a chunk; None if it is empty or damaged."""
     packed, content = content_of(chunk, body)
     try:
         return (zlib.decompress(content) if packed else content) or None
@@ -89,7 +89,7 @@ def text_of(chunk: bytes, body: bytes) -> bytes | None:
 
 
 def content_of(chunk: bytes, body: bytes) -> tuple[bool, bytes]:
-    """Whether the text or profile of a chunk is packed, and its bytes."""
+    """Return whether the text or profile of a chunk is compressed, and its bytes."""
     _, _, rest = body.partition(b"\0")
     if chunk == b"iTXt":  # flag, method, language, translated name, text
         return rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
@@ -97,7 +97,7 @@ def content_of(chunk: bytes, body: bytes) -> tuple[bool, bytes]:
 
 
 def from_hexadecimal(text: bytes) -> bytes:
-    """What `PROFILES` hold: a name, a length, and hexadecimal digits; empty where they are damaged."""
+    """Decode a text of `PROFILES`: a name, a length, and hexadecimal digits. Empty if it is damaged."""
     try:
         return bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
     except ValueError:
@@ -105,5 +105,5 @@ def from_hexadecimal(text: bytes) -> bytes:
 
 
 def png_chunk(name: bytes, body: bytes) -> bytes:
-    """The chunk as it lies in a file."""
+    """Serialize a chunk with its length and CRC."""
     return struct.pack(">L", len(body)) + name + body + struct.pack(">L", zlib.crc32(name + body))

@@ -1,6 +1,6 @@
-"""Metadata are taken out of a file.
+"""Read metadata from a file.
 
-libvips finds ICC profiles, EXIF and XMP; what else there is, is looked for in the file.
+libvips finds ICC profiles, EXIF and XMP; everything else is read from the file directly.
 """
 
 from typing import Any, Final
@@ -19,21 +19,21 @@ TAGS: Final = {
     0x935C: "Photoshop's layers",
     0xC697: "ImageJ's overlays",
 }
-"""Names of tags of a TIFF that are not kept; others are told by number."""
+"""Names for messages about TIFF tags that are not kept; other tags are named by number."""
 MAX_NAMED: Final = 8
 SQUARE: Final = 49
-"""Of the pixels of a GIF, as 0 is, which says nothing."""
+"""The aspect byte of a GIF with square pixels; 0 means unspecified."""
 
 
 def read_metadata(image: Any, form: FileFormat, file: Block, page: tiff_tags.Directory | None = None) -> Metadata:
-    """The metadata of a file, of which `image` is what libvips opened; of a TIFF, those of a page."""
+    """Read the metadata of a file that libvips opened as `image`; of a TIFF, those of one page."""
     if form == "PNG":
         return _of_png(file)
     icc, exif, packet = (
         bytes(image.get(field)) if image.get_typeof(field) else None
         for field in ("icc-profile-data", "exif-data", "xmp-data")
-    )  # never `get_fields`: names come out of the file, and need not be text
-    # libvips counts pixels a millimetre, and makes a number up where the file has none
+    )  # never `get_fields`: names come from the file and may not be valid text
+    # libvips states pixels per millimeter, and a default if the file states none
     dpi = (image.xres * 1000 * INCH, image.yres * 1000 * INCH) if image.get_typeof("resolution-unit") else None
     match form:
         case "GIF":
@@ -52,7 +52,7 @@ def read_metadata(image: Any, form: FileFormat, file: Block, page: tiff_tags.Dir
 
 
 def of_webp(icc: bytes | None, exif: bytes | None, packet: bytes | None) -> Metadata:
-    """What the chunks of a WebP tell, as `read_metadata`."""
+    """Build the metadata of a WebP from its chunks, as `read_metadata` does."""
     metadata = _with_exif(Metadata(icc, xmp=packet), exif)
     return metadata._replace(dpi=_sensible(tags.dpi(metadata.exif) if metadata.exif else None))
 
@@ -68,7 +68,7 @@ def _with_exif(metadata: Metadata, block: bytes | None) -> Metadata:
 
 
 def _of_png(file: Block) -> Metadata:
-    """The metadata in the chunks of a PNG. libpng would leave out a profile that it finds fault with."""
+    """Read the chunks of a PNG. libpng would drop a profile that it considers faulty."""
     metadata = Metadata()
     texts, colors, lost = [], [], []
     aspect, colored = None, png.Colors(file)
@@ -81,7 +81,7 @@ def _of_png(file: Block) -> Metadata:
             metadata = _with_exif(metadata, body)
         elif chunk == b"pHYs" and len(body) == 9:
             across, down = (int.from_bytes(body[at : at + 4]) for at in (0, 4))
-            if body[8] == 1:  # in metres, not a mere ratio
+            if body[8] == 1:  # per meter, not just a ratio
                 metadata = metadata._replace(dpi=_sensible((across * INCH, down * INCH)))
             elif across and down and across != down:
                 aspect = (float(across), float(down))
@@ -116,7 +116,9 @@ def _of_png(file: Block) -> Metadata:
 def _of_jpeg(file: Block, metadata: Metadata) -> Metadata:
     found = jpeg_segments.read_segments(file)
     first = next((body for body in found.xmp_pieces if body.startswith(jpeg_segments.XMP)), None)
-    packet = first[len(jpeg_segments.XMP) :] if first else metadata.xmp  # libvips takes any part for it
+    packet = (
+        first[len(jpeg_segments.XMP) :] if first else metadata.xmp
+    )  # libvips returns any XMP segment, even a piece of an extended packet
     lost, extended = [*metadata.extras.lost, *found.lost], None
     try:
         if packet and extended_xmp.stated_guid(packet):
@@ -124,7 +126,7 @@ def _of_jpeg(file: Block, metadata: Metadata) -> Metadata:
             if extended is None:
                 lost.append("without extended XMP that can't be read")
     except InvalidXMLError:
-        pass  # which is said once it is looked at
+        pass  # reported later, when it is parsed
     aspect = found.aspect if metadata.dpi is None else None
     return metadata._replace(
         xmp=packet, extras=Extras(extended, aspect, comments=found.comments, iptc=found.iptc or None, lost=tuple(lost))
@@ -132,7 +134,7 @@ def _of_jpeg(file: Block, metadata: Metadata) -> Metadata:
 
 
 def of_tiff(file: Block, page: tiff_tags.Directory, metadata: Metadata) -> Metadata:
-    """The metadata of a page, of which profile, XMP and dpi are known."""
+    """Build the metadata of a page from its tags and the profile, XMP and dpi that are already known."""
     metadata = metadata._replace(exif=tags.of_tiff(file, page))
     lost = ["without the maker's note"] if tags.has_maker_note(file, page) else []
     known = {*tags.ABOUT, *tags.LAYOUT, tiff_tags.IPTC} - tags.too_long(page)

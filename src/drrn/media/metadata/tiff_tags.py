@@ -1,4 +1,4 @@
-"""Tags of TIFF, BigTIFF and EXIF: where they lie in a file, and their values."""
+"""Read the tags of TIFF, BigTIFF and EXIF: positions and values."""
 
 import struct
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, Self
 Order = Literal["<", ">"]
 Block = bytes | bytearray | mmap
 SIZES: Final = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | {16: 8, 17: 8, 18: 8}
-"""Bytes of one value, by TIFF's number for its type; the last three are of BigTIFF."""
+"""Size of one value in bytes, by TIFF's type number; the last three types are BigTIFF's."""
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 3, 4, 5, 7, 10, 13
 WIDTH, HEIGHT, ORIENTATION, ACROSS, DOWN, UNIT = 0x100, 0x101, 0x112, 0x11A, 0x11B, 0x128
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
@@ -17,43 +17,43 @@ IPTC = 0x83BB
 PHOTOMETRIC, INKS = 0x106, 5
 STRIP_ROWS, TILE_ROWS = 0x116, 0x143
 NO_UNIT, INCHES, CENTIMETERS = 1, 2, 3
-"""Units of a resolution; the first is not told, or told by the description of a TIFF alone."""
+"""Resolution units. NO_UNIT means unknown, or given only in the description of a TIFF."""
 MAX_ENTRIES = 0xFFFF
-"""Of a directory: a BigTIFF could say more, and libtiff reads no more."""
+"""Most entries in a directory. A BigTIFF could have more, but libtiff reads no more."""
 MAX_BYTES = 1 << 24
-"""Bytes of values that are carried out of one directory; what is longer stays behind."""
+"""Most bytes of values carried over from one directory; longer values are dropped."""
 
 
 class MalformedError(Exception):
-    """There is no TIFF or EXIF here, or its directory lies beyond its end."""
+    """The data is not TIFF or EXIF, or its directory lies beyond the end."""
 
 
 class Tag(NamedTuple):
-    """A value as its bytes lie in the file, or a directory of its own."""
+    """A value as stored in the file, or a nested directory."""
 
     kind: int
     values: int
-    """How many."""
+    """The number of values."""
     value: bytes
     directory: Mapping[int, "Tag"] | None = None
 
 
 class Directory(NamedTuple):
-    """Where the tags of a directory lie; their values are not looked at yet."""
+    """The positions of a directory's tags; values are read on demand."""
 
     order: Order
     wide: bool
-    """It is of a BigTIFF."""
+    """Whether it belongs to a BigTIFF."""
     slots: dict[int, tuple[int, int, int]]
-    """tag -> (type, count, where its value begins); values that would lie beyond the block are left out"""
+    """tag -> (type, count, offset of the value); values that extend beyond the block are left out"""
     end: int
-    """Where the offset of the next directory lies."""
+    """Position of the next directory's offset."""
     begin: int
-    """Where the first entry lies."""
+    """Position of the first entry."""
 
     @classmethod
     def first(cls, block: Block) -> Self:
-        """The first directory of an EXIF block, a TIFF or a BigTIFF.
+        """Parse the first directory of an EXIF block, a TIFF or a BigTIFF.
 
         Raises:
             MalformedError: there is none.
@@ -70,10 +70,10 @@ class Directory(NamedTuple):
 
     @classmethod
     def at(cls, block: Block, at: int, order: Order, *, wide: bool = False) -> Self:
-        """The directory that begins at an offset.
+        """Parse the directory at this offset.
 
         Raises:
-            MalformedError: it would lie beyond the block, or in its header.
+            MalformedError: it extends beyond the block, or overlaps the header.
         """
         if at < 8:
             raise MalformedError("The directory lies in the header.")
@@ -97,19 +97,19 @@ class Directory(NamedTuple):
         return cls(order, wide, slots, begin + entries * step, begin)
 
     def bytes(self, block: Block, tag: int) -> bytes | None:
-        """The value of a tag as it lies there; None where it is missing or too long to be carried."""
+        """Return a tag's value as stored; None if it is missing or longer than `MAX_BYTES`."""
         kind, count, at = self.slots.get(tag, (0, 0, 0))
         size = count * SIZES.get(kind, 0)
         return bytes(block[at : at + size]) if 0 < size <= MAX_BYTES else None
 
     def integers(self, block: Block, tag: int) -> tuple[int, ...]:
-        """The values of a tag, at most 16 of them; none where it is missing or holds no whole numbers."""
+        """Return a tag's values, at most 16; empty if it is missing or not of an integer type."""
         kind, count, at = self.slots.get(tag, (0, 0, 0))
         code = {BYTE: "B", SHORT: "H", LONG: "L", DIRECTORY: "L", 16: "Q", 18: "Q"}.get(kind)
         return struct.unpack_from(f"{self.order}{min(count, 16)}{code}", block, at) if code else ()
 
     def inner(self, block: Block, tag: int) -> "Directory | None":
-        """The directory that a tag points to, if there is one."""
+        """Return the directory that a tag points to; None if there is none."""
         for at in self.integers(block, tag)[:1]:
             try:
                 return Directory.at(block, at, self.order, wide=self.wide)
@@ -118,9 +118,9 @@ class Directory(NamedTuple):
         return None
 
     def tags(self, block: Block, wanted: Collection[int] = (), *, depth: int = 2) -> dict[int, Tag]:
-        """The `wanted` tags, by default all, with their values, directories within it included.
+        """Return the `wanted` tags (by default all) with their values, including nested directories.
 
-        They are ready for another block. A maker's note stays behind, for it would lose what it points at.
+        They can be written to another block. A maker's note is left out: its offsets would no longer be valid.
         """
         found, left = {}, MAX_BYTES
         for tag, (kind, count, at) in self.slots.items():

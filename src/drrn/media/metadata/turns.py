@@ -1,4 +1,4 @@
-"""Where a point or an area of a stored image lies once the image stands upright."""
+"""Map points and areas of a stored image to the image turned upright."""
 
 from fractions import Fraction
 from typing import NamedTuple, TypeVar
@@ -7,25 +7,25 @@ Number = TypeVar("Number", int, float, Fraction)
 
 
 class Area(NamedTuple):
-    """A point where both sides are 0."""
+    """An area; a point if both sides are 0."""
 
     x: Fraction
     y: Fraction
-    """Of its center."""
+    """Vertical center."""
     width: Fraction = Fraction(0)
     height: Fraction = Fraction(0)
 
 
 def is_quarter(orientation: int) -> bool:
-    """Whether width and height change places."""
+    """Whether the orientation swaps width and height."""
     return orientation >= 5
 
 
 def turn(area: Area, orientation: int, width: Fraction | int, height: Fraction | int) -> Area:
-    """The area in the upright image.
+    """Map an area of the stored image to the upright image.
 
     Args:
-        orientation: 1 to 8, as EXIF numbers them.
+        orientation: EXIF orientation, 1 to 8.
         width, height: sides of the stored image, in the units of the area.
     """
     x, y = area.x, area.y

@@ -1,7 +1,7 @@
-"""Edit XML that a stranger wrote, in place: what is not edited keeps its bytes.
+"""Edit untrusted XML in place: everything not edited keeps its bytes.
 
-The document is read by expat alone: no tree is built, nothing is fetched, and a document type, in which entities could
-be declared that grow without end, is refused. So is a document that is too large, too deep or of too many parts.
+The document is parsed by expat alone: no tree is built and nothing is fetched. Document types are refused, since they
+can declare entities that expand without limit; so are documents that are too long, too deep or have too many parts.
 """
 
 import re
@@ -11,7 +11,7 @@ from xml.parsers.expat import ExpatError, ParserCreate
 
 MAX_BYTES: Final = 1 << 24
 MAX_PARTS: Final = 1 << 16
-"""Elements and attributes together."""
+"""Most elements and attributes together."""
 MAX_DEPTH: Final = 256
 _ATTRIBUTE: Final = re.compile(rb"\s+([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 _TAG_NAME: Final = re.compile(rb"<[^\s/>]+")
@@ -20,34 +20,34 @@ _TAG_END: Final = re.compile(rb"\s*(/?)>")
 Name = tuple[str, str]
 """Namespace and local name."""
 Edit = tuple[slice, bytes]
-"""Which bytes are replaced, and by what."""
+"""The span of bytes to replace, and their replacement."""
 
 
 class InvalidXMLError(Exception):
-    """It is not well-formed, or not of the kind that is read here."""
+    """The document is not well-formed, or not of the expected kind."""
 
 
 class Element(NamedTuple):
-    """An element, and where it lies, with all that is in it."""
+    """An element, and the span of its tags and content."""
 
     name: Name
     parent: int
-    """Number of the element around it; -1 at the root."""
+    """Index of the parent element; -1 for the root."""
     span: slice
     content: slice
-    """What lies between its tags; empty where it has but one."""
+    """Span between its tags; empty for a self-closing tag."""
     has_children: bool
 
 
 class Attribute(NamedTuple):
-    """An attribute of an element, and where it lies."""
+    """An attribute of an element, and its span."""
 
     name: Name
     element: int
     content: slice
-    """Its value."""
+    """Span of the value."""
     span: slice
-    """With the space before it."""
+    """Span, including the space before it."""
 
 
 class Declaration(NamedTuple):
@@ -57,17 +57,17 @@ class Declaration(NamedTuple):
     namespace: str
     element: int
     span: slice
-    """With the space before it."""
+    """Span, including the space before it."""
 
 
 class Document:
-    """The parts of a document, by where they lie in its bytes."""
+    """The elements and attributes of a document, with their byte positions."""
 
     def __init__(self, content: bytes):
-        """Read all of it.
+        """Parse the document.
 
         Raises:
-            InvalidXMLError: it can't be read.
+            InvalidXMLError: it can't be parsed.
         """
         self.content = content
         self.elements: list[Element] = []
@@ -76,7 +76,7 @@ class Document:
         self._open: list[int] = []
         body = content.rstrip(b"\0")
         if len(body) > MAX_BYTES or b"\0" in body:
-            raise InvalidXMLError("It is too long, or not text of bytes.")
+            raise InvalidXMLError("It is too long, or not in an encoding of single bytes.")
         self._parser = parser = ParserCreate(namespace_separator=" ")
         parser.ordered_attributes = True
         parser.StartDoctypeDeclHandler = self._refuse
@@ -87,14 +87,14 @@ class Document:
         except ExpatError as error:
             raise InvalidXMLError(str(error)) from error
         finally:
-            del self._parser  # which holds this object, as this holds it
+            del self._parser  # break the reference cycle: its handlers are methods of this object
 
     def text(self, span: slice) -> str:
-        """What is written there, without space around it; references to characters stay as they are."""
+        """Return the text of a span, stripped; character references stay as they are."""
         return self.content[span].decode("utf-8", "replace").strip()
 
     def namespaces(self, element: int) -> dict[bytes, Declaration]:
-        """Those that hold within an element, by their prefixes."""
+        """Return the namespaces in scope within an element, by prefix."""
         around = []
         while element >= 0:
             around.append(element)
@@ -103,7 +103,7 @@ class Document:
         return {each.prefix: each for each in declared}
 
     def edited(self, edits: Iterable[Edit]) -> bytes:
-        """The document with these edits. Of edits one within the other, the outer one counts."""
+        """Apply the edits; of nested edits, only the outermost counts."""
         pieces, at = [], 0
         for span, replacement in sorted(edits, key=lambda edit: (edit[0].start, -edit[0].stop)):
             if span.start >= at:
@@ -119,7 +119,7 @@ class Document:
         names = iter(attributes[::2])
         tag = _TAG_NAME.match(self.content, begin)
         if tag is None:
-            raise InvalidXMLError("It is not text of bytes.")
+            raise InvalidXMLError("It is not in an encoding of single bytes.")
         at = tag.end()
         while match := _ATTRIBUTE.match(self.content, at):
             value = slice(*match.span(2 if match[2] is not None else 3))
@@ -145,7 +145,7 @@ class Document:
 
     def _end(self, _: str) -> None:
         number = self._open.pop()
-        if number < 0:  # a tag that is an element by itself
+        if number < 0:  # a self-closing tag
             return
         element, begin = self.elements[number], self._parser.CurrentByteIndex
         end = self.content.index(b">", begin) + 1

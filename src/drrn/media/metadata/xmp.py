@@ -1,8 +1,8 @@
-"""What an XMP packet says of pixels and of parts of its file, made true of the enlarged image.
+"""Adjust the parts of an XMP packet that refer to pixels or to other parts of the file.
 
-A packet is edited in place: what is not edited keeps its bytes. Three things are done to it, in this order: on reading,
-what it says of parts that are left behind is taken out and what it says of places is turned upright; on enlarging,
-what counts pixels is scaled; on writing, the sizes and the format become those of the new file.
+A packet is edited in place; everything not edited keeps its bytes. There are three steps: on reading, statements about
+parts that are dropped are removed, and positions are turned upright; on enlarging, values in pixels are scaled; on
+writing, sizes and format are set to those of the new file.
 """
 
 import re
@@ -41,24 +41,24 @@ Size = tuple[int, int]
 
 
 class Value(NamedTuple):
-    """An attribute, or an element that holds text alone."""
+    """An attribute, or an element that holds only text."""
 
     name: Name
     text: str
     owner: int
-    """Number of the element to which it belongs; -1 where it belongs to the image."""
+    """Index of the element it belongs to; -1 if it belongs to the image."""
     content: slice
     span: slice
 
 
 def remove_parts(packet: bytes, *, turned: bool = False) -> tuple[bytes, tuple[str, ...]]:
-    """The packet without what it says of further parts of its file, and what these were.
+    """Remove statements about other parts of the file. Returns the packet and what was lost.
 
     Args:
-        turned: the image is not as it was stored.
+        turned: the image has been rotated or flipped.
 
     Raises:
-        InvalidXMLError: it can't be read. So do all functions here.
+        InvalidXMLError: the packet can't be parsed. The same holds for all functions here.
     """
     document = Document(packet)
     edits: list[Edit] = []
@@ -84,11 +84,11 @@ def remove_parts(packet: bytes, *, turned: bool = False) -> tuple[bytes, tuple[s
 
 
 def make_upright(packet: bytes, orientation: int, stored: Size) -> bytes:
-    """The packet of an image that was turned upright: its orientation is 1, and what it says of places is turned.
+    """Adjust the packet to an image that has been turned upright: set its orientation to 1, and turn positions.
 
     Args:
-        orientation: 1 to 8, by which the image was turned.
-        stored: its size before.
+        orientation: the EXIF orientation, 1 to 8, that was applied.
+        stored: width and height as stored in the file.
     """
     document = Document(packet)
     edits: list[Edit] = []
@@ -122,7 +122,7 @@ def make_upright(packet: bytes, orientation: int, stored: Size) -> bytes:
 
 
 def resize(packet: bytes, before: Size, after: Size) -> bytes:
-    """The packet with what counts pixels, scaled; see `set_size` for the size of the image itself."""
+    """Scale the values measured in pixels; `set_size` sets the size of the image itself."""
     document = Document(packet)
     across, down = (Fraction(new, old) for new, old in zip(after, before, strict=True))
     edits: list[Edit] = []
@@ -138,10 +138,10 @@ def resize(packet: bytes, before: Size, after: Size) -> bytes:
 
 
 def set_size(packet: bytes, size: Size, mime: str = "", *, upright: bool = False) -> bytes:
-    """The packet with this size of the image, and the format of its file, where it states them.
+    """Set the size of the image and the MIME type of its file, if the packet states them.
 
     Args:
-        upright: set the orientation to 1, too.
+        upright: also set the orientation to 1.
     """
     document = Document(packet)
     edits: list[Edit] = []
@@ -170,11 +170,11 @@ def _values(document: Document) -> Iterator[Value]:
 def _owner(document: Document, number: int) -> int:
     while number >= 0 and document.elements[number].name in TRANSPARENT:
         number = document.elements[number].parent
-    return number if number > 0 else -1  # the root is the packet
+    return number if number > 0 else -1  # the root element is the packet itself
 
 
 def _groups(document: Document) -> list[tuple[Mapping[Name, Value], Name]]:
-    """The values of each owner by their names, and the name of the owner."""
+    """Return the values of each owner by name, together with the owner's name."""
     groups: defaultdict[int, dict[Name, Value]] = defaultdict(dict)
     for value in _values(document):
         groups[value.owner].setdefault(value.name, value)
@@ -182,7 +182,7 @@ def _groups(document: Document) -> list[tuple[Mapping[Name, Value], Name]]:
 
 
 def _lists(document: Document) -> list[list[Value]]:
-    """The items of each list of `POINTS`."""
+    """Return the items of each list in `POINTS`."""
     lists: defaultdict[int, list[Value]] = defaultdict(list)
     for value in _values(document):
         if value.name == LI and value.owner >= 0 and document.elements[value.owner].name in POINTS:
@@ -213,7 +213,7 @@ def _edit(value: Value, text: str) -> Edit:
 
 
 def _bounds(owned: Mapping[Name, Value], namespace: str, stored: Size) -> tuple[Fraction, Fraction]:
-    """The sides of the image in the units of its areas, which are shares of them where nothing else is said."""
+    """Return the sides of the image in the units of its areas: normalized to 1 unless stated otherwise."""
     unit = owned.get((namespace, "unit" if namespace == AREA else "rbUnit"))
     sides = stored if unit and unit.text.lower() == "pixel" else (1, 1)
     return Fraction(sides[0]), Fraction(sides[1])
@@ -232,7 +232,7 @@ def _turn_area(
     bounds: tuple[Fraction, Fraction],
     orientation: int,
 ) -> list[Edit]:
-    """Edits of four values, x, y, width and height, of which the last two may be missing."""
+    """Return edits of x, y, width and height, of which the last two may be missing."""
     values = [owned.get(name) for name in names]
     found = [numbers.parse(value.text) if value else Fraction(0) for value in values]
     if values[0] is None or values[1] is None or None in found:
@@ -245,7 +245,7 @@ def _turn_area(
 
 
 def _turn_rectangle(rectangle: Value, orientation: int) -> list[Edit]:
-    """Of Microsoft: left, top, width and height as shares of the image."""
+    """Return edits of a Microsoft region: left, top, width and height as fractions of the image."""
     found = [numbers.parse(text) for text in rectangle.text.split(",")]
     if len(found) != 4 or None in found:
         return []

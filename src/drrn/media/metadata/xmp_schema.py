@@ -1,4 +1,4 @@
-"""The names in XMP that count pixels, state places in the image, or belong to other parts of its file."""
+"""Names in XMP that are measured in pixels, state positions in the image, or belong to other parts of its file."""
 
 from typing import Final, NamedTuple
 
@@ -21,28 +21,30 @@ MICROSOFT: Final = "http://ns.microsoft.com/photo/1.2/t/Region#"
 DJI: Final = "http://www.dji.com/drone-dji/1.0/"
 LI: Final = (RDF, "li")
 TRANSPARENT: Final = {(RDF, name) for name in ("RDF", "Description", "Seq", "Bag", "Alt")}
-"""Elements of the notation, which own no values."""
+"""Elements of RDF syntax, which are not owners of values."""
 ORIENTATION: Final = (TIFF, "Orientation")
 
 
 class Pair(NamedTuple):
-    """Two values of one owner, of which one counts pixels across and one pixels down."""
+    """Two values of one owner, one measured in pixels across and one in pixels down."""
 
     across: Name
     down: Name
     unit: Name | None = None
-    """The value that says what they are counted in; None where it is always pixels."""
+    """The value that states their unit; None if it is always pixels."""
     pixels: frozenset[str] = frozenset({"pixel", "pixels"})
-    """What it says then."""
+    """What `unit` says when the unit is pixels."""
     is_place: bool = False
-    """Whether they are a place or the sides of an area, which are turned; others change places with their sides."""
+    """Whether they are a position or the sides of an area, which are turned with the image. Other pairs are swapped
+    when the sides are.
+    """
 
 
 SIZES: Final = (
     Pair((TIFF, "ImageWidth"), (TIFF, "ImageLength")),
     Pair((EXIF, "PixelXDimension"), (EXIF, "PixelYDimension")),
 )
-"""Of the image itself."""
+"""Sizes of the image itself."""
 SCALED: Final = (
     Pair((TIFF, "XResolution"), (TIFF, "YResolution")),
     Pair((EXIF, "FocalPlaneXResolution"), (EXIF, "FocalPlaneYResolution")),
@@ -64,7 +66,7 @@ SCALED: Final = (
     Pair((DJI, "CalibratedFocalLength"), (DJI, "CalibratedFocalLength")),
 )
 POINTS: Final = ((EXIF, "SubjectArea"), (EXIF, "SubjectLocation"))
-"""Lists of numbers: a center and, of an area, a diameter or width and height."""
+"""Lists of numbers: a center and, for an area, a diameter or width and height."""
 PARTS: Final = (
     ("http://ns.adobe.com/hdr-gain-map/", "", "gain map"),
     ("http://ns.apple.com/HDRGainMap/", "", "gain map"),
@@ -75,12 +77,12 @@ PARTS: Final = (
     ("http://ns.google.com/photos/dd/1.0/", "", "depth map"),
     (CONTAINER, "", ""),
 )
-"""How the namespace and the name of values begin that tell of further parts of the file, and what these are."""
+"""Prefixes of namespaces and names of values that describe other parts of the file, and what to call these."""
 STORED_PARTS: Final = (
     (DEPTH, "", "depth map"),
     ("http://ns.google.com/photos/1.0/image/", "", "further image"),
     ("http://ns.adobe.com/xap/1.0/", "Thumbnails$", ""),
 )
-"""The same of images within the packet, which lie as the image was stored: left out where that is turned."""
+"""The same for images within the packet, which are stored unrotated: dropped if the image is rotated."""
 SEMANTICS: Final = {"GainMap": "gain map", "MotionPhoto": "motion video", "Depth": "depth map", "Primary": ""}
-"""What an item of a container is, and what that is called here."""
+"""Meaning of an item in a container, and what to call it."""
