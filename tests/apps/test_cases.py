@@ -6,6 +6,7 @@ file, the room of that kind has further tests.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -209,17 +210,66 @@ CASES: list[tuple[str, list[str], Check | str]] = [
 """The file, further arguments, and what is right: a check of the result, or a part of the line that refuses it."""
 
 
-@pytest.mark.parametrize("command", ["upscale mac_folder -o out -m", "evaluate --scales 2 --data mac_folder -- "])
-def test_a_folder_of_a_mac(command: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not (source := data / "cases" / "mac_folder").exists():
-        pytest.skip(f"no {source}")
-    shutil.copytree(source, tmp_path / "mac_folder")
+@pytest.fixture
+def cases(data: Path) -> Path:
+    """The folder of the files."""
+    if not (folder := data / "cases").is_dir():
+        pytest.skip(f"no folder {folder}")
+    return folder
+
+
+TESTED_ELSEWHERE = {"mac_folder", "fork_after_read.py"}
+"""Cases that are more than a file: see the tests of a folder of a Mac and of forked workers."""
+
+
+def test_every_case_of_the_list_is_tested(cases: Path) -> None:
+    rows = (cases / "README.md").read_text().split("| --- |")[-1]
+    listed = {name for row in re.findall(r"^\| ([^|]+) \|", rows, re.MULTILINE) for name in row.strip().split(", ")}
+    assert len(listed) > 25 and listed == {name.split("/")[0] for name, _, _ in CASES} | TESTED_ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "upscale mac_folder -o out -m tiny",
+        "evaluate --scales 2 --data mac_folder -- tiny",
+        "train --data mac_folder --run run --epochs 1",
+    ],
+)
+def test_a_folder_of_a_mac(
+    command: str, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file beside the image is skipped, and not taken for one that is damaged."""
+    shutil.copytree(cases / "mac_folder", tmp_path / "mac_folder")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        cli.main([*command.split(), "tiny"])
+        cli.main(command.split())
+    if command.startswith("train"):  # which needs a second image to validate on
+        assert ended.value.code == 2 and "1 different pictures can't be split" in capsys.readouterr().err
+        return
     assert not ended.value.code
     if command.startswith("upscale"):
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".drrn.sqlite", "IMG_1_x2.jpg"]
+
+
+def test_a_folder_is_enlarged_by_content(
+    cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two names of the list, and the reason of one damaged file that is not the reason of the next."""
+    (tmp_path / "in").mkdir()
+    for name in ("photo.jfif", "scan.pbm", "cut.gif"):
+        shutil.copy(cases / name, tmp_path / "in")
+    photo = (cases / "photo.jfif").read_bytes()
+    at = photo.index(b"\xff\xdb")
+    (tmp_path / "in/bad.jpg").write_bytes(photo[:at] + bytes(4) + photo[at:])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["upscale", "in", "-o", "out", "--strict", "-m", "tiny", "--threads", "1"])
+    errors = capsys.readouterr().err
+    assert ended.value.code == 3
+    assert "cut.gif is a GIF that is damaged or cut short (Unexpected end of GIF source data)" in errors
+    assert errors.count("bad.jpg breaks the rules of JPEG") == 1
+    assert sorted(path.name for path in (tmp_path / "out").glob("*_x2*")) == ["photo_x2.jpg", "scan_x2.pgm"]
 
 
 @pytest.mark.parametrize(("name", "args", "right"), CASES, ids=[f"{name} {' '.join(args)}" for name, args, _ in CASES])
@@ -227,13 +277,12 @@ def test_case(
     name: str,
     args: list[str],
     right: Check | str,
-    data: Path,
+    cases: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if not (source := data / "cases" / name).exists():
-        pytest.skip(f"no {source}")
+    source = cases / name
     shutil.copy(source, tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:

@@ -137,6 +137,8 @@ FOREIGN = [
     (b"FUJIFILMCCD-RAW 0201", "camera raw", "Develop"),
     (b"8BPS\0\1", "Photoshop", "Export"),
     (b"\0\0\1\0\1\0\x10\x10", "Windows icon", "Convert"),
+    (b"\0\0\2" + bytes(9) + b"\x40\0\x30\0\x18\0", "TGA", "Convert"),
+    (b"\3\1\1\0\0\0\1\x18\0\0\0\0\x40\0\x30\0\x08\x20", "TGA", "Convert"),
     (b"v/1\1\2", "OpenEXR", "TIFF"),
     (b"%PDF-1.7", "PDF", "pdftoppm"),
     (b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="', "SVG", "Render"),

@@ -45,7 +45,9 @@ SIGNATURES: Final[tuple[tuple[bytes, str, str], ...]] = (
     (rb"#\?RADIANCE|#\?RGBE", "a Radiance HDR image", TO_FLOAT),
     (rb"DDS ", "a DirectDraw texture (.dds)", TO_PNG),
     (rb"qoif", "a QOI image", TO_PNG),
-    (rb"\x00\x00[\x01\x02]\x00.\x00", "a Windows icon or cursor", TO_PNG),
+    (rb"\x00\x00[\x01\x02]\x00[^\x00]\x00", "a Windows icon or cursor", TO_PNG),
+    # no name and no number of its own: the kind of image, and what must be zero or small
+    (rb".(?:\x00[\x02\x03\x0a\x0b]\x00{5}|\x01[\x01\x09].{5}).{8}[\x08\x10\x18 ][\x00\x08 (]", "a TGA image", TO_PNG),
     (rb"icns", "an Apple icon (.icns)", TO_PNG),
     (rb"\n[\x00\x02-\x05]\x01[\x01\x02\x04\x08]", "a PCX image", TO_PNG),
     (rb"BPG\xfb", "a BPG image", TO_PNG),
