@@ -17,7 +17,6 @@ import pytest
 
 from drrn.apps import cli, desktop
 from drrn.serving.server import bind
-from tests.conftest import ROOT
 from tests.serving.conftest import PATIENCE, picture
 
 
@@ -71,14 +70,70 @@ def test_words_are_quoted_as_desktops_read_them(word: str) -> None:
         assert subprocess.run(["sh", "-c", f"printf %s {each}"], capture_output=True, text=True).stdout == word
 
 
-def test_windows_and_macos_get_files_of_their_own(tmp_path: Path) -> None:
-    (path, content), *others = desktop.windows(tmp_path).items()
-    assert path.name == "Enlarge with drrn.cmd" and path.parent.name == "SendTo" and not others
-    assert content.decode().endswith('"serve" "--idle" "1h" "--open" %*\r\n')
-    info, workflow = (plistlib.loads(each) for each in desktop.macos(tmp_path).values())
-    assert info["NSServices"][0]["NSSendFileTypes"] == ["public.image"]
-    command = workflow["actions"][0]["action"]["ActionParameters"]["COMMAND_STRING"]
-    assert "'serve'" in command and '"$@"' in command
+def test_windows_is_asked_for_a_shortcut_to_send_pictures_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PowerShell makes it, here one that writes down what it is asked for: no shell reads the names of pictures."""
+    monkeypatch.setenv("APPDATA", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    powershell = tmp_path / "powershell"
+    powershell.write_text(
+        '#!/bin/sh\n[ -d "$DRRN_LINK" ] && { echo no room >&2; exit 1; }\n'
+        'printf "%s\\n" "$DRRN_PROGRAM" "$DRRN_ARGUMENTS" "$4" > "$DRRN_LINK"\n'
+    )
+    powershell.chmod(0o755)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(sys, "executable", "C:\\Program Files\\python.exe")
+    path = tmp_path / "Microsoft/Windows/SendTo/Enlarge with drrn.lnk"
+    assert run("install") == 0
+    program, arguments, script = path.read_text().splitlines()
+    assert program == sys.executable and arguments == "-P -m drrn serve --idle 1h --open"
+    for variable in ("LINK", "PROGRAM", "ARGUMENTS"):
+        assert f"$env:DRRN_{variable}" in script
+    assert script.endswith("$shortcut.WindowStyle = 7; $shortcut.Save()")
+    assert run("remove") == 0 and not path.exists()
+    path.mkdir()
+    assert run("install") == 2
+    assert capsys.readouterr().err.strip().endswith("can't be written: no room")
+
+
+def test_macos_gets_a_quick_action_as_automator_writes_it(tmp_path: Path) -> None:
+    files = desktop.macos(tmp_path)
+    assert {path.relative_to(tmp_path / "Library/Services").as_posix() for path in files} == {
+        "Enlarge with drrn.workflow/Contents/Info.plist",
+        "Enlarge with drrn.workflow/Contents/document.wflow",
+    }
+    info, workflow = map(plistlib.loads, files.values())
+    (service,) = info["NSServices"]
+    assert service["NSMenuItem"] == {"default": "Enlarge with drrn"} and service["NSSendFileTypes"] == ["public.image"]
+    assert service["NSMessage"] == "runWorkflowAsService"
+    assert workflow["AMDocumentVersion"] == "2"
+    assert workflow["workflowMetaData"]["workflowTypeIdentifier"] == "com.apple.Automator.servicesMenu"
+    (step,) = workflow["actions"]
+    action = step["action"]
+    assert {"AMAccepts", "AMProvides", "BundleIdentifier", "Class Name", "InputUUID", "OutputUUID", "UUID"} <= set(
+        action
+    )
+    assert len({action["InputUUID"], action["OutputUUID"], action["UUID"]}) == 3
+    parameters = action["ActionParameters"]
+    assert (parameters["inputMethod"], parameters["shell"]) == (1, "/bin/sh")
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$OUT"\n')
+    program.chmod(0o755)
+    line = parameters["COMMAND_STRING"].replace(sys.executable, str(program)).replace(">/dev/null 2>&1 &", "")
+    names = ["a & b; c.png", "it's $HOME.png"]
+    environment = os.environ | {"OUT": str(tmp_path / "out")}
+    subprocess.run(["/bin/sh", "-c", line, "sh", *names], env=environment, check=True)  # as Automator calls it
+    assert (tmp_path / "out").read_text().splitlines() == [
+        "-P",
+        "-m",
+        "drrn",
+        "serve",
+        "--idle",
+        "1h",
+        "--open",
+        *names,
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="runs what a Linux desktop runs")
@@ -96,12 +151,17 @@ def test_open_with_shows_the_picture_on_the_page_and_a_second_one_on_the_same(da
     photos = [tmp_path / "a photo.png", tmp_path / "other.png"]
     words = [[*shlex.split(line.replace("%F", shlex.quote(str(each)))), "--port", str(port)] for each in photos]
     environment = os.environ | {"BROWSER": f"{browser} %s", "XDG_CACHE_HOME": str(tmp_path), "DISPLAY": ""}
+    downloads = tmp_path / "downloads"  # where the desktop runs it: what lies there is no part of drrn
+    downloads.mkdir()
+    (downloads / "numpy.py").write_text("raise SystemExit('from a stranger')")
     for seed, each in enumerate(photos):
         picture(30, 20, seed).save(each)
-    with subprocess.Popen([*words[0], "--models", "tiny"], cwd=ROOT, env=environment, stdout=subprocess.PIPE) as first:
+    with subprocess.Popen(
+        [*words[0], "--models", "tiny"], cwd=downloads, env=environment, stdout=subprocess.PIPE
+    ) as first:
         try:
             wait_for(opened, 1)
-            second = subprocess.run([*words[1], "--models", "tiny"], cwd=ROOT, env=environment, timeout=PATIENCE)
+            second = subprocess.run([*words[1], "--models", "tiny"], cwd=downloads, env=environment, timeout=PATIENCE)
             assert second.returncode == 0
             wait_for(opened, 2)
             for address, photo in zip(opened.read_text().split(), photos, strict=True):

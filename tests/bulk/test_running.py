@@ -83,6 +83,7 @@ def test_the_results_are_those_of_drrn_upscale(here: Path, capsys: pytest.Captur
     plan, target = plan_of()
     assert [part.count for part in plan.parts] == [2, 2, 2]
     capsys.readouterr()
+    (here / "numpy.py").write_text("raise SystemExit('from a stranger')")  # nothing is imported from where it runs
     assert drrn("bulk", "run", "large", "--threads", "1", "--jobs", "2") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "all done"
     assert results(here / "large") == results(here / "expected") and len(results(here / "expected")) == 6

@@ -7,12 +7,20 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 
 from drrn.errors import DRRNError, printable
 
 TITLE = "Enlarge with drrn"
 IDLE = "1h"
 """After which a service that was started from a menu ends, if nobody uses it."""
+SHORTCUT = (
+    "$ErrorActionPreference = 'Stop'; "
+    "$shortcut = (New-Object -ComObject WScript.Shell).CreateShortcut($env:DRRN_LINK); "
+    "$shortcut.TargetPath = $env:DRRN_PROGRAM; $shortcut.Arguments = $env:DRRN_ARGUMENTS; "
+    "$shortcut.WindowStyle = 7; $shortcut.Save()"
+)
+"""What PowerShell runs to write a shortcut, to a minimized window."""
 MIME = (
     *("image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp", "image/gif", "image/avif"),
     *("image/x-portable-anymap", "image/x-portable-pixmap", "image/x-portable-graymap", "image/x-portable-bitmap"),
@@ -28,7 +36,10 @@ def install() -> int:
     for path, content in entries().items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            if path.suffix == ".lnk":
+                make_shortcut(path)
+            else:
+                path.write_bytes(content)
             if content.startswith(b"#!") or path.parent.name == "servicemenus":
                 path.chmod(0o755)  # KDE takes no menu that is not
         except OSError as error:
@@ -52,8 +63,9 @@ def remove() -> int:
     return 0
 
 
-def entries(platform: str = sys.platform) -> dict[Path, bytes]:
-    """The files of this desktop, and what is in them."""
+def entries() -> dict[Path, bytes]:
+    """The files of this desktop, and what is in them; nothing for a shortcut, which Windows makes itself."""
+    platform: str = sys.platform  # which type checkers take for that of their own machine
     if platform == "win32":
         return windows(Path(os.environ.get("APPDATA", str(Path.home() / "AppData/Roaming"))))
     return macos(Path.home()) if platform == "darwin" else linux(_data_home())
@@ -98,9 +110,24 @@ Exec={command} %F
 
 
 def windows(data: Path) -> dict[Path, bytes]:
-    """Below %APPDATA%. Not tried."""
-    words = " ".join(f'"{each}"' for each in _command())
-    return {data / f"Microsoft/Windows/SendTo/{TITLE}.cmd": f'@start "drrn" /min {words} %*\r\n'.encode()}
+    """Below %APPDATA%. A shortcut, as cmd.exe would run what follows an & in the name of a picture. Not tried."""
+    return {data / f"Microsoft/Windows/SendTo/{TITLE}.lnk": b""}
+
+
+def make_shortcut(path: Path) -> None:
+    """Let Windows write a shortcut to `drrn serve`; pictures that are sent to it follow its arguments.
+
+    Raises:
+        DRRNError: Windows refuses.
+    """
+    program, *arguments = _command()
+    values = {"DRRN_LINK": str(path), "DRRN_PROGRAM": program, "DRRN_ARGUMENTS": subprocess.list2cmdline(arguments)}
+    line = ["powershell", "-NoProfile", "-NonInteractive", "-Command", SHORTCUT]
+    try:
+        subprocess.run(line, env=os.environ | values, capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as error:
+        reason = " ".join(error.stderr.split())[:300]
+        raise DRRNError(f"{printable(path)} can't be written: {printable(reason)}") from error
 
 
 def macos(home: Path) -> dict[Path, bytes]:
@@ -109,30 +136,45 @@ def macos(home: Path) -> dict[Path, bytes]:
     service = {
         "NSMenuItem": {"default": TITLE},
         "NSMessage": "runWorkflowAsService",
+        "NSRequiredContext": {"NSApplicationIdentifier": "com.apple.finder"},
         "NSSendFileTypes": ["public.image"],
     }
-    shell = {
-        "action": {
-            "ActionBundlePath": "/System/Library/Automator/Run Shell Script.action",
-            "ActionName": "Run Shell Script",
-            "ActionParameters": {
-                "COMMAND_STRING": f'{" ".join(map(_shell, _command()))} "$@" >/dev/null 2>&1 &',
-                "CheckedForUserDefaultShell": True,
-                "inputMethod": 1,
-                "shell": "/bin/sh",
-                "source": "",
-            },
-            "BundleIdentifier": "com.apple.RunShellScript",
-            "Class Name": "RunShellScriptAction",
-            "isViewVisible": True,
-        }
+    text = {"Container": "List", "Types": ["com.apple.cocoa.string"]}
+    program = "/System/Library/Automator/Run Shell Script.action"
+    action = {
+        "AMAccepts": {**text, "Optional": True},
+        "AMActionVersion": "2.0.3",
+        "AMApplication": ["Automator"],
+        "AMProvides": text,
+        "ActionBundlePath": program,
+        "ActionName": "Run Shell Script",
+        "ActionParameters": {
+            "COMMAND_STRING": f'{" ".join(map(_shell, _command()))} "$@" >/dev/null 2>&1 &',
+            "CheckedForUserDefaultShell": True,
+            "inputMethod": 1,  # files as arguments
+            "shell": "/bin/sh",
+            "source": "",
+        },
+        "BundleIdentifier": "com.apple.RunShellScript",
+        "CFBundleVersion": "2.0.3",
+        "CanShowSelectedItemsWhenRun": False,
+        "CanShowWhenRun": True,
+        "Category": ["AMCategoryUtilities"],
+        "Class Name": "RunShellScriptAction",
+        **{key: str(uuid5(NAMESPACE_URL, f"drrn/{key}")).upper() for key in ("InputUUID", "OutputUUID", "UUID")},
+        "isViewVisible": True,
+        "nibPath": f"{program}/Contents/Resources/Base.lproj/main.nib",
     }
     workflow = {
-        "actions": [shell],
+        "AMApplicationVersion": "2.10",
+        "AMDocumentVersion": "2",
+        "actions": [{"action": action, "isViewVisible": True}],
         "connectors": {},
         "workflowMetaData": {
+            "serviceApplicationBundleID": "com.apple.finder",
             "serviceInputTypeIdentifier": "com.apple.Automator.fileSystemObject.image",
             "serviceOutputTypeIdentifier": "com.apple.Automator.nothing",
+            "serviceProcessesInput": False,
             "workflowTypeIdentifier": "com.apple.Automator.servicesMenu",
         },
     }
@@ -143,8 +185,8 @@ def macos(home: Path) -> dict[Path, bytes]:
 
 
 def _command() -> list[str]:
-    """What opens pictures; their paths follow."""
-    return [sys.executable, "-m", "drrn", "serve", "--idle", IDLE, "--open"]
+    """What opens pictures; their paths follow. Nothing is imported from the folder that it is run in (-P)."""
+    return [sys.executable, "-P", "-m", "drrn", "serve", "--idle", IDLE, "--open"]
 
 
 def _quoted(word: str) -> str:

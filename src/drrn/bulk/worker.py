@@ -35,7 +35,7 @@ class Worker:
         """
         asked = json.dumps({"url": url, "retry": retry, "machine": asdict(machine)})
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, asked],
+            [sys.executable, "-P", "-m", __name__, asked],  # -P: the current folder holds pictures, not modules
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
