@@ -190,7 +190,7 @@ BOMBS: Final[dict[str, Callable[[], bytes]]] = {
 }
 """To be refused."""
 HARMLESS: Final[dict[str, Callable[[], bytes]]] = {
-    "png with 300,000 empty chunks": lambda: gray_png(1, 1, idat=zeros(2), before=chunk(b"prIv", b"") * 300_000),
+    "png with 100,000 empty chunks": lambda: gray_png(1, 1, idat=zeros(2), before=chunk(b"prIv", b"") * 100_000),
     "png with 100 MB behind its pixels": lambda: gray_png(1, 1, idat=zeros(100 << 20)),
     "tiff with 100 MB behind its pixels": lambda: tiff({259: (SHORT, 1, 8)}, zeros(100 << 20)),
     "tiff whose directories are a loop": lambda: tiff({}, following=True),

@@ -7,10 +7,12 @@ For `tests.forks.start_script`. An attempt:
     delay, again    seconds after which to send it once more
     within          a signal that it sends to itself within this many `steps`
     call            kill itself at this call of a write, an fsync or a rename; a write is half done by then
+    processes       how many train together, as torchrun would start them; their output one after the other
 """
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -32,10 +34,9 @@ from tests.forks import answer_plans, run_and_exit
 
 def run_attempt(attempt: dict[str, Any], log: Path) -> dict[str, Any]:
     reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reader)
-        run_child(attempt, log, writer)
+    count = attempt.get("processes", 1)
+    port = free_port()
+    child, *others = (start(attempt, log.with_suffix(f".{rank}"), reader, writer, rank, port) for rank in range(count))
     os.close(writer)
     steps = sum(bool(os.read(reader, 1)) for _ in range(attempt["steps"])) if attempt["signal"] else 0
     if attempt["signal"]:
@@ -48,12 +49,31 @@ def run_attempt(attempt: dict[str, Any], log: Path) -> dict[str, Any]:
     while os.read(reader, 1):
         steps += 1
     os.close(reader)
+    codes = [os.waitstatus_to_exitcode(each) for each in (status, *(os.waitpid(other, 0)[1] for other in others))]
     return {
-        "code": os.waitstatus_to_exitcode(status),
+        "code": max(codes, key=abs),
         "steps": steps,
         "saved": read_saved(Path(attempt["folder"])),
-        "log": log.read_text(),
+        "log": "".join(log.with_suffix(f".{rank}").read_text() for rank in range(count)),
     }
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def start(attempt: dict[str, Any], log: Path, reader: int, writer: int, rank: int, port: int) -> int:
+    """Fork one of the processes of an attempt; its id."""
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        if (count := attempt.get("processes", 1)) > 1:
+            os.environ |= {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0"}
+        run_child(attempt, log, writer)
+    return child
 
 
 def read_saved(folder: Path) -> list[int] | str:

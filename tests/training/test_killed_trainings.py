@@ -114,9 +114,9 @@ def test_a_signal_stops_within_one_step_and_leaves_a_checkpoint(tmp_path: Path, 
         folder = tmp_path / str(number % 2)
         folder.mkdir(exist_ok=True)
         end = (signal.SIGTERM, signal.SIGINT)[number % 2]
-        attempt: dict[str, Any] = {"folder": str(folder), "args": command(20), "steps": rng.randint(1, 13)}
+        attempt: dict[str, Any] = {"folder": str(folder), "args": command(7), "steps": rng.randint(1, 13)}
         plan.append(attempt | ({"signal": end, "delay": rng.uniform(0, 0.02)} if number < 5 else {"within": end}))
-    plan += [{"folder": str(tmp_path / name), "args": command(20)} for name in "01"]
+    plan += [{"folder": str(tmp_path / name), "args": command(7)} for name in "01"]
     *ended, one, other = run_attempts(plan)
     before = {0: 0, 1: 0}
     for number, attempt in enumerate(ended):
@@ -135,7 +135,7 @@ def test_a_signal_stops_within_one_step_and_leaves_a_checkpoint(tmp_path: Path, 
 def test_a_second_signal_stops_at_once(tmp_path: Path, run_attempts: RunAttempts) -> None:
     make_images(tmp_path / "pictures")
     # the second step takes seconds: the first signal alone would let it end
-    slow = command(1, width=128, units=40, patch=24, stride=24, epoch_steps=9)
+    slow = command(1, width=128, units=15, patch=24, stride=24, epoch_steps=9)
     attempt = {"folder": str(tmp_path), "args": [word.replace("../", "") for word in slow], "steps": 1}
     ends = [signal.SIGINT, signal.SIGTERM]
     for ended in run_attempts([{**attempt, "signal": end, "delay": 0.1, "again": 0.5} for end in ends]):
@@ -154,22 +154,24 @@ def test_divergence_is_reported_in_one_line(tmp_path: Path, run_attempts: RunAtt
 
 
 @pytest.mark.parametrize("optimiser", [pytest.param("adam", marks=pytest.mark.full), "muon"])
-def test_two_processes_learn_the_same_as_one_also_in_parts(tmp_path: Path, optimiser: str) -> None:
+def test_two_processes_learn_the_same_as_one_also_in_parts(
+    tmp_path: Path, run_attempts: RunAttempts, optimiser: str
+) -> None:
     make_images(tmp_path / "pictures")
     two, one = tmp_path / "two", tmp_path / "one"
-    launchers = [(two, "torch.distributed.run --standalone --nproc-per-node 2 -m -- drrn", 2), (one, "drrn", 1)]
-    for folder, launcher, parts in launchers:
-        folder.mkdir()
-        done = subprocess.run(
-            [sys.executable, "-m", *launcher.split(), *command(2, optimiser=optimiser, accumulate=parts)],
-            cwd=folder,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.split() == ["run/best.safetensors"], "said by more than the first process"
+    two.mkdir()
+    one.mkdir()
+    plan: list[dict[str, Any]] = [
+        {"folder": str(two), "args": command(2, optimiser=optimiser, accumulate=2), "processes": 2},
+        {"folder": str(one), "args": command(2, optimiser=optimiser, accumulate=1)},
+    ]
+    for ended in run_attempts(plan):
+        assert ended["code"] == 0, ended["log"]
+        assert ended["log"].count("run/best.safetensors\n") == 1, "said by more than the first process"
+    compare_runs(two, one)
+
+
+def compare_runs(two: Path, one: Path) -> None:
     theirs, ours = (load(folder / "run/best.safetensors").tensors for folder in (two, one))
     for name in ours:
         assert abs(ours[name] - theirs[name]).max() < 1e-5, name
@@ -177,6 +179,21 @@ def test_two_processes_learn_the_same_as_one_also_in_parts(tmp_path: Path, optim
     assert states[0] and states[1]
     for row, same in zip(states[0]["history"], states[1]["history"], strict=True):
         assert row == pytest.approx(same, rel=1e-4)
+
+
+@pytest.mark.full
+def test_two_processes_of_torchrun_learn_the_same_as_one(tmp_path: Path) -> None:
+    """The command line of the documents, each process with imports of its own."""
+    make_images(tmp_path / "pictures")
+    two, one = tmp_path / "two", tmp_path / "one"
+    launchers = [(two, "torch.distributed.run --standalone --nproc-per-node 2 -m -- drrn", 2), (one, "drrn", 1)]
+    for folder, launcher, parts in launchers:
+        folder.mkdir()
+        words = [sys.executable, "-m", *launcher.split(), *command(2, accumulate=parts)]
+        done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["run/best.safetensors"], "said by more than the first process"
+    compare_runs(two, one)
 
 
 @contextmanager
