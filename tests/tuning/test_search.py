@@ -28,6 +28,7 @@ from drrn.training import run as room
 from drrn.training.config import REPORT
 from drrn.training.events import EpochDone, Step, TrainingEvent
 from drrn.training.logging import Epoch
+from drrn.tuning import results as tuning_results
 from drrn.tuning import search as tuning
 from drrn.tuning import trials as kept_trials
 from drrn.tuning.results import SearchResult, TrialResult, importances, write_results
@@ -63,6 +64,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def figures() -> None:
+    """Asked for by tests that look at figures."""
+
+
+@pytest.fixture(autouse=True)
+def few_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take longer than small trials: they are drawn only where a test looks at them."""
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr(tuning_results, "_draw", lambda *_: None)
+
+
 def run(*args: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main(args)
@@ -85,6 +98,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.mark.usefixtures("figures")
 def test_a_search_writes_a_preset_for_training(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run") == 0
     said = capsys.readouterr()
@@ -106,6 +120,7 @@ def test_a_search_writes_a_preset_for_training(here: Path, capsys: pytest.Captur
     assert Path("mine/history.csv").read_bytes() == Path(f"run/trials/{best['trial']:04d}/history.csv").read_bytes()
 
 
+@pytest.mark.usefixtures("figures")
 def test_a_finished_search_only_reports_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run") == 0
     first = capsys.readouterr().out
@@ -157,6 +172,7 @@ def test_a_stopped_and_killed_search_ends_like_an_uninterrupted_one(
     )
 
 
+@pytest.mark.usefixtures("figures")
 def test_two_objectives_give_a_front(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run", "--objective", "psnr-macs", "--learning-rates", "5e-3", "5e-3", trials=5) == 0
     rows = [(float(row["psnr"]), int(row["macs"])) for row in table("run")]
@@ -175,6 +191,7 @@ def test_two_objectives_give_a_front(here: Path, capsys: pytest.CaptureFixture[s
     assert Path("run/front.png").exists() and Path("run/front.svg").exists()
 
 
+@pytest.mark.usefixtures("figures")
 def test_bad_trials_are_pruned_and_count(here: Path) -> None:
     threads = threading.active_count()
     assert search("run", "--epochs", "3", "--epoch-steps", "2", trials=10) == 0
@@ -536,6 +553,7 @@ def test_the_deciding_field_is_the_most_important(here: Path) -> None:
     assert importances(made(*[(30.0, 1, 1e-3)] * 9)) == {}
 
 
+@pytest.mark.usefixtures("figures")
 def test_the_same_trials_give_the_same_bytes(here: Path) -> None:
     found = made(*((30 + units * rate, units, rate) for units in range(1, 7) for rate in (1e-4, 1e-3)), both=True)
     for folder in ("a", "b"):
