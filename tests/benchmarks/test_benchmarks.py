@@ -334,7 +334,18 @@ def test_the_command_writes_page_json_and_plot(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
     names = {"--markdown": "docs/speed.md", "--json": "speed.json", "--plot": "docs/speed.png"}
-    options = ["--only", "reference", "torch", "--no-baselines", "--side", "16", "--repeats", "1", "--threads", "2"]
+    options = [
+        "--only",
+        "reference",
+        "onnxruntime",
+        "--no-baselines",
+        "--side",
+        "16",
+        "--repeats",
+        "1",
+        "--threads",
+        "2",
+    ]
     with pytest.raises(SystemExit) as ended:
         command.main([tiny, *options, *(word for pair in names.items() for word in pair)])
     assert ended.value.code == 0
@@ -343,8 +354,8 @@ def test_the_command_writes_page_json_and_plot(
     assert capsys.readouterr().out == to_markdown(report)
     assert probe(tmp_path / "docs" / "speed.png").format == "PNG"
     assert [(each.runner, each.threads) for each in report.of("threads")] == [
-        ("torch eager, channels last", 1),
-        ("torch eager, channels last", 2),
+        ("ONNX Runtime", 1),
+        ("ONNX Runtime", 2),
     ]
     assert list(json.loads(report.to_json())["machine"]) == ["cpu", "cores", "system"]
 

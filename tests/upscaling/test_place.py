@@ -55,7 +55,7 @@ def arrays(height: int, width: int) -> dict[str, NDArray[Any]]:
 def test_a_place_has_the_levels_of_the_whole(engine: EngineName, model: dict[str, Any]) -> None:
     upscaler = Upscaler(random_weights(model), engine=engine, threads=1)
     for name, array in arrays(30, 41).items():
-        for size in [(60, 82), (75, 93), (31, 200)]:
+        for size in [(60, 82), (75, 93), (31, 200)] if engine == "native" else [(75, 93)]:  # NumPy is slow
             whole = upscaler.upscale(array, size=(size[1], size[0]))
             for rows, columns in [((0, 12), (0, 9)), ((17, 31), (23, 82)), ((25, 26), (40, 41)), ((0, 31), (0, 82))]:
                 place = slice(*rows), slice(*columns)
