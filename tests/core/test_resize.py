@@ -20,7 +20,7 @@ def noise(seed: int, *shape: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).random(shape)
 
 
-def near(ours: NDArray[np.float64], theirs: NDArray[np.float64], tolerance: float = 1e-12) -> None:
+def assert_near(ours: NDArray[np.float64], theirs: NDArray[np.float64], tolerance: float = 1e-12) -> None:
     """Fails with the largest difference and where it is."""
     assert ours.shape == theirs.shape
     difference = np.abs(ours - theirs)
@@ -35,7 +35,7 @@ def test_imresize_equals_matlab(data: Path, name: str, scale: int, given: str, w
     # golden: MATLAB's own doubles, 0..255, of twtygqyy/pytorch-vdsr (data/SOURCES.md); measured 1.7e-13
     with np.load(data / "matlab_ref" / f"{name}_x{scale}.npz") as arrays:
         theirs = arrays[wanted]
-        near(imresize(arrays[given], *theirs.shape), theirs)
+        assert_near(imresize(arrays[given], *theirs.shape), theirs)
 
 
 @given(sides, sides, sides, sides, seeds)
@@ -43,7 +43,7 @@ def test_imresize_equals_matlab(data: Path, name: str, scale: int, given: str, w
 def test_imresize_matches_the_sum_written_out(height: int, width: int, rows: int, columns: int, seed: int) -> None:
     x = noise(seed, height, width)
     theirs = along_rows(along_rows(x, rows).T, columns).T
-    near(imresize(x, rows, columns), theirs)
+    assert_near(imresize(x, rows, columns), theirs)
 
 
 def along_rows(x: NDArray[np.float64], n: int) -> NDArray[np.float64]:
@@ -86,28 +86,30 @@ def test_the_same_size_keeps_the_values(height: int, width: int, seed: int) -> N
 @settings(deadline=None)
 def test_both_axes_are_treated_alike(height: int, width: int, rows: int, columns: int, seed: int) -> None:
     x = noise(seed, height, width)
-    near(imresize(x.T.copy(), columns, rows), imresize(x, rows, columns).T)
+    assert_near(imresize(x.T.copy(), columns, rows), imresize(x, rows, columns).T)
 
 
 @given(sides, sides, sides, sides, seeds)
 @settings(deadline=None)
 def test_the_axes_can_be_resized_one_after_the_other(h: int, w: int, rows: int, columns: int, seed: int) -> None:
     x = noise(seed, h, w)
-    near(imresize(imresize(x, h, columns), rows, columns), imresize(x, rows, columns))
+    assert_near(imresize(imresize(x, h, columns), rows, columns), imresize(x, rows, columns))
 
 
 @given(sides, sides, sides, sides, st.floats(-8, 8), seeds)
 @settings(deadline=None)
 def test_imresize_is_linear(h: int, w: int, rows: int, columns: int, factor: float, seed: int) -> None:
     a, b = noise(seed, 2, h, w)
-    near(imresize(a + factor * b, rows, columns), imresize(a, rows, columns) + factor * imresize(b, rows, columns))
+    assert_near(
+        imresize(a + factor * b, rows, columns), imresize(a, rows, columns) + factor * imresize(b, rows, columns)
+    )
 
 
 @given(sides, sides, sides, sides, seeds)
 @settings(deadline=None)
 def test_a_flipped_image_gives_a_flipped_result(h: int, w: int, rows: int, columns: int, seed: int) -> None:
     x = noise(seed, h, w)
-    near(imresize(x[::-1, ::-1].copy(), rows, columns), imresize(x, rows, columns)[::-1, ::-1])
+    assert_near(imresize(x[::-1, ::-1].copy(), rows, columns), imresize(x, rows, columns)[::-1, ::-1])
 
 
 @given(st.integers(4, 12), st.integers(2, 5))
@@ -126,7 +128,7 @@ def test_single_precision_stays_single_and_close(h: int, w: int, rows: int, colu
     x = noise(seed, h, w)
     ours = imresize(x.astype(np.float32), rows, columns)
     assert ours.dtype == np.float32
-    near(ours.astype(np.float64), imresize(x, rows, columns), 2e-6)
+    assert_near(ours.astype(np.float64), imresize(x, rows, columns), 2e-6)
 
 
 @given(st.lists(st.integers(1, 3), max_size=3), seeds)
