@@ -14,6 +14,7 @@ from drrn.core.resize import imresize
 from drrn.engines import EngineName
 from drrn.engines.engine import OutOfMemoryError
 from drrn.engines.pytorch import TorchEngine
+from drrn.engines.selection import is_compiled
 from drrn.errors import EngineError, UsageError
 from drrn.media.image import Image
 from drrn.upscaling.size import target_size
@@ -272,3 +273,19 @@ def test_flat_areas_stay_flat_up_to_the_border(model: str, scale: float) -> None
         clear = ceil(8 * scale + by.halo * scale / step + 6 * scale)
         assert (larger[clear:] == level).all() and (larger[:, clear:] == level).all()
         assert (larger[:clear, :clear] != level).any()
+
+
+@pytest.mark.parametrize("engine", ["native", "reference", "torch", "onnx"])
+@pytest.mark.parametrize("units", [1, 2])
+@pytest.mark.parametrize("flat", [False, True])
+def test_flat_areas_stay_flat_in_every_engine_with_any_units(engine: EngineName, units: int, flat: bool) -> None:
+    """Also of a network that does not keep them by its structure."""
+    if engine == "native" and not is_compiled():
+        pytest.skip("the native engine was not compiled here")
+    network = "tiny" if flat else small_weights(trained_units=(1, 2))
+    by = Upscaler(network, device="cpu", threads=1, engine=engine, units=units)
+    page = np.full((70, 64, 3), (64250, 65535, 300), np.uint16)
+    page[:8, :8] = 0
+    larger = by.upscale(Image.from_array(page), 2).to_array()
+    clear = 16 + by.halo + 12  # what the network sees, and the colors beside it
+    assert clear < 100 and (larger[clear:] == page[-1, -1]).all() and (larger[:, clear:] == page[-1, -1]).all()
