@@ -95,9 +95,10 @@ def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Ru
     page.locator("#list li.ready").nth(1).wait_for()
     assert rows.count() == 2
     assert "one.png" in rows.nth(0).inner_text() and "60 \u00d7 40 \u2192 120 \u00d7 80" in rows.nth(0).inner_text()
-    assert re.search(r"tiny, about [\d.]+ (s|min)", rows.nth(1).inner_text())
-    why = page.locator("#why").inner_text()
-    assert re.fullmatch(r"tiny: the (best that|fastest, as none) takes at most 30 seconds", why)
+    for row in rows.all():
+        assert re.search(r"tiny, about [\d.]+ (s|min)", row.inner_text())
+        why = row.locator(".why").inner_text()
+        assert re.fullmatch(r"the (best that|fastest, as none) takes at most 30 seconds", why)
     assert page.locator("#go").inner_text() == "Enlarge 2 pictures"
     page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").nth(1).wait_for()
@@ -313,6 +314,29 @@ def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
     with page.expect_download() as download:
         page.locator("#list li a").click()
     assert download.value.suggested_filename == "photo_x2.webp"
+
+
+@needs_chromium
+def test_the_scale_goes_from_1_2_to_4_in_steps_of_a_tenth(page: "Page", tmp_path: Path) -> None:
+    drop(page, ("photo.png", png(tmp_path, 50, 30, 25)))
+    slider = page.locator("#scale")
+    for keys, scale, size in (
+        (["Home"], "1.2x", "60 \u00d7 36"),
+        (["ArrowRight"], "1.3x", "65 \u00d7 39"),
+        (["End"], "4.0x", "200 \u00d7 120"),
+        (["ArrowRight"], "4.0x", "200 \u00d7 120"),
+        (["ArrowLeft"] * 13, "2.7x", "135 \u00d7 81"),
+    ):
+        for key in keys:
+            slider.press(key)
+        assert page.locator("#times").inner_text() == scale
+        page.locator("#list li.ready", has_text=f"50 \u00d7 30 \u2192 {size}").wait_for()
+    page.locator("#go:enabled").press("Enter")
+    page.locator("#list li.done").wait_for()
+    with page.expect_download() as download:
+        page.locator("#list li a").click()
+    assert download.value.suggested_filename == "photo_x2.7.png"
+    assert Image.open(download.value.path()).to_array().shape == (81, 135, 3)
 
 
 @needs_chromium

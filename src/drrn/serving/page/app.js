@@ -234,6 +234,7 @@ function draw(picture) {
     node("span", { class: "faint" }, sizes(picture)),
     node("span", { class: bad ? "bad" : "state" }, status(picture)),
   );
+  if (state === "ready" && picture.plan.why) select.append(node("span", { class: "faint why" }, picture.plan.why));
   const parts = [select];
   const active = ["queued", "running"].includes(state);
   const actions = node("div", { class: "actions" });
@@ -269,8 +270,6 @@ function drawAll() {
   $("zip").hidden = !done.length;
   const ids = done.length <= 100 ? done.map((each) => `id=${each.job.id}`).join("&") : "";
   $("zip").href = `api/results.zip?${ids}`;
-  const of = shown?.plan;
-  $("why").textContent = of?.why || (of && $("model").value !== of.model) ? [of.model, of.why].filter(Boolean).join(": ") : "";
 }
 
 /** Whether a browser can show pictures of this kind. */
