@@ -1,6 +1,6 @@
-// The hot loops: Winograd's F(4x4, 3x3) over tiles of a band, compiled for each kind of CPU.
+// The hot loops: Winograd's F(6x6, 3x3) over tiles of a band, compiled for each kind of CPU.
 //
-// A tile is 4x4 pixels of the result, computed from 6x6 pixels of the input. Rows store pixels with interleaved
+// A tile is 6x6 pixels of the result, computed from 8x8 pixels of the input. Rows store pixels with interleaved
 // channels, zero-padded to whole vectors; a row has one column of zeros on the left and at least one on the right.
 #pragma once
 
@@ -10,17 +10,20 @@ namespace drrn {
 
 enum class Keeps { nothing, result, rectified };
 
-// Padding after a row of tiles, so that the 36 planes of a tile do not collide in the same cache lines.
+// Side of a tile of the result, and of the input; pixels of the latter, each of which has a plane when transformed.
+constexpr std::size_t kTile = 6, kSide = kTile + 2, kPlanes = kSide * kSide;
+
+// Padding after a row of tiles, so that the planes of a tile do not collide in the same cache lines.
 constexpr std::size_t kGap = 16;
 
 // Tiles transformed together: each plane's product is then a matrix product with this many rows.
-constexpr std::size_t kTiles = 48;
+constexpr std::size_t kTiles = 24;
 
 // One layer, with its kernel transformed for a kind of CPU.
 struct Layer {
     std::size_t in = 0, out = 0;      // channels
     std::size_t in_full, out_full;    // padded to whole vectors
-    const float* kernel = nullptr;    // (panels of out, 36, in, columns of the panel), see `panel`
+    const float* kernel = nullptr;    // (panels of out, kPlanes, in, columns of the panel), see `panel`
     const float* bias = nullptr;      // (out_full)
     const float* scale = nullptr;     // (out_full): the next layer's input is relu(scale * x + shift);
     const float* shift = nullptr;     // null after the last layer, which is not rectified
@@ -51,7 +54,7 @@ struct Kernels {
 };
 
 inline std::size_t scratch_floats(const Layer& layer) {
-    return 36 * (kTiles * layer.in_full + kGap) + 36 * (kTiles * layer.out_full + kGap);
+    return kPlanes * (kTiles * layer.in_full + kGap) + kPlanes * (kTiles * layer.out_full + kGap);
 }
 
 extern const Kernels baseline_kernels;

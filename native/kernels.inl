@@ -9,6 +9,9 @@
 
 #include "kernels.h"
 
+// Before a loop of few steps, so that its arrays become registers.
+#define DRRN_UNROLL _Pragma("GCC unroll 16")
+
 namespace drrn::ISA {
 namespace {
 
@@ -22,35 +25,41 @@ inline __attribute__((always_inline)) void store(float* to, Vector value) { *rei
 // NaN stays NaN, to be detected at the end.
 inline __attribute__((always_inline)) Vector relu(Vector x) { return Vector{} > x ? Vector{} : x; }
 
-// B^T of the points 0, 1, -1, 2, -2 and infinity, in place.
-inline __attribute__((always_inline)) void spread(Vector& a, Vector& b, Vector& c, Vector& d, Vector& e, Vector& f) {
-    const Vector ec = e - 4 * c, db = d - 4 * b, e_c = e - c, d_b = 2 * (d - b);
-    const Vector first = 4 * a + (e - 5 * c), last = 4 * b + (f - 5 * d);
-    a = first, b = ec + db, c = ec - db, d = e_c + d_b, e = e_c - d_b, f = last;
+// B^T of the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity, in place.
+inline __attribute__((always_inline)) void spread(Vector& a, Vector& b, Vector& c, Vector& d, Vector& e, Vector& f,
+                                                  Vector& g, Vector& h) {
+    const Vector first = a - g + 5.25f * (e - c), last = h - b + 5.25f * (d - f);
+    const Vector even1 = c + g - 4.25f * e, odd1 = b + f - 4.25f * d;
+    const Vector even2 = g + 0.25f * c - 1.25f * e, odd2 = 0.5f * b - 2.5f * d + 2 * f;
+    const Vector even3 = g + 4 * c - 5 * e, odd3 = 2 * b - 2.5f * d + 0.5f * f;
+    a = first, b = even1 + odd1, c = even1 - odd1, d = even2 + odd2, e = even2 - odd2, f = even3 + odd3, g = even3 - odd3;
+    h = last;
 }
 
 // A^T of the same points.
-inline __attribute__((always_inline)) void gather(Vector a, Vector b, Vector c, Vector d, Vector e, Vector f,
-                                                  Vector (&o)[4]) {
-    const Vector bc = b + c, b_c = b - c, de = d + e, d_e = d - e;
-    o[0] = a + bc + de, o[1] = b_c + 2 * d_e, o[2] = bc + 4 * de, o[3] = b_c + 8 * d_e + f;
+inline __attribute__((always_inline)) void gather(Vector a, Vector b, Vector c, Vector d, Vector e, Vector f, Vector g,
+                                                  Vector h, Vector (&o)[kTile]) {
+    const Vector even1 = b + c, odd1 = b - c, even2 = d + e, odd2 = d - e, even3 = f + g, odd3 = f - g;
+    o[0] = a + even1 + even2 + even3, o[1] = odd1 + 2 * odd2 + 0.5f * odd3;
+    o[2] = even1 + 4 * even2 + 0.25f * even3, o[3] = odd1 + 8 * odd2 + 0.125f * odd3;
+    o[4] = even1 + 16 * even2 + 0.0625f * even3, o[5] = odd1 + 32 * odd2 + 0.03125f * odd3 + h;
 }
 
-// Transform a tile's 6x6 pixels of all channels to row `tile` of the 36 matrices.
+// Transform a tile's pixels of all channels to row `tile` of the planes.
 void transform_tile(const Job& job, Size down, Size across, Size tile, float* spreads, Size plane) {
     const Size full = job.layer->in_full;
-    const float* rows[6];
-    for (Size i = 0; i < 6; ++i) rows[i] = job.in[4 * down + i] + (4 * across - job.in_from) * full;
+    const float* rows[kSide];
+    for (Size i = 0; i < kSide; ++i) rows[i] = job.in[kTile * down + i] + (kTile * across - job.in_from) * full;
     for (Size c = 0; c < full; c += LANES) {
-        Vector d[6][6];
-        for (Size i = 0; i < 6; ++i) {
-            for (Size j = 0; j < 6; ++j) d[i][j] = load(rows[i] + j * full + c);
-            spread(d[i][0], d[i][1], d[i][2], d[i][3], d[i][4], d[i][5]);
+        Vector d[kSide][kSide];
+        for (Size i = 0; i < kSide; ++i) {
+            for (Size j = 0; j < kSide; ++j) d[i][j] = load(rows[i] + j * full + c);
+            spread(d[i][0], d[i][1], d[i][2], d[i][3], d[i][4], d[i][5], d[i][6], d[i][7]);
         }
         float* to = spreads + tile * full + c;
-        for (Size j = 0; j < 6; ++j) {
-            spread(d[0][j], d[1][j], d[2][j], d[3][j], d[4][j], d[5][j]);
-            for (Size i = 0; i < 6; ++i) store(to + (6 * i + j) * plane, d[i][j]);
+        for (Size j = 0; j < kSide; ++j) {
+            spread(d[0][j], d[1][j], d[2][j], d[3][j], d[4][j], d[5][j], d[6][j], d[7][j]);
+            for (Size i = 0; i < kSide; ++i) store(to + (kSide * i + j) * plane, d[i][j]);
         }
     }
 }
@@ -59,17 +68,16 @@ void transform_tile(const Job& job, Size down, Size across, Size tile, float* sp
 // ROWS: a tile's result does not depend on how tiles are divided among threads.
 template <Size ROWS, Size COLUMNS>
 void multiply(const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride) {
-    Vector sums[ROWS][COLUMNS] = {};
-    for (Size k = 0; k < depth; ++k, panel += COLUMNS * LANES) {
-        Vector row[COLUMNS];
-        for (Size j = 0; j < COLUMNS; ++j) row[j] = load(panel + j * LANES);
-        for (Size i = 0; i < ROWS; ++i) {
-            const float x = a[i * stride + k];
-            for (Size j = 0; j < COLUMNS; ++j) sums[i][j] += x * row[j];
-        }
+    Vector sums[ROWS][COLUMNS];
+    DRRN_UNROLL for (Size i = 0; i < ROWS; ++i)
+        DRRN_UNROLL for (Size j = 0; j < COLUMNS; ++j) sums[i][j] = a[i * stride] * load(panel + j * LANES);
+    for (Size k = 1; k < depth; ++k) {
+        panel += COLUMNS * LANES;
+        DRRN_UNROLL for (Size i = 0; i < ROWS; ++i)
+            DRRN_UNROLL for (Size j = 0; j < COLUMNS; ++j) sums[i][j] += a[i * stride + k] * load(panel + j * LANES);
     }
-    for (Size i = 0; i < ROWS; ++i)
-        for (Size j = 0; j < COLUMNS; ++j) store(to + i * to_stride + j * LANES, sums[i][j]);
+    DRRN_UNROLL for (Size i = 0; i < ROWS; ++i)
+        DRRN_UNROLL for (Size j = 0; j < COLUMNS; ++j) store(to + i * to_stride + j * LANES, sums[i][j]);
 }
 
 template <Size ROWS, Size COLUMNS>
@@ -91,29 +99,30 @@ void multiply_all(Size rows, const float* a, Size stride, const float* panel, Si
     multiply_rest<ROWS - 1, COLUMNS>(rows - i, a + i * stride, stride, panel, depth, to + i * to_stride, to_stride);
 }
 
-// Transform row `tile` of the 36 products to 4x4 pixels of `channels` channels, starting at `from`.
+// Transform a row of the products to a tile of `channels` channels, starting at `from`.
 template <bool ADDS, bool KEEPS, bool LAST>
 void finish_tile(const Job& job, Size down, Size across, const float* products, Size plane, Size from, Size channels) {
     const Layer& layer = *job.layer;
-    const Size columns = job.width - 4 * across < 4 ? job.width - 4 * across : 4, full = layer.out_full;
+    const Size rest = job.width - kTile * across, columns = rest < kTile ? rest : kTile, full = layer.out_full;
     for (Size c = 0; c < channels; c += LANES) {
-        Vector m[4][6];
-        for (Size j = 0; j < 6; ++j) {
-            Vector o[4];
+        Vector m[kTile][kSide];
+        for (Size j = 0; j < kSide; ++j) {
+            Vector o[kTile];
             const float* p = products + c + j * plane;
-            gather(load(p), load(p + 6 * plane), load(p + 12 * plane), load(p + 18 * plane), load(p + 24 * plane),
-                   load(p + 30 * plane), o);
-            for (Size i = 0; i < 4; ++i) m[i][j] = o[i];
+            const Size row = kSide * plane;
+            gather(load(p), load(p + row), load(p + 2 * row), load(p + 3 * row), load(p + 4 * row), load(p + 5 * row),
+                   load(p + 6 * row), load(p + 7 * row), o);
+            for (Size i = 0; i < kTile; ++i) m[i][j] = o[i];
         }
         const Vector bias = load(layer.bias + from + c);
         Vector scale{}, shift{};
         if constexpr (!LAST) scale = load(layer.scale + from + c), shift = load(layer.shift + from + c);
-        for (Size i = 0; i < 4; ++i) {
-            const std::ptrdiff_t row = 4 * down + i;
+        for (Size i = 0; i < kTile; ++i) {
+            const std::ptrdiff_t row = kTile * down + i;
             if (row < job.first || row >= job.last) continue;
-            Vector o[4];
-            gather(m[i][0], m[i][1], m[i][2], m[i][3], m[i][4], m[i][5], o);
-            const Size at = 4 * across + 1;  // a column of zeros comes first
+            Vector o[kTile];
+            gather(m[i][0], m[i][1], m[i][2], m[i][3], m[i][4], m[i][5], m[i][6], m[i][7], o);
+            const Size at = kTile * across + 1;  // a column of zeros comes first
             float* const kept = job.kept[row] + at * full + from + c;
             float* const out = job.out[row] + (at - job.out_from) * full + from + c;
             const auto put = [&](Size j) __attribute__((always_inline)) {
@@ -123,8 +132,8 @@ void finish_tile(const Job& job, Size down, Size across, const float* products, 
                 if constexpr (!LAST) x = relu(scale * x + shift);
                 store(out + j * full, x);
             };
-            if (columns == 4)
-                put(0), put(1), put(2), put(3);
+            if (columns == kTile)
+                put(0), put(1), put(2), put(3), put(4), put(5);
             else
                 for (Size j = 0; j < columns; ++j) put(j);
         }
@@ -142,9 +151,9 @@ Finish finish_of(const Layer& layer) {
 
 void tiles(const Job& job, Size first, Size last, float* scratch) {
     const Layer& layer = *job.layer;
-    const Size top = static_cast<Size>(job.first) / 4, row = job.end - job.begin;
+    const Size top = static_cast<Size>(job.first) / kTile, row = job.end - job.begin;
     const Size in_plane = kTiles * layer.in_full + kGap;
-    float* const products = scratch + 36 * in_plane;
+    float* const products = scratch + kPlanes * in_plane;
     const Finish finish = finish_of(layer);
     for (; first < last; first += kTiles) {
         const Size count = last - first < kTiles ? last - first : kTiles;
@@ -154,7 +163,7 @@ void tiles(const Job& job, Size first, Size last, float* scratch) {
         for (Size from = 0; from < layer.out_full;) {
             const Size left = (layer.out_full - from) / LANES, vectors = left < PANEL ? left : PANEL;
             const Size columns = vectors * LANES, plane = kTiles * columns + kGap;
-            for (Size p = 0; p < 36; ++p, panel += layer.in * columns) {
+            for (Size p = 0; p < kPlanes; ++p, panel += layer.in * columns) {
                 const float* a = scratch + p * in_plane;
                 float* to = products + p * plane;
                 switch (vectors) {

@@ -6,15 +6,21 @@
 namespace drrn {
 namespace {
 
-// Winograd's G of the points 0, 1, -1, 2, -2 and infinity.
-constexpr double kKernel[6][3] = {{1. / 4, 0, 0},           {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
-                                  {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
+// Winograd's G of the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity.
+constexpr double kKernel[kSide][3] = {{1, 0, 0},
+                                      {-2. / 9, -2. / 9, -2. / 9},
+                                      {-2. / 9, 2. / 9, -2. / 9},
+                                      {1. / 90, 1. / 45, 2. / 45},
+                                      {1. / 90, -1. / 45, 2. / 45},
+                                      {32. / 45, 16. / 45, 8. / 45},
+                                      {32. / 45, -16. / 45, 8. / 45},
+                                      {0, 0, 1}};
 
 // Minimum number of tiles across in a piece, and range of rows in a band.
-constexpr std::size_t kLeastPiece = 8, kLeastRows = 8, kMostRows = 32;
+constexpr std::size_t kLeastPiece = 6, kLeastRows = 2 * kTile, kMostRows = 6 * kTile;
 
 // Maximum number of columns of a layer's input carried over from one piece to the next.
-constexpr std::size_t kCarried = 5;
+constexpr std::size_t kCarried = kTile + 1;
 
 std::size_t full(std::size_t count, std::size_t step) { return (count + step - 1) / step * step; }
 
@@ -92,28 +98,28 @@ const float* Network::keep(std::vector<float> values) {
     return memory_.back().get();
 }
 
-// G g G^T in double precision, as panels of columns: panel by panel of output channels, then the 36 planes, then the
+// G g G^T in double precision, as panels of columns: panel by panel of output channels, then the planes, then the
 // input channels. Units that share a kernel share its transform.
 const float* Network::transformed(const Plan& plan) {
     for (const auto& [given, made] : transforms_)
         if (given == plan.kernel) return made;
     const std::size_t out_full = full(plan.out, kernels_->lanes);
-    memory_.push_back(zeros(36 * plan.in * out_full));
+    memory_.push_back(zeros(kPlanes * plan.in * out_full));
     float* const made = memory_.back().get();
     for (std::size_t out = 0; out < plan.out; ++out) {
         const std::size_t from = out / kernels_->panel_lanes * kernels_->panel_lanes;
         const std::size_t columns = std::min(kernels_->panel_lanes, out_full - from);
-        float* const panel = made + 36 * plan.in * from + (out - from);
+        float* const panel = made + kPlanes * plan.in * from + (out - from);
         for (std::size_t in = 0; in < plan.in; ++in) {
             const float* const kernel = plan.kernel + (out * plan.in + in) * 9;
-            double half[6][3];
-            for (int i = 0; i < 6; ++i)
+            double half[kSide][3];
+            for (std::size_t i = 0; i < kSide; ++i)
                 for (int j = 0; j < 3; ++j)
                     half[i][j] = kKernel[i][0] * kernel[j] + kKernel[i][1] * kernel[3 + j] + kKernel[i][2] * kernel[6 + j];
-            for (std::size_t i = 0; i < 6; ++i)
-                for (std::size_t j = 0; j < 6; ++j) {
+            for (std::size_t i = 0; i < kSide; ++i)
+                for (std::size_t j = 0; j < kSide; ++j) {
                     const double value = half[i][0] * kKernel[j][0] + half[i][1] * kKernel[j][1] + half[i][2] * kKernel[j][2];
-                    panel[((6 * i + j) * plan.in + in) * columns] = static_cast<float>(value);
+                    panel[((kSide * i + j) * plan.in + in) * columns] = static_cast<float>(value);
                 }
         }
     }
@@ -121,16 +127,16 @@ const float* Network::transformed(const Plan& plan) {
     return made;
 }
 
-// Rows of cells in a band of `across` tiles: a multiple of the 4 that a tile writes.
+// Rows of cells in a band of `across` tiles: a multiple of those that a tile writes.
 std::size_t Network::rows(std::size_t across) const {
-    const std::size_t row = (4 * across + 6) * widest_ * sizeof(float);
-    return std::clamp<std::size_t>(pool_->threads() * piece_bytes_ / row / 4 * 4, kLeastRows, kMostRows);
+    const std::size_t row = (kTile * across + kSide) * widest_ * sizeof(float);
+    return std::clamp<std::size_t>(pool_->threads() * piece_bytes_ / row / kTile * kTile, kLeastRows, kMostRows);
 }
 
 // Tiles across that all layers process before the next piece: as many as keep a layer's input, output and kept features
 // in the caches. All at once if few more remain: each layer of a piece starts a tile further left than the one before it.
 std::size_t Network::piece(std::size_t across) const {
-    const std::size_t tile = kLeastRows * 4 * widest_ * sizeof(float);
+    const std::size_t tile = kLeastRows * kTile * widest_ * sizeof(float);
     const std::size_t wanted = std::max(pool_->threads() * piece_bytes_ / tile, kLeastPiece);
     return across <= wanted + layers_.size() ? across : wanted;
 }
@@ -138,11 +144,11 @@ std::size_t Network::piece(std::size_t across) const {
 Sizes Network::sizes(std::size_t width) const {
     Sizes sizes;
     sizes.cells = full(width, unshuffle_) / unshuffle_;
-    sizes.across = full(sizes.cells, 4) / 4;
-    sizes.padded = 4 * sizes.across + 2;
+    sizes.across = full(sizes.cells, kTile) / kTile;
+    sizes.padded = kTile * sizes.across + 2;
     sizes.piece = piece(sizes.across);
     sizes.rows = rows(sizes.piece);
-    sizes.wide = std::min(sizes.padded, 4 * (sizes.piece + layers_.size() + 1) + 2);
+    sizes.wide = std::min(sizes.padded, kTile * (sizes.piece + layers_.size() + 1) + 2);
     sizes.ring = (2 * sizes.rows + layers_.size()) * unshuffle_;
     sizes.ilr = channels_ * sizes.ring * width;
     sizes.entered = (sizes.rows + 2) * sizes.padded * layers_.front().in_full;
@@ -159,7 +165,7 @@ Sizes Network::sizes(std::size_t width) const {
 // wider, so that it grows with the width.
 std::size_t Network::memory(std::size_t width) const {
     const auto taken = [&](std::size_t across) {
-        const Sizes s = sizes(std::min(width, 4 * across * unshuffle_));
+        const Sizes s = sizes(std::min(width, kTile * across * unshuffle_));
         return s.ilr + s.entered + s.left + 2 * s.features + s.carried + s.columns + s.kept + s.scratch;
     };
     const std::size_t across = sizes(width).across;
@@ -167,8 +173,8 @@ std::size_t Network::memory(std::size_t width) const {
     for (std::size_t narrower = across; narrower > 1;) {  // the widest with as many rows as that, and so on
         const std::size_t rows = this->rows(piece(narrower));
         if (rows == kMostRows) break;
-        const std::size_t cells = pool_->threads() * piece_bytes_ / ((rows + 4) * widest_ * sizeof(float));
-        narrower = std::min(narrower - 1, cells > 10 ? (cells - 6) / 4 : 1);
+        const std::size_t cells = pool_->threads() * piece_bytes_ / ((rows + kTile) * widest_ * sizeof(float));
+        narrower = std::min(narrower - 1, cells > kTile + kSide ? (cells - kSide) / kTile : 1);
         most = std::max(most, taken(narrower));
     }
     return sizeof(float) * most;
@@ -226,7 +232,7 @@ void Stream::finish(float* sr, std::size_t sr_stride, const Cancelled& cancelled
 }
 
 // All layers on one band of rows, piece by piece from the left. A layer's tile reads a column of the tile on its right,
-// so each layer stays a tile behind the one before it, and the columns in between, five of all rows, are carried over to
+// so each layer stays a tile behind the one before it, and the columns in between, of all rows, are carried over to
 // the next piece. Tiles have the same positions as without pieces, so results do not depend on pieces.
 void Stream::band(float* sr, std::size_t sr_stride, std::size_t& given, const Cancelled& cancelled) {
     const Network& net = *network_;
@@ -246,7 +252,7 @@ void Stream::band(float* sr, std::size_t sr_stride, std::size_t& given, const Ca
             const std::size_t begin = done[index + 1], ready = done[index];
             const std::size_t end = ready == across ? across : std::max(begin, std::max<std::size_t>(ready, 1) - 1);
             // columns that begin the rows of input and output
-            const std::size_t in_from = index ? 4 * begin : 0, out_from = is_last ? 0 : 4 * done[index + 2];
+            const std::size_t in_from = index ? kTile * begin : 0, out_from = is_last ? 0 : kTile * done[index + 2];
             const std::size_t in_row = index ? sizes_.wide * net.widest_ : padded * layer.in_full;
             const std::size_t out_row = is_last ? padded * layer.out_full : sizes_.wide * net.widest_;
             float* const from = index ? features_[index % 2].get() : entered_.get();
@@ -256,12 +262,12 @@ void Stream::band(float* sr, std::size_t sr_stride, std::size_t& given, const Ca
             Job job{&layer, in.data(), out.data(), kept.data(), 0, 0, sizes_.cells, begin, end, in_from, out_from};
             job.first = std::clamp<Row>(-top, 0, static_cast<Row>(rows));
             job.last = std::clamp<Row>(height_ - top, job.first, static_cast<Row>(rows));
-            const std::size_t until = end == across ? padded : 4 * end + 1;  // columns that are finished
+            const std::size_t until = end == across ? padded : kTile * end + 1;  // columns that are finished
             for (std::size_t i = 0; i < rows + 2; ++i) in[i] = from + i * in_row;
             for (std::size_t i = 0; i < 2 && end > begin; ++i)
-                std::copy_n(carried(index, i) + 4 * begin * layer.in_full,
-                            (std::min(4 * end + 2, padded) - 4 * begin) * layer.in_full,
-                            from + i * in_row + (4 * begin - in_from) * layer.in_full);
+                std::copy_n(carried(index, i) + kTile * begin * layer.in_full,
+                            (std::min(kTile * end + 2, padded) - kTile * begin) * layer.in_full,
+                            from + i * in_row + (kTile * begin - in_from) * layer.in_full);
             for (std::size_t i = 0; i < rows; ++i) {
                 const Row row = static_cast<Row>(i);
                 out[i] = to + i * out_row;
@@ -272,13 +278,13 @@ void Stream::band(float* sr, std::size_t sr_stride, std::size_t& given, const Ca
                     std::fill_n(at, layer.out_full, 0.f);
                 else if (!is_last)
                     std::copy_n(columns_.get() + ((index + 1) * rows + i) * kCarried * net.widest_,
-                                (4 * begin + 1 - out_from) * layer.out_full, out[i]);
+                                (kTile * begin + 1 - out_from) * layer.out_full, out[i]);
                 // zeros around the image: another layer's row may have been here
-                const std::size_t zeros = row < job.first || row >= job.last ? 4 * begin + 1 : 1 + sizes_.cells;
+                const std::size_t zeros = row < job.first || row >= job.last ? kTile * begin + 1 : 1 + sizes_.cells;
                 if (zeros < until) std::fill_n(at + zeros * layer.out_full, (until - zeros) * layer.out_full, 0.f);
             }
             if (job.first < job.last && begin < end) {
-                const std::size_t tiles = (end - begin) * (full(job.last, 4) / 4 - job.first / 4);
+                const std::size_t tiles = (end - begin) * (full(job.last, kTile) / kTile - job.first / kTile);
                 const std::size_t threads = net.pool_->threads();
                 // enough parts to load the threads evenly
                 const std::size_t parts = full((tiles + kTiles - 1) / kTiles, std::min(threads, tiles));
@@ -288,11 +294,11 @@ void Stream::band(float* sr, std::size_t sr_stride, std::size_t& given, const Ca
                 });
             }
             for (std::size_t i = 0; i < 2; ++i)
-                std::copy_n(in[rows + i] + (4 * begin - in_from) * layer.in_full,
-                            ((end == across ? padded : 4 * end) - 4 * begin) * layer.in_full,
-                            carried(index, i) + 4 * begin * layer.in_full);
+                std::copy_n(in[rows + i] + (kTile * begin - in_from) * layer.in_full,
+                            ((end == across ? padded : kTile * end) - kTile * begin) * layer.in_full,
+                            carried(index, i) + kTile * begin * layer.in_full);
             for (std::size_t i = 0; i < rows && index && ready < across; ++i)
-                std::copy_n(in[i + 2] + 4 * (end - begin) * layer.in_full, (4 * (ready - end) + 1) * layer.in_full,
+                std::copy_n(in[i + 2] + kTile * (end - begin) * layer.in_full, (kTile * (ready - end) + 1) * layer.in_full,
                             columns + i * kCarried * net.widest_);
             done[index + 1] = end;
         }

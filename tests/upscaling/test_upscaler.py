@@ -136,7 +136,7 @@ def test_little_memory_gives_the_same_picture_in_tiles(engine: EngineName) -> No
     weights, given_ = small_weights(unshuffle=2, width=32), picture(60, 80, alpha=True)
     large = Upscaler(weights, engine=engine, device="cpu", threads=1)
     enough = large.estimate(80, 60, 3, alpha=True)
-    little = Upscaler(weights, engine=engine, device="cpu", threads=1, max_memory=enough.memory * 3 // 4)
+    little = Upscaler(weights, engine=engine, device="cpu", threads=1, max_memory=enough.memory * 7 // 8)
     assert enough.tile == (180, 240) and little.estimate(80, 60, 3, alpha=True).tile[1] < 240
     whole = Upscaler(weights, device="cpu").upscale(given_, 3)
     tiled = little.upscale(given_, 3)

@@ -1,4 +1,4 @@
-"""The compiled engine (`native/`): the streaming Winograd of `drrn.engines.reference`, on this CPU's vectors and cores.
+"""The compiled engine (`native/`): streaming Winograd convolutions, F(6x6, 3x3), on this CPU's vectors and cores.
 
 It imports only where drrn was installed with a C++ compiler, or from a wheel. With DRRN_KERNELS=avx2 in the environment
 the process runs as on a CPU that has nothing faster.
