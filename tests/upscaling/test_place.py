@@ -67,6 +67,17 @@ def test_a_place_has_the_levels_of_the_whole(engine: EngineName, model: dict[str
 
 
 @pytest.mark.skipif(not is_compiled(), reason="the native engine was not compiled here")
+def test_a_place_far_from_the_border_has_the_bits_of_the_whole(kernels: str) -> None:
+    """16 bits and many pixels show what the rounding of a block's neighbors changes."""
+    upscaler = Upscaler(small_weights(gain=1), threads=1)
+    array = np.random.default_rng(3).integers(0, 1 << 16, (150, 160, 1)).astype(np.uint16)
+    whole = upscaler.upscale(array, scale=2)
+    for top, left in [(101, 97), (104, 99), (107, 101)]:
+        place = slice(top, top + 90), slice(left, left + 120)
+        assert np.array_equal(enlarge_place(upscaler, array, place, (300, 320)), whole[place]), (top, left)
+
+
+@pytest.mark.skipif(not is_compiled(), reason="the native engine was not compiled here")
 @settings(max_examples=25)
 @given(st.data())
 def test_so_it_is_with_a_packaged_model_wherever_it_lies(data: st.DataObject) -> None:

@@ -1,7 +1,7 @@
 """Enlarge one place of an image to the very levels that it has in the whole result, without making the whole.
 
 The place is computed with all that it depends on around it. That is more than the network sees: the native engine
-computes blocks of 4x4 cells by Winograd's algorithm, in which the rounding of a pixel depends on all of its block and
+computes blocks of 6x6 cells by Winograd's algorithm, in which the rounding of a pixel depends on all of its block and
 one pixel around it. A run on a part of a plane gives the bits of the whole if both have their blocks in the same places
 and the part goes on for one block for each layer. Mathematically a quarter of that would do.
 
@@ -26,7 +26,7 @@ from drrn.upscaling.tiles import Place, Sides, pieces, tile
 from drrn.upscaling.transparency import fill_transparent
 from drrn.upscaling.upscaler import Upscaler
 
-BLOCK = 4
+BLOCK = 6
 """Cells along a side of what the native engine computes together."""
 
 
