@@ -1,6 +1,6 @@
 """Small files that other programs got wrong, through the command line. One row a case.
 
-The files lie in the data folder, `cases`, whose README tells how each was made. Where a case's kind is broader than its
+The files lie in `cases`, whose README tells how each was made. Where a kind is broader than its
 file, the room of that kind has further tests.
 """
 
@@ -23,6 +23,7 @@ from PIL import Image
 from drrn.apps import cli
 from tests.media.metadata import jpeg_segments, png_chunks
 
+FILES = Path(__file__).with_name("cases")
 Line = dict[str, Any]
 """What `--json` prints of a file."""
 Check = Callable[[Path, Line], None]
@@ -210,22 +211,22 @@ CASES: list[tuple[str, list[str], Check | str]] = [
 """The file, further arguments, and what is right: a check of the result, or a part of the line that refuses it."""
 
 
-@pytest.fixture
-def cases(data: Path) -> Path:
-    """The folder of the files."""
+def test_every_case_is_tested() -> None:
+    """Each file has a row in its README and one above."""
+    there = {path.name for path in FILES.iterdir()} - {"README.md"}
+    rows = re.findall(r"^\| (\w[^|]*\.[^|]*|mac_folder) \|", (FILES / "README.md").read_text(), re.MULTILINE)
+    assert {name for row in rows for name in row.split(", ")} == there
+    assert {name.split("/")[0] for name, _, _ in CASES} == there
+
+
+def test_the_files_are_those_of_the_data_folder(data: Path) -> None:
     if not (folder := data / "cases").is_dir():
         pytest.skip(f"no folder {folder}")
-    return folder
-
-
-TESTED_ELSEWHERE = {"mac_folder", "fork_after_read.py"}
-"""Cases that are more than a file: see the tests of a folder of a Mac and of forked workers."""
-
-
-def test_every_case_of_the_list_is_tested(cases: Path) -> None:
-    rows = (cases / "README.md").read_text().split("| --- |")[-1]
-    listed = {name for row in re.findall(r"^\| ([^|]+) \|", rows, re.MULTILINE) for name in row.strip().split(", ")}
-    assert len(listed) > 25 and listed == {name.split("/")[0] for name, _, _ in CASES} | TESTED_ELSEWHERE
+    here, there = (
+        {path.relative_to(each): path.read_bytes() for path in each.rglob("*") if path.suffix not in ("", ".md", ".py")}
+        for each in (FILES, folder)
+    )
+    assert here == there
 
 
 @pytest.mark.parametrize(
@@ -237,10 +238,10 @@ def test_every_case_of_the_list_is_tested(cases: Path) -> None:
     ],
 )
 def test_a_folder_of_a_mac(
-    command: str, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The file beside the image is skipped, and not taken for one that is damaged."""
-    shutil.copytree(cases / "mac_folder", tmp_path / "mac_folder")
+    shutil.copytree(FILES / "mac_folder", tmp_path / "mac_folder")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         cli.main(command.split())
@@ -253,13 +254,13 @@ def test_a_folder_of_a_mac(
 
 
 def test_a_folder_is_enlarged_by_content(
-    cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two names of the list, and the reason of one damaged file that is not the reason of the next."""
     (tmp_path / "in").mkdir()
     for name in ("photo.jfif", "scan.pbm", "cut.gif"):
-        shutil.copy(cases / name, tmp_path / "in")
-    photo = (cases / "photo.jfif").read_bytes()
+        shutil.copy(FILES / name, tmp_path / "in")
+    photo = (FILES / "photo.jfif").read_bytes()
     at = photo.index(b"\xff\xdb")
     (tmp_path / "in/bad.jpg").write_bytes(photo[:at] + bytes(4) + photo[at:])
     monkeypatch.chdir(tmp_path)
@@ -277,12 +278,11 @@ def test_case(
     name: str,
     args: list[str],
     right: Check | str,
-    cases: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    source = cases / name
+    source = FILES / name
     shutil.copy(source, tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
