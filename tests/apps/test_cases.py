@@ -175,7 +175,7 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     ("lossy.webp", [], webp("VP8 ")),
     ("lossy.webp", ["--lossless"], webp("VP8L")),
     ("photo.jfif", ["--quality", "85"], becomes("photo_x2.jpg", (128, 96))),
-    ("padded.dcm", [], slices("padded_x2.dcm", "without 128 bytes behind the pixels")),
+    ("padded.dcm", [], slices("padded_x2.dcm", "without 128 bytes after the pixels")),
     ("big_endian.dcm", [], slices("big_endian_x2.dcm")),
     ("alpha.webm", [], "has transparency, which enlarged videos can't keep. Convert it to an animated PNG"),
     ("apac.mov", [], spatial_sound),

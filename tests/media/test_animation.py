@@ -406,9 +406,9 @@ def test_what_can_not_be_written_is_refused_before_any_work(name: str, match: st
 
 
 def test_sides_and_profiles_that_a_format_lacks_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="GIF holds 65535 pixels a side"):
+    with pytest.raises(ImageError, match="GIF holds at most 65535 pixels a side"):
         writable(tmp_path / "a.gif", 65536, 1)
-    with pytest.raises(ImageError, match="WebP holds 16383 pixels a side"):
+    with pytest.raises(ImageError, match="WebP holds at most 16383 pixels a side"):
         writable(tmp_path / "a.webp", 1, 16384)
     with pytest.raises(ImageError, match="no gray ICC profile"):
         writable(tmp_path / "a.webp", 1, 1, icc=bytes(16) + b"GRAY")
@@ -448,7 +448,7 @@ def test_hostile_pngs_are_refused(tmp_path: Path) -> None:
     swapped = moving.chunk(b"fdAT", struct.pack(">L", 77) + b"x")
     refused(whole[:-12] + swapped + whole[-12:], path, "out of order")
     unknown = moving.png([steps[0], steps[1]._replace(after=3)], SIZE)
-    refused(unknown, path, "a frame of no known kind")
+    refused(unknown, path, "a frame of an unknown kind")
     bomb = moving.chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 26)))
     refused(moving.png(steps, SIZE, extra=bomb), path, "bytes of text and profiles")
     lone = moving.chunk(b"fcTL", struct.pack(">LLLLLHHBB", 16, 1, 1, 0, 0, 1, 1, 0, 0))

@@ -99,9 +99,9 @@ def test_a_deflated_bomb_is_inflated_no_further_than_its_header_says(
     ("elements", "sentence"),
     [
         ({"Rows": 65535, "Columns": 65535}, "4,294,836,225 pixels; the limit is 100,000,000"),
-        ({"Rows": 9000, "Columns": 9000}, "fewer pixels than it says"),
+        ({"Rows": 9000, "Columns": 9000}, "fewer pixels than it states"),
         ({"NumberOfFrames": 2**31 - 1}, "in 2,147,483,647 frames"),
-        ({"NumberOfFrames": 5}, "fewer pixels than it says"),
+        ({"NumberOfFrames": 5}, "fewer pixels than it states"),
         ({"NumberOfFrames": 0}, "has no pixels"),
         ({"NumberOfFrames": -1}, "has no pixels"),
         ({"Rows": 0}, "has no pixels"),
@@ -116,7 +116,7 @@ def test_a_deflated_bomb_is_inflated_no_further_than_its_header_says(
         ({"SeriesInstanceUID": ""}, "without the UIDs"),
         ({"TotalPixelMatrixColumns": 5}, "tiles of one slide"),
         ({"PixelSpacing": [1, 2, 3]}, "damaged or of a kind that can't be read (ValueError)"),
-        ({"PixelPaddingValue": None, "PixelData": b""}, "fewer pixels than it says"),
+        ({"PixelPaddingValue": None, "PixelData": b""}, "fewer pixels than it states"),
     ],
 )
 def test_a_header_that_can_not_be_is_one_line(
@@ -130,7 +130,7 @@ def test_rle_that_claims_more_than_it_can_hold_is_not_decoded(here: Path, capsys
     content = source.read_bytes()
     sides = [struct.pack("<HH2sHH", 0x28, number, b"US", 2, side) for number, side in [(0x10, 24), (0x11, 20)]]
     assert all(content.count(side) == 1 for side in sides)
-    for claimed, sentence in [(65535, "the limit is"), (9000, "fewer pixels than it says")]:
+    for claimed, sentence in [(65535, "the limit is"), (9000, "fewer pixels than it states")]:
         hostile = content
         for side in sides:
             hostile = hostile.replace(side, side[:-2] + struct.pack("<H", claimed))

@@ -32,8 +32,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_padding_behind_the_pixels_is_left_out_and_said(here: Path) -> None:
     for extra, told in [
         (b"", []),
-        (b"\0\0", ["without 2 bytes behind the pixels"]),
-        (b"\7" * 50_001, ["without 50,001 bytes behind the pixels"]),
+        (b"\0\0", ["without 2 bytes after the pixels"]),
+        (b"\7" * 50_001, ["without 50,001 bytes after the pixels"]),
     ]:
         source = with_body(
             here / "a.dcm",

@@ -296,7 +296,7 @@ def test_a_file_of_sound_alone_is_refused(tmp_path: Path) -> None:
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
         frame.sample_rate, frame.pts = 48000, 0
         out.mux(sound.encode(frame) + sound.encode(None))
-    refused(path, "has no video stream; a video or a picture was expected")
+    refused(path, "has no video stream; a video or an image was expected")
 
 
 def test_a_size_that_changes_is_refused(tmp_path: Path) -> None:

@@ -472,7 +472,7 @@ def test_the_target_says_how_it_is_encoded(here: Path) -> None:
         (["--codec", "ffv1"], "FFV1 goes into .mkv"),
         (["--codec", "h264", "-o", "film.webm"], "H264 goes into"),
         (["--crf", "60"], "--crf of H264 is from 0 to 51, got 60"),
-        (["--codec", "ffv1", "--crf", "3", "-o", "a.mkv"], "nothing is lost"),
+        (["--codec", "ffv1", "--crf", "3", "-o", "a.mkv"], "it is lossless"),
         (["--size", "62x43"], "needs even sides, and it is 62x43; use --size 62x44"),
         (["--lossless"], "a lossless video needs --codec ffv1 and a .mkv file"),
         (["--quality", "80"], "--quality is for JPEG and WebP"),

@@ -1,4 +1,4 @@
-"""Whatever a caller has an image in becomes an `Image`, and the result what fits it."""
+"""Convert an image from whatever type a caller has, and the result back to that type."""
 
 from collections.abc import Callable
 from os import PathLike
@@ -12,11 +12,13 @@ from drrn.media.pillow import from_pil, is_pillow, to_pil
 
 
 def to_image(value: object) -> tuple[Image, Callable[[Image], Any]]:
-    """The image, and a function that makes of a result what fits: an array of an array, a PIL image of a PIL image.
+    """Return the image, and a function that converts a result to the type of `value`.
+
+    For an array that is an array, for a PIL image a PIL image, otherwise an `Image`.
 
     Raises:
-        TypeError: it is neither a path, an Image, an array nor a PIL image.
-        ValueError: the array or the PIL image holds something else than gray or RGB, with or without alpha.
+        TypeError: `value` is neither a path, an Image, an array nor a PIL image.
+        ValueError: the array or the PIL image is not gray or RGB, with or without alpha.
         ImageError: the file cannot be read.
     """
     if isinstance(value, Image):
@@ -33,8 +35,8 @@ def to_image(value: object) -> tuple[Image, Callable[[Image], Any]]:
 
 
 def array_like(array: NDArray[Any], image: Image) -> NDArray[Any]:
-    """The pixels of `image` in the dtype and the axes of `array`, of which `Image.from_array` makes such an image."""
-    if array.dtype.kind == "f":  # not rounded to levels
+    """Return the pixels of `image` with the dtype and the axes of `array`, as the inverse of `Image.from_array`."""
+    if array.dtype.kind == "f":  # floats are not rounded to levels
         planes = [image.pixels] if image.alpha is None else [image.pixels, image.alpha[..., None]]
         made: NDArray[Any] = np.concatenate(planes, axis=2)
     else:

@@ -23,33 +23,33 @@ class HDRMetadata(NamedTuple):
 
 
 class VideoInfo(NamedTuple):
-    """What a video states besides its `Header`, and its enlargement must state too."""
+    """What a video states besides its `Header`, which its enlargement must state too."""
 
     stream: int
-    """Its number in the file; other streams are copied."""
+    """Number of the video stream; other streams are copied."""
     pixels: str
-    """FFmpeg's name of the pixel format, of `PIXELS`, without a j."""
+    """FFmpeg's pixel format, one of `PIXELS`, without a j."""
     bits: int
     time_base: Fraction
-    """Seconds that are one unit of its times."""
+    """Unit of its timestamps, in seconds."""
     rate: Fraction
-    """Frames a second, on average."""
+    """Average frames per second."""
     range: int
     matrix: int
     primaries: int
     transfer: int
-    """The four as FFmpeg numbers them."""
+    """FFmpeg's number, like the three above."""
     siting: str
-    """Where chroma lies, as FFmpeg calls it: left, center, topleft, ..., unspecified."""
+    """FFmpeg's name for the chroma location: left, center, topleft, ..., unspecified."""
     aspect: Fraction | None
-    """Width of a pixel by its height."""
+    """Width of a pixel divided by its height."""
     turn: tuple[int, ...] | None
-    """FFmpeg's display matrix: how it is to be turned when shown."""
+    """FFmpeg's display matrix: the rotation to apply when shown."""
     hdr: HDRMetadata
 
     @property
     def subsampling(self) -> tuple[int, int]:
-        """Rows and columns of luma for each of chroma."""
+        """Rows and columns of luma per sample of chroma."""
         return (2 if "420" in self.pixels else 1), (2 if "420" in self.pixels or "422" in self.pixels else 1)
 
 
@@ -59,54 +59,54 @@ class Header(NamedTuple):
     format: FileFormat
     width: int
     height: int
-    """Upright: after the EXIF orientation."""
+    """Upright, with the EXIF orientation applied; likewise the width."""
     channels: int
     """1 gray or 3 color."""
     alpha: bool
     bits: Literal[8, 16]
-    """Of a sample once it is read: 8 where the file has fewer."""
+    """Bits per sample once decoded; 8 if the file has fewer."""
     converted: tuple[str, ...] = ()
-    """What reading changes, each as `CMYK to sRGB`."""
+    """What decoding converts or drops, each as `CMYK to sRGB`."""
     holds: tuple[str, ...] = ()
-    """Metadata that the file has, of `ICC`, `EXIF`, `XMP` and `dpi`."""
+    """Metadata in the file, such as `ICC`, `EXIF`, `XMP` and `dpi`."""
     frames: int = 1
     seconds: tuple[Fraction, ...] = ()
-    """How long each frame of an animation is shown."""
+    """Duration of each frame of an animation."""
     plays: int = 1
-    """How often an animation is; 0 for ever."""
+    """How often an animation is played; 0 for ever."""
     decoding: int = 0
-    """Upper bound of the bytes that its decoder takes."""
+    """Upper bound of the memory that decoding takes, in bytes."""
     coded: int = 0
-    """Pixels that its decoder makes, if these are more than the image has, because it is cropped."""
+    """Pixels that the decoder allocates if more than the image has, because it is cropped; otherwise 0."""
     tolerated: tuple[str, ...] = ()
-    """What breaks the rules of its format and is read all the same, each as `wrong scan parameters corrected`."""
+    """Faults that are repaired on reading, each as `wrong scan parameters corrected`."""
     loss: Loss | None = None
-    """What its format has lost; None where that is nothing, or unknown."""
+    """The encoding quality of a lossy file; None if it is lossless or unknown."""
     video: VideoInfo | None = None
-    """The rest, where it is one."""
+    """Further properties of a video; None for other files."""
 
     @property
     def pixels(self) -> int:
-        """Of all frames together."""
+        """Pixels of all frames together."""
         return self.width * self.height * self.frames
 
     @property
     def decoded(self) -> int:
-        """Pixels that reading it takes, cropped ones included: what a limit must allow."""
+        """Pixels to be decoded, including those that are cropped; this is compared with limits."""
         return max(self.pixels, self.coded)
 
     @property
     def jpeg_quality(self) -> int | None:
-        """1 to 100, estimated from a JPEG's tables; None for other formats, or if it is unknown."""
+        """1 to 100, estimated from a JPEG's tables; None for other formats, or if unknown."""
         return self.loss.quality if self.format == "JPEG" and self.loss else None
 
 
 class OpenImage(NamedTuple):
-    """A file that can be read, judging by its beginning."""
+    """An open file that can be decoded, judging by its header."""
 
     bands: Callable[[], Iterator[NDArray[Any]]]
-    """Bands of rows (h, W, channels and alpha), uint8 or uint16, as stored; an iterator to use once."""
+    """Returns an iterator over bands of rows (h, W, channels and alpha), uint8 or uint16, as stored. Call it once."""
     header: Header
     metadata: Metadata
     orientation: int
-    """1 to 8, as EXIF numbers them."""
+    """EXIF orientation, 1 to 8, still to be applied."""

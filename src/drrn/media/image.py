@@ -1,7 +1,7 @@
 """An image in memory, with the metadata of its file.
 
-Files are read and written by `drrn.media.images`, and Pillow's images converted by `drrn.media.pillow`. Both are
-imported when they are first used, so that arrays need neither libvips nor Pillow.
+`drrn.media.images` reads and writes files, and `drrn.media.pillow` converts Pillow's images. Both are imported on first
+use, so that arrays need neither libvips nor Pillow.
 """
 
 from dataclasses import dataclass, field
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Pillow
 
 ROUNDING = 1e-3
-"""How far outside of [0, 1] floats may lie by rounding. They are clipped."""
+"""How far floats may be outside of [0, 1] because of rounding errors. They are clipped."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Image:
-    """Pixels, upright, and all metadata that must survive an enlargement. Images are immutable and safe to share."""
+    """Upright pixels, and all metadata that an enlargement must keep. Images are immutable and safe to share."""
 
     pixels: NDArray[np.float32]
     """(H, W, 1) gray or (H, W, 3) RGB, in [0, 1]."""
     alpha: NDArray[np.float32] | None = None
-    """(H, W) in [0, 1]: 0 transparent, 1 opaque. Colors are not multiplied by it."""
+    """(H, W) in [0, 1]: 0 transparent, 1 opaque. Colors are not premultiplied."""
     bits: Literal[8, 16] = 8
-    """Depth of a sample in the file, read from its header or to be written."""
+    """Bits per sample in the file that was read or will be written."""
     icc: bytes | None = None
-    """The ICC profile, as it stands in the file."""
+    """The ICC profile, as stored in the file."""
     exif: bytes | None = None
-    """The EXIF block, as it stands in the file; its orientation is applied already."""
+    """The EXIF block, as stored in the file; its orientation has already been applied."""
     xmp: bytes | None = None
-    """The XMP packet, as it stands in the file."""
+    """The XMP packet, as stored in the file."""
     dpi: tuple[float, float] | None = None
-    """Pixels an inch, across and down."""
+    """Pixels per inch, across and down."""
     extras: Extras = field(default_factory=Extras)
-    """What few files have: text chunks and color tags of a PNG, comments of a JPEG, the aspect of pixels."""
+    """Rarer metadata: text chunks and color tags of a PNG, comments of a JPEG, the pixel aspect."""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3) or 0 in self.pixels.shape:
@@ -74,7 +74,7 @@ class Image:
         )
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows: the whole image as a PNG."""
+        """The image as PNG, which notebooks display."""
         from drrn.media.images.files import to_png
 
         return to_png(self)
@@ -84,10 +84,10 @@ class Image:
         """Read an image file: PNG, JPEG, WebP, TIFF, BMP, PNM, AVIF or a GIF of one frame.
 
         Args:
-            path: a local file. Its format is known by its content, not by its suffix.
+            path: a local file. Its format is recognized by its content, not by its suffix.
 
         Raises:
-            ImageError: it is missing, damaged, or of another kind.
+            ImageError: the file is missing, damaged, or of another kind.
         """
         from drrn.media.images.files import read
 
@@ -101,19 +101,19 @@ class Image:
         lossless: bool = False,
         overwrite: bool = False,
     ) -> None:
-        """Write the image in the format of the suffix, whole or not at all: png, jpg, webp, tif, bmp, pnm.
+        """Write the image atomically in the format of the suffix: png, jpg, webp, tif, bmp or pnm.
 
-        What the format cannot hold, such as 16 bits or EXIF, is left out with a UserWarning that names it.
+        What the format cannot hold, such as 16 bits or EXIF, is dropped with a UserWarning that names it.
 
         Args:
             path: the file, with one of these suffixes.
-            quality: 1 to 100, of a JPEG (95 if not given) or a WebP (lossless if not given). Others ignore it.
-            lossless: refuse JPEG, the one format that always loses something.
-            overwrite: replace a file that exists.
+            quality: 1 to 100, for JPEG (default 95) or WebP (default lossless). Other formats ignore it.
+            lossless: refuse JPEG, which is always lossy.
+            overwrite: replace an existing file.
 
         Raises:
             ImageError: the suffix is unknown, the file exists, or the format cannot hold such an image.
-            UsageError: `quality` is out of range or does not go with `lossless`; `lossless` is asked of a JPEG.
+            UsageError: `quality` is out of range or combined with `lossless`; or `lossless` is requested for a JPEG.
             DRRNError: the folder is missing or read-only, or the disk is full.
         """
         from drrn.media.images.files import save
@@ -124,24 +124,25 @@ class Image:
 
     @classmethod
     def from_pil(cls, image: "Pillow") -> "Image":
-        """An image of Pillow's, upright, with the ICC profile, EXIF, XMP and dpi in its `info`.
+        """Convert a Pillow image, upright, with the ICC profile, EXIF, XMP and dpi in its `info`.
 
         Args:
             image: of mode L, LA, RGB, RGBA or I;16. A palette becomes RGB, mode 1 gray, a transparent color alpha.
-                Of several frames, the current one is taken.
+                If it has several frames, the current one is used.
 
         Raises:
-            TypeError: it is no image of Pillow.
-            ValueError: its mode is another, such as CMYK, I or F.
+            TypeError: `image` is not a Pillow image.
+            ValueError: it has another mode, such as CMYK, I or F.
         """
         from drrn.media.pillow import from_pil
 
         return from_pil(image)
 
     def to_pil(self) -> "Pillow":
-        """The image for Pillow, of mode L, LA, RGB, RGBA or I;16, with ICC profile, EXIF, XMP and dpi in its `info`.
+        """Convert to a Pillow image of mode L, LA, RGB, RGBA or I;16, with ICC profile, EXIF, XMP and dpi in its
+        `info`.
 
-        Pillow has 16 bits for gray without alpha alone: others become 8 bit, with a UserWarning.
+        Pillow supports 16 bits only for gray without alpha: other images become 8 bit, with a UserWarning.
         """
         from drrn.media.pillow import to_pil
 
@@ -149,14 +150,14 @@ class Image:
 
     @classmethod
     def from_array(cls, array: NDArray[Any]) -> "Image":
-        """An image of an array (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4); 2 and 4 have alpha last.
+        """Create an image from an array (H, W) or (H, W, 1 to 4); with 2 or 4 channels, the last is alpha.
 
         Args:
-            array: uint8 and uint16 span their whole range and set `bits`; floats are in [0, 1].
+            array: uint8 or uint16, spanning the whole range and setting `bits`; or floats in [0, 1].
 
         Raises:
-            TypeError: it is no array, or a masked one.
-            ValueError: it has another shape, another dtype, or floats outside of [0, 1].
+            TypeError: `array` is not an array, or is a masked one.
+            ValueError: it has another shape or dtype, or floats outside of [0, 1].
         """
         if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
             raise TypeError(f"Image.from_array takes a NumPy array without a mask, got {type_name(array)}.")
@@ -184,25 +185,25 @@ class Image:
         )
 
     def to_array(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """(H, W, 1 to 4), uint8 or uint16 by `bits`, alpha last: the one place where pixels are rounded."""
+        """Return (H, W, 1 to 4), uint8 or uint16 according to `bits`, alpha last. Only here are pixels rounded."""
         planes = [self.pixels] if self.alpha is None else [self.pixels, self.alpha[..., None]]
         top = 255 if self.bits == 8 else 65535
         bands = sum(plane.shape[2] for plane in planes)
         array = np.empty((self.height, self.width, bands), np.uint8 if self.bits == 8 else np.uint16)
-        for row in range(0, self.height, 64):  # in floats, a large picture would need its memory several times over
+        for row in range(0, self.height, 64):  # in bands: all at once would take several times the memory
             band = slice(row, row + 64)
             array[band] = np.dstack([levels(plane[band], top) for plane in planes])
         return array
 
 
 def to_path(path: object, name: str) -> Path:
-    """Raises TypeError: it is no path, which `name` takes."""
+    """Convert to a Path. Raises TypeError, naming the function that takes it, if `path` is not one."""
     if not isinstance(path, str | PathLike):
         raise TypeError(f"{name} takes a path (str or Path), got {type_name(path)}.")
     return Path(path)
 
 
 def type_name(value: object) -> str:
-    """How a user would write its type: `bytes`, `torch.Tensor`."""
+    """Return the name of the value's type as a user would write it: `bytes`, `torch.Tensor`."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

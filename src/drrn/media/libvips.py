@@ -1,7 +1,7 @@
-"""How libvips is called: quietly, with a reason for each failure, in threads and in forked processes.
+"""Call libvips silently, with a reason for each failure, from several threads and in forked processes.
 
-libvips keeps one list of messages for the whole process. One call at a time adds to it here, so that a file never gets
-the message of another. Its worker threads do not survive `fork`, and whoever waits for them waits forever: a forked
+libvips keeps one list of messages for the whole process. Only one call at a time may add to it, so that a file never
+gets the message of another. Its worker threads do not survive `fork`, and waiting for them would never end: a forked
 process decodes in its own thread, and what needs the workers is refused.
 """
 
@@ -22,38 +22,38 @@ from drrn.media.file_format import FileFormat
 from drrn.media.images.scratch import BAND
 
 FAULTS: Final = (pyvips.Error, UnicodeDecodeError)
-"""What pyvips raises; the second where libvips quotes bytes that are not text."""
+"""What pyvips raises; the second one if libvips quotes bytes that are not valid text."""
 ALL_LEVELS: Final = 0xFF
-"""Of GLib's log."""
+"""All levels of GLib's log."""
 
 _LOCKS: Final[dict[int, Lock]] = {}
-"""By process: one that another thread holds while a process forks would never be free in the child."""
+"""A lock for each process: one that another thread holds during a fork would never be released in the child."""
 _WORKED_IN: Final[set[int]] = set()
-"""Processes, this one and its ancestors, in which libvips has started worker threads."""
+"""Processes (this one and its ancestors) in which libvips has started worker threads."""
 
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """One thread at a time; the messages in an error are those of this block."""
+    """Let one thread at a time call libvips, so that the messages in an error belong to this block."""
     with _LOCKS.setdefault(os.getpid(), Lock()):
-        pyvips.cache_set_max(0)  # or libvips keeps what it computed, and the files of it open
+        pyvips.cache_set_max(0)  # otherwise libvips caches results and keeps their files open
         _silence()
         pyvips.vips_lib.vips_error_clear()
         try:
             yield
         finally:
-            pyvips.vips_lib.vips_error_clear()  # or pyvips would decode what is left, text or not, in its next lookup
+            pyvips.vips_lib.vips_error_clear()  # so that pyvips never decodes left-overs, which may not be text
 
 
 def claim_workers(name: str, what: str) -> None:
-    """Call this before libvips does something in worker threads.
+    """Must be called before libvips does something in worker threads.
 
     Raises:
         ImageError: this process was forked from one in which they were running.
     """
     if not has_workers():
         raise ImageError(
-            f"{name} can't be {what} in a process that was forked after its parent had read or written pictures: "
+            f"{name} can't be {what} in a process that was forked after its parent had read or written images: "
             "libvips' threads are gone there. Start processes by 'spawn' or 'forkserver'."
         )
     _WORKED_IN.add(os.getpid())
@@ -65,15 +65,15 @@ def has_workers() -> bool:
 
 
 def bands(image: Any, form: FileFormat, name: str, *, step: int = BAND) -> Iterator[NDArray[Any]]:
-    """Bands of rows (h, W, bands), uint8 or uint16, from the top down.
+    """Yield bands of rows (h, W, bands), uint8 or uint16, from top to bottom.
 
     Raises:
         pyvips.Error: the file is damaged.
-        ImageError: as `claim_workers`, of a WebP.
+        ImageError: as `claim_workers`, for a WebP.
     """
     kind = np.uint16 if image.format == "ushort" else np.uint8
-    # One evaluation after the other drops what libvips keeps of the rows before, which is most of what decoding takes;
-    # of a TIFF it drops strips, too, that are not at their end.
+    # Evaluating band after band drops libvips' cache of the previous rows, which is most of the memory that decoding
+    # takes; for a TIFF it also drops strips that have not been used up.
     cropped = form in ("PNG", "JPEG") and has_workers()
     region = None if cropped else pyvips.Region.new(image)
     for top in range(0, image.height, step):
@@ -86,7 +86,7 @@ def bands(image: Any, form: FileFormat, name: str, *, step: int = BAND) -> Itera
 
 
 def reason(error: Exception) -> str:
-    """What libvips says, in brackets and on one line; often it says nothing."""
+    """Return the last message of libvips in parentheses, on one line; empty if there is none."""
     if isinstance(error, UnicodeDecodeError):
         return ""
     said = [line.split(": ", 1)[-1].strip() for line in str(getattr(error, "detail", error)).splitlines()]
@@ -95,10 +95,11 @@ def reason(error: Exception) -> str:
 
 @cache
 def _silence() -> Any:
-    """Let libvips log nothing: it quotes files, in bytes that need not be text, and pyvips would fail on them, aloud.
+    """Disable the logging of libvips: it quotes bytes from files that may not be valid text, on which pyvips would fail
+    loudly.
 
-    The callback runs no Python code, in which the exception of a signal would be lost. Cached, for it must live as
-    long as the process.
+    The callback runs no Python code, since an exception raised there by a signal handler would be lost. It is cached
+    because it must live as long as the process.
     """
     ignore = pyvips.ffi.callback("GLogFunc", partial(sys.audit, "drrn.libvips.log"))
     pyvips.glib_lib.g_log_set_handler(b"VIPS", ALL_LEVELS, ignore, pyvips.ffi.NULL)

@@ -1,4 +1,4 @@
-"""Images of Pillow become `Image`s and back. Pillow is imported when one is made: `import drrn` does not need it."""
+"""Convert between Pillow's images and `Image`. Pillow is imported on use: `import drrn` does not need it."""
 
 import sys
 import warnings
@@ -19,23 +19,13 @@ EXIF_PREFIX: Final = b"Exif\0\0"
 
 
 def is_pillow(value: object) -> "TypeGuard[Pillow]":
-    """Whether it is an image of Pillow, which is not imported for this."""
+    """Whether it is a Pillow image. Does not import Pillow."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(value, module.Image)
 
 
 def from_pil(image: "Pillow") -> Image:
-    """An image of Pillow's, upright, with the ICC profile, EXIF, XMP and dpi in its `info`.
-
-    Of several frames, that is the current one.
-
-    Args:
-        image: of mode L, LA, RGB, RGBA or I;16. A palette becomes RGB, mode 1 becomes gray, a transparent color alpha.
-
-    Raises:
-        TypeError: it is no image of Pillow.
-        ValueError: its mode is another, such as CMYK, I or F.
-    """
+    """See `Image.from_pil`."""
     if not is_pillow(image):
         raise TypeError(f"Image.from_pil takes a PIL image, got {type_name(image)}.")
     info = image.info
@@ -60,15 +50,12 @@ def from_pil(image: "Pillow") -> Image:
 
 
 def to_pil(image: Image) -> "Pillow":
-    """The image for Pillow, of mode L, LA, RGB, RGBA or I;16, with ICC profile, EXIF, XMP and dpi in its `info`.
-
-    Pillow has 16 bits for gray without alpha alone: others become 8 bit, with a UserWarning.
-    """
+    """See `Image.to_pil`."""
     from PIL import Image as Pillow
 
     array = image.to_array()
     if array.dtype == np.uint16 and array.shape[2] > 1:
-        warnings.warn("16 bit to 8: Pillow holds 16 bits of gray without alpha alone.", stacklevel=3)
+        warnings.warn("16 bit to 8: Pillow supports 16 bits only for gray without alpha.", stacklevel=3)
         array = Image(pixels=image.pixels, alpha=image.alpha).to_array()
     made = Pillow.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     metadata = adapt_metadata(image.metadata, image.width, image.height)
@@ -98,7 +85,7 @@ def _without_palette(image: "Pillow") -> "Pillow":
 
 
 def _dpi(value: Any) -> Pair | None:
-    """Pillow has (0, 0) or (1, 1) for what a file leaves open."""
+    """Validate dpi: Pillow has (0, 0) or (1, 1) if a file states none."""
     try:
         across, down = map(float, value)
     except (TypeError, ValueError, ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""Planes side by side in one picture, with a line of text above each."""
+"""Draw planes side by side in one image, with a line of text above each."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ Planes = NDArray[np.float32]
 
 
 def sheet(rows: Sequence[Sequence[Planes]], captions: Sequence[Sequence[str]]) -> Image:
-    """Rows of planes (channels, h, w) in [0, 1] on white, each shown as large as the last of its row.
+    """Arrange rows of planes (channels, h, w) in [0, 1] on white, each enlarged to the size of the last in its row.
 
     Args:
-        captions: for the first rows, a text for every plane; rows beyond have none.
+        captions: a text for each plane, for the first rows; further rows have none.
     """
     lines = []
     for number, row in enumerate(rows):
@@ -38,7 +38,7 @@ def sheet(rows: Sequence[Sequence[Planes]], captions: Sequence[Sequence[str]]) -
 
 
 def _blocks(plane: Planes, height: int, width: int) -> Planes:
-    """Enlarged by repeating pixels, so that they are seen."""
+    """Enlarge by repeating pixels, so that single pixels are visible."""
     down, across = plane.shape[1:]
     return plane[:, np.arange(height) * down // height][:, :, np.arange(width) * across // width]
 

@@ -21,7 +21,7 @@ RENDER: Final = "Render it at the size you need instead"
 TO_PNG: Final = "Convert it to PNG or TIFF first"
 RAW: Final = "Develop it to a 16-bit TIFF first, as darktable or dcraw -T -6 do"
 SIGNATURES: Final[tuple[tuple[bytes, str, str], ...]] = (
-    # A regular expression of the first bytes, what such a file is, and what to do.
+    # A regular expression for the first bytes, the kind of file, and what to do.
     (rb"G.{187}G.{187}G", "an MPEG transport stream (.ts)", REMUX),
     (rb".{4}G.{191}G.{191}G", "an AVCHD or Blu-ray transport stream (.mts, .m2ts)", REMUX),
     (rb"\x00\x00\x01\xba", "an MPEG program stream (.mpg, .vob)", f"{REMUX} (with -fflags +genpts before -i)"),
@@ -76,11 +76,11 @@ OTHERS: Final = (
     *("a web page", "an archive", "a playlist", "sound without a picture", "a Git LFS pointer, not the file itself"),
     APPLE_DOUBLE,
 )
-"""Neither images nor videos."""
+"""Kinds of files that are neither images nor videos."""
 
 
 def describe(head: bytes) -> tuple[str, str] | None:
-    """What the file is and what to do about it, as `a PDF document`, `Export its pages first`; None if unknown.
+    """Return what the file is and what to do about it, as `a PDF document`, `Export its pages first`; None if unknown.
 
     Args:
         head: the first `HEAD` bytes, or all of a shorter file.
@@ -89,7 +89,7 @@ def describe(head: bytes) -> tuple[str, str] | None:
 
 
 def unreadable(path: Path) -> tuple[str, str] | None:
-    """What `describe` says of an image or a video that drrn can't read; None if the file is something else."""
+    """Return `describe` for an image or a video that drrn can't read; None if the file is something else."""
     try:
         if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
             return None

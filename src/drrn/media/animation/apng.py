@@ -1,6 +1,6 @@
-"""Animated PNG: a file is taken apart into its frames, and frames become a file.
+"""Animated PNG: parse a file into frames, and assemble frames into a file.
 
-A frame has the header, the palette and the transparent colors of the file, and data of its own in other chunks.
+Each frame shares the header, palette and transparent colors of the file; its pixel data are in chunks of their own.
 """
 
 import struct
@@ -20,19 +20,19 @@ from drrn.media.metadata.reading import read_metadata
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 MOST_PLAYS: Final = 0xFFFFFFFF
 MOST: Final = 0xFFFF
-"""Of both parts of the fraction of a second for which a frame is shown."""
+"""Largest numerator and denominator of a frame's duration."""
 DEFAULT_RATE: Final = 100
-"""Ticks a second where a file says 0."""
+"""Ticks per second if a file states 0."""
 AFTER: Final[tuple[Literal["keep", "clear", "restore"], ...]] = ("keep", "clear", "restore")
 OPAQUE: Final = (0, 2, 3)
-"""Colors that have no alpha, but for a chunk tRNS."""
+"""Color types without alpha, unless there is a tRNS chunk."""
 
 Piece = tuple[int, int]
-"""From where to where data lie in the file."""
+"""Start and end of data in the file."""
 
 
 def is_animated(file: Block) -> bool:
-    """Whether there is more than one frame, as the file says before its pixels."""
+    """Whether the chunks before the pixels announce more than one frame."""
     try:
         for name, at, _ in _chunks(file, checked=False):
             if name in (b"acTL", b"IDAT"):
@@ -43,7 +43,7 @@ def is_animated(file: Block) -> bool:
 
 
 def parse(file: Block, name: str) -> ParsedAnimation:
-    """Raises ImageError: it is damaged or cut short, or has too many frames."""
+    """Parse the file into frames. Raises ImageError if it is damaged, cut short, or has too many frames."""
     animation = ParsedAnimation("PNG", name, *struct.unpack(">LL", file[16:24]))
     try:
         _parse(file, animation)
@@ -60,7 +60,7 @@ def pieces(
     plays: int,
     metadata: Metadata,
 ) -> Iterator[bytes]:
-    """The file, piece by piece."""
+    """Yield the encoded file, piece by piece."""
     numbers = count()
     for index, ((left, top, samples), duration) in enumerate(zip(patches(frames), map(fraction, seconds), strict=True)):
         still = encode(samples)
@@ -89,12 +89,12 @@ def pieces(
 
 
 def rounded(seconds: Sequence[Fraction]) -> str:
-    """What becomes of durations that the format cannot hold; empty if all are exact."""
+    """Describe the rounding of durations that the format cannot hold; empty if all are exact."""
     return "" if all(fraction(each) == each for each in seconds) else "durations rounded"
 
 
 def fraction(seconds: Fraction) -> Fraction:
-    """The nearest that can be written."""
+    """Return the nearest duration that the format can hold."""
     for rate in (seconds.denominator, 1000, 100, 10, 1):
         duration = Fraction(round(seconds * rate), rate)
         if max(duration.as_integer_ratio()) <= MOST:
@@ -116,7 +116,7 @@ def _parse(file: Block, animation: ParsedAnimation) -> None:
             raise ValueError("a frame without pixels")
         _, width, height, left, top, ticks, rate, after, over = control
         if after > 2 or over > 1:
-            raise ValueError("a frame of no known kind")
+            raise ValueError("a frame of an unknown kind")
         still = partial(_still, file, width, height, palette + clear, list(data))
         alpha = file[25] not in OPAQUE or bool(clear)
         seconds = Fraction(ticks, rate or DEFAULT_RATE)
@@ -150,7 +150,7 @@ def _parse(file: Block, animation: ParsedAnimation) -> None:
 
 
 def _chunks(file: Block, *, checked: bool) -> Iterator[tuple[bytes, int, int]]:
-    """The name of each chunk, and from where to where its body lies. Raises ValueError: it is damaged."""
+    """Yield the name of each chunk and the start and end of its body. Raises ValueError if the file is damaged."""
     at, name = len(SIGNATURE), b""
     while name != b"IEND":
         size, name, begin = int.from_bytes(file[at : at + 4]), file[at + 4 : at + 8], at + 8
@@ -163,7 +163,7 @@ def _chunks(file: Block, *, checked: bool) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _still(file: Block, width: int, height: int, colors: bytes, data: Sequence[Piece]) -> bytes:
-    """A file of one frame."""
+    """Build a PNG of this single frame."""
     header = png_chunk(b"IHDR", struct.pack(">LL", width, height) + file[24:29])
     body = b"".join(png_chunk(b"IDAT", file[begin:end]) for begin, end in data)
     return SIGNATURE + header + colors + body + png_chunk(b"IEND", b"")

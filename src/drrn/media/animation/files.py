@@ -1,8 +1,8 @@
-"""An animation, from a file to the frames that are seen and from such frames to a file: GIF, animated PNG and WebP.
+"""Read and write animations: GIF, animated PNG and WebP.
 
-Frames are taken and given one after another, and lie in memory one at a time. What a viewer shows is what counts:
-frames come composed, and go as what changes from one to the next. Durations, loops, transparency and the metadata of
-pictures are kept as far as the other format has a place for them, which `changes` tells.
+Frames are processed one at a time and never held in memory together. Reading yields composed frames, as a viewer
+displays them; writing stores only what changes from one frame to the next. Durations, loops, transparency and metadata
+are kept if the target format can hold them; `changes` lists the rest.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -35,22 +35,22 @@ KNOWN: Final = {"GIF": gif, "PNG": apng, "WebP": webp}
 
 
 class Animation(NamedTuple):
-    """A file that has been looked through, to the last frame."""
+    """A file whose frames have all been parsed and checked."""
 
     header: Header
     metadata: Metadata
     background: bytes
     """As in `ParsedAnimation`."""
     alike: tuple[int, ...]
-    """For each frame the number of the first that shows the same."""
+    """For each frame, the index of the first identical frame."""
     opaque: bool
-    """Whether alpha, where there is one, is 1 everywhere at all times."""
+    """Whether alpha is 1 everywhere in all frames, if there is alpha."""
     frames: Callable[[], Iterator[Samples]]
-    """What is seen, one after another, upright: (H, W, channels and alpha), uint8 or uint16."""
+    """Composed upright frames in order: (H, W, channels and alpha), uint8 or uint16."""
 
 
 def is_animated(path: Path) -> bool:
-    """Whether the file says that it is one, of more than one frame, whatever its name."""
+    """Whether the content of the file is an animation of more than one frame."""
     try:
         with map_file(path) as (_, _, file):
             form = _format(file)
@@ -60,24 +60,24 @@ def is_animated(path: Path) -> bool:
 
 
 def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
-    """What the file says of itself. No pixel is decoded.
+    """Read the header of an animation. No pixel is decoded.
 
     Raises:
-        ImageError: it is missing, no animation, damaged, or of more than `max_pixels` in all its frames.
+        ImageError: the file is missing, not an animation, damaged, or has more than `max_pixels` in all frames.
     """
     with map_file(path) as (name, _, file):
-        return _known(file, name, max_pixels)[1]
+        return _parse_header(file, name, max_pixels)[1]
 
 
 def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Animation:
-    """The animation in the file. All its frames have been decoded once, and none is kept.
+    """Read an animation. Each frame is decoded once as a check; none is kept in memory.
 
     Raises:
         ImageError: as `probe`, or a frame is damaged.
     """
     with map_file(path) as (name, _, file):
-        content = bytes(file)  # a file that is changed meanwhile would change under the work
-    animation, header, turn = _known(content, name, max_pixels)
+        content = bytes(file)  # read into memory: the file might be modified during the work
+    animation, header, turn = _parse_header(content, name, max_pixels)
     bands = header.channels + 1
 
     def frames() -> Iterator[Samples]:
@@ -102,19 +102,19 @@ def write(
     overwrite: bool = False,
     made: Callable[[Path], None] = lambda temporary: None,
 ) -> None:
-    """Write the frames as they come, in the format of the suffix: whole, or not at all.
+    """Write the frames atomically, as they arrive, in the format of the suffix.
 
-    PNG and, without `loss`, WebP are lossless; a GIF has 256 colors a frame.
+    PNG and, without `loss`, WebP are lossless; a GIF has 256 colors per frame.
 
     Args:
         frames: as many as `like` has, with its bits, channels and alpha.
-        like: what tells of durations, loops and metadata; its dpi grow with its size.
+        like: the animation whose durations, loops and metadata are used; its dpi are scaled with the size.
         size: width and height of the frames.
         made: as in `drrn.media.images.files.write`.
 
     Raises:
         ImageError: as `writable`.
-        DRRNError: as `atomic`, and what `frames` raises.
+        DRRNError: as `atomic`, and whatever `frames` raises.
     """
     header, (width, height) = like.header, size
     form = writable(path, width, height, icc=like.metadata.icc, overwrite=overwrite)
@@ -145,7 +145,7 @@ def write(
 
 
 def changes(header: Header, path: Path) -> tuple[str, ...]:
-    """What becomes something else on the way from a file to `path`, as `drrn.media.images.files.changes`."""
+    """List what is converted or dropped from a file to `path`, as `drrn.media.images.files.changes` does."""
     form = format_of(path)
     changed = [what for what in header.converted if form != "GIF" or "palette" not in what]
     if header.bits == 16 and form != "PNG":
@@ -165,11 +165,14 @@ def changes(header: Header, path: Path) -> tuple[str, ...]:
 
 
 def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, overwrite: bool = False) -> FileFormat:
-    """The format that `path` asks for, if an animation can be written so: long work asks before it begins.
+    """Check that an animation can be written to `path`, before long work begins.
+
+    Returns:
+        The format of the suffix.
 
     Raises:
-        ImageError: the suffix is unknown or of a format for single pictures, that holds not so many pixels a side, or
-            no gray to which `icc` belongs, or `path` exists and `overwrite` is off.
+        ImageError: the suffix is unknown or of a format without animation; the format has a shorter longest side, or
+            can't hold a gray ICC profile; or `path` exists and `overwrite` is off.
     """
     form, name = format_of(path), printable(path)
     if form is None:
@@ -183,15 +186,15 @@ def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, o
     longest = {"GIF": gif.LONGEST, "WebP": LONGEST["WebP"]}.get(form, max(width, height))
     if max(width, height) > longest:
         raise ImageError(
-            f"{name} can't be written: {form} holds {longest} pixels a side, and the animation is {width} x {height}; "
-            "use png."
+            f"{name} can't be written: {form} holds at most {longest} pixels a side; the animation is "
+            f"{width} x {height}; use png."
         )
     refuse_existing(path, overwrite=overwrite)
     return form
 
 
 def format_of(path: Path) -> FileFormat | None:
-    """What its suffix says; None where no animation can be written so."""
+    """Return the format of the suffix; None if animations can't be written in it."""
     return next((form for form, suffixes in ANIMATED.items() if path.suffix.lower() in suffixes), None)
 
 
@@ -203,8 +206,8 @@ def _format(file: Block) -> FileFormat | None:
     return "WebP" if file[:4] == b"RIFF" and file[8:12] == b"WEBP" else None
 
 
-def _known(file: Block, name: str, max_pixels: int) -> tuple[ParsedAnimation, Header, int]:
-    """What the file says, if that can be read, and its orientation."""
+def _parse_header(file: Block, name: str, max_pixels: int) -> tuple[ParsedAnimation, Header, int]:
+    """Parse the file and return its animation, header and orientation."""
     form = _format(file)
     if form is None or not KNOWN[form].is_animated(file):
         raise ImageError(f"{name} is not an animated GIF, PNG or WebP.")

@@ -1,8 +1,8 @@
-"""Frames that lie on a canvas, one upon the other, and stay for a while, as in GIF, APNG and animated WebP.
+"""Frames of an animation: placed on a canvas, blended, and disposed of after a time, as in GIF, APNG and animated WebP.
 
-In all three a frame is nearly a file of its own. So libvips decodes and encodes each as a single picture, as strictly
-as any, and what is done here and in `apng`, `gif` and `webp` is the rest: to take such a file apart, to compose, and to
-put it together again.
+In all three formats a frame is nearly a file of its own, so libvips decodes and encodes each as a single image, with
+the usual strictness. This module and `apng`, `gif` and `webp` parse files into frames, compose them, and reassemble
+files.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,32 +21,32 @@ Samples = NDArray[Any]
 """(H, W, bands), uint8 or uint16; of 2 and 4 bands the last is alpha."""
 
 MOST_FRAMES = 1 << 14
-"""A little file can have hundreds of thousands; this is ten minutes of 25 a second."""
+"""Most frames accepted, ten minutes at 25 frames per second: a small file can have hundreds of thousands."""
 
 
 class Frame(NamedTuple):
-    """What a file has for one moment."""
+    """A frame as stored."""
 
     left: int
-    """Its place on the canvas, in pixels, as the next."""
+    """Position on the canvas, in pixels; likewise `top`."""
     top: int
     width: int
     height: int
     seconds: Fraction
-    """How long it is shown."""
+    """Duration."""
     alpha: bool
     """Whether some of its pixels may not be opaque."""
     over: bool
-    """Whether it is blended with what is there, or put in its place."""
+    """Whether it is blended over the canvas instead of replacing it."""
     after: Literal["keep", "clear", "restore"]
-    """What becomes of its place afterwards: it stays, is transparent, or is what it was."""
+    """What happens to its area afterwards: it is kept, cleared to transparent, or restored to its former content."""
     still: Callable[[], bytes]
-    """A file of it alone. Raises ImageError: it is damaged."""
+    """Builds a file of this frame alone. Raises ImageError if it is damaged."""
 
 
 @dataclass
 class ParsedAnimation:
-    """A file of frames, taken apart."""
+    """An animation parsed into its frames."""
 
     form: FileFormat
     name: str
@@ -54,15 +54,15 @@ class ParsedAnimation:
     height: int
     frames: list[Frame] = field(default_factory=list)
     plays: int = 1
-    """How often they are shown; 0 for ever."""
+    """Number of times it is played; 0 for ever."""
     metadata: Metadata = field(default_factory=Metadata)
     background: bytes = bytes(4)
-    """Of a WebP, as it stands there; nobody shows it."""
+    """Background color of a WebP as stored; viewers ignore it."""
     left_out: tuple[str, ...] = ()
-    """What is there and is no frame, as in `Header.converted`."""
+    """Contents that are not frames, in the style of `Header.converted`."""
 
     def add(self, frame: Frame) -> None:
-        """Raises ImageError: it does not lie on the canvas, or is one too many."""
+        """Append a frame. Raises ImageError if it exceeds the canvas or the limit on frames."""
         if len(self.frames) == MOST_FRAMES:
             raise ImageError(f"{self.name} has over {MOST_FRAMES:,} frames; a shorter animation was expected.")
         inside = frame.left + frame.width <= self.width and frame.top + frame.height <= self.height
@@ -71,14 +71,14 @@ class ParsedAnimation:
         self.frames.append(frame)
 
     def damaged(self, why: str) -> ImageError:
-        """To be raised."""
+        """Return the error for a damaged file, to be raised by the caller."""
         kind = {"GIF": "a GIF", "PNG": "an animated PNG"}.get(self.form, f"an animated {self.form}")
         return ImageError(f"{self.name} is {kind} that is damaged or cut short ({why}).")
 
     @property
     def alpha(self) -> bool:
-        """Whether something may be seen through it at some time."""
-        opaque = False  # the canvas, before a frame
+        """Whether any composed frame may be transparent somewhere."""
+        opaque = False  # the empty canvas is transparent
         for frame in self.frames:
             covered = (frame.width, frame.height) == (self.width, self.height) and not frame.alpha
             shown = covered or (opaque and (frame.over or not frame.alpha))
@@ -89,7 +89,7 @@ class ParsedAnimation:
 
 
 class Patch(NamedTuple):
-    """What is written of a frame, where the one before it stays."""
+    """The changed rectangle of a frame; everything else stays as in the previous frame."""
 
     left: int
     top: int
@@ -97,10 +97,10 @@ class Patch(NamedTuple):
 
 
 def composed(animation: ParsedAnimation, decode: Callable[[Frame], Samples]) -> Iterator[Samples]:
-    """What is seen at each time, (H, W, 2 or 4).
+    """Yield the composed frames, (H, W, 2 or 4).
 
     Args:
-        decode: gives a frame alone, with alpha.
+        decode: decodes a single frame, with alpha.
     """
     canvas: Samples | None = None
     for frame in animation.frames:
@@ -116,7 +116,7 @@ def composed(animation: ParsedAnimation, decode: Callable[[Frame], Samples]) -> 
 
 
 def blended(below: Samples, above: Samples) -> Samples:
-    """One upon the other, both of any alpha; colors are not multiplied by it."""
+    """Blend `above` over `below`; both have unassociated alpha."""
     top = np.iinfo(above.dtype).max
     seen = above[..., -1] > 0
     result = np.where(seen[..., None], above, below)
@@ -132,11 +132,11 @@ def blended(below: Samples, above: Samples) -> Samples:
 
 
 def patches(frames: Iterable[Samples], *, step: int = 1, holes: bool = False) -> Iterator[Patch]:
-    """The first frame, and of the others the rectangle in which they differ from the one before; one pixel, if nowhere.
+    """Yield the first frame, then the rectangle in which each frame differs from the previous one, at least one pixel.
 
     Args:
-        step: of which the left and the top end are multiples.
-        holes: whether pixels that stay become transparent, for who can blend; not for frames with alpha.
+        step: left and top are rounded down to multiples of this.
+        holes: make unchanged pixels transparent, for formats that blend; not for frames with alpha.
     """
     before: Samples | None = None
     for frame in frames:
@@ -154,9 +154,10 @@ def patches(frames: Iterable[Samples], *, step: int = 1, holes: bool = False) ->
 
 
 def ticks(seconds: Sequence[Fraction], rate: int, most: int) -> list[int]:
-    """The durations in 1/rate of a second, rounded so that frames stay in time, none longer than `most`.
+    """Convert durations to units of 1/rate s, at most `most`, carrying rounding errors over so that frames stay in
+    sync.
 
-    What is longer than a hundredth of a second stays so: browsers take less for a mistake, and show it for a tenth.
+    Durations above 1/100 s stay above it: browsers take shorter ones for a mistake and use 1/10 s.
     """
     durations, late = [], Fraction(0)
     for each in seconds:

@@ -1,6 +1,6 @@
-"""GIF: a file is taken apart into its frames, and frames become a file.
+"""GIF: parse a file into frames, and assemble frames into a file.
 
-Where a frame leaves nothing, nothing is seen, as browsers have it, and not the background that the file names.
+Areas without pixels are transparent, as in browsers; the background color of the file is ignored.
 """
 
 import struct
@@ -15,25 +15,25 @@ from drrn.media.animation.frames import Frame, ParsedAnimation, Patch, Samples, 
 from drrn.media.metadata.metadata import Block
 
 RATE: Final = 100
-"""Ticks a second."""
+"""Ticks per second."""
 LONGEST: Final = 0xFFFF
-"""Pixels a side; and ticks of a frame, and plays but the first."""
+"""Longest side in pixels, longest duration in ticks, and most repetitions after the first play."""
 MOST_PLAYS: Final = LONGEST + 1
 LOOPS: Final = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 EXTENSION, CONTROL, COMMENT, PROGRAM, IMAGE, END = 0x21, 0xF9, 0xFE, 0xFF, 0x2C, 0x3B
 
 
 class Control(NamedTuple):
-    """What the extension before a frame says of it."""
+    """The graphic control extension of a frame."""
 
     flags: int = 0
     ticks: int = 0
     transparent: int = 0
-    """Number of the transparent color, where the flags say that there is one."""
+    """Index of the transparent color, if the flags state that there is one."""
 
 
 class Image(NamedTuple):
-    """Where a frame lies in the file."""
+    """The position of a frame in the file."""
 
     control: Control
     left: int
@@ -42,12 +42,12 @@ class Image(NamedTuple):
     height: int
     interlaced: bool
     table: tuple[int, int]
-    """Its palette, or that of all: from, to."""
+    """Start and end of its palette, its own or the global one."""
     data: tuple[int, int]
 
 
 def is_animated(file: Block) -> bool:
-    """Whether there is more than one frame, or something behind the first that can't be read."""
+    """Whether there is more than one frame, or unreadable data after the first."""
     first: Image | None = None
     try:
         for part in _parts(file):
@@ -61,7 +61,7 @@ def is_animated(file: Block) -> bool:
 
 
 def parse(file: Block, name: str) -> ParsedAnimation:
-    """Raises ImageError: it is damaged or cut short, or has too many frames."""
+    """Parse the file into frames. Raises ImageError if it is damaged, cut short, or has too many frames."""
     animation = ParsedAnimation("GIF", name, *struct.unpack("<HH", file[6:10]))
     try:
         for part in _parts(file):
@@ -93,7 +93,10 @@ def pieces(
     *,
     alpha: bool,
 ) -> Iterator[bytes]:
-    """The file, piece by piece. With alpha each frame is whole, and gone before the next: nothing else can erase."""
+    """Yield the encoded file, piece by piece.
+
+    With alpha each frame is stored whole and cleared before the next one, since nothing else can erase pixels.
+    """
     yield b"GIF89a" + struct.pack("<HHBBB", *size, 0x70, 0, 0)
     if plays != 1:
         again = max(min(plays, MOST_PLAYS) - 1, 0)
@@ -102,7 +105,8 @@ def pieces(
     for (left, top, samples), duration in zip(parts, ticks(seconds, RATE, LONGEST), strict=True):
         still = encode(samples)
         image = next(part for part in _parts(still) if isinstance(part, Image))
-        seen_through = image.control.flags & (samples.shape[2] == 4)  # libvips says so of opaque frames too
+        # libvips states a transparent color for opaque frames too
+        seen_through = image.control.flags & (samples.shape[2] == 4)
         flags = (2 if alpha else 1) << 2 | seen_through
         yield struct.pack("<BBBBHBB", EXTENSION, CONTROL, 4, flags, duration, image.control.transparent, 0)
         table = still[slice(*image.table)]
@@ -113,12 +117,12 @@ def pieces(
 
 
 def rounded(seconds: Sequence[Fraction]) -> str:
-    """What becomes of durations that the format cannot hold; empty if all are exact."""
+    """Describe the rounding of durations that the format cannot hold; empty if all are exact."""
     return "" if ticks(seconds, RATE, LONGEST) == [each * RATE for each in seconds] else "durations to 1/100 s"
 
 
 def has_comment(file: Block) -> bool:
-    """Whether someone wrote a text into it."""
+    """Whether there is a comment extension."""
     try:
         _, at = _table(13, file[10])
         while file[at] in (EXTENSION, IMAGE):
@@ -126,16 +130,16 @@ def has_comment(file: Block) -> bool:
                 return True
             at = _behind(file, at + 2 if file[at] == EXTENSION else _table(at + 10, file[at + 9])[1] + 1)
     except IndexError:
-        pass  # it ends too early, which who decodes it says
+        pass  # cut short: the decoder reports it
     return False
 
 
 def _parts(file: Block) -> Iterator[Image | int]:
-    """The frames, and how often all are duration, in the order of the file.
+    """Yield the frames, and how often all are repeated, in the order of the file.
 
     Raises:
-        IndexError, struct.error: it ends too early.
-        ValueError: it is damaged, as the message says.
+        IndexError, struct.error: the file is cut short.
+        ValueError: it is damaged; the message says how.
     """
     shared, at = _table(13, file[10])
     control = Control()
@@ -173,7 +177,7 @@ def _behind(file: Block, at: int) -> int:
 
 
 def _still(file: Block, image: Image) -> bytes:
-    """A file of one frame, at the corner of a canvas of its size."""
+    """Build a GIF of one frame, at the origin of a canvas of its size."""
     table = file[slice(*image.table)]
     bits = (len(table) // 3 - 1).bit_length() if table else 0
     size = struct.pack("<HH", image.width, image.height)
@@ -184,6 +188,6 @@ def _still(file: Block, image: Image) -> bytes:
 
 
 def _hard(frame: Samples) -> Samples:
-    """Without what is transparent in part."""
+    """Make partly transparent pixels either opaque or fully transparent."""
     alpha = np.where(frame[..., -1:] >= 128, 255, 0).astype(frame.dtype)
     return np.where(alpha > 0, np.dstack([frame[..., :-1], alpha]), np.zeros((1, 1, 1), frame.dtype))

@@ -1,4 +1,4 @@
-"""Single frames of animations, decoded and encoded by libvips as files of their own."""
+"""Decode and encode single frames of animations with libvips, as files of their own."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -18,13 +18,13 @@ from drrn.media.libvips import FAULTS, reason
 POLL_SECONDS: Final = 0.1
 """Poll interval for signals: they do not interrupt a wait everywhere."""
 LOADERS: Final[dict[FileFormat, str]] = {"GIF": "gifload_buffer", "PNG": "pngload_buffer", "WebP": "webpload_buffer"}
-"""libvips' decoders of a frame."""
+"""libvips' decoders for frames."""
 SMALL: Final = 1 << 16
-"""Pixels that libvips decodes or encodes faster than a thread starts."""
+"""Images up to this many pixels are decoded or encoded faster than a thread starts."""
 
 
 def open_still(animation: ParsedAnimation, frame: Frame) -> Any:
-    """One frame as an image of libvips, not decoded yet.
+    """Open a frame as a libvips image without decoding it.
 
     Raises:
         ImageError: it is damaged.
@@ -32,16 +32,16 @@ def open_still(animation: ParsedAnimation, frame: Frame) -> Any:
     try:
         load = getattr(pyvips.Image, LOADERS[animation.form])
         with libvips.exclusive():
-            image = load(frame.still(), access="sequential", fail_on="warning")  # it copies the file: it is read later
+            image = load(frame.still(), access="sequential", fail_on="warning")  # copied: it is decoded lazily
     except FAULTS as error:
         raise _damaged(animation, frame, error) from error
     if (image.width, image.height) != (frame.width, frame.height):
-        raise animation.damaged("a frame has another size than it says")
+        raise animation.damaged("a frame has another size than it states")
     return image
 
 
 def decode_still(animation: ParsedAnimation, bands: int, frame: Frame) -> Samples:
-    """The samples (H, W, bands) of a frame; the last band is alpha.
+    """Decode a frame to samples (H, W, bands); the last band is alpha.
 
     Raises:
         ImageError: it is damaged.
@@ -66,7 +66,7 @@ def _damaged(animation: ParsedAnimation, frame: Frame, error: Exception) -> Imag
 
 
 def to_eight_bits(samples: Samples) -> Samples:
-    """RGB of 8 bits, which GIF and WebP need, with alpha if there is any."""
+    """Convert to RGB of 8 bits, which GIF and WebP need, with alpha if there is any."""
     if samples.dtype == np.uint16:
         samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
     gray = {1: [0, 0, 0], 2: [0, 0, 0, 1]}.get(samples.shape[2])
@@ -74,7 +74,7 @@ def to_eight_bits(samples: Samples) -> Samples:
 
 
 def encode_still(samples: Samples, form: FileFormat, name: str, loss: Loss | None) -> bytes:
-    """A file of this one frame."""
+    """Encode a file of this frame alone."""
     libvips.claim_workers(name, "written")
     height, width, bands = samples.shape
     deep = samples.dtype == np.uint16
@@ -94,7 +94,7 @@ def encode_still(samples: Samples, form: FileFormat, name: str, loss: Loss | Non
 
 
 def _in_thread(work: Callable[[], Any], image: Any) -> Any:
-    """Do the work in a thread, so that signals are handled meanwhile; small work is done at once."""
+    """Run the work in a thread so that signals are handled meanwhile; small images are processed at once."""
     if image.width * image.height <= SMALL:
         return work()
     with ThreadPoolExecutor(1) as threads:
@@ -104,4 +104,4 @@ def _in_thread(work: Callable[[], Any], image: Any) -> Any:
                 pass
             return future.result()
         finally:
-            image.set_kill(True)  # or the thread goes on to the end
+            image.set_kill(True)  # otherwise the thread would run to its end

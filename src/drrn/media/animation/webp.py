@@ -1,4 +1,4 @@
-"""Animated WebP: a file is taken apart into its frames, and frames become a file."""
+"""Animated WebP: parse a file into frames, and assemble frames into a file."""
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,24 +13,24 @@ from drrn.media.metadata.metadata import Block, Metadata
 from drrn.media.metadata.reading import of_webp
 
 RATE: Final = 1000
-"""Ticks a second."""
+"""Ticks per second."""
 LONGEST: Final = (1 << 24) - 1
-"""Ticks of a frame."""
+"""Longest duration in ticks."""
 MOST_PLAYS: Final = 0xFFFF
 ALPHA, MOVES = 0x10, 0x02
-"""Flags of a file."""
+"""Flags in the header of a file: alpha, animation."""
 CLEARS, REPLACES = 0x01, 0x02
-"""Flags of a frame."""
+"""Flags of a frame: clear it afterwards, and do not blend."""
 
 IMAGE: Final = (b"ALPH", b"VP8 ", b"VP8L")
-"""Chunks that are the pixels of a frame."""
+"""Chunks that hold the pixels of a frame."""
 
 Chunk = tuple[bytes, int, int]
-"""Its name, and from where to where its body lies."""
+"""Name of a chunk, and start and end of its body."""
 
 
 def is_animated(file: Block) -> bool:
-    """Whether there is more than one frame, as far as the file can be read."""
+    """Whether there is more than one frame in the readable part of the file."""
     if file[12:16] != b"VP8X" or not _number(file, 20, 1) & MOVES:
         return False
     frames = (chunk for chunk in chunks(file, 12, len(file)) if chunk[0] == b"ANMF")
@@ -41,7 +41,7 @@ def is_animated(file: Block) -> bool:
 
 
 def parse(file: Block, name: str) -> ParsedAnimation:
-    """Raises ImageError: it is damaged or cut short, or has too many frames."""
+    """Parse the file into frames. Raises ImageError if it is damaged, cut short, or has too many frames."""
     animation = ParsedAnimation("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
     blocks: dict[bytes, bytes] = {}
     try:
@@ -70,10 +70,11 @@ def pieces(
     alpha: bool,
     lossy: bool = False,
 ) -> Iterator[bytes]:
-    """The file, piece by piece; `end` ends it.
+    """Yield the encoded file, piece by piece; call `end` to complete it.
 
     Args:
-        lossy: whether `encode` is; pixels that stay are repeated then, for holes would have spoiled edges.
+        lossy: whether `encode` is lossy. Then unchanged pixels are repeated, since the edges of transparent holes would
+            show artifacts.
     """
     before, after = webp_ends(metadata, *size, flags=MOVES | ALPHA)
     yield b"RIFF\0\0\0\0WEBP" + before
@@ -91,21 +92,21 @@ def pieces(
 
 
 def end(file: BinaryIO, name: str) -> None:
-    """Write what is known only when all pieces are there: the length. Raises ImageError: it is too large."""
+    """Write the length, which is known only at the end. Raises ImageError if the file is too large."""
     length = file.tell() - 8
     if length > 0xFFFFFFFE:
-        raise ImageError(f"{name} can't be written: WebP holds 4 GB; use png or a smaller scale.")
+        raise ImageError(f"{name} can't be written: WebP holds at most 4 GB; use png or a smaller scale.")
     file.seek(4)
     file.write(struct.pack("<L", length))
 
 
 def rounded(seconds: Sequence[Fraction]) -> str:
-    """What becomes of durations that the format cannot hold; empty if all are exact."""
+    """Describe the rounding of durations that the format cannot hold; empty if all are exact."""
     return "" if ticks(seconds, RATE, LONGEST) == [each * RATE for each in seconds] else "durations to 1/1000 s"
 
 
 def _frame(file: Block, at: int, end: int) -> Frame:
-    """Raises ValueError: it is damaged."""
+    """Parse a frame. Raises ValueError if it is damaged."""
     left, top, width, height, duration = (_number(file, at + 3 * index, 3) for index in range(5))
     parts = {chunk: (chunk, begin, stop) for chunk, begin, stop in chunks(file, at + 16, end)}
     image = parts.get(b"VP8L") or parts.get(b"VP8 ")
@@ -121,7 +122,7 @@ def _frame(file: Block, at: int, end: int) -> Frame:
 
 
 def chunks(file: Block, at: int, end: int) -> Iterator[Chunk]:
-    """Raises ValueError: one goes on behind the end."""
+    """Yield the chunks. Raises ValueError if one extends beyond `end`."""
     if end > len(file):
         raise ValueError("it ends too early")
     while at < end:
@@ -138,7 +139,7 @@ def _number(file: Block, at: int, size: int) -> int:
 
 
 def _still(file: Block, image: Chunk, opacity: Chunk | None, width: int, height: int) -> bytes:
-    """A file of one frame."""
+    """Build a WebP of this single frame."""
     body = b"".join(webp_chunk(name, file[at:end]) for name, at, end in ([opacity, image] if opacity else [image]))
     head = webp_ends(Metadata(), width, height, flags=ALPHA)[0] if opacity else b""
     return b"RIFF" + struct.pack("<L", 4 + len(head) + len(body)) + b"WEBP" + head + body

@@ -1,7 +1,7 @@
-"""What a DICOM header says once the picture is larger: another object, derived from its source, in the same place.
+"""Derive the DICOM header of an enlargement: a new object that refers to its source and occupies the same place.
 
-Everything that counts pixels is made to fit, or left out. The patient, the study, the frame of reference, rescale slope
-and intercept, windows and `LossyImageCompression` stay as they are.
+Values measured in pixels are adapted or left out. Patient, study, frame of reference, rescale slope and intercept,
+windows and `LossyImageCompression` are unchanged.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SPACINGS: Final = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-"""(down, across) in mm, from centre to centre."""
+"""(down, across) in mm, from center to center."""
 IN_PIXELS: Final = {
     "icon": ("IconImageSequence",),
     "ultrasound regions": ("SequenceOfUltrasoundRegions",),
@@ -31,35 +31,35 @@ IN_PIXELS: Final = {
         "VerticesOfThePolygonalCollimator",
     ),
 }  # fmt: skip
-"""What holds places in pixels, or a smaller copy of them, and is left out and said to be."""
+"""Elements that state positions in pixels, or hold a thumbnail. They are left out, and reported."""
 STALE: Final = (
     "SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries", "LargestPixelValueInSeries",
     "SmallestImagePixelValueInPlane", "LargestImagePixelValueInPlane", "InstanceCreationDate", "InstanceCreationTime",
     "DigitalSignaturesSequence", "MACParametersSequence", "DataSetTrailingPadding", "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths", "PixelDataProviderURL",
 )  # fmt: skip
-"""What is not true of other pixels, and is left out."""
+"""Elements that do not apply to other pixels, and are left out."""
 
 
 class Derivation(NamedTuple):
-    """How an enlargement came about."""
+    """How an enlargement was made."""
 
     recipe: str
-    """All that decides it beside its source."""
+    """Everything besides the source that determines the result."""
     series: str
-    """The same of a whole series: equal for slices that are enlarged in one run."""
+    """The same for a whole series: equal for slices enlarged in one run."""
     model: str
     version: str
-    """Of drrn."""
+    """The version of drrn."""
 
 
 def derive(dataset: "Dataset", values: NDArray[Any], how: Derivation) -> None:
-    """Make `dataset` that of the enlargement.
+    """Change `dataset` into that of the enlargement.
 
-    The UIDs follow from those of the source and from `how`: who enlarges again gets the same.
+    The UIDs are derived from those of the source and from `how`, so that repeating the enlargement gives the same UIDs.
 
     Args:
-        values: (frames, H, W, channels), as they are to be stored.
+        values: (frames, H, W, channels), as stored.
     """
     from pydicom import Dataset
 
@@ -80,7 +80,7 @@ def derive(dataset: "Dataset", values: NDArray[Any], how: Derivation) -> None:
     dataset.ImageType = ["DERIVED", "SECONDARY", *_several(dataset.get("ImageType"))[2:]]
     said = f"Enlarged by drrn {how.version}, model {how.model}, from {before[1]}x{before[0]} to {width}x{height}."
     told = f"{dataset.get('DerivationDescription') or ''} {said} Not for diagnosis.".strip()
-    dataset.DerivationDescription = told[-1024:]  # as long as it may be
+    dataset.DerivationDescription = told[-1024:]  # its maximum length
     if channels == 3:
         dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", 0
     content = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -88,7 +88,7 @@ def derive(dataset: "Dataset", values: NDArray[Any], how: Derivation) -> None:
 
 
 def left_out(dataset: "Dataset") -> tuple[str, ...]:
-    """What of it an enlargement lacks, each as `without overlays`."""
+    """List what an enlargement of it lacks, each as `without overlays`."""
     names = [name for name, keywords in IN_PIXELS.items() if any(keyword in dataset for keyword in keywords)]
     if any(True for _ in _overlays(dataset)):
         names.insert(0, "overlays")
@@ -96,7 +96,7 @@ def left_out(dataset: "Dataset") -> tuple[str, ...]:
 
 
 def _enlarge_geometry(dataset: "Dataset", before: tuple[int, int], after: tuple[int, int]) -> None:
-    """Pixels become smaller, and the centre of the first moves, so that the outer corners stay where they are."""
+    """Scale the pixel spacing, and move the center of the first pixel so that the outer corners stay in place."""
     ratio = np.divide(before, after)  # down, across
     shared = _first(dataset, "SharedFunctionalGroupsSequence")
     frames = [dataset, *_several(dataset.get("PerFrameFunctionalGroupsSequence")), *([shared] if shared else [])]
@@ -114,7 +114,7 @@ def _enlarge_geometry(dataset: "Dataset", before: tuple[int, int], after: tuple[
 
 
 def _move(frame: "Dataset", shared: "Dataset | None", ratio: NDArray[Any]) -> None:
-    """The position that `frame` has itself, by spacing and orientation that it has itself or shares."""
+    """Move the position of `frame`, by the spacing and orientation that it states itself or shares."""
 
     def found(group: str, keyword: str, *holders: "Dataset | None") -> "Dataset | None":
         items = (item for holder in holders for item in (holder, _first(holder, group)))
@@ -125,11 +125,12 @@ def _move(frame: "Dataset", shared: "Dataset | None", ratio: NDArray[Any]) -> No
     orientation = found("PlaneOrientationSequence", "ImageOrientationPatient", frame, shared)
     if place is None:
         return
-    if measures is None or orientation is None:  # it can't be moved, and where it is it would be wrong
+    if measures is None or orientation is None:  # it can't be moved, and unmoved it would be wrong
         del place.ImagePositionPatient
         return
     across, down = np.array(orientation.ImageOrientationPatient, float).reshape(2, 3)
-    steps = np.array(measures.PixelSpacing, float).reshape(2) * (ratio - 1) / 2  # of the centre, in mm: down, across
+    # shift of the center, in mm: down, across
+    steps = np.array(measures.PixelSpacing, float).reshape(2) * (ratio - 1) / 2
     moved = np.array(place.ImagePositionPatient, float).reshape(3) + steps[0] * down + steps[1] * across
     place.ImagePositionPatient = _decimals(moved)
 
@@ -140,19 +141,19 @@ def _first(dataset: "Dataset | None", sequence: str) -> "Dataset | None":
 
 
 def _several(value: Any) -> list[Any]:
-    """Whether there are none, one or many."""
+    """Return the value as a list, whether there are none, one or many."""
     return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 
 def _decimals(values: NDArray[Any]) -> list[str]:
-    """As text of at most 16 characters."""
+    """Format numbers as decimal strings of at most 16 characters."""
     from pydicom.valuerep import format_number_as_ds
 
     return [format_number_as_ds(float(value)) for value in values]
 
 
 def _overlays(dataset: "Dataset") -> Iterator[Any]:
-    """Tags of overlays and of curves, which lie over pixels too."""
+    """Yield the tags of overlays and curves, which are positioned in pixels too."""
     return (tag for tag in list(dataset.keys()) if tag.group % 2 == 0 and tag.group >> 8 in (0x50, 0x60))
 
 

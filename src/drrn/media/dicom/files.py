@@ -1,9 +1,9 @@
-"""DICOM: the stored values of a file, all its frames, and the file of their enlargement.
+"""Read the stored values of all frames of a DICOM file, and write the file of their enlargement.
 
-Its header is checked by `scanning` and changed by `derivation`; how files are encoded is in `transfer`. Uncompressed,
-deflated and RLE data are read, with 8 or 16 bits allocated, gray or in color.
+`scanning` checks the header, `derivation` changes it, and `transfer` handles transfer syntaxes. Uncompressed, deflated
+and RLE data are read, with 8 or 16 bits allocated, gray or in color.
 
-This needs pydicom, which is imported only when there is a DICOM file.
+This needs pydicom, which is imported only when a DICOM file is met.
 """
 
 import warnings
@@ -34,46 +34,45 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".dcm", ".dicom")
 LONGEST = 65535
-"""Pixels a side: rows and columns are 16 bit."""
+"""Longest side in pixels: rows and columns are 16-bit numbers."""
 MOST_BYTES = 0xFFFFFFFE
-"""That pixel data can have when they are not compressed."""
+"""Most bytes of uncompressed pixel data."""
 HOUNSFIELD: Final = (-1024, 3071)
-"""What the usual 12 bits of CT hold."""
+"""The range of the usual 12-bit values of CT."""
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What is stored in a file: one frame or several."""
+    """The stored values of a file of one or several frames."""
 
     values: NDArray[Any]
-    """(frames, H, W, 1) gray or (frames, H, W, 3) RGB, the integers that are stored."""
+    """(frames, H, W, 1) gray or (frames, H, W, 3) RGB; integers as stored."""
     low: int
-    """The least value that can be stored, by the bits stored and their sign."""
+    """The smallest value that can be stored, by the number of bits and the sign."""
     high: int
-    """The largest."""
+    """The largest value that can be stored."""
     inverted: bool
     """Whether larger values are darker."""
     padding: tuple[int, int] | None
-    """The least and the largest value that stand for no measurement."""
+    """The range of values that mark missing measurements."""
     filler: int
-    """The one of these that is written."""
+    """The value of this range that is written."""
     series: tuple[int, int] | None
-    """The least and the largest value of all slices of its series, as far as a single one tells."""
+    """The smallest and largest values in the whole series, as far as one file states them."""
     dataset: "Dataset"
     """The header, without pixels."""
 
 
 def is_named(path: Path) -> bool:
-    """Whether its name says so."""
+    """Whether the suffix is that of a DICOM file."""
     return path.suffix.lower() in SUFFIXES
 
 
 def probe(path: Path, *, max_pixels: int) -> Header:
-    """What the file says of itself. No pixel is decoded.
+    """Read the header. No pixel is decoded.
 
     Raises:
-        ImageError: it is damaged, cut short, of a kind that can't be read, or of more than `max_pixels`
-            in all its frames.
+        ImageError: it is damaged, cut short, of an unsupported kind, or has more than `max_pixels` in all frames.
         UsageError: pydicom is not installed.
     """
     with _open(path) as (file, name):
@@ -81,7 +80,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
 
 
 def read(path: Path, *, max_pixels: int) -> Frames:
-    """All frames of the file; YBR becomes RGB.
+    """Read all frames of the file; YBR is converted to RGB.
 
     Raises:
         DRRNError: as `probe`.
@@ -104,7 +103,7 @@ def read(path: Path, *, max_pixels: int) -> Frames:
         low, high = (-1 << (bits - 1), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
 
         def stored(value: int) -> int:
-            """The value in the stored bits, whatever is in the bits above them."""
+            """Return the value in the stored bits, ignoring the bits above them."""
             value &= (1 << bits) - 1
             return value - (1 << bits) if signed and value > high else value
 
@@ -118,10 +117,10 @@ def read(path: Path, *, max_pixels: int) -> Frames:
 
 
 def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Path], None]) -> None:
-    """Write it, pixels and all, as Explicit VR Little Endian: whole, or not at all.
+    """Write the dataset with its pixels atomically, as Explicit VR Little Endian.
 
     Args:
-        made: called with the file, when all is in it and before it becomes `path`.
+        made: called with the temporary file once it is complete, before it is renamed to `path`.
 
     Raises:
         DRRNError: as `atomic`, or it can't be encoded.
@@ -133,7 +132,7 @@ def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Pa
 
 
 def check_writable(path: Path, width: int, height: int) -> None:
-    """Raises ImageError: no DICOM of that size can be written to `path`."""
+    """Raise an ImageError if no DICOM file of that size can be written to `path`."""
     if not is_named(path):
         raise ImageError(
             f"{printable(path)} can't be written: a DICOM file can only become a DICOM file; use "
@@ -141,7 +140,8 @@ def check_writable(path: Path, width: int, height: int) -> None:
         )
     if max(width, height) > LONGEST:
         raise ImageError(
-            f"{printable(path)} can't be written: DICOM holds {LONGEST} pixels a side, and it is {width} x {height}."
+            f"{printable(path)} can't be written: DICOM holds at most {LONGEST} pixels a side; "
+            f"it is {width} x {height}."
         )
 
 
@@ -163,22 +163,22 @@ def _open(path: Path) -> Iterator[tuple[BinaryIO, str]]:
 
 @contextmanager
 def _pydicom_errors(name: str, what: str) -> Iterator[None]:
-    """What pydicom raises becomes one sentence, without its own words: they may quote the header."""
+    """Translate what pydicom raises into one sentence. Its own words are dropped, as they may quote the header."""
     warnings.filterwarnings("ignore", module=r"pydicom\b")
 
     def describe(error: Exception) -> str | None:
-        if isinstance(error, FileExistsError):  # `atomic` has its own sentence
+        if isinstance(error, FileExistsError):  # `atomic` reports these itself
             return None
         if isinstance(error, OSError):
             return f"{name} can't be read or written: {error.strerror or 'unknown'}."
-        return f"{name} {what} ({type(error).__name__})."  # pydicom raises what Python does, RecursionError too
+        return f"{name} {what} ({type(error).__name__})."  # of any type: even RecursionError
 
     with translate_errors(describe, keep_cause=False):
         yield
 
 
 def _of_series(dataset: "Dataset", low: int, high: int) -> tuple[int, int] | None:
-    """By what the header says of it, or, of CT, by the numbers that Hounsfield units are."""
+    """Return the range stated in the header; for CT, the usual range of Hounsfield units."""
     ends = [dataset.get(f"{which}PixelValueInSeries") for which in ("Smallest", "Largest")]
     if None in ends and dataset.get("Modality") == "CT" and dataset.get("RescaleType", "HU") in ("HU", None):
         slope, intercept = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)

@@ -1,10 +1,10 @@
-"""The header of a DICOM file: what is read of it, and what can't be enlarged.
+"""Scan the header of a DICOM file, and refuse what can't be enlarged.
 
-A header is not trusted: the sizes it states are compared with the bytes that are there, and with the limit, before a
-pixel is decoded, and deflated data are inflated no further than that. Messages never quote the header: it may hold a
-patient's name.
+The header is not trusted: the sizes it states are compared with the file's length and the limit before a pixel is
+decoded, and deflated data are decompressed only that far. Messages never quote the header, which may hold a patient's
+name.
 
-This needs pydicom, which is imported only when there is a DICOM file.
+This needs pydicom, which is imported only when a DICOM file is met.
 """
 
 import os
@@ -34,34 +34,34 @@ if TYPE_CHECKING:
 
 
 UNDEFINED = 0xFFFFFFFF
-"""In place of a length."""
+"""The value of a length that is not stated."""
 MAX_HEADER = 1 << 24
-"""Inflated bytes of a deflated file in which its header must end."""
+"""Longest header of a deflated file, decompressed, in bytes."""
 MAX_ELEMENTS = 20_000
-"""In a header, those within others not counted."""
+"""Most elements in a header, not counting nested ones."""
 MAX_RLE_RATIO = 64
-"""Times that RLE makes bytes fewer: 128 equal ones become 2."""
+"""Largest compression ratio of RLE: 128 equal bytes become 2."""
 PIXELS = 0x7FE00010
 GRAY: Final = ("MONOCHROME1", "MONOCHROME2")
 COLOR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422")
 NO_PICTURES: Final = ("SEG", "RTDOSE")
-"""Modalities of which the values are labels or doses, to be enlarged by no network."""
+"""Modalities whose values are labels or doses, which a network must not enlarge."""
 
 
 class Scan(NamedTuple):
-    """A file as far as its pixels."""
+    """The header of a file, and the position of its pixels."""
 
     dataset: "Dataset"
     header: Header
     syntax: str
     pixels: int
-    """Where they begin, in the file or in what is inflated of it."""
+    """Offset of the pixels in the file, or in its decompressed content."""
     length: int
-    """Their bytes."""
+    """Bytes of the pixels."""
     start: int
-    """Where the data set begins in the file."""
+    """Offset of the dataset in the file."""
     word: int
-    """Bytes of a word of pixel data in big endian; 1 where nothing is to be swapped."""
+    """Bytes per word of big-endian pixel data; 1 if nothing is to be swapped."""
 
 
 def scan(file: BinaryIO, name: str, max_pixels: int) -> Scan:
@@ -86,7 +86,7 @@ def scan(file: BinaryIO, name: str, max_pixels: int) -> Scan:
     def at_pixels(tag: Any, vr: str | None, its_length: int) -> bool:
         nonlocal length, kind, elements
         elements += 1
-        if elements > MAX_ELEMENTS or not tag.group:  # a little of what is deflated can be millions of empty ones
+        if elements > MAX_ELEMENTS or not tag.group:  # a little deflated data can hold millions of empty elements
             raise ImageError(f"{name} is a DICOM file that is damaged: it has too many elements, or none.")
         length, kind = (its_length, vr or "") if tag == PIXELS else (length, kind)
         return tag >= PIXELS
@@ -101,9 +101,9 @@ def scan(file: BinaryIO, name: str, max_pixels: int) -> Scan:
     pixels = body.tell() + (8 if syntax == IMPLICIT else 12)
     wanted = _check_length(header, dataset, syntax, name, length, size - pixels)
     if syntax != RLE and length > wanted + 1:
-        header = header._replace(converted=(*header.converted, f"without {length - wanted:,} bytes behind the pixels"))
+        header = header._replace(converted=(*header.converted, f"without {length - wanted:,} bytes after the pixels"))
     length = size - pixels if syntax == RLE else wanted
-    trial = deepcopy(dataset)  # what can't be derived or encoded is found out now, and not after the work
+    trial = deepcopy(dataset)  # try to derive and encode a header now rather than fail after the work
     derive(trial, np.zeros((1, 1, 1, header.channels), np.uint8), Derivation("", "", "", ""))
     encode(trial, BytesIO())
     word = 2 if not little and (kind == "OW" or header.bits == 16) else 1
@@ -111,7 +111,7 @@ def scan(file: BinaryIO, name: str, max_pixels: int) -> Scan:
 
 
 def check_header(dataset: "Dataset", name: str, max_pixels: int) -> Header:
-    """What the header says, if that can be read."""
+    """Check the header, and summarize it if the file can be read."""
 
     def number(keyword: str, default: int = 0) -> int:
         value = dataset.get(keyword)
@@ -155,19 +155,20 @@ def check_header(dataset: "Dataset", name: str, max_pixels: int) -> Header:
 
 
 def _check_length(header: Header, dataset: "Dataset", syntax: str, name: str, length: int, there: int) -> int:
-    """Bytes of the pixels alone: PS3.5 8.1.1 lets any number follow. Raises ImageError: there are fewer.
+    """Return the bytes of the pixels alone: PS3.5 8.1.1 allows any number after them. Raises ImageError if there are
+    fewer.
 
     Args:
-        length: as the file states it.
+        length: the length that the file states.
         there: bytes from the first pixel to the end of the file.
     """
     whole = wanted = header.width * header.height * header.frames * header.channels * header.bits // 8
     if dataset.PhotometricInterpretation == "YBR_FULL_422" and syntax != RLE:
         wanted = whole * 2 // 3
     fits = wanted <= length < UNDEFINED and (syntax == DEFLATED or there >= wanted)
-    fits = fits and not (wanted < whole and length in (whole, whole + 1))  # not subsampled after all
+    fits = fits and not (wanted < whole and length in (whole, whole + 1))  # not subsampled, despite the header
     if syntax == RLE:
         fits = length == UNDEFINED and there * MAX_RLE_RATIO >= wanted
     if not fits:
-        raise ImageError(f"{name} is a DICOM file that is damaged or cut short: it has fewer pixels than it says.")
+        raise ImageError(f"{name} is a DICOM file that is damaged or cut short: it has fewer pixels than it states.")
     return wanted

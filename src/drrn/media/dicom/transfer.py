@@ -1,6 +1,6 @@
-"""How a DICOM file encodes its data set: where that begins, in which transfer syntax, and in which byte order.
+"""How a DICOM file encodes its dataset: its offset, transfer syntax and byte order.
 
-This needs pydicom, which is imported only when there is a DICOM file.
+This needs pydicom, which is imported only when a DICOM file is met.
 """
 
 import re
@@ -18,19 +18,19 @@ IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, RLE = (
 )  # transfer syntaxes
 READ: Final = (IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, RLE)
 WORDS: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
-"""Bytes of a word, where the value is many of them, in the byte order of the file."""
+"""Bytes per word of values that hold many words, by value representation."""
 FIRST_ELEMENT: Final = re.compile(
     rb"\x02\x00.\x00[A-Z][A-Z]|\x08\x00.\x00[A-Z][A-Z]|\x00\x08\x00.[A-Z][A-Z]"
     rb"|\x08\x00.\x00(?:\x04\x00\x00\x00.{4}|([\x02-\x7f])\x00\x00\x00)",
     re.DOTALL,
 )
-"""How a data set begins that has no preamble: of an implicit one, the length of its first value."""
+"""The first bytes of a dataset without preamble; of an implicit one, including the length of its first value."""
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file says that it is one, whatever its name."""
+    """Whether the content of the file is DICOM."""
     try:
-        if not S_ISREG(path.stat().st_mode):  # to open a pipe would wait for who writes into it
+        if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for a writer
             return False
         with path.open("rb") as file:
             head = file.read(512)
@@ -40,10 +40,11 @@ def is_dicom(path: Path) -> bool:
 
 
 def begin(file: BinaryIO) -> tuple[int, str]:
-    """Where the data set begins, and its transfer syntax; the file is left there.
+    """Find the offset of the dataset and its transfer syntax; the file is left at that offset.
 
-    A file without a preamble begins with it at once. Where no group of its own states the syntax, the first element
-    tells it.
+    Without a preamble the dataset begins at once. If there is no meta group to state the syntax, it is inferred from
+    the
+    first element.
     """
     from pydicom.filereader import read_dataset
 
@@ -60,30 +61,30 @@ def begin(file: BinaryIO) -> tuple[int, str]:
 
 
 def swap_words(dataset: "Dataset") -> None:
-    """From big endian to little, where pydicom leaves the bytes as they lie in the file."""
+    """Convert values of many words from big to little endian, where pydicom leaves the bytes as stored."""
     for element in dataset.iterall():
         if element.VR in WORDS and isinstance(element.value, bytes):
             element.value = swapped(element.value, WORDS[element.VR])
 
 
 def swapped(content: bytes, word: int) -> bytes:
-    """The same words of so many bytes, in the other byte order."""
+    """Swap the byte order of words of this many bytes."""
     return np.frombuffer(content, f">u{word}").astype(f"<u{word}").tobytes()
 
 
 def _begins_data_set(head: bytes) -> bool:
-    """Whether it is a data set without the preamble of a file."""
+    """Whether it is a dataset without the preamble of a file."""
     found = FIRST_ELEMENT.match(head)
     if not found:
         return False
-    if head[4:6].isupper():  # the kind of its value is spelled out
+    if head[4:6].isupper():  # with an explicit value representation
         return True
     second = 8 + int.from_bytes(head[4:8], "little")
     return head[second : second + 2] == b"\x08\x00"
 
 
 def encode(dataset: "Dataset", file: Any) -> None:
-    """Write a data set with its pixels, as Explicit VR Little Endian."""
+    """Write a dataset with its pixels, as Explicit VR Little Endian."""
     from pydicom import dcmwrite
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID

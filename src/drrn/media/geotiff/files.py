@@ -1,9 +1,9 @@
-"""GeoTIFF, and every TIFF of measurements: read window by window, and written so, with all that places and names them.
+"""Read and write GeoTIFFs and other TIFFs of measurements window by window, with their georeference and metadata.
 
-What is kept, scaled, changes out and refused is in docs/how-to/geotiff.md. GDAL, which does the work, is shown local
-regular files alone, as GeoTIFF and as nothing else, and none of the files that may lie beside them.
+docs/how-to/geotiff.md lists what is kept, scaled, converted and refused. GDAL is given only local regular files, only
+as GeoTIFF, and none of the files that may lie next to them.
 
-This needs rasterio, which is imported only when there is such a file.
+This needs rasterio, which is imported only when such a file is met.
 """
 
 import os
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".tif", ".tiff")
 BLOCK: Final[Block] = 256
-"""Side of a tile of what is written, where nothing else is asked for."""
+"""Default side of a tile in the output, in pixels."""
 ALPHA: Final = {MULTIPLIED: "PREMULTIPLIED", 2: "NON-PREMULTIPLIED"}
 
 
 class Raster:
-    """A raster that is open to be read."""
+    """A raster open for reading."""
 
     def __init__(self, dataset: "DatasetReader", found: Layout, path: Path):
         from rasterio.enums import ColorInterp, MaskFlags
@@ -48,37 +48,41 @@ class Raster:
         self.width, self.height, self.bands = int(dataset.width), int(dataset.height), int(dataset.count)
         self.dtype = np.dtype(dataset.dtypes[0])
         self.nodata = held(dataset.nodata, self.dtype)
-        """What stands for no measurement; NaN does too."""
+        """The value that marks missing measurements; NaN marks them too."""
         self.alpha: int | None = next((i for i, c in enumerate(dataset.colorinterp) if c == ColorInterp.alpha), None)
-        """The band, from 0, that says where the others are seen."""
+        """Index of the alpha band, from 0."""
         flags = dataset.mask_flag_enums[0]
         self.masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-        """Whether there is a mask of all bands."""
+        """Whether there is a mask for all bands."""
         down, across = dataset.block_shapes[0]
         self.striped = across == self.width
         """Whether reading some columns decodes all of them."""
         self.interleaved = self.bands == 1 or dataset.interleaving.value.upper() == "PIXEL"
-        """Whether the bands of a pixel lie together: where there is one, not all programs know the other way."""
+        """Whether the bands of a pixel are stored together; also true of a single band, since some programs can't read
+        the other way.
+        """
         together = self.bands if self.interleaved else 1
         self.block = int(down) * int(across) * together * self.dtype.itemsize
         """Bytes that are decoded at once."""
 
     @property
     def filler(self) -> float:
-        """What is written where there is no measurement."""
+        """The value written where there is no measurement."""
         return self.nodata if self.nodata is not None else float("nan") if self.dtype.kind == "f" else 0
 
     def read(self, place: Place) -> NDArray[Any]:
-        """(bands, h, w), as they lie in the file. Raises ImageError: it is damaged there."""
+        """Read a window as (bands, h, w), as stored. Raises ImageError if it is damaged there."""
         with gdal_errors(self.path, "is a TIFF that is damaged or cut short"):
             return self.dataset.read(window=_window(place))
 
     def hidden(self, values: NDArray[Any], place: Place) -> NDArray[np.bool]:
-        """(bands, h, w): where of what was read there is no measurement. Raises ImageError, as `read`."""
+        """Return (bands, h, w): where the values read have no measurement. Raises ImageError, as `read`."""
         hidden = np.isnan(values) if self.dtype.kind == "f" else np.zeros(values.shape, bool)
         if self.nodata is not None and not isnan(self.nodata):
             hidden |= values == self.dtype.type(self.nodata)
-        if self.alpha is not None and self.layout.extra[-1:] != (MULTIPLIED,):  # colors that are, fade by themselves
+        if self.alpha is not None and self.layout.extra[-1:] != (
+            MULTIPLIED,
+        ):  # premultiplied colors fade by themselves
             hidden |= values[self.alpha] == 0
             hidden[self.alpha] = False
         if self.masked:
@@ -86,20 +90,20 @@ class Raster:
         return hidden
 
     def mask(self, place: Place) -> NDArray[np.uint8]:
-        """(h, w), 0 where none of the bands has a measurement."""
+        """Read the mask (h, w): 0 where no band has a measurement."""
         with gdal_errors(self.path, "is a TIFF whose mask is damaged or cut short"):
             return self.dataset.read_masks(1, window=_window(place))
 
 
 class RasterWriter:
-    """A new raster, open for writing."""
+    """A new raster open for writing."""
 
     def __init__(self, dataset: "DatasetWriter", target: Path, *, masked: bool):
         self.dataset, self.target, self.masked = dataset, target, masked
         self.sums: list[tuple[Place, int]] = []
 
     def write(self, place: Place, values: NDArray[Any], mask: NDArray[np.bool] | None) -> None:
-        """(bands, h, w), and where there are measurements; each block of the file as a whole, and once."""
+        """Write (bands, h, w) and the mask of measurements. Write each block of the file as a whole, and once."""
         with gdal_errors(self.target, "can't be written"):
             self.dataset.write(values, window=_window(place))
             if mask is not None:
@@ -107,7 +111,7 @@ class RasterWriter:
         self.sums.append((place, _sum(values, mask)))
 
     def check(self, again: "DatasetReader") -> None:
-        """Raises ImageError: this is not what was written."""
+        """Raise an ImageError if the file does not hold what was written."""
         for place, total in self.sums:
             window = _window(place)
             mask = again.read_masks(1, window=window) != 0 if self.masked else None
@@ -116,10 +120,10 @@ class RasterWriter:
 
 
 def probe(path: Path, *, max_pixels: int) -> Header:
-    """What the file says of itself. No pixel is decoded.
+    """Read the header. No pixel is decoded.
 
     Raises:
-        ImageError: it is damaged, of a kind that can't be read or be kept, or of more than `max_pixels`.
+        ImageError: it is damaged, of a kind that can't be read or kept, or has more than `max_pixels`.
         UsageError: rasterio is not installed.
     """
     with open_raster(path, max_pixels=max_pixels) as raster:
@@ -137,7 +141,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         if found.kind == 3 and found.bits == 16:
             changes += (f"float16 to {raster.dtype}",)
         if not found.extra and found.bands > COLORS.get(found.color, found.bands):
-            changes += ("bands of no stated kind marked as unspecified",)
+            changes += ("bands of unknown meaning marked as unspecified",)
         siblings = (path.with_name(path.name + suffix) for suffix in BESIDE)
         changes += tuple(
             f"without {printable(other.name)}, which is not read" for other in siblings if os.path.lexists(other)
@@ -148,13 +152,13 @@ def probe(path: Path, *, max_pixels: int) -> Header:
 
 @contextmanager
 def open_raster(path: Path, *, max_pixels: int) -> Iterator[Raster]:
-    """The raster, open while the block lasts.
+    """Open the raster for the duration of the block.
 
     Raises:
         DRRNError: as `probe`.
     """
     name, real = printable(path), Path(os.path.realpath(path))
-    os.environ.setdefault("PROJ_DEBUG", "0")  # or PROJ, within GDAL, writes to the terminal
+    os.environ.setdefault("PROJ_DEBUG", "0")  # otherwise PROJ, within GDAL, writes to the terminal
     try:
         import rasterio
     except ModuleNotFoundError as error:
@@ -168,7 +172,7 @@ def open_raster(path: Path, *, max_pixels: int) -> Iterator[Raster]:
         raise ImageError(f"{name} is a TIFF that is damaged or cut short.") from error
     except OSError as error:
         raise ImageError(f"{name} can't be read: {error.strerror or error}.") from error
-    if found is None or str(real).startswith("/vsi"):  # such names mean archives and addresses to GDAL
+    if found is None or str(real).startswith("/vsi"):  # GDAL would take such names for archives or URLs
         raise ImageError(f"{name} is not a TIFF in a local file.")
     check_layout(found, name, max_pixels)
     if several:
@@ -195,16 +199,17 @@ def create_raster(
     block: Block = BLOCK,
     overviews: Overviews = "keep",
 ) -> Iterator[RasterWriter]:
-    """A GeoTIFF of that size, to be filled in the block, with what places and names `raster`.
+    """Create a GeoTIFF of that size, to be filled within the block, with the georeference and metadata of `raster`.
 
-    When the block ends it gets its overviews, and is compared with what was written.
+    At the end of the block its overviews are built, and its content is compared with what was written.
 
     Args:
-        target: what the file will be called, and is called in messages.
+        made_by: the value of the tag that names the program.
+        target: the final path of the file, used in messages.
         block: side of its tiles, in pixels.
 
     Raises:
-        ImageError: it can't be written, or is not what was written.
+        ImageError: it can't be written, or does not hold what was written.
     """
     import rasterio
 
@@ -227,7 +232,7 @@ def create_raster(
             placing.describe(raster.dataset, dataset, made_by)
         yield larger
     except BaseException:
-        with suppress(Exception):  # what ended it is what is said
+        with suppress(Exception):  # report the first error, not this one
             dataset.close()
         raise
     with gdal_errors(target, "can't be written"):
@@ -242,7 +247,7 @@ def create_raster(
 
 
 def check_writable(path: Path) -> None:
-    """Raises ImageError: no GeoTIFF can be written to `path`."""
+    """Raise an ImageError if the suffix of `path` is not that of a TIFF."""
     if path.suffix.lower() not in SUFFIXES:
         raise ImageError(
             f"{printable(path)} can't be written: a TIFF of measurements can only become a TIFF; use "
@@ -251,7 +256,7 @@ def check_writable(path: Path) -> None:
 
 
 def held(value: float | None, dtype: np.dtype[Any]) -> float | None:
-    """The nodata value as samples of that type have it; None where none has."""
+    """Convert the nodata value to this dtype; None if the dtype can't hold it."""
     if value is None:
         return None
     if dtype.kind == "f":
@@ -263,7 +268,7 @@ def held(value: float | None, dtype: np.dtype[Any]) -> float | None:
 
 
 def _levels(width: int, height: int) -> list[int]:
-    """Of overviews: halves, down to the one that is not larger than a tile."""
+    """Return the factors of overviews: powers of 2, until one fits into a tile."""
     return [1 << power for power in range(1, ceil(log2(max(width, height, BLOCK) / BLOCK)) + 1)]
 
 
@@ -279,7 +284,7 @@ def _sum(values: NDArray[Any], mask: NDArray[np.bool] | None) -> int:
 
 
 def _check_bands(raster: Raster, name: str) -> None:
-    """Refuse what only GDAL can tell."""
+    """Raise an ImageError for faults that only GDAL can find."""
     dataset = raster.dataset
     if len(set(dataset.dtypes)) > 1 or raster.dtype.name not in DTYPES:
         raise ImageError(

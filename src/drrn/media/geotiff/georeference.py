@@ -1,7 +1,6 @@
-"""What places a raster on the Earth and names its bands, out of one file and into that of its enlargement.
+"""Copy the georeference and the metadata of the bands from one raster to its enlargement.
 
-The outer corners stay where they are: what counts pixels grows with them, all else is as it was, and what is true of
-the pixels that were alone is left out.
+The outer corners stay in place: values in pixels are scaled, and what applies only to the old pixels is left out.
 """
 
 from contextlib import suppress
@@ -16,17 +15,17 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter, MemoryFile
 
 STATISTICS: Final = ("STATISTICS_", "TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE")
-"""How the names of tags begin that are true of no other pixels."""
+"""Prefixes of tags that apply only to the old pixels."""
 RESOLUTION: Final = {"TIFFTAG_XRESOLUTION": 0, "TIFFTAG_YRESOLUTION": 1}
 OF_THE_FILE: Final = ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "RPC", "COLOR_PROFILE")
-"""Namespaces of tags that GDAL makes up, or that have a way of their own."""
+"""Namespaces of tags that GDAL generates, or that are copied by other means."""
 DESCRIPTION: Final = "TIFFTAG_IMAGEDESCRIPTION"
 XMP: Final = "xml:XMP"
 PROFILE: Final = "SOURCE_ICC_PROFILE"
 
 
 def check(dataset: "DatasetReader", name: str) -> None:
-    """Raises ImageError: it holds classes, or is placed in a way that can't be scaled."""
+    """Raise an ImageError if it holds classes, or its georeference can't be scaled."""
     from rasterio.enums import ColorInterp
 
     if dataset.subdatasets or "SUBDATASETS" in dataset.tag_namespaces():
@@ -46,7 +45,7 @@ def check(dataset: "DatasetReader", name: str) -> None:
 
 
 def left_out(dataset: "DatasetReader") -> tuple[str, ...]:
-    """What is not kept, each as `without statistics`."""
+    """List what is not kept, each as `without statistics`."""
     tags = [dataset.tags(), *(dataset.tags(band) for band in range(1, dataset.count + 1))]
     told = ["without statistics"] if any(key.startswith(STATISTICS) for each in tags for key in each) else []
     _, parts = descriptions.remove_parts(dataset.tags().get(DESCRIPTION, "").encode())
@@ -62,7 +61,7 @@ def create(
     nodata: float | None,
     **options: Any,
 ) -> "DatasetWriter":
-    """A new file, without pixels, in the place of `dataset` and with its name of colors."""
+    """Create a file without pixels that has the extent and color interpretation of `dataset`."""
     import rasterio
     from rasterio.control import GroundControlPoint
     from rasterio.transform import Affine
@@ -90,7 +89,7 @@ def create(
     if points:
         moved = [GroundControlPoint(p.row * down, p.col * across, p.x, p.y, p.z, id=p.id, info=p.info) for p in points]
         larger.gcps = moved, crs
-    if rpcs := dataset.rpcs:  # which count from the centre of the first pixel
+    if rpcs := dataset.rpcs:  # RPCs count from the center of the first pixel
         rpcs.line_off, rpcs.line_scale = (rpcs.line_off + 0.5) * down - 0.5, rpcs.line_scale * down
         rpcs.samp_off, rpcs.samp_scale = (rpcs.samp_off + 0.5) * across - 0.5, rpcs.samp_scale * across
         larger.rpcs = rpcs
@@ -98,7 +97,7 @@ def create(
 
 
 def describe(dataset: "DatasetReader", larger: "DatasetWriter", made_by: str) -> None:
-    """Give it the names, units, scales and tags of `dataset`, and one that says how it was made."""
+    """Copy names, units, scales and tags of `dataset`, and add a tag that says how it was made."""
     larger.descriptions, larger.scales, larger.offsets = dataset.descriptions, dataset.scales, dataset.offsets
     larger.units = [unit or "" for unit in dataset.units]
     tags = _true(dataset.tags())
@@ -123,10 +122,10 @@ def describe(dataset: "DatasetReader", larger: "DatasetWriter", made_by: str) ->
 
 
 def try_out(dataset: "DatasetReader") -> None:
-    """Write all of that with a single pixel, and see whether it is read again: now, and not after the work.
+    """Write all of that with a single pixel and read it back, to fail now rather than after the work.
 
     Raises:
-        ImageError: its coordinate system isn't.
+        ImageError: its coordinate system can't be kept.
     """
     from rasterio.io import MemoryFile
 
@@ -143,7 +142,7 @@ def _true(tags: dict[str, str]) -> dict[str, str]:
 
 
 def _resized_xmp(tags: dict[str, str], before: xmp.Size, after: xmp.Size) -> dict[str, str]:
-    """True of the larger raster; as it is, where it can't be read."""
+    """Adapt the XMP to the larger raster; unchanged if it can't be parsed."""
     (document,) = tags.values()
     start, packet = f"{XMP}=" * document.startswith(f"{XMP}="), document.removeprefix(f"{XMP}=").encode()
     with suppress(InvalidXMLError):
@@ -153,8 +152,8 @@ def _resized_xmp(tags: dict[str, str], before: xmp.Size, after: xmp.Size) -> dic
 
 
 def _copy(larger: "DatasetWriter", space: str, tags: dict[str, str]) -> None:
-    if space.startswith("xml:"):  # a whole document, which rasterio reads with its own name before it
+    if space.startswith("xml:"):  # a whole document, to which rasterio prefixes its own name on reading
         (document,) = tags.values()
         key, _, value = document.removeprefix(f"{space}=").partition("=")
-        tags = {key: value}  # and writes as a key and a value, with a = between them
+        tags = {key: value}  # and which it splits at a "=" into key and value on writing
     larger.update_tags(ns=space, **tags)

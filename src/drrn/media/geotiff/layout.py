@@ -1,4 +1,4 @@
-"""Which TIFFs are rasters of measurements, and which of these can be read, by their tags: before GDAL sees them."""
+"""Recognize rasters of measurements among TIFFs by their tags, and refuse unsupported ones before GDAL opens them."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -15,14 +15,16 @@ from drrn.media.metadata.tiff_tags import MalformedError
 DTYPES: Final = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 MOST_BANDS = 1024
 MOST_TIMES = 2000
-"""Bytes that one of the file may stand for: Deflate makes of zeros a thousandth, and sparse files nothing."""
+"""Largest ratio of samples to file size, in bytes: Deflate compresses zeros a thousandfold, and sparse files store
+none.
+"""
 PHOTOMETRIC: Final = {0: "MINISWHITE", 1: "MINISBLACK", 2: "RGB", 6: "RGB"}
 BESIDE: Final = (".aux.xml", ".msk", ".ovr")
-"""What other programs put behind the name of a file, for what is not in it."""
+"""Suffixes that other programs append to the name for their sidecar files."""
 WORLD: Final = (".tfw", ".TFW", ".tifw", ".tiffw", ".wld")
-"""Suffixes, in place of a file's own, of files that say where it lies."""
+"""Suffixes of world files, which replace that of the TIFF."""
 MOST_BESIDE = 1 << 20
-"""Bytes of such a file that are looked at."""
+"""Bytes of a sidecar file that are searched."""
 
 
 def is_raster(path: Path) -> bool:
@@ -30,14 +32,14 @@ def is_raster(path: Path) -> bool:
     try:
         found = directories.layout(path)
     except (MalformedError, OSError):
-        return False  # reading it as an image says what is wrong
+        return False  # reading it as an image will report what is wrong
     if found is None or found.color in RAW:
         return False
     return bool(found.tags & {*GEOREFERENCED, METADATA, NODATA} or _is_measured(found) or find_world_file(path))
 
 
 def find_world_file(path: Path) -> Path | None:
-    """The file next to a TIFF that georeferences it, if there is one."""
+    """Return the file next to a TIFF that georeferences it, if there is one."""
     for world in (path.with_suffix(suffix) for suffix in WORLD):
         if world.is_file():
             return world
@@ -51,10 +53,10 @@ def find_world_file(path: Path) -> Path | None:
 
 
 def check_layout(found: Layout, name: str, max_pixels: int) -> None:
-    """Raises ImageError: it is damaged, too large, or not a raster of measurements."""
+    """Raise an ImageError if it is damaged, too large, or not a raster of measurements."""
     check_size(found.width, found.height, name, max_pixels)
     if not found.stored or min(found.block) < 1 or not found.bands:
-        raise ImageError(f"{name} is a TIFF that is damaged: it doesn't say where its pixels are.")
+        raise ImageError(f"{name} is a TIFF that is damaged: it doesn't state where its pixels are.")
     if found.bands > MOST_BANDS:
         raise ImageError(f"{name} has {found.bands:,} bands; up to {MOST_BANDS:,} can be read.")
     if found.smaller:

@@ -29,40 +29,40 @@ BITS: Final = {"": 8, "10le": 10, "12le": 12}
 PIXELS: Final = {
     f"{kind}{end}": bits for kind in ("gray", "yuv420p", "yuv422p", "yuv444p") for end, bits in BITS.items()
 } | {"yuvj420p": 8, "yuvj422p": 8, "yuvj444p": 8}
-"""FFmpeg's names of what can be read -> bits of a sample. Those with a j are what is now said by the range."""
+"""FFmpeg's pixel formats that are supported -> bits per sample. The ones with a j are deprecated names for full range.
+"""
 STUDIO, FULL = 1, 2
-"""FFmpeg's numbers of ranges; 0 is unknown, and taken to be studio."""
+"""FFmpeg's numbers for ranges; 0 is unknown, and treated as studio."""
 UNKNOWN = 2
-"""FFmpeg's number of an unknown matrix."""
+"""FFmpeg's number for an unknown matrix."""
 LATEST = 1 << 60
-"""Units of time from the start: what is later can't be reckoned with."""
+"""Largest timestamp, in units of the time base: later ones could overflow."""
 HIDING: Final = ("vp8", "mpeg4", "msmpeg4v2", "msmpeg4v3")
-"""Codecs of which a packet may have nothing to show."""
+"""Codecs whose packets may hold no visible frame."""
 
 DECODING: Final = Lock()
-"""Held by who listens to what FFmpeg says: it tells it to all threads."""
+"""Held while FFmpeg's log is read: it is shared by all threads."""
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W)."""
 
 
 class Frame(NamedTuple):
-    """One picture of a video."""
+    """A frame of a video."""
 
     planes: list[Plane]
-    """Luma, and where there are colors two planes of chroma: as decoded."""
+    """Luma and, in color, two planes of chroma, as decoded."""
     time: int
-    """When it is shown, in units of `VideoInfo.time_base`."""
+    """Presentation time, in units of `VideoInfo.time_base`."""
     duration: int
-    """Of the same units, 0 where that is unknown."""
+    """In the same units; 0 if unknown."""
 
 
 def frames(path: Path, header: Header) -> Iterator[Frame]:
-    """All frames, in the order in which they are shown.
+    """Yield all frames in presentation order.
 
     Raises:
-        ImageError: as `probe`; or there are fewer frames than there should be, one is damaged, interlaced or of
-            another size, or has no time of its own.
+        ImageError: as `probe`; or frames are missing, damaged, interlaced, of another size, or without a timestamp.
     """
     name, last = printable(path), None
     assert header.video is not None
@@ -82,22 +82,22 @@ def frames(path: Path, header: Header) -> Iterator[Frame]:
 
 
 def is_cover(stream: "Stream") -> bool:
-    """Whether it is a picture on the case, and no video."""
+    """Whether it is cover art rather than a video."""
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def decode(container: "InputContainer", stream: "VideoStream", name: str, count: int = 0) -> Iterator["VideoFrame"]:
-    """The frames, as long as there are as many packets as the `count`, where one is given, and each has its frame."""
+    """Yield the frames, and check that there are at least `count` packets and that each yields its frame."""
     stream.codec_context.options = dict(container.options)
-    stream.codec_context.thread_count = 1  # what other threads say of damage would wait for this one
+    stream.codec_context.thread_count = 1  # errors logged by decoder threads would be noticed too late
     due: set[int] = set()
-    turns: deque[int] = deque()  # AVI says when packets come, and frames are shown then, but in their own order
+    turns: deque[int] = deque()  # AVI has decoding times only: frames take them in presentation order
     first, there, in_turn = None, 0, container.format.name == "avi"
     packets = container.demux(stream)
     while True:
-        with DECODING, _heeded(name):
+        with DECODING, _decoder_errors(name):
             packet = next(packets, None)
             decoded = packet.decode() if packet else []
         if packet is None:
@@ -118,22 +118,22 @@ def decode(container: "InputContainer", stream: "VideoStream", name: str, count:
             due.discard(frame.pts)
             yield frame
     if there < count:
-        raise ImageError(f"{name} is a video that is damaged: of its {count} frames {there} are there.")
+        raise ImageError(f"{name} is a video that is damaged: of its {count} frames only {there} can be found.")
     if first is None:
         raise ImageError(f"{name} is a video without a frame that can be decoded.")
-    lost = [*turns, *(time for time in due if time > first)]  # what is before it can be shown by nobody
+    lost = [*turns, *(time for time in due if time > first)]  # frames before the first can't be decoded by anyone
     if lost and stream.codec_context.name not in HIDING:
         at = f"{float(min(lost) * (stream.time_base or 1)):.3f} s"
         raise ImageError(f"{name} is a video that is damaged: {len(lost)} frames are missing, the first at {at}.")
 
 
 @contextmanager
-def _heeded(name: str) -> Iterator[None]:
-    """FFmpeg's errors are errors, also where it hides them and goes on: it guesses what is missing in a frame."""
+def _decoder_errors(name: str) -> Iterator[None]:
+    """Raise FFmpeg's logged errors: after some it goes on, and guesses the missing part of a frame."""
     import av
 
     level, before = av.logging.get_level(), av.logging.get_last_error()[0]
-    av.logging.set_level(av.logging.PANIC)  # they are counted, and not shown
+    av.logging.set_level(av.logging.PANIC)  # they are counted but not printed
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""Frames are encoded, in segments that can be kept until a video is made of them, which `muxing` does.
+"""Encode frames in segments, which are kept until `muxing` joins them into a video.
 
-A segment is made by an encoder of its own, with settings that depend on nothing but the video and what was asked for:
-the same frames become the same bytes, whatever was done before. The encoder counts frames; their times are kept beside
-them, in the units of the source.
+Each segment is encoded by a new encoder with settings that depend only on the video and the options: the same frames
+always give the same bytes, no matter what was encoded before. The encoder numbers frames consecutively; their
+timestamps are stored separately, in the units of the source.
 """
 
 import io
@@ -31,32 +31,32 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 THREADS = 4
-"""Of an encoder, everywhere: H.264 comes out differently with another number."""
+"""Threads of every encoder: the output of H.264 depends on their number."""
 
 
 class Codec(NamedTuple):
-    """A way to encode."""
+    """How a codec is used."""
 
     encoder: str
     """FFmpeg's name."""
     suffixes: tuple[str, ...]
-    """Of the files that can hold it."""
+    """Suffixes of containers that can hold it."""
     crf: int | None
-    """Where nothing is said: no loss that is seen. None where nothing is lost."""
+    """The default quality, visually lossless. None for a lossless codec."""
     most: int
-    """The largest."""
+    """The largest CRF."""
     options: dict[str, str]
     hdr: str
-    """The encoder's options of its own, to which those of HDR are added."""
+    """The encoder's own option to which HDR metadata are appended."""
     frames: int
-    """As many frames of the result are held while it encodes; measured, as the next."""
+    """Output frames held in memory while it encodes; measured."""
     megabytes: int
-    """What it holds beside them."""
+    """Memory it takes besides them; measured."""
 
 
 CODECS: Final[dict[CodecName, Codec]] = {
-    # mbtree reads memory that nothing was written to, and the bytes depend on what lay there. And x264 numbers the
-    # frames at which decoding can begin, so that no two in a row look like one: an encoder has but one of them here
+    # mbtree reads uninitialized memory, on which the output then depends. x264 also numbers IDR frames so that
+    # consecutive ones differ: here each encoder produces only one of them
     "h264": Codec(
         "libx264",
         (".mp4", ".m4v", ".mov", ".mkv"),
@@ -91,22 +91,22 @@ CODECS: Final[dict[CodecName, Codec]] = {
 }
 
 
-# x265's vector code writes past the end of its half-size frames where they are at most 24 pixels wide (a corrupted
-# heap, found with glibc's MALLOC_CHECK_); its plain code gives the same bytes
+# x265's vector code writes past the end of half-size frames that are at most 24 pixels wide (heap corruption, found
+# with glibc's MALLOC_CHECK_); its plain code gives the same bytes
 X265_NARROW: Final = 48
 
 
 class Target(NamedTuple):
-    """What is to be written."""
+    """The video to be written."""
 
     width: int
     height: int
     codec: CodecName
     crf: int | None
-    """The codec's own where there is none."""
+    """None for the codec's default."""
     suffix: str
     drop: tuple[int, ...] = ()
-    """Numbers of streams to leave out."""
+    """Numbers of the streams to leave out."""
 
 
 def configure_encoder(encoder: "VideoCodecContext", info: VideoInfo, target: Target) -> None:
@@ -133,11 +133,11 @@ def configure_encoder(encoder: "VideoCodecContext", info: VideoInfo, target: Tar
 
 @contextmanager
 def keep_scheduling() -> Iterator[None]:
-    """Undo what opening SVT-AV1 does as root: it makes all threads real-time ones, that of the caller included.
+    """Undo what SVT-AV1 does when opened as root: it gives all threads real-time priority, including the caller's.
 
-    Whatever the process does later, and the processes that it starts, would keep all others from running.
+    Otherwise whatever the process does later, and the processes it starts, would starve everything else.
     """
-    threads = Path("/proc/self/task")  # of Linux; elsewhere SVT-AV1 leaves the caller alone
+    threads = Path("/proc/self/task")  # Linux only; elsewhere SVT-AV1 leaves the caller's priority alone
     if not threads.is_dir():
         yield
         return
@@ -147,32 +147,32 @@ def keep_scheduling() -> Iterator[None]:
     finally:
         if os.sched_getscheduler(0) != before:
             for thread in threads.iterdir():
-                with suppress(ProcessLookupError):  # it ended meanwhile
+                with suppress(ProcessLookupError):  # the thread has ended meanwhile
                     os.sched_setscheduler(int(thread.name), before, os.sched_param(0))
 
 
 def formats(codec: Codec) -> list[str]:
-    """The pixel formats that it takes."""
+    """Return the pixel formats that it accepts."""
     import av
 
     return [each.name for each in av.Codec(codec.encoder, "w").video_formats or []]
 
 
 def version() -> str:
-    """Of all that encodes: with another, the same frames may become other bytes."""
+    """Return the versions of the encoding libraries: with others, the same frames may give other bytes."""
     import av
 
     return f"{av.__version__} {av.library_versions}"
 
 
 def memory(header: Header, target: Target) -> int:
-    """Bytes that encoding takes at its peak."""
+    """Return the peak memory of encoding, in bytes."""
     codec = CODECS[target.codec]
     return codec.frames * frame_bytes(header, target.width, target.height) + (codec.megabytes << 20)
 
 
 def frame_bytes(header: Header, width: int, height: int) -> int:
-    """Of one frame of that size."""
+    """Return the bytes of one frame of that size."""
     assert header.video is not None
     down, across = header.video.subsampling
     chroma = 0 if header.channels == 1 else 2 * -(-height // down) * -(-width // across)
@@ -180,7 +180,7 @@ def frame_bytes(header: Header, width: int, height: int) -> int:
 
 
 def encode(frames: Iterable[Frame], info: VideoInfo, target: Target, path: Path) -> None:
-    """Write a segment of these frames to `path`: whole, or not at all.
+    """Write a segment of these frames to `path` atomically.
 
     Raises:
         DRRNError: it can't be encoded, or as `atomic`.
@@ -218,13 +218,14 @@ def encode(frames: Iterable[Frame], info: VideoInfo, target: Target, path: Path)
 
 
 def read_segment(path: Path) -> dict[str, NDArray[Any]]:
-    """A segment that `encode` wrote.
+    """Read a segment written by `encode`.
 
-    Of frames, when and for how long they are shown; of packets, which frame each is, whether decoding can begin there,
-    how many bytes it has, and these.
+    Returns:
+        Of the frames, `times` and `durations` in units of the time base; of the packets, the frame that each encodes
+        (`order`), whether it is a key frame (`keys`), its size in bytes (`sizes`), and all their bytes (`data`).
 
     Raises:
-        DRRNError: it is damaged. It is gone then, and another run will make it anew.
+        DRRNError: it is damaged. It has been deleted then, so that another run will encode it again.
     """
     try:
         with path.open("rb") as file, np.load(file) as segment:

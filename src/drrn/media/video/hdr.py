@@ -23,7 +23,7 @@ def read_hdr(side_data: dict[str, bytes]) -> HDRMetadata:
 
 
 def encoder_options(hdr: HDRMetadata, codec: CodecName) -> list[str]:
-    """The same in those of an encoder."""
+    """Format HDR metadata as options of an encoder."""
     options = []
     whole = codec != "av1"
     if hdr.primaries:

@@ -1,7 +1,7 @@
-"""Segments become a video: what is encoded gets the times of the source, and all that is no video is copied from there.
+"""Join segments into a video: the new stream gets the timestamps of the source, and the other streams are copied.
 
-Sound, subtitles and data are copied packet by packet, to the byte; chapters, tags, languages, covers and attached files
-go with them, as far as the container can hold them.
+Audio, subtitles and data are copied packet by packet, unchanged; chapters, tags, languages, covers and attachments are
+kept if the container can hold them.
 """
 
 import io
@@ -32,22 +32,23 @@ MP4: Final = (".mp4", ".m4v", ".mov")
 TAGS: Final = {"title", "artist", "album_artist", "album", "composer", "date", "comment", "genre", "copyright"} | {
     "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "creation_time"
 }  # fmt: skip
-"""What MP4 has places for; where there is more to say, it is all metadata in another way."""
+"""Standard tags of MP4. If there are others, all are written in the extended form."""
 NOTHING: Final = b"\0\0"
-"""Between two subtitles in MP4: its muxer makes these itself."""
+"""The empty subtitle between two others in MP4: the muxer inserts it itself."""
 OF_THE_FILE: Final = ("major_brand", "minor_version", "compatible_brands", "encoder")
 OF_THE_STREAM: Final = ("encoder", "alpha_mode", "vendor_id", "bps", "duration", "number_of_", "_statistics")
-"""How names begin of what is said of the encoded stream, and will not be true of another."""
+"""Prefixes of tags that describe the encoded stream and would not apply to another."""
 
 
 def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[str, ...]:
-    """What the file can't hold of the source, each as `without ...`: long work asks before it begins.
+    """List what the file can't hold of the source, each as `without ...`, before long work begins.
 
-    Sound and subtitles that another container could hold are never left out unasked; those that none can hold are.
+    Audio and subtitles are left out only if no supported container can hold them; otherwise they are an error.
 
     Raises:
-        ImageError: codec, container, pixels and size don't go together, sound or subtitles need another container, or
-            a track to drop is not there.
+        ImageError: codec, container, pixel format and size are not compatible; audio or subtitles need another
+            container;
+            or a track to drop does not exist.
     """
     name, codec, info = printable(path), CODECS[target.codec], header.video
     assert info is not None
@@ -60,7 +61,7 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
             "another --codec."
         )
     if target.crf is not None and (codec.crf is None or not 0 <= target.crf <= codec.most):
-        allowed = f"from 0 to {codec.most}" if codec.most else "not to be given: nothing is lost"
+        allowed = f"from 0 to {codec.most}" if codec.most else "not to be given: it is lossless"
         raise ImageError(f"{name} can't be written: the --crf of {title} is {allowed}, got {target.crf}.")
     down, across = info.subsampling
     if target.codec != "ffv1" and (target.height % down or target.width % across):
@@ -83,7 +84,7 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
                 f"{' or '.join(fitting)}."
             )
         with open_container(source, header.width * header.height) as (container, _, _):
-            return _left(container, info, target, name)
+            return _streams_left_out(container, info, target, name)
 
 
 def join(
@@ -96,10 +97,10 @@ def join(
     overwrite: bool,
     made: Callable[[Path], None],
 ) -> None:
-    """Write the video: the segments as its video stream, all else of the source copied.
+    """Write the video: the segments as its video stream, everything else copied from the source.
 
     Args:
-        made: called with the file, when all is in it and before it becomes `path`.
+        made: called with the temporary file once it is complete, before it is renamed to `path`.
 
     Raises:
         DRRNError: a segment or the source can't be read, or as `atomic`.
@@ -114,7 +115,7 @@ def join(
     ):
         import av
 
-        with closing(_started(temporary, target.suffix, container.metadata)) as out:
+        with closing(_open_output(temporary, target.suffix, container.metadata)) as out:
             copied = _streams(container, out, info, target)
             out.set_chapters(container.chapters())
             with keep_scheduling():
@@ -132,20 +133,20 @@ def join(
                 held = [index for index, new in copied.items() if index != info.stream and new.type != "attachment"]
                 streams = [container.streams[index] for index in held]
                 for packet in container.demux(streams) if streams else ():
-                    if packet.dts is None and not packet.size:  # PyAV's own, at the end
+                    if packet.dts is None and not packet.size:  # the empty packets that PyAV adds at the end
                         continue
                     if packet.stream.name == "mov_text" and bytes(packet) == NOTHING and target.suffix in MP4:
                         continue
                     packet.stream = copied[packet.stream.index]
                     yield packet
 
-            for packet in merge(packets(), others(), key=_moment):
+            for packet in merge(packets(), others(), key=_decode_time):
                 out.mux(packet)
         made(temporary)
 
 
-def _started(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "OutputContainer":
-    """A container to write to, with what is said of the whole video."""
+def _open_output(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "OutputContainer":
+    """Open a container for writing, with the tags of the whole video."""
     import av
     from av.container.core import Flags
 
@@ -161,7 +162,7 @@ def _started(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "Out
         metadata_errors="surrogateescape",
     )
     bitexact: Any = Flags.bitexact
-    out.flags |= bitexact.value  # nothing of chance or of today
+    out.flags |= bitexact.value  # no random IDs and no date
     out.metadata.update(metadata)
     return out
 
@@ -169,7 +170,7 @@ def _started(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "Out
 def _streams(
     container: "InputContainer", out: "OutputContainer", info: VideoInfo, target: Target
 ) -> "dict[int, Stream]":
-    """By their numbers in the source, those of the result, as far as it can hold them."""
+    """Add the streams that the output can hold; return them by their numbers in the source."""
     streams: dict[int, Stream] = {}
     for stream in container.streams:
         if stream.index == info.stream:
@@ -177,16 +178,15 @@ def _streams(
             configure_encoder(video.codec_context, info, target)  # type: ignore[arg-type]
             video.time_base = info.time_base
             if target.codec == "hevc" and target.suffix in MP4:
-                video.codec_context.codec_tag = "hvc1"  # as Apple's players want it
+                video.codec_context.codec_tag = "hvc1"  # required by Apple's players
             if info.turn:
                 video.set_display_matrix(info.turn)  # type: ignore[union-attr]
             metadata = {
                 key: value for key, value in stream.metadata.items() if not key.lower().startswith(OF_THE_STREAM)
             }
             new: Stream = video
-        elif (
-            is_cover(stream) and CONTAINERS[target.suffix] == "matroska" and stream.index not in target.drop
-        ):  # where it is no stream, but a file within
+        elif is_cover(stream) and CONTAINERS[target.suffix] == "matroska" and stream.index not in target.drop:
+            # in Matroska a cover is an attachment, not a stream
             (packet,) = (each for each in container.demux(stream) if each.size)
             container.seek(0)
             kind = "png" if stream.name == "png" else "jpeg"
@@ -202,7 +202,7 @@ def _streams(
     return streams
 
 
-def _left(container: "InputContainer", info: VideoInfo, target: Target, name: str) -> tuple[str, ...]:
+def _streams_left_out(container: "InputContainer", info: VideoInfo, target: Target, name: str) -> tuple[str, ...]:
     lost = []
     others = {stream.index: stream.type for stream in container.streams if stream.index != info.stream}
     for index in target.drop:
@@ -213,7 +213,7 @@ def _left(container: "InputContainer", info: VideoInfo, target: Target, name: st
         if stream.index in target.drop:
             lost.append(f"without the {stream.type} stream {stream.index}")
             continue
-        if stream.index == info.stream or _is_made_anew(stream, container) or _fits(stream, container, target.suffix):
+        if stream.index == info.stream or _is_generated(stream, container) or _fits(stream, container, target.suffix):
             continue
         if stream.type in ("audio", "subtitle"):
             kind = stream.codec_context.name if stream.codec_context else "an unknown codec"
@@ -227,15 +227,15 @@ def _left(container: "InputContainer", info: VideoInfo, target: Target, name: st
                 f"without the {stream.type} stream {stream.index}, of {kind}, which no supported container can hold"
             )
             continue
-        if stream.type != "video":  # of those the header tells
+        if stream.type != "video":  # other video streams are reported by the header
             lost.append(f"without the {stream.type} stream {stream.index}")
         elif is_cover(stream):
             lost.append("without the cover")
     return tuple(lost)
 
 
-def _is_made_anew(stream: "Stream", container: "InputContainer") -> bool:
-    """Whether a muxer writes it itself, of chapters and of a timecode that are metadata too."""
+def _is_generated(stream: "Stream", container: "InputContainer") -> bool:
+    """Whether the muxer generates this stream from chapters or a timecode, which are also in the metadata."""
     if stream.type != "data":
         return False
     chapters = len(container.chapters())
@@ -243,25 +243,25 @@ def _is_made_anew(stream: "Stream", container: "InputContainer") -> bool:
 
 
 def _fits(stream: "Stream", container: "InputContainer", suffix: str) -> bool:
-    """Whether a file of that suffix can hold such a stream, by trying."""
+    """Whether a file of that suffix can hold such a stream, found by trying."""
     import av.error
 
-    if _is_made_anew(stream, container) or (stream.type == "video" and not is_cover(stream)):
+    if _is_generated(stream, container) or (stream.type == "video" and not is_cover(stream)):
         return False
-    trial = _started(io.BytesIO(), suffix, {})
+    trial = _open_output(io.BytesIO(), suffix, {})
     try:
         new = trial.add_stream_from_template(stream, opaque=True)
         new.disposition = stream.disposition
         trial.start_encoding()
     except (av.error.FFmpegError, ValueError):
         return False
-    with suppress(av.error.FFmpegError, ValueError):  # without packets there may be no end
+    with suppress(av.error.FFmpegError, ValueError):  # a file without packets may fail to close
         trial.close()
     return True
 
 
 def _timetable(segments: Sequence[Path]) -> tuple[list[int], list[int], list[int]]:
-    """When frames are shown, and for how long; and when packets are decoded, in their own order."""
+    """Return presentation times and durations of the frames, and decoding times of the packets in their own order."""
     times: list[int] = []
     last, late = 0, 0
     for path in segments:
@@ -270,8 +270,8 @@ def _timetable(segments: Sequence[Path]) -> tuple[list[int], list[int], list[int
         last = int(segment["durations"][-1])
         late = max(late, int((np.arange(len(segment["order"])) - segment["order"]).max()))
     gaps = [after - before for before, after in pairwise(times)]
-    # As many frames before it is shown as the order demands. MP4 adds up the steps of decoding to the length of the
-    # video: the first ones take what the last ones lack.
+    # Decoding runs ahead by as many frames as the packets are reordered. MP4 sums the steps between decoding times to
+    # the length of the video, so the first steps make up for the last ones.
     late = min(late, len(times) - 1)
     ahead = times[-1] - times[-1 - late]
     before = [times[0] - ahead * (late - number) // late for number in range(late)]
@@ -279,7 +279,7 @@ def _timetable(segments: Sequence[Path]) -> tuple[list[int], list[int], list[int
 
 
 def _packets(segments: Sequence[Path]) -> Iterator[tuple[int, bool, bytes]]:
-    """Of each packet, which frame of the video it is, whether decoding can begin there, and its bytes."""
+    """Yield for each packet the frame of the video that it encodes, whether it is a key frame, and its bytes."""
     first = 0
     for path in segments:
         segment, at = read_segment(path), 0
@@ -290,7 +290,7 @@ def _packets(segments: Sequence[Path]) -> Iterator[tuple[int, bool, bytes]]:
         first += len(order)
 
 
-def _moment(packet: "Packet[Any]") -> Fraction:
-    """When it must be there, in seconds."""
+def _decode_time(packet: "Packet[Any]") -> Fraction:
+    """Return the time at which it must be decoded, in seconds."""
     time = packet.pts if packet.dts is None else packet.dts
     return (time or 0) * (packet.time_base or Fraction(1))

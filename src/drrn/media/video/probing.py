@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from drrn.errors import ImageError, printable
 from drrn.media.header import Header, VideoInfo
-from drrn.media.video.containers import Opened, open_container
+from drrn.media.video.containers import OpenVideo, open_container
 from drrn.media.video.decoding import DECODING, FULL, PIXELS, decode, is_cover
 from drrn.media.video.hdr import read_hdr
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 RATES: Final = (Fraction(1), Fraction(1000))
-"""Frames a second that are believed, to encode by; times are kept whatever they are."""
+"""Range of plausible frame rates for the encoder; timestamps are kept in any case."""
 ALPHA_INFO = b"\x4e\x01\xa5"
-"""The begin of HEVC's message that there is a layer of alpha."""
+"""The beginning of HEVC's message about an alpha layer."""
 LOST: Final = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
-"""What a frame can have beside it that is true of that frame alone, and not of a larger one."""
+"""Side data that apply to one frame at its original size, and are dropped."""
 
 
 def probe(path: Path, *, max_pixels: int) -> Header:
-    """Read the header of a video. One frame is decoded, once it is known to have at most `max_pixels`.
+    """Read the header of a video. One frame is decoded, after its size has been checked.
 
     Raises:
-        ImageError: it is damaged, truncated, of a kind that can't be read, or has more than `max_pixels` a frame.
+        ImageError: it is damaged, truncated, of an unsupported kind, or has more than `max_pixels` per frame.
         UsageError: PyAV is not installed.
     """
     name = printable(path)
@@ -54,10 +54,10 @@ def probe(path: Path, *, max_pixels: int) -> Header:
 
 
 def find_stream(container: "InputContainer", name: str) -> "VideoStream":
-    """The first that is a video, and no cover."""
+    """Return the first video stream that is not cover art."""
     stream = next((each for each in container.streams.video if not is_cover(each)), None)
     if stream is None:
-        raise ImageError(f"{name} has no video stream; a video or a picture was expected.")
+        raise ImageError(f"{name} has no video stream; a video or an image was expected.")
     if stream.codec_context is None:
         raise ImageError(f"{name} is of a codec that can't be decoded. Convert it first.")
     if stream.codec_context.field_order > 1:
@@ -66,7 +66,7 @@ def find_stream(container: "InputContainer", name: str) -> "VideoStream":
 
 
 def _check_pixels(container: "InputContainer", stream: "VideoStream", name: str, max_pixels: int) -> None:
-    """Raises ImageError: there are no pixels, too many, or pixels that can't be read."""
+    """Raise an ImageError if there are no pixels, too many, or pixels of an unsupported format."""
     context = stream.codec_context
     width, height, pixels = context.width, context.height, context.pix_fmt or "unknown"
     if not width or not height:
@@ -90,7 +90,7 @@ def _check_pixels(container: "InputContainer", stream: "VideoStream", name: str,
 
 
 def _side_data(frame: "VideoFrame", name: str) -> dict[str, bytes]:
-    """What lies beside the pixels of a frame, by FFmpeg's names."""
+    """Return the side data of a frame, by FFmpeg's names."""
     try:
         every: Any = frame.side_data
         return {each.type.name: bytes(each) for each in every}
@@ -119,12 +119,12 @@ def _info(stream: "VideoStream", frame: "VideoFrame", side_data: dict[str, bytes
 
 
 def _has_alpha(container: "InputContainer", stream: "VideoStream", pixels: str) -> bool:
-    """Whether the video has an alpha channel, also one that the decoder would leave out without a word."""
+    """Whether the video has an alpha channel, including one that the decoder would silently drop."""
     import av
 
     if pixels != "unknown" and any(each.is_alpha for each in av.VideoFormat(pixels).components):
         return True
-    if any(key.lower() == "alpha_mode" for key in stream.metadata):  # VP8 and VP9; browsers say so of every recording
+    if any(key.lower() == "alpha_mode" for key in stream.metadata):  # VP8 and VP9; browsers set it for every recording
         found = any(packet.has_sidedata("matroska_block_additional") for packet in container.demux(stream))
         container.seek(0)
         if found:
@@ -132,8 +132,8 @@ def _has_alpha(container: "InputContainer", stream: "VideoStream", pixels: str) 
     return ALPHA_INFO in (stream.codec_context.extradata or b"")
 
 
-def _count(file: Opened, stream: "VideoStream", name: str) -> int:
-    """Frames that will be shown: by the index, or where there is none of all of them by reading through the file."""
+def _count(file: OpenVideo, stream: "VideoStream", name: str) -> int:
+    """Count the frames to be shown: from the index or, without one, by reading the whole file."""
     if file.form == "MP4" and stream.frames:
         return sum(not entry.is_discard for entry in stream.index_entries)
     others = [each for each in file.container.streams if each.type != "video" or not is_cover(each)]
@@ -142,12 +142,12 @@ def _count(file: Opened, stream: "VideoStream", name: str) -> int:
         there += packet.size > 0
         count += packet.size > 0 and packet.stream is stream and not packet.is_discard
     if there < file.packets:
-        raise ImageError(f"{name} is a video that is damaged: of {file.packets} packets {there} can be found.")
+        raise ImageError(f"{name} is a video that is damaged: of {file.packets} packets only {there} can be found.")
     return count
 
 
 def _hidden(path: Path, max_pixels: int, number: int, count: int) -> list[str]:
-    """What is said of frames that an MP4 has and does not show."""
+    """Report the frames of an MP4 that its edit list hides."""
     with open_container(path, max_pixels, edits=False) as (container, _, _):
         stream = container.streams[number]
         found = len(stream.index_entries)
@@ -165,12 +165,12 @@ def _rate(stream: "VideoStream") -> Fraction:
 
 
 def _siting(frame: "VideoFrame") -> str:
-    """Where chroma lies, which PyAV can be told of by a filter's own words alone."""
+    """Return the chroma location, which PyAV reveals only in the text of a filter's log."""
     import av
     from av.filter import Graph
 
     graph = Graph()
-    names = ("sidedata", "showinfo", "buffersink")  # without side data, of which there may be much to say
+    names = ("sidedata", "showinfo", "buffersink")  # without side data, which would add many lines to the log
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1)
     )
