@@ -298,7 +298,7 @@ except OutOfMemoryError as error:
     print(error)
 print(np.isfinite(engine.run(ilr[:, :200, :200])).all())
 """)
-    assert said == "Not enough memory for a piece of 1500x1500.\nTrue\n"
+    assert said == "Not enough memory for an image of 1500x1500.\nTrue\n"
 
 
 def test_another_failure_of_the_runtime_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +339,7 @@ def test_a_file_that_computes_something_else_is_not_written(
 ) -> None:
     (tmp_path / "tiny.onnx").write_bytes(b"mine")
     monkeypatch.setattr("drrn.engines.export.model", broken)
-    with pytest.raises(EngineError, match=r"differs from .* by 0\.\d+ \(allowed is 0.0001\).* No file was written"):
+    with pytest.raises(EngineError, match=r"differs from .* by 0\.\d+ \(at most 0.0001\).* No file was written"):
         export(small_weights(), tmp_path / "tiny.onnx", overwrite=True)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
 
@@ -349,7 +349,7 @@ def test_another_bicubic_in_the_graph_is_not_written(tmp_path: Path, monkeypatch
     a = -0.75
     theirs = [[0, 1, 0, 0], [a, 0, -a, 0], [-2 * a, -a - 3, 2 * a + 3, a], [a, a + 2, -a - 2, -a]]
     monkeypatch.setattr("drrn.engines.onnx_graph.KEYS", np.array(theirs, np.float32))
-    with pytest.raises(EngineError, match=r"\(allowed is 1\), and in .*% of the samples \(allowed is 1%\)"):
+    with pytest.raises(EngineError, match=r"\(at most 1\), and in .*% of the samples \(at most 1%\)"):
         export(small_weights(), tmp_path / "tiny.onnx", scale=2)
     assert not list(tmp_path.iterdir())
 
@@ -370,9 +370,7 @@ def test_levels_that_are_cut_off_and_not_rounded_are_not_written(
         return proto
 
     monkeypatch.setattr("drrn.engines.export.picture_model", cut_off)
-    with pytest.raises(
-        EngineError, match=r"by 1 \(allowed is 1\), and in \d\d\.\d\d% of the samples \(allowed is 1%\)"
-    ):
+    with pytest.raises(EngineError, match=r"by 1 \(at most 1\), and in \d\d\.\d\d% of the samples \(at most 1%\)"):
         export(small_weights(), tmp_path / "tiny.onnx", scale=2)
     assert not list(tmp_path.iterdir())
 

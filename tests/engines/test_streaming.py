@@ -347,7 +347,7 @@ def test_a_picture_too_wide_for_the_memory_says_so() -> None:
     def bands() -> Iterator[Planes]:
         yield np.broadcast_to(np.float32(0), (1, 0, 2**30))
 
-    with pytest.raises(room.OutOfMemoryError, match="Not enough memory for a picture of this width"):
+    with pytest.raises(room.OutOfMemoryError, match="Not enough memory for an image of this width"):
         list(NativeEngine(small_weights(width=1024, units=100, share=True), threads=1).stream(bands()))
 
 

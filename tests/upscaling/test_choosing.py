@@ -116,5 +116,5 @@ def test_a_scale_outside_of_the_trained_ones_is_said(picture: Path) -> None:
     assert outside_training(stretched, weights).startswith("x1.5 is outside")
     assert (
         outside_training(job(picture, None, 3), replace(weights, scales=(2,)))
-        == "small makes x2 of it, and bicubic the rest"
+        == "small enlarges it x2, and bicubic does the rest"
     )

@@ -640,7 +640,7 @@ def test_a_network_for_one_whole_scale_makes_other_scales_of_its_result() -> Non
 
 def test_all_scales_up_to_the_largest_are_covered() -> None:
     assert [stepped().covers(scale) for scale in (1.1, 2.5, 4, 4.5)] == [True, True, True, False]
-    assert stepped().outside(4.5) == " makes x4 of it, and bicubic the rest"
+    assert stepped().outside(4.5) == " enlarges it x4, and bicubic does the rest"
 
 
 @pytest.mark.parametrize(

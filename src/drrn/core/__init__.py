@@ -1,1 +1,1 @@
-"""The mathematics, in NumPy only: no files, no torch, no state."""
+"""The mathematics, in NumPy alone: no files, no torch, no state."""

@@ -1,18 +1,18 @@
-"""Bring colors back into [0, 1] without adding or losing light.
+"""Bring colors back into [0, 1] without changing local brightness.
 
-The network sharpens luma, but chroma is enlarged by bicubic and stays blurred. At the edges of pure colors the two do
-not fit, and R, G or B leaves [0, 1]. Clipping alone then shifts the mean: beside a green stripe negative red becomes
-0, while the stripe keeps the positive red that balanced it.
+The network sharpens luma, but chroma is enlarged by bicubic and stays blurred. At the edges of saturated colors the two
+do not match, and R, G or B leaves [0, 1]. Clipping alone then shifts the mean: next to a green stripe negative red
+becomes 0, while the stripe keeps the positive red that balanced it.
 
-The law: the pixels nearby make up for the light that clipping adds to a channel or takes from it, by moving towards the
-color of the source pixel they lie in. So
+The rule: nearby pixels compensate for the light that clipping adds to a channel or takes from it, by moving towards the
+color of the source pixel they lie in. Therefore
 
 * where nothing is clipped nearby, nothing changes,
-* no channel leaves the span between its clipped value and the value of its source pixel,
-* each channel's sum over the picture stays what it was before clipping, as far as the pixels nearby have room.
+* no channel leaves the range between its clipped value and the value of its source pixel,
+* each channel keeps the sum over the image that it had before clipping, as far as the nearby pixels have room.
 
-What is made up for is at most the saturation of the source pixels around. So where they are gray, pixels are only
-clipped: overshoot at the edges of black text is no error of color.
+At most the saturation of the surrounding source pixels is compensated. Where they are gray, pixels are only clipped:
+overshoot at the edges of black text is not an error of color.
 """
 
 from typing import NamedTuple
@@ -27,12 +27,12 @@ REACH = 5
 
 
 class Window(NamedTuple):
-    """What the result at one place of the enlarged picture depends on."""
+    """What the result at one place of the enlarged image depends on."""
 
     source: Place
-    """Rows and columns of the source picture."""
+    """Rows and columns of the source image."""
     outer: Place
-    """Rows and columns of the enlarged picture: all pixels that lie in `source`."""
+    """Rows and columns of the enlarged image: all pixels that lie in `source`."""
     inner: Place
     """The place itself, relative to `outer`."""
     cells: tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -40,19 +40,19 @@ class Window(NamedTuple):
 
 
 def window(place: Place, whole: tuple[int, int], size: tuple[int, int]) -> Window:
-    """The window of a place, where a picture of (height, width) `whole` is enlarged to `size`, no side smaller."""
+    """Return the window of a place when an image of (height, width) `whole` is enlarged to `size`, no side smaller."""
     rows, columns = (_axis(*axis) for axis in zip(place, whole, size, strict=True))
     return Window((rows[0], columns[0]), (rows[1], columns[1]), (rows[2], columns[2]), (rows[3], columns[3]))
 
 
 def clip(colors: NDArray[Float], source: NDArray[Float], at: Window) -> NDArray[Float]:
-    """The colors at one place, brought into [0, 1] by the law above.
+    """Return the colors at one place, brought into [0, 1] by the rule above.
 
-    However the picture is divided into places, the result is the same to the bit.
+    The result is the same to the bit however the image is divided into places.
 
     Args:
-        colors: (3, H, W) at `at.outer` of the enlarged picture, not clipped.
-        source: (3, h, w) at `at.source` of the source picture.
+        colors: (3, H, W) at `at.outer` of the enlarged image, not clipped.
+        source: (3, h, w) at `at.source` of the source image.
         at: the place's `window`.
 
     Returns:
@@ -64,7 +64,7 @@ def clip(colors: NDArray[Float], source: NDArray[Float], at: Window) -> NDArray[
         return clipped
     starts = [np.flatnonzero(np.diff(cells, prepend=-1)) for cells in at.cells]
     rows, columns = at.cells
-    counted = _highest(source.max(axis=0) - source.min(axis=0))[rows][:, columns]  # at most, of what is clipped
+    counted = _highest(source.max(axis=0) - source.min(axis=0))[rows][:, columns]  # upper limit of what is compensated
     for result, plane, goal, ends in zip(clipped, colors, source, outside, strict=True):
         for sign, end in zip((-1, 1), ends, strict=True):
             if not end:
@@ -81,20 +81,20 @@ def clip(colors: NDArray[Float], source: NDArray[Float], at: Window) -> NDArray[
 
 
 def ready(rows: int, n_in: int, n_out: int) -> int:
-    """How many of the first rows, or columns, `clip` can give once the first `rows` of `n_out` are there."""
+    """Return how many of the first rows (or columns) `clip` can compute once the first `rows` of `n_out` exist."""
     return rows if rows == n_out else _start(max(int(_cell(np.array(rows), n_in, n_out)) - REACH, 0), n_in, n_out)
 
 
 def needed(rows: int, n_in: int, n_out: int) -> int:
-    """The first row, or column, on which `clip` depends from row `rows` of `n_out` on."""
+    """Return the first row (or column) on which `clip` depends from row `rows` of `n_out` on."""
     return _axis(slice(rows, rows + 1), n_in, n_out)[1].start
 
 
 def _cell(index: NDArray[np.intp], n_in: int, n_out: int) -> NDArray[np.intp]:
-    """The source sample, of `n_in`, in which the center of each sample `index` of `n_out` lies.
+    """Return the source sample, of `n_in`, in which the center of each sample `index` of `n_out` lies.
 
-    Centers between two count to the one nearer to the middle, so that a flipped picture has its cells flipped; in
-    the very middle, of an odd number made of an even one, to the right or lower.
+    A center on the boundary between two belongs to the one nearer to the middle, so that flipping the image flips the
+    cells; in the exact middle, which occurs for an odd number from an even one, to the right or lower one.
     """
     left = np.minimum(index, n_out - 1 - index)
     cell = (2 * left + 1) * n_in // (2 * n_out)
@@ -134,13 +134,14 @@ def _sums_of_rows(x: NDArray[Float], starts: NDArray[np.intp]) -> NDArray[Float]
 
 
 def _share(taken: NDArray[Float], room: NDArray[Float]) -> NDArray[Float]:
-    """The share of its way that each pixel of a cell goes, (h, w) in [0, 1].
+    """Return the share of its room that the pixels of each cell use, (h, w) in [0, 1].
 
     A cell from which light was taken asks all pixels of its 3x3 cells for the same share of their room. Where the
-    shares asked of a cell exceed 1, it gives all it has, and the cells that got too little ask once more.
+    shares
+    asked of a cell exceed 1, it gives all it has, and the cells that got too little ask once more.
 
     Args:
-        taken: (h, w), the light to be made up for in each cell.
+        taken: (h, w), the light to compensate for in each cell.
         room: (h, w), what the pixels of each cell can give.
     """
     share = np.zeros_like(room)

@@ -1,7 +1,7 @@
 """PSNR and SSIM by the protocol of the super-resolution papers, used for every table of the project.
 
 Luma is rounded to 8 bits by MATLAB's formula; hr is cropped to a multiple of the scale; lr is made by `imresize` and
-not rounded; hr and sr are compared in whole levels of 8 bits, without `scale` pixels on every side.
+not rounded; hr and sr are compared as 8-bit integers, after cropping `scale` pixels from every side.
 """
 
 from typing import NamedTuple

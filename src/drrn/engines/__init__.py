@@ -1,4 +1,4 @@
-"""Engines: each turns ilr into sr, on NumPy planes."""
+"""Engines: each runs a network on NumPy planes, from ilr to sr."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What an engine is: the protocol that all engines keep."""
+"""The protocol that all engines implement."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -12,61 +12,64 @@ from drrn.errors import EngineError
 Planes = NDArray[np.float32]
 
 BAND = 64
-"""Rows of ilr that a streaming engine is given at once: between two bands it can be stopped."""
+"""Rows of ilr passed to a streaming engine at once; it can be stopped between two bands."""
 
 
 class OutOfMemoryError(EngineError):
-    """There was not enough memory for this piece; a smaller one may go."""
+    """There was not enough memory for this image or tile; a smaller one may fit."""
 
 
 class Engine(Protocol):
     """A trained network, ready to run."""
 
     name: str
-    """What it is and where it runs, for people: "native (avx512, 2 threads)"."""
+    """The engine and its device, for display: "native (avx512, 2 threads)"."""
     streams: bool
-    """Whether its memory is proportional to the width of a picture alone, rows going in and out as bands."""
+    """Whether its memory depends only on the width of an image, with rows passed in and out in bands."""
 
     def memory(self, height: int, width: int) -> int:
-        """Bytes it takes at its peak for ilr of that size, ilr and sr not counted; measured on the safe side."""
+        """Return an upper bound of the peak memory in bytes for ilr of that size, without ilr and sr; based on
+        measurements.
+        """
         ...
 
     def run(self, ilr: Planes, done: Callable[[int], None] = lambda rows: None) -> Planes:
-        """(channels, H, W) in [0, 1] -> the same shape, not clipped.
+        """Run the network: ilr (channels, H, W) in [0, 1] -> sr of the same shape, not clipped.
 
         Args:
-            done: told the number of rows that were finished, each time there are some. What it raises ends the run.
+            done: called with the number of rows finished since the last call. An exception that it raises ends the run.
 
         Raises:
-            OutOfMemoryError: the piece is too large.
+            OutOfMemoryError: the image is too large.
         """
         ...
 
 
 class StreamingEngine(Engine, Protocol):
-    """An engine for pictures that need not fit into memory."""
+    """An engine for images that may not fit into memory."""
 
     def stream(self, bands: Iterable[Planes]) -> Iterator[Planes]:
-        """Bands of rows (channels, h, W) of ilr, from the top down -> bands of sr, together of the same height.
+        """Run the network on bands of rows (channels, h, W) of ilr, from top to bottom; yields bands of sr.
 
-        Bands come in and out with any number of rows; what comes out lags behind by the rows that the network sees
-        below a pixel. The result is that of the whole picture.
+        Bands may have any number of rows. The output lags behind the input by the rows that the network sees below a
+        pixel;
+        all bands of sr together have the height of ilr. The result equals that of the whole image.
 
         Raises:
-            OutOfMemoryError: the picture is too wide.
+            OutOfMemoryError: the image is too wide.
         """
         ...
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # which macOS and Windows lack
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def run_streaming(engine: StreamingEngine, ilr: Planes, done: Callable[[int], None]) -> Planes:
-    """`Engine.run` of an engine that streams."""
+    """Implement `Engine.run` with the `stream` method of an engine."""
     sr = np.empty_like(ilr)
     row = 0
     for band in engine.stream(ilr[:, top : top + BAND] for top in range(0, ilr.shape[1], BAND)):

@@ -1,4 +1,6 @@
-"""The network as an ONNX file for programs without drrn, kept only once ONNX Runtime agrees with drrn's own engine."""
+"""Export a network as an ONNX file for programs without drrn, written only if ONNX Runtime agrees with drrn's own
+engine.
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,36 +22,39 @@ from drrn.errors import EngineError
 from drrn.weights.store import Weights
 
 TOLERANCE = 1e-4
-"""How far sr of an exported network may be from drrn's own. The two add in another order; measured is some 1e-6."""
+"""Largest difference of sr between an exported network and drrn's own: they sum in different orders. Measured: about
+1e-6.
+"""
 ROUNDED_OTHERWISE = 0.01
-"""The share of 8-bit samples that may be rounded to the next level: values that lie on the edge between two."""
+"""Largest share of 8-bit samples that may be rounded to a neighboring level, because their value is halfway between
+two.
+"""
 SIZES = ((1, 8), (9, 1), (2, 3), (24, 40), (47, 31))
-"""(height, width) of what an exported network is tried on. One pixel is a constant picture: no network is given it."""
+"""(height, width) of the test images. None is a single pixel: that is a constant image, for which no network is run."""
 
 
 class Verification(NamedTuple):
-    """How far an exported file, in ONNX Runtime, is from drrn's own engine."""
+    """How far an exported file in ONNX Runtime is from drrn's own engine."""
 
     engine: str
-    """The one it was held against."""
+    """The engine it was compared with."""
     difference: float
-    """The largest: of sr in [0, 1], or for a self-contained file in levels of 8 bits."""
+    """Largest difference: of sr in [0, 1], or of 8-bit levels for a self-contained file."""
     differing: float
-    """The share of samples that are not equal. Two float32 seldom are."""
+    """Share of samples that are not equal. For float32, most of them differ slightly."""
 
 
 def export(
     weights: Weights, path: Path, *, units: int | None = None, scale: float | None = None, overwrite: bool = False
 ) -> Verification:
-    """Write `weights` as ONNX to `path`, once ONNX Runtime has computed from it what drrn's own engine does.
+    """Write `weights` as ONNX to `path`, after comparing ONNX Runtime's results with those of drrn's own engine.
 
     Args:
         units: residual units to run in each block instead of the config's.
-        scale: writes a `picture_model` for this scale; None writes a `model`.
+        scale: write a `picture_model` for this scale; None writes a `model`.
 
     Raises:
-        EngineError: the weights were not trained for so many units, or the file computes something else. It is not
-            written then.
+        EngineError: the weights were not trained for that many units, or the results differ. No file is written then.
         DRRNError: as `drrn.atomic.atomic`.
     """
     engine = choose(weights if scale is None else weights.network(scale), units=units)
@@ -66,29 +71,29 @@ def export(
 
 
 Example = tuple[NDArray[Any], NDArray[Any]]
-"""What is given, and what is expected."""
+"""An input and its expected output."""
 
 
 def _planes(engine: Engine, weights: Weights) -> Iterator[Example]:
-    """Noise enlarged by two, as networks are given, and its sr."""
-    chance = np.random.default_rng(0)
+    """Yield noise enlarged by two, as input of the network, and its sr."""
+    rng = np.random.default_rng(0)
     for height, width in SIZES:
-        lr = chance.random((weights.config.channels, -(-height // 2), -(-width // 2)), np.float32)
+        lr = rng.random((weights.config.channels, -(-height // 2), -(-width // 2)), np.float32)
         ilr = imresize(lr, height, width)
         yield ilr, engine.run(ilr)
 
 
 def _pictures(engine: Engine, weights: Weights, scale: float) -> Iterator[Example]:
-    """Noise of 8 bits, and what `drrn upscale` makes of it."""
-    chance, channels = np.random.default_rng(0), weights.config.channels
+    """Yield 8-bit noise, and what `drrn upscale` makes of it."""
+    rng, channels = np.random.default_rng(0), weights.config.channels
     for height, width in SIZES:
-        picture = chance.integers(0, 256, (height, width, 3), np.uint8)
+        picture = rng.integers(0, 256, (height, width, 3), np.uint8)
         planes = picture.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         size = int(height * scale + 0.5), int(width * scale + 0.5)
         across, down = weights.plan((width, height), size[::-1]).size
-        given = ycbcr(planes) if channels == 1 else planes
-        sr = imresize(engine.run(imresize(given[:channels], down, across)), *size)
-        larger = np.concatenate([sr, imresize(given[channels:], *size)])
+        components = ycbcr(planes) if channels == 1 else planes
+        sr = imresize(engine.run(imresize(components[:channels], down, across)), *size)
+        larger = np.concatenate([sr, imresize(components[channels:], *size)])
         if channels == 1:
             at = gamut.window((slice(0, size[0]), slice(0, size[1])), (height, width), size)
             larger = gamut.clip(rgb(larger), planes, at)
@@ -96,17 +101,19 @@ def _pictures(engine: Engine, weights: Weights, scale: float) -> Iterator[Exampl
         yield picture, levels(larger).transpose(1, 2, 0)
 
 
-@np.errstate(invalid="ignore")  # what is not finite is refused in the end
+@np.errstate(invalid="ignore")  # values that are not finite fail the comparison below
 def _check(session: onnxruntime.InferenceSession, examples: Iterable[Example], allowed: Verification) -> Verification:
     differences = [
-        np.abs(run_session(session, given[None])[0] - expected.astype(float)) for given, expected in examples
+        np.abs(run_session(session, image[None])[0] - expected.astype(float)) for image, expected in examples
     ]
     every = np.concatenate([difference.ravel() for difference in differences])
     found = Verification(allowed.engine, float(every.max()), float(np.count_nonzero(every) / every.size))
-    if not (found.difference <= allowed.difference and found.differing <= allowed.differing):  # so is NaN refused
+    if not (
+        found.difference <= allowed.difference and found.differing <= allowed.differing
+    ):  # this form also refuses NaN
         raise EngineError(
-            f"In ONNX Runtime the network differs from {found.engine} by {found.difference:.2g} (allowed is "
-            f"{allowed.difference:g}), and in {found.differing:.2%} of the samples (allowed is "
+            f"In ONNX Runtime the network differs from {found.engine} by {found.difference:.2g} (at most "
+            f"{allowed.difference:g}), and in {found.differing:.2%} of the samples (at most "
             f"{allowed.differing:.0%}): the weights or ONNX Runtime are faulty. No file was written."
         )
     return found

@@ -1,14 +1,14 @@
-"""A network as a plain row of layers: what the native, the NumPy and the ONNX engine run.
+"""A network as a list of layers, which the native, NumPy and ONNX engines run.
 
-Sharing, batch norms and the four kinds of skip are resolved here, once, in float64. What is left is the same step over
-and over:
+Sharing, batch norms and the four kinds of skip are resolved here, once, in float64. What remains is the same step for
+every layer:
 
     x = convolution(relu(scale * x + shift)) + bias
-    x = x + kept                                        where the layer `adds`
-    kept = x, or relu(x)                                where the layer `keeps`
+    x = x + kept                                        if the layer `adds`
+    kept = x, or relu(x)                                if the layer `keeps`
 
-The paper's skip keeps H_0 at the entrance of a block and adds it in every unit; the report's chain keeps the result of
-each unit. One picture of kept features is enough for all blocks, since a block begins where the one before it ends.
+The paper's skip keeps H_0 at the start of a block and adds it in every unit; the report's chain keeps the result of
+each unit. One set of kept features is enough for all blocks, since a block begins where the previous one ends.
 """
 
 from dataclasses import dataclass
@@ -22,27 +22,27 @@ from drrn.weights.store import Weights
 Array = NDArray[np.float32]
 
 EPSILON = 1e-5
-"""What batch norm adds to a variance (Caffe's and torch's default)."""
+"""Added to the variance in batch norm (the default of Caffe and torch)."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A pre-activated 3x3 convolution, zero-padded, and what happens to its result."""
+    """A pre-activated 3x3 convolution, zero-padded, and what is done with its result."""
 
-    scale: Array  # (channels in,), as the next: the batch norm before the ReLU
+    scale: Array  # (channels in,), like `shift`: the batch norm before the ReLU
     shift: Array
-    kernel: Array  # (channels out, channels in, 3, 3); one array wherever units share it
+    kernel: Array  # (channels out, channels in, 3, 3); units that share it refer to one array
     bias: Array  # (channels out,)
     replicates: bool = False
-    """Beyond the border its input continues as it ends, in place of zeros."""
+    """Pad its input by repeating the border instead of with zeros."""
     adds: bool = False
     keeps: Literal["", "result", "rectified"] = ""
 
 
 def layers(weights: Weights, units: int | None = None) -> list[Layer]:
-    """The layers of `weights` in their order, with `units` residual units in each block instead of the config's.
+    """Return the layers of `weights` in order, with `units` residual units in each block instead of the config's.
 
-    The first takes the (pixel-unshuffled) ilr; the last gives what is (pixel-shuffled and) added to it.
+    The first takes the (pixel-unshuffled) ilr; the result of the last is (pixel-shuffled and) added to it.
     """
     config = weights.config
     units = config.units if units is None else units
@@ -75,19 +75,19 @@ def layers(weights: Weights, units: int | None = None) -> list[Layer]:
 
 
 def _centered(kernel: Array, colors: int) -> Array:
-    """Filters (out, colors x cells, 3, 3) without their mean over each color: see `DRRNConfig.flat`."""
+    """Subtract from each filter (out, colors x cells, 3, 3) its mean over each color: see `DRRNConfig.flat`."""
     by_color = kernel.reshape(len(kernel), colors, -1).astype(np.float64)
     return (by_color - by_color.mean(axis=2, keepdims=True)).reshape(kernel.shape).astype(np.float32)
 
 
 def _affine(weights: Weights, norm: str, channels: int) -> tuple[Array, Array]:
-    """Batch norm as it is at inference: scale * x + shift; 1 and 0 where there is none."""
+    """Return scale and shift of a batch norm at inference: scale * x + shift; 1 and 0 if there is none."""
     if not weights.config.batch_norm:
         return np.ones(channels, np.float32), np.zeros(channels, np.float32)
     gamma, beta, mean, variance = (
         weights.tensors[f"{norm}.{part}"].astype(np.float64)
         for part in ("weight", "bias", "running_mean", "running_var")
     )
-    with np.errstate(over="ignore", invalid="ignore"):  # who takes the result looks whether it is finite
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller checks the result for finite values
         scale = gamma / np.sqrt(variance + EPSILON)
         return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)

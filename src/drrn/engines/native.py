@@ -1,7 +1,7 @@
-"""The compiled engine (`native/`): streaming Winograd convolutions, F(6x6, 3x3), on this CPU's vectors and cores.
+"""The compiled engine (`native/`): streaming Winograd convolutions, F(6x6, 3x3), vectorized and multithreaded.
 
-It imports only where drrn was installed with a C++ compiler, or from a wheel. With DRRN_KERNELS=avx2 in the environment
-the process runs as on a CPU that has nothing faster.
+It can be imported only if drrn was installed from a wheel or with a C++ compiler. With DRRN_KERNELS=avx2 in the
+environment, the process runs as on a CPU that supports nothing faster.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-import drrn.engines._native as _native  # which says, unlike `from`, that there is no such module
+import drrn.engines._native as _native  # unlike `from`, raises ModuleNotFoundError
 from drrn.engines.engine import OutOfMemoryError, Planes, cores, run_streaming
 from drrn.engines.layers import layers
 from drrn.errors import EngineError
@@ -20,7 +20,7 @@ from drrn.weights.store import Weights
 class NativeEngine:
     """Runs `weights` in float32 on the CPU. See `drrn.engines.engine.StreamingEngine`.
 
-    The result is the same to the last bit for any number of threads, on one kind of CPU.
+    On one type of CPU, the result is identical to the last bit for any number of threads.
     """
 
     streams = True
@@ -29,7 +29,7 @@ class NativeEngine:
         """Transform the kernels, and start the threads.
 
         Args:
-            threads: 0 for as many as there are cores for this process.
+            threads: 0 for as many as this process may use cores.
             kernels: one of `kernels_here()`; its first if empty.
 
         Raises:
@@ -61,15 +61,17 @@ class NativeEngine:
             if flow:
                 yield flow.finish()
         except MemoryError as error:
-            raise OutOfMemoryError("Not enough memory for a picture of this width.") from error
+            raise OutOfMemoryError("Not enough memory for an image of this width.") from error
 
 
 def kernels_here() -> list[str]:
-    """The kernels this process may use, the fastest first: all that the CPU runs of avx512, avx2 and baseline, or, with
-    DRRN_KERNELS in the environment, the named ones and the slower ones.
+    """Return the kernels that this process may use, fastest first.
+
+    These are the ones of avx512, avx2 and baseline that the CPU supports or, with DRRN_KERNELS in the environment, the
+    named one and the slower ones.
 
     Raises:
-        EngineError: this CPU does not run the kernels that DRRN_KERNELS names.
+        EngineError: this CPU does not support the kernels that DRRN_KERNELS names.
     """
     kernels = _native.kernels()
     fastest = os.environ.get("DRRN_KERNELS") or kernels[0]

@@ -1,7 +1,7 @@
-"""The network as an ONNX graph, and ONNX Runtime as an engine.
+"""Write the network as an ONNX graph, and run it with ONNX Runtime.
 
-The graph is written node by node from `drrn.engines.layers`, so that no torch is needed. Only operators that every
-runtime has are used, and doubles only where the size of a picture is computed.
+The graph is built node by node from `drrn.engines.layers`, so torch is not needed. It uses only operators that every
+runtime supports, and doubles only to compute sizes.
 """
 
 import json
@@ -26,17 +26,17 @@ from drrn.tables import plural
 from drrn.weights.store import Weights
 
 OPSET, IR_VERSION = 18, 8
-"""As old as the graph allows (`Pad` has axes since 18): a file of today then runs where nobody updates."""
+"""The oldest versions that the graph allows (`Pad` has axes since 18), so that older runtimes can load the file."""
 
 CARD = ("command", "commit", "seed", "scores", "protocol")
-"""What of a card goes into the file, each where there is one."""
+"""Entries of the model card that are copied into the file, if present."""
 
 LIVE_TENSORS = 5
-"""Feature maps that ONNX Runtime holds at once while a unit runs: 3, and its arena takes memory in powers of two."""
+"""Feature maps that ONNX Runtime holds at once while it runs a unit: 3, and its arena allocates in powers of two."""
 CHANNEL_BLOCK = 16
-"""It rounds their channels up to whole vectors, which are of 16 floats at most."""
+"""It pads their channels to whole vectors, of at most 16 floats."""
 KEPT = 32 << 20
-"""Bytes: `malloc` does not give back at once what it gave in pieces of less than that."""
+"""Bytes: `malloc` does not return memory at once that was allocated in smaller blocks than this."""
 
 
 class OnnxEngine:
@@ -58,15 +58,15 @@ class OnnxEngine:
         try:
             sr: Planes = run_session(self.session, ilr[None])[0]
         except (Fail, RuntimeException, MemoryError) as error:
-            if "alloc" not in str(error):  # ONNX Runtime has no exception of its own for it
+            if "alloc" not in str(error):  # ONNX Runtime has no special exception for it
                 raise
-            raise OutOfMemoryError(f"Not enough memory for a piece of {ilr.shape[2]}x{ilr.shape[1]}.") from error
+            raise OutOfMemoryError(f"Not enough memory for an image of {ilr.shape[2]}x{ilr.shape[1]}.") from error
         done(ilr.shape[1])
         return sr
 
 
 def model(weights: Weights, units: int | None = None) -> onnx.ModelProto:
-    """The network alone: "ilr" -> "sr", both float32 (N, channels, H, W), any N, H and W; sr is not clipped.
+    """Build the network alone: "ilr" -> "sr", both float32 (N, channels, H, W) of any size; sr is not clipped.
 
     Args:
         units: residual units to run in each block instead of the config's.
@@ -86,13 +86,14 @@ def model(weights: Weights, units: int | None = None) -> onnx.ModelProto:
 
 
 def picture_model(weights: Weights, scale: float, units: int | None = None) -> onnx.ModelProto:
-    """All that `drrn upscale` does to an RGB picture: "picture" uint8 (N, H, W, 3) -> "larger" uint8.
+    """Build a model of all that `drrn upscale` does to an RGB image: "picture" uint8 (N, H, W, 3) -> "larger" uint8.
 
-    "larger" is (N, int(H * scale + 0.5), int(W * scale + 0.5), 3). The samples are those of `Upscaler.upscale` but for
-    rounding errors: gray pictures stay gray and constant ones constant, too. One difference: areas that are constant
-    over all that the network sees come out as the network has them (see `drrn.core.flat`): exactly only from networks
-    with `DRRNConfig.flat`. Memory grows with the picture, as nothing is tiled, and values that are not finite are not
-    noticed.
+    "larger" is (N, int(H * scale + 0.5), int(W * scale + 0.5), 3). Its samples equal those of `Upscaler.upscale` up to
+    rounding errors; gray and constant images stay gray and constant. One difference: areas that are constant over the
+    whole reach of the network are not copied from the source (see `drrn.core.flat`), so they are exact only for
+    networks
+    with `DRRNConfig.flat`. Memory grows with the image, since nothing is tiled, and values that are not finite are not
+    detected.
 
     Args:
         scale: at least 1; any number.
@@ -113,7 +114,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
         sr = clipped(_enlarged(graph, weights, units, planes, step, scale))
         larger = graph.do("Where", gray, graph.do("ReduceMean", sr, np.array([1])), sr)
     else:
-        # a gray picture goes through the network as it is, and not as its luma of studio range
+        # gray images are passed to the network in their full range, not as luma in studio range
         source = planes
         planes = graph.do("Where", gray, source, mixed(graph, source, FROM_RGB / 255, OFFSET / 255))
         luma, chroma = (graph.do("Gather", planes, np.array(which), axis=1) for which in ([0], [1, 2]))
@@ -122,7 +123,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
         colors = mixed(graph, colors, TO_RGB * 255, -TO_RGB @ OFFSET)
         cells = (Cells.along(graph, 2, scale), Cells.along(graph, 3, scale))
         larger = graph.do("Where", gray, clipped(sr), into_range(graph, colors, source, cells))
-    # a cast cuts off what stands after the point, so that halves go up, as in `drrn.core.color.levels`
+    # the cast truncates, so halves are rounded up, as in `drrn.core.color.levels`
     larger = graph.do("Add", graph.do("Mul", larger, np.float32(255)), np.float32(0.5))
     graph.do("Transpose", graph.do("Cast", larger, to=TensorProto.UINT8), perm=[0, 2, 3, 1])
     return _model(
@@ -137,7 +138,7 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
 
 
 def _enlarged(graph: Graph, weights: Weights, units: int | None, planes: str, step: float, scale: float) -> str:
-    """`planes` enlarged by `step` with the network, then resized to be `scale` times as large; not clipped."""
+    """Enlarge `planes` by `step` with the network, then resize them to `scale` times their size; not clipped."""
     ilr = _bicubic(graph, planes, step)
     flat = constant(graph, planes, axes=[2, 3])  # the network's padding would darken its border
     sr = graph.do("Where", flat, ilr, _network(graph, weights, units, ilr))
@@ -152,13 +153,13 @@ def _bicubic(graph: Graph, planes: str, scale: float) -> str:
 
 
 def _resized(graph: Graph, planes: str, taps: Sequence[Taps]) -> str:
-    """`planes` resized with the taps of their height and of their width."""
+    """Resize `planes` with these taps along height and width."""
     across = graph.do("Transpose", taps[0].resize(graph, planes), perm=[0, 1, 3, 2])
     return graph.do("Transpose", taps[1].resize(graph, across), perm=[0, 1, 3, 2])
 
 
 def _network(graph: Graph, weights: Weights, units: int | None, ilr: str) -> str:
-    """What `drrn.network.model.DRRN` is: the name of sr."""
+    """Add the network, as in `drrn.network.model.DRRN`; return the name of sr."""
     config, cell = weights.config, weights.config.unshuffle
     first, *others = layers(weights, units)
     x, size = ilr, ""
@@ -167,8 +168,8 @@ def _network(graph: Graph, weights: Weights, units: int | None, ilr: str) -> str
         missing = graph.do("Mod", graph.do("Neg", size), np.array([cell]))
         ends = graph.do("Concat", np.array([0, 0]), missing, axis=0)
         x = graph.do("SpaceToDepth", graph.do("Pad", ilr, ends, "", np.array([2, 3]), mode="edge"), blocksize=cell)
-        # ONNX has the channels of a cell side by side, torch the cells of a channel: other than on the way back
-        # there is no mode for it, so the first layer takes them in ONNX's order
+        # SpaceToDepth orders by cell, then channel; torch's pixel_unshuffle by channel, then cell. It has no other
+        # mode, so the input channels of the first layer are reordered instead
         order = np.arange(len(first.scale)).reshape(config.channels, cell**2).T.ravel()
         first = replace(first, scale=first.scale[order], shift=first.shift[order], kernel=first.kernel[:, order])
     kept = ""
@@ -192,13 +193,13 @@ def _network(graph: Graph, weights: Weights, units: int | None, ilr: str) -> str
 
 
 Value = tuple[str, int, Sequence[str | int]]
-"""Name, type and shape of what goes in or comes out; a side with a name may have any length."""
+"""Name, type and shape of an input or output; a dimension given by name may have any length."""
 
 
 def _model(
     graph: Graph, weights: Weights, units: int | None, given: Value, made: Value, about: str, **facts: float
 ) -> onnx.ModelProto:
-    """The graph whose last node makes `made`, with what is known of the weights."""
+    """Build the model whose last node computes `made`, with what is known of the weights as metadata."""
     graph.nodes[-1].output[0] = made[0]
     inputs, outputs = ([helper.make_tensor_value_info(*value)] for value in (given, made))
     proto = helper.make_model(
@@ -218,25 +219,25 @@ def _model(
         **{key: weights.card[key] for key in CARD if key in weights.card},
     }
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in known.items()}
-    # the name of a file, and a stranger's card, need not be of characters that a protobuf holds
+    # file names and other people's cards may contain characters that protobuf refuses
     helper.set_model_props(proto, {key: text.encode(errors="replace").decode() for key, text in texts.items()})
     return proto
 
 
 def open_session(model: onnx.ModelProto | Path, threads: int) -> onnxruntime.InferenceSession:
-    onnxruntime.disable_telemetry_events()  # its Windows builds report to their maker
+    onnxruntime.disable_telemetry_events()  # its Windows builds send telemetry
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # with it, the second run of a size took up to a half more memory
-    options.log_severity_level = 4  # what fails is raised; who catches it decides what is printed
+    options.enable_mem_pattern = False  # with it, the second run of a size took up to 50 % more memory
+    options.log_severity_level = 4  # failures are raised, and the caller decides what is printed
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def run_session(session: onnxruntime.InferenceSession, given: NDArray[Any]) -> NDArray[Any]:
     options = onnxruntime.RunOptions()
-    # else it keeps the memory of a run, which is of no use to the next where that is larger
+    # otherwise its arena keeps the memory of a run, which a larger next one can't reuse
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     (made,) = session.run(None, {session.get_inputs()[0].name: given}, options)
     return made

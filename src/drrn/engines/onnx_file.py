@@ -1,4 +1,4 @@
-"""A super-resolution network of any kind, in an ONNX file: what others trained, to learn from."""
+"""A super-resolution network of any kind in an ONNX file, used as a teacher."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +13,7 @@ from drrn.errors import EngineError, printable
 
 TYPES: Final[dict[str, type[np.floating[Any]]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 MULTIPLES: Final = (1, 8, 16, 32, 64)
-"""Pixels: networks with windows or strides only take sides that are a multiple of one of these."""
+"""Pixels: networks with windows or strides only accept sides that are multiples of one of these."""
 GRAY: Final = 0.5
 ERRORS: Final = (
     reasons.Fail,
@@ -23,7 +23,7 @@ ERRORS: Final = (
     reasons.NotImplemented,
     reasons.RuntimeException,
 )
-"""ONNX Runtime's errors have no class in common."""
+"""ONNX Runtime's errors have no common base class."""
 
 
 class OnnxNetwork:
@@ -83,7 +83,7 @@ class OnnxNetwork:
         except ERRORS as error:
             raise EngineError(f"{self.name} fails on {width}x{height} pixels: {_first_line(error)}") from error
         if not np.isfinite(made).all():
-            raise EngineError(f"{self.name} makes numbers that are not finite from {width}x{height} pixels.")
+            raise EngineError(f"{self.name} returns values that are not finite for {width}x{height} pixels.")
         return made[:, : height * self.scale, : width * self.scale]
 
     def _run(self, planes: Planes) -> Planes:

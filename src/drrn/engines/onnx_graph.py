@@ -1,4 +1,4 @@
-"""Nodes of an ONNX graph, and what the self-contained one has around the network: bicubic, colors, their range."""
+"""Nodes of an ONNX graph, and the pre- and postprocessing of the self-contained model: bicubic, colors, gamut."""
 
 from math import ceil
 from typing import Any, NamedTuple
@@ -9,21 +9,23 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 KEYS = np.array([[0, 1, 0, 0], [-0.5, 0, 0.5, 0], [1, -2.5, 2, -0.5], [-0.5, 1.5, -1.5, 0.5]], np.float32)
-"""The bicubic kernel of `drrn.core.resize` for a sample that lies t beyond the second of its four neighbours: row k is
-what t^k adds to the weight of each."""
+"""The bicubic kernel of `drrn.core.resize` for a sample at distance t after the second of its four neighbors: row k
+holds the
+coefficients of t^k for the four weights.
+"""
 HALVES = np.array([[1, 0, -2.5, 1.5], [2, -4, 2.5, -0.5]], np.float32)
-"""The same kernel by the distance x, up to 1 and from there to 2: the factors of x^0 to x^3."""
+"""The same kernel by distance x: the coefficients of x^0 to x^3 for x up to 1, and for x from 1 to 2."""
 
 
 class Graph:
-    """Nodes in the order they are said, and the constants they need, equal ones once."""
+    """A list of nodes in order of execution, and their constants without duplicates."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
 
     def do(self, operator: str, *given: str | NDArray[Any] | np.generic, **attributes: Any) -> str:
-        """Append a node; the name of its result."""
+        """Append a node and return the name of its result."""
         names = [value if isinstance(value, str) else self._constant(np.asarray(value)) for value in given]
         result = f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, names, [result], **attributes))
@@ -37,18 +39,18 @@ class Graph:
 
 
 class Taps(NamedTuple):
-    """Names of what each row is a weighted sum of: for an enlarged picture, 4 rows as in `drrn.core.resize`."""
+    """Names of the indices and weights of a resize; for enlarging, 4 neighbors as in `drrn.core.resize`."""
 
-    neighbours: str
-    """(n, k): which rows."""
+    neighbors: str
+    """(n, k): the source rows of each row."""
     weights: str
-    """(n, 1, k): how much of each."""
+    """(n, 1, k): their weights."""
 
     @classmethod
     def along(cls, graph: Graph, axis: int, scale: float) -> "Taps":
-        """For a side of "picture", by whole numbers, which are exact on the largest picture, as floats are not."""
+        """Taps for a side of "picture". Computed in integers, which are exact on the largest images, unlike floats."""
         side, larger = sides(graph, axis, scale)
-        # sample i of `larger` lies at (2 i + 1) side / (2 larger) - 1/2 of `side`: in units of 1 / (2 larger)
+        # sample i of `larger` is at (2 i + 1) side / (2 larger) - 1/2 of `side`; computed in units of 1 / (2 larger)
         unit = graph.do("Mul", larger, np.array(2))
         places = graph.do("Sub", graph.do("Mul", graph.do("Range", np.array(1), unit, np.array(2)), side), larger)
         places = graph.do("Unsqueeze", places, np.array([1]))  # (n, 1)
@@ -56,7 +58,7 @@ class Taps(NamedTuple):
         t = graph.do("Div", *(graph.do("Cast", value, to=TensorProto.FLOAT) for value in (rest, unit)))
         weight = graph.do("MatMul", graph.do("Pow", t, np.arange(4, dtype=np.float32)), KEYS)
         second = graph.do("Div", graph.do("Sub", places, rest), unit)
-        # past an edge they come back from it, the edge sample twice
+        # reflected beyond an edge, repeating the edge sample
         period = graph.do("Mul", side, np.array(2))
         index = graph.do("Mod", graph.do("Add", second, np.arange(-1, 3)), period)
         back = graph.do("Sub", graph.do("Sub", period, np.array(1)), index)
@@ -64,7 +66,7 @@ class Taps(NamedTuple):
 
     @classmethod
     def between(cls, graph: Graph, side: str, other: str, ratio: float) -> "Taps":
-        """From one side to another, `ratio` times as long or a little more: antialiased where it is shorter."""
+        """Taps from one side to another that is `ratio` times as long, or slightly more; antialiased if shorter."""
         reach = ceil(2 / min(ratio, 1)) + 1
         unit = graph.do("Mul", other, np.array(2))
         places = graph.do("Sub", graph.do("Mul", graph.do("Range", np.array(1), unit, np.array(2)), side), other)
@@ -84,7 +86,7 @@ class Taps(NamedTuple):
             graph.do("Pow", graph.do("Unsqueeze", part, np.array([2])), np.arange(4, dtype=np.float32))
             for part in (near, far)
         ]
-        # each half of the kernel is 0 where the other begins, and the second where it ends
+        # the first half is 0 at distance 1, the second at 1 and 2: the selection at the ends does not matter
         halves = (graph.do("MatMul", power, half[:, None]) for power, half in zip(powers, HALVES, strict=True))
         weight = graph.do("Squeeze", graph.do("Add", *halves), np.array([2]))
         weight = graph.do("Div", weight, graph.do("ReduceSum", weight, np.array([1])))
@@ -94,29 +96,29 @@ class Taps(NamedTuple):
         return cls(graph.do("Min", index, back), graph.do("Unsqueeze", weight, np.array([1])))
 
     def resize(self, graph: Graph, x: str) -> str:
-        """(N, C, H, W) -> (N, C, n, W)."""
-        neighbours = graph.do("Gather", x, self.neighbours, axis=2)  # (N, C, n, k, W)
-        return graph.do("Squeeze", graph.do("MatMul", self.weights, neighbours), np.array([3]))
+        """Resize rows: (N, C, H, W) -> (N, C, n, W)."""
+        neighbors = graph.do("Gather", x, self.neighbors, axis=2)  # (N, C, n, k, W)
+        return graph.do("Squeeze", graph.do("MatMul", self.weights, neighbors), np.array([3]))
 
 
 def sides(graph: Graph, axis: int, scale: float) -> tuple[str, str]:
-    """Of "picture", and of the enlarged one."""
+    """Names of the length of a side of "picture" and of the enlarged image."""
     side = graph.do("Gather", graph.do("Shape", "picture"), np.array(axis))
     product = graph.do("Mul", graph.do("Cast", side, to=TensorProto.DOUBLE), np.float64(scale))
     return side, graph.do("Cast", graph.do("Add", product, np.float64(0.5)), to=TensorProto.INT64)
 
 
 class Cells(NamedTuple):
-    """The cells of `drrn.core.gamut` along an axis: the samples of the larger picture that lie in each of "picture"."""
+    """The cells of `drrn.core.gamut` along an axis: the output samples that lie within each source sample."""
 
     axis: int
     members: Taps
     own: str
-    """(n,): in which cell each sample lies."""
+    """(n,): the cell of each sample."""
 
     @classmethod
     def along(cls, graph: Graph, axis: int, scale: float) -> "Cells":
-        """Of planes (N, C, H, W)."""
+        """The cells of planes (N, C, H, W) along an axis."""
         side, larger = sides(graph, axis - 1, scale)
         index = graph.do("Range", np.array(0), larger, np.array(1))
         last = graph.do("Sub", larger, np.array(1))
@@ -144,7 +146,7 @@ class Cells(NamedTuple):
 
 
 def into_range(graph: Graph, colors: str, source: str, cells: tuple[Cells, Cells]) -> str:
-    """`drrn.core.gamut.clip` of the whole picture: (N, 3, H, W), and (N, 3, h, w) that was enlarged."""
+    """Apply `drrn.core.gamut.clip` to the whole image: colors (N, 3, H, W), enlarged from source (N, 3, h, w)."""
 
     def sums(x: str) -> str:
         across = graph.do("Transpose", cells[0].members.resize(graph, x), perm=[0, 1, 3, 2])
@@ -164,7 +166,8 @@ def into_range(graph: Graph, colors: str, source: str, cells: tuple[Cells, Cells
     clipped = graph.do("Clip", colors, np.float32(0), np.float32(1))
     apart = graph.do("Sub", *(graph.do(f"Reduce{end}", source, np.array([1])) for end in ("Max", "Min")))
     counted = spread(graph.do("MaxPool", apart, kernel_shape=[3, 3], pads=[1] * 4))
-    beyond = graph.do("Concat", graph.do("Neg", colors), graph.do("Sub", colors, np.float32(1)), axis=1)  # both ends
+    # below 0 and above 1, as six channels
+    beyond = graph.do("Concat", graph.do("Neg", colors), graph.do("Sub", colors, np.float32(1)), axis=1)
     taken = sums(graph.do("Min", graph.do("Relu", beyond), counted))
     way = graph.do("Sub", spread(source), clipped)
     room = graph.do("Relu", graph.do("Concat", graph.do("Neg", way), way, axis=1))
@@ -183,11 +186,11 @@ def into_range(graph: Graph, colors: str, source: str, cells: tuple[Cells, Cells
 
 
 def constant(graph: Graph, x: str, axes: list[int]) -> str:
-    """Whether each picture is the same all along `axes`: (N, C, H, W) -> (N, 1, 1, 1)."""
+    """Whether each image is constant along `axes`: (N, C, H, W) -> (N, 1, 1, 1)."""
     range_ = graph.do("Sub", *(graph.do(f"Reduce{end}", x, np.array(axes)) for end in ("Max", "Min")))
     return graph.do("Equal", graph.do("ReduceMax", range_, np.array([1, 2, 3])), np.float32(0))
 
 
 def mixed(graph: Graph, planes: str, matrix: NDArray[np.float64], offset: NDArray[np.float64]) -> str:
-    """matrix @ planes + offset, of (N, 3, H, W)."""
+    """Compute matrix @ planes + offset for (N, 3, H, W)."""
     return graph.do("Conv", planes, matrix[:, :, None, None].astype(np.float32), offset.astype(np.float32))

@@ -1,4 +1,4 @@
-"""The network in torch, on whatever device torch knows."""
+"""The network in PyTorch, on any device that it supports."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,11 @@ from drrn.network.model import DRRN
 from drrn.weights.store import Weights
 
 LIVE_TENSORS = 4.5
-"""Feature maps that exist at once while a unit runs: h, h0, an activation, its convolution, and some change."""
+"""Feature maps in memory at once while a unit runs: h, h0, an activation, its convolution, and some reserve."""
 
 
 class TorchEngine:
-    """Runs `weights` on any device of torch. See `drrn.engines.engine.Engine`."""
+    """Runs `weights` on any device of PyTorch. See `drrn.engines.engine.Engine`."""
 
     streams = False
 
@@ -34,9 +34,9 @@ class TorchEngine:
         """Move the network to the device.
 
         Args:
-            precision: of the network; what it finds is added to ilr in float32 all the same.
-            compiled: let torch.compile make the network faster, which takes a while for the first picture.
-            channels_last: how feature maps lie in memory; off is how the popular ports have them.
+            precision: of the network. Its output is added to ilr in float32 in any case.
+            compiled: use torch.compile, which is faster but takes a while for the first image.
+            channels_last: memory format of the feature maps; off is the layout of the popular ports.
 
         Raises:
             EngineError: there is no such device.
@@ -49,7 +49,7 @@ class TorchEngine:
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         if threads:
             torch.set_num_threads(threads)
-        # ilr stays out of it: 16 bits would round it to far fewer levels than a picture has
+        # ilr is added afterwards: 16-bit floats would round it to far fewer levels than an image has
         self.global_residual = weights.config.global_residual
         network = build(weights).to(self.device, self.dtype, memory_format=self.layout)  # type: ignore[call-overload]
         detail = network.detail
@@ -70,7 +70,7 @@ class TorchEngine:
             planes: Planes = sr[0].cpu().contiguous().numpy()
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
-                raise OutOfMemoryError(f"Not enough memory for a piece of {ilr.shape[2]}x{ilr.shape[1]}.") from error
+                raise OutOfMemoryError(f"Not enough memory for an image of {ilr.shape[2]}x{ilr.shape[1]}.") from error
             if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 reason = str(error).splitlines()[0]
                 raise EngineError(f"torch can't compile the network here ({reason}). Leave out --compile.") from error
@@ -80,16 +80,16 @@ class TorchEngine:
 
 
 def build(weights: Weights) -> DRRN:
-    """The network with these weights, ready to judge or run, not to train."""
+    """Build the network with these weights for inference or evaluation, not for training."""
     network = DRRN(weights.config)
-    state = network.state_dict()  # batch norms also count their batches, which is of no use any more
+    state = network.state_dict()  # batch norms also count batches, which only training uses
     state.update({name: torch.from_numpy(np.array(tensor)) for name, tensor in weights.tensors.items()})
     network.load_state_dict(state)
     return network.eval()
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch failed for want of memory, of which the CPU's allocators tell in words alone."""
+    """Whether torch ran out of memory, which its CPU allocators report only in the message."""
     named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
     told = str(error).lower()
     wanting = ("allocate memory", "not enough memory", "out of memory", "bad_alloc")

@@ -20,10 +20,10 @@ def choose(
     precision: Precision = "float32",
     compiled: bool = False,
 ) -> Engine:
-    """The engine that runs `weights`.
+    """Create the engine that runs `weights`.
 
     Args:
-        engine: auto is what `pick` returns.
+        engine: auto for the one that `pick` returns.
         device: auto, cpu, cuda, cuda:1 or mps; all but the first two need torch.
         units: residual units to run in each block; None for the most the weights were trained for.
         threads: CPU threads, 0 for all cores.
@@ -31,7 +31,7 @@ def choose(
         compiled: let torch compile the network first, which takes a while.
 
     Raises:
-        EngineError: the engine is not available here, or the weights were not trained for so many units.
+        EngineError: the engine is not available here, or the weights were not trained for that many units.
     """
     _check_units(weights, units)
     if engine == "auto":
@@ -49,8 +49,8 @@ def choose(
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("drrn"):
             raise EngineError(
-                "The native engine was not compiled here. Use --engine reference, or install again where there is a "
-                "C++ compiler."
+                "The native engine was not compiled here. Use --engine reference, or reinstall "
+                "drrn with a C++ compiler."
             ) from error
         extra = "onnx" if engine == "onnx" else "torch"
         raise EngineError(
@@ -59,7 +59,7 @@ def choose(
 
 
 def pick(device: str = "auto") -> tuple[Literal["torch", "native", "reference"], str]:
-    """The engine that auto stands for here, and why."""
+    """Return the engine that auto stands for on this machine, and the reason."""
     if device not in ("auto", "cpu"):
         return "torch", f"the one that runs on {device}"
     if is_compiled():

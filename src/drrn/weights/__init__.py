@@ -1,4 +1,4 @@
-"""Trained weights: files that say what they are, and those that come with the package."""
+"""Trained weights: self-describing files, and the ones packaged with drrn."""
 
 DEFAULT = "small"
 """The packaged model used by default, for clean pictures."""

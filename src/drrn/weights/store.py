@@ -32,13 +32,15 @@ LARGER = re.compile(r"x\d\.")
 
 
 class Plan(NamedTuple):
-    """How an image is enlarged."""
+    """Which network enlarges an image, and to which size."""
 
     network: "Weights"
     """What enlarges it."""
     size: tuple[int, int]
-    """(width, height) of what the network makes, from bicubic's enlargement of that size. Where the image shall get
-    another size, this is resized."""
+    """(width, height) that the network produces, from an image enlarged to that size by bicubic. If the result is to
+    have
+    another size, it is resized afterwards.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -90,7 +92,7 @@ class Weights:
 
     @property
     def all_scales(self) -> tuple[float, ...]:
-        """Those of all its networks, ascending."""
+        """The scales of all its networks, ascending."""
         return *sorted(self.scales), *sorted(self.larger)
 
     @property
@@ -101,13 +103,13 @@ class Weights:
 
     @property
     def for_photos(self) -> bool:
-        """Whether it learned from images that were spoilt as photos are."""
+        """Whether it was trained on images degraded like photos."""
         recipe = self.card.get("recipe")
         return isinstance(recipe, Mapping) and recipe.get("degrade") == "photo"
 
     @property
     def stepped(self) -> bool:
-        """Whether each network is for one whole scale alone, and other scales are made of its result."""
+        """Whether each network is for exactly one whole scale, and other scales are resized from its result."""
         return len(self.scales) == 1 and self.scales[0] in WHOLE_SCALES
 
     def network(self, scale: float) -> "Weights":
@@ -115,10 +117,11 @@ class Weights:
         return self.plan((10_000, 10_000), (round(10_000 * scale),) * 2).network
 
     def plan(self, source: tuple[int, int], result: tuple[int, int]) -> Plan:
-        """How an image is enlarged from `source` to `result`, both (width, height).
+        """Decide how an image is enlarged from `source` to `result`, both (width, height).
 
-        Where it is `stepped`, by the network for the next whole scale, or the largest. A result of one pixel more than
-        a whole scale gives, which is how sides are rounded, still counts to that.
+        If the weights are `stepped`, by the network for the next larger whole scale, or the largest. Since sides are
+        rounded, a
+        result of up to one pixel more than a whole scale still counts as that scale.
         """
         if not self.stepped:
             return Plan(self, result)
@@ -133,11 +136,11 @@ class Weights:
         return low * (1 - ROUNDING) <= scale <= self.all_scales[-1] * (1 + ROUNDING)
 
     def outside(self, scale: float) -> str:
-        """A sentence that `scale` is outside of the trained scales, or nothing where it is covered."""
+        """Return a sentence that says that `scale` is outside the trained scales; empty if it is covered."""
         if self.covers(scale):
             return ""
         if self.stepped:
-            return f"{self.name} makes x{self.all_scales[-1]:g} of it, and bicubic the rest"
+            return f"{self.name} enlarges it x{self.all_scales[-1]:g}, and bicubic does the rest"
         return f"x{scale:.3g} is outside of what {self.name} was trained for ({self.span})"
 
     def digest(self) -> str:
@@ -236,7 +239,7 @@ def load(name: str | Path) -> Weights:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name longer than files may have
+    except OSError:  # a name too long for a file
         return False
 
 
