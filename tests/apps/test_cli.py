@@ -132,7 +132,7 @@ def test_two_pictures_for_one_name_are_not_lost(here: Path, capsys: pytest.Captu
     (here / "other").mkdir()
     shutil.copy("photo.png", "other/photo.png")
     assert upscale("photo.png", "other/photo.png", "-o", "out") == 3
-    assert "as another picture does" in capsys.readouterr().err
+    assert "as another image does" in capsys.readouterr().err
 
 
 def test_an_estimate_stops_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

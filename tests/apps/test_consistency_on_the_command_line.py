@@ -134,7 +134,7 @@ def test_a_map_never_replaces_the_picture_it_is_about(here: Path, capsys: pytest
 def test_two_pictures_with_one_map_are_not_lost(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(read(here / "photo.png"), here / "photo.webp")
     assert upscale("photo.png", "photo.webp", "--check-map") == 3
-    assert "photo.webp would write photo_x2_check.png, as another picture does." in capsys.readouterr().err
+    assert "photo.webp would write photo_x2_check.png, as another image does." in capsys.readouterr().err
     assert names(here) == ["deep.tif", "photo.png", "photo.webp", "photo_x2.png", "photo_x2_check.png"]
 
 

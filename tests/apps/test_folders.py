@@ -154,7 +154,7 @@ def test_two_sources_of_one_target_are_refused(here: Path, capsys: pytest.Captur
     put(here / "more", "a.png")
     (here / "in/sub/c_x2.tif").write_bytes((here / "in/sub/c.tif").read_bytes())
     assert run("in", "more", "in/a.png", "-o", "out") == 3
-    assert "more/a.png would write out/a_x2.png, as another picture does. Rename one." in capsys.readouterr().err
+    assert "more/a.png would write out/a_x2.png, as another image does. Rename one." in capsys.readouterr().err
     assert list(tree(here / "out")) == ["a_x2.png", "b_x2.jpg"]
 
 
@@ -363,7 +363,7 @@ def test_a_pipe_without_a_picture_is_one_line(
     for name, args, sentence in [
         ("in/notes.txt", ["-o", "x.png"], "drrn: stdin is not an image that drrn can read"),
         ("in/notes.txt", ["-o", "-"], "drrn: stdin is not an image that drrn can read"),
-        ("in/a.png", [], "drrn: A picture from stdin needs an --output"),
+        ("in/a.png", [], "drrn: An image from stdin needs an --output"),
         ("in/a.png", ["-o", "absent/x.png"], "there is no folder absent"),
         ("in/a.png", ["-o", "-", "--max-pixels", "9"], "stdin is 16 x 12, 192 pixels; the limit is 9"),
     ]:
@@ -379,7 +379,7 @@ def test_a_picture_is_not_written_to_a_terminal(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert run("in/a.png", "-o", "-") == 2
-    assert "A picture can't be shown as text" in one_line(capsys)
+    assert "An image can't be shown in a terminal" in one_line(capsys)
 
 
 def test_a_stdin_without_end_is_refused(
@@ -400,7 +400,7 @@ def test_a_stdout_that_is_closed_is_one_line(here: Path) -> None:
     )
     os.close(writing)
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1] == "drrn: The picture can't be written to stdout: Broken pipe."
+    assert ended.stderr.splitlines()[-1] == "drrn: The image can't be written to stdout: Broken pipe."
 
 
 def test_an_arriving_file_is_taken_once_it_is_complete(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

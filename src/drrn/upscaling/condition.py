@@ -1,7 +1,7 @@
-"""Whether an image is clean, or spoilt by JPEG or noise as photos are: other networks enlarge those better.
+"""Classify an image as clean, or degraded by JPEG or noise like a photo: different networks suit the two.
 
-The limits are where the models for photos begin to be better than the others, on images that neither learned from
-(docs/reference/choice.md).
+The thresholds are where the models for photos begin to score higher than the others, on images that neither was trained
+on (docs/reference/choice.md).
 """
 
 from statistics import median
@@ -13,40 +13,40 @@ from numpy.typing import NDArray
 from drrn.core.color import luma
 
 QUALITY = 87
-"""The best quality of a JPEG that counts as spoilt."""
+"""Up to this quality, a JPEG counts as degraded."""
 BLOCKINESS = 1.14
-"""From here on an image counts as spoilt: it was a JPEG once."""
+"""From this value on, an image counts as degraded: it was once a JPEG."""
 NOISE = 2.5
-"""In levels of 255. From here on an image counts as spoilt."""
+"""In levels of 255. From this value on, an image counts as degraded."""
 ENOUGH = 4 << 20
-"""Pixels that are looked at, of a larger image those of its first rows."""
+"""Number of pixels to examine; for larger images, the first rows."""
 EDGE = 24
-"""In levels of 255. Larger steps are no borders of blocks."""
+"""In levels of 255. Larger steps are edges of objects, not block borders."""
 LEAST_BLOCKS = 8
-"""Along a side: with fewer, chance looks like blocks."""
+"""Fewest blocks along a side: with fewer, random variation looks like blocks."""
 AREA = 16
-"""Side of the squares in which noise is measured; the image is best known where it is flat."""
+"""Side of the squares in which noise is measured; it shows best in the flattest ones."""
 FLAT = 5
-"""Percent of the squares that count as flat."""
+"""Percentage of the squares that count as flat."""
 
 
 class Condition(NamedTuple):
-    """What spoils an image, if anything."""
+    """What has degraded an image, if anything."""
 
     spoilt: bool
     reason: str
-    """As in `JPEG quality 75`."""
+    """Such as `JPEG quality 75`."""
 
 
 CLEAN = Condition(False, "clean")
 
 
 def condition_of(pixels: NDArray[np.float32], quality: int | None = None) -> Condition:
-    """The condition of an image.
+    """Classify an image.
 
     Args:
         pixels: (H, W, 1 or 3) in [0, 1].
-        quality: of the JPEG it comes from.
+        quality: of the JPEG it was read from.
     """
     if quality is not None and quality <= QUALITY:
         return Condition(True, f"JPEG quality {quality}")
@@ -60,10 +60,11 @@ def condition_of(pixels: NDArray[np.float32], quality: int | None = None) -> Con
 
 
 def noise_level(plane: NDArray[np.float32]) -> float:
-    """The standard deviation of noise in a plane (H, W), in its units: in the flattest squares, by Immerkaer's filter.
+    """Estimate the standard deviation of noise in a plane (H, W), in its units: from the flattest squares, by
+    Immerkaer's filter.
 
-    J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996). It is 0 where the
-    plane has no whole square.
+    J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996). 0 if the plane is
+    smaller than a square.
     """
     across = plane[:, :-2] - 2 * plane[:, 1:-1] + plane[:, 2:]
     edges = np.abs(across[:-2] - 2 * across[1:-1] + across[2:])

@@ -1,8 +1,7 @@
-"""Is a result true to the picture it came from, and the network to itself? In numbers, and in maps to look at.
+"""Check whether a result is true to its source, and whether the network agrees with itself, in numbers and in maps.
 
-Neither needs the original, and so neither knows it. A result that is made smaller again should be the picture that was
-enlarged; texture that was invented, and is finer than its pixels, goes unseen in that. And what a network makes of a
-picture in all its eight positions alike may be wrong alike.
+Neither check knows the original. A result that is reduced again should equal its source; invented texture that is finer
+than the source's pixels goes unnoticed. And all eight orientations may be wrong in the same way.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,12 +22,12 @@ from drrn.upscaling.transparency import fill_transparent
 from drrn.upscaling.upscaler import Upscaler
 
 WHITE = 5
-"""What is white in a map, in levels of 255; 0 is black, and what is between lies between."""
+"""The value shown as white in a map, in levels of 255; 0 is black."""
 
 
 @dataclass(frozen=True)
 class Checks:
-    """What is to be found out about a result."""
+    """The checks to perform on a result."""
 
     disagreement: bool = False
     check: bool = False
@@ -36,21 +35,21 @@ class Checks:
     """Needs `check`."""
 
     def maps(self, target: Path) -> list[Path]:
-        """The files beside `target`: photo_x2.png has photo_x2_check.png and photo_x2_disagreement.png."""
+        """Return the files of the maps: photo_x2_check.png and photo_x2_disagreement.png for the target photo_x2.png."""
         kinds = [("check", self.check_map), ("disagreement", self.disagreement)]
         return [target.with_name(f"{target.stem}_{kind}.png") for kind, asked in kinds if asked]
 
 
 class RoundTrip(NamedTuple):
-    """How far a result that was made smaller again is from the picture it came from, borders and all.
+    """The difference between a source and its enlargement reduced to the same size, including borders.
 
-    Both are rounded to 8 bits. Colors that nobody sees, under full transparency, count as given back.
+    Both are rounded to 8 bits. Colors under full transparency count as equal.
     """
 
     psnr: float
-    """Of luma, in dB; infinite where it is the same."""
+    """Of luma, in dB; infinite if they are equal."""
     differences: Plane
-    """(h, w), the largest of the channels and alpha, in levels of 255."""
+    """(h, w): the largest difference of the channels and alpha, in levels of 255."""
 
     @property
     def largest(self) -> int:
@@ -58,16 +57,16 @@ class RoundTrip(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """What was asked about a result."""
+    """The results of the checks."""
 
     check: RoundTrip | None = None
     bicubic: RoundTrip | None = None
-    """That of a bicubic enlargement to the same size."""
+    """The same for a bicubic enlargement to the same size."""
     disagreement: Plane | None = None
-    """(H, W), in levels of 255."""
+    """(H, W): standard deviation in levels of 255."""
 
     def maps(self, asked: Checks) -> list[Image]:
-        """Those of `asked.maps`."""
+        """Return the maps in the order of `asked.maps`."""
         planes = [self.check.differences if self.check and asked.check_map else None, self.disagreement]
         return [heat_map(plane) for plane in planes if plane is not None]
 
@@ -79,7 +78,7 @@ def enlarge(
     asked: Checks,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[Image, CheckResult]:
-    """The result of `upscaler`, and all that is `asked` about it.
+    """Enlarge an image and perform the checks in `asked`.
 
     Raises:
         DRRNError: as `Upscaler.upscale`.
@@ -97,7 +96,7 @@ def enlarge(
 
 
 def check(source: Image, result: Image) -> RoundTrip:
-    """Make `result` as small as `source` by MATLAB's bicubic, and compare.
+    """Reduce `result` to the size of `source` by MATLAB's bicubic, and compare.
 
     Raises:
         ValueError: one has colors or alpha that the other lacks.
@@ -108,16 +107,16 @@ def check(source: Image, result: Image) -> RoundTrip:
 
 
 def check_bicubic(source: Image, width: int, height: int) -> RoundTrip:
-    """`check` of the bicubic enlargement to that size: what a result's own may be held against."""
+    """Run `check` on the bicubic enlargement to that size, as a reference."""
     pixels = (
         source.pixels if source.alpha is None else fill_transparent(source.pixels, source.alpha)
-    )  # as an `Upscaler` does
+    )  # as `Upscaler` does
     planes = _planes(pixels, source.alpha)
     return _compared(source, (imresize(plane, height, width).clip(0, 1) for plane in planes))
 
 
 def heat_map(apart: Plane) -> Image:
-    """Levels, (H, W), as gray: 0 is black, and `WHITE` or more is white."""
+    """Draw levels (H, W) as gray: 0 is black, and `WHITE` or more is white."""
     return Image(pixels=(apart[..., None] / WHITE).clip(0, 1))
 
 
@@ -126,7 +125,9 @@ def _compared(source: Image, larger: Iterable[Plane]) -> RoundTrip:
     hidden = np.zeros(theirs[0].shape, bool) if source.alpha is None else source.alpha == 0
     colors = source.pixels.shape[2]
     ours = []
-    for index, plane in enumerate(larger):  # one after another: all at once, they would take more than the enlargement
+    for index, plane in enumerate(
+        larger
+    ):  # one plane at a time: all at once would take more memory than the enlargement
         back = imresize(plane, *hidden.shape)
         ours.append(np.where(hidden, theirs[index], back) if index < colors else back)
     return RoundTrip(
@@ -136,13 +137,13 @@ def _compared(source: Image, larger: Iterable[Plane]) -> RoundTrip:
 
 
 def _planes(pixels: NDArray[np.float32], alpha: Plane | None) -> Iterator[Plane]:
-    """(H, W, C) and alpha -> (H, W) each."""
+    """Split (H, W, C) and alpha into planes (H, W)."""
     yield from pixels.transpose(2, 0, 1)
     if alpha is not None:
         yield alpha
 
 
 def _luma(colors: list[Plane]) -> NDArray[np.float64]:
-    """In whole levels of 8 bits."""
+    """Return luma rounded to 8-bit levels."""
     planes = np.stack(colors).astype(np.float64)
     return levels(planes[0] if len(planes) == 1 else luma(planes))

@@ -1,6 +1,7 @@
-"""What an enlargement costs: its memory, the tiles that fit into it, and the speed of an engine on this machine.
+"""Predict the cost of an enlargement: its memory, the tiles that fit into it, and the speed of an engine on this
+machine.
 
-`Upscaler.estimate` puts them together; `Upscaler.upscale` keeps to the same memory and tiles.
+`Upscaler.estimate` combines them; `Upscaler.upscale` uses the same memory limits and tiles.
 """
 
 import time
@@ -35,11 +36,11 @@ class Estimate:
     width: int
     height: int
     seconds: float
-    """From a short run of the engine on this machine."""
+    """Predicted from a short run of the engine on this machine."""
     memory: int
-    """Peak bytes, on top of what the process holds before."""
+    """Peak memory in bytes, in addition to what the process uses beforehand."""
     tile: Sides
-    """Height and width of the tiles, in pixels of what the network makes."""
+    """Height and width of the tiles, in pixels of the network's output."""
 
 
 def too_little_memory(what_needs: str, needed: int, allowed: int) -> UsageError:
@@ -70,12 +71,12 @@ class PassCost(NamedTuple):
 def plane_memory(
     source: tuple[int, int], result: tuple[int, int], network_size: tuple[int, int], channels: int, passes: int
 ) -> MemoryNeed:
-    """Memory of the planes of an image.
+    """Return the memory of the planes of an image.
 
     Args:
         source: (width, height) of the image.
         result: (width, height) of the result.
-        network_size: (width, height) of what the network makes, which is resized to the result if it differs.
+        network_size: (width, height) of the network's output, which is resized to the result if it differs.
         channels: of the network.
         passes: how often the network runs over ilr.
     """
@@ -84,7 +85,7 @@ def plane_memory(
     kept, planes = (12, 3) if passes == 1 else (16, 6)
     made = prod(network_size)
     running = kept * prod(result) + (4 * planes + 1) * channels * made
-    if made != prod(result):  # what the network made, the result, and what is between
+    if made != prod(result):  # the network's output, the result, and the intermediate of the resize
         running = max(running, (kept + 4 * channels + 16) * prod(result) + 4 * channels * made)
     peak = max((BYTES_PER_PIXEL + kept - 12) * prod(result), running)
     return MemoryNeed(*(each + BYTES_PER_SOURCE_PIXEL * prod(source) for each in (peak, running)))
@@ -115,7 +116,7 @@ def tile_sides(engine: Engine, config: DRRNConfig, memory: int, height: int, wid
         return min(down, MAX_TILE), min(across, MAX_TILE)
     step = STRIP_STEP if across >= STRIP_STEP else config.unshuffle
     strips = -(-width // min(across if across == width else across // step * step, MAX_TILE))
-    return down, min(-(-width // (strips * step)) * step, width)  # all of one width, or nearly
+    return down, min(-(-width // (strips * step)) * step, width)  # all of about the same width
 
 
 def measure_speed(engine: Engine, config: DRRNConfig, units: int) -> float:

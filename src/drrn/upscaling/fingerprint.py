@@ -1,4 +1,4 @@
-"""What a file was when it was looked at: enough to know later whether it has changed."""
+"""The identity of a file's content: enough to know later whether it has changed."""
 
 from hashlib import file_digest
 from pathlib import Path
@@ -8,15 +8,15 @@ from drrn.errors import ImageError, printable
 
 
 class Fingerprint(NamedTuple):
-    """A file as it was."""
+    """A file at one time."""
 
     mark: str
-    """Size, time of its last change in ns, and number: while these are the same, the content is taken to be."""
+    """Size, time of modification in ns, and inode: while these are the same, the content is assumed to be."""
     sha256: str
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Raises ImageError: it can't be read, or changes meanwhile."""
+        """Take the fingerprint of a file. Raises ImageError if it can't be read, or changes meanwhile."""
         before = file_stamp(path)
         try:
             seen = cls(before, sha256(path))
@@ -28,7 +28,7 @@ class Fingerprint(NamedTuple):
 
 
 def file_stamp(path: Path) -> str:
-    """See `Fingerprint.mark`; nothing where there is no such file."""
+    """Return `Fingerprint.mark`; empty if there is no such file."""
     try:
         status = path.stat()
     except OSError:
@@ -37,6 +37,6 @@ def file_stamp(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Of the content of a file. Raises OSError."""
+    """Return the SHA-256 of a file. Raises OSError."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,10 @@
-"""Enlarge one place of an image to the very levels that it has in the whole result, without making the whole.
+"""Enlarge one place of an image to exactly the levels that it has in the whole result, without computing the whole.
 
-The place is computed with all that it depends on around it. That is more than the network sees: the native engine
-computes blocks of 6x6 cells by Winograd's algorithm, in which the rounding of a pixel depends on all of its block and
-one pixel around it. A run on a part of a plane gives the bits of the whole if both have their blocks in the same places
-and the part goes on for one block for each layer. Mathematically a quarter of that would do.
+BLOCK = 6
+"""Side of the blocks that the native engine computes, in cells."""
 
-What is decided by the image as a whole (is it gray, is it of one color, which colors lie under full transparency) is
-decided from all of it.
+What depends on the whole image (whether it is gray or constant, and the colors under full transparency) is determined
+from all of it.
 """
 
 from typing import Any
@@ -27,11 +25,11 @@ from drrn.upscaling.transparency import fill_transparent
 from drrn.upscaling.upscaler import Upscaler
 
 BLOCK = 6
-"""Cells along a side of what the native engine computes together."""
+"""Side of the blocks that the native engine computes, in cells."""
 
 
 class _Floats(ModelView):
-    """An image whose samples, (H, W, 1 or 3), are floats in [0, 1]."""
+    """An image whose samples (H, W, 1 or 3) are floats in [0, 1]."""
 
     def colors(self, place: Place) -> Planes:
         return np.ascontiguousarray(self.samples[place[0]][:, place[1]].transpose(2, 0, 1))
@@ -40,21 +38,22 @@ class _Floats(ModelView):
 def enlarge_place(
     upscaler: Upscaler, samples: Rows, place: Place, size: tuple[int, int], sides: Sides | None = None
 ) -> NDArray[Any]:
-    """The samples at `place` of the image enlarged to `size`.
+    """Return the samples at `place` of the image enlarged to `size`.
 
     Args:
-        samples: (H, W, 1 to 4), uint8 or uint16, with alpha last where there are 2 or 4.
-        place: rows and columns of the result, inside of it and not empty.
+        samples: (H, W, 1 to 4), uint8 or uint16; of 2 or 4 channels, the last is alpha.
+        place: rows and columns of the result, inside it and not empty.
         size: (height, width) of the whole result.
-        sides: (height, width) of the tiles that the whole is computed in, `Estimate.tile`; by default those of
+        sides: (height, width) of the tiles in which the whole is computed, `Estimate.tile`; by default those of
             `Upscaler.upscale`.
 
     Returns:
-        (h, w, 1 to 4), of the dtype of `samples`: what `Upscaler.upscale` gives for the whole, cut to `place`. Equal to
-        the bit with the native engine; others sum in an order that depends on shapes, and may differ by a level.
+        (h, w, 1 to 4), with the dtype of `samples`: the result of `Upscaler.upscale`, cropped to `place`. Equal to the
+        bit
+        with the native engine; others sum in an order that depends on shapes, and may differ by a level.
 
     Raises:
-        ValueError: the upscaler is an ensemble, which runs the whole image in eight positions.
+        ValueError: the upscaler is an ensemble, which runs the whole image in eight orientations.
         EngineError: the network failed, or there is not enough memory.
     """
     if upscaler.ensemble:
@@ -77,7 +76,7 @@ def enlarge_place(
 
 
 def _colors(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
-    """(1 or 3, h, w) in [0, 1]."""
+    """Return the colors (1 or 3, h, w) of a place, in [0, 1]."""
     if not view.mixes:
         return view.colored(_restored(upscaler, view, place, size, sides), place, size)
     at = gamut.window(place, view.size, size)
@@ -86,7 +85,7 @@ def _colors(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, 
 
 
 def _restored(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
-    """What the network makes, of the size of the result, there: (channels, h, w)."""
+    """Return the network's output at a place, resized to the size of the result: (channels, h, w)."""
     if view.constant is not None:
         return np.broadcast_to(view.constant, (len(view.constant), *(part.stop - part.start for part in place)))
     made = upscaler.network_size(view.size[::-1], size[::-1])[::-1]
@@ -95,7 +94,7 @@ def _restored(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int
 
 
 def _computed(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
-    """A place of what the network makes, of `size`: (channels, h, w)."""
+    """Return a place of the network's output of this size: (channels, h, w)."""
     config, (rows, columns) = upscaler.network.config, place
     sr = np.empty((config.channels, rows.stop - rows.start, columns.stop - columns.start), np.float32)
     for piece in pieces(slice(0, size[0]), slice(0, size[1]), sides):
@@ -113,7 +112,7 @@ def _computed(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int
 
 
 def _needed(kept: Place, outer: Place, config: DRRNConfig) -> Place:
-    """What must be run of `outer`, which the whole result runs at once, for the same bits in `kept`."""
+    """Return the part of `outer`, which the whole image runs at once, that must be run for the same bits in `kept`."""
     block = BLOCK * config.unshuffle
     reach = block * config.depth
     rows, columns = (
@@ -131,6 +130,6 @@ def _common(one: slice, other: slice) -> slice:
 
 
 def _within(part: Place, whole: Place) -> Place:
-    """`part`, counted from where `whole` begins."""
+    """Return `part` relative to the origin of `whole`."""
     rows, columns = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True))
     return rows, columns

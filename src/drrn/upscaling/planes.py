@@ -1,7 +1,7 @@
-"""How the planes of an image are enlarged.
+"""Enlarge the planes of an image.
 
-Luma goes through the network, and chroma is enlarged by bicubic; where the two do not fit together, `drrn.core.gamut`
-keeps the mean of the colors. An RGB model takes all three channels. Areas of one color stay as they are.
+Luma passes through the network, and chroma is enlarged by bicubic; where the two do not match, `drrn.core.gamut` keeps
+the mean of the colors. An RGB model takes all three channels. Constant areas stay as they are.
 """
 
 from collections.abc import Callable
@@ -36,25 +36,27 @@ class PlaneEnlarger:
     config: DRRNConfig
     """Of the network that the engine runs."""
     halo: int
-    """How far the network sees, in pixels of what it makes."""
+    """The reach of the network, in pixels of its output."""
     size: tuple[int, int]
     """(height, width) of the result."""
     network_size: tuple[int, int]
-    """(height, width) of what the network makes; it is resized where the result has another size."""
+    """(height, width) of the network's output, which is resized if the result has another size."""
     passes: int
-    """How often the network runs: once, or for each of eight orientations."""
+    """How often the network runs: once, or for each of the eight orientations."""
     ensemble: bool
-    """Whether several passes give their mean, rather than the plain result and their disagreement."""
+    """Whether several passes return their mean, instead of the plain result and their disagreement."""
     bounds: tuple[float, float]
-    """The range to which the network's result is clipped, unless it is luma that chroma joins: then the colors are."""
+    """The range to which the network's output is clipped; if it is luma combined with chroma, the colors are clipped
+    instead.
+    """
     tile_sides: Callable[[int, int], Sides]
-    """(height, width) of the tiles for a plane of that height and width."""
+    """Returns the (height, width) of the tiles for a plane of that height and width."""
     progress: Callable[[int], None]
-    """Called with the pixels that are done, of all planes and passes together."""
+    """Called with the number of pixels done, of all planes and passes together."""
     pixels_done: int = 0
 
     def enlarge_colors(self, planes: Planes) -> tuple[Planes, Plane]:
-        """The planes (1 or 3, h, w) of gray or RGB, enlarged, and their disagreement (H, W)."""
+        """Enlarge gray or RGB planes (1 or 3, h, w); return them and their disagreement (H, W)."""
         if (planes == planes[:1]).all():  # gray stays gray, to the last bit
             gray, disagreement = self.enlarge_plane(planes[0])
             return np.repeat(gray[None], len(planes), axis=0), disagreement
@@ -71,15 +73,15 @@ class PlaneEnlarger:
         return colors, disagreement
 
     def enlarge_plane(self, plane: Plane) -> tuple[Plane, Plane]:
-        """One plane (h, w), enlarged, and its disagreement (H, W)."""
+        """Enlarge one plane (h, w); return it and its disagreement (H, W)."""
         planes, disagreement = self._enlarge(np.repeat(plane[None], self.config.channels, axis=0), self.bounds)
         return planes.mean(axis=0, dtype=np.float32), disagreement
 
     def _enlarge(self, planes: Planes, bounds: tuple[float, float]) -> tuple[Planes, Plane]:
-        """(channels, h, w) through the network: (channels, H, W) within the bounds, and the disagreement."""
+        """Run (channels, h, w) through the network; return (channels, H, W) within the bounds, and the disagreement."""
         corner = planes[:, :1, :1]
         no_disagreement = np.broadcast_to(np.float32(0), self.size)
-        if (planes == corner).all():  # nothing to restore, and no border for the network's padding to darken
+        if (planes == corner).all():  # nothing to restore; and the network's padding would darken the border
             self._add_progress(self.passes * prod(self.network_size))
             return np.broadcast_to(corner, (len(planes), *self.size)), no_disagreement
         sr, disagreement = self._made(planes)
@@ -88,7 +90,7 @@ class PlaneEnlarger:
         return sr, no_disagreement if disagreement is None else _resized(disagreement, self.size)[0].clip(0)
 
     def _made(self, planes: Planes) -> tuple[Planes, Planes | None]:
-        """What the network makes of (channels, h, w), not clipped, and the largest deviation (1, H, W)."""
+        """Return the network's output for (channels, h, w), not clipped, and the largest deviation (1, H, W)."""
         ilr = _resized(planes, self.network_size)
         if self.passes == 1:
             return self._keep_flat(self._run(ilr), planes), None
@@ -101,7 +103,7 @@ class PlaneEnlarger:
         return run_tiled(self.engine, ilr, config=self.config, sides=sides, done=self._add_progress)
 
     def _keep_flat(self, sr: Planes, planes: Planes) -> Planes:
-        """Put back the source where it is constant, unless the network keeps that itself."""
+        """Copy the source where it is constant, unless the network preserves that itself."""
         if not self.config.flat:
             whole = planes.shape[1:]
             places = [(slice(0, height), slice(0, width)) for height, width in (self.network_size, whole)]
@@ -114,7 +116,7 @@ class PlaneEnlarger:
 
 
 def _resized(planes: Planes, size: tuple[int, int]) -> Planes:
-    """`imresize`, one plane at a time, which takes less memory."""
+    """Apply `imresize` to one plane at a time, which takes less memory."""
     if len(planes) == 1 or planes.shape[1:] == size:
         return imresize(planes, *size)
     result = np.empty((len(planes), *size), np.float32)

@@ -1,4 +1,4 @@
-"""Enlarge one image, by the model for its condition."""
+"""Enlarge one image, with the model for its condition."""
 
 from os import PathLike
 from pathlib import Path
@@ -50,16 +50,16 @@ def upscale(
     size: Size | None = None,
     weights: Weights | str | Path | None = None,
 ) -> Any:
-    """Enlarge one image, as `Upscaler.upscale` does. For many images, make an `Upscaler` once and keep it::
+    """Enlarge one image, as `Upscaler.upscale` does. For many images, create an `Upscaler` once and reuse it::
 
         drrn.upscale("photo.jpg", scale=2).save("large.jpg")
 
     Args:
         image: a path or an Image (the result is an Image), a NumPy array (an array), or a PIL image (a PIL image).
-        scale: above 1 and at most 8; 2 where no size is given either.
+        scale: above 1 and at most 8; 2 if no size is given either.
         size: (width, height) in pixels instead; one of them may be None.
-        weights: a packaged name, the path of a weights file, or Weights. By default a model for photos where JPEG or
-            noise has spoilt the image (`drrn.upscaling.condition`), and another where it is clean.
+        weights: a packaged name, the path of a weights file, or Weights. By default a model for photos if JPEG or noise
+            has degraded the image (`drrn.upscaling.condition`), and another one if it is clean.
 
     Raises:
         TypeError, ValueError: an argument is of another type, or the image is not gray or RGB.

@@ -1,10 +1,11 @@
-"""Run a network over planes too large for it, and get the very same pixels.
+"""Run a network tile by tile over planes too large for it, with exactly the same pixels as in one run.
 
-A pixel of the output depends on `halo` pixels of input around its cell and on no others. So a tile that is read with
-`halo` more pixels on each side than it writes is exact; at the picture's own border it is read up to the border, where
-the network pads it as it pads the whole picture. Tiles begin at whole cells (`unshuffle` pixels), as the picture does.
+An output pixel depends on the input up to `halo` pixels around its cell, and on nothing else. A tile that is read with
+`halo` more pixels on each side than it writes is therefore exact. At the border of the image it is read only up to the
+border, where the network pads it as it pads the whole image. Tiles begin at whole cells (`unshuffle` pixels), like the
+image.
 
-An engine that streams needs tiles only where a picture is too wide for the memory; they are then strips of full height.
+An engine that streams needs tiles only if an image is too wide for the memory; they are then strips of full height.
 """
 
 from bisect import bisect_right
@@ -27,7 +28,7 @@ Sides = tuple[int, int]
 
 
 class Tile(NamedTuple):
-    """Read `outer` of the input, keep `inner` of what comes out."""
+    """The part of the input to read (`outer`), and the part of the output to keep (`inner`)."""
 
     outer: Place
     inner: Place
@@ -41,18 +42,20 @@ def pieces(rows: slice, columns: slice, sides: Sides) -> Iterator[Place]:
 
 
 def tile(place: Place, height: int, width: int, halo: int, cell: int = 1) -> Tile:
-    """What must be read of a plane of (height, width) to write `place`: whole cells, and `halo` more around them."""
+    """Return the part of a plane of (height, width) needed to compute `place`: whole cells, and `halo` more around
+    them.
+    """
     (above, down), (before, across) = _span(place[0], height, halo, cell), _span(place[1], width, halo, cell)
     return Tile((above, before), (down, across))
 
 
 def largest_tile(engine: Engine, config: DRRNConfig, memory: int, height: int, width: int) -> Sides:
-    """The largest tile of a picture of height x width that runs in `memory` bytes, halo included.
+    """Return the largest tile of a height x width image that runs in `memory` bytes, including its halo.
 
-    The whole picture if that does; else of full height where the engine streams, and a square where it does not.
+    This is the whole image if it fits; otherwise a strip of full height for an engine that streams, or else a square.
 
     Raises:
-        EngineError: not even the smallest tile does.
+        EngineError: not even the smallest tile fits.
     """
     if engine.memory(height, width) <= memory:
         return height, width
@@ -72,17 +75,17 @@ def largest_tile(engine: Engine, config: DRRNConfig, memory: int, height: int, w
 def run_tiled(
     engine: Engine, ilr: Planes, *, config: DRRNConfig, sides: Sides, done: Callable[[int], None] = lambda pixels: None
 ) -> Planes:
-    """`engine.run(ilr)`, (channels, H, W), in memory that depends on `sides` and not on H and W.
+    """Compute `engine.run(ilr)`, (channels, H, W), in memory that depends on `sides` but not on H and W.
 
-    A tile for which there is not enough memory is halved and tried again.
+    If there is not enough memory for a tile, it is halved and tried again.
 
     Args:
-        sides: of a tile; multiples of `config.unshuffle`, or the picture's own.
-        done: called with the number of pixels that were finished, each time there are some.
+        sides: (height, width) of a tile; multiples of `config.unshuffle`, or the image's own.
+        done: called with the number of pixels finished since the last call.
 
     Raises:
-        EngineError: there is not enough memory for the smallest piece, or a value is not finite. There is no result
-            then: a wrong picture is worse than none.
+        EngineError: there is not enough memory for the smallest tile, or a value is not finite. No result is returned
+            then: a wrong image is worse than none.
     """
     height, width = ilr.shape[1:]
     for side, whole in zip(sides, (height, width), strict=True):
@@ -95,7 +98,7 @@ def run_tiled(
         outer, inner = tile(place, height, width, config.halo)
         columns = inner[1].stop - inner[1].start
         try:
-            # who streams has all rows of a piece and no others, and tells of them as they come
+            # a streaming engine computes exactly the rows of the piece, and reports them as they are done
             rows_done = partial(_rows_done, done, columns) if engine.streams else _nothing
             piece = engine.run(ilr[:, *outer], rows_done)[:, *inner]
         except OutOfMemoryError as error:
@@ -125,7 +128,7 @@ def _rows_done(done: Callable[[int], None], columns: int, rows: int) -> None:
 
 
 def _nothing(rows: int) -> None:
-    """For those who tell when a whole tile is done."""
+    """Ignore progress within a tile, for engines that are reported tile by tile."""
 
 
 def _span(kept: slice, end: int, halo: int, cell: int) -> tuple[slice, slice]:

@@ -1,4 +1,4 @@
-"""Colors under full transparency, which nobody sees, must not bleed into visible edges when they are enlarged."""
+"""Fill colors under full transparency, so that they do not bleed into visible edges when enlarged."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,8 +1,7 @@
-"""An image becomes a larger image. How its planes are enlarged is in `drrn.upscaling.planes`, and how its time and
-memory are predicted in `drrn.upscaling.cost`.
+"""Enlarge an image. `drrn.upscaling.planes` enlarges its planes, and `drrn.upscaling.cost` predicts time and memory.
 
-Alpha is enlarged like luma, after the colors under transparent pixels were filled in: otherwise dark ones would show at
-its edges.
+Alpha is enlarged like luma, after the colors under transparent pixels have been filled: otherwise dark ones would show
+at its edges.
 """
 
 from collections.abc import Callable
@@ -53,9 +52,10 @@ Sample = TypeVar("Sample", bound=np.generic)
 class Upscaler:
     """Trained weights, ready to enlarge images by any scale above 1 and up to 8.
 
-    Threads may share one: each gets the result that it would get alone, and the native engine takes them in turns. A
-    process forked from the one that made it may use it too, in one thread, to the same bytes. Which
-    files a forked process can read and write is in docs/how-to/python.md.
+    Threads may share one: each gets the result that it would get alone; the native engine runs one at a time. A process
+    forked from the one that created it may use it too, from one thread, with the same results. Which files a forked
+    process
+    can read and write is described in docs/how-to/python.md.
     """
 
     def __init__(
@@ -75,15 +75,16 @@ class Upscaler:
 
         Args:
             weights: loaded weights, a packaged name, or the path of a file.
-            engine: native (C++), reference (NumPy), torch or onnx; auto takes the fastest that is installed.
+            engine: native (C++), reference (NumPy), torch or onnx; auto for the fastest that is installed.
             device: auto, or a device of torch, such as cpu, cuda or mps.
             units: residual units to run, for weights trained with several; all by default.
             threads: CPU threads, 0 for all cores.
-            precision: arithmetic of torch on a device; the other engines only have float32.
-            compiled: run torch through torch.compile, which takes a while to begin.
+            precision: arithmetic of torch on a device; the other engines support only float32.
+            compiled: run torch through torch.compile, which takes a while to start.
             max_memory: bytes an enlargement may take; tiles are made small enough for it.
-            ensemble: average the network's results for the eight flips and turns of ilr, in eight times the time. A
-                flipped or turned image then gives the same result, flipped or turned.
+            ensemble: average the network's results over the eight flips and rotations of ilr, which takes eight times
+                as
+                long. Flipping or rotating an image then flips or rotates its result.
 
         Raises:
             WeightsError: there are no such weights.
@@ -91,7 +92,7 @@ class Upscaler:
         """
         self.weights = weights if isinstance(weights, Weights) else load(weights)
         self.network = self.weights
-        """What the engine runs: the weights, or the network in them that `for_size` selected."""
+        """The weights that the engine runs: all, or the network among them that `for_size` selected."""
         self._choose = partial(
             choose, engine=engine, device=device, units=units, threads=threads, precision=precision, compiled=compiled
         )
@@ -142,17 +143,17 @@ class Upscaler:
         bounds: tuple[float, float] = (0.0, 1.0),
         progress: Callable[[float], None] = lambda share: None,
     ) -> Any:
-        """Enlarge an image. Its metadata is kept, and values that count pixels, such as dpi, are scaled.
+        """Enlarge an image. Its metadata is kept, and values measured in pixels, such as dpi, are scaled.
 
         Args:
             image: an Image, or the path of a file, which gives an Image; an array of uint8, uint16 or floats in [0, 1],
                 (H, W) or (H, W, 1 to 4) with alpha last, which gives an array of the same dtype and axes; or a PIL
-                image, which gives an upright PIL image, of mode L, LA, RGB, RGBA or I;16.
-            scale: above 1 and at most 8; each side becomes `side * scale`, rounded. 2 where no size is given either.
-                If `weights.covers(scale)` is false, the result can be worse than bicubic's, without a warning.
+                image, which
+                gives an upright PIL image of mode L, LA, RGB, RGBA or I;16.
+            scale: above 1 and at most 8; each side becomes `side * scale`, rounded. 2 if no size is given either. If
+                `weights.covers(scale)` is false, the result may be worse than bicubic's, without a warning.
             size: (width, height) of the result instead; each side must be 1 to 8 times as long.
-            bounds: the range to which the network's result is clipped; colors that a network for luma restored are in
-                [0, 1].
+            bounds: the range to which the network's output is clipped. Colors restored by a luma network are in [0, 1].
             progress: called with the share that is done, in [0, 1].
 
         Raises:
@@ -172,12 +173,15 @@ class Upscaler:
         size: Size | None = None,
         progress: Callable[[float], None] = lambda share: None,
     ) -> tuple[Image, Plane]:
-        """The result of `upscale`, and how far the network disagrees with itself, pixel by pixel.
+        """Return the result of `upscale`, and how far the network disagrees with itself at each pixel.
 
-        The disagreement (H, W) is the standard deviation of the network's results for the eight flips and turns of ilr,
+        The disagreement (H, W) is the standard deviation of the network's outputs for the eight flips and rotations of
+        ilr,
         before they are clipped to [0, 1]: of luma, or the largest of the three channels of an RGB model, or that of
-        alpha if it is larger. It is 0 where the image is fully transparent. It is neither a probability nor an error:
-        all eight may agree and be wrong.
+        alpha if it
+        is larger. It is 0 where the image is fully transparent. It is neither a probability nor an error: all eight may
+        agree
+        and be wrong.
 
         Args:
             image: any size.
@@ -216,7 +220,7 @@ class Upscaler:
         source, result = (width, height), target_size(width, height, scale, size)
         upscaler, passes = self.for_size(source, result), self._passes(disagreement)
         planes, (across, down) = upscaler._plane_memory(source, result, passes), self.network_size(source, result)
-        # half of the eight passes run the image on its side
+        # four of the eight passes run the image rotated by a quarter turn
         costs = [
             pass_cost(upscaler.engine, upscaler.network.config, sides, upscaler._tile(*sides, planes))
             for sides in [(down, across), (across, down)][:passes]
@@ -255,7 +259,7 @@ class Upscaler:
         if scale not in self._others:
             fresh = copy(self)
             fresh.network, fresh.engine, fresh._pixels_per_second = network, self._choose(network), None
-            self._others[scale] = fresh  # only once it is complete: other threads read it
+            self._others[scale] = fresh  # stored only when complete: other threads read it
         other = self._others[scale]
         if other.max_memory != self.max_memory:  # a copy made by `with_reserved_memory`
             other.speed()
@@ -264,15 +268,16 @@ class Upscaler:
         return other
 
     def network_size(self, source: tuple[int, int], result: tuple[int, int]) -> tuple[int, int]:
-        """The size that the network enlarges an image from `source` to, before it gets that of `result`.
+        """Return the size of the network's output when an image of size `source` is enlarged to `result`.
 
-        All are (width, height). The two differ where each whole scale has a network of its own, and this is none.
+        All are (width, height). It differs from `result` if each whole scale has its own network, and the scale is not
+        whole.
         """
         return self.weights.plan(source, result).size
 
     @property
     def halo(self) -> int:
-        """How far the network sees with the units it runs, in pixels of what it makes."""
+        """The reach of the network with the units it runs, in pixels of its output."""
         return replace(self.network.config, units=self.units).halo
 
     def with_reserved_memory(self, reserved: int) -> "Upscaler":
@@ -324,7 +329,7 @@ class Upscaler:
         if image.alpha is not None:
             alpha, of_alpha = planes.enlarge_plane(image.alpha)
             ilr = imresize(image.alpha, height, width)
-            alpha[ilr >= 1 - 1e-6] = 1  # opaque and transparent stay so where bicubic keeps them
+            alpha[ilr >= 1 - 1e-6] = 1  # fully opaque and transparent pixels stay so where bicubic keeps them
             alpha[ilr <= 1e-6] = 0
             disagreement = np.where(alpha > 0, np.maximum(disagreement, of_alpha), 0)
         larger = replace(
@@ -350,9 +355,9 @@ class Upscaler:
     def speed(self) -> float:
         """Pixels per second of the engine on this machine, with all channels of an RGB model.
 
-        It is measured with a sample of bounded work, some tenths of a second for any network, and remembered for a day
-        in the user's cache; later calls return the same. Bicubic, chroma, alpha and the further passes of an ensemble
-        are not included.
+        It is measured with a small sample, which takes some tenths of a second for any network, and cached for a day in
+        the
+        user's cache folder. Bicubic, chroma, alpha and the other passes of an ensemble are not included.
         """
         if self._pixels_per_second is None:
             key = self._speed_key()
@@ -364,12 +369,12 @@ class Upscaler:
         return self._pixels_per_second
 
     def measure_speed(self) -> float:
-        """`speed`, measured now."""
+        """Measure `speed` now."""
         self._pixels_per_second = measure_speed(self.engine, self.network.config, self.units)
         return self._pixels_per_second
 
     def _speed_key(self) -> dict[str, Any]:
-        """All that the speed depends on."""
+        """Return everything that the speed depends on."""
         from drrn import __version__  # here, as drrn names this module
 
         return {

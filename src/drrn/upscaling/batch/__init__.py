@@ -1,1 +1,1 @@
-"""Many files: find them, plan and run the work, and remember what is done."""
+"""Enlarge many files: find them, plan and run the work, and record what is done."""

@@ -1,7 +1,7 @@
-"""Which of several models enlarges a file: one for its condition, and the best that is done within the time for it.
+"""Choose among several models for each file: by its condition, and the best that meets the time limit.
 
-The best is the one of the highest PSNR on its card. That ranks models that are finished, for whoever has no time to try
-them; it takes no part in how they became so.
+The best is the one with the highest PSNR on its card. This only ranks finished models for users without time to try
+them; it played no part in training them.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,23 +14,23 @@ from drrn.upscaling.upscaler import Upscaler
 from drrn.weights.store import Weights, load, names
 
 BUDGET = 30.0
-"""Seconds for each file, where nothing else is said."""
+"""Default time limit in seconds per file."""
 RANKED_ON = "Set5"
-"""The set whose PSNR ranks models: every card has it."""
+"""The data set whose PSNR ranks models: every card has it."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The model that a file gets."""
+    """The model chosen for a file."""
 
     index: int
-    """Of its upscaler, among those that there were."""
+    """Position of its upscaler among those to choose from."""
     upscaler: Upscaler
     cost: Estimate
     budget: float | None = None
-    """Seconds that it was chosen for; None where there is no limit."""
+    """The time limit in seconds; None if there is none."""
     condition: str = ""
-    """What it was chosen for, as in `JPEG quality 75`; empty where one was named."""
+    """The condition it was chosen for, as `JPEG quality 75`; empty if the model was named."""
 
     @property
     def within_budget(self) -> bool:
@@ -38,10 +38,11 @@ class Choice:
 
 
 def choose(job: Job, upscalers: Sequence[Upscaler]) -> Choice:
-    """Of `upscalers` the best whose expected seconds are within the job's budget; the fastest where none's are.
+    """Choose the best of `upscalers` whose expected time is within the job's budget; the fastest if none is.
 
-    Where some are for photos, only these or only the others count, as the file is spoilt or clean. Those that were not
-    trained for such a scale are left out where one was, and so are those that need too much memory.
+    If some of them are for photos, only those or only the others are considered, depending on whether the file is
+    degraded or clean. Models not trained for the scale are considered only if none was, and models that need too much
+    memory never.
 
     Raises:
         UsageError: all need too much memory.
@@ -71,7 +72,7 @@ def choose(job: Job, upscalers: Sequence[Upscaler]) -> Choice:
 
 
 def find_faster(job: Job, choice: Choice, ready: Callable[[str], Upscaler]) -> Choice | None:
-    """The fastest packaged model for the job, if it takes less than half the time of the chosen one.
+    """Return the fastest packaged model for the job, if it takes less than half the time of the chosen one.
 
     Args:
         ready: makes an upscaler for a packaged model, with the options of the chosen one.
@@ -93,21 +94,21 @@ def find_faster(job: Job, choice: Choice, ready: Callable[[str], Upscaler]) -> C
 
 
 def outside_training(job: Job, weights: Weights) -> str:
-    """What to say where a side grows as `weights` were not trained for; nothing else."""
+    """Return a warning if a side is enlarged by a scale that `weights` were not trained for; otherwise nothing."""
     return next(filter(None, map(weights.outside, job.scales)), "")
 
 
 def trained_for(job: Job) -> str:
-    """The first packaged model that was; empty where none was."""
+    """Return the first packaged model trained for the job's scale; empty if there is none."""
     return next((name for name in names() if not outside_training(job, load(name))), "")
 
 
 def scores(weights: Weights) -> dict[float, float]:
-    """PSNR on `RANKED_ON` by scale, as the card has it."""
+    """Return the PSNR on `RANKED_ON` by scale, from the card."""
     return {row["scale"]: row["psnr"] for row in weights.card.get("scores", []) if row["data"] == RANKED_ON}
 
 
 def _psnr(weights: Weights, scale: float) -> float:
-    """At the scored scale that is nearest; less than any where there is none."""
+    """Return the PSNR at the nearest scored scale; minus infinity if there is none."""
     known = scores(weights)
     return known[min(known, key=lambda each: abs(each - scale))] if known else float("-inf")

@@ -1,4 +1,4 @@
-"""What a batch reports."""
+"""The events that a batch reports."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from drrn.upscaling.formats.job import Job
 
 
 class Planned(NamedTuple):
-    """These jobs will be done."""
+    """These jobs are to be done."""
 
     jobs: Sequence[Job]
 
@@ -23,22 +23,22 @@ class Unchanged(NamedTuple):
 
 
 class Started(NamedTuple):
-    """The file of the job has been read, and will be enlarged by this choice."""
+    """The file of the job has been read, and will be enlarged by the chosen model."""
 
     job: Job
     choice: Choice
 
 
 class Advanced(NamedTuple):
-    """A job goes on."""
+    """Progress of a job."""
 
     job: Job
     share: float
-    """How much of it is done, in [0, 1]."""
+    """The share that is done, in [0, 1]."""
 
 
 class Done(NamedTuple):
-    """A job is done."""
+    """A job has been completed."""
 
     job: Job
     choice: Choice
@@ -48,7 +48,7 @@ class Done(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A file can't be enlarged."""
+    """A file could not be enlarged."""
 
     source: Path
     error: DRRNError

@@ -1,4 +1,4 @@
-"""Folders of pictures: what lies in them, what their enlargements are called, and what arrives in them."""
+"""Find the images in folders, map them to output files, and watch folders for new ones."""
 
 import os
 import time
@@ -13,37 +13,40 @@ from drrn.upscaling.fingerprint import file_stamp
 from drrn.upscaling.formats.registry import FORMATS
 
 WATCH_SECONDS = 1.0
-"""Between two looks into a folder that is watched: what has not changed for so long is taken to be whole."""
+"""Poll interval for a watched folder: a file that has not changed for this long is assumed to be complete."""
 
 
 class Source(NamedTuple):
-    """A picture to be enlarged."""
+    """An image file to be enlarged."""
 
     path: Path
     output: Path | None
-    """As `drrn.upscaling.batch.planning.plan` takes it."""
+    """As the argument of `drrn.upscaling.batch.planning.plan`."""
 
 
 class Sources(NamedTuple):
-    """What lies where the arguments point to."""
+    """What was found at the paths given."""
 
     sources: list[Source]
     skipped: int
-    """Files that are no images, system files and folders, and links that lead nowhere or out of their folder."""
+    """Files that are not images, system files and folders, and links that are broken or lead out of their folder."""
     failed: list[tuple[Path, DRRNError]]
-    """Folders in which there are no pictures, or that can't be read."""
+    """Folders that have no images, or can't be read."""
     unreadable: list[Path]
-    """Those of the skipped files that are images or videos of kinds that drrn can't read, like HEIC."""
+    """The skipped files that are images or videos of kinds that drrn can't read, such as HEIC."""
 
 
 def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool = False) -> Sources:
-    """The pictures among `paths` and in the folders among them.
+    """Find the image files among `paths` and in the folders among them.
 
-    A folder's pictures go to `output`, its own folders too: `folder/of/photo.png` to `output/of/photo_x2.png`. Links to
-    folders are not followed. `output` itself is left out.
+    The results of a folder are written to `output`, with the same subfolders: `folder/of/photo.png` becomes
+    `output/of/photo_x2.png`. Links to folders are not followed, and `output` itself is skipped.
+
+    Args:
+        recursive: also search subfolders.
 
     Raises:
-        UsageError: there is a folder, but no folder `output` outside of it.
+        UsageError: there is a folder, but `output` is missing or inside it.
     """
     sources: list[Source] = []
     skipped, failed, unreadable = 0, [], []
@@ -53,7 +56,9 @@ def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool 
             continue
         if output is None:
             raise UsageError(f"{printable(path)} is a folder: its results need another folder. Give an --output.")
-        if path.resolve().is_relative_to(output.resolve()):  # else the next run would enlarge what this one makes
+        if path.resolve().is_relative_to(
+            output.resolve()
+        ):  # otherwise the next run would enlarge the results of this one
             raise UsageError(f"{printable(path)} is inside the --output {printable(output)}. Give another one.")
         found, others, unread, foreign = _walk(path, output, recursive=recursive)
         sources += found
@@ -70,7 +75,7 @@ def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool 
 
 
 def is_folder(path: Path) -> bool:
-    """Also of a path that is too long for any file."""
+    """Whether the path is a folder; also accepts paths that are too long for any file."""
     try:
         return path.is_dir()
     except OSError:
@@ -78,7 +83,11 @@ def is_folder(path: Path) -> bool:
 
 
 def arrivals(look: Callable[[], Sequence[Source]]) -> Iterator[list[Source]]:
-    """Those that `look` finds new or changed, once they are as they were a look before. Never ends."""
+    """Yield new or changed sources, once they have not changed between two polls. Never ends.
+
+    Args:
+        look: finds all current sources.
+    """
     before: dict[Source, str] = {}
     taken: dict[Source, str] = {}
     while True:

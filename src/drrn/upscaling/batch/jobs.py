@@ -1,4 +1,4 @@
-"""Files in, larger files out: a batch plans jobs, skips what is up to date, and runs the rest."""
+"""A batch plans one job per file, skips those that are up to date, and runs the rest."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
@@ -26,28 +26,29 @@ POLL_SECONDS = 0.5
 """Poll interval for signals: on Windows they do not interrupt a wait."""
 
 Upscalers = Sequence[Upscaler]
-"""One, or several of which `choose` takes one for each file."""
+"""One or several upscalers, of which `choose` selects one for each file."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """How many files are enlarged. A file that fails stops no other."""
+    """Enlarges many files. A file that fails does not stop the others."""
 
     request: Request
     make_upscalers: Callable[[], Upscalers]
     """Makes the upscalers to choose from, always the same; called once for each file that runs at the same time."""
     progress: Progress[BatchEvent]
     at_once: int = 1
-    """Files to enlarge at the same time, as far as the memory of one upscaler is enough for all of them."""
+    """Most files to enlarge at the same time, if the memory of one upscaler suffices for all of them."""
     manifest: Manifest | None = None
-    """Of the output folder: what it lists and is up to date is left as it is."""
+    """Manifest of the output folder; files that it lists and that are up to date are skipped."""
     estimate: bool = False
     """Report the cost of each file, and write nothing."""
 
     def run(self, batches: Iterable[Iterable[Source]]) -> None:
         """Enlarge the sources, batch by batch.
 
-        An exception that ends this, a signal's too, takes effect within a band or a tile, and leaves no partial file.
+        An exception raised by a callback or a signal handler takes effect within a band or a tile, and leaves no
+        partial file.
         """
         sets: list[Upscalers] = []
         for sources in batches:
@@ -70,11 +71,11 @@ class Batch:
         if len(sets) > 1:
             self._enlarge_in_threads(choices, sets)
             return
-        for job, choice in choices:  # in this thread, where a signal's exception is raised between two layers
+        for job, choice in choices:  # in this thread, in which signal handlers run between two layers
             self._report(job, choice, partial(self._enlarge, job, choice, sets[0][choice.index], Event()))
 
     def _plan(self, sources: Iterable[Source]) -> list[Job]:
-        """The jobs of those files that can be enlarged."""
+        """Plan a job for each file that can be enlarged; report the others as failed."""
         may_replace = self.request.overwrite or self.estimate or self.manifest is not None
         request = replace(self.request, overwrite=may_replace)
         jobs: list[Job] = []
@@ -84,7 +85,7 @@ class Batch:
                 job = plan(source.path, source.output, request)
                 for path in taken.intersection(job.outputs):
                     raise UsageError(
-                        f"{printable(source.path)} would write {printable(path)}, as another picture does. Rename one."
+                        f"{printable(source.path)} would write {printable(path)}, as another image does. Rename one."
                     )
                 taken.update(job.outputs)
                 jobs.append(job)
@@ -93,10 +94,11 @@ class Batch:
         return jobs
 
     def _find_stale(self, jobs: Sequence[Job], upscalers: Upscalers, manifest: Manifest) -> list[Job]:
-        """The jobs whose result is missing, or was made from something else or in another way.
+        """Return the jobs whose result is missing, or was made from another source or in another way.
 
-        A result counts as up to date if any of `upscalers` made it: which one is chosen depends on their speed, which
-        varies. Results are replaced if they are as drrn left them; other files, only if the user allows it.
+        A result is up to date if any of `upscalers` made it: which one is chosen depends on their speed, which varies.
+        Results
+        are replaced only if drrn wrote them and nobody changed them; other files only if the user allows it.
         """
         if not self.estimate:
             _remove_leftovers(jobs)
@@ -143,7 +145,7 @@ class Batch:
 
         if len(sets[0]) > 1:
             for upscaler in sets[0]:
-                upscaler.speed()  # measured before anything else runs
+                upscaler.speed()  # the speed is measured before anything else runs
         with ThreadPoolExecutor(len(sets)) as threads:
             try:
                 for job, choice in choices:
@@ -164,7 +166,7 @@ class Batch:
             self.progress.report(Failed(job.source, error))
 
     def _enlarge(self, job: Job, choice: Choice, upscaler: Upscaler, stop: Event) -> tuple[float, CheckResult]:
-        """Run one job, and return the seconds it took and the result of its checks."""
+        """Run one job; return the seconds it took and the result of its checks."""
         began, manifest = perf_counter(), self.manifest
         before = Fingerprint.of(job.source) if manifest else None
 
@@ -195,7 +197,7 @@ class Batch:
 
 
 def make_folder(path: Path) -> None:
-    """Make it, with its parents, unless it exists. Raises UsageError."""
+    """Make the folder and its parents unless it exists. Raises UsageError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -203,7 +205,7 @@ def make_folder(path: Path) -> None:
 
 
 def _remove_leftovers(jobs: Iterable[Job]) -> None:
-    """Remove the partial files of killed runs where `jobs` will write. Nobody else may be writing there."""
+    """Remove partial files that killed runs have left where `jobs` will write. Nobody else may be writing there."""
     for folder in {job.target.parent for job in jobs}:
         for partial_file in folder.glob(TEMPORARY):
             with suppress(OSError):

@@ -1,8 +1,9 @@
-"""What drrn made in a folder, and of what, so that the next run does only what is missing or stale.
+"""A record of what drrn has written to a folder and from what, so that the next run only makes what is missing or
+stale.
 
-It is a database in that folder, which one run at a time holds, as long as it lives. A row says that under this name
-these bytes are drrn's. It is written before the file gets its name: whenever a run is killed, no file of drrn's is
-unknown.
+It is an SQLite database in that folder, locked by one process at a time. Each row states that the file of this name and
+content was written by drrn. The row is written before the file gets its name: even if a run is killed, no file of
+drrn's is unknown.
 """
 
 import os
@@ -26,27 +27,27 @@ CREATE TABLE IF NOT EXISTS made (
     PRIMARY KEY (target, sha256)
 )
 """
-"""Names as bytes, since they need not be text; `target` is relative to the folder, with slashes."""
+"""Names are stored as bytes, since they may not be valid text; `target` is relative to the folder, with slashes."""
 
 
 class Record(NamedTuple):
-    """A file that drrn made."""
+    """A file that drrn has written."""
 
     file: Fingerprint
     source: Fingerprint
     recipe: str
-    """All that decides its pixels beside the source, as text."""
+    """Everything besides the source that determines its pixels, as text."""
 
 
 class Manifest:
-    """What is known of `folder`, read from `database`. Several threads may use it."""
+    """The records of `folder`, stored in `database`. Safe to use from several threads."""
 
     def __init__(self, folder: Path, database: sqlite3.Connection):
         self.folder, self.database = folder, database
         self.turn = threading.Lock()
 
     def find(self, target: Path) -> Record | None:
-        """What drrn made at `target`, if it is still there to the byte."""
+        """Return the record of `target`, if the file still exists and is unchanged."""
         query = "SELECT mark, sha256, source_mark, source_sha256, recipe FROM made WHERE target = ?"
         known = [
             Record(Fingerprint(*row[:2]), Fingerprint(*row[2:4]), row[4]) for row in self._do(query, self._name(target))
@@ -59,7 +60,7 @@ class Manifest:
             return None
         try:
             digest = sha256(target)
-        except OSError:  # a folder, say
+        except OSError:  # for example, it is a folder now
             return None
         for made in known:
             if made.file.sha256 == digest:
@@ -68,14 +69,14 @@ class Manifest:
         return None
 
     def is_fresh(self, target: Path, made: Record, source: Path, recipe: str) -> bool:
-        """Whether `source` by `recipe` would become what was `made` at `target`."""
+        """Whether enlarging `source` by `recipe` would give the file recorded in `made`."""
         if made.recipe != recipe:
             return False
         if made.source.mark == file_stamp(source):
             return True
         try:
             now = Fingerprint.of(source)
-        except ImageError:  # who goes on to read it says so
+        except ImageError:  # reading it will report the error
             return False
         if made.source.sha256 != now.sha256:
             return False
@@ -84,14 +85,19 @@ class Manifest:
         return True
 
     def add(self, target: Path, temporary: Path, source: Path, seen: Fingerprint, recipe: str) -> None:
-        """Say that what lies in `temporary`, and will be `target`, is drrn's."""
+        """Record that the content of `temporary`, which will be renamed to `target`, was made by drrn.
+
+        Args:
+            seen: fingerprint of `source` when it was read.
+            recipe: everything besides the source that determines the result.
+        """
         self._do(
             "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(self._name(target), *Fingerprint.of(temporary), os.fsencode(source), *seen, recipe),
         )
 
     def forget_others(self, target: Path) -> None:
-        """`target` is there: what was there before is no more."""
+        """Delete records of earlier contents of `target`, once the new file is in place."""
         made = self.find(target)
         if made:
             self._do("DELETE FROM made WHERE target = ? AND sha256 != ?", self._name(target), made.file.sha256)
@@ -106,22 +112,22 @@ class Manifest:
 
 @contextmanager
 def open_manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
-    """The manifest of `folder`, which no other process can have for as long as the block lasts.
+    """Open the manifest of `folder`, locked against other processes for the duration of the block.
 
     Args:
-        writes: off makes none where there is none.
+        writes: off does not create one if there is none.
 
     Raises:
-        UsageError: another process has it, or it can't be used.
+        UsageError: another process has locked it, or it can't be used.
     """
     path = folder / NAME
     kept = path if writes or path.exists() else ":memory:"
     with _sqlite_errors(folder):
-        # no transactions but SQLite's own, one a statement; on the disk when the statement ends
+        # autocommit: each statement is a transaction, and is on the disk when it returns
         database = sqlite3.connect(kept, timeout=0, isolation_level=None, check_same_thread=False)
     with closing(database):
         with _sqlite_errors(folder):
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")  # what is locked once stays so
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")  # a lock, once taken, is kept
             database.execute("BEGIN EXCLUSIVE")
             database.execute(TABLE)
             (form,) = database.execute("PRAGMA user_version").fetchone()
@@ -135,7 +141,7 @@ def open_manifest(folder: Path, *, writes: bool = True) -> Iterator[Manifest]:
 
 @contextmanager
 def _sqlite_errors(folder: Path) -> Iterator[None]:
-    """What SQLite raises becomes one sentence."""
+    """Translate what SQLite raises into one sentence."""
 
     def describe(error: Exception) -> str | None:
         if not isinstance(error, sqlite3.Error):

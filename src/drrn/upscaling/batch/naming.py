@@ -1,4 +1,4 @@
-"""What results are called where no file is named, and sizes that follow from the proportions of each picture."""
+"""Name results if the user names no file, and choose sizes that keep the proportions of each image."""
 
 import re
 from dataclasses import dataclass
@@ -8,21 +8,23 @@ from drrn.errors import UsageError
 from drrn.upscaling.size import Size
 
 PLACES: Final = ("stem", "scale", "width", "height")
-"""What a pattern may hold in braces."""
+"""The placeholders that a pattern may contain."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """A name of its own for each result.
+    """How results are named.
 
     Raises:
-        UsageError: the pattern or the suffix is no part of a file's name.
+        UsageError: the pattern or the suffix can't be part of a file name.
     """
 
     pattern: str | None = None
-    """Such as `{stem}_x{scale}`, without a suffix; None is that, or `{stem}_{width}x{height}` for a size."""
+    """Such as `{stem}_x{scale}`, without a suffix. None stands for that or, if a size was requested,
+    `{stem}_{width}x{height}`.
+    """
     suffix: str | None = None
-    """Such as `webp`; that of the source if None, or what is usual in place of a format that can't be written."""
+    """Such as `webp`; None for that of the source, or the usual substitute if that format can't be written."""
 
     def __post_init__(self) -> None:
         if self.pattern is not None:
@@ -34,7 +36,15 @@ class Naming:
             raise UsageError(f"A --format is a suffix such as webp, got {self.suffix!r}.")
 
     def name(self, stem: str, suffix: str, scale: str, size: tuple[int, int], *, exact: bool) -> str:
-        """The name of a result of that stem, suffix, scale and size in pixels; `exact`: a size was asked for."""
+        """Return the name of a result.
+
+        Args:
+            stem: of the source.
+            suffix: of the result, with its dot.
+            scale: as text.
+            size: (width, height) in pixels.
+            exact: whether a size rather than a scale was requested.
+        """
         pattern = self.pattern or ("{stem}_{width}x{height}" if exact else "{stem}_x{scale}")
         values = {"stem": stem, "scale": scale, "width": str(size[0]), "height": str(size[1])}
         named = re.sub(r"\{(\w+)\}", lambda place: values[place[1]], pattern)
@@ -43,18 +53,18 @@ class Naming:
 
 @dataclass(frozen=True)
 class Fit:
-    """A size that keeps the proportions of a picture."""
+    """A size that keeps the proportions of each image."""
 
     width: int
-    """Pixels of the longer side, or with a height, of the width at least."""
+    """The longer side in pixels or, if there is a height, the smallest width."""
     height: int | None = None
-    """Pixels of the height at least."""
+    """The smallest height in pixels."""
 
     def __str__(self) -> str:
         return f"{self.width}" if self.height is None else f"{self.width}x{self.height}+"
 
     def size(self, width: int, height: int) -> Size:
-        """For a picture of that size in pixels."""
+        """Return the size for an image of this width and height in pixels."""
         if self.height is None:
             return (self.width, None) if width >= height else (None, self.width)
         wide = self.width * height >= self.height * width
@@ -62,7 +72,7 @@ class Fit:
 
 
 def parse_size(text: str) -> Size | Fit:
-    """4000 (the longer side), 2000x, x1000, 1920x1080, or 1920x1080+ (at least that).
+    """Parse 4000 (the longer side), 2000x, x1000, 1920x1080, or 1920x1080+ (at least that).
 
     Raises:
         UsageError: it is none of these.

@@ -1,4 +1,4 @@
-"""A picture that comes by stdin or goes by stdout, as files that are gone afterwards."""
+"""Read an image from stdin and write one to stdout, by way of temporary files."""
 
 import os
 import shutil
@@ -15,25 +15,27 @@ from drrn.upscaling.formats.registry import format_of
 PIPE = Path("-")
 CHUNK = 1 << 20
 BYTES_PER_PIXEL = 8
-"""Of RGBA of 16 bit, not compressed."""
+"""Bytes per pixel of uncompressed 16-bit RGBA."""
 BYTES_BESIDE_PIXELS = 64 << 20
 
 
 @contextmanager
 def with_pipes_as_files(asked: Source, max_pixels: int) -> Iterator[Source]:
-    """The same with a file, `stdin` or `stdout` and a suffix, in place of each `-`.
+    """Replace each `-` by a temporary file named `stdin` or `stdout` with a suffix, for the duration of the block.
 
-    When the block has ended, the result goes to stdout, in the format of the source; PNG where that is read only.
+    At the end of the block the result is written to stdout, in the format of the source, or PNG if that is only read.
 
     Raises:
-        UsageError: there is an input without an output, or stdout is a terminal.
-        ImageError: stdin is no picture or larger than one of `max_pixels` can be, or stdout is closed.
+        UsageError: the input is stdin but there is no output, or stdout is a terminal.
+        ImageError: stdin is not an image, or longer than one of `max_pixels` can be; or stdout is closed.
     """
     given, made = asked
     if made is None:
-        raise UsageError("A picture from stdin needs an --output: a file, or - for stdout.")
+        raise UsageError("An image from stdin needs an --output: a file, or - for stdout.")
     if made == PIPE and sys.stdout.isatty():
-        raise UsageError("A picture can't be shown as text: send stdout into a file or a program, or give an --output.")
+        raise UsageError(
+            "An image can't be shown in a terminal: redirect stdout to a file or a program, or give an --output."
+        )
     with TemporaryDirectory(prefix="drrn-") as folder:
         try:
             if given == PIPE:
@@ -57,7 +59,7 @@ def _take(to: Path, most: int) -> None:
     with to.open("wb") as file:
         while piece := sys.stdin.buffer.read(CHUNK):
             if file.write(piece) and file.tell() > most:
-                raise ImageError(f"stdin has more than {most:,} bytes, too many for a picture within --max-pixels.")
+                raise ImageError(f"stdin has more than {most:,} bytes, too many for an image within --max-pixels.")
 
 
 def _give(path: Path) -> None:
@@ -65,4 +67,4 @@ def _give(path: Path) -> None:
         with path.open("rb") as file, open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
             shutil.copyfileobj(file, stdout)
     except OSError as error:
-        raise ImageError(f"The picture can't be written to stdout: {error.strerror or error}.") from error
+        raise ImageError(f"The image can't be written to stdout: {error.strerror or error}.") from error

@@ -1,4 +1,4 @@
-"""What will be done with a file: everything that can be checked is checked before any work begins."""
+"""Plan the enlargement of a file: everything that can be checked is checked before any work begins."""
 
 import os
 from contextlib import suppress
@@ -20,12 +20,12 @@ from drrn.upscaling.size import Size, target_size
 
 LOSSY: Final = (*SUFFIXES["JPEG"], *SUFFIXES["WebP"])
 LONGEST_NAME: Final = 255
-"""Bytes of a file's name, on all common file systems."""
+"""Longest file name in bytes, on all common file systems."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user wants of every file of a run."""
+    """What the user requested for all files of a run."""
 
     scale: float | None = None
     """2 if no size is given either."""
@@ -33,7 +33,7 @@ class Request:
     many: bool = False
     """Whether there may be several files: an output is then a folder, whatever its suffix."""
     naming: Naming = Naming()
-    """Names of results when the output is no file."""
+    """How results are named if the output is not a file."""
     max_pixels: int = MAX_PIXELS
     """Limit for each source and each result."""
     overwrite: bool = False
@@ -42,7 +42,7 @@ class Request:
     options: Options = Options()
 
     def __str__(self) -> str:
-        """The scale or the size, as recipes hold it: x2, 1920x1080, 2000x, x1000, 4000 or 1920x1080+."""
+        """The scale or the size, as in recipes: x2, 1920x1080, 2000x, x1000, 4000 or 1920x1080+."""
         if self.size is None:
             return f"x{self.scale or 2:g}"
         return str(self.size) if isinstance(self.size, Fit) else "x".join(str(side or "") for side in self.size)
@@ -125,5 +125,5 @@ def _default_name(source: Path, kind: Format, header: Header, size: tuple[int, i
 
 
 def _longest(name: str, checks: Checks) -> int:
-    """Bytes of the longest name of a result and its maps."""
+    """Return the longest name of a result and its maps, in bytes."""
     return max(len(os.fsencode(path.name)) for path in [Path(name), *checks.maps(Path(name))])

@@ -28,7 +28,7 @@ from drrn.upscaling.upscaler import Upscaler
 
 
 def _collects(path: Path) -> bool:
-    return path.name != "DICOMDIR" and (dicom.is_named(path) or transfer.is_dicom(path))  # that is a list of others
+    return path.name != "DICOMDIR" and (dicom.is_named(path) or transfer.is_dicom(path))  # a DICOMDIR lists other files
 
 
 def _suffix(source: Path, header: Header, name: str) -> str:
@@ -108,7 +108,7 @@ def enlarge_frames(
 
 
 def _range(frames: dicom.Frames) -> tuple[int, int]:
-    """The stored values that are 0 and 1 to the network."""
+    """Return the stored values that the network sees as 0 and 1."""
     if frames.values.shape[3] == 3:
         return frames.low, frames.high
     least, most = frames.series or _measured_range(frames)

@@ -19,14 +19,14 @@ OUTLIERS: Final = 0.001
 
 
 class Range(NamedTuple):
-    """The values of a band that are 0 and 1 to the network; the same where the band is constant."""
+    """The values of a band that the network sees as 0 and 1; equal if the band is constant."""
 
     low: float
     high: float
 
 
 def measure_ranges(raster: Raster, sides: Sides) -> list[Range]:
-    """Read the whole raster, in pieces of as many pixels as `sides` have, and return the range of each band.
+    """Read the whole raster in pieces of `sides`, and return the range of each band.
 
     Raises:
         ImageError: it is damaged, or has infinite values.
@@ -49,9 +49,9 @@ def measure_ranges(raster: Raster, sides: Sides) -> list[Range]:
 
 
 def fill_unknown(plane: NDArray[Float], known: NDArray[np.bool], reach: int) -> NDArray[Float]:
-    """Values (H, W) where they are `known`, and up to `reach` pixels around, means of the nearest.
+    """Return values (H, W): unchanged where `known`, and up to `reach` pixels around the means of the nearest ones.
 
-    `reach` is 1, 3, 7, ...; what is known further away makes no difference to the last bit, so that it may be missing.
+    `reach` is 1, 3, 7, ...; values further away have no influence, so they may be missing.
     """
     filled, known = np.where(known, plane, 0.5), known.copy()
     step = 1
@@ -69,14 +69,14 @@ def fill_unknown(plane: NDArray[Float], known: NDArray[np.bool], reach: int) -> 
 
 
 def _shifted(by: int, side: int) -> tuple[slice, slice]:
-    """Places along an axis, and those `by` further, as far as both are there."""
+    """Return the positions along an axis, and those shifted by `by`, where both exist."""
     there = max(side - abs(by), 0)
     return slice(max(-by, 0), max(-by, 0) + there), slice(max(by, 0), max(by, 0) + there)
 
 
 def _range(raster: Raster, band: int, least: float, most: float, samples: list[NDArray[Any]]) -> Range:
     if least > most:
-        return Range(0, 0)  # there is no measurement
+        return Range(0, 0)  # no pixel of the band has a measurement
     if not isfinite(most - least):
         raise ImageError(
             f"{printable(raster.path)} has values in band {band + 1} that are infinite, or too large to compute with. "
@@ -90,7 +90,7 @@ def _range(raster: Raster, band: int, least: float, most: float, samples: list[N
 
 
 def to_samples(values: NDArray[np.floating], raster: Raster, nodata: float | None) -> NDArray[Any]:
-    """As the file has them, and none of them as `nodata`: what would be becomes the next number."""
+    """Convert values to the dtype of the file. A measurement that would equal `nodata` becomes the next number."""
     if raster.dtype.kind == "f":
         most = np.finfo(raster.dtype).max
         stored = values.clip(-most, most).astype(raster.dtype)

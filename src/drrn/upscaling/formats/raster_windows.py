@@ -1,8 +1,9 @@
-"""Rasters are enlarged in windows, in whatever memory there is.
+"""Enlarge rasters window by window, in whatever memory is available.
 
-Each band is an image of its own. Its values are normalized the same way in all windows, and a window is read with as
-many pixels around it as its own depend on. So how a raster is cut makes no difference beyond the last digits of the
-engine's arithmetic. Where there is no measurement, the network sees the nearest one, and none is invented.
+Each band is treated as an image of its own. Its values are normalized the same way in all windows, and each window is
+read with as many pixels around it as its result depends on. How a raster is divided therefore makes no difference
+beyond the last digits of the engine's arithmetic. Where there is no measurement, the network sees the nearest one, but
+none is added to the result.
 """
 
 from collections.abc import Callable
@@ -30,28 +31,30 @@ from drrn.upscaling.upscaler import Upscaler
 SIDES: Final = (2048, 1024, 512, 256)
 """Sides of a window of the result, in pixels; the largest that fits into memory is used. Whole blocks of the file."""
 VISIBLE: Final = (-0.5, 1.5)
-"""What the network is given of a band whose range is [0, 1]: beyond that it has learned nothing."""
+"""Limits for the network's input, for a band whose range is [0, 1]: it was not trained on values beyond."""
 BYTES_PER_PIXEL = 45
 """Bytes of planes per pixel of a window of the result while a band is enlarged; measured."""
 BYTES_OF_ENSEMBLE = 16
-"""Bytes added to that by an ensemble."""
+"""Additional bytes per pixel for an ensemble."""
 BYTES_PER_SOURCE_PIXEL = 40
-"""Bytes before that, per pixel of the raster that is read for a window; 8 of them are kept. Measured."""
+"""Bytes per raster pixel read for a window, before the enlargement; 8 of them are kept. Measured."""
 
 
 class Windows:
-    """A raster and its enlargement, cut into windows that fit into memory."""
+    """A raster and its enlargement, divided into windows that fit into memory."""
 
     def __init__(self, upscaler: Upscaler, raster: Raster, width: int, height: int, block: Block = geotiff.BLOCK):
-        """Cut it into whole tiles of `block` pixels a side.
+        """Divide it into windows of whole tiles of `block` pixels a side.
 
         Raises:
-            UsageError: not even the smallest fits, or the windows of an ensemble would not fit together.
+            UsageError: not even the smallest window fits, or an ensemble can't be divided into windows at this size.
         """
         upscaler = upscaler.for_size((raster.width, raster.height), (width, height))
         cell = upscaler.network.config.unshuffle
         across, down = upscaler.network_size((raster.width, raster.height), (width, height))
-        if upscaler.ensemble and (across % cell or down % cell):  # turned, its cells would begin elsewhere
+        if upscaler.ensemble and (
+            across % cell or down % cell
+        ):  # in a rotated raster, the cells of the network would be at other positions
             raise UsageError(
                 f"{printable(raster.path)} would become {width}x{height}, and an ensemble in windows needs sides that "
                 f"are multiples of {cell}. Give such a --size, or leave it out."
@@ -60,16 +63,16 @@ class Windows:
         self.whole = raster.height, raster.width
         config = upscaler.network.config
         self.halo, self.cell = config.halo, cell
-        # a pixel that is kept sees so far: the network's halo, bicubic's 2 pixels, and 2 more where it is at an edge
+        # the reach of an output pixel: the network's halo, 2 pixels of bicubic, and 2 more at an edge
         sees = max(ceil(config.halo * n / m) for n, m in zip(self.whole, self.made, strict=True)) + 4
         self.reach = 2 ** sees.bit_length() - 1
-        """How far `fill_unknown` reaches, in pixels of the raster; as many must be read around a window."""
+        """The reach of `fill_unknown` in raster pixels; as many must be read around a window."""
         for side in [side for side in SIDES if side >= block] or SIDES[-1:]:
             self.side = side
             self.outer = [self._outer(*ends) for ends in zip(self.size, self.made, strict=True)]
-            """Sides of the largest part that the network makes for a window."""
+            """Sides of the largest area that the network computes for a window."""
             self.part = self._part()
-            """Sides of the largest part of the raster that is read for a window."""
+            """Sides of the largest area of the raster that is read for a window."""
             self.memory = self._memory()
             if self.memory <= upscaler.max_memory:
                 return
@@ -80,7 +83,7 @@ class Windows:
         )
 
     def places(self) -> list[Place]:
-        """Of the result, line by line."""
+        """Return the windows of the result, line by line."""
         return list(pieces(slice(0, self.size[0]), slice(0, self.size[1]), (self.side, self.side)))
 
     def estimate(self) -> Estimate:
@@ -104,10 +107,10 @@ class Windows:
     def _window(
         self, place: Place, ranges: list[Range], progress: list[Callable[[float], None]]
     ) -> tuple[NDArray[Any], NDArray[np.bool] | None]:
-        """(bands, h, w) of the result, and where there are measurements if the raster has a mask.
+        """Return (bands, h, w) of the result, and where there are measurements if the raster has a mask.
 
         Args:
-            progress: of each band, in the order in which they are enlarged.
+            progress: a function for each band, in the order in which they are enlarged.
         """
         raster = self.raster
         around = tile(source_of(place, self.made, self.size), *self.made, self.halo, self.cell)
@@ -123,18 +126,18 @@ class Windows:
             unmeasured = self._share(hidden[band] & visible, part, place) >= 0.5 if hidden[band].any() else None
             if (
                 unmeasured is not None and raster.alpha is not None
-            ):  # alpha fades: pixels that are barely visible keep their color
+            ):  # alpha is gradual: barely visible pixels keep their color
                 unmeasured |= larger[raster.alpha] == 0
             if unmeasured is not None and unmeasured.all():
                 larger[band] = raster.filler
                 progress[number](1)
                 continue
             span = high - low or 1.0
-            with np.errstate(invalid="ignore"):  # a NaN without a measurement may be a signaling one
+            with np.errstate(invalid="ignore"):  # NaNs that mark missing measurements may be signaling ones
                 plane = ((values[band] - np.float64(low)) / span).astype(exact)
             if unmeasured is not None:
                 plane = fill_unknown(plane, ~hidden[band], self.reach)
-            if band == raster.alpha:  # bicubic overshoots at edges, and nothing is more than opaque
+            if band == raster.alpha:  # bicubic overshoots at edges, but alpha must not exceed opaque
                 sr = self._resized(plane, part, place).clip(0, 1)
             elif low == high:
                 sr = self._resized(plane, part, place)
@@ -154,7 +157,7 @@ class Windows:
         return larger, self._share(raster.mask(part) == 0, part, place) < 0.5
 
     def _detail(self, ilr: NDArray[np.floating], progress: Callable[[float], None]) -> NDArray[np.float32]:
-        """(h, w): what the network adds to ilr, having seen its values near the band's range."""
+        """Return (h, w): what the network adds to ilr, whose values are limited to near the band's range."""
         config, done = self.upscaler.network.config, 0
 
         def add(pixels: int) -> None:
@@ -172,17 +175,22 @@ class Windows:
         return sr.mean(axis=0, dtype=np.float32) - visible
 
     def _share(self, hidden: NDArray[np.bool], part: Place, place: Place) -> NDArray[np.float32]:
-        """How much is hidden at `place` of the result, of what is in `part` of the raster."""
+        """Return the share that is hidden at `place` of the result, for `hidden` in `part` of the raster."""
         return self._resized(hidden.astype(np.float32), part, place)
 
     def _resized(self, plane: NDArray[Float], part: Place, place: Place) -> NDArray[Float]:
-        """Bicubic's enlargement at `place` of the result, of `part` of the raster."""
+        """Return the bicubic enlargement of `part` of the raster at `place` of the result."""
         needed = source_of(place, self.whole, self.size)
         inside = tuple(slice(n.start - p.start, n.stop - p.start) for n, p in zip(needed, part, strict=True))
         return imresize_place(plane[inside], place, self.whole, self.size)
 
     def _outer(self, size: int, made: int) -> int:
-        """Along an axis, at most, of what the network makes of `made`, for a window of a result of `size`."""
+        """Return the longest side that the network computes for a window, along an axis.
+
+        Args:
+            size: of the whole result along this axis.
+            made: of the network's output along this axis.
+        """
         needed = self.side if size == made else ceil(self.side * made / size) + 4 * ceil(max(made / size, 1)) + 1
         return min(needed + 2 * (self.halo + self.cell - 1), made)
 
@@ -194,7 +202,7 @@ class Windows:
         return rows, columns
 
     def _memory(self) -> int:
-        """Bytes at the peak."""
+        """Return the peak memory in bytes."""
         raster, engine, outer = self.raster, self.upscaler.engine, self.outer
         kept, read, itemsize = prod(min(self.side, n) for n in self.size), prod(self.part), raster.dtype.itemsize
         turned = BYTES_OF_ENSEMBLE if self.upscaler.ensemble else 0

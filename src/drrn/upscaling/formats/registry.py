@@ -11,7 +11,7 @@ from drrn.upscaling.formats.raster import RASTER
 from drrn.upscaling.formats.video import VIDEO
 
 FORMATS: Final[tuple[Format, ...]] = (DICOM, RASTER, VIDEO, ANIMATION, IMAGE)
-"""A file belongs to the first that recognizes it; the last recognizes any."""
+"""In order of precedence: a file belongs to the first that recognizes it, and the last one accepts any."""
 
 
 def format_of(path: Path) -> Format:

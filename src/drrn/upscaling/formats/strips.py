@@ -1,7 +1,7 @@
 """Enlarge an image from file to file in strips: memory does not grow with its height, and hardly with its width.
 
 Samples are decoded to the disk. A strip is as high as the image: its ilr streams through the engine in bands, and the
-result is collected on the disk, from where it is encoded. `drrn.upscaling.upscaler` cuts an image in memory into the
+result is collected on the disk, from where it is encoded. `drrn.upscaling.upscaler` divides an image in memory into the
 same strips, so the pixels are the same to the bit.
 """
 
@@ -32,7 +32,7 @@ from drrn.upscaling.tiles import Place, Sides, pieces, tile
 from drrn.upscaling.upscaler import Upscaler
 
 Band = tuple[slice, Planes]
-"""Rows, and the planes (channels, rows, columns) there."""
+"""A range of rows, and their planes (channels, rows, columns)."""
 
 
 def can_stream(upscaler: Upscaler, header: Header) -> bool:
@@ -71,14 +71,16 @@ def enlarge_file(job: Job, upscaler: Upscaler, hooks: Hooks) -> None:
     columns, bits = _columns(upscaler, header, job.width, job.height, form), _bits(header, form)
     given = header.pixels * header.channels * header.bits // 8
     result = job.width * job.height * header.channels * bits // 8
-    check_room(target, result + max(given, result))  # the result, and first what is enlarged, then the file
+    check_room(
+        target, result + max(given, result)
+    )  # the result, and beside it first the decoded source, later the encoded file
     tile = columns * job.width // upscaler.network_size((header.width, header.height), (job.width, job.height))[0]
     with Scratch(target, *size, header.channels, bits, tile=tile) as larger:
         with decode_to_disk(job.source, target, max_pixels=header.decoded) as (
             samples,
             found,
             metadata,
-        ):  # damage ends here
+        ):  # a damaged file raises here
             if found != header:
                 raise ImageError(f"{printable(job.source)} has changed since it was opened. Run it again.")
             writable(target, job.width, job.height, alpha=False, icc=metadata.icc, overwrite=job.overwrite)
@@ -95,8 +97,8 @@ def enlarge(
     """Fill `result` with `samples`, enlarged to its size.
 
     Args:
-        columns: of a strip of what the network makes, at most.
-        progress: called with the share that is done; what it raises ends the work.
+        columns: maximum width of a strip, in pixels of the network's output.
+        progress: called with the share that is done; an exception that it raises ends the work.
 
     Raises:
         EngineError: the network failed.
@@ -114,14 +116,15 @@ def enlarge(
 def _colored(
     upscaler: Upscaler, view: ModelView, columns: int, size: tuple[int, int]
 ) -> Iterator[tuple[Place, Planes]]:
-    """The colors of all bands of all strips, (1 or 3, h, w) in [0, 1], and where they are.
+    """Yield the colors of all bands of all strips, (1 or 3, h, w) in [0, 1], with their positions.
 
-    Bringing a color into range depends on its neighbors. Each band and strip of the result then ends before that of sr,
-    and the next one continues from there.
+    Bringing a color into range depends on its neighbors. Therefore each band and strip of the result ends before that
+    of
+    sr, and the next one continues from there.
     """
     height, width = size
-    left = kept = 0  # columns that are done; the first that is still needed
-    edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)  # sr there
+    left = kept = 0  # number of columns done, and the first one still needed
+    edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)  # sr of the columns from `kept` on
     for strip, bands in _sized(upscaler, view, columns, size):
         if not view.mixes:
             yield from (((rows, strip), view.colored(sr, (rows, strip), size)) for rows, sr in bands)
@@ -138,10 +141,10 @@ def _colored(
 def _sized(
     upscaler: Upscaler, view: ModelView, columns: int, size: tuple[int, int]
 ) -> Iterator[tuple[slice, Iterator[Band]]]:
-    """The strips of what the network makes, from left to right, made that size: their columns and their bands."""
+    """Yield the strips of the network's output, left to right, resized to `size`: their columns and their bands."""
     made = size if view.constant is not None else upscaler.network_size(view.size[::-1], size[::-1])[::-1]
     height, width = made
-    left = kept = 0  # as in `_colored`: of the result, and of what the network made
+    left = kept = 0  # as in `_colored`: in the result, and in the network's output
     edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)
     for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
         bands = _run(upscaler, view, strip, made)
@@ -156,16 +159,16 @@ def _sized(
         if right > left:
             yield slice(left, right), ((rows, view.clipped(sr)) for rows, sr in bands)
         else:
-            deque(bands, maxlen=0)  # for its edge
+            deque(bands, maxlen=0)  # completed, so that `edge` is filled
         left, kept = right, needed
 
 
 def _resized(
     bands: Iterator[Band], first: int, columns: slice, made: tuple[int, int], size: tuple[int, int]
 ) -> Iterator[Band]:
-    """`columns` of the result, from bands of what the network made from column `first` on."""
+    """Yield `columns` of the result, from bands of the network's output that begin at column `first`."""
     held: Planes | None = None
-    top = done = 0  # the first row that is held; rows that are done
+    top = done = 0  # the first row in memory, and the number of rows done
     for rows, sr in bands:
         held = sr if held is None else np.concatenate([held, sr], axis=1)
         stop = ready(rows.stop, made[0], size[0])
@@ -180,7 +183,7 @@ def _resized(
 
 
 def _widened(bands: Iterator[Band], before: Planes, edge: Planes) -> Iterator[Band]:
-    """The rows of each band, and its sr with that of the columns `before`; `edge` is filled with its last columns."""
+    """Yield each band joined with the columns `before` on its left; its last columns are copied to `edge`."""
     for rows, sr in bands:
         wide = np.concatenate([before[:, rows], sr], axis=2)
         edge[:, rows] = wide[..., wide.shape[2] - edge.shape[2] :]
@@ -190,10 +193,10 @@ def _widened(bands: Iterator[Band], before: Planes, edge: Planes) -> Iterator[Ba
 def _clipped(
     view: ModelView, bands: Iterator[Band], columns: slice, inner: slice, size: tuple[int, int]
 ) -> Iterator[tuple[Place, Planes]]:
-    """The colors of the columns `inner`, for bands of sr that have more `columns`."""
+    """Yield the colors of the columns `inner`, from bands of sr that cover more `columns`."""
     high = view.size[0], size[0]
     held = np.empty((3, 0, columns.stop - columns.start), np.float32)
-    top = done = 0  # the first row that is held; rows that are done
+    top = done = 0  # the first row in memory, and the number of rows done
     for rows, sr in bands:
         held = np.concatenate([held, view.colored(sr, (rows, columns), size)], axis=1)
         ready = gamut.ready(rows.stop, *high)
@@ -210,10 +213,10 @@ def _clipped(
 
 
 def _run(upscaler: Upscaler, view: ModelView, strip: Place, size: tuple[int, int]) -> Iterator[Band]:
-    """The bands of a strip of what the network makes, of that size, from the top down."""
+    """Yield the bands of a strip of the network's output of this size, from top to bottom."""
     (height, width), config = size, upscaler.network.config
     tops = range(0, height, BAND)
-    if view.constant is not None:  # nothing to restore, and no border for the network's padding to darken
+    if view.constant is not None:  # nothing to restore; and the network's padding would darken the border
         for top in tops:
             rows = slice(top, min(top + BAND, height))
             shape = len(view.constant), rows.stop - rows.start, strip[1].stop - strip[1].start
@@ -238,7 +241,7 @@ def _run(upscaler: Upscaler, view: ModelView, strip: Place, size: tuple[int, int
 
 
 def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: FileFormat) -> int:
-    """Columns of a strip. Raises UsageError: decoding or encoding alone takes more than the memory."""
+    """Return the width of a strip. Raises UsageError if decoding or encoding alone exceeds the memory."""
     needed, halo = max(_ends(header, width, height, form)), 2 * upscaler.network.config.halo
     made = across, down = upscaler.network_size((header.width, header.height), (width, height))
     if needed > upscaler.max_memory:
@@ -248,15 +251,15 @@ def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: 
 
 
 def _running(upscaler: Upscaler, header: Header, result: Sides, made: Sides, columns: int) -> int:
-    """Bytes that the bands of a strip take with their halo, without the engine's own memory."""
+    """Return the bytes of a strip's bands with their halo, without the engine's own memory."""
     (width, height), channels = result, upscaler.network.config.channels
     colors = 0 if header.channels == 1 else 44
-    rows = BAND * header.height // made[1] + 4  # of the source, under a band
+    rows = BAND * header.height // made[1] + 4  # source rows under a band
     source = 3 * rows * header.width * header.channels * header.bits // 8
     around = 0
     if header.channels == 3 and channels == 1:  # see `_colored`
         down, across = (2 * (gamut.REACH + 1) * -(-m // n) for m, n in ((height, header.height), (width, header.width)))
-        wide = min(columns * width // made[0], width)  # of the result, for a strip
+        wide = min(columns * width // made[0], width)  # result rows of a strip
         around = 40 * down * wide + 8 * height * min(across, width - wide)
     if made != result:  # see `_sized`
         down, across = (6 * max(1, -(-n // m)) for m, n in zip(result[::-1], made[::-1], strict=True))
@@ -266,7 +269,7 @@ def _running(upscaler: Upscaler, header: Header, result: Sides, made: Sides, col
 
 
 def _ends(header: Header, width: int, height: int, form: FileFormat) -> tuple[int, int]:
-    """Bytes that decoding takes, and bytes that encoding takes."""
+    """Return the bytes for decoding, and the bytes for encoding."""
     return header.decoding, encoding(form, width, height, header.channels, _bits(header, form))
 
 

@@ -1,8 +1,8 @@
-"""Videos: frame by frame, in segments that are kept until all is done.
+"""Enlarge videos frame by frame, in segments that are kept until the whole is done.
 
-A run that ends before, however it ends, leaves the segments that it finished in a hidden folder beside the target, and
-the same command goes on there: the result is the one of a run that was never stopped, to the byte. Luma goes through
-the network, in the video's own range; chroma is enlarged by bicubic as it lies in the video, not by way of RGB.
+A run that is interrupted leaves its finished segments in a hidden folder beside the target, and the same command
+continues from there: the result equals that of an uninterrupted run, to the byte. Luma passes through the network, in
+the video's own range; chroma is enlarged by bicubic at its own resolution, without conversion to RGB.
 """
 
 import json
@@ -40,11 +40,11 @@ from drrn.upscaling.formats.job import Format, Hooks, Job, keep_suffix
 from drrn.upscaling.upscaler import Upscaler
 
 SEGMENT = 48
-"""Frames of a segment: so many are lost at most when a run is killed, and every so often one stands for itself."""
+"""Frames in a segment: the most that a killed run loses, and the distance between key frames."""
 REMEMBERED = 4
-"""Frames that are kept with what they became: drawn videos show one several times."""
+"""Frames whose results are cached: animated drawings often repeat a frame."""
 DECODED = 20
-"""Frames of the source that a decoder holds."""
+"""Source frames held in memory by a decoder."""
 SITES: Final = {
     "left": (0, 1),
     "center": (0, 0),
@@ -54,9 +54,11 @@ SITES: Final = {
     "bottom": (-1, 0),
     "unspecified": (0, 1),
 }
-"""Down and across, whether chroma lies with the first of its samples of luma, in their middle, or with the last."""
+"""Vertical and horizontal position of a chroma sample: that of its first luma sample, in their middle, or that of the
+last.
+"""
 BT601 = 6
-"""FFmpeg's number of a matrix of BT.601."""
+"""FFmpeg's number for the BT.601 matrix."""
 
 
 def _collects(path: Path) -> bool:
@@ -106,7 +108,7 @@ def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
     try:
         join(overwrite=job.overwrite, made=partial(hooks.written, job.target))
     except ImageError as error:
-        if isinstance(error.__cause__, ValueError):  # the source's own fault, such as sound whose times go back
+        if isinstance(error.__cause__, ValueError):  # a fault of the source, such as audio timestamps that go back
             shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
@@ -114,17 +116,18 @@ def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
 
 
 def work_folder(target: Path) -> Path:
-    """Where the segments of an unfinished video lie."""
+    """Return the folder for the segments of an unfinished video."""
     return target.with_name(f".drrn-film-{sha256(os.fsencode(target.name)).hexdigest()[:16]}")
 
 
 def enlarge_frame(
     frame: Frame, info: VideoInfo, upscaler: Upscaler, size: tuple[int, int], told: Callable[[float], None]
 ) -> Frame:
-    """The frame as (height, width) `size`.
+    """Enlarge a frame to `size`, (height, width).
 
-    Values stay in their range, studio or full; where the frame has some outside of it, as cameras make them, in the
-    frame's own.
+    Values stay in their nominal range, studio or full; if the frame exceeds it, as those of cameras do, in the frame's
+    own
+    range.
 
     Raises:
         DRRNError: as `Upscaler.upscale`.
@@ -133,7 +136,7 @@ def enlarge_frame(
     height, width = size
     black, white = _range(info, 219)
     low, high = _ends(luma, black, white)
-    slope = np.float32(219 / 255 / (white - black))  # to the luma that networks know: of studio range, by 255
+    slope = np.float32(219 / 255 / (white - black))  # to luma as networks expect it: studio range, divided by 255
 
     def to_network(values: Plane | int) -> np.ndarray:
         return (np.asarray(values, np.float32) - np.float32(black)) * slope + np.float32(16 / 255)
@@ -166,8 +169,8 @@ def _encoding(job: Job) -> Target:
 def _result(job: Job) -> Header:
     """The header of the result: that of the source, except for what its size changes."""
     header, info = job.header, _video(job.header)
-    stretched = abs(job.width - header.width * job.height / header.height) >= 1  # by more than rounding
-    if stretched:  # pixels change their shape, so that the image keeps its own when shown
+    stretched = abs(job.width - header.width * job.height / header.height) >= 1  # more than rounding explains
+    if stretched:  # the pixel aspect changes, so that the image keeps its shape when displayed
         info = info._replace(
             aspect=(info.aspect or Fraction(1)) * Fraction(header.width * job.height, header.height * job.width)
         )
@@ -178,12 +181,12 @@ def _result(job: Job) -> Header:
 
 
 def _is_large(width: int, height: int) -> bool:
-    """Whether players take a video for one in the colors of BT.709, where it says nothing, and not of BT.601."""
+    """Whether players assume BT.709 rather than BT.601 for an untagged video of this size."""
     return width >= 1280 or height > 576
 
 
 def _reserved_memory(job: Job) -> int:
-    """Bytes that lie there while a frame is enlarged: those of decoder and encoder, and what is remembered."""
+    """Bytes in use while a frame is enlarged: by the decoder, the encoder and the cache."""
     header = job.header
     one = encoding.frame_bytes(header, job.width, job.height)
     before = encoding.frame_bytes(header, header.width, header.height)
@@ -191,7 +194,7 @@ def _reserved_memory(job: Job) -> int:
 
 
 def _prepare(folder: Path, recipe: str) -> None:
-    """Make it a folder in which nothing lies but segments of this recipe."""
+    """Make the folder if needed, and remove segments that belong to another recipe."""
     kept = folder / "recipe.json"
     with suppress(OSError, UnicodeDecodeError):
         if kept.read_text() == recipe:
@@ -205,7 +208,7 @@ def _prepare(folder: Path, recipe: str) -> None:
 
 
 def _segments(job: Job, upscaler: Upscaler, folder: Path, hooks: Hooks) -> list[Path]:
-    """All segments of the video; those that are missing are encoded first."""
+    """Return all segments of the video; missing ones are encoded first."""
     video, count = _video(_result(job)), job.header.frames
     enlarge = _FrameCache(video, upscaler, (job.height, job.width))
 
@@ -229,7 +232,7 @@ def _segments(job: Job, upscaler: Upscaler, folder: Path, hooks: Hooks) -> list[
 
 
 def _frames(job: Job, folder: Path) -> Iterator[Frame]:
-    """The frames of the source. If they are damaged, no later run can use the segments, and the folder is removed."""
+    """Yield the frames of the source. If they are damaged, the segments are of no use, and the folder is removed."""
     try:
         yield from decoding.frames(job.source, job.header)
     except ImageError:
@@ -238,7 +241,7 @@ def _frames(job: Job, folder: Path) -> Iterator[Frame]:
 
 
 class _FrameCache:
-    """Enlarges frames, and remembers the last few: drawn animation shows one several times."""
+    """Enlarges frames, and caches the last few results: animated drawings often repeat a frame."""
 
     def __init__(self, video: VideoInfo, upscaler: Upscaler, size: tuple[int, int]):
         self.video, self.upscaler, self.size = video, upscaler, size
@@ -256,10 +259,10 @@ class _FrameCache:
 
 
 def _range(info: VideoInfo, steps: int) -> tuple[int, int]:
-    """The values of a plane that are nominally its least and its largest.
+    """Return the nominal minimum and maximum of a plane.
 
     Args:
-        steps: of 8 bits that are between them in studio range: 219 for luma, 224 for chroma.
+        steps: the distance between them in 8-bit studio range: 219 for luma, 224 for chroma.
     """
     if info.range == FULL:
         return 0, (1 << info.bits) - 1
@@ -268,7 +271,7 @@ def _range(info: VideoInfo, steps: int) -> tuple[int, int]:
 
 
 def _ends(plane: Plane, black: int, white: int) -> tuple[int, int]:
-    """Between which values its enlargement may lie."""
+    """Return the limits for the values of an enlarged plane."""
     return min(black, int(plane.min())), max(white, int(plane.max()))
 
 
