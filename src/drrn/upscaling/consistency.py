@@ -35,7 +35,7 @@ class Checks:
     """Needs `check`."""
 
     def maps(self, target: Path) -> list[Path]:
-        """Return the files of the maps: photo_x2_check.png and photo_x2_disagreement.png for the target photo_x2.png."""
+        """Return the files of the maps: photo_x2_check.png and photo_x2_disagreement.png for photo_x2.png."""
         kinds = [("check", self.check_map), ("disagreement", self.disagreement)]
         return [target.with_name(f"{target.stem}_{kind}.png") for kind, asked in kinds if asked]
 

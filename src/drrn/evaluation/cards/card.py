@@ -63,16 +63,17 @@ def _page(weights: Weights, plot: str) -> str:
         f"# {weights.name}",
         f"A DRRN of {_describe(config)}",
         *(
-            f"Images enlarged by more than {below:g} have another network: {_describe(network.config)}"
+            f"Above x{below:g}, another network is used: {_describe(network.config)}"
             for below, network in zip(weights.all_scales, weights.larger.values(), strict=False)
         ),
         f"Trained for {spans(weights.all_scales)}{runs}."
-        + " Other scales are made of the result for the next of these, or of the largest." * weights.stepped,
+        + " Other scales are resized from the result for the next larger of these, or for the largest."
+        * weights.stepped,
     ]
     if "scores" in card:
         parts += ["## Scores", f"{card['protocol']}.", _scores(card["scores"])]
     if "character" in card:
-        parts += _character(weights.name, card["character"], plot)
+        parts += _measurements(weights.name, card["character"], plot)
     origins = {"": card, **{f" of the network for x{scale}": each.card for scale, each in weights.larger.items()}}
     for of, about in origins.items():
         for key in ORIGIN:
@@ -102,11 +103,11 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> str:
     return tables.markdown(head, lines)
 
 
-def _character(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
+def _measurements(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
     first = about["data"][0]
     at = f" at commit {about['commit']}" if about["commit"] else ""
     written = f"`{about['command']}`{at}"
-    parts = [f"Measured, like everything below, by {written}. None of these pictures was used to make the model."]
+    parts = [f"Measured, like everything below, by {written}. None of these images was used to make the model."]
     if about["units"]:
         parts += ["## By units", f"PSNR in dB on {first}, when run with fewer units.", _units(about["units"])]
     by_scale = [[f"x{row['scale']:g}", *_against(row)] for row in about["curve"]]
@@ -118,8 +119,8 @@ def _character(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
         "## Worse than bicubic",
         _worse(about),
         "## Robustness",
-        f"PSNR in dB at x2: {first} from degraded 8-bit color lr, and drawings made smaller in three ways, of which "
-        "nearest shifts them by half a pixel. Networks trained on bicubic lr alone also enlarge blocks and noise. "
+        f"PSNR in dB at x2: {first} from degraded 8-bit color lr, and drawings reduced by three filters (nearest shifts "
+        "them by half a pixel). Networks trained only on lr made by bicubic also enlarge JPEG blocks and noise. "
         "**harms** marks results worse than bicubic.",
         tables.markdown(
             ["pictures", "lr", name, "bicubic", "difference", ""],
@@ -149,7 +150,7 @@ def _units(rows: Sequence[Mapping[str, Any]]) -> str:
 def _worse(about: Mapping[str, Any]) -> str:
     rows, count = about["worse"], about["worse_count"]
     if not rows:
-        return "None: no picture of these sets at the scales of the scores, nor of the first set at those of the curve."
+        return "None: no image of these sets at the scales of the scores, nor of the first set at those of the curve."
     summary = f"{count} of the results" + (f"; the worst {len(rows)}:" if count > len(rows) else ":")
     lines = [[row["data"], row["picture"], f"x{row['scale']:g}", *_against(row)] for row in rows]
     return (
