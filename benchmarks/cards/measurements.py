@@ -15,7 +15,7 @@ from drrn.core.parsing import parse_record
 from drrn.data.pairs import pictures_in
 from drrn.errors import DataError
 from drrn.evaluation.benchmark import Row, evaluate
-from drrn.evaluation.cards.card import Point
+from drrn.evaluation.cards.card import CurvePoint
 from drrn.upscaling.upscaler import Upscaler
 
 SCALES: Final = (2.0, 3.0, 4.0)
@@ -73,7 +73,7 @@ class Measurements:
     """The names of the sets."""
     scores: list[Score]
     units: list[ByUnits]
-    curve: list[Point]
+    curve: list[CurvePoint]
     worse: list[Worse]
     """The worst first."""
     robustness: list[Robustness]
@@ -134,7 +134,7 @@ def measure_model(
         scores=[pair.score() for pair in scored],
         units=list(_by_units(upscaler, weights.units, folders[0], progress)),
         curve=[
-            Point(pair.drrn.scale, round(pair.drrn.psnr, 4), round(pair.bicubic.psnr, 4))
+            CurvePoint(pair.drrn.scale, round(pair.drrn.psnr, 4), round(pair.bicubic.psnr, 4))
             for pair in sorted([*scored[: len(SCALES)], *others], key=lambda pair: pair.drrn.scale)
         ],
         worse=sorted(

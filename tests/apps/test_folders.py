@@ -404,7 +404,7 @@ def test_a_stdout_that_is_closed_is_one_line(here: Path) -> None:
 
 
 def test_an_arriving_file_is_taken_once_it_is_complete(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = folders.Source(here / "photo", None)
+    source = folders.SourceFile(here / "photo", None)
     steps: list[Callable[[], Any]] = [
         lambda: source.path.write_bytes(b"begun"),
         lambda: source.path.write_bytes(b"begun, and longer"),

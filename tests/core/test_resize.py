@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drrn.core.resize import Samples, degrade, imresize, imresize_place, modcrop, resample, source_of
+from drrn.core.resize import SamplePositions, degrade, imresize, imresize_place, modcrop, resample, source_of
 
 sides = st.integers(1, 24)
 seeds = st.integers(0, 2**32 - 1)
@@ -224,11 +224,11 @@ def test_a_part_needs_little_more_than_its_own_area() -> None:
 @given(st.tuples(sides, sides), st.tuples(sides, sides), seeds)
 def test_samples_on_the_grid_match_imresize(whole: tuple[int, int], size: tuple[int, int], seed: int) -> None:
     planes = noise(seed, 2, *whole)
-    ours = resample(planes, *(Samples(new, new / old, 0.0) for old, new in zip(whole, size, strict=True)))
+    ours = resample(planes, *(SamplePositions(new, new / old, 0.0) for old, new in zip(whole, size, strict=True)))
     assert np.allclose(ours, imresize(planes, *size), rtol=0, atol=1e-12)
 
 
 def test_samples_can_be_shifted_off_the_grid() -> None:
     slope = np.tile(np.arange(40.0), (6, 1))
-    shifted = resample(slope, Samples(6, 1.0, 0.0), Samples(80, 2.0, 0.125))
+    shifted = resample(slope, SamplePositions(6, 1.0, 0.0), SamplePositions(80, 2.0, 0.125))
     assert np.allclose(shifted[:, 8:-8], (np.arange(80) + 0.5)[8:-8] / 2 - 0.5 + 0.125)

@@ -74,7 +74,7 @@ def test_sets_with_the_same_name_have_separate_tables(here: Path, capsys: pytest
 def test_the_same_known_set_twice_is_refused(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("drrn.evaluation.published.recognise", lambda *_: "Set5")
+    monkeypatch.setattr("drrn.evaluation.published.recognize", lambda *_: "Set5")
     assert run("evaluate", "a/best.safetensors", "--scales", "2", "--device", "cpu", "--data", "x/val", "y/val") == 2
     assert "drrn: x/val and y/val would both be named Set5." in capsys.readouterr().err
 

@@ -54,7 +54,12 @@ def test_the_header_of_a_video_is_read(tmp_path: Path) -> None:
     assert header[:6] == ("MP4", 48, 32, 3, False, 8)
     assert header.frames == 12 and header.converted == ()
     told = header.video
-    assert told and (told.pixels, told.bits, told.rate, told.aspect) == ("yuv420p", 8, Fraction(25), Fraction(4, 3))
+    assert told and (told.pixel_format, told.bits, told.rate, told.aspect) == (
+        "yuv420p",
+        8,
+        Fraction(25),
+        Fraction(4, 3),
+    )
     assert (told.range, told.matrix, told.siting, told.subsampling) == (video.STUDIO, 1, "left", (2, 2))
 
 

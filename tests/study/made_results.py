@@ -14,7 +14,7 @@ import numpy as np
 
 from drrn.evaluation.benchmark import ImageScore, Row
 from drrn.study.experiments import BUDGETS, LISTS, BudgetName, Experiment
-from drrn.study.result import Result, Results, Version, to_text
+from drrn.study.result import Result, Results, StoredVersion, to_text
 from drrn.training.logging import Epoch
 
 SETS = {"BSDS500/test": 24.6, "data/Set5": 30.4}
@@ -92,10 +92,10 @@ def _result(
         peak_mb=None if diverged else 300.0,
         examples={
             name: (
-                Version("lr (x3 smaller)", _picture(name, 24, 0.0)),
-                Version("bicubic 24.60 dB", _picture(name, 72, 0.08)),
-                Version(f"drrn {24.6 + gained:.2f} dB", _picture(name, 72, 0.04 if gained > 0 else 0.3)),
-                Version("original", _picture(name, 72, 0.0)),
+                StoredVersion("lr (x3 smaller)", _picture(name, 24, 0.0)),
+                StoredVersion("bicubic 24.60 dB", _picture(name, 72, 0.08)),
+                StoredVersion(f"drrn {24.6 + gained:.2f} dB", _picture(name, 72, 0.04 if gained > 0 else 0.3)),
+                StoredVersion("original", _picture(name, 72, 0.0)),
             )
             for name in (("3063", "69000", "302022") if seed == 0 and not diverged else ())
         },

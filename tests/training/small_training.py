@@ -14,7 +14,7 @@ from drrn.media.images.files import write
 from drrn.progress import Note
 from drrn.training import run as room
 from drrn.training.config import Source, TrainConfig
-from drrn.training.events import EpochDone, Plan, Step, TargetMade, TrainingEvent
+from drrn.training.events import EpochDone, Step, TargetMade, TrainingEvent, TrainingPlan
 from drrn.training.fit import fit
 from drrn.training.logging import Epoch
 from drrn.training.session import Session, Training
@@ -49,13 +49,13 @@ class ProgressLog:
     rows: list[tuple[Epoch, bool]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     enlarged: list[tuple[int, int]] = field(default_factory=list)
-    plans: list[Plan] = field(default_factory=list)
+    plans: list[TrainingPlan] = field(default_factory=list)
 
     def report(self, event: TrainingEvent) -> None:
         match event:
             case TargetMade():
                 self.target_made(*event)
-            case Plan():
+            case TrainingPlan():
                 self.begin(event)
             case Step():
                 self.step(*event)
@@ -67,7 +67,7 @@ class ProgressLog:
     def target_made(self, number: int, count: int) -> None:
         self.enlarged.append((number, count))
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: TrainingPlan) -> None:
         self.plans.append(plan)
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:

@@ -11,7 +11,7 @@ from drrn.errors import UsageError
 from drrn.weights import DEFAULT
 
 if TYPE_CHECKING:
-    from drrn.evaluation.compare import Window
+    from drrn.evaluation.compare import Crop
     from drrn.media.image import Image
 
 
@@ -50,7 +50,7 @@ def compare(
         raise UsageError("No pictures or no models given. Try: drrn compare photo.png --output compared.png")
     writable(output, 1, 1, alpha=False, overwrite=overwrite)  # fail before the work
     pictures = [read(path) for path in originals]
-    windows = windows_of(pictures, crop)
+    windows = crops_of(pictures, crop)
     upscalers = [Upscaler(weights, device=device) for weights in load_models(models)]
     for upscaler in upscalers:
         if warning := upscaler.weights.outside(scale):
@@ -70,7 +70,7 @@ def compare(
     return 0
 
 
-def windows_of(pictures: "Sequence[Image]", crops: Sequence[str]) -> "list[list[Window]]":
+def crops_of(pictures: "Sequence[Image]", crops: Sequence[str]) -> "list[list[Crop]]":
     """The parts of each picture to show: the whole picture without crops.
 
     Raises:
@@ -87,7 +87,7 @@ def windows_of(pictures: "Sequence[Image]", crops: Sequence[str]) -> "list[list[
     ]
 
 
-def parse_crop(text: str, width: int, height: int) -> "Window":
+def parse_crop(text: str, width: int, height: int) -> "Crop":
     """160x120+200+40 as (left, top, width, height).
 
     Raises:

@@ -10,7 +10,7 @@ from drrn.apps.words import duration
 from drrn.progress import Note
 from drrn.tables import plural
 from drrn.training.config import TrainConfig
-from drrn.training.events import EpochDone, Plan, Step, TargetMade, TrainingEvent
+from drrn.training.events import EpochDone, Step, TargetMade, TrainingEvent, TrainingPlan
 from drrn.training.logging import Epoch
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class TrainingProgress(Printer):
         loss = TextColumn("{task.fields[loss]}")
         super().__init__(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), loss)
         self.bar = self.bars.add_task("training", total=None, loss="")
-        self.plan: Plan | None = None
+        self.plan: TrainingPlan | None = None
         self.timing: tuple[int, float] | None = None
         """Steps done over all epochs, and the time, when timing started: after the first step, which is slow."""
         self.time_printed = False
@@ -40,7 +40,7 @@ class TrainingProgress(Printer):
         match event:
             case TargetMade():
                 self.target_made(*event)
-            case Plan():
+            case TrainingPlan():
                 self.begin(event)
             case Step():
                 self.step(*event)
@@ -58,7 +58,7 @@ class TrainingProgress(Printer):
             left = seconds / (number - first) * (count - number)
             self.note(f"the teacher has enlarged {number:,} of {count:,}, about {duration(left)} left")
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: TrainingPlan) -> None:
         self.plan = plan
         patches = f"{plan.patches:,} patches" if plan.patches else "random patches"
         epochs = f"at most {plan.epochs} epochs" + f", {plan.done} of them done" * bool(plan.done)

@@ -25,7 +25,7 @@ from drrn.errors import UsageError, printable
 from drrn.weights import AUTO, DEFAULT, PHOTO
 
 if TYPE_CHECKING:
-    from drrn.upscaling.batch.folders import Source, Sources
+    from drrn.upscaling.batch.folders import SourceFile, SourceFiles
     from drrn.upscaling.batch.manifest import Manifest
     from drrn.upscaling.batch.planning import Request
     from drrn.upscaling.formats.job import Format
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Destination:
     """Where results go, open for as long as the command runs."""
 
-    batches: "Iterable[Iterable[Source]]"
+    batches: "Iterable[Iterable[SourceFile]]"
     """The sources, with files in place of pipes; for a watched folder, one batch after another without end."""
     manifest: "Manifest | None" = None
     """Of the output folder, if folders are enlarged."""
@@ -111,7 +111,7 @@ class Command:
 
         return self.result.output == PIPE
 
-    def find_sources(self) -> "Sources":
+    def find_sources(self) -> "SourceFiles":
         """The files to enlarge.
 
         Raises:
@@ -172,7 +172,7 @@ class Command:
         return lambda: [make(model) for model in models]
 
     @contextmanager
-    def open_destination(self, sources: "Sources") -> Iterator[Destination]:
+    def open_destination(self, sources: "SourceFiles") -> Iterator[Destination]:
         """Where results go. A result for stdout is written there when the block ends."""
         from drrn.upscaling.batch.folders import arrivals
         from drrn.upscaling.batch.jobs import make_folder
@@ -210,7 +210,7 @@ class Command:
         )
 
     @contextmanager
-    def resumable(self, sources: "Sources") -> Iterator[None]:
+    def resumable(self, sources: "SourceFiles") -> Iterator[None]:
         """Say, when a signal stops the block, that the same command continues, if it does."""
         from drrn.upscaling.formats.video import VIDEO
 
@@ -222,12 +222,12 @@ class Command:
                 print("stopped; the same command goes on", file=sys.stderr)
             raise
 
-    def _look(self) -> "Sources":
+    def _look(self) -> "SourceFiles":
         from drrn.upscaling.batch.folders import find_sources
 
         return find_sources(self.pictures, self.result.output, recursive=self.folder.recursive)
 
-    def _formats(self, sources: "Sources") -> "list[Format]":
+    def _formats(self, sources: "SourceFiles") -> "list[Format]":
         from drrn.upscaling.batch.pipes import PIPE
         from drrn.upscaling.formats.registry import format_of
 

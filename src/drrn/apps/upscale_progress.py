@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from drrn.upscaling.batch.choosing import Choice
     from drrn.upscaling.batch.events import BatchEvent
-    from drrn.upscaling.batch.folders import Sources
+    from drrn.upscaling.batch.folders import SourceFiles
     from drrn.upscaling.consistency import CheckResult
     from drrn.upscaling.formats.job import Job
     from drrn.upscaling.upscaler import Upscaler
@@ -79,7 +79,7 @@ class UpscaleProgress(Printer):
         self.work_of: dict[Path, int] = {}
         self.share_of: dict[Path, float] = {}
 
-    def found(self, sources: "Sources") -> None:
+    def found(self, sources: "SourceFiles") -> None:
         """Report the paths without images, and the skipped files that are images or videos drrn cannot read."""
         for path, error in [] if self.endless else sources.failed:
             self.failed(path, error)

@@ -66,7 +66,7 @@ def first_needed(done: int, whole: int, size: int) -> int:
     return _source(slice(done, size), whole, size).start if done < size else whole
 
 
-class Samples(NamedTuple):
+class SamplePositions(NamedTuple):
     """The samples to compute along an axis, if they are not simply those of another size."""
 
     length: int
@@ -76,7 +76,7 @@ class Samples(NamedTuple):
     """Offset of each from where `imresize` would place it, in existing samples."""
 
 
-def resample(planes: NDArray[Float], rows: Samples, columns: Samples) -> NDArray[Float]:
+def resample(planes: NDArray[Float], rows: SamplePositions, columns: SamplePositions) -> NDArray[Float]:
     """`imresize` for planes whose samples are not centered in the image, such as chroma.
 
     Args:

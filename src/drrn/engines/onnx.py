@@ -192,16 +192,22 @@ def _network(graph: Graph, weights: Weights, units: int | None, ilr: str) -> str
     return graph.do("Add", ilr, x) if config.global_residual else x
 
 
-Value = tuple[str, int, Sequence[str | int]]
+TensorInfo = tuple[str, int, Sequence[str | int]]
 """Name, type and shape of an input or output; a dimension given by name may have any length."""
 
 
 def _model(
-    graph: Graph, weights: Weights, units: int | None, given: Value, made: Value, about: str, **facts: float
+    graph: Graph,
+    weights: Weights,
+    units: int | None,
+    source: TensorInfo,
+    result: TensorInfo,
+    about: str,
+    **facts: float,
 ) -> onnx.ModelProto:
-    """Build the model whose last node computes `made`, with what is known of the weights as metadata."""
-    graph.nodes[-1].output[0] = made[0]
-    inputs, outputs = ([helper.make_tensor_value_info(*value)] for value in (given, made))
+    """Build the model whose last node computes `result`, with what is known of the weights as metadata."""
+    graph.nodes[-1].output[0] = result[0]
+    inputs, outputs = ([helper.make_tensor_value_info(*value)] for value in (source, result))
     proto = helper.make_model(
         helper.make_graph(graph.nodes, "drrn", inputs, outputs, list(graph.constants.values())),
         opset_imports=[helper.make_opsetid("", OPSET)],

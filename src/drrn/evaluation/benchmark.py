@@ -88,7 +88,7 @@ def evaluate(
         paths = pictures_in([folder])
         for scale in scales:
             bicubic = score_bicubic(paths, scale, channels=1)
-            known = published.recognise(len(paths), scale, bicubic.psnr)
+            known = published.recognize(len(paths), scale, bicubic.psnr)
             if known is None and published.rows(folder.name, scale):
                 note(
                     f"{folder} has {len(paths)} pictures and bicubic {bicubic.psnr:.2f} dB at x{scale:g}: not the "

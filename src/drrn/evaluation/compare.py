@@ -14,7 +14,7 @@ from drrn.media.image import Image
 from drrn.upscaling.size import target_size
 from drrn.upscaling.upscaler import Upscaler
 
-Window = tuple[int, int, int, int]
+Crop = tuple[int, int, int, int]
 """(left, top, width, height), in pixels of the original."""
 
 
@@ -26,16 +26,16 @@ class Version(NamedTuple):
 
 
 def compare(
-    original: Image, upscalers: Mapping[str, Upscaler], scale: float, windows: Sequence[Window]
+    original: Image, upscalers: Mapping[str, Upscaler], scale: float, crops: Sequence[Crop]
 ) -> list[list[Version]]:
-    """For each window: lr, bicubic, each network's result, and the original.
+    """For each crop: lr, bicubic, each network's result, and the original.
 
     The captions of bicubic and of the networks give their PSNR, on luma over the whole image.
 
     Args:
         original: its alpha is ignored.
         scale: above 1 and at most 8.
-        windows: the parts to show.
+        crops: the parts to show.
 
     Raises:
         UsageError: the scale is out of range.
@@ -59,7 +59,7 @@ def compare(
         for name, sr in results.items()
     }
     rows = []
-    for left, top, across, down in windows:
+    for left, top, across, down in crops:
         place = (slice(None), slice(top, top + down), slice(left, left + across))
         smaller = (place[0], *(slice(round(side.start / scale), round(side.stop / scale)) for side in place[1:]))
         rows.append(

@@ -34,11 +34,11 @@ class Published(NamedTuple):
     """Whether it was checked against a source."""
 
 
-def recognise(pictures: int, scale: float, bicubic_psnr: float) -> str | None:
+def recognize(images: int, scale: float, bicubic_psnr: float) -> str | None:
     """The benchmark set with this number of images and mean PSNR of bicubic, whatever its folder is named."""
     for name, count in PICTURES.items():
         known = rows(name, scale)
-        if count == pictures and known and abs(known["bicubic"].psnr - bicubic_psnr) <= TOLERANCE:
+        if count == images and known and abs(known["bicubic"].psnr - bicubic_psnr) <= TOLERANCE:
             return name
     return None
 

@@ -27,7 +27,7 @@ class VideoInfo(NamedTuple):
 
     stream: int
     """Number of the video stream; other streams are copied."""
-    pixels: str
+    pixel_format: str
     """FFmpeg's pixel format, one of `PIXELS`, without a j."""
     bits: int
     time_base: Fraction
@@ -43,14 +43,16 @@ class VideoInfo(NamedTuple):
     """FFmpeg's name for the chroma location: left, center, topleft, ..., unspecified."""
     aspect: Fraction | None
     """Width of a pixel divided by its height."""
-    turn: tuple[int, ...] | None
+    display_matrix: tuple[int, ...] | None
     """FFmpeg's display matrix: the rotation to apply when shown."""
     hdr: HDRMetadata
 
     @property
     def subsampling(self) -> tuple[int, int]:
         """Rows and columns of luma per sample of chroma."""
-        return (2 if "420" in self.pixels else 1), (2 if "420" in self.pixels or "422" in self.pixels else 1)
+        return (2 if "420" in self.pixel_format else 1), (
+            2 if "420" in self.pixel_format or "422" in self.pixel_format else 1
+        )
 
 
 class Header(NamedTuple):
@@ -104,7 +106,7 @@ class Header(NamedTuple):
 class OpenImage(NamedTuple):
     """An open file that can be decoded, judging by its header."""
 
-    bands: Callable[[], Iterator[NDArray[Any]]]
+    rows: Callable[[], Iterator[NDArray[Any]]]
     """Returns an iterator over bands of rows (h, W, channels and alpha), uint8 or uint16, as stored. Call it once."""
     header: Header
     metadata: Metadata

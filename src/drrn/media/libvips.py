@@ -64,7 +64,7 @@ def has_workers() -> bool:
     return not _WORKED_IN - {os.getpid()}
 
 
-def bands(image: Any, form: FileFormat, name: str, *, step: int = BAND) -> Iterator[NDArray[Any]]:
+def read_rows(image: Any, form: FileFormat, name: str, *, step: int = BAND) -> Iterator[NDArray[Any]]:
     """Yield bands of rows (h, W, bands), uint8 or uint16, from top to bottom.
 
     Raises:

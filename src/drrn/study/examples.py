@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from drrn.plotting import LOOK
 from drrn.study.experiments import BASE, RESIDUAL, Experiment
 from drrn.study.layout import WIDTH, new_figure, select
-from drrn.study.result import Results, Version, from_text
+from drrn.study.result import Results, StoredVersion, from_text
 
 
 @rc_context(LOOK)
@@ -30,12 +30,12 @@ def residual_images(results: Results) -> Figure | None:
     return _image_grid(select(results, RESIDUAL), columns, ["", *found])
 
 
-def _examples(results: Results, experiment: Experiment) -> Mapping[str, tuple[Version, ...]]:
+def _examples(results: Results, experiment: Experiment) -> Mapping[str, tuple[StoredVersion, ...]]:
     """The example images of an experiment, from its first seed that has any."""
     return next((run.examples for run in results.of(experiment.name) if run.examples), {})
 
 
-def _image_grid(results: Results, columns: Sequence[Mapping[str, Version]], heads: Sequence[str]) -> Figure:
+def _image_grid(results: Results, columns: Sequence[Mapping[str, StoredVersion]], heads: Sequence[str]) -> Figure:
     """One column per mapping, one row per image, each as large as the first of its row."""
     names = [*columns[0]]
     side = WIDTH / len(columns) - 0.1

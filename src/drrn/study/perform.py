@@ -14,13 +14,13 @@ from drrn.data.pairs import label, make_pairs, pick_evenly, pictures_in, split, 
 from drrn.data.patches import Batch, Pool, cut, grid
 from drrn.errors import DataError, DivergedError, StudyError
 from drrn.evaluation.benchmark import Row, score_bicubic, score_model
-from drrn.evaluation.compare import Window, compare
+from drrn.evaluation.compare import Crop, compare
 from drrn.evaluation.timing import Cost, measure_cost
 from drrn.media.image import Image
 from drrn.media.images.files import read
 from drrn.provenance import machine
 from drrn.study.experiments import Budget, Experiment
-from drrn.study.result import HELD_OUT, NAME, Result, Version, read_result, to_json, to_text
+from drrn.study.result import HELD_OUT, NAME, Result, StoredVersion, read_result, to_json, to_text
 from drrn.training.config import Source
 from drrn.training.events import TrainingProgress
 from drrn.training.gradients import gradients_at_end, gradients_at_start
@@ -187,20 +187,20 @@ def measure_speed(upscaler: Upscaler, sets: dict[str, list[Path]], scale: float)
 
 def render_examples(
     sets: dict[str, Sequence[Path]] | dict[str, list[Path]], upscaler: Upscaler, scale: float
-) -> dict[str, tuple[Version, ...]]:
+) -> dict[str, tuple[StoredVersion, ...]]:
     """Lr, bicubic, sr and original of the most detailed part of a few images, spread over the first set."""
     examples = {}
     for path in pick_evenly(next(iter(sets.values())), EXAMPLES):
         image = read(path)
         window = most_detailed(image, scale)
         examples[path.stem if path.stem not in examples else path.name] = tuple(
-            Version(each.caption, to_text(each.planes))
+            StoredVersion(each.caption, to_text(each.planes))
             for each in compare(image, {"drrn": upscaler}, scale, [window])[0]
         )
     return examples
 
 
-def most_detailed(image: Image, scale: float) -> Window:
+def most_detailed(image: Image, scale: float) -> Crop:
     """The square of at most `SIDE` pixels in which bicubic loses most: the sky loses nothing."""
     hr = modcrop(np.ascontiguousarray(image.pixels.transpose(2, 0, 1), np.float64), scale)
     height, width = hr.shape[1:]

@@ -48,7 +48,7 @@ def count_failures(results: Iterable["Result"]) -> str:
     return ", ".join(f"{count} of {len(found)} {failure}" for failure, count in counts.items() if count)
 
 
-class Version(NamedTuple):
+class StoredVersion(NamedTuple):
     """A part of an image as lr, bicubic, sr or original."""
 
     caption: str
@@ -81,7 +81,7 @@ class Result:
     seconds_per_megapixel: float | None
     """Of the enlarged image; None, like the next, if there is no network to run."""
     peak_mb: float | None
-    examples: Mapping[str, tuple[Version, ...]]
+    examples: Mapping[str, tuple[StoredVersion, ...]]
     """By the name of the image; the same images in all experiments. Only the first seed has them."""
     data: Mapping[str, Any]
     """The training data, as in the run's `config.json`."""

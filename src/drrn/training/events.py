@@ -13,7 +13,7 @@ class TargetMade(NamedTuple):
     total: int
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """The size of the training: its images are read, and the first step comes next."""
 
     patches: int
@@ -50,5 +50,5 @@ class EpochDone(NamedTuple):
     best: bool
 
 
-TrainingEvent = Note | TargetMade | Plan | Step | EpochDone
+TrainingEvent = Note | TargetMade | TrainingPlan | Step | EpochDone
 TrainingProgress = Progress[TrainingEvent]

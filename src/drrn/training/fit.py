@@ -28,7 +28,7 @@ from drrn.training import checkpoint
 from drrn.training.config import TrainConfig
 from drrn.training.distributed import all_reduce_mean
 from drrn.training.dormant import reset_dormant
-from drrn.training.events import EpochDone, Plan, Step, TrainingProgress
+from drrn.training.events import EpochDone, Step, TrainingPlan, TrainingProgress
 from drrn.training.logging import Epoch, Journal, best_epoch, has_stalled, write_history
 from drrn.training.optimizers import learning_rate
 from drrn.training.session import Session
@@ -117,7 +117,7 @@ class _Loop:
         patches, done = self.inputs.patches, len(self.state.history)
         if not self.is_done():
             self.progress.report(
-                Plan(
+                TrainingPlan(
                     patches=len(patches.patches) if patches.stride else 0,
                     size=patches.size,
                     batch_size=patches.batch_size,

@@ -37,7 +37,7 @@ class Checks:
     def maps(self, target: Path) -> list[Path]:
         """Return the files of the maps: photo_x2_check.png and photo_x2_disagreement.png for photo_x2.png."""
         kinds = [("check", self.check_map), ("disagreement", self.disagreement)]
-        return [target.with_name(f"{target.stem}_{kind}.png") for kind, asked in kinds if asked]
+        return [target.with_name(f"{target.stem}_{kind}.png") for kind, is_wanted in kinds if is_wanted]
 
 
 class RoundTrip(NamedTuple):
@@ -65,33 +65,33 @@ class CheckResult(NamedTuple):
     disagreement: Plane | None = None
     """(H, W): standard deviation in levels of 255."""
 
-    def maps(self, asked: Checks) -> list[Image]:
-        """Return the maps in the order of `asked.maps`."""
-        planes = [self.check.differences if self.check and asked.check_map else None, self.disagreement]
+    def maps(self, checks: Checks) -> list[Image]:
+        """Return the maps in the order of `checks.maps`."""
+        planes = [self.check.differences if self.check and checks.check_map else None, self.disagreement]
         return [heat_map(plane) for plane in planes if plane is not None]
 
 
 def enlarge(
     upscaler: Upscaler,
-    picture: Image,
+    image: Image,
     size: Size,
-    asked: Checks,
+    checks: Checks,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[Image, CheckResult]:
-    """Enlarge an image and perform the checks in `asked`.
+    """Enlarge an image and perform the checks in `checks`.
 
     Raises:
         DRRNError: as `Upscaler.upscale`.
     """
     found = CheckResult()
-    if asked.disagreement:
-        result, apart = upscaler.upscale_with_disagreement(picture, size=size, progress=progress)
+    if checks.disagreement:
+        result, apart = upscaler.upscale_with_disagreement(image, size=size, progress=progress)
         found = found._replace(disagreement=apart * 255)
     else:
-        result = upscaler.upscale(picture, size=size, progress=progress)
-    if asked.check:
-        bicubic = check_bicubic(picture, result.width, result.height)
-        found = found._replace(check=check(picture, result), bicubic=bicubic)
+        result = upscaler.upscale(image, size=size, progress=progress)
+    if checks.check:
+        bicubic = check_bicubic(image, result.width, result.height)
+        found = found._replace(check=check(image, result), bicubic=bicubic)
     return result, found
 
 

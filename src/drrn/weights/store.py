@@ -31,7 +31,7 @@ LARGER = re.compile(r"x\d\.")
 """Prefix of the tensors of a network for a larger whole scale."""
 
 
-class Plan(NamedTuple):
+class NetworkPlan(NamedTuple):
     """Which network enlarges an image, and to which size."""
 
     network: "Weights"
@@ -116,7 +116,7 @@ class Weights:
         """The network for images enlarged by `scale`."""
         return self.plan((10_000, 10_000), (round(10_000 * scale),) * 2).network
 
-    def plan(self, source: tuple[int, int], result: tuple[int, int]) -> Plan:
+    def plan(self, source: tuple[int, int], result: tuple[int, int]) -> NetworkPlan:
         """Decide how an image is enlarged from `source` to `result`, both (width, height).
 
         If the weights are `stepped`, by the network for the next larger whole scale, or the largest. Since sides are
@@ -124,11 +124,11 @@ class Weights:
         result of up to one pixel more than a whole scale still counts as that scale.
         """
         if not self.stepped:
-            return Plan(self, result)
+            return NetworkPlan(self, result)
         by_scale = {int(self.scales[0]): self, **self.larger}
         enough = [s for s in sorted(by_scale) if all(n <= s * m + 1 for m, n in zip(source, result, strict=True))]
         scale = (*enough, max(by_scale))[0]
-        return Plan(by_scale[scale], (scale * source[0], scale * source[1]))
+        return NetworkPlan(by_scale[scale], (scale * source[0], scale * source[1]))
 
     def covers(self, scale: float) -> bool:
         """Whether `scale` is within the trained range, allowing for rounding to whole pixels."""

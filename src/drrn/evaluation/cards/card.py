@@ -15,7 +15,7 @@ ORIGIN = ("terms", "command", "commit", "seed", "data", "recipe", "validation", 
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """PSNR of a model and of bicubic at one scale, in dB."""
 
     scale: float
@@ -38,7 +38,7 @@ def to_markdown(weights: Weights, *, plot: str = "") -> str:
         raise WeightsError(f"The card of {weights.name} makes no sense. Show it without --markdown.") from error
 
 
-def curve(weights: Weights) -> tuple[str, list[Point]]:
+def curve(weights: Weights) -> tuple[str, list[CurvePoint]]:
     """The test set of the card's PSNR curve, and its points.
 
     Raises:
@@ -49,7 +49,7 @@ def curve(weights: Weights) -> tuple[str, list[Point]]:
         raise DataError(f"The card of {weights.name} has no curve. Models of `drrn models list` have one.")
     try:
         about = weights.card["character"]
-        points = [Point(*(float(row[name]) for name in ("scale", "psnr", "bicubic"))) for row in about["curve"]]
+        points = [CurvePoint(*(float(row[name]) for name in ("scale", "psnr", "bicubic"))) for row in about["curve"]]
         return str(about["data"][0]), points
     except (LookupError, TypeError, ValueError) as error:
         raise WeightsError(f"The card of {weights.name} makes no sense. Show it without --plot.") from error
@@ -119,8 +119,8 @@ def _measurements(name: str, about: Mapping[str, Any], plot: str) -> list[str]:
         "## Worse than bicubic",
         _worse(about),
         "## Robustness",
-        f"PSNR in dB at x2: {first} from degraded 8-bit color lr, and drawings reduced by three filters (nearest shifts "
-        "them by half a pixel). Networks trained only on lr made by bicubic also enlarge JPEG blocks and noise. "
+        f"PSNR in dB at x2: {first} from degraded 8-bit color lr, and drawings reduced by three filters (nearest "
+        "shifts them by half a pixel). Networks trained only on lr made by bicubic also enlarge JPEG blocks and noise. "
         "**harms** marks results worse than bicubic.",
         tables.markdown(
             ["pictures", "lr", name, "bicubic", "difference", ""],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from drrn.evaluation.cards.card import Point, curve
+from drrn.evaluation.cards.card import CurvePoint, curve
 from drrn.plotting import INK, OTHERS, OURS, grid, save, style
 from drrn.weights.store import Weights
 
@@ -20,7 +20,7 @@ def plot(weights: Weights, path: Path) -> None:
     save(draw(weights.name, data, points, weights.all_scales), path)
 
 
-def draw(name: str, data: str, points: Sequence[Point], trained: Sequence[float]) -> Figure:
+def draw(name: str, data: str, points: Sequence[CurvePoint], trained: Sequence[float]) -> Figure:
     """How much better than bicubic it is at each scale, the scales that it was trained for marked."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()

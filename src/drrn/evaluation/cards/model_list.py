@@ -24,7 +24,7 @@ TEXTS = 4
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """A line of the list."""
 
     name: str
@@ -47,7 +47,7 @@ class Entry:
     """In dB on `RANKED_ON` by scale, from the card."""
 
 
-def list_entries(names: Sequence[str | Path], *, threads: int = 0) -> list[Entry]:
+def list_entries(names: Sequence[str | Path], *, threads: int = 0) -> list[ModelEntry]:
     """The entries of packaged models or weights files, run on the CPU, cheapest first.
 
     A model's speed is that of its fastest sample, of up to `SAMPLES`. Models take turns, so that other load on the
@@ -68,9 +68,9 @@ def list_entries(names: Sequence[str | Path], *, threads: int = 0) -> list[Entry
     return sorted(entries, key=lambda each: each.macs)
 
 
-def _entry(upscaler: Upscaler) -> Entry:
+def _entry(upscaler: Upscaler) -> ModelEntry:
     weights, config = upscaler.weights, upscaler.network.config
-    return Entry(
+    return ModelEntry(
         name=weights.name,
         default=weights.name == DEFAULT,
         scales=weights.all_scales,
@@ -88,25 +88,25 @@ def _entry(upscaler: Upscaler) -> Entry:
 
 
 def epoch(card: Mapping[str, Any]) -> str:
-    """`Entry.epoch` from a card, which may be untrusted."""
+    """`ModelEntry.epoch` from a card, which may be untrusted."""
     try:
         return f"{int(card['validation']['epoch']) + 1} of {int(card['recipe']['epochs'])}"
     except (LookupError, TypeError, ValueError, OverflowError):
         return ""
 
 
-def to_json(entries: Sequence[Entry]) -> str:
-    """A list of objects, each with the fields of `Entry`."""
+def to_json(entries: Sequence[ModelEntry]) -> str:
+    """A list of objects, each with the fields of `ModelEntry`."""
     return json.dumps([asdict(each) for each in entries], indent=1)
 
 
-def to_text(entries: Sequence[Entry]) -> str:
+def to_text(entries: Sequence[ModelEntry]) -> str:
     """The table in aligned columns."""
     head, *body = lines(entries)
     return tables.columns(head, body, texts=TEXTS)
 
 
-def to_markdown(entries: Sequence[Entry], *, command: str, commit: str, machine: dict[str, str]) -> str:
+def to_markdown(entries: Sequence[ModelEntry], *, command: str, commit: str, machine: dict[str, str]) -> str:
     """The table, with the command and machine that produced it below."""
     engines = ", ".join(dict.fromkeys(each.engine for each in entries))
     head, *body = lines(entries)
@@ -120,7 +120,7 @@ def to_markdown(entries: Sequence[Entry], *, command: str, commit: str, machine:
     )
 
 
-def lines(entries: Sequence[Entry]) -> list[list[str]]:
+def lines(entries: Sequence[ModelEntry]) -> list[list[str]]:
     """The cells of the table: the head, then one line per model."""
     head = ["model", "scales", "network", "epoch", "parameters", "kMAC a pixel", "s/MP"]
     table = [head + [f"{RANKED_ON} x{scale:g}" for scale in SCALES]]

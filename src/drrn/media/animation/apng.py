@@ -12,8 +12,9 @@ from itertools import count
 from typing import Final, Literal
 
 from drrn.media.animation.frames import Frame, ParsedAnimation, Samples, patches
+from drrn.media.buffer import Buffer
 from drrn.media.metadata.embedding import png_metadata_chunks
-from drrn.media.metadata.metadata import Block, Metadata
+from drrn.media.metadata.metadata import Metadata
 from drrn.media.metadata.png import png_chunk
 from drrn.media.metadata.reading import read_metadata
 
@@ -23,7 +24,7 @@ MOST: Final = 0xFFFF
 """Largest numerator and denominator of a frame's duration."""
 DEFAULT_RATE: Final = 100
 """Ticks per second if a file states 0."""
-AFTER: Final[tuple[Literal["keep", "clear", "restore"], ...]] = ("keep", "clear", "restore")
+DISPOSALS: Final[tuple[Literal["keep", "clear", "restore"], ...]] = ("keep", "clear", "restore")
 OPAQUE: Final = (0, 2, 3)
 """Color types without alpha, unless there is a tRNS chunk."""
 
@@ -31,7 +32,7 @@ Piece = tuple[int, int]
 """Start and end of data in the file."""
 
 
-def is_animated(file: Block) -> bool:
+def is_animated(file: Buffer) -> bool:
     """Whether the chunks before the pixels announce more than one frame."""
     try:
         for name, at, _ in _chunks(file, checked=False):
@@ -42,7 +43,7 @@ def is_animated(file: Block) -> bool:
     return False
 
 
-def parse(file: Block, name: str) -> ParsedAnimation:
+def parse(file: Buffer, name: str) -> ParsedAnimation:
     """Parse the file into frames. Raises ImageError if it is damaged, cut short, or has too many frames."""
     animation = ParsedAnimation("PNG", name, *struct.unpack(">LL", file[16:24]))
     try:
@@ -102,7 +103,7 @@ def fraction(seconds: Fraction) -> Fraction:
     return Fraction(MOST)
 
 
-def _parse(file: Block, animation: ParsedAnimation) -> None:
+def _parse(file: Buffer, animation: ParsedAnimation) -> None:
     stated, number = None, count()
     palette = clear = b""
     control: tuple[int, ...] | None = None
@@ -114,13 +115,13 @@ def _parse(file: Block, animation: ParsedAnimation) -> None:
             return
         if not data:
             raise ValueError("a frame without pixels")
-        _, width, height, left, top, ticks, rate, after, over = control
-        if after > 2 or over > 1:
+        _, width, height, left, top, ticks, rate, disposal, blend = control
+        if disposal > 2 or blend > 1:
             raise ValueError("a frame of an unknown kind")
         still = partial(_still, file, width, height, palette + clear, list(data))
         alpha = file[25] not in OPAQUE or bool(clear)
         seconds = Fraction(ticks, rate or DEFAULT_RATE)
-        animation.add(Frame(left, top, width, height, seconds, alpha, bool(over), AFTER[after], still))
+        animation.add(Frame(left, top, width, height, seconds, alpha, bool(blend), DISPOSALS[disposal], still))
 
     for name, at, end in _chunks(file, checked=True):
         match name:
@@ -149,7 +150,7 @@ def _parse(file: Block, animation: ParsedAnimation) -> None:
         raise ValueError("its first frame has another size")
 
 
-def _chunks(file: Block, *, checked: bool) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: Buffer, *, checked: bool) -> Iterator[tuple[bytes, int, int]]:
     """Yield the name of each chunk and the start and end of its body. Raises ValueError if the file is damaged."""
     at, name = len(SIGNATURE), b""
     while name != b"IEND":
@@ -162,7 +163,7 @@ def _chunks(file: Block, *, checked: bool) -> Iterator[tuple[bytes, int, int]]:
         yield name, begin, at - 4
 
 
-def _still(file: Block, width: int, height: int, colors: bytes, data: Sequence[Piece]) -> bytes:
+def _still(file: Buffer, width: int, height: int, colors: bytes, data: Sequence[Piece]) -> bytes:
     """Build a PNG of this single frame."""
     header = png_chunk(b"IHDR", struct.pack(">LL", width, height) + file[24:29])
     body = b"".join(png_chunk(b"IDAT", file[begin:end]) for begin, end in data)

@@ -18,6 +18,7 @@ from drrn.errors import ImageError, printable
 from drrn.media.animation import apng, gif, webp
 from drrn.media.animation.frames import ParsedAnimation, Samples, composed
 from drrn.media.animation.stills import decode_still, encode_still, open_still, to_eight_bits
+from drrn.media.buffer import Buffer
 from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.images.decoding import converted
@@ -27,7 +28,7 @@ from drrn.media.images.recognition import check_texts, map_file
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata import exif
 from drrn.media.metadata.adapting import adapt_metadata, make_metadata_upright, resize_metadata
-from drrn.media.metadata.metadata import Block, Metadata, find_missing, list_names
+from drrn.media.metadata.metadata import Metadata, find_missing, list_names
 
 ANIMATED: Final[dict[FileFormat, tuple[str, ...]]] = {"GIF": (".gif",), "PNG": (".png", ".apng"), "WebP": (".webp",)}
 """The suffixes that can be written."""
@@ -100,7 +101,7 @@ def write(
     *,
     loss: Loss | None = None,
     overwrite: bool = False,
-    made: Callable[[Path], None] = lambda temporary: None,
+    written: Callable[[Path], None] = lambda temporary: None,
 ) -> None:
     """Write the frames atomically, as they arrive, in the format of the suffix.
 
@@ -110,7 +111,7 @@ def write(
         frames: as many as `like` has, with its bits, channels and alpha.
         like: the animation whose durations, loops and metadata are used; its dpi are scaled with the size.
         size: width and height of the frames.
-        made: as in `drrn.media.images.files.write`.
+        written: as in `drrn.media.images.files.write`.
 
     Raises:
         ImageError: as `writable`.
@@ -141,7 +142,7 @@ def write(
                 raise ImageError(f"{printable(path)} can't be encoded as {form}{reason(error)}.") from error
             if form == "WebP":
                 webp.end(file, printable(path))
-        made(temporary)
+        written(temporary)
 
 
 def changes(header: Header, path: Path) -> tuple[str, ...]:
@@ -198,7 +199,7 @@ def format_of(path: Path) -> FileFormat | None:
     return next((form for form, suffixes in ANIMATED.items() if path.suffix.lower() in suffixes), None)
 
 
-def _format(file: Block) -> FileFormat | None:
+def _format(file: Buffer) -> FileFormat | None:
     if file[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF"
     if file[:8] == apng.SIGNATURE:
@@ -206,7 +207,7 @@ def _format(file: Block) -> FileFormat | None:
     return "WebP" if file[:4] == b"RIFF" and file[8:12] == b"WEBP" else None
 
 
-def _parse_header(file: Block, name: str, max_pixels: int) -> tuple[ParsedAnimation, Header, int]:
+def _parse_header(file: Buffer, name: str, max_pixels: int) -> tuple[ParsedAnimation, Header, int]:
     """Parse the file and return its animation, header and orientation."""
     form = _format(file)
     if form is None or not KNOWN[form].is_animated(file):

@@ -36,9 +36,9 @@ class Frame(NamedTuple):
     """Duration."""
     alpha: bool
     """Whether some of its pixels may not be opaque."""
-    over: bool
+    blends: bool
     """Whether it is blended over the canvas instead of replacing it."""
-    after: Literal["keep", "clear", "restore"]
+    disposal: Literal["keep", "clear", "restore"]
     """What happens to its area afterwards: it is kept, cleared to transparent, or restored to its former content."""
     still: Callable[[], bytes]
     """Builds a file of this frame alone. Raises ImageError if it is damaged."""
@@ -81,10 +81,10 @@ class ParsedAnimation:
         opaque = False  # the empty canvas is transparent
         for frame in self.frames:
             covered = (frame.width, frame.height) == (self.width, self.height) and not frame.alpha
-            shown = covered or (opaque and (frame.over or not frame.alpha))
+            shown = covered or (opaque and (frame.blends or not frame.alpha))
             if not shown:
                 return True
-            opaque = {"keep": True, "clear": False, "restore": opaque}[frame.after]
+            opaque = {"keep": True, "clear": False, "restore": opaque}[frame.disposal]
         return False
 
 
@@ -108,10 +108,10 @@ def composed(animation: ParsedAnimation, decode: Callable[[Frame], Samples]) -> 
         if canvas is None:
             canvas = np.zeros((animation.height, animation.width, still.shape[2]), still.dtype)
         place = canvas[frame.top : frame.top + frame.height, frame.left : frame.left + frame.width]
-        before = place.copy() if frame.after == "restore" else np.zeros((1, 1, 1), canvas.dtype)
-        place[...] = blended(place, still) if frame.over else still
+        before = place.copy() if frame.disposal == "restore" else np.zeros((1, 1, 1), canvas.dtype)
+        place[...] = blended(place, still) if frame.blends else still
         yield canvas.copy()
-        if frame.after != "keep":
+        if frame.disposal != "keep":
             place[...] = before
 
 

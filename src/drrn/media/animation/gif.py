@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from drrn.media.animation.frames import Frame, ParsedAnimation, Patch, Samples, patches, ticks
-from drrn.media.metadata.metadata import Block
+from drrn.media.buffer import Buffer
 
 RATE: Final = 100
 """Ticks per second."""
@@ -32,7 +32,7 @@ class Control(NamedTuple):
     """Index of the transparent color, if the flags state that there is one."""
 
 
-class Image(NamedTuple):
+class StoredFrame(NamedTuple):
     """The position of a frame in the file."""
 
     control: Control
@@ -46,12 +46,12 @@ class Image(NamedTuple):
     data: tuple[int, int]
 
 
-def is_animated(file: Block) -> bool:
+def is_animated(file: Buffer) -> bool:
     """Whether there is more than one frame, or unreadable data after the first."""
-    first: Image | None = None
+    first: StoredFrame | None = None
     try:
         for part in _parts(file):
-            if isinstance(part, Image):
+            if isinstance(part, StoredFrame):
                 if first:
                     return True
                 first = part
@@ -60,7 +60,7 @@ def is_animated(file: Block) -> bool:
     return False
 
 
-def parse(file: Block, name: str) -> ParsedAnimation:
+def parse(file: Buffer, name: str) -> ParsedAnimation:
     """Parse the file into frames. Raises ImageError if it is damaged, cut short, or has too many frames."""
     animation = ParsedAnimation("GIF", name, *struct.unpack("<HH", file[6:10]))
     try:
@@ -69,14 +69,14 @@ def parse(file: Block, name: str) -> ParsedAnimation:
                 animation.plays = part
                 continue
             control, left, top, width, height, *_ = part
-            after: Literal["keep", "clear", "restore"] = "keep"
+            disposal: Literal["keep", "clear", "restore"] = "keep"
             match control.flags >> 2 & 7:
                 case 2:
-                    after = "clear"
+                    disposal = "clear"
                 case 3 | 4:  # as some programs write it
-                    after = "restore"
+                    disposal = "restore"
             still, seconds = partial(_still, file, part), Fraction(control.ticks, RATE)
-            animation.add(Frame(left, top, width, height, seconds, bool(control.flags & 1), True, after, still))
+            animation.add(Frame(left, top, width, height, seconds, bool(control.flags & 1), True, disposal, still))
     except (IndexError, struct.error) as error:
         raise animation.damaged("it ends too early") from error
     except ValueError as error:
@@ -104,7 +104,7 @@ def pieces(
     parts = (Patch(0, 0, _hard(frame)) for frame in frames) if alpha else patches(frames, holes=True)
     for (left, top, samples), duration in zip(parts, ticks(seconds, RATE, LONGEST), strict=True):
         still = encode(samples)
-        image = next(part for part in _parts(still) if isinstance(part, Image))
+        image = next(part for part in _parts(still) if isinstance(part, StoredFrame))
         # libvips states a transparent color for opaque frames too
         seen_through = image.control.flags & (samples.shape[2] == 4)
         flags = (2 if alpha else 1) << 2 | seen_through
@@ -121,7 +121,7 @@ def rounded(seconds: Sequence[Fraction]) -> str:
     return "" if ticks(seconds, RATE, LONGEST) == [each * RATE for each in seconds] else "durations to 1/100 s"
 
 
-def has_comment(file: Block) -> bool:
+def has_comment(file: Buffer) -> bool:
     """Whether there is a comment extension."""
     try:
         _, at = _table(13, file[10])
@@ -134,7 +134,7 @@ def has_comment(file: Block) -> bool:
     return False
 
 
-def _parts(file: Block) -> Iterator[Image | int]:
+def _parts(file: Buffer) -> Iterator[StoredFrame | int]:
     """Yield the frames, and how often all are repeated, in the order of the file.
 
     Raises:
@@ -157,7 +157,7 @@ def _parts(file: Block) -> Iterator[Image | int]:
             own, data = _table(at + 10, flags)
             at = _behind(file, data + 1)
             table = own if flags & 0x80 else shared
-            yield Image(control, left, top, width, height, bool(flags & 0x40), table, (data, at))
+            yield StoredFrame(control, left, top, width, height, bool(flags & 0x40), table, (data, at))
             control = Control()
         else:
             raise ValueError(f"a block of the unknown kind {kind}")
@@ -169,14 +169,14 @@ def _table(at: int, flags: int) -> tuple[tuple[int, int], int]:
     return (at, end), end
 
 
-def _behind(file: Block, at: int) -> int:
+def _behind(file: Buffer, at: int) -> int:
     """Where the blocks end that begin here."""
     while length := file[at]:
         at += length + 1
     return at + 1
 
 
-def _still(file: Block, image: Image) -> bytes:
+def _still(file: Buffer, image: StoredFrame) -> bytes:
     """Build a GIF of one frame, at the origin of a canvas of its size."""
     table = file[slice(*image.table)]
     bits = (len(table) // 3 - 1).bit_length() if table else 0

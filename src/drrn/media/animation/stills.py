@@ -49,7 +49,7 @@ def decode_still(animation: ParsedAnimation, bands: int, frame: Frame) -> Sample
     image = open_still(animation, frame)
     try:
         samples = _in_thread(
-            partial(next, libvips.bands(image, animation.form, animation.name, step=image.height)), image
+            partial(next, libvips.read_rows(image, animation.form, animation.name, step=image.height)), image
         )
     except FAULTS as error:
         raise _damaged(animation, frame, error) from error

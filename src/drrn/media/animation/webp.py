@@ -8,8 +8,9 @@ from typing import BinaryIO, Final, Literal
 
 from drrn.errors import ImageError
 from drrn.media.animation.frames import Frame, ParsedAnimation, Samples, patches, ticks
+from drrn.media.buffer import Buffer
 from drrn.media.metadata.embedding import webp_chunk, webp_ends
-from drrn.media.metadata.metadata import Block, Metadata
+from drrn.media.metadata.metadata import Metadata
 from drrn.media.metadata.reading import of_webp
 
 RATE: Final = 1000
@@ -29,7 +30,7 @@ Chunk = tuple[bytes, int, int]
 """Name of a chunk, and start and end of its body."""
 
 
-def is_animated(file: Block) -> bool:
+def is_animated(file: Buffer) -> bool:
     """Whether there is more than one frame in the readable part of the file."""
     if file[12:16] != b"VP8X" or not _number(file, 20, 1) & MOVES:
         return False
@@ -40,7 +41,7 @@ def is_animated(file: Block) -> bool:
         return True
 
 
-def parse(file: Block, name: str) -> ParsedAnimation:
+def parse(file: Buffer, name: str) -> ParsedAnimation:
     """Parse the file into frames. Raises ImageError if it is damaged, cut short, or has too many frames."""
     animation = ParsedAnimation("WebP", name, _number(file, 24, 3) + 1, _number(file, 27, 3) + 1)
     blocks: dict[bytes, bytes] = {}
@@ -105,7 +106,7 @@ def rounded(seconds: Sequence[Fraction]) -> str:
     return "" if ticks(seconds, RATE, LONGEST) == [each * RATE for each in seconds] else "durations to 1/1000 s"
 
 
-def _frame(file: Block, at: int, end: int) -> Frame:
+def _frame(file: Buffer, at: int, end: int) -> Frame:
     """Parse a frame. Raises ValueError if it is damaged."""
     left, top, width, height, duration = (_number(file, at + 3 * index, 3) for index in range(5))
     parts = {chunk: (chunk, begin, stop) for chunk, begin, stop in chunks(file, at + 16, end)}
@@ -116,12 +117,12 @@ def _frame(file: Block, at: int, end: int) -> Frame:
     alpha = opacity is not None or (image[0] == b"VP8L" and bool(_number(file, image[1] + 4, 1) & 0x10))
     still = partial(_still, file, image, opacity, width + 1, height + 1)
     flags = file[at + 15]
-    after: Literal["keep", "clear"] = "clear" if flags & CLEARS else "keep"
-    over, seconds = not flags & REPLACES, Fraction(duration, RATE)
-    return Frame(2 * left, 2 * top, width + 1, height + 1, seconds, alpha, over, after, still)
+    disposal: Literal["keep", "clear"] = "clear" if flags & CLEARS else "keep"
+    blends, seconds = not flags & REPLACES, Fraction(duration, RATE)
+    return Frame(2 * left, 2 * top, width + 1, height + 1, seconds, alpha, blends, disposal, still)
 
 
-def chunks(file: Block, at: int, end: int) -> Iterator[Chunk]:
+def chunks(file: Buffer, at: int, end: int) -> Iterator[Chunk]:
     """Yield the chunks. Raises ValueError if one extends beyond `end`."""
     if end > len(file):
         raise ValueError("it ends too early")
@@ -134,11 +135,11 @@ def chunks(file: Block, at: int, end: int) -> Iterator[Chunk]:
         at += at % 2
 
 
-def _number(file: Block, at: int, size: int) -> int:
+def _number(file: Buffer, at: int, size: int) -> int:
     return int.from_bytes(file[at : at + size], "little")
 
 
-def _still(file: Block, image: Chunk, opacity: Chunk | None, width: int, height: int) -> bytes:
+def _still(file: Buffer, image: Chunk, opacity: Chunk | None, width: int, height: int) -> bytes:
     """Build a WebP of this single frame."""
     body = b"".join(webp_chunk(name, file[at:end]) for name, at, end in ([opacity, image] if opacity else [image]))
     head = webp_ends(Metadata(), width, height, flags=ALPHA)[0] if opacity else b""

@@ -116,11 +116,11 @@ def read(path: Path, *, max_pixels: int) -> Frames:
         return Frames(values, low, high, inverted, padding, filler, _of_series(dataset, low, high), dataset)
 
 
-def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Path], None]) -> None:
+def write(dataset: "Dataset", path: Path, *, overwrite: bool, written: Callable[[Path], None]) -> None:
     """Write the dataset with its pixels atomically, as Explicit VR Little Endian.
 
     Args:
-        made: called with the temporary file once it is complete, before it is renamed to `path`.
+        written: called with the temporary file once it is complete, before it is renamed to `path`.
 
     Raises:
         DRRNError: as `atomic`, or it can't be encoded.
@@ -128,7 +128,7 @@ def write(dataset: "Dataset", path: Path, *, overwrite: bool, made: Callable[[Pa
     with atomic(path, overwrite=overwrite) as temporary:
         with _pydicom_errors(printable(path), "can't be written as DICOM"), temporary.open("xb") as file:
             encode(dataset, file)
-        made(temporary)
+        written(temporary)
 
 
 def check_writable(path: Path, width: int, height: int) -> None:

@@ -24,7 +24,7 @@ from drrn.media.geotiff import georeference as placing
 from drrn.media.geotiff.layout import BESIDE, DTYPES, PHOTOMETRIC, check_layout, find_world_file
 from drrn.media.header import Header
 from drrn.media.images import directories
-from drrn.media.images.directories import GEOREFERENCED, NODATA, Layout
+from drrn.media.images.directories import GEOREFERENCED, NODATA, TiffLayout
 from drrn.media.images.gdal import MULTIPLIED, OPTIONS, gdal_errors
 from drrn.media.images.tiff import COLORS
 from drrn.media.metadata.tiff_tags import MalformedError
@@ -41,7 +41,7 @@ ALPHA: Final = {MULTIPLIED: "PREMULTIPLIED", 2: "NON-PREMULTIPLIED"}
 class Raster:
     """A raster open for reading."""
 
-    def __init__(self, dataset: "DatasetReader", found: Layout, path: Path):
+    def __init__(self, dataset: "DatasetReader", found: TiffLayout, path: Path):
         from rasterio.enums import ColorInterp, MaskFlags
 
         self.dataset, self.layout, self.path = dataset, found, path

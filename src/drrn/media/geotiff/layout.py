@@ -7,7 +7,7 @@ from typing import Final
 
 from drrn.errors import ImageError
 from drrn.media.images import directories
-from drrn.media.images.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, Layout
+from drrn.media.images.directories import EXTRA, GEOREFERENCED, METADATA, NODATA, TiffLayout
 from drrn.media.images.recognition import check_size
 from drrn.media.images.tiff import COLORS, JPEG, OTHERS, PALETTE, RAW
 from drrn.media.metadata.tiff_tags import MalformedError
@@ -52,7 +52,7 @@ def find_world_file(path: Path) -> Path | None:
     return None
 
 
-def check_layout(found: Layout, name: str, max_pixels: int) -> None:
+def check_layout(found: TiffLayout, name: str, max_pixels: int) -> None:
     """Raise an ImageError if it is damaged, too large, or not a raster of measurements."""
     check_size(found.width, found.height, name, max_pixels)
     if not found.stored or min(found.block) < 1 or not found.bands:
@@ -81,7 +81,7 @@ def check_layout(found: Layout, name: str, max_pixels: int) -> None:
         )
 
 
-def _is_measured(found: Layout) -> bool:
+def _is_measured(found: TiffLayout) -> bool:
     if found.kind in (2, 3, 5, 6) or found.bits in (32, 64):
         return True
     colors = COLORS.get(found.color, 0)

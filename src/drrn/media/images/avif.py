@@ -3,19 +3,18 @@ rotates.
 """
 
 import struct
-from mmap import mmap
 from typing import Final, NamedTuple
 
 from drrn.errors import ImageError
+from drrn.media.buffer import Buffer
 from drrn.media.metadata.avif import boxes, links, meta_of, primary_of
 
-Block = bytes | mmap
 IMAGES: Final = (b"av01", b"grid", b"iovl", b"iden", b"tmap", b"hvc1", b"jpeg")
 TO_ITS_IMAGE: Final = (b"auxl", b"thmb", b"prem")
 """Types of references from an alpha channel, a gain map or a thumbnail to the image it belongs to."""
 
 
-class Layout(NamedTuple):
+class AvifLayout(NamedTuple):
     """What the `meta` box states about the images in the file."""
 
     width: int
@@ -27,7 +26,7 @@ class Layout(NamedTuple):
     """The number of images that are neither part of the primary one nor a map or thumbnail of it."""
 
 
-def read_layout(file: Block) -> Layout | None:
+def read_layout(file: Buffer) -> AvifLayout | None:
     """Read the layout; None if the `meta` box is missing or damaged."""
     found = meta_of(file)
     try:
@@ -52,10 +51,10 @@ def read_layout(file: Block) -> Layout | None:
     beside = [start for kind, start, to in references if kind == b"auxl" and primary in to]
     areas = {number: size[0] * size[1] for number, size in sizes.items()}
     coded = [width * height, sum(areas.get(each, 0) for each in tiles), *(areas.get(each, 0) for each in beside)]
-    return Layout(width, height, max(coded), len(kinds.keys() - parts))
+    return AvifLayout(width, height, max(coded), len(kinds.keys() - parts))
 
 
-def check_stored(layout: Layout, name: str, max_pixels: int) -> None:
+def check_stored(layout: AvifLayout, name: str, max_pixels: int) -> None:
     """Raise an ImageError if the image has no pixels, or more than `max_pixels` before it is cropped."""
     if not layout.width or not layout.height:
         raise ImageError(f"{name} is {layout.width} x {layout.height}: it has no pixels.")

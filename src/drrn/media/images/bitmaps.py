@@ -7,18 +7,17 @@ in BMP, BMP of 16 bits per pixel, PNM in plain text, and files of several images
 import re
 import struct
 from collections.abc import Callable, Iterator
-from mmap import mmap
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drrn.errors import ImageError
+from drrn.media.buffer import Buffer
 from drrn.media.images.scratch import BAND, Rows
 from drrn.media.metadata.embedding import Piece
 from drrn.media.metadata.metadata import INCH, Metadata
 
-Block = bytes | mmap
 BGR_MASKS: Final = (0xFF0000, 0xFF00, 0xFF)
 """Masks of red, green and blue in a pixel of 24 or 32 bits."""
 ALPHA_MASK: Final = 0xFF000000
@@ -52,7 +51,7 @@ class Bitmap(NamedTuple):
     """
 
 
-def bmp(file: Block, name: str) -> Bitmap:
+def bmp(file: Buffer, name: str) -> Bitmap:
     """Read the header of a Windows or OS/2 bitmap of 1, 4, 8, 24 or 32 bits per pixel, with or without file header
     (DIB).
 
@@ -73,7 +72,7 @@ def is_dib(head: bytes) -> bool:
     return planes == 1 and depth in (1, 4, 8, 16, 24, 32) and packed <= max(MASKED)
 
 
-def pnm(file: Block, name: str) -> Bitmap:
+def pnm(file: Buffer, name: str) -> Bitmap:
     """Read the header of a binary PBM (P4), PGM (P5), PPM (P6) or PAM (P7) with any maximum up to 65535.
 
     Raises:
@@ -153,7 +152,7 @@ def to_pnm(rows: Rows, *, pam: bool) -> Iterator[Piece]:
         yield rows[top : top + BAND].astype(rows.dtype.newbyteorder(">"), copy=False).tobytes()
 
 
-def _with_file_header(file: Block) -> bytes:
+def _with_file_header(file: Buffer) -> bytes:
     """Return a copy with a file header, for a bitmap that has none."""
     header, depth, packed, used = struct.unpack_from("<L10xHL12xL", file)
     masks = {3: 12, 6: 16}.get(packed, 0) if header == 40 else 0
@@ -161,7 +160,7 @@ def _with_file_header(file: Block) -> bytes:
     return b"BM" + struct.pack("<LLL", 14 + len(file), 0, 14 + header + masks + palette) + file[:]
 
 
-def _bmp(file: Block, name: str) -> Bitmap:
+def _bmp(file: Buffer, name: str) -> Bitmap:
     at, header = struct.unpack_from("<LL", file, 10)
     if header == 12:
         width, height, _, depth = struct.unpack_from("<HHHH", file, 18)
@@ -244,7 +243,7 @@ def _bmp_converted(colors: NDArray[np.uint8] | None, depth: int, *, gray: bool, 
     return ("palette to gray",) if not even else (f"{depth} bit to 8",) if depth < 8 else ()
 
 
-def _bmp_profile(file: Block, header: int) -> bytes | None:
+def _bmp_profile(file: Buffer, header: int) -> bytes | None:
     if header < 124 or file[70:74] != EMBEDDED:
         return None
     at, size = struct.unpack_from("<LL", file, 126)
@@ -257,7 +256,7 @@ def _inches(across: int, down: int) -> tuple[float, float] | None:
     return dpi if all(0.001 < value < 65536 for value in dpi) else None
 
 
-def _pnm_header(file: Block, name: str) -> tuple[int, int, int, int, int]:
+def _pnm_header(file: Buffer, name: str) -> tuple[int, int, int, int, int]:
     """Return width, height, bands, the maximum of a sample, and the offset of the samples."""
     kind, begin = int(file[1:2]), file[:LONGEST_HEADER]
     bilevel = kind == 4
@@ -272,7 +271,7 @@ def _pnm_header(file: Block, name: str) -> tuple[int, int, int, int, int]:
     return width, height, KINDS[kind], most, found.end()
 
 
-def _pam_header(file: Block, name: str) -> tuple[int, int, int, int, int]:
+def _pam_header(file: Buffer, name: str) -> tuple[int, int, int, int, int]:
     """Return the same for a PAM."""
     header, ended, _ = file[:LONGEST_HEADER].partition(b"\nENDHDR\n")
     lines = [line.split(maxsplit=1) for line in header.splitlines()[1:] if not line.startswith(b"#")]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from drrn.errors import ImageError
 from drrn.media import libvips
 from drrn.media.animation import gif
+from drrn.media.buffer import Buffer, release_pages
 from drrn.media.file_format import FileFormat
 from drrn.media.header import Header, OpenImage
 from drrn.media.images import avif, bitmaps, tiff
@@ -26,11 +27,11 @@ from drrn.media.images.jpeg import Mended, Mends, find_mends
 from drrn.media.images.memory import decoding
 from drrn.media.images.quality import loss_of
 from drrn.media.images.recognition import check_png, check_size, map_file, recognize
-from drrn.media.images.scratch import BAND, let_go
+from drrn.media.images.scratch import BAND
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata import exif, tiff_tags
 from drrn.media.metadata.adapting import make_metadata_upright
-from drrn.media.metadata.metadata import Block, list_names
+from drrn.media.metadata.metadata import list_names
 from drrn.media.metadata.png import png_chunks
 from drrn.media.metadata.reading import read_metadata
 from drrn.media.signatures import HEAD
@@ -109,11 +110,11 @@ def _decoded(
         image = getattr(pyvips.Image, LOADERS[form])(source, access="sequential", fail_on=fail_on, **options)
         found = _describe(image, form, file, name, max_pixels, page)
 
-    def bands() -> Iterator[NDArray[Any]]:
+    def rows() -> Iterator[NDArray[Any]]:
         assert source  # keep a reference: libvips calls into it while decoding
-        yield from found.bands()
+        yield from found.rows()
 
-    return found._replace(bands=bands, header=found.header._replace(loss=loss_of(form, file)))
+    return found._replace(rows=rows, header=found.header._replace(loss=loss_of(form, file)))
 
 
 def _source_of(handle: int) -> Any:
@@ -137,7 +138,7 @@ def _jpeg(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
 
 def _meets_padding(found: OpenImage) -> bool:
     try:
-        for _ in found.bands():
+        for _ in found.rows():
             pass
     except FAULTS as error:
         return "extraneous bytes before marker" in reason(error)
@@ -183,12 +184,12 @@ def _open_bitmap(bitmap: bitmaps.Bitmap, form: FileFormat, file: mmap, name: str
     about = bitmap.bits, bitmap.converted, list_names(metadata)
     header = Header(form, width, height, channels, alpha, *about, decoding=taken)
 
-    def bands() -> Iterator[NDArray[Any]]:
+    def rows() -> Iterator[NDArray[Any]]:
         for top in range(0, bitmap.height, BAND):
             yield bitmap.decode(top, min(top + BAND, bitmap.height))
-            let_go(file)
+            release_pages(file)
 
-    return OpenImage(bands, header, metadata, 1)
+    return OpenImage(rows, header, metadata, 1)
 
 
 def _describe(
@@ -220,7 +221,7 @@ def _describe(
         turn = 1
     metadata = make_metadata_upright(metadata, turn, (image.width, image.height), is_void=form == "AVIF")
     width, height = (image.width, image.height) if turn < 5 else (image.height, image.width)
-    bands = partial(libvips.bands, image, form, name)
+    rows = partial(libvips.read_rows, image, form, name)
     conversions = (
         *converted(image, form, file, alpha=image.bands == 4),
         *(tiff.converted(file, page) if page else ()),
@@ -228,17 +229,17 @@ def _describe(
     )
     if image.interpretation == "cmyk":
         inked = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
-        bands, metadata = partial(libvips.bands, inked, form, name), metadata._replace(icc=None)
+        rows, metadata = partial(libvips.read_rows, inked, form, name), metadata._replace(icc=None)
     elif form == "AVIF" and deep:
-        bands = partial(_widened, image, image.get("bits-per-sample"), name)
+        rows = partial(_widened, image, image.get("bits-per-sample"), name)
     elif page and tiff.is_ycbcr(file, page.directory):
-        bands = partial(tiff.rgb, file, page.directory, bands)
+        rows = partial(tiff.rgb, file, page.directory, rows)
     bits: Literal[8, 16] = 16 if deep else 8
     multiscan = bool(image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"))
     about: dict[str, Any] = {"multiscan": multiscan, "page": page and page.directory}
     taken = decoding(form, image.width, image.height, image.bands, bits, file, **about)
     header = Header(form, width, height, *space, bits, conversions, list_names(metadata), decoding=taken)
-    return OpenImage(bands, header, metadata, turn)
+    return OpenImage(rows, header, metadata, turn)
 
 
 def _source(handle: int, size: int, mends: Mends) -> Any:
@@ -254,11 +255,11 @@ def _widened(image: Any, bits: int, name: str) -> Iterator[NDArray[np.uint16]]:
     """Rescale samples of `bits`, which libvips only shifts left, so that white is 65535."""
     top = 2**bits - 1
     levels = (np.arange(top + 1) * 65535 / top).round().astype(np.uint16)
-    for band in libvips.bands(image, "AVIF", name):
+    for band in libvips.read_rows(image, "AVIF", name):
         yield levels[band >> (16 - bits)]
 
 
-def converted(image: Any, form: FileFormat, file: Block, *, alpha: bool) -> Iterator[str]:
+def converted(image: Any, form: FileFormat, file: Buffer, *, alpha: bool) -> Iterator[str]:
     """List what libvips converts when it decodes the file."""
     palette = f"palette to RGB{' and alpha' if alpha else ''}"
     if image.interpretation == "cmyk":

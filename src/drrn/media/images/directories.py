@@ -30,7 +30,7 @@ SMALLER, MASK = 1, 4
 MOST_DIRECTORIES = 128
 
 
-class Layout(NamedTuple):
+class TiffLayout(NamedTuple):
     """What the first directory states."""
 
     width: int
@@ -58,7 +58,7 @@ class Layout(NamedTuple):
     """Size of the file in bytes."""
 
 
-def layout(path: Path) -> Layout | None:
+def layout(path: Path) -> TiffLayout | None:
     """Read the layout; None if the file is not a regular file or not a TIFF.
 
     Raises:
@@ -123,7 +123,7 @@ def chain(file: mmap, first: Directory) -> Iterator[Directory]:
         directory = Directory.at(file, at, first.order, wide=first.wide)
 
 
-def _layout(file: mmap) -> Layout:
+def _layout(file: mmap) -> TiffLayout:
     first = Directory.first(file)
 
     def said(tag: int, default: int) -> tuple[int, ...]:
@@ -133,7 +133,7 @@ def _layout(file: mmap) -> Layout:
     bits, kinds = said(BITS, 1), said(KIND, 1)
     tiled = TILE_WIDTH in first.slots
     rows, columns = (said(TILE_HEIGHT, 0)[0], said(TILE_WIDTH, 0)[0]) if tiled else (said(ROWS, height)[0], width)
-    return Layout(
+    return TiffLayout(
         width,
         height,
         bands,

@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 
 from drrn.atomic import atomic, refuse_existing
 from drrn.errors import ImageError, UsageError, printable
+from drrn.media.buffer import trim
 from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images.decoding import open_image
 from drrn.media.images.encoding import encode
 from drrn.media.images.quality import Loss, choose_loss
-from drrn.media.images.scratch import Rows, Scratch, trim
+from drrn.media.images.scratch import Rows, Scratch
 from drrn.media.metadata.metadata import Metadata, find_missing, list_names
 
 MAX_PIXELS = 100_000_000
@@ -116,12 +117,12 @@ def decode_to_disk(
 
 
 def write(
-    picture: Image,
+    image: Image,
     path: Path,
     *,
     loss: Loss | None = None,
     overwrite: bool = False,
-    made: Callable[[Path], None] = lambda temporary: None,
+    written: Callable[[Path], None] = lambda temporary: None,
 ) -> None:
     """Write the image atomically, in the format of the suffix.
 
@@ -132,15 +133,15 @@ def write(
 
     Args:
         loss: another quality for JPEG or WebP, such as `Loss(quality=80, subsampled=True)`.
-        made: called with the temporary file once it is complete, before it is renamed to `path`.
+        written: called with the temporary file once it is complete, before it is renamed to `path`.
 
     Raises:
         ImageError: as `writable`; or a pixel is not finite; or EXIF, XMP or ICC are too long for a JPEG.
         DRRNError: as `atomic`.
     """
-    _check_finite(picture, printable(path))
-    rows = (replace(picture, bits=8) if wanted_format(path) in EIGHT_BIT else picture).to_array()
-    store(rows, path, picture.metadata, loss=loss, overwrite=overwrite, made=made)
+    _check_finite(image, printable(path))
+    rows = (replace(image, bits=8) if wanted_format(path) in EIGHT_BIT else image).to_array()
+    store(rows, path, image.metadata, loss=loss, overwrite=overwrite, written=written)
 
 
 def save(image: Image, path: Path, *, quality: int | None, lossless: bool, overwrite: bool) -> None:
@@ -175,7 +176,7 @@ def store(
     *,
     loss: Loss | None = None,
     overwrite: bool = False,
-    made: Callable[[Path], None] = lambda temporary: None,
+    written: Callable[[Path], None] = lambda temporary: None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
     """Like `write`, for samples in the file's own range: uint8 if its format has no more than 8 bits.
@@ -201,7 +202,7 @@ def store(
         with temporary.open("xb") as file:
             for piece in encode(rows, form, metadata, path, loss=loss, pam=pam, check=check):
                 file.write(piece)
-        made(temporary)
+        written(temporary)
 
 
 def changes(header: Header, path: Path) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from itertools import islice
 from mmap import mmap
 from typing import Final, NamedTuple
 
-from drrn.media.images.scratch import let_go
+from drrn.media.buffer import release_pages
 from drrn.tables import plural
 
 EOI, SOS, RESTARTS, APP0, APP14 = 0xD9, 0xDA, 0xDD, 0xE0, 0xEE
@@ -109,7 +109,7 @@ def find_mends(file: bytes | mmap) -> Mends:
                 break
             if has_restarts or file[at + 1] != EOI or not is_sequential:  # after a single scan libjpeg ignores them
                 padding += islice(_zeros(file, begin, at + 2), MOST_SEGMENTS - len(padding))
-    let_go(file)
+    release_pages(file)
     repairs = [f"{plural(stray, 'stray byte')} before markers left out"] if stray else []
     if any(edit.by == WHOLE for edit in edits):
         repairs.append("wrong scan parameters corrected")
@@ -167,7 +167,7 @@ def _zeros(file: bytes | mmap, begin: int, end: int) -> Iterator[Edit]:
     for at in range(begin, end, CHUNK):
         for run in PADDING.finditer(file, at, min(at + CHUNK, end)):
             yield Edit(run.start(), run.end(), b"")
-        let_go(file)
+        release_pages(file)
 
 
 def _find(pattern: re.Pattern[bytes], file: bytes | mmap, at: int) -> int:
@@ -175,5 +175,5 @@ def _find(pattern: re.Pattern[bytes], file: bytes | mmap, at: int) -> int:
     for begin in range(at, len(file), CHUNK):
         if found := pattern.search(file, begin, min(begin + CHUNK + 1, len(file))):
             return found.start()
-        let_go(file)
+        release_pages(file)
     return -1

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from drrn.media.buffer import Buffer
 from drrn.media.file_format import FileFormat
 from drrn.media.metadata import tiff_tags
-from drrn.media.metadata.metadata import Block
 
 DECODING_ROWS: Final[dict[FileFormat, int]] = {"PNG": 700, "JPEG": 700, "TIFF": 1050, "BMP": 230, "PNM": 230}
 """Rows held in memory at once; other formats hold all."""
@@ -27,7 +27,7 @@ def decoding(
     height: int,
     bands: int,
     bits: int,
-    file: Block,
+    file: Buffer,
     *,
     multiscan: bool = False,
     page: tiff_tags.Directory | None = None,

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 from drrn.errors import UsageError
 from drrn.media.animation.webp import chunks
+from drrn.media.buffer import Buffer
 from drrn.media.file_format import FileFormat
 from drrn.media.images.jpeg import FRAMES
 from drrn.media.metadata.jpeg_segments import segments
-from drrn.media.metadata.metadata import Block
 
 LEAST: Final = 80
 """Lowest quality for a JPEG: its blocks are new ones that the source's compression has not degraded."""
@@ -40,7 +40,7 @@ class Loss(NamedTuple):
 BEST_JPEG: Final = Loss(MOST)
 
 
-def loss_of(form: FileFormat, file: Block) -> Loss | None:
+def loss_of(form: FileFormat, file: Buffer) -> Loss | None:
     """Estimate the quality of a file; None if the format is lossless or the quality is unknown."""
     match form:
         case "JPEG":
@@ -83,7 +83,7 @@ def webp_options(loss: Loss | None) -> dict[str, bool | int]:
     return {"lossless": True, "exact": True}  # exact: keep colors under transparent pixels
 
 
-def _jpeg(file: Block) -> Loss | None:
+def _jpeg(file: Buffer) -> Loss | None:
     """Estimate the quality from the tables and the sampling factors before the first scan."""
     tables, first, subsampled = dict[int, int](), -1, False
     for marker, body in segments(file):
@@ -112,7 +112,7 @@ def _tables(body: bytes) -> dict[int, int]:
     return found
 
 
-def _is_lossy_webp(file: Block) -> bool:
+def _is_lossy_webp(file: Buffer) -> bool:
     """Whether at least one frame is lossy."""
     try:
         for name, at, end in chunks(file, 12, min(8 + int.from_bytes(file[4:8], "little"), len(file))):

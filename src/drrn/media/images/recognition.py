@@ -11,9 +11,9 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from drrn.errors import ImageError, printable
+from drrn.media.buffer import Buffer
 from drrn.media.file_format import FileFormat
 from drrn.media.images import bitmaps, tiff
-from drrn.media.metadata.metadata import Block
 from drrn.media.metadata.png import TEXTS, inflated_size, png_chunks
 from drrn.media.signatures import HEAD, describe
 
@@ -108,7 +108,7 @@ def check_png(file: mmap, name: str, max_pixels: int) -> None:
     check_texts(file, name)
 
 
-def check_texts(file: Block, name: str) -> None:
+def check_texts(file: Buffer, name: str) -> None:
     """Refuse a PNG whose texts and profiles are too large once decompressed."""
     left = MAX_TEXT
     for chunk, body in png_chunks(file):

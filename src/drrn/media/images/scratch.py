@@ -3,11 +3,8 @@
 An image larger than memory is kept in a `Scratch` and processed a band of rows at a time.
 """
 
-import ctypes
-import mmap
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from shutil import disk_usage
@@ -140,19 +137,6 @@ def open_temporary(target: Path) -> FileIO:
     """
     with _disk_errors(target):
         return TemporaryFile(dir=_folder(target), prefix=".drrn-", buffering=0)
-
-
-def let_go(file: bytes | mmap.mmap) -> None:
-    """Release the pages of a mapped file, which would otherwise count as memory of this process."""
-    if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
-        file.madvise(mmap.MADV_DONTNEED)
-
-
-def trim() -> None:
-    """Return freed memory to the system: glibc keeps it, which would add it to the peak of the next step."""
-    if sys.platform == "linux":
-        with suppress(AttributeError):  # not glibc
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_room(target: Path, needed: int) -> None:

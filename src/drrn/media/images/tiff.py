@@ -173,12 +173,12 @@ def is_ycbcr(file: mmap, page: Directory) -> bool:
     return _is_ycbcr(file, page) and page.integers(file, SUBSAMPLING) == (1, 1)
 
 
-def rgb(file: mmap, page: Directory, bands: Callable[[], Iterator[NDArray[np.uint8]]]) -> Iterator[NDArray[np.uint8]]:
+def rgb(file: mmap, page: Directory, rows: Callable[[], Iterator[NDArray[np.uint8]]]) -> Iterator[NDArray[np.uint8]]:
     """Convert bands of YCbCr rows (h, W, 3) to RGB as in TIFF 6.0, section 21."""
     red, green, blue = _rationals(file, page, COEFFICIENTS, (0.299, 0.587, 0.114))
     ends = np.array(_rationals(file, page, REFERENCES, (0, 255, 128, 255, 128, 255)), np.float32).reshape(3, 2)
     low, span = ends[:, 0], np.where(ends[:, 1] == ends[:, 0], 1, ends[:, 1] - ends[:, 0])
-    for band in bands():
+    for band in rows():
         y, cb, cr = np.moveaxis((band - low) / span * np.array([255, 127, 127], np.float32), 2, 0)
         r, b = y + cr * (2 - 2 * red), y + cb * (2 - 2 * blue)
         g = y - (red * (r - y) + blue * (b - y)) / (green or 1)

@@ -2,13 +2,12 @@
 
 import struct
 from collections.abc import Iterator
-from mmap import mmap
 from typing import Final, NamedTuple
 
+from drrn.media.buffer import Buffer
 from drrn.media.metadata import color_tags
 from drrn.media.metadata.color_tags import Chunk
 
-Block = bytes | mmap
 MAX_BOXES: Final = 1 << 16
 MAX_META: Final = 1 << 24
 """Longest `meta` box that is read, in bytes."""
@@ -24,7 +23,7 @@ class Boxes(NamedTuple):
     """Auxiliary images that are not read, each as `without gain map`."""
 
 
-def read_boxes(file: Block) -> Boxes:
+def read_boxes(file: Buffer) -> Boxes:
     """Read what can be found; damaged boxes count as missing."""
     found = meta_of(file)
     properties = _properties(found)
@@ -45,7 +44,7 @@ def read_boxes(file: Block) -> Boxes:
     return Boxes(tags, aspect, _lost(found))
 
 
-def meta_of(file: Block) -> dict[bytes, bytes]:
+def meta_of(file: Buffer) -> dict[bytes, bytes]:
     """Return the boxes inside the `meta` box, by type; empty if it is missing or too long."""
     meta = next((body for kind, body in boxes(file, 0, len(file)) if kind == b"meta"), b"")
     return dict(boxes(meta, 4, len(meta)))
@@ -57,7 +56,7 @@ def primary_of(found: dict[bytes, bytes]) -> int:
     return int.from_bytes(primary[4:6] if primary[:1] == b"\0" else primary[4:8])
 
 
-def boxes(file: Block, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+def boxes(file: Buffer, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the type and body of each box. The body of `mdat`, and of boxes longer than `MAX_META`, is empty."""
     for _ in range(MAX_BOXES):
         if at + 8 > end:

@@ -9,12 +9,11 @@ import struct
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
-from mmap import mmap
 from typing import Final
 
 from drrn.errors import ImageError
+from drrn.media.buffer import Buffer, release_pages
 from drrn.media.file_format import FileFormat
-from drrn.media.images.scratch import let_go
 from drrn.media.metadata import exif as tags
 from drrn.media.metadata import extended_xmp, jpeg_segments, tiff_tags
 from drrn.media.metadata.adapting import adapt_metadata
@@ -23,7 +22,6 @@ from drrn.media.metadata.png import CHUNK, png_chunk
 from drrn.media.metadata.png import XMP as PNG_XMP
 from drrn.media.metadata.xml import InvalidXMLError
 
-Block = bytes | mmap
 Piece = bytes | memoryview
 
 SEGMENT: Final = 65533
@@ -35,7 +33,7 @@ PADDING: Final = re.compile(rb"\s+(?=<\?xpacket end)")
 
 
 def embed_metadata(
-    encoded: Block, form: FileFormat, metadata: Metadata, width: int, height: int, *, alpha: bool
+    encoded: Buffer, form: FileFormat, metadata: Metadata, width: int, height: int, *, alpha: bool
 ) -> Iterator[Piece]:
     """Yield the encoded file with `metadata` inserted, piece by piece.
 
@@ -60,7 +58,7 @@ def embed_metadata(
             raise ValueError(f"{form} is not written with metadata.")
 
 
-def _png(encoded: Block, metadata: Metadata) -> Iterator[Piece]:
+def _png(encoded: Buffer, metadata: Metadata) -> Iterator[Piece]:
     yield encoded[:33]  # the signature and IHDR
     yield from png_metadata_chunks(metadata)
     rest = 33
@@ -87,7 +85,7 @@ def png_metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
         yield png_chunk(name, body)
 
 
-def _jpeg(encoded: Block, metadata: Metadata) -> Iterator[Piece]:
+def _jpeg(encoded: Buffer, metadata: Metadata) -> Iterator[Piece]:
     across, down = _ratio(metadata, 65535) or (1, 1)
     if metadata.dpi:
         across, down = (min(max(round(value), 1), 65535) for value in metadata.dpi)
@@ -126,7 +124,7 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def _webp(encoded: Block, metadata: Metadata, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
+def _webp(encoded: Buffer, metadata: Metadata, width: int, height: int, *, alpha: bool) -> Iterator[Piece]:
     before, after = webp_ends(metadata, width, height, flags=0x10 * alpha)
     image = 30 if encoded[12:16] == b"VP8X" else 12
     yield b"RIFF" + struct.pack("<L", 4 + len(before) + len(encoded) - image + len(after)) + b"WEBP" + before
@@ -154,7 +152,7 @@ def webp_chunk(name: bytes, body: bytes | None) -> bytes:
     return name + struct.pack("<L", len(body)) + body + bytes(len(body) % 2) if body else b""
 
 
-def _tiff(encoded: Block, metadata: Metadata) -> Iterator[Piece]:
+def _tiff(encoded: Buffer, metadata: Metadata) -> Iterator[Piece]:
     order = tiff_tags.Directory.first(encoded).order
     added = tags.for_tiff(metadata.exif, order) if metadata.exif else {}
     if metadata.dpi:
@@ -193,7 +191,7 @@ def _ratio(metadata: Metadata, most: int) -> tuple[int, int] | None:
     return (across, down) if 0 < across <= most else None
 
 
-def _rest(encoded: Block, begin: int) -> Iterator[Piece]:
+def _rest(encoded: Buffer, begin: int) -> Iterator[Piece]:
     for at in range(begin, len(encoded), CHUNK):
         yield encoded[at : at + CHUNK]
-        let_go(encoded)
+        release_pages(encoded)

@@ -34,7 +34,7 @@ from drrn.media.metadata.tiff_tags import (
     SIZES,
     UNIT,
     WIDTH,
-    Block,
+    AnyBuffer,
     Directory,
     MalformedError,
     Order,
@@ -86,7 +86,7 @@ def plain(block: bytes) -> bytes | None:
     return block if block[2:4] in (b"*\0", b"\0*") else None  # BigTIFF is not EXIF
 
 
-def orientation(block: Block, page: Directory | None = None) -> int:
+def orientation(block: AnyBuffer, page: Directory | None = None) -> int:
     """Return the EXIF orientation, 1 to 8, from a directory (by default the first); 1 if it states none."""
     values = (page or Directory.first(block)).integers(block, ORIENTATION)
     return values[0] if values and 1 <= values[0] <= 8 else 1
@@ -110,13 +110,13 @@ def adapt_exif(block: bytes, width: int, height: int, dpi: tuple[float, float] |
     return bytes(adapted)
 
 
-def states_dpi(block: Block, page: Directory | None = None) -> bool:
+def states_dpi(block: AnyBuffer, page: Directory | None = None) -> bool:
     """Whether a directory (by default the first) has all three resolution tags, each of the right type."""
     slots = (page or Directory.first(block)).slots
     return all(tag in slots and slots[tag][:2] == (kind, 1) for tag, kind in RESOLUTION.items())
 
 
-def dpi(block: Block, page: Directory | None = None) -> tuple[float, float] | None:
+def dpi(block: AnyBuffer, page: Directory | None = None) -> tuple[float, float] | None:
     """Return the pixels per inch, across and down, from a directory (by default the first); None unless it states both
     and the unit.
     """
@@ -128,7 +128,7 @@ def dpi(block: Block, page: Directory | None = None) -> tuple[float, float] | No
     return (inches * numbers[0], inches * numbers[1]) if numbers and inches else None
 
 
-def rationals(block: Block, directory: Directory) -> tuple[float, float] | None:
+def rationals(block: AnyBuffer, directory: Directory) -> tuple[float, float] | None:
     """Return the pixels per unit, across and down; None if one of them is missing or not above 0."""
     numbers = []
     for tag in (ACROSS, DOWN):
@@ -145,7 +145,7 @@ def too_long(directory: Directory) -> set[int]:
     return {tag for tag, (kind, count, _) in directory.slots.items() if count * SIZES.get(kind, 0) > MAX_BYTES}
 
 
-def has_maker_note(block: Block, page: Directory | None = None) -> bool:
+def has_maker_note(block: AnyBuffer, page: Directory | None = None) -> bool:
     """Whether there is a maker's note, which cannot be copied into a TIFF."""
     photograph = (page or Directory.first(block)).inner(block, EXIF)
     return photograph is not None and MAKER_NOTE in photograph.slots
@@ -168,7 +168,7 @@ def empty(order: Order = "<") -> bytes:
     return header + struct.pack(f"{order}LHL", 8, 0, 0)
 
 
-def of_tiff(file: Block, page: Directory | None = None) -> bytes | None:
+def of_tiff(file: AnyBuffer, page: Directory | None = None) -> bytes | None:
     """Build the EXIF block that a TIFF's photograph would have in a JPEG; None if it has no such tags.
 
     Args:
@@ -188,13 +188,13 @@ def for_tiff(block: bytes, order: Order) -> dict[int, Tag]:
     return tags if first.order == order else _swapped(tags)
 
 
-def extended(block: Block, tags: Mapping[int, Tag]) -> bytes:
+def extended(block: AnyBuffer, tags: Mapping[int, Tag]) -> bytes:
     """Return the block with `tags` in its first directory, replacing those with the same numbers."""
     head, tail = extension(block, tags)
     return head + bytes(block[len(head) :]) + tail
 
 
-def extension(block: Block, tags: Mapping[int, Tag], without: Collection[int] = ()) -> tuple[bytes, bytes]:
+def extension(block: AnyBuffer, tags: Mapping[int, Tag], without: Collection[int] = ()) -> tuple[bytes, bytes]:
     """Like `extended`, for a TIFF too large to copy: return its new first bytes, and what to append.
 
     The new directory is appended and the old one becomes a gap; existing values stay in place.

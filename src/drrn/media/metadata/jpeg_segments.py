@@ -2,10 +2,10 @@
 
 import struct
 from collections.abc import Iterator
-from mmap import mmap
 from typing import Final, NamedTuple
 
-Block = bytes | mmap
+from drrn.media.buffer import Buffer
+
 START, END, SCAN, COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
 APP0, APP1, APP2, APP11, APP13 = 0xE0, 0xE1, 0xE2, 0xEB, 0xED
 WITHOUT_LENGTH: Final = (0x00, 0x01, *range(0xD0, 0xD9))
@@ -32,7 +32,7 @@ class Segments(NamedTuple):
     """Contents of the file that are not read, each as `without gain map`."""
 
 
-def read_segments(file: Block) -> Segments:
+def read_segments(file: Buffer) -> Segments:
     """Read the segments before the pixels; damaged ones count as missing."""
     pieces, comments, iptc, aspect = [], [], b"", None
     lost: dict[str, None] = {}
@@ -57,7 +57,7 @@ def read_segments(file: Block) -> Segments:
     return Segments(tuple(pieces), tuple(comments), iptc, aspect, tuple(lost))
 
 
-def segments(file: Block) -> Iterator[Segment]:
+def segments(file: Buffer) -> Iterator[Segment]:
     """Yield the segments before the pixels, in order; stray bytes between them are skipped."""
     at = 0
     for _ in range(MAX_SEGMENTS):
@@ -75,7 +75,7 @@ def segments(file: Block) -> Iterator[Segment]:
         at += 2 + max(length, 2)
 
 
-def _has_samsung_video(file: Block) -> bool:
+def _has_samsung_video(file: Buffer) -> bool:
     if file[-4:] != SAMSUNG:
         return False
     begin = len(file) - 8 - int.from_bytes(file[-8:-4], "little")

@@ -4,7 +4,6 @@
 writes them to a file.
 """
 
-from mmap import mmap
 from typing import Final, NamedTuple
 
 from drrn.media.file_format import FileFormat
@@ -12,7 +11,6 @@ from drrn.media.metadata import color_tags
 from drrn.media.metadata import exif as tags
 from drrn.media.metadata.color_tags import Chunk
 
-Block = bytes | mmap
 Pair = tuple[float, float]
 
 INCH = 0.0254

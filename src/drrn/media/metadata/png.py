@@ -4,12 +4,10 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from mmap import mmap
 from typing import Final
 
-from drrn.media.images.scratch import let_go
+from drrn.media.buffer import Buffer, release_pages
 
-Block = bytes | mmap
 Chunk = tuple[bytes, bytes]
 """Name and body."""
 
@@ -35,7 +33,7 @@ CREDENTIALS: Final = b"caBX"
 class Colors:
     """How the colors of a PNG are decoded: palettes to RGB, and low bit depths to 8."""
 
-    def __init__(self, file: Block):
+    def __init__(self, file: Buffer):
         self.bits, self.kind, self.palette = file[24], file[25], b""
 
     def background(self, body: bytes) -> bytes:
@@ -49,12 +47,12 @@ class Colors:
         return body
 
 
-def png_chunks(file: Block) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(file: Buffer) -> Iterator[tuple[bytes, bytes]]:
     """Yield the name and body of each chunk of a PNG, except those of the pixels."""
     at = kept = 8
     for _ in range(MOST_CHUNKS):
         if at - kept > CHUNK:
-            let_go(file)
+            release_pages(file)
             kept = at
         length, name = int.from_bytes(file[at : at + 4]), file[at + 4 : at + 8]
         if name in (b"IEND", b""):

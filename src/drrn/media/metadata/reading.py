@@ -5,10 +5,11 @@ libvips finds ICC profiles, EXIF and XMP; everything else is read from the file 
 
 from typing import Any, Final
 
+from drrn.media.buffer import Buffer
 from drrn.media.file_format import FileFormat
 from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg_segments, png, tiff_tags
 from drrn.media.metadata import exif as tags
-from drrn.media.metadata.metadata import INCH, Block, Extras, Metadata, Pair
+from drrn.media.metadata.metadata import INCH, Extras, Metadata, Pair
 from drrn.media.metadata.png import png_chunks, text_of
 from drrn.media.metadata.xml import InvalidXMLError
 
@@ -25,7 +26,7 @@ SQUARE: Final = 49
 """The aspect byte of a GIF with square pixels; 0 means unspecified."""
 
 
-def read_metadata(image: Any, form: FileFormat, file: Block, page: tiff_tags.Directory | None = None) -> Metadata:
+def read_metadata(image: Any, form: FileFormat, file: Buffer, page: tiff_tags.Directory | None = None) -> Metadata:
     """Read the metadata of a file that libvips opened as `image`; of a TIFF, those of one page."""
     if form == "PNG":
         return _of_png(file)
@@ -67,7 +68,7 @@ def _with_exif(metadata: Metadata, block: bytes | None) -> Metadata:
     return metadata._replace(exif=exif, extras=metadata.extras._replace(lost=metadata.extras.lost + lost))
 
 
-def _of_png(file: Block) -> Metadata:
+def _of_png(file: Buffer) -> Metadata:
     """Read the chunks of a PNG. libpng would drop a profile that it considers faulty."""
     metadata = Metadata()
     texts, colors, lost = [], [], []
@@ -113,7 +114,7 @@ def _of_png(file: Block) -> Metadata:
     return metadata._replace(extras=extras)
 
 
-def _of_jpeg(file: Block, metadata: Metadata) -> Metadata:
+def _of_jpeg(file: Buffer, metadata: Metadata) -> Metadata:
     found = jpeg_segments.read_segments(file)
     first = next((body for body in found.xmp_pieces if body.startswith(jpeg_segments.XMP)), None)
     packet = (
@@ -133,7 +134,7 @@ def _of_jpeg(file: Block, metadata: Metadata) -> Metadata:
     )
 
 
-def of_tiff(file: Block, page: tiff_tags.Directory, metadata: Metadata) -> Metadata:
+def of_tiff(file: Buffer, page: tiff_tags.Directory, metadata: Metadata) -> Metadata:
     """Build the metadata of a page from its tags and the profile, XMP and dpi that are already known."""
     metadata = metadata._replace(exif=tags.of_tiff(file, page))
     lost = ["without the maker's note"] if tags.has_maker_note(file, page) else []

@@ -2,11 +2,12 @@
 
 import struct
 from collections.abc import Collection, Mapping
-from mmap import mmap
 from typing import Final, Literal, NamedTuple, Self
 
+from drrn.media.buffer import Buffer
+
 Order = Literal["<", ">"]
-Block = bytes | bytearray | mmap
+AnyBuffer = Buffer | bytearray
 SIZES: Final = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | {16: 8, 17: 8, 18: 8}
 """Size of one value in bytes, by TIFF's type number; the last three types are BigTIFF's."""
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_RATIONAL, DIRECTORY = 1, 3, 4, 5, 7, 10, 13
@@ -52,7 +53,7 @@ class Directory(NamedTuple):
     """Position of the first entry."""
 
     @classmethod
-    def first(cls, block: Block) -> Self:
+    def first(cls, block: AnyBuffer) -> Self:
         """Parse the first directory of an EXIF block, a TIFF or a BigTIFF.
 
         Raises:
@@ -69,7 +70,7 @@ class Directory(NamedTuple):
         return cls.at(block, at, order, wide=wide)
 
     @classmethod
-    def at(cls, block: Block, at: int, order: Order, *, wide: bool = False) -> Self:
+    def at(cls, block: AnyBuffer, at: int, order: Order, *, wide: bool = False) -> Self:
         """Parse the directory at this offset.
 
         Raises:
@@ -96,19 +97,19 @@ class Directory(NamedTuple):
             raise MalformedError("The directory lies beyond the end.") from error
         return cls(order, wide, slots, begin + entries * step, begin)
 
-    def bytes(self, block: Block, tag: int) -> bytes | None:
+    def bytes(self, block: AnyBuffer, tag: int) -> bytes | None:
         """Return a tag's value as stored; None if it is missing or longer than `MAX_BYTES`."""
         kind, count, at = self.slots.get(tag, (0, 0, 0))
         size = count * SIZES.get(kind, 0)
         return bytes(block[at : at + size]) if 0 < size <= MAX_BYTES else None
 
-    def integers(self, block: Block, tag: int) -> tuple[int, ...]:
+    def integers(self, block: AnyBuffer, tag: int) -> tuple[int, ...]:
         """Return a tag's values, at most 16; empty if it is missing or not of an integer type."""
         kind, count, at = self.slots.get(tag, (0, 0, 0))
         code = {BYTE: "B", SHORT: "H", LONG: "L", DIRECTORY: "L", 16: "Q", 18: "Q"}.get(kind)
         return struct.unpack_from(f"{self.order}{min(count, 16)}{code}", block, at) if code else ()
 
-    def inner(self, block: Block, tag: int) -> "Directory | None":
+    def inner(self, block: AnyBuffer, tag: int) -> "Directory | None":
         """Return the directory that a tag points to; None if there is none."""
         for at in self.integers(block, tag)[:1]:
             try:
@@ -117,7 +118,7 @@ class Directory(NamedTuple):
                 return None
         return None
 
-    def tags(self, block: Block, wanted: Collection[int] = (), *, depth: int = 2) -> dict[int, Tag]:
+    def tags(self, block: AnyBuffer, wanted: Collection[int] = (), *, depth: int = 2) -> dict[int, Tag]:
         """Return the `wanted` tags (by default all) with their values, including nested directories.
 
         They can be written to another block. A maker's note is left out: its offsets would no longer be valid.

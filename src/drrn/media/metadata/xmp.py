@@ -33,7 +33,7 @@ from drrn.media.metadata.xmp_schema import (
     STORED_PARTS,
     TRANSPARENT,
     XML,
-    Pair,
+    PixelPair,
 )
 
 Size = tuple[int, int]
@@ -190,7 +190,7 @@ def _lists(document: Document) -> list[list[Value]]:
     return [*lists.values()]
 
 
-def _counts_pixels(owned: Mapping[Name, Value], owner: Name, pair: Pair) -> bool:
+def _counts_pixels(owned: Mapping[Name, Value], owner: Name, pair: PixelPair) -> bool:
     if pair.unit is None:
         return True
     if pair.unit not in owned:

@@ -25,7 +25,7 @@ TRANSPARENT: Final = {(RDF, name) for name in ("RDF", "Description", "Seq", "Bag
 ORIENTATION: Final = (TIFF, "Orientation")
 
 
-class Pair(NamedTuple):
+class PixelPair(NamedTuple):
     """Two values of one owner, one measured in pixels across and one in pixels down."""
 
     across: Name
@@ -41,29 +41,29 @@ class Pair(NamedTuple):
 
 
 SIZES: Final = (
-    Pair((TIFF, "ImageWidth"), (TIFF, "ImageLength")),
-    Pair((EXIF, "PixelXDimension"), (EXIF, "PixelYDimension")),
+    PixelPair((TIFF, "ImageWidth"), (TIFF, "ImageLength")),
+    PixelPair((EXIF, "PixelXDimension"), (EXIF, "PixelYDimension")),
 )
 """Sizes of the image itself."""
 SCALED: Final = (
-    Pair((TIFF, "XResolution"), (TIFF, "YResolution")),
-    Pair((EXIF, "FocalPlaneXResolution"), (EXIF, "FocalPlaneYResolution")),
-    Pair((GPANO, "FullPanoWidthPixels"), (GPANO, "FullPanoHeightPixels")),
-    Pair((GPANO, "CroppedAreaImageWidthPixels"), (GPANO, "CroppedAreaImageHeightPixels"), is_place=True),
-    Pair((GPANO, "CroppedAreaLeftPixels"), (GPANO, "CroppedAreaTopPixels"), is_place=True),
-    Pair((GPANO, "LargestValidInteriorRectLeft"), (GPANO, "LargestValidInteriorRectTop"), is_place=True),
-    Pair((GPANO, "LargestValidInteriorRectWidth"), (GPANO, "LargestValidInteriorRectHeight"), is_place=True),
-    Pair((DEPTH, "ImageWidth"), (DEPTH, "ImageHeight")),
-    Pair((CRS, "CropWidth"), (CRS, "CropHeight"), (CRS, "CropUnit"), frozenset({"0"})),
-    Pair((DIMENSIONS, "w"), (DIMENSIONS, "h"), (DIMENSIONS, "unit")),
-    Pair((AREA, "x"), (AREA, "y"), (AREA, "unit"), is_place=True),
-    Pair((AREA, "w"), (AREA, "h"), (AREA, "unit"), is_place=True),
-    Pair((AREA, "d"), (AREA, "d"), (AREA, "unit"), is_place=True),
-    Pair((IPTC, "rbX"), (IPTC, "rbY"), (IPTC, "rbUnit"), is_place=True),
-    Pair((IPTC, "rbW"), (IPTC, "rbH"), (IPTC, "rbUnit"), is_place=True),
-    Pair((IPTC, "rbRx"), (IPTC, "rbRx"), (IPTC, "rbUnit"), is_place=True),
-    Pair((DJI, "CalibratedOpticalCenterX"), (DJI, "CalibratedOpticalCenterY")),
-    Pair((DJI, "CalibratedFocalLength"), (DJI, "CalibratedFocalLength")),
+    PixelPair((TIFF, "XResolution"), (TIFF, "YResolution")),
+    PixelPair((EXIF, "FocalPlaneXResolution"), (EXIF, "FocalPlaneYResolution")),
+    PixelPair((GPANO, "FullPanoWidthPixels"), (GPANO, "FullPanoHeightPixels")),
+    PixelPair((GPANO, "CroppedAreaImageWidthPixels"), (GPANO, "CroppedAreaImageHeightPixels"), is_place=True),
+    PixelPair((GPANO, "CroppedAreaLeftPixels"), (GPANO, "CroppedAreaTopPixels"), is_place=True),
+    PixelPair((GPANO, "LargestValidInteriorRectLeft"), (GPANO, "LargestValidInteriorRectTop"), is_place=True),
+    PixelPair((GPANO, "LargestValidInteriorRectWidth"), (GPANO, "LargestValidInteriorRectHeight"), is_place=True),
+    PixelPair((DEPTH, "ImageWidth"), (DEPTH, "ImageHeight")),
+    PixelPair((CRS, "CropWidth"), (CRS, "CropHeight"), (CRS, "CropUnit"), frozenset({"0"})),
+    PixelPair((DIMENSIONS, "w"), (DIMENSIONS, "h"), (DIMENSIONS, "unit")),
+    PixelPair((AREA, "x"), (AREA, "y"), (AREA, "unit"), is_place=True),
+    PixelPair((AREA, "w"), (AREA, "h"), (AREA, "unit"), is_place=True),
+    PixelPair((AREA, "d"), (AREA, "d"), (AREA, "unit"), is_place=True),
+    PixelPair((IPTC, "rbX"), (IPTC, "rbY"), (IPTC, "rbUnit"), is_place=True),
+    PixelPair((IPTC, "rbW"), (IPTC, "rbH"), (IPTC, "rbUnit"), is_place=True),
+    PixelPair((IPTC, "rbRx"), (IPTC, "rbRx"), (IPTC, "rbUnit"), is_place=True),
+    PixelPair((DJI, "CalibratedOpticalCenterX"), (DJI, "CalibratedOpticalCenterY")),
+    PixelPair((DJI, "CalibratedFocalLength"), (DJI, "CalibratedFocalLength")),
 )
 POINTS: Final = ((EXIF, "SubjectArea"), (EXIF, "SubjectLocation"))
 """Lists of numbers: a center and, for an area, a diameter or width and height."""

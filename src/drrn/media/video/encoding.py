@@ -113,7 +113,7 @@ def configure_encoder(encoder: "VideoCodecContext", info: VideoInfo, target: Tar
     """Set all options of an encoder, the same for every segment and for the whole video."""
     codec = CODECS[target.codec]
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 would print its settings
-    encoder.width, encoder.height, encoder.pix_fmt = target.width, target.height, info.pixels
+    encoder.width, encoder.height, encoder.pix_fmt = target.width, target.height, info.pixel_format
     encoder.framerate, encoder.time_base = info.rate, 1 / info.rate
     encoder.color_range, encoder.colorspace = info.range, info.matrix
     encoder.color_primaries, encoder.color_trc = info.primaries, info.transfer
@@ -240,7 +240,7 @@ def _frame(planes: Sequence[Plane], info: VideoInfo, number: int) -> Any:
     import av
 
     height, width = planes[0].shape
-    frame = av.VideoFrame(width, height, info.pixels)
+    frame = av.VideoFrame(width, height, info.pixel_format)
     for plane, values in zip(frame.planes, planes, strict=True):
         rows = np.zeros((plane.buffer_size // plane.line_size, plane.line_size // values.itemsize), values.dtype)
         rows[: values.shape[0], : values.shape[1]] = values

@@ -77,10 +77,10 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
             "a --size by which they are square."
         )
     with ffmpeg_errors(name, f"can't be written as {title} of {target.width}x{target.height}"):
-        if info.pixels not in formats(codec):
-            fitting = [each for each, other in CODECS.items() if info.pixels in formats(other)]
+        if info.pixel_format not in formats(codec):
+            fitting = [each for each, other in CODECS.items() if info.pixel_format in formats(other)]
             raise ImageError(
-                f"{name} can't be written: {title} doesn't hold pixels of the kind {info.pixels}; use --codec "
+                f"{name} can't be written: {title} doesn't hold pixels of the kind {info.pixel_format}; use --codec "
                 f"{' or '.join(fitting)}."
             )
         with open_container(source, header.width * header.height) as (container, _, _):
@@ -95,12 +95,12 @@ def join(
     path: Path,
     *,
     overwrite: bool,
-    made: Callable[[Path], None],
+    written: Callable[[Path], None],
 ) -> None:
     """Write the video: the segments as its video stream, everything else copied from the source.
 
     Args:
-        made: called with the temporary file once it is complete, before it is renamed to `path`.
+        written: called with the temporary file once it is complete, before it is renamed to `path`.
 
     Raises:
         DRRNError: a segment or the source can't be read, or as `atomic`.
@@ -142,7 +142,7 @@ def join(
 
             for packet in merge(packets(), others(), key=_decode_time):
                 out.mux(packet)
-        made(temporary)
+        written(temporary)
 
 
 def _open_output(path: Path | io.BytesIO, suffix: str, tags: dict[str, str]) -> "OutputContainer":
@@ -179,8 +179,8 @@ def _streams(
             video.time_base = info.time_base
             if target.codec == "hevc" and target.suffix in MP4:
                 video.codec_context.codec_tag = "hvc1"  # required by Apple's players
-            if info.turn:
-                video.set_display_matrix(info.turn)  # type: ignore[union-attr]
+            if info.display_matrix:
+                video.set_display_matrix(info.display_matrix)  # type: ignore[union-attr]
             metadata = {
                 key: value for key, value in stream.metadata.items() if not key.lower().startswith(OF_THE_STREAM)
             }

@@ -48,7 +48,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         if file.form == "MP4":
             lost += _hidden(path, max_pixels, stream.index, count)
         width, height, info = stream.codec_context.width, stream.codec_context.height, _info(stream, frame, side_data)
-    channels = 1 if info.pixels.startswith("gray") else 3
+    channels = 1 if info.pixel_format.startswith("gray") else 3
     bits: Final = 8 if info.bits == 8 else 16
     return Header(file.form, width, height, channels, False, bits, tuple(lost), frames=count, video=info)
 
@@ -103,7 +103,7 @@ def _info(stream: "VideoStream", frame: "VideoFrame", side_data: dict[str, bytes
     turn = struct.unpack("<9i", side_data["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in side_data else None
     return VideoInfo(
         stream=stream.index,
-        pixels=pixels.replace("yuvj", "yuv"),
+        pixel_format=pixels.replace("yuvj", "yuv"),
         bits=PIXELS[pixels],
         time_base=stream.time_base or Fraction(1, 1000),
         rate=_rate(stream),
@@ -113,7 +113,7 @@ def _info(stream: "VideoStream", frame: "VideoFrame", side_data: dict[str, bytes
         transfer=int(frame.color_trc),
         siting=_siting(frame),
         aspect=stream.sample_aspect_ratio or None,
-        turn=turn,
+        display_matrix=turn,
         hdr=read_hdr(side_data),
     )
 

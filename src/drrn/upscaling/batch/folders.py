@@ -16,7 +16,7 @@ WATCH_SECONDS = 1.0
 """Poll interval for a watched folder: a file that has not changed for this long is assumed to be complete."""
 
 
-class Source(NamedTuple):
+class SourceFile(NamedTuple):
     """An image file to be enlarged."""
 
     path: Path
@@ -24,10 +24,10 @@ class Source(NamedTuple):
     """As the argument of `drrn.upscaling.batch.planning.plan`."""
 
 
-class Sources(NamedTuple):
+class SourceFiles(NamedTuple):
     """What was found at the paths given."""
 
-    sources: list[Source]
+    sources: list[SourceFile]
     skipped: int
     """Files that are not images, system files and folders, and links that are broken or lead out of their folder."""
     failed: list[tuple[Path, DRRNError]]
@@ -36,7 +36,7 @@ class Sources(NamedTuple):
     """The skipped files that are images or videos of kinds that drrn can't read, such as HEIC."""
 
 
-def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool = False) -> Sources:
+def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool = False) -> SourceFiles:
     """Find the image files among `paths` and in the folders among them.
 
     The results of a folder are written to `output`, with the same subfolders: `folder/of/photo.png` becomes
@@ -48,11 +48,11 @@ def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool 
     Raises:
         UsageError: there is a folder, but `output` is missing or inside it.
     """
-    sources: list[Source] = []
+    sources: list[SourceFile] = []
     skipped, failed, unreadable = 0, [], []
     for path in paths:
         if not is_folder(path):
-            sources.append(Source(path, output))
+            sources.append(SourceFile(path, output))
             continue
         if output is None:
             raise UsageError(f"{printable(path)} is a folder: its results need another folder. Give an --output.")
@@ -71,7 +71,7 @@ def find_sources(paths: Sequence[Path], output: Path | None, *, recursive: bool 
             if foreign and (kind := unreadable_kind(foreign[0])):
                 other = f" {printable(foreign[0].name)} is {kind[0]}, which drrn can't read. {kind[1]}."
             failed.append((path, ImageError(f"{printable(path)} contains no pictures{deeper}.{other}")))
-    return Sources(list(dict.fromkeys(sources)), skipped, failed, unreadable)
+    return SourceFiles(list(dict.fromkeys(sources)), skipped, failed, unreadable)
 
 
 def is_folder(path: Path) -> bool:
@@ -82,14 +82,14 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def arrivals(look: Callable[[], Sequence[Source]]) -> Iterator[list[Source]]:
+def arrivals(look: Callable[[], Sequence[SourceFile]]) -> Iterator[list[SourceFile]]:
     """Yield new or changed sources, once they have not changed between two polls. Never ends.
 
     Args:
         look: finds all current sources.
     """
-    before: dict[Source, str] = {}
-    taken: dict[Source, str] = {}
+    before: dict[SourceFile, str] = {}
+    taken: dict[SourceFile, str] = {}
     while True:
         now = {source: file_stamp(source.path) for source in look()}
         whole = [source for source in now if before.get(source) == now[source] != taken.get(source)]
@@ -100,9 +100,9 @@ def arrivals(look: Callable[[], Sequence[Source]]) -> Iterator[list[Source]]:
         time.sleep(WATCH_SECONDS)
 
 
-def _walk(folder: Path, output: Path, *, recursive: bool) -> Sources:
+def _walk(folder: Path, output: Path, *, recursive: bool) -> SourceFiles:
     root, out = os.path.realpath(folder), os.path.realpath(output)
-    sources: list[Source] = []
+    sources: list[SourceFile] = []
     unread: list[tuple[Path, DRRNError]] = []
     unreadable: list[Path] = []
     skipped = 0
@@ -122,9 +122,9 @@ def _walk(folder: Path, output: Path, *, recursive: bool) -> Sources:
             path = at / name
             inside = not path.is_symlink() or (path.is_file() and Path(os.path.realpath(path)).is_relative_to(root))
             if inside and not is_system_file(name) and any(each.collects(path) for each in FORMATS):
-                sources.append(Source(path, output / at.relative_to(folder)))
+                sources.append(SourceFile(path, output / at.relative_to(folder)))
                 continue
             skipped += 1
             if inside and not is_system_file(name) and unreadable_kind(path):
                 unreadable.append(path)
-    return Sources(sources, skipped, unread, unreadable)
+    return SourceFiles(sources, skipped, unread, unreadable)

@@ -14,7 +14,7 @@ from drrn.errors import DRRNError, ImageError, UsageError, printable
 from drrn.progress import Progress
 from drrn.upscaling.batch.choosing import Choice, choose
 from drrn.upscaling.batch.events import Advanced, BatchEvent, Done, Failed, Planned, Started, Unchanged
-from drrn.upscaling.batch.folders import Source
+from drrn.upscaling.batch.folders import SourceFile
 from drrn.upscaling.batch.manifest import Manifest
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.consistency import CheckResult
@@ -44,7 +44,7 @@ class Batch:
     estimate: bool = False
     """Report the cost of each file, and write nothing."""
 
-    def run(self, batches: Iterable[Iterable[Source]]) -> None:
+    def run(self, batches: Iterable[Iterable[SourceFile]]) -> None:
         """Enlarge the sources, batch by batch.
 
         An exception raised by a callback or a signal handler takes effect within a band or a tile, and leaves no
@@ -74,7 +74,7 @@ class Batch:
         for job, choice in choices:  # in this thread, in which signal handlers run between two layers
             self._report(job, choice, partial(self._enlarge, job, choice, sets[0][choice.index], Event()))
 
-    def _plan(self, sources: Iterable[Source]) -> list[Job]:
+    def _plan(self, sources: Iterable[SourceFile]) -> list[Job]:
         """Plan a job for each file that can be enlarged; report the others as failed."""
         may_replace = self.request.overwrite or self.estimate or self.manifest is not None
         request = replace(self.request, overwrite=may_replace)

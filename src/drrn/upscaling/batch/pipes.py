@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from drrn.errors import DRRNError, ImageError, UsageError
-from drrn.upscaling.batch.folders import Source
+from drrn.upscaling.batch.folders import SourceFile
 from drrn.upscaling.formats.registry import format_of
 
 PIPE = Path("-")
@@ -20,7 +20,7 @@ BYTES_BESIDE_PIXELS = 64 << 20
 
 
 @contextmanager
-def with_pipes_as_files(asked: Source, max_pixels: int) -> Iterator[Source]:
+def with_pipes_as_files(asked: SourceFile, max_pixels: int) -> Iterator[SourceFile]:
     """Replace each `-` by a temporary file named `stdin` or `stdout` with a suffix, for the duration of the block.
 
     At the end of the block the result is written to stdout, in the format of the source, or PNG if that is only read.
@@ -43,7 +43,7 @@ def with_pipes_as_files(asked: Source, max_pixels: int) -> Iterator[Source]:
                 _take(given, max_pixels * BYTES_PER_PIXEL + BYTES_BESIDE_PIXELS)
             if made == PIPE:
                 made = Path(folder) / f"stdout{_suffix(given, max_pixels)}"
-            yield Source(given, made)
+            yield SourceFile(given, made)
         except DRRNError as error:
             raise type(error)(str(error).replace(f"{folder}{os.sep}", "")) from error
         if asked.output == PIPE and made.exists():

@@ -60,17 +60,17 @@ def plan(source: Path, output: Path | None, request: Request = Request()) -> Job
         ImageError: the source cannot be read, or the target or a map cannot be written.
         UsageError: scale or size is out of range, or the source would overwrite itself.
     """
-    kind = format_of(source)
-    header = kind.probe(source, max_pixels=request.max_pixels)
-    _check_source(source, kind, header, request)
-    width, height = _result_size(source, kind, header, request)
+    format = format_of(source)
+    header = format.probe(source, max_pixels=request.max_pixels)
+    _check_source(source, format, header, request)
+    width, height = _result_size(source, format, header, request)
     if output is not None and output.suffix and not request.many and not is_folder(output):
         target = _named_target(output, request.naming)
     else:
-        target = (output or source.parent) / _default_name(source, kind, header, (width, height), request)
+        target = (output or source.parent) / _default_name(source, format, header, (width, height), request)
     if request.options.quality is not None and not request.many and target.suffix.lower() not in LOSSY:
         raise UsageError(f"--quality is for JPEG and WebP, and {printable(target)} will be neither. Leave it out.")
-    job = Job(kind, source, target, header, width, height, request.overwrite, request.options, str(request))
+    job = Job(format, source, target, header, width, height, request.overwrite, request.options, str(request))
     for path in job.outputs:
         with suppress(OSError):  # most do not exist
             if path.samefile(source):
@@ -79,21 +79,21 @@ def plan(source: Path, output: Path | None, request: Request = Request()) -> Job
     return job
 
 
-def _check_source(source: Path, kind: Format, header: Header, request: Request) -> None:
+def _check_source(source: Path, format: Format, header: Header, request: Request) -> None:
     if request.strict and header.tolerated:
         faults = ", ".join(header.tolerated)
         raise ImageError(
             f"{printable(source)} breaks the rules of {header.format}: without --strict it is read, {faults}."
         )
-    if request.options.checks != Checks() and not kind.has_checks:
+    if request.options.checks != Checks() and not format.has_checks:
         what = "an animation" if header.seconds else f"a {header.format} file"
         raise UsageError(f"{printable(source)} is {what}, which has no checks and no maps. Leave them out.")
 
 
-def _result_size(source: Path, kind: Format, header: Header, request: Request) -> tuple[int, int]:
+def _result_size(source: Path, format: Format, header: Header, request: Request) -> tuple[int, int]:
     size = request.size.size(header.width, header.height) if isinstance(request.size, Fit) else request.size
     width, height = target_size(header.width, header.height, request.scale, size)
-    frames = header.frames if kind.counts_frames else 1
+    frames = header.frames if format.counts_frames else 1
     if width * height * frames > request.max_pixels:
         counted = f" in {frames} frames" if frames > 1 else ""
         raise UsageError(
@@ -111,12 +111,12 @@ def _named_target(output: Path, naming: Naming) -> Path:
     return output
 
 
-def _default_name(source: Path, kind: Format, header: Header, size: tuple[int, int], request: Request) -> str:
+def _default_name(source: Path, format: Format, header: Header, size: tuple[int, int], request: Request) -> str:
     """A name by the request's pattern. The stem is shortened until there is room for the names of the maps too."""
     exact = request.size is not None
     scale = f"{size[0] / header.width:.4g}" if exact else f"{request.scale or 2:g}"
     named = partial(
-        request.naming.name, suffix=kind.suffix(source, header, source.name), scale=scale, size=size, exact=exact
+        request.naming.name, suffix=format.suffix(source, header, source.name), scale=scale, size=size, exact=exact
     )
     stem = split(source.name)[0]
     while _longest(named(stem), request.options.checks) > LONGEST_NAME and stem:

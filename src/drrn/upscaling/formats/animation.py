@@ -59,7 +59,7 @@ def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
         (job.width, job.height),
         loss=job.loss(_target_format(job)),
         overwrite=job.overwrite,
-        made=partial(hooks.written, job.target),
+        written=partial(hooks.written, job.target),
     )
     return CheckResult()
 

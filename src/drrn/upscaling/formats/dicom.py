@@ -52,7 +52,7 @@ def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
     hooks.start()
     values = enlarge_frames(upscaler, frames, job.header, job.width, job.height, hooks)
     derive(frames.dataset, values, job.derivation(upscaler))
-    dicom.write(frames.dataset, job.target, overwrite=job.overwrite, made=partial(hooks.written, job.target))
+    dicom.write(frames.dataset, job.target, overwrite=job.overwrite, written=partial(hooks.written, job.target))
     return CheckResult()
 
 

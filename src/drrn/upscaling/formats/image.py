@@ -82,7 +82,7 @@ def _write(
         if others:
             _write(others, written, loss=None, overwrite=overwrite)  # maps, which are PNG
 
-    files.write(image, path, loss=loss, overwrite=overwrite, made=write_others)
+    files.write(image, path, loss=loss, overwrite=overwrite, written=write_others)
 
 
 def _recognize_any(path: Path) -> bool:

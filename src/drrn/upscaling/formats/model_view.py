@@ -13,19 +13,19 @@ from drrn.upscaling.tiles import Place, pieces
 class ModelView:
     """An image with its samples on disk, converted to the planes that the model enlarges."""
 
-    def __init__(self, samples: Rows, model: int):
+    def __init__(self, samples: Rows, channels: int):
         """Find out whether the image is gray or constant, reading no more than that takes.
 
         Args:
             samples: (H, W, 1 or 3).
-            model: the number of channels of the model.
+            channels: of the model.
         """
-        self.samples, self.model = samples, model
+        self.samples, self.channels = samples, channels
         self.size = (samples.shape[0], samples.shape[1])
         self.gray = True
         """Whether the colors of each pixel are the same."""
         first = self.colors((slice(0, 1), slice(0, 1)))
-        plain, even = True, model == 1 and len(first) == 3  # of one color, of one luma
+        plain, even = True, channels == 1 and len(first) == 3  # of one color, of one luma
         for place in pieces(slice(0, self.size[0]), slice(0, self.size[1]), (BAND, MAX_TILE)):
             band = self.colors(place)
             self.gray = self.gray and bool((band == band[:1]).all())
@@ -45,8 +45,8 @@ class ModelView:
     def model_planes(self, colors: Planes) -> Planes:
         """The planes that the model enlarges, (channels, h, w): gray, luma, or all colors."""
         if self.gray:
-            return np.repeat(colors[:1], self.model, axis=0)
-        return colors if self.model == 3 else luma(colors)[None]
+            return np.repeat(colors[:1], self.channels, axis=0)
+        return colors if self.channels == 3 else luma(colors)[None]
 
     def ilr(self, place: Place, size: tuple[int, int]) -> Planes:
         """ilr of a place, (channels, h, w), in an image enlarged to `size`."""
@@ -55,7 +55,7 @@ class ModelView:
     @property
     def mixes(self) -> bool:
         """Whether luma from the model is combined with chroma: the colors, and luma, can then leave [0, 1]."""
-        return self.model == 1 and not self.gray
+        return self.channels == 1 and not self.gray
 
     def clipped(self, sr: Planes) -> Planes:
         """sr in [0, 1]; left as it is if it `mixes`, as the colors are clipped later."""
@@ -65,7 +65,7 @@ class ModelView:
         """The colors (1 or 3, h, w) of a place, from its sr (channels, h, w); in [0, 1] unless it `mixes`."""
         if self.gray:
             return np.repeat(sr.mean(axis=0, dtype=np.float32)[None], self.samples.shape[2], axis=0)
-        if self.model == 3:
+        if self.channels == 3:
             return sr
         others = chroma(self.colors(source_of(place, self.size, size)))
         return rgb(np.concatenate([sr, imresize_place(others, place, self.size, size)]))

@@ -18,11 +18,12 @@ from drrn.core.color import levels
 from drrn.core.resize import first_needed, imresize_place, ready, source_of
 from drrn.engines.engine import BAND, Planes, StreamingEngine
 from drrn.errors import EngineError, ImageError, printable
+from drrn.media.buffer import trim
 from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.images.files import EIGHT_BIT, decode_to_disk, store, wanted_format, writable
 from drrn.media.images.memory import AT_LEAST, encoding
-from drrn.media.images.scratch import Rows, Scratch, check_room, trim
+from drrn.media.images.scratch import Rows, Scratch, check_room
 from drrn.media.metadata.adapting import resize_metadata
 from drrn.upscaling.cost import Estimate, too_little_memory
 from drrn.upscaling.formats.job import Hooks, Job
@@ -88,7 +89,7 @@ def enlarge_file(job: Job, upscaler: Upscaler, hooks: Hooks) -> None:
             enlarge(upscaler, samples, larger, columns, hooks.progress)
         metadata = resize_metadata(metadata, (header.width, header.height), (job.width, job.height))
         written, check = partial(hooks.written, target), partial(hooks.progress, 1.0)
-        store(larger, target, metadata, loss=job.loss(form), overwrite=job.overwrite, made=written, check=check)
+        store(larger, target, metadata, loss=job.loss(form), overwrite=job.overwrite, written=written, check=check)
 
 
 def enlarge(

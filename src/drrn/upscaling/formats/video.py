@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from drrn.atomic import write_text
-from drrn.core.resize import Samples, resample
+from drrn.core.resize import SamplePositions, resample
 from drrn.errors import DRRNError, ImageError, printable
 from drrn.media.header import HDRMetadata, Header, VideoInfo
 from drrn.media.image import Image
@@ -106,7 +106,7 @@ def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
         raise ImageError(f"{printable(job.source)} has changed while it was read. Run it again.")
     join = partial(muxing.join, segments, job.source, _result(job), _encoding(job), job.target)
     try:
-        join(overwrite=job.overwrite, made=partial(hooks.written, job.target))
+        join(overwrite=job.overwrite, written=partial(hooks.written, job.target))
     except ImageError as error:
         if isinstance(error.__cause__, ValueError):  # a fault of the source, such as audio timestamps that go back
             shutil.rmtree(folder, ignore_errors=True)
@@ -148,7 +148,7 @@ def enlarge_frame(
     black, white = _range(info, 224)
     for plane in chroma:
         down, across = (
-            Samples(-(-new // step), new / old, site * (0.5 - 0.5 / step) * (1 - old / new))
+            SamplePositions(-(-new // step), new / old, site * (0.5 - 0.5 / step) * (1 - old / new))
             for old, new, step, site in zip(luma.shape, size, info.subsampling, SITES[info.siting], strict=True)
         )
         planes.append(_stored(resample(plane.astype(np.float32), down, across), *_ends(plane, black, white), plane))
