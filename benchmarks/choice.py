@@ -117,7 +117,7 @@ def _rows(upscalers: Sequence[Upscaler], paths: Sequence[Path], progress: Callab
             image = Image(pixels=np.ascontiguousarray(unit(lr).transpose(1, 2, 0)))
             found = [each.upscale(image, SCALE).pixels.transpose(2, 0, 1) for each in upscalers]
             ours, other = (measure_quality(luma(np.ascontiguousarray(sr)), original, SCALE).psnr for sr in found)
-            chosen = [condition_of(image.pixels, known).spoilt for known in (quality, None)]
+            chosen = [condition_of(image.pixels, known).degraded for known in (quality, None)]
             yield Row(path.name, name, round(ours - other, 4), *chosen)
 
 

@@ -134,10 +134,33 @@ def test_drrn_alone_shows_the_help_and_says_that_nothing_was_done(capsys: pytest
         ("upscale a.png --scal 3", "drrn upscale has no option --scal. Did you mean --scale? See drrn upscale --help."),
         ("study run --see=3", "drrn study run has no option --see. Did you mean --seeds? See drrn study run --help."),
         ("upscale a.png --zzz", "drrn upscale has no option --zzz. See drrn upscale --help."),
+        ("upscale a.png -z", "drrn upscale has no option -z. See drrn upscale --help."),
         ("--scale 3", "Options follow a command, got --scale before any. See drrn --help."),
     ],
 )
 def test_a_mistyped_word_is_answered_with_the_nearest(
+    line: str, answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*shlex.split(line)) == 2
+    said = capsys.readouterr()
+    assert said.err == f"drrn: {answer}\n" and said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("upscale a.png --scale abc", "--scale takes a number, got 'abc'. See drrn upscale --help."),
+        ("upscale a.png -j=two", "--jobs takes a whole number, got 'two'. See drrn upscale --help."),
+        ("upscale a.png --scale", "--scale takes FLOAT, and nothing was given. See drrn upscale --help."),
+        ("upscale a.png --codec vp9", "--codec is one of h264, hevc, av1, ffv1, got 'vp9'. See drrn upscale --help."),
+        ("tune --data d --run r --blocks 3", "--blocks takes INT INT, and only 3 was given. See drrn tune --help."),
+        ("train --data d", "--run PATH is missing. See drrn train --help."),
+        ("bulk plan photos", "TARGET is missing. See drrn bulk plan --help."),
+        ("completion tcsh", "SHELL is one of bash, zsh, fish, got 'tcsh'. See drrn completion --help."),
+        ("study report a b", "There is no use for 'b' here. See drrn study report --help."),
+    ],
+)
+def test_arguments_that_cannot_be_parsed_are_answered_in_one_line(
     line: str, answer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*shlex.split(line)) == 2

@@ -57,7 +57,7 @@ def test_the_level_of_noise_is_measured(sigma: int) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 200, 1), (40, 9, 3)])
 def test_the_smallest_images_have_a_condition(shape: tuple[int, int, int]) -> None:
-    assert not condition_of(np.zeros(shape, np.float32)).spoilt
+    assert not condition_of(np.zeros(shape, np.float32)).degraded
     condition_of(np.random.default_rng(0).random(shape, np.float32))
 
 

@@ -57,20 +57,17 @@ def _run(prog: str, about: str, commands: Commands, args: list[str]) -> int:
     """Show the help that `args` ask for, or run one of `commands`, and return the exit code.
 
     Raises:
-        UsageError: there is no such command, or it has no such option.
+        UsageError: there is no such command, or its arguments are wrong.
     """
     if not args or args[0] in ("-h", "--help"):
         print(overview(prog, about, commands.summaries(), EXAMPLES[prog]))
         return 0 if args else 2
     check_command(prog, commands, args)
-    import tyro  # here, as it takes long to import
-
-    from drrn.apps.help import check_options, help_of
+    from drrn.apps.help import help_of  # here, as it takes long to import
+    from drrn.apps.parsing import parse
 
     name, command = f"{prog} {args[0]}", commands.load(args[0], args)
     if any(word in ("-h", "--help") for word in args):
         print(help_of(name, command, EXAMPLES[name]))
         return 0
-    check_options(name, command, args[1:])
-    code: int = tyro.cli(command, prog=name, args=args[1:])
-    return code
+    return parse(name, command, args[1:])()

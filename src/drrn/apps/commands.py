@@ -101,12 +101,12 @@ COMMANDS = Commands(
         "compare": Entry(
             "drrn.apps.compare",
             "compare",
-            "Make an original smaller, enlarge it again, and show lr, bicubic, drrn and original side by side.",
+            "Reduce an original, enlarge it again, and show lr, bicubic, drrn and the original side by side.",
         ),
         "export": Entry(
             "drrn.apps.export",
             "export",
-            "Write a model as ONNX, for programs without drrn, once ONNX Runtime has computed the same from it.",
+            "Export a model as ONNX, for programs without drrn, after checking its results in ONNX Runtime.",
         ),
         "models": Entry(__name__, "models", "List, show, join and import models."),
         "study": Entry(__name__, "study", "Run experiments, and report what they show."),
@@ -115,7 +115,7 @@ COMMANDS = Commands(
         "completion": Entry(
             "drrn.apps.completion",
             "completion",
-            "Print a script that makes a shell complete the commands and options of drrn when Tab is pressed.",
+            "Print a script for tab completion of drrn's commands and options.",
         ),
     }
 )
@@ -130,7 +130,7 @@ MODELS = Commands(
         "join": Entry(
             "drrn.apps.models",
             "join_models",
-            "Join networks for x2, x3 and x4 into one model, for these scales and all below.",
+            "Join networks for x2, x3 and x4 into one model for all scales up to the largest.",
         ),
         "import": Entry("drrn.apps.models", "import_model", "Import the .pth file of another project's DRRN."),
     }
@@ -169,14 +169,14 @@ BULK = Commands(
 DESKTOP = Commands(
     {
         "install": Entry("drrn.apps.desktop", "install", 'Add "Enlarge with drrn" to the menus of this desktop.'),
-        "remove": Entry("drrn.apps.desktop", "remove", "Take away what `drrn desktop install` has added."),
+        "remove": Entry("drrn.apps.desktop", "remove", "Remove what `drrn desktop install` has added."),
     }
 )
 GROUPS = {"models": MODELS, "study": STUDY, "bulk": BULK, "desktop": DESKTOP}
 EXIT_CODES = {
     0: "Done.",
     1: "A bug in drrn: the traceback says where.",
-    2: "Bad input or usage. One line says what was met, what was expected and what to do; nothing was written.",
+    2: "Bad input or usage. One line says what was found, what was expected and what to do; nothing was written.",
     3: "Some pictures of many failed. They are listed, the others are written.",
     130: "Stopped by Ctrl-C (SIGINT). What can be resumed goes on with the same command.",
     141: "The program that reads the output has gone, as when it is piped into `head`.",

@@ -26,17 +26,17 @@ def compare(
     overwrite: bool = False,
     device: str = "auto",
 ) -> int:
-    """Make an original smaller, enlarge it again, and show lr, bicubic, drrn and original side by side.
+    """Reduce an original, enlarge it again, and show lr, bicubic, drrn and the original side by side.
 
-    Several models have a column each, in place of lr. Several crops or pictures have a row each.
+    With several models, each has a column, in place of lr. With several crops or pictures, each has a row.
 
     Args:
-        originals: Original pictures.
+        originals: Pictures of full resolution.
         output: The picture to write.
-        scale: How much smaller, above 1 and at most 8.
+        scale: The factor to reduce by, above 1 and at most 8.
         models: Packaged models or weights files.
-        crop: The part to show, in pixels of the original: 160x120+200+40 is 160 wide, from column 200 and row 40. Any
-            number for one picture; one each for several, in order.
+        crop: The part to show, in pixels of the original: 160x120+200+40 is 160 wide and 120 high, from column 200 and
+            row 40. For one picture any number of crops, for several one each, in order.
         overwrite: Replace an existing output.
         device: auto, cpu, cuda, mps.
     """

@@ -11,7 +11,7 @@ from drrn.apps.commands import COMMANDS, GROUPS
 
 
 def completion(shell: Positional[Literal["bash", "zsh", "fish"]], /) -> int:
-    """Print a script that makes a shell complete the commands and options of drrn when Tab is pressed.
+    """Print a script for tab completion of drrn's commands and options.
 
     Args:
         shell: Your shell: bash, zsh or fish.

@@ -31,7 +31,7 @@ def install() -> int:
     """Add "Enlarge with drrn" to the menus of this desktop.
 
     On Linux: Open with, the scripts of GNOME's Files and the menu of KDE's Dolphin. On Windows: Send to. On macOS: a
-    Quick Action. Files go into your own folders, and no program that opens pictures now is replaced.
+    Quick Action. Files are written to your own folders only, and your default programs stay the same.
     """
     for path, content in entries().items():
         try:
@@ -50,7 +50,7 @@ def install() -> int:
 
 
 def remove() -> int:
-    """Take away what `drrn desktop install` has added."""
+    """Remove what `drrn desktop install` has added."""
     for path in entries():
         with suppress(FileNotFoundError):
             path.unlink()
@@ -64,7 +64,7 @@ def remove() -> int:
 
 
 def entries() -> dict[Path, bytes]:
-    """The files of this desktop, and what is in them; nothing for a shortcut, which Windows makes itself."""
+    """Return the files to install and their contents; for a shortcut none, since Windows creates it itself."""
     platform: str = sys.platform  # which type checkers take for that of their own machine
     if platform == "win32":
         return windows(Path(os.environ.get("APPDATA", str(Path.home() / "AppData/Roaming"))))
@@ -185,12 +185,12 @@ def macos(home: Path) -> dict[Path, bytes]:
 
 
 def _command() -> list[str]:
-    """What opens pictures; their paths follow. Nothing is imported from the folder that it is run in (-P)."""
+    """Return the command that opens pictures, without their paths. -P imports nothing from the current folder."""
     return [sys.executable, "-P", "-m", "drrn", "serve", "--idle", IDLE, "--open"]
 
 
 def _quoted(word: str) -> str:
-    """As the desktop entry specification quotes an argument of Exec."""
+    """Quote an argument of Exec as in the desktop entry specification."""
     for mark in ("\\", '"', "`", "$"):
         word = word.replace(mark, f"\\{mark}")
     return f'"{word}"'.replace("\\", "\\\\").replace("%", "%%")
@@ -206,6 +206,6 @@ def _data_home() -> Path:
 
 
 def _tell_the_desktop() -> None:
-    """Let a desktop that keeps a list of its entries read it again."""
+    """Make desktops that cache their menu entries read them again."""
     if program := shutil.which("update-desktop-database"):
         subprocess.run([program, _data_home() / "applications"], capture_output=True, check=False)

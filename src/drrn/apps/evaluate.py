@@ -5,6 +5,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from drrn.engines import EngineName
+from drrn.errors import UsageError
 from drrn.weights import DEFAULT
 
 
@@ -28,12 +29,14 @@ def evaluate(
         data: Folders of original pictures: Set5, Set14, BSD100, or your own.
         scales: Factors, above 1 and at most 8.
         markdown: Write the table to this file.
-        json: Write every score of every picture to this file.
+        json: Write all scores of all pictures to this file.
         units: Residual units to run, for models trained with several.
         device: Where to compute: auto, cpu, cuda, mps.
         engine: The engine, as in `drrn upscale`.
         threads: CPU threads, 0 for all cores.
     """
+    if not data or not scales:
+        raise UsageError("No folders or no scales given. Try: drrn evaluate --data Set5")
     from rich.console import Console
     from rich.table import Column, Table
 

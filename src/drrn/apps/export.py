@@ -20,18 +20,18 @@ def export(
     units: int | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Write a model as ONNX, for programs without drrn, once ONNX Runtime has computed the same from it.
+    """Export a model as ONNX, for programs without drrn, after checking its results in ONNX Runtime.
 
-    The file takes planes that were enlarged by bicubic (ilr) and gives them sharpened (sr): float32, any size. With a
-    scale it takes an RGB picture of 8 bits and gives the larger one, with all that `drrn upscale` does inside.
+    The exported model turns planes enlarged by bicubic (ilr) into sharpened ones (sr): float32, any size. With --scale
+    it turns an 8-bit RGB picture into the enlarged one, including everything that `drrn upscale` does.
 
     Args:
         output: The file to write, ending in .onnx.
         model: A packaged model (`drrn models list`) or a weights file.
-        scale: How many times larger, above 1 and at most 8, to have the enlargement inside.
-        network: Write only the network, the one for the scale where each scale has its own.
+        scale: Include the enlargement by this scale, above 1 and at most 8.
+        network: Export only the network; if each scale has its own, the one for --scale.
         units: Residual units to run, for models trained with several: fewer are faster.
-        overwrite: Replace the output where it exists.
+        overwrite: Replace an existing output.
     """
     if output.suffix != ".onnx":
         raise UsageError(f"{output} must end in .onnx.")

@@ -1,12 +1,13 @@
-"""What `--help` of a command prints, and the answer to a mistyped option.
+"""What `--help` of a command prints.
 
-Both are made from the functions and dataclasses that tyro parses by: their annotations, defaults and docstrings. A
+It is made from the functions and dataclasses that tyro parses by: their annotations, defaults and docstrings. A
 dataclass among a function's parameters is a group of options, and the first line of its docstring is the heading.
 """
 
 import ast
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -18,8 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import docstring_parser
 from tyro import conf
 
-from drrn.apps.overview import examples_section, left_margin, nearest, section, wrap
-from drrn.errors import UsageError
+from drrn.apps.overview import examples_section, left_margin, section, wrap
 
 Command = Callable[..., Any]
 
@@ -36,6 +36,11 @@ class Option:
     value: str
     """The metavar; empty for a flag."""
     text: str
+    kinds: tuple[Any, ...] = ()
+    """The types of its values; one type if there may be any number of them."""
+    least_values: int = 0
+    most_values: int = 0
+    required: bool = False
 
     @property
     def signature(self) -> str:
@@ -87,20 +92,6 @@ def options_of(command: Command, *, with_texts: bool = True) -> dict[str, list[O
         else:
             groups.setdefault("Options", []).append(_option(name, kind, marks, default, texts.get(name, "")))
     return groups
-
-
-def check_options(prog: str, command: Command, args: Iterable[str]) -> None:
-    """Refuse unknown long options, and name the nearest known one.
-
-    Raises:
-        UsageError: an option is unknown.
-    """
-    groups = options_of(command, with_texts=False).values()
-    known = [name for group in groups for option in group for name in option.spellings]
-    for word in args:
-        name = word.partition("=")[0].replace("_", "-")
-        if name.startswith("--") and name.strip("-") and name not in known:
-            raise UsageError(f"{prog} has no option {name}.{nearest(name, known)} See {prog} --help.")
 
 
 def _heading(kind: type) -> str:
@@ -156,7 +147,8 @@ def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 def _argument(name: str, kind: Any, default: Any, text: str) -> Option:
     value = f"{name.upper().removesuffix('S')}..." if get_origin(kind) is tuple else name.upper()
     required = default is MISSING
-    return Option((), value if required else f"[{value}]", _text(text, MISSING if required else default, kind))
+    text = _text(text, MISSING if required else default, kind)
+    return Option((), value if required else f"[{value}]", text, *_values(kind), required)
 
 
 def _option(name: str, kind: Any, marks: tuple[Any, ...], default: Any, text: str) -> Option:
@@ -167,7 +159,13 @@ def _option(name: str, kind: Any, marks: tuple[Any, ...], default: Any, text: st
         text = _text(text, "on" if default is True else False, kind)
         return Option((*aliases, f"--[no-]{long[2:]}" if default is True else long), "", text)
     text = _text(text, default, kind) + " (required)" * (default is MISSING)
-    return Option((*aliases, long), metavar or _metavar(kind, name), text)
+    return Option((*aliases, long), metavar or _metavar(kind, name), text, *_values(kind), default is MISSING)
+
+
+def _values(kind: Any) -> tuple[tuple[Any, ...], int, int]:
+    """The types of the values, and how many there may be."""
+    kinds = get_args(kind) if get_origin(kind) is tuple else (kind,)
+    return (kinds[:1], 0, sys.maxsize) if Ellipsis in kinds else (kinds, len(kinds), len(kinds))
 
 
 def _metavar(kind: Any, name: str = "") -> str:

@@ -46,7 +46,7 @@ def show_model(
     Args:
         model: A packaged name or a weights file.
         markdown: Print a model card instead of JSON.
-        plot: Plot its PSNR by scale to this file, .png, .svg or .pdf; the card refers to it as lying beside it.
+        plot: Plot its PSNR by scale to this .png, .svg or .pdf file, which the card embeds as a file next to it.
     """
     from drrn.evaluation.cards.card import to_markdown
     from drrn.weights import store
@@ -74,7 +74,7 @@ def import_model(
     """Import the .pth file of another project's DRRN. Nothing in it is executed.
 
     Args:
-        file: A file of torch.save: the state_dict of four 3x3 convolutions.
+        file: A file written by torch.save: the state_dict of four 3x3 convolutions.
         units: Residual units to run, which the file does not record. 9 and 25 are common.
         output: The weights file to write, ending in .safetensors.
         skip: The popular ports compute `rectified`, because of an in-place ReLU.
@@ -96,7 +96,7 @@ def join_models(
     *,
     output: Annotated[Path, arg(aliases=["-o"])],
 ) -> int:
-    """Join networks for x2, x3 and x4 into one model, for these scales and all below.
+    """Join networks for x2, x3 and x4 into one model for all scales up to the largest.
 
     Args:
         networks: Two or three weights files, each trained for one of these scales only.

@@ -28,8 +28,8 @@ def run_study(
     """Train, test and time experiments. Finished ones are not run again, so the same command resumes a stopped study.
 
     Args:
-        names: Lists of experiments (see `drrn study list`), single experiments, or Python files with a list
-            EXPERIMENTS, which are executed. All lists by default.
+        names: Lists of experiments (see `drrn study list`), single experiments, or Python files that define a list
+            EXPERIMENTS (they are executed). All lists by default.
         data: Folders of original pictures to train on; a tenth of them is held out for validation.
         test: Folders of pictures to test on; the first decides claims. By default, the held-out pictures.
         budget: The size of the study: quick (half an hour on two cores), standard (hours on a CPU), wide (the same at
@@ -37,7 +37,7 @@ def run_study(
         seeds: How often to run each experiment, each time with other initial weights and another split.
         jobs: Experiments to run at the same time; 0 for as many as fit the cores, or one on an accelerator.
         output: Folder for runs and results; by default study/ and the budget's name.
-        part: Run one of N parts, as 2/5, for arrays of jobs: parts share --output, or `drrn study merge` unites theirs.
+        part: Run one of N parts, as 2/5, for job arrays: parts share --output, or `drrn study merge` combines theirs.
         backbone: A VGG, for your own experiments with the losses vgg or lpips, as in `drrn train`.
         device: Where to compute.
         threads: CPU threads per experiment. The same number gives the same weights.
@@ -96,10 +96,10 @@ def parse_part(text: str) -> tuple[int, int]:
 def merge_studies(output: Positional[Path], folders: Positional[tuple[Path, ...]], /) -> int:
     """Copy the results of several folders into one, to report on them together.
 
-    Results that are of another experiment, other pictures or another budget are refused before anything is copied.
+    Results of other experiments, pictures or budgets are refused before anything is copied.
 
     Args:
-        output: Folder for all results; those in it stay.
+        output: Folder for all results; existing ones are kept.
         folders: Folders of `drrn study run`, of the same study on other machines.
     """
     try:

@@ -42,8 +42,8 @@ def upscale(
     is not for diagnosis (drrn[dicom], docs/how-to/dicom.md).
 
     Args:
-        pictures: Picture files, or folders of them; - is stdin.
-        json: Print a line of JSON for each picture, and for folders a last one with totals.
+        pictures: Picture files, or folders of them. - is stdin.
+        json: Print a line of JSON for each picture, and for folders a final one with totals.
         quiet: Print only failures and warnings.
     """
     from drrn.upscaling.batch.jobs import Batch

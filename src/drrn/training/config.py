@@ -27,7 +27,7 @@ class TrainConfig:
     training what it sees in use. `patch` and `later_patches` must be multiples of these scales."""
     degrade: Literal["clean", "photo"] = "clean"
     """clean: lr by MATLAB's bicubic, the papers' protocol. photo: degraded like photos, differently in each epoch:
-    blurred, downscaled by one of several kernels, noisy, and saved as JPEG, as the four fields below say."""
+    blurred, downscaled by one of several kernels, noisy, and saved as JPEG, as the next four options say."""
     blur: float = 1.2
     """For photo: the maximum standard deviation of blur, in pixels of lr."""
     noise: float = 12.0

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 UNLIMITED = 1 << 40
 """Bytes for a teacher: a machine that can hold the images of a training can enlarge one of them in tiles."""
 BACK_PROJECTIONS = 2
-"""Corrections of a target that was made smaller. The second is worth 0.2 dB at x1.2, and nothing from x1.8 on; see
+"""Corrections of a target that was reduced. The second is worth 0.2 dB at x1.2, and nothing from x1.8 on; see
 docs/log/2026-11-29-between/scores.csv."""
 
 

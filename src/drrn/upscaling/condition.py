@@ -33,7 +33,7 @@ FLAT = 5
 class Condition(NamedTuple):
     """What has degraded an image, if anything."""
 
-    spoilt: bool
+    degraded: bool
     reason: str
     """Such as `JPEG quality 75`."""
 

@@ -68,5 +68,5 @@ def upscale(
     source, back = to_image(image)
     if weights is None:
         quality = probe(Path(image)).jpeg_quality if isinstance(image, str | PathLike) else None
-        weights = PHOTO if condition_of(source.pixels, quality).spoilt else DEFAULT
+        weights = PHOTO if condition_of(source.pixels, quality).degraded else DEFAULT
     return back(Upscaler(weights).upscale(source, scale, size=size))

@@ -1,10 +1,10 @@
 """Trained weights: self-describing files, and the ones packaged with drrn."""
 
 DEFAULT = "small"
-"""The packaged model used by default, for clean pictures."""
+"""The packaged model used by default for clean images."""
 
 PHOTO = "photo"
-"""The packaged model used by default for pictures that JPEG or noise has spoilt."""
+"""The packaged model used by default for images degraded by JPEG or noise."""
 
 AUTO = "auto"
 """Stands for all packaged models."""

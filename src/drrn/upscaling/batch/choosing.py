@@ -50,8 +50,8 @@ def choose(job: Job, upscalers: Sequence[Upscaler]) -> Choice:
     """
     fitting, condition = list(upscalers), ""
     if len({each.weights.for_photos for each in upscalers}) > 1:
-        spoilt, condition = job.format.condition(job)
-        fitting = [each for each in upscalers if each.weights.for_photos == spoilt]
+        degraded, condition = job.format.condition(job)
+        fitting = [each for each in upscalers if each.weights.for_photos == degraded]
     trained = [each for each in fitting if not outside_training(job, each.weights)] or fitting
     ranked = sorted(trained, key=lambda each: _psnr(each.weights, max(job.scales)), reverse=True)
     slower: list[Choice] = []
