@@ -1,6 +1,6 @@
-"""The one way a file is written: whole, or not at all.
+"""Write files atomically: whole, or not at all.
 
-A program killed, or a disk that fills up, at any moment leaves the old file or the new one, never a half.
+If the program is killed or the disk fills up at any moment, the old file or the new one exists, never a part.
 """
 
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 from drrn.errors import DRRNError, ImageError, printable
 
 TEMPORARY = f".drrn-{'[0-9a-f]' * 12}*"
-"""What temporary files are called, as a pattern: of programs that are at work, or were killed."""
+"""Pattern of the names of temporary files, of running programs and of killed ones."""
 
 
 @contextmanager
 def atomic(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """Write to the path that is given; when the block ends without an error, it becomes `path`.
+    """Yield a temporary path to write to; when the block ends without an error, the file is renamed to `path`.
 
-    The temporary file lies in the folder of `path`, has the same suffix, and is gone if the block fails.
+    The temporary file is in the folder of `path`, has the same suffix, and is removed if the block fails.
 
     Raises:
         DRRNError: the folder is missing or read-only, the disk is full, or `path` exists and `overwrite` is off.
@@ -38,7 +38,7 @@ def atomic(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise DRRNError(f"{path} can't be written: {error.strerror or error}.") from error
     finally:
-        with suppress(OSError):  # where it could not be made, it can't be removed either
+        with suppress(OSError):  # if it could not be created, it can't be removed either
             temporary.unlink()
 
 
@@ -46,30 +46,30 @@ def refuse_existing(path: Path, *, overwrite: bool, option: str = "--overwrite")
     """Check before long work what `atomic` checks after it.
 
     Raises:
-        ImageError: there is something at `path` and `overwrite` is off; the message names the `option` that allows it.
+        ImageError: `path` exists and `overwrite` is off; the message names the `option` that allows it.
     """
     if not overwrite and os.path.lexists(path):
         raise ImageError(f"{printable(path)} exists. Give another name, or {option}.")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Make `path` hold `content`, replacing what was there."""
+    """Write `content` to `path`, replacing an existing file."""
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Make `path` hold `content` in UTF-8, replacing what was there."""
+    """Write `content` to `path` in UTF-8, replacing an existing file."""
     write_bytes(path, content.encode())
 
 
 def _claim(temporary: Path, path: Path) -> None:
-    """Give the file its name, unless the name is taken: a link, unlike a rename, sees a program that was faster."""
+    """Give the file its final name unless it is taken. A link, unlike a rename, fails if another program was faster."""
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links, as on a memory stick
+    except OSError:  # a file system without links, as on USB sticks
         if os.path.lexists(path):
             raise FileExistsError(path) from None
         temporary.replace(path)

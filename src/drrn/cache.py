@@ -1,4 +1,4 @@
-"""What drrn remembers between runs, in the user's cache folder. Entries may vanish or be damaged at any time."""
+"""Values remembered between runs, in the user's cache folder. Entries may vanish or be damaged at any time."""
 
 import json
 import os
@@ -19,21 +19,21 @@ MAX_AGE = 24 * 3600.0
 
 
 def cache_folder() -> Path:
-    """Where drrn caches: below $XDG_CACHE_HOME, or where the system keeps caches. It need not exist."""
+    """Return drrn's cache folder: below $XDG_CACHE_HOME, or where the system keeps caches. It may not exist."""
     root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     try:
         parent = Path(root) if root else Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    except RuntimeError:  # a user without a home
+    except RuntimeError:  # a user without a home folder
         parent = Path(tempfile.gettempdir())
     return parent / "drrn"
 
 
 def recall(name: str, key: Mapping[str, Any]) -> float | None:
-    """The number that was remembered as `name` for `key` less than `MAX_AGE` ago; None if there is none.
+    """Return the number remembered as `name` for `key` less than `MAX_AGE` ago; None if there is none.
 
     Args:
         name: a word.
-        key: whatever the number depends on, as JSON.
+        key: everything the number depends on, as JSON.
     """
     path = _path(name, key)
     try:
@@ -46,7 +46,7 @@ def recall(name: str, key: Mapping[str, Any]) -> float | None:
 
 
 def remember(name: str, key: Mapping[str, Any], value: float) -> None:
-    """Remember `value` for later runs. Where the cache can't be written, nothing happens."""
+    """Remember `value` for later runs. Does nothing if the cache can't be written."""
     path = _path(name, key)
     with suppress(OSError, DRRNError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What all figures share: the palette, how axes look, and files of the same bytes for the same figure."""
+"""Shared by all figures: the palette, the style of axes, and files with the same bytes for the same figure."""
 
 from collections.abc import Iterable, Sequence
 from math import inf
@@ -16,15 +16,15 @@ from drrn.errors import UsageError
 
 OURS, OTHERS, INK, GRID = "#c1440e", "#9aa9b5", "#333333", "#e6e9ec"
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
-"""0.01 where a logarithmic axis would write a power of ten."""
+"""Writes 0.01 where matplotlib's logarithmic axis would write a power of ten."""
 METADATA: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".svg": {"Date": None},
     ".pdf": {"CreationDate": None},
 }
-"""By suffix, what is left out of a file: it would differ from one day or version of matplotlib to the next."""
+"""Metadata left out of a file, by suffix: they would differ between days or versions of matplotlib."""
 DOTTED: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1.0}
-"""Lines drawn for comparison."""
+"""The style of lines drawn for comparison."""
 LOOK: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -62,14 +62,14 @@ def save(figure: Figure, path: Path, *, dpi: int = 110, overwrite: bool = True) 
 
 
 def style(axes: Axes, title: str) -> None:
-    """A title on the left, small ticks, and no frame but the two axes."""
+    """Put the title on the left, use small ticks, and remove the frame except for the two axes."""
     axes.set_title(title, fontsize=10, loc="left", color=INK)
     axes.tick_params(labelsize=8, colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def grid(axes: Axes) -> None:
-    """Thin lines behind what is drawn."""
+    """Draw thin lines behind the data."""
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
 
@@ -77,7 +77,7 @@ def grid(axes: Axes) -> None:
 def line(
     axes: Axes, runs: Iterable[Sequence[float]], label: str, end: str = "", *, band: bool = True, **style: Any
 ) -> None:
-    """The mean of `runs` at 1, 2, ..., in a band from the least to the greatest; none where `runs` are all empty."""
+    """Draw the mean of `runs` at 1, 2, ..., in a band from minimum to maximum; nothing if `runs` are all empty."""
     kept = [run for run in runs if run]
     longest = max(map(len, kept), default=0)
     columns = [*zip(*([*run, *[run[-1]] * (longest - len(run))] for run in kept), strict=True)]
@@ -91,14 +91,14 @@ def line(
 
 
 def level(axes: Axes, value: float, text: str) -> None:
-    """A dotted line across, with what it is."""
+    """Draw a dotted horizontal line with a label."""
     axes.axhline(value, **DOTTED)
     below: dict[str, Any] = {"xytext": (0, -3), "textcoords": "offset points", "ha": "right", "va": "top"}
     axes.annotate(text, (1, value), xycoords=axes.get_yaxis_transform(), **below, fontsize=8)
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"] = "y", most: float = inf) -> None:
-    """With ticks to read, whether the values span decades or a part of one, and up to `most`."""
+    """Make an axis logarithmic with readable ticks, whether the values span decades or less, up to `most`."""
     axes.set(**{f"{which}scale": "log"})
     axes.minorticks_off()
     axis = axes.yaxis if which == "y" else axes.xaxis

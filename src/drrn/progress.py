@@ -1,4 +1,4 @@
-"""How long work reports what it does: to a printer, to another process, or to a test."""
+"""How long work reports its progress: to a printer, to another process, or to a test."""
 
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -9,10 +9,10 @@ class Progress(Protocol[Event]):
     """Receives the events of one kind of work; the module that does the work defines them."""
 
     def report(self, event: Event, /) -> None:
-        """Take note of an event. An exception raised here ends the work."""
+        """Receive an event. An exception raised here ends the work."""
 
 
 class Note(NamedTuple):
-    """Any work may report a sentence for the user."""
+    """A sentence for the user, which any work may report."""
 
     sentence: str

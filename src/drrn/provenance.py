@@ -1,4 +1,4 @@
-"""Where a result comes from: the commit, the command, the machine and the versions of packages."""
+"""The origin of a result: the commit, the command, the machine and the versions of packages."""
 
 import os
 import platform
@@ -11,11 +11,11 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def commit() -> str:
-    """The commit that drrn runs from, marked `-dirty` where files have changed since; empty outside a checkout."""
+    """Return the commit that drrn runs from, with `-dirty` if files have changed since; empty outside a checkout."""
     import subprocess  # here, as it takes long to import
 
     source = Path(__file__).parent
-    if not (source.parents[1] / ".git").exists():  # installed, maybe inside the checkout of another project
+    if not (source.parents[1] / ".git").exists():  # installed, possibly inside another project's checkout
         return ""
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
@@ -49,7 +49,7 @@ def cpu_flags() -> list[str]:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """The version of Python, and of each of `packages` that is installed."""
+    """Return the version of Python, and of each of `packages` that is installed."""
     from importlib.metadata import PackageNotFoundError, version  # here, as it takes long to import
 
     found = {"python": platform.python_version()}

@@ -27,8 +27,7 @@ class ResultOptions:
     """
     name: Annotated[str | None, arg(metavar="PATTERN")] = None
     """Name of results that --output does not name, without suffix: {stem} is the source's name, and {scale}, {width}
-    and
-    {height} are numbers. By default {stem}_x{scale}. {stem} alone keeps the name, in another folder.
+    and {height} are numbers. By default {stem}_x{scale}. {stem} alone keeps the name, in another folder.
     """
     quality: int | None = None
     """Quality of JPEG and WebP, 1 to 100. By default a JPEG made from a JPEG keeps the quality of its source, from 80
@@ -63,8 +62,7 @@ class ModelOptions:
     model: Annotated[str | None, arg(aliases=["-m"], metavar="MODEL")] = None
     """A packaged model (`drrn models list`) or a weights file. By default photo for pictures degraded by JPEG or noise,
     and small for clean ones. auto takes, for each picture, the best packaged model for its condition that is expected
-    to
-    finish within the --budget, or the fastest if none is.
+    to finish within the --budget, or the fastest if none is.
     """
     budget: Annotated[str | None, arg(metavar="TIME")] = None
     """Time limit per picture with --model auto: 90, 30s, 2m or 1.5h. 30s by default."""

@@ -137,8 +137,7 @@ def _share(taken: NDArray[Float], room: NDArray[Float]) -> NDArray[Float]:
     """Return the share of its room that the pixels of each cell use, (h, w) in [0, 1].
 
     A cell from which light was taken asks all pixels of its 3x3 cells for the same share of their room. Where the
-    shares
-    asked of a cell exceed 1, it gives all it has, and the cells that got too little ask once more.
+    shares asked of a cell exceed 1, it gives all it has, and the cells that got too little ask once more.
 
     Args:
         taken: (h, w), the light to compensate for in each cell.

@@ -52,8 +52,7 @@ class StreamingEngine(Engine, Protocol):
         """Run the network on bands of rows (channels, h, W) of ilr, from top to bottom; yields bands of sr.
 
         Bands may have any number of rows. The output lags behind the input by the rows that the network sees below a
-        pixel;
-        all bands of sr together have the height of ilr. The result equals that of the whole image.
+        pixel; all bands of sr together have the height of ilr. The result equals that of the whole image.
 
         Raises:
             OutOfMemoryError: the image is too wide.

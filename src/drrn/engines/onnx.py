@@ -91,9 +91,8 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     "larger" is (N, int(H * scale + 0.5), int(W * scale + 0.5), 3). Its samples equal those of `Upscaler.upscale` up to
     rounding errors; gray and constant images stay gray and constant. One difference: areas that are constant over the
     whole reach of the network are not copied from the source (see `drrn.core.flat`), so they are exact only for
-    networks
-    with `DRRNConfig.flat`. Memory grows with the image, since nothing is tiled, and values that are not finite are not
-    detected.
+    networks with `DRRNConfig.flat`. Memory grows with the image, since nothing is tiled, and values that are not finite
+    are not detected.
 
     Args:
         scale: at least 1; any number.

@@ -10,8 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 KEYS = np.array([[0, 1, 0, 0], [-0.5, 0, 0.5, 0], [1, -2.5, 2, -0.5], [-0.5, 1.5, -1.5, 0.5]], np.float32)
 """The bicubic kernel of `drrn.core.resize` for a sample at distance t after the second of its four neighbors: row k
-holds the
-coefficients of t^k for the four weights.
+holds the coefficients of t^k for the four weights.
 """
 HALVES = np.array([[1, 0, -2.5, 1.5], [2, -4, 2.5, -0.5]], np.float32)
 """The same kernel by distance x: the coefficients of x^0 to x^3 for x up to 1, and for x from 1 to 2."""

@@ -36,7 +36,7 @@ class Claim:
     source: str
     says: str
     clause: str
-    """The same, to stand after *that*."""
+    """The same, worded to follow *that*."""
     section: str
     """The list of experiments whose section it belongs to."""
     parts: tuple[Part, ...]
@@ -50,13 +50,13 @@ class Finding(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """A claim holds if all its parts do: the first of these verdicts that a part has."""
+        """The first verdict of `WEAKEST_FIRST` that a part has: a claim holds if all its parts do."""
         verdicts = {outcome.verdict for outcome in self.outcomes}
         return next(verdict for verdict in WEAKEST_FIRST if verdict in verdicts)
 
     @property
     def missing(self) -> str:
-        """If it cannot be told: what would decide."""
+        """What would decide it, if it cannot be told."""
         parts = [outcome for outcome in self.outcomes if outcome.verdict == "cannot be told"]
         against = [part.seeds for part in parts if part.seeds and part.expected != "holds"]
         if against:  # one part is enough to refute a claim
@@ -93,7 +93,7 @@ def better(says: str, these: Mapping[str, float], those: Mapping[str, float], me
 def arriving(
     says: str, weights: Mapping[str, float], measure: Measure, *, above: float | None = None, below: float | None = None
 ) -> Part:
-    """How much of the gradient at the last layer arrives at the first."""
+    """Compare the share of the gradient at the last layer that reaches the first."""
     bound = above if above is not None else below
     assert bound is not None
     return Difference(

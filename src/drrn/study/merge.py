@@ -12,15 +12,15 @@ from drrn.study.result import NAME, Result, group_results, read_result
 def merge(folders: Sequence[Path], output: Path) -> int:
     """Copy every `result.json` of `folders` to `output/EXPERIMENT/seed-N`, unless it is there.
 
-    Two results of one experiment and seed are one if they say the same; times and machines may differ, and those of the
+    Two results of one experiment and seed count as one if they agree; times and machines may differ, and those of the
     first are kept.
 
     Returns:
         The number of results in `output`.
 
     Raises:
-        StudyError: a result is damaged, two differ, they are of several studies, or a file can't be written. Nothing is
-            copied then, but for the last.
+        StudyError: a result is damaged, two differ, they belong to several studies, or a file can't be written. Except
+            in the last case, nothing is copied.
     """
     found: dict[Path, tuple[Path, Result]] = {}
     for folder in (output, *folders):
@@ -47,7 +47,7 @@ def merge(folders: Sequence[Path], output: Path) -> int:
 
 
 def _without_times(result: Result) -> Result:
-    """What a second run on another machine must repeat."""
+    """Return the parts that a second run on another machine must reproduce."""
     rows = tuple(
         replace(row, seconds=None, peak_mb=None, images=[replace(image, seconds=0) for image in row.images])
         for row in result.scores

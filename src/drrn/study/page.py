@@ -14,7 +14,7 @@ from drrn.study.result_tables import anchor
 
 def to_html(text: str, folder: Path) -> str:
     """Convert Markdown to one page, embedding the figures in `folder`."""
-    text = re.sub(r"<!--.*?-->\n\n", "", text)  # for those who read the source
+    text = re.sub(r"<!--.*?-->\n\n", "", text)  # comments, for readers of the Markdown
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = re.sub(r"<table>.*?</table>", r'<div class="table">\g<0></div>', body, flags=re.DOTALL)
 

@@ -20,9 +20,9 @@ MARGIN = 0.05
 ONE_SIDED = 0.90
 """Confidence of the interval that two one-sided tests at 5 % correspond to."""
 MOST_SEEDS = 100
-"""More would take days even for small networks."""
+"""The largest number of seeds considered: more would take days even for small networks."""
 SIZES = tuple({each.name: each for each in (*UNITS, *BLOCKS, *GRID)}.values())
-"""Networks that differ in their numbers of blocks and units alone."""
+"""Networks that differ only in their numbers of blocks and units."""
 
 
 class Outcome(NamedTuple):
@@ -33,15 +33,15 @@ class Outcome(NamedTuple):
     """The number with its interval."""
     details: str = ""
     seeds: int | None = None
-    """If it cannot be told: how many seeds would decide, with the same means. None if no number below `MOST_SEEDS`."""
+    """How many seeds would decide, with the same means, if it cannot be told; None if more than `MOST_SEEDS`."""
     expected: Verdict = "cannot be told"
-    """And the verdict then."""
+    """The verdict that is expected then."""
     reason: str = ""
-    """Why no number of seeds would."""
+    """Why no number of seeds would decide."""
 
     @property
     def missing(self) -> str:
-        """If it cannot be told: what would decide."""
+        """What would decide it, if it cannot be told."""
         return f"about {self.seeds} seeds would decide" if self.seeds else self.reason
 
 
@@ -70,7 +70,7 @@ class Difference:
     below: float | None = None
     unit: str = "dB"
     margin: float | None = None
-    """If the difference is less than this either way, it is too small to matter."""
+    """If the difference is less than this in either direction, it is too small to matter."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -99,7 +99,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class NoGain:
-    """A difference in PSNR is less than `MARGIN`: a test in one direction; another one asks for the opposite one."""
+    """A gain in PSNR is less than `MARGIN`: a one-sided test; another test excludes a loss of that size."""
 
     says: str
     weights: Mapping[str, float]

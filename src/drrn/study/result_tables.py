@@ -121,7 +121,7 @@ def sources_table(results: Results, findings: Sequence[Finding], figures: Sequen
 
 
 def _link(figure: str, heading: str) -> str:
-    """A link to a figure, by its title without what it repeats: that stands beside it."""
+    """Link to a figure by its title, without the part in parentheses, which the next column repeats."""
     from drrn.study.figures import FIGURES  # matplotlib is slow to import
 
     return f"[{FIGURES[figure].title.partition(' (')[0]}]({anchor(heading)})"

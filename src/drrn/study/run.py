@@ -38,7 +38,7 @@ class Study:
     experiments: Sequence[Experiment]
     budget: Budget
     seeds: int
-    """How often each is run."""
+    """How often each experiment is run."""
     data: tuple[Path, ...]
     test: tuple[Path, ...]
     """Folders of test images; if empty, the held-out images are used."""
@@ -46,9 +46,9 @@ class Study:
     backbone: tuple[Path, ...] = ()
     device: str = "cpu"
     threads: int = 1
-    """Of one experiment."""
+    """CPU threads of one experiment."""
     jobs: int = 1
-    """Experiments at the same time."""
+    """Experiments that run at the same time."""
 
 
 class Completion(NamedTuple):

@@ -49,8 +49,7 @@ def enlarge_place(
 
     Returns:
         (h, w, 1 to 4), with the dtype of `samples`: the result of `Upscaler.upscale`, cropped to `place`. Equal to the
-        bit
-        with the native engine; others sum in an order that depends on shapes, and may differ by a level.
+        bit with the native engine; others sum in an order that depends on shapes, and may differ by a level.
 
     Raises:
         ValueError: the upscaler is an ensemble, which runs the whole image in eight orientations.

@@ -54,8 +54,7 @@ class Upscaler:
 
     Threads may share one: each gets the result that it would get alone; the native engine runs one at a time. A process
     forked from the one that created it may use it too, from one thread, with the same results. Which files a forked
-    process
-    can read and write is described in docs/how-to/python.md.
+    process can read and write is described in docs/how-to/python.md.
     """
 
     def __init__(
@@ -83,8 +82,7 @@ class Upscaler:
             compiled: run torch through torch.compile, which takes a while to start.
             max_memory: bytes an enlargement may take; tiles are made small enough for it.
             ensemble: average the network's results over the eight flips and rotations of ilr, which takes eight times
-                as
-                long. Flipping or rotating an image then flips or rotates its result.
+                as long. Flipping or rotating an image then flips or rotates its result.
 
         Raises:
             WeightsError: there are no such weights.
@@ -148,8 +146,7 @@ class Upscaler:
         Args:
             image: an Image, or the path of a file, which gives an Image; an array of uint8, uint16 or floats in [0, 1],
                 (H, W) or (H, W, 1 to 4) with alpha last, which gives an array of the same dtype and axes; or a PIL
-                image, which
-                gives an upright PIL image of mode L, LA, RGB, RGBA or I;16.
+                image, which gives an upright PIL image of mode L, LA, RGB, RGBA or I;16.
             scale: above 1 and at most 8; each side becomes `side * scale`, rounded. 2 if no size is given either. If
                 `weights.covers(scale)` is false, the result may be worse than bicubic's, without a warning.
             size: (width, height) of the result instead; each side must be 1 to 8 times as long.
@@ -176,12 +173,9 @@ class Upscaler:
         """Return the result of `upscale`, and how far the network disagrees with itself at each pixel.
 
         The disagreement (H, W) is the standard deviation of the network's outputs for the eight flips and rotations of
-        ilr,
-        before they are clipped to [0, 1]: of luma, or the largest of the three channels of an RGB model, or that of
-        alpha if it
-        is larger. It is 0 where the image is fully transparent. It is neither a probability nor an error: all eight may
-        agree
-        and be wrong.
+        ilr, before they are clipped to [0, 1]: of luma, or the largest of the three channels of an RGB model, or that
+        of alpha if it is larger. It is 0 where the image is fully transparent. It is neither a probability nor an
+        error: all eight may agree and be wrong.
 
         Args:
             image: any size.
@@ -356,8 +350,7 @@ class Upscaler:
         """Pixels per second of the engine on this machine, with all channels of an RGB model.
 
         It is measured with a small sample, which takes some tenths of a second for any network, and cached for a day in
-        the
-        user's cache folder. Bicubic, chroma, alpha and the other passes of an ensemble are not included.
+        the user's cache folder. Bicubic, chroma, alpha and the other passes of an ensemble are not included.
         """
         if self._pixels_per_second is None:
             key = self._speed_key()

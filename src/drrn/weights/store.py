@@ -38,8 +38,7 @@ class NetworkPlan(NamedTuple):
     """What enlarges it."""
     size: tuple[int, int]
     """(width, height) that the network produces, from an image enlarged to that size by bicubic. If the result is to
-    have
-    another size, it is resized afterwards.
+    have another size, it is resized afterwards.
     """
 
 
@@ -120,8 +119,7 @@ class Weights:
         """Decide how an image is enlarged from `source` to `result`, both (width, height).
 
         If the weights are `stepped`, by the network for the next larger whole scale, or the largest. Since sides are
-        rounded, a
-        result of up to one pixel more than a whole scale still counts as that scale.
+        rounded, a result of up to one pixel more than a whole scale still counts as that scale.
         """
         if not self.stepped:
             return NetworkPlan(self, result)

@@ -164,13 +164,13 @@ def _parts(file: Buffer) -> Iterator[StoredFrame | int]:
 
 
 def _table(at: int, flags: int) -> tuple[tuple[int, int], int]:
-    """From where to where a palette lies that begins here, and what comes behind it."""
+    """Return the start and end of a palette that begins at `at`, and the offset of what follows it."""
     end = at + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     return (at, end), end
 
 
 def _behind(file: Buffer, at: int) -> int:
-    """Where the blocks end that begin here."""
+    """Return the offset after the data sub-blocks that begin at `at`."""
     while length := file[at]:
         at += length + 1
     return at + 1

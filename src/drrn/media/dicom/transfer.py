@@ -43,8 +43,7 @@ def begin(file: BinaryIO) -> tuple[int, str]:
     """Find the offset of the dataset and its transfer syntax; the file is left at that offset.
 
     Without a preamble the dataset begins at once. If there is no meta group to state the syntax, it is inferred from
-    the
-    first element.
+    the first element.
     """
     from pydicom.filereader import read_dataset
 

@@ -128,8 +128,7 @@ def write(
 
     Only JPEG is lossy: quality 95, without chroma subsampling. What a format can't hold is converted or dropped, as
     listed by `changes`. ICC, EXIF, XMP, dpi and extras are written too; EXIF and XMP are adapted to the image's size
-    and
-    orientation 1, and a thumbnail is dropped.
+    and orientation 1, and a thumbnail is dropped.
 
     Args:
         loss: another quality for JPEG or WebP, such as `Loss(quality=80, subsampled=True)`.

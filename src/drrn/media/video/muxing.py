@@ -47,8 +47,7 @@ def writable(path: Path, source: Path, header: Header, target: Target) -> tuple[
 
     Raises:
         ImageError: codec, container, pixel format and size are not compatible; audio or subtitles need another
-            container;
-            or a track to drop does not exist.
+            container; or a track to drop does not exist.
     """
     name, codec, info = printable(path), CODECS[target.codec], header.video
     assert info is not None

@@ -97,8 +97,7 @@ class Batch:
         """Return the jobs whose result is missing, or was made from another source or in another way.
 
         A result is up to date if any of `upscalers` made it: which one is chosen depends on their speed, which varies.
-        Results
-        are replaced only if drrn wrote them and nobody changed them; other files only if the user allows it.
+        Results are replaced only if drrn wrote them and nobody changed them; other files only if the user allows it.
         """
         if not self.estimate:
             _remove_leftovers(jobs)

@@ -120,8 +120,7 @@ def _colored(
     """Yield the colors of all bands of all strips, (1 or 3, h, w) in [0, 1], with their positions.
 
     Bringing a color into range depends on its neighbors. Therefore each band and strip of the result ends before that
-    of
-    sr, and the next one continues from there.
+    of sr, and the next one continues from there.
     """
     height, width = size
     left = kept = 0  # number of columns done, and the first one still needed

@@ -121,13 +121,12 @@ def work_folder(target: Path) -> Path:
 
 
 def enlarge_frame(
-    frame: Frame, info: VideoInfo, upscaler: Upscaler, size: tuple[int, int], told: Callable[[float], None]
+    frame: Frame, info: VideoInfo, upscaler: Upscaler, size: tuple[int, int], progress: Callable[[float], None]
 ) -> Frame:
     """Enlarge a frame to `size`, (height, width).
 
     Values stay in their nominal range, studio or full; if the frame exceeds it, as those of cameras do, in the frame's
-    own
-    range.
+    own range.
 
     Raises:
         DRRNError: as `Upscaler.upscale`.
@@ -143,7 +142,7 @@ def enlarge_frame(
 
     picture = Image(pixels=to_network(luma)[..., None])
     bounds = (float(to_network(low)), float(to_network(high)))
-    larger = upscaler.upscale(picture, size=(width, height), bounds=bounds, progress=told).pixels[..., 0]
+    larger = upscaler.upscale(picture, size=(width, height), bounds=bounds, progress=progress).pixels[..., 0]
     planes = [_stored((larger - np.float32(16 / 255)) / slope + np.float32(black), low, high, luma)]
     black, white = _range(info, 224)
     for plane in chroma:
