@@ -210,7 +210,7 @@ def test_the_longest_name_has_maps(here: Path) -> None:
 def test_help_names_the_scale_of_the_maps_and_speaks_of_no_confidence(capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("--help") == 0
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert said.count(f"white from {WHITE} levels of 255") == 2 and "eight times the time" in said
+    assert said.count(f"white for {WHITE} levels of 255 or more") == 2 and "eight times the time" in said
     assert not [word for word in ("confiden", "probab", "certain") if word in said.lower()]
 
 

@@ -169,7 +169,7 @@ def test_a_card_lists_the_30_worst_and_stays_small(measured: Measurements) -> No
     page = card.to_markdown(replace(small_weights(), card=about))
     assert "5000 of the results; the worst 30:" in page and "picture 29" in page and "picture 30" not in page
     none = card.to_markdown(replace(small_weights(), card=replace(measured, worse=[]).add_to({})))
-    assert "None: no picture of these sets" in none
+    assert "None: no image of these sets" in none
 
 
 def test_an_older_card_is_shown() -> None:

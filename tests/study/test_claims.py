@@ -7,8 +7,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from drrn.study.claims import CLAIMS, WEAKEST_FIRST, Claim, Finding, evaluate_claims
+from drrn.study.claims import CLAIMS, evaluate_claims
 from drrn.study.experiments import LISTS, Experiment, find_experiments
+from drrn.study.findings import WEAKEST_FIRST, Claim, Finding
 from drrn.study.intervals import Estimate
 from drrn.study.measures import (
     accuracy_gained,

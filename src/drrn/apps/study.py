@@ -1,13 +1,17 @@
 """`drrn study`."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from drrn.errors import UsageError, printable
 from drrn.study.experiments import BUDGETS, BudgetName, find_experiments
+
+if TYPE_CHECKING:
+    from drrn.study.run import Completion
 
 
 def run_study(
@@ -75,11 +79,16 @@ def run_study(
     if signals.received:
         print(f"stopped; the same command resumes {output}", file=sys.stderr)
         return signals.exit_code
+    return print_completions(completions, len(tasks), output)
+
+
+def print_completions(completions: "Sequence[Completion]", trainings: int, output: Path) -> int:
+    """Print the folder of the results, what failed, and the next command; return the exit code."""
     failed = [each for each in completions if each.outcome == "failed"]
     for each in failed:
         print(f"drrn: {each.task.run}: {each.message}", file=sys.stderr)
     print(output)
-    if len(failed) < len(tasks):
+    if len(failed) < trainings:
         report = "drrn study report" if output == Path("study/standard") else f"drrn study report {output}"
         print(f"{count_trainings(output)}\nthe page with tables, figures and verdicts: {report}", file=sys.stderr)
     return 3 if failed else 0

@@ -6,8 +6,8 @@ from statistics import fmean
 
 from drrn import tables
 from drrn.core.metrics import PROTOCOL
-from drrn.study.claims import Finding
 from drrn.study.experiments import BASE, BUDGETS, LISTS, describe_budget
+from drrn.study.findings import Finding
 from drrn.study.measures import contrast, minus, psnr_if_alive
 from drrn.study.parts import MARGIN, Difference, Verdict
 from drrn.study.result import HELD_OUT, Results, count_failures

@@ -6,8 +6,8 @@ from statistics import fmean
 
 from drrn import tables
 from drrn.evaluation.benchmark import Row
-from drrn.study.claims import Finding
 from drrn.study.experiments import BASE, LISTS
+from drrn.study.findings import Finding
 from drrn.study.measures import contrast, psnr_if_alive
 from drrn.study.parts import Outcome, describe_share, failures, format_interval
 from drrn.study.result import Result, Results, count_failures

@@ -5,15 +5,18 @@ machine.
 """
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
-from typing import NamedTuple
+from math import inf, prod
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from drrn.cache import recall, remember
 from drrn.core.config import DRRNConfig
-from drrn.engines.engine import Engine
+from drrn.engines.engine import Engine, cores
 from drrn.errors import UsageError
+from drrn.provenance import cpu
 from drrn.upscaling.planes import MAX_TILE
 from drrn.upscaling.tiles import Sides, largest_tile
 
@@ -127,3 +130,20 @@ def measure_speed(engine: Engine, config: DRRNConfig, units: int) -> float:
     began = time.perf_counter()
     engine.run(sample)
     return side * side / (time.perf_counter() - began)
+
+
+def cached_speed(config: DRRNConfig, options: Mapping[str, Any], measure: Callable[[], float]) -> float:
+    """The result of `measure`, cached for a day in the user's cache folder.
+
+    Args:
+        config: of the network.
+        options: everything else that the speed depends on, as JSON.
+    """
+    from drrn import __version__  # here, as drrn imports this module
+
+    key = {"version": __version__, "cpu": cpu(), "cores": cores(), "network": config.to_dict(), **options}
+    speed = recall("speed", key)
+    if speed is None or not 0 < speed < inf:
+        speed = measure()
+        remember("speed", key, speed)
+    return speed

@@ -17,8 +17,10 @@ from drrn.core.config import DRRNConfig
 from drrn.core.flat import keep_flat
 from drrn.core.resize import imresize
 from drrn.engines.engine import BAND, Engine, Planes
+from drrn.media.image import Image
 from drrn.upscaling.ensemble import run_ensemble
 from drrn.upscaling.tiles import Sides, pieces, run_tiled
+from drrn.upscaling.transparency import fill_transparent
 
 MAX_TILE = 1008
 """Largest side of a square tile, and width of a strip, in pixels. Smaller tiles overlap more; larger ones take longer
@@ -54,6 +56,21 @@ class PlaneEnlarger:
     progress: Callable[[int], None]
     """Called with the number of pixels done, of all planes and passes together."""
     pixels_done: int = 0
+
+    def enlarge_image(self, image: Image) -> tuple[Planes, Plane | None, Plane]:
+        """Enlarge colors (1 or 3, H, W) and alpha (H, W); return them and their disagreement (H, W).
+
+        The disagreement is the larger one of colors and alpha, and 0 where the result is fully transparent.
+        """
+        pixels = image.pixels if image.alpha is None else fill_transparent(image.pixels, image.alpha)
+        colors, disagreement = self.enlarge_colors(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        if image.alpha is None:
+            return colors, None, disagreement
+        alpha, of_alpha = self.enlarge_plane(image.alpha)
+        ilr = imresize(image.alpha, *self.size)
+        alpha[ilr >= 1 - 1e-6] = 1  # fully opaque and transparent pixels stay so where bicubic keeps them
+        alpha[ilr <= 1e-6] = 0
+        return colors, alpha, np.where(alpha > 0, np.maximum(disagreement, of_alpha), 0)
 
     def enlarge_colors(self, planes: Planes) -> tuple[Planes, Plane]:
         """Enlarge gray or RGB planes (1 or 3, h, w); return them and their disagreement (H, W)."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from math import inf, prod
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -16,19 +16,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.cache import recall, remember
-from drrn.core.resize import imresize
 from drrn.engines import EngineName, Precision
-from drrn.engines.engine import Engine, cores
+from drrn.engines.engine import Engine
 from drrn.engines.selection import choose
 from drrn.media.conversion import to_image
 from drrn.media.image import Image
 from drrn.media.metadata.adapting import resize_metadata
-from drrn.provenance import cpu
 from drrn.upscaling.cost import MEMORY as MEMORY
 from drrn.upscaling.cost import (
     Estimate,
     MemoryNeed,
+    cached_speed,
     measure_speed,
     pass_cost,
     plane_memory,
@@ -39,7 +37,6 @@ from drrn.upscaling.ensemble import ORIENTATIONS
 from drrn.upscaling.planes import Plane, PlaneEnlarger
 from drrn.upscaling.size import Size, target_size
 from drrn.upscaling.tiles import Sides
-from drrn.upscaling.transparency import fill_transparent
 from drrn.weights import DEFAULT
 from drrn.weights.store import Weights, load
 
@@ -317,15 +314,7 @@ class Upscaler:
             tile_sides=lambda height, width: upscaler._tile(height, width, memory),
             progress=lambda pixels: progress(min(pixels / (runs * prod(made)), 1.0)),
         )
-        pixels = image.pixels if image.alpha is None else fill_transparent(image.pixels, image.alpha)
-        colors, disagreement = planes.enlarge_colors(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-        alpha = None
-        if image.alpha is not None:
-            alpha, of_alpha = planes.enlarge_plane(image.alpha)
-            ilr = imresize(image.alpha, height, width)
-            alpha[ilr >= 1 - 1e-6] = 1  # fully opaque and transparent pixels stay so where bicubic keeps them
-            alpha[ilr <= 1e-6] = 0
-            disagreement = np.where(alpha > 0, np.maximum(disagreement, of_alpha), 0)
+        colors, alpha, disagreement = planes.enlarge_image(image)
         larger = replace(
             image,
             pixels=np.ascontiguousarray(colors.transpose(1, 2, 0)),
@@ -353,28 +342,11 @@ class Upscaler:
         the user's cache folder. Bicubic, chroma, alpha and the other passes of an ensemble are not included.
         """
         if self._pixels_per_second is None:
-            key = self._speed_key()
-            speed = recall("speed", key)
-            if speed is None or not 0 < speed < inf:
-                speed = self.measure_speed()
-                remember("speed", key, speed)
-            self._pixels_per_second = speed
+            options = {"engine": self.engine.name, "options": self._choose.keywords}
+            self._pixels_per_second = cached_speed(self.network.config, options, self.measure_speed)
         return self._pixels_per_second
 
     def measure_speed(self) -> float:
         """Measure `speed` now."""
         self._pixels_per_second = measure_speed(self.engine, self.network.config, self.units)
         return self._pixels_per_second
-
-    def _speed_key(self) -> dict[str, Any]:
-        """Return everything that the speed depends on."""
-        from drrn import __version__  # here, as drrn names this module
-
-        return {
-            "version": __version__,
-            "cpu": cpu(),
-            "cores": cores(),
-            "engine": self.engine.name,  # with its kernels and threads
-            "options": self._choose.keywords,
-            "network": self.network.config.to_dict(),
-        }
