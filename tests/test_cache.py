@@ -12,7 +12,6 @@ import drrn
 from drrn import cache
 from drrn.cache import cache_folder, recall, remember
 from drrn.upscaling import cost
-from drrn.upscaling import upscaler as room
 from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 
@@ -109,7 +108,7 @@ def test_another_network_machine_version_or_engine_is_sampled_anew(monkeypatch: 
     small_upscaler().speed()
     for name, value in [("__version__", "9"), ("cpu", lambda: "another"), ("cores", lambda: 99)]:
         with monkeypatch.context() as patch:
-            patch.setattr(drrn if name == "__version__" else room, name, value)
+            patch.setattr(drrn if name == "__version__" else cost, name, value)
             small_upscaler().speed()
     for other in [
         Upscaler(small_weights(width=5), engine="reference"),
