@@ -1,7 +1,9 @@
 """Enlarge one place of an image to exactly the levels that it has in the whole result, without computing the whole.
 
-BLOCK = 6
-"""Side of the blocks that the native engine computes, in cells."""
+The place is computed with everything around it that it depends on. This is more than the reach of the network: the
+native engine computes blocks of 6x6 cells by Winograd's algorithm, in which the rounding of a pixel depends on its
+whole block and one pixel around it. Running a part gives the same bits as the whole if the blocks are at the same
+positions and the part extends one block further for each layer. Mathematically, a quarter of that would be enough.
 
 What depends on the whole image (whether it is gray or constant, and the colors under full transparency) is determined
 from all of it.
