@@ -11,6 +11,7 @@ from benchmarks.int8 import calibration_crops, quantize
 from benchmarks.networks import Network, with_batch_norm
 from drrn.core.resize import imresize
 from drrn.engines.engine import Planes
+from drrn.errors import EngineError
 from drrn.weights.store import Weights
 
 
@@ -43,10 +44,15 @@ def _weights(network: Network) -> Weights:
     return network.weights
 
 
-def _native(network: Network, threads: int, _: Path | None) -> Runnable:
-    from drrn.engines.native import NativeEngine
+def _native(kernels: str = "") -> Callable[[Network, int, Path | None], Runnable]:
+    def start(network: Network, threads: int, _: Path | None) -> Runnable:
+        from drrn.engines.native import NativeEngine, kernels_here
 
-    return NativeEngine(_weights(network), threads=threads)
+        if kernels and kernels not in kernels_here()[1:]:
+            raise EngineError(f"this CPU's fastest kernels are {kernels_here()[0]}.")
+        return NativeEngine(_weights(network), threads=threads, kernels=kernels)
+
+    return start
 
 
 def _reference(network: Network, _threads: int, _: Path | None) -> Runnable:
@@ -132,7 +138,8 @@ TORCH = ("drrn.engines.pytorch",)
 GRAPH = ("drrn.engines.onnx", "benchmarks.baselines")
 
 RUNNERS: dict[str, Runner] = {
-    "native": Runner("native", ("drrn.engines.native",), _native),
+    "native": Runner("native", ("drrn.engines.native",), _native()),
+    "native-avx2": Runner("native, AVX2", ("drrn.engines.native",), _native("avx2")),
     "reference": Runner("NumPy", ("drrn.engines.reference",), _reference),
     "torch-ports": Runner("torch eager, NCHW, batch norms", TORCH, _torch(batch_norm=True, channels_last=False)),
     "torch-nchw": Runner("torch eager, NCHW", TORCH, _torch(channels_last=False)),

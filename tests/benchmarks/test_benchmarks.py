@@ -304,6 +304,20 @@ def test_peak_memory_is_that_of_the_run_alone(tiny: str) -> None:
     assert peaks[0] < 100 and peaks[0] + 20 < peaks[1] < 200
 
 
+@pytest.mark.usefixtures("no_peak")
+def test_slower_kernels_have_a_row_of_their_own_where_the_cpu_has_faster_ones(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native = pytest.importorskip("drrn.engines.native", reason="not compiled here")
+    report = run([tiny], runners=["native", "native-avx2"])
+    titles = [each.runner for each in report.of("runners")]
+    assert titles == ["native", "native, AVX2"] if "avx2" in native.kernels_here()[1:] else ["native"]
+    monkeypatch.setenv("DRRN_KERNELS", "baseline")
+    assert run([tiny], runners=["native-avx2"]).left_out == [
+        "native, AVX2 was left out: this CPU's fastest kernels are baseline."
+    ]
+
+
 def test_a_missing_model_ends_a_benchmark_before_it_begins() -> None:
     with pytest.raises(WeightsError, match="No weights named 'x5'"):
         benchmark(Settings(models=["x5"]))
@@ -312,7 +326,7 @@ def test_a_missing_model_ends_a_benchmark_before_it_begins() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"runners": ["abacus"]}, r"^No runner is called 'abacus'\. Available: native, reference, "),
+        ({"runners": ["abacus"]}, r"^No runner is called 'abacus'\. Available: native, native-avx2, reference, "),
         ({"side": 34}, r"^--side must be a multiple of 4 and at least 16, got 34\.$"),
         ({"repeats": 0}, r"^--repeats must be at least 1, got 0\.$"),
     ],
