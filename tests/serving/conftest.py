@@ -72,8 +72,13 @@ class Running:
     def left(self) -> list[str]:
         """What lies on the disk, but for its lock."""
         folder = self.config.folder
-        found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        found = [path.relative_to(folder).as_posix() for path in files_below(folder)]
         return sorted(each for each in found if each != "lock")
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder, while a service may delete some (`rglob` fails over a folder that goes)."""
+    return [Path(within) / name for within, _, names in os.walk(folder) for name in names]
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from drrn.serving.process import limit_memory
 from drrn.serving.server import GRACE_SECONDS
 from drrn.serving.worker import END_SECONDS
 from tests.conftest import ROOT
-from tests.serving.conftest import PATIENCE, Running, png, serving
+from tests.serving.conftest import PATIENCE, Running, files_below, png, serving
 
 
 @contextmanager
@@ -356,6 +356,6 @@ def test_memory_stays_flat_under_load_and_nothing_is_left(tmp_path: Path) -> Non
             after = sum(map(resident, every))
             assert after < before * 1.1, (before, after)
         end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and [path for path in folder.rglob("*/*") if path.is_file()]:
+        while time.monotonic() < end and files_below(folder) != [folder / "lock"]:
             time.sleep(0.5)
-        assert [path for path in folder.rglob("*/*") if path.is_file()] == []
+        assert files_below(folder) == [folder / "lock"]
