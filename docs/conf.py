@@ -23,7 +23,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!drrn\b).*"),  # types of Python and NumPy: their pages are on the network
     (
         r"py:class",
-        r"drrn\.(upscaling\.upscaler\.Sample|weights\.store\.Plan|media\.metadata\..*)",
+        r"drrn\.(upscaling\.upscaler\.Sample|weights\.store\.NetworkPlan|media\.metadata\..*)",
     ),  # a type variable; not public
 ]
 default_role = "code"
