@@ -36,7 +36,9 @@ def run_attempt(attempt: dict[str, Any], log: Path) -> dict[str, Any]:
     reader, writer = os.pipe()
     count = attempt.get("processes", 1)
     port = free_port()
-    child, *others = (start(attempt, log.with_suffix(f".{rank}"), reader, writer, rank, port) for rank in range(count))
+    child, *others = (
+        fork_process(attempt, log.with_suffix(f".{rank}"), reader, writer, rank, port) for rank in range(count)
+    )
     os.close(writer)
     steps = sum(bool(os.read(reader, 1)) for _ in range(attempt["steps"])) if attempt["signal"] else 0
     if attempt["signal"]:
@@ -63,7 +65,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def start(attempt: dict[str, Any], log: Path, reader: int, writer: int, rank: int, port: int) -> int:
+def fork_process(attempt: dict[str, Any], log: Path, reader: int, writer: int, rank: int, port: int) -> int:
     """Fork one of the processes of an attempt; its id."""
     child = os.fork()
     if not child:
