@@ -65,6 +65,16 @@ def test_the_same_request_twice_is_one_job(running: Running, photo: bytes) -> No
     assert (known.status_code, known.content) == (304, b"")
 
 
+def test_a_plus_need_not_be_escaped_in_an_address(running: Running, photo: bytes) -> None:
+    """A + of a query is read as a space, and clients that are written by hand escape none."""
+    plan = running.client.post("/api/plan?size=100x100+", content=photo).json()
+    assert (plan["width"], plan["height"]) == (133, 100)
+    for crop in ("30x20+40+10", "30x20%2B40%2B10"):
+        assert running.client.post(f"/api/preview?scale=2&crop={crop}", content=photo).status_code == 200
+    refused = running.client.post("/api/preview?crop=30x20", content=photo)
+    assert refused.status_code == 400 and "got '30x20'" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize("options", [{"scale": 2}, {"scale": 3.7}, {"size": "150x111"}, {"scale": 2, "model": "tiny"}])
 def test_a_preview_has_the_very_levels_of_the_whole_result(
     running: Running, tmp_path: Path, options: dict[str, Any]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
+from PIL import Image as Pillow
 
 from drrn.serving.openapi import openapi
 from tests.conftest import ROOT
@@ -98,7 +99,7 @@ def test_schemathesis_finds_nothing_in_many_requests(running: Running, broken: b
 def test_the_commands_of_the_reference_do_what_it_says(running: Running, tmp_path: Path) -> None:
     text = (ROOT / "docs/reference/http.md").read_text()
     lines = [line[2:] for line in text.splitlines() if line.startswith("$ curl ")]
-    assert len(lines) == 4
+    assert len(lines) == 5
     try:
         subprocess.run(["curl", "--version"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
@@ -108,5 +109,7 @@ def test_the_commands_of_the_reference_do_what_it_says(running: Running, tmp_pat
         words = shlex.split(line.replace("http://127.0.0.1:8640", running.address))
         ended = subprocess.run([words[0], "--fail", "-sS", *words[1:]], cwd=tmp_path, capture_output=True, text=True)
         assert ended.returncode == 0, f"{line}\n{ended.stderr}"
-    assert (tmp_path / "large.png").read_bytes()[:4] == b"\x89PNG"
+    for name, size in (("large.png", (60, 40)), ("part.png", (30, 20))):
+        with Pillow.open(tmp_path / name) as image:
+            assert image.size == size
     assert (tmp_path / "results.zip").read_bytes()[:2] == b"PK"

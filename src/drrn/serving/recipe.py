@@ -57,7 +57,7 @@ def parse_recipe(query: Iterable[tuple[str, str]], name: str, models: Sequence[s
     if unknown := set(given).difference(known):
         raise ParameterError(f"There is no parameter `{_short(min(unknown))}`. There are {', '.join(known)}.")
     scale = _number(given, "scale", low=1, high=MAX_SCALE)
-    size = given.get("size", "")
+    size = _plus(given.get("size", ""))
     if "scale" in given and "size" in given:
         raise ParameterError("`scale` and `size` can't both be given.")
     if "size" in given:
@@ -103,7 +103,7 @@ def clean_name(name: str) -> str:
 
 def parse_crop(text: str) -> tuple[int, int, int, int]:
     """160x120+200+40 as (left, top, width, height). Raises ParameterError: it is written otherwise."""
-    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})\+(\d{1,6})\+(\d{1,6})", text, re.ASCII)
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})\+(\d{1,6})\+(\d{1,6})", _plus(text), re.ASCII)
     if not found or not int(found[1]) or not int(found[2]):
         raise ParameterError(f"A crop is written 160x120+200+40 (width, height, left, top), got {_short(text)!r}.")
     width, height, left, top = map(int, found.groups())
@@ -148,6 +148,11 @@ def _one_of(given: dict[str, str], key: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ParameterError(f"`{key}` is one of {', '.join(choices)}, got {_short(value)!r}.")
     return value
+
+
+def _plus(text: str) -> str:
+    """Text of which no character is a space: it was a + that the client did not escape in an address."""
+    return text.replace(" ", "+")
 
 
 def _short(text: str) -> str:
