@@ -102,6 +102,7 @@ def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Ru
     assert page.locator("#go").inner_text() == "Enlarge 2 pictures"
     page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").nth(1).wait_for()
+    assert re.search(r"tiny, \d+ kB, took [\d.]+ (s|min)", rows.nth(1).inner_text())
     with page.expect_download() as download:
         page.locator("#list li").nth(1).locator("a").click()
     assert download.value.suggested_filename == "two_x2.png"

@@ -200,7 +200,7 @@ function status(picture) {
   if (state === "running") {
     return job.share ? t("running", { percent: percent(job.share), time: duration(job.seconds_left) }) : t("starting");
   }
-  if (state === "done") return t("done", { size: bytes(job.bytes), time: duration(job.took) });
+  if (state === "done") return t("done", { model: job.model, size: bytes(job.bytes), time: duration(job.took) });
   if (state === "canceled") return t("canceled");
   return t("about", { model: of.model, time: duration(of.seconds) });
 }
