@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from drrn.apps.upscale_command import Command
+from drrn.apps.upscale_command import UpscaleCommand
 from drrn.apps.upscale_options import (
     CheckOptions,
     FolderOptions,
@@ -48,7 +48,7 @@ def upscale(
     """
     from drrn.upscaling.batch.jobs import Batch
 
-    command = Command(
+    command = UpscaleCommand(
         pictures=pictures,
         result=result,
         sizes=sizes,

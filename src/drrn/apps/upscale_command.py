@@ -45,7 +45,7 @@ class Destination:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class UpscaleCommand:
     """The command line of `drrn upscale`."""
 
     pictures: tuple[Path, ...]

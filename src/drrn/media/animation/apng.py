@@ -28,7 +28,7 @@ DISPOSALS: Final[tuple[Literal["keep", "clear", "restore"], ...]] = ("keep", "cl
 OPAQUE: Final = (0, 2, 3)
 """Color types without alpha, unless there is a tRNS chunk."""
 
-Piece = tuple[int, int]
+Span = tuple[int, int]
 """Start and end of data in the file."""
 
 
@@ -107,7 +107,7 @@ def _parse(file: Buffer, animation: ParsedAnimation) -> None:
     stated, number = None, count()
     palette = clear = b""
     control: tuple[int, ...] | None = None
-    data: list[Piece] = []
+    data: list[Span] = []
     hidden = False
 
     def end_frame() -> None:
@@ -163,7 +163,7 @@ def _chunks(file: Buffer, *, checked: bool) -> Iterator[tuple[bytes, int, int]]:
         yield name, begin, at - 4
 
 
-def _still(file: Buffer, width: int, height: int, colors: bytes, data: Sequence[Piece]) -> bytes:
+def _still(file: Buffer, width: int, height: int, colors: bytes, data: Sequence[Span]) -> bytes:
     """Build a PNG of this single frame."""
     header = png_chunk(b"IHDR", struct.pack(">LL", width, height) + file[24:29])
     body = b"".join(png_chunk(b"IDAT", file[begin:end]) for begin, end in data)

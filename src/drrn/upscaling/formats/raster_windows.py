@@ -59,17 +59,17 @@ class Windows:
                 f"{printable(raster.path)} would become {width}x{height}, and an ensemble in windows needs sides that "
                 f"are multiples of {cell}. Give such a --size, or leave it out."
             )
-        self.upscaler, self.raster, self.size, self.made = upscaler, raster, (height, width), (down, across)
+        self.upscaler, self.raster, self.size, self.network_size = upscaler, raster, (height, width), (down, across)
         self.whole = raster.height, raster.width
         config = upscaler.network.config
         self.halo, self.cell = config.halo, cell
         # the reach of an output pixel: the network's halo, 2 pixels of bicubic, and 2 more at an edge
-        sees = max(ceil(config.halo * n / m) for n, m in zip(self.whole, self.made, strict=True)) + 4
+        sees = max(ceil(config.halo * n / m) for n, m in zip(self.whole, self.network_size, strict=True)) + 4
         self.reach = 2 ** sees.bit_length() - 1
         """The reach of `fill_unknown` in raster pixels; as many must be read around a window."""
         for side in [side for side in SIDES if side >= block] or SIDES[-1:]:
             self.side = side
-            self.outer = [self._outer(*ends) for ends in zip(self.size, self.made, strict=True)]
+            self.outer = [self._outer(*ends) for ends in zip(self.size, self.network_size, strict=True)]
             """Sides of the largest area that the network computes for a window."""
             self.part = self._part()
             """Sides of the largest area of the raster that is read for a window."""
@@ -113,8 +113,8 @@ class Windows:
             progress: a function for each band, in the order in which they are enlarged.
         """
         raster = self.raster
-        around = tile(source_of(place, self.made, self.size), *self.made, self.halo, self.cell)
-        needed = source_of(around.outer, self.whole, self.made)
+        around = tile(source_of(place, self.network_size, self.size), *self.network_size, self.halo, self.cell)
+        needed = source_of(around.outer, self.whole, self.network_size)
         part, inside = tile(needed, *self.whole, self.reach)
         values = raster.read(part)
         hidden = raster.hidden(values, part)
@@ -142,12 +142,12 @@ class Windows:
             elif low == high:
                 sr = self._resized(plane, part, place)
             else:
-                ilr = imresize_place(plane[inside], around.outer, self.whole, self.made)
-                made = (ilr + self._detail(ilr, progress[number]))[around.inner]
-                at = source_of(place, self.made, self.size)
+                ilr = imresize_place(plane[inside], around.outer, self.whole, self.network_size)
+                output = (ilr + self._detail(ilr, progress[number]))[around.inner]
+                at = source_of(place, self.network_size, self.size)
                 if not self.upscaler.network.config.flat:
-                    keep_flat(made[None], at, plane[None], part, self.whole, self.made, self.upscaler.halo)
-                sr = imresize_place(made, place, self.made, self.size)
+                    keep_flat(output[None], at, plane[None], part, self.whole, self.network_size, self.upscaler.halo)
+                sr = imresize_place(output, place, self.network_size, self.size)
             larger[band] = to_samples(sr * span + low, raster, None if band == raster.alpha else raster.nodata)
             if unmeasured is not None:
                 larger[band][unmeasured] = raster.filler
@@ -184,20 +184,22 @@ class Windows:
         inside = tuple(slice(n.start - p.start, n.stop - p.start) for n, p in zip(needed, part, strict=True))
         return imresize_place(plane[inside], place, self.whole, self.size)
 
-    def _outer(self, size: int, made: int) -> int:
+    def _outer(self, size: int, network_size: int) -> int:
         """Return the longest side that the network computes for a window, along an axis.
 
         Args:
             size: of the whole result along this axis.
-            made: of the network's output along this axis.
+            network_size: of the network's output along this axis.
         """
-        needed = self.side if size == made else ceil(self.side * made / size) + 4 * ceil(max(made / size, 1)) + 1
-        return min(needed + 2 * (self.halo + self.cell - 1), made)
+        needed = self.side
+        if size != network_size:
+            needed = ceil(self.side * network_size / size) + 4 * ceil(max(network_size / size, 1)) + 1
+        return min(needed + 2 * (self.halo + self.cell - 1), network_size)
 
     def _part(self) -> Sides:
         rows, columns = (
             min(ceil(part * m / n) + 5 + 2 * self.reach, m)
-            for part, m, n in zip(self.outer, self.whole, self.made, strict=True)
+            for part, m, n in zip(self.outer, self.whole, self.network_size, strict=True)
         )
         return rows, columns
 

@@ -142,20 +142,20 @@ def _sized(
     upscaler: Upscaler, view: ModelView, columns: int, size: tuple[int, int]
 ) -> Iterator[tuple[slice, Iterator[Band]]]:
     """Yield the strips of the network's output, left to right, resized to `size`: their columns and their bands."""
-    made = size if view.constant is not None else upscaler.network_size(view.size[::-1], size[::-1])[::-1]
-    height, width = made
+    network_size = size if view.constant is not None else upscaler.network_size(view.size[::-1], size[::-1])[::-1]
+    height, width = network_size
     left = kept = 0  # as in `_colored`: in the result, and in the network's output
     edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)
     for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
-        bands = _run(upscaler, view, strip, made)
-        if made == size:
+        bands = _run(upscaler, view, strip, network_size)
+        if network_size == size:
             yield strip[1], ((rows, view.clipped(sr)) for rows, sr in bands)
             continue
         right = ready(strip[1].stop, width, size[1])
         needed = min(first_needed(right, width, size[1]), strip[1].stop)
         before, edge = edge, np.empty((len(edge), height, strip[1].stop - needed), np.float32)
         wide = _widened(bands, before, edge)
-        bands = _resized(wide, kept, slice(left, right), made, size)
+        bands = _resized(wide, kept, slice(left, right), network_size, size)
         if right > left:
             yield slice(left, right), ((rows, view.clipped(sr)) for rows, sr in bands)
         else:
@@ -164,21 +164,21 @@ def _sized(
 
 
 def _resized(
-    bands: Iterator[Band], first: int, columns: slice, made: tuple[int, int], size: tuple[int, int]
+    bands: Iterator[Band], first: int, columns: slice, network_size: tuple[int, int], size: tuple[int, int]
 ) -> Iterator[Band]:
     """Yield `columns` of the result, from bands of the network's output that begin at column `first`."""
     held: Planes | None = None
     top = done = 0  # the first row in memory, and the number of rows done
     for rows, sr in bands:
         held = sr if held is None else np.concatenate([held, sr], axis=1)
-        stop = ready(rows.stop, made[0], size[0])
+        stop = ready(rows.stop, network_size[0], size[0])
         if stop > done and columns.stop > columns.start:
             place = slice(done, stop), columns
-            down, across = source_of(place, made, size)
+            down, across = source_of(place, network_size, size)
             part = held[:, down.start - top : down.stop - top, across.start - first : across.stop - first]
-            yield place[0], imresize_place(part, place, made, size)
+            yield place[0], imresize_place(part, place, network_size, size)
         done = max(done, stop)
-        needed = min(first_needed(done, made[0], size[0]), rows.stop)
+        needed = min(first_needed(done, network_size[0], size[0]), rows.stop)
         held, top = held[:, needed - top :], needed
 
 
@@ -243,28 +243,29 @@ def _run(upscaler: Upscaler, view: ModelView, strip: Place, size: tuple[int, int
 def _columns(upscaler: Upscaler, header: Header, width: int, height: int, form: FileFormat) -> int:
     """Return the width of a strip. Raises UsageError if decoding or encoding alone exceeds the memory."""
     needed, halo = max(_ends(header, width, height, form)), 2 * upscaler.network.config.halo
-    made = across, down = upscaler.network_size((header.width, header.height), (width, height))
+    network_size = across, down = upscaler.network_size((header.width, header.height), (width, height))
     if needed > upscaler.max_memory:
         raise too_little_memory(f"{width}x{height} pixels need", needed, upscaler.max_memory)
-    beside = _running(upscaler, header, (width, height), made, min(MAX_TILE + halo, across))
+    beside = _running(upscaler, header, (width, height), network_size, min(MAX_TILE + halo, across))
     return upscaler.tile_sides(down, across, upscaler.max_memory - beside)[1]
 
 
-def _running(upscaler: Upscaler, header: Header, result: Sides, made: Sides, columns: int) -> int:
+def _running(upscaler: Upscaler, header: Header, result: Sides, network_size: Sides, columns: int) -> int:
     """Return the bytes of a strip's bands with their halo, without the engine's own memory."""
     (width, height), channels = result, upscaler.network.config.channels
     colors = 0 if header.channels == 1 else 44
-    rows = BAND * header.height // made[1] + 4  # source rows under a band
+    rows = BAND * header.height // network_size[1] + 4  # source rows under a band
     source = 3 * rows * header.width * header.channels * header.bits // 8
     around = 0
     if header.channels == 3 and channels == 1:  # see `_colored`
         down, across = (2 * (gamut.REACH + 1) * -(-m // n) for m, n in ((height, header.height), (width, header.width)))
-        wide = min(columns * width // made[0], width)  # result rows of a strip
+        wide = min(columns * width // network_size[0], width)  # result rows of a strip
         around = 40 * down * wide + 8 * height * min(across, width - wide)
-    if made != result:  # see `_sized`
-        down, across = (6 * max(1, -(-n // m)) for m, n in zip(result[::-1], made[::-1], strict=True))
-        around += channels * (24 * (BAND + down) * columns + 8 * made[1] * across)
-    bands = BAND * columns * (36 + colors + 12 * (channels - 1)) * max(width * height, prod(made)) // prod(made)
+    if network_size != result:  # see `_sized`
+        down, across = (6 * max(1, -(-n // m)) for m, n in zip(result[::-1], network_size[::-1], strict=True))
+        around += channels * (24 * (BAND + down) * columns + 8 * network_size[1] * across)
+    pixels = prod(network_size)
+    bands = BAND * columns * (36 + colors + 12 * (channels - 1)) * max(width * height, pixels) // pixels
     return AT_LEAST + bands + source + around
 
 
