@@ -282,6 +282,8 @@ def test_an_answer_older_than_the_events_changes_nothing(page: "Page", running: 
     with running.frozen():
         page.locator("#go:enabled").press("Enter")
         page.locator("#list li.running").wait_for()
+        while not held:  # the event was faster than the answer
+            page.wait_for_timeout(20)
         ((route, job),) = held
         with page.expect_response("**/api/jobs?*"):
             route.fulfill(json=job | {"state": "queued", "place": 1})
