@@ -91,7 +91,13 @@ def random_weights(config: DRRNConfig) -> Weights:
 
 
 def with_batch_norm(weights: Weights) -> Weights:
-    """Add batch norms that change nothing: the popular ports run the network with them."""
+    """Add batch norms that change nothing: the popular ports run the network with them.
+
+    Raises:
+        EngineError: it keeps flat areas flat, which a network with batch norms can't.
+    """
+    if weights.config.flat:
+        raise EngineError("a network that keeps flat areas flat has no batch norms.")
     config = replace(weights.config, batch_norm=True)
     values = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1 - EPSILON}
     tensors = {

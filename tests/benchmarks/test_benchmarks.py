@@ -305,6 +305,17 @@ def test_peak_memory_is_that_of_the_run_alone(tiny: str) -> None:
 
 
 @pytest.mark.usefixtures("no_peak")
+def test_a_network_that_keeps_flat_areas_is_not_run_with_batch_norms(tmp_path: Path) -> None:
+    flat = str(tmp_path / "flat.safetensors")
+    store.save(small_weights(flat=True, bias=False, unshuffle=2), Path(flat))
+    report = run([flat], runners=["native", "torch-ports"])
+    assert [each.runner for each in report.of("runners")] == ["native"]
+    assert report.left_out == [
+        "torch eager, NCHW, batch norms was left out: a network that keeps flat areas flat has no batch norms."
+    ]
+
+
+@pytest.mark.usefixtures("no_peak")
 def test_slower_kernels_have_a_row_of_their_own_where_the_cpu_has_faster_ones(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
