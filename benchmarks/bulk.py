@@ -69,7 +69,7 @@ def main(
 
     Args:
         model: Packaged name.
-        side: Of the pictures, in pixels: by default one takes a third to half a second.
+        side: Of the pictures, in pixels: of 420, one takes half a second.
         count: Pictures of a run.
         jobs: Processes of one thread each.
         rounds: Runs of each command, in turns; each one's fastest counts.
@@ -77,6 +77,7 @@ def main(
         ray: Run in a cluster of one and of two machines here, too, if Ray is installed.
         page: A page with the marks.
     """
+    page = page and page.resolve()
     with TemporaryDirectory() as name:
         os.chdir(name)
         make_photos(side, count)
