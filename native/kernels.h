@@ -10,7 +10,8 @@ namespace drrn {
 
 enum class Keeps { nothing, result, rectified };
 
-// Side of a tile of the result, and of the input; pixels of the latter, each of which has a plane when transformed.
+// A tile of the result has kTile x kTile pixels; it is computed from kSide x kSide pixels of the input. Each of these
+// kPlanes positions of a transformed tile is stored in a plane of its own.
 constexpr std::size_t kTile = 6, kSide = kTile + 2, kPlanes = kSide * kSide;
 
 // Padding after a row of tiles, so that the planes of a tile do not collide in the same cache lines.

@@ -65,7 +65,7 @@ def remove() -> int:
 
 def entries() -> dict[Path, bytes]:
     """Return the files to install and their contents; for a shortcut none, since Windows creates it itself."""
-    platform: str = sys.platform  # which type checkers take for that of their own machine
+    platform: str = sys.platform  # a variable, because mypy treats branches on sys.platform itself as unreachable
     if platform == "win32":
         return windows(Path(os.environ.get("APPDATA", str(Path.home() / "AppData/Roaming"))))
     return macos(Path.home()) if platform == "darwin" else linux(_data_home())

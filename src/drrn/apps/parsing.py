@@ -57,7 +57,7 @@ def check_options(prog: str, command: Command, args: Iterable[str]) -> None:
 
 
 def find_fault(command: Command, args: Iterable[str]) -> str:
-    """The first fault of arguments that can't be parsed, as a sentence; empty if it is none of the usual ones."""
+    """Describe the first error in the arguments as a sentence; return an empty string if it is not a common one."""
     groups = options_of(command, with_texts=False)
     arguments = groups.pop("Arguments", [])
     options = [option for group in groups.values() for option in group]

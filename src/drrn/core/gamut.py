@@ -5,7 +5,7 @@ do not match, and R, G or B leaves [0, 1]. Clipping alone then shifts the mean: 
 becomes 0, while the stripe keeps the positive red that balanced it.
 
 The rule: nearby pixels compensate for the light that clipping adds to a channel or takes from it, by moving towards the
-color of the source pixel they lie in. Therefore
+color of the source pixel they lie in. This ensures:
 
 * where nothing is clipped nearby, nothing changes,
 * no channel leaves the range between its clipped value and the value of its source pixel,
@@ -32,7 +32,7 @@ class Window(NamedTuple):
     source: Place
     """Rows and columns of the source image."""
     outer: Place
-    """Rows and columns of the enlarged image: all pixels that lie in `source`."""
+    """Rows and columns of the enlarged image that `source` covers."""
     inner: Place
     """The place itself, relative to `outer`."""
     cells: tuple[NDArray[np.intp], NDArray[np.intp]]
