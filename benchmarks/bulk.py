@@ -32,7 +32,8 @@ MARKS = "<!-- table of benchmarks.bulk -->\n", "<!-- end of the table -->\n"
 PLAN = """
 import sys
 from pathlib import Path
-from drrn.bulk.plan import Recipe, load_plan, make_plan
+from drrn.bulk.plan import load_plan, make_plan
+from drrn.bulk.recipe import Recipe
 from drrn.bulk.run import parts_left, read_status
 from drrn.bulk.storage import Entry, Folder
 from drrn.weights.store import load

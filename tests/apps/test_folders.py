@@ -516,7 +516,7 @@ def test_a_signal_ends_a_run_with_its_code_and_keeps_finished_results(here: Path
         life = {"folder": str(here), "args": words, "signal": number, "lines": 2, "delay": 0.3}
         (ended,) = lives([life])
         assert ended["code"] == code, ended["log"]
-        assert ended["log"].splitlines()[-1] == "stopped; the same command goes on"
+        assert ended["log"].splitlines()[-1] == "stopped; the same command continues"
         assert "Traceback" not in ended["log"]
         assert sorted(path.name for path in (here / "out").iterdir()) == [".drrn.sqlite", "0_x4.png", "1_x4.png"]
     assert [line["unchanged"] for line in ended["said"]] == [True, True]

@@ -14,7 +14,8 @@ from obstore.exceptions import BaseError
 from drrn.apps import cli
 from drrn.bulk import bucket
 from drrn.bulk.bucket import Bucket
-from drrn.bulk.plan import load_plan, measure
+from drrn.bulk.pixels import measure
+from drrn.bulk.plan import load_plan
 from drrn.bulk.run import parts_left
 from drrn.bulk.storage import ExistsError, open_store
 from drrn.errors import ImageError, StorageError, UsageError
@@ -41,7 +42,7 @@ def drrn(*args: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_a_bucket_does_what_a_folder_does(s3: FakeS3, tmp_path: Path) -> None:
+def test_a_bucket_behaves_like_a_folder(s3: FakeS3, tmp_path: Path) -> None:
     photos = open_store("s3://bucket/photos/")
     names = ["a-b.png", "a.png", "a/b c.png", "a/é&.png", *(f"n/{number:02}.png" for number in range(20))]
     for name in names:
@@ -67,7 +68,9 @@ def test_a_bucket_does_what_a_folder_does(s3: FakeS3, tmp_path: Path) -> None:
     assert photos.read("new") is None and photos.read("a.png") == b"a.png"
 
 
-def test_a_store_that_does_not_answer_is_one_line(s3: FakeS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreachable_store_is_reported_in_one_line(
+    s3: FakeS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(bucket, "ATTEMPTS", 2)
 
     def broken(*_: object, **__: object) -> None:
@@ -81,15 +84,15 @@ def test_a_store_that_does_not_answer_is_one_line(s3: FakeS3, monkeypatch: pytes
         photos.get("a", tmp_path / "a")
 
 
-def test_a_bucket_that_holds_the_target_is_refused(s3: FakeS3, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_inside_the_source_bucket_is_refused(s3: FakeS3, capsys: pytest.CaptureFixture[str]) -> None:
     assert drrn("bulk", "plan", "s3://bucket/photos", "s3://bucket/photos/large") == 2
-    assert "lie in one another" in capsys.readouterr().err
+    assert "overlap" in capsys.readouterr().err
     with pytest.raises(UsageError, match="neither a folder nor a bucket"):
         open_store("https://example.org/photos")
 
 
 @pytest.mark.parametrize("faults", [0.0, 0.05])
-def test_a_plan_reads_headers_and_no_pictures(s3: FakeS3, tmp_path: Path, faults: float) -> None:
+def test_planning_fetches_headers_and_not_whole_pictures(s3: FakeS3, tmp_path: Path, faults: float) -> None:
     s3.faults = faults
     photos, rng = open_store("s3://bucket/photos"), np.random.default_rng(0)
     names = [f"{number}{suffix}" for number in range(4) for suffix in (".png", ".tif", ".jpg", ".ppm")]
@@ -111,8 +114,8 @@ def test_a_plan_reads_headers_and_no_pictures(s3: FakeS3, tmp_path: Path, faults
 
 
 @pytest.mark.parametrize("faults", [0.0, 0.05])
-def test_results_in_a_bucket_are_those_of_drrn_upscale(s3: FakeS3, tmp_path: Path, faults: float) -> None:
-    """With 503s, cut and delayed transfers, and answers that are lost after the work was done."""
+def test_results_in_a_bucket_equal_those_of_drrn_upscale(s3: FakeS3, tmp_path: Path, faults: float) -> None:
+    """Faults are 503s, interrupted and delayed transfers, and responses lost after the request was carried out."""
     store.save(small_weights(width=4), tmp_path / "tiny.safetensors")
     model = ("-m", "tiny.safetensors", "--threads", "1")
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A plan lists a source once, in parts of like cost, and continues after any interruption."""
+"""A plan lists its source once, in parts of similar cost, and continues after any interruption."""
 
 import json
 from dataclasses import replace
@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.bulk import plan as plans
-from drrn.bulk.plan import Plan, Recipe, load_plan, make_plan, read_files
+from drrn.bulk import recipe as recipes
+from drrn.bulk.plan import RECIPE, Plan, load_plan, make_plan, read_files
+from drrn.bulk.recipe import Recipe
 from drrn.bulk.storage import ExistsError, Folder, open_store
 from drrn.errors import ImageError, StorageError, UsageError
 from drrn.media.image import Image
@@ -48,7 +49,7 @@ def test_a_folder_is_listed_in_the_byte_order_of_names(tmp_path: Path) -> None:
     assert [entry.name for entry in source.list()] == listed
 
 
-def test_a_file_that_is_removed_while_its_folder_is_listed_is_left_out(tmp_path: Path) -> None:
+def test_a_file_removed_during_a_listing_is_omitted(tmp_path: Path) -> None:
     source = put(tmp_path, "a.png", "b.png", "c.png")
     (tmp_path / "d.png").symlink_to("absent")
     listing = source.list()
@@ -57,7 +58,7 @@ def test_a_file_that_is_removed_while_its_folder_is_listed_is_left_out(tmp_path:
     assert [entry.name for entry in listing] == ["c.png"]
 
 
-def test_a_file_is_put_as_a_whole_and_replaced_only_on_demand(tmp_path: Path) -> None:
+def test_a_file_is_stored_whole_and_replaced_only_on_request(tmp_path: Path) -> None:
     store = Folder(tmp_path / "store")
     (tmp_path / "one").write_bytes(b"one")
     store.put(tmp_path / "one", "deep/in/a", overwrite=False)
@@ -72,25 +73,25 @@ def test_a_file_is_put_as_a_whole_and_replaced_only_on_demand(tmp_path: Path) ->
     assert list(store.list()) == []
 
 
-def test_names_that_lead_out_of_a_folder_are_refused(tmp_path: Path) -> None:
+def test_names_outside_a_folder_are_refused(tmp_path: Path) -> None:
     store = Folder(tmp_path / "store")
     for name in ("../a", "/etc/passwd", "a/../../b"):
-        with pytest.raises(StorageError, match="leads out of"):
+        with pytest.raises(StorageError, match="is outside the folder"):
             store.write(name, b"")
-        with pytest.raises(StorageError, match="leads out of"):
+        with pytest.raises(StorageError, match="is outside the folder"):
             store.read(name)
 
 
-def test_a_missing_file_and_a_missing_folder_are_one_line(tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"^a\.png can't be read: No such file or directory\.$"):
         Folder(tmp_path).get("a.png", tmp_path / "copy")
-    with pytest.raises(StorageError, match=r"No folder .*absent"):
+    with pytest.raises(StorageError, match=r"There is no folder .*absent"):
         list(Folder(tmp_path / "absent").list())
     with pytest.raises(UsageError, match=r"^ftp://photos is neither a folder nor a bucket\. Buckets begin with s3://"):
         open_store("ftp://photos")
 
 
-def test_parts_end_at_so_many_files_or_pixels(tmp_path: Path) -> None:
+def test_a_part_is_full_at_a_number_of_files_or_pixels(tmp_path: Path) -> None:
     source = put(tmp_path / "source", "a.png", "b.png", "c.png")
     put(tmp_path / "source", "d.png", side=40)
     put(tmp_path / "source", "e.png")
@@ -130,25 +131,25 @@ def test_an_interrupted_plan_continues_to_the_same_parts(
     assert names(expected, whole) == names(expected, target)
 
 
-def test_another_plan_in_the_same_target_is_refused(tmp_path: Path) -> None:
+def test_a_different_plan_in_the_same_target_is_refused(tmp_path: Path) -> None:
     source, target = put(tmp_path / "source", "a.png"), Folder(tmp_path / "target")
     make_plan(source, target, recipe(source), WEIGHTS)
-    with pytest.raises(UsageError, match=r"has another plan\. Give the same options, or another target\."):
+    with pytest.raises(UsageError, match=r"already has a different plan\. Give the same options, or another target\."):
         make_plan(source, target, recipe(source, scale=3.0), WEIGHTS)
 
 
 def test_a_plan_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = put(tmp_path / "source", "a.png"), Folder(tmp_path / "target")
     make_plan(source, target, recipe(source), WEIGHTS)
-    monkeypatch.setattr(plans, "__version__", "9.9")
-    with pytest.raises(StorageError, match=r"The plan is of drrn .*, this is 9\.9\."):
+    monkeypatch.setattr(recipes, "__version__", "9.9")
+    with pytest.raises(StorageError, match=r"The plan was made by drrn .*, and this is 9\.9\."):
         load_plan(target)
 
 
-def test_folders_that_lie_in_one_another_are_refused(tmp_path: Path) -> None:
+def test_overlapping_source_and_target_are_refused(tmp_path: Path) -> None:
     source = put(tmp_path / "source", "a.png")
     for target in (Folder(tmp_path / "source/larger"), Folder(tmp_path)):
-        with pytest.raises(UsageError, match="lie in one another"):
+        with pytest.raises(UsageError, match="overlap"):
             make_plan(source, target, recipe(source), WEIGHTS)
 
 
@@ -156,7 +157,7 @@ def test_folders_that_lie_in_one_another_are_refused(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         ({"scale": 9.0}, "A scale must be above 1 and at most 8, got 9"),
-        ({"scale": 2.0, "size": "4000"}, "--scale and --size both say how large"),
+        ({"scale": 2.0, "size": "4000"}, "Give --scale or --size, not both"),
         ({"size": "huge"}, "A size is written"),
         ({"name": "{what}"}, "A --name is text with"),
     ],
@@ -175,12 +176,12 @@ def test_a_source_without_images_is_refused(tmp_path: Path) -> None:
         make_plan(source, Folder(tmp_path / "target"), recipe(source), WEIGHTS)
 
 
-def test_a_damaged_plan_says_so(tmp_path: Path) -> None:
+def test_a_damaged_plan_is_reported(tmp_path: Path) -> None:
     source, target = put(tmp_path / "source", "a.png"), Folder(tmp_path / "target")
     plan = make_plan(source, target, recipe(source), WEIGHTS)
     target.write(plan.parts[0].path, json.dumps({"files": [["a.png"]]}).encode())
     with pytest.raises(StorageError, match="is damaged"):
         read_files(target, plan.parts[0])
-    target.write(plans.RECIPE, b"{}")
+    target.write(RECIPE, b"{}")
     with pytest.raises(StorageError, match="has no finished plan"):
         load_plan(target)

@@ -239,7 +239,7 @@ def test_a_stopped_driver_leaves_no_kill_to_a_file(
     driver.send_signal(signal.SIGTERM)
     _, said = driver.communicate()
     assert driver.returncode == 143, said
-    assert "stopped; the same command goes on" in said
+    assert "stopped; the same command continues" in said
     notes = [json.loads(watch.target.read(entry.name) or b"") for entry in watch.target.list(".drrn/begun/")]
     assert all(note["starts"] == 0 and not note["kills"] for note in notes)
     watch.finish(start(cluster))

@@ -1,4 +1,4 @@
-"""Parts are run by any process, to the bytes of `drrn upscale`, whatever is killed; failed files are rows."""
+"""Any process can run a part, with the bytes of `drrn upscale`, whatever is killed; failed files become rows."""
 
 import json
 import os
@@ -33,7 +33,7 @@ ONE_THREAD = Machine(threads=1)
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with weights, and with pictures of several formats in photos."""
+    """A folder with weights, and a subfolder `photos` with pictures in several formats."""
     monkeypatch.chdir(tmp_path)
     store.save(small_weights(width=4), tmp_path / "tiny.safetensors")
     rng = np.random.default_rng(0)
@@ -77,13 +77,13 @@ def results(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_results_are_those_of_drrn_upscale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_equal_those_of_drrn_upscale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = ("-m", "tiny.safetensors", "--threads", "1")
     assert drrn("upscale", "photos", "-r", "-o", "expected", *model) == 0
     plan, target = plan_of()
     assert [part.count for part in plan.parts] == [2, 2, 2]
     capsys.readouterr()
-    (here / "numpy.py").write_text("raise SystemExit('from a stranger')")  # nothing is imported from where it runs
+    (here / "numpy.py").write_text("raise SystemExit('imported')")  # the current folder must not be imported from
     assert drrn("bulk", "run", "large", "--threads", "1", "--jobs", "2") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "all done"
     assert results(here / "large") == results(here / "expected") and len(results(here / "expected")) == 6
@@ -103,7 +103,7 @@ def test_options_of_the_plan_decide_the_results(here: Path) -> None:
     assert "sub/deep/d_big.png" in results(here / "large")
 
 
-def test_a_failed_file_is_a_row_and_is_tried_again_on_demand(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_file_becomes_a_row_and_is_retried_on_request(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = (here / "photos/b.jpg").read_bytes()
     (here / "photos/b.jpg").write_bytes(good[: len(good) // 2])
     plan, target = plan_of()
@@ -116,7 +116,7 @@ def test_a_failed_file_is_a_row_and_is_tried_again_on_demand(here: Path, capsys:
     said = capsys.readouterr().out
     assert said.startswith("b.jpg: b.jpg is a JPEG that is damaged or cut short") and len(said.splitlines()) == 1
     (here / "photos/b.jpg").write_bytes(good)
-    assert drrn(*run) == 3, "what is done is not done again"
+    assert drrn(*run) == 3, "a part that is done is not run again"
     assert drrn(*run, "--retry") == 0
     assert len(results(here / "large")) == 6 and list(failed_rows(plan, target)) == []
     before = {path: path.stat().st_mtime_ns for path in (here / "large").rglob("*.png")}
@@ -124,7 +124,7 @@ def test_a_failed_file_is_a_row_and_is_tried_again_on_demand(here: Path, capsys:
     assert before == {path: path.stat().st_mtime_ns for path in (here / "large").rglob("*.png")}
 
 
-def test_a_bug_over_one_file_is_a_row(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_on_one_file_becomes_a_row(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enlarge = parts.enlarge_file
 
     def broken(recipe: Any, file: Any, *args: Any) -> Any:
@@ -138,13 +138,13 @@ def test_a_bug_over_one_file_is_a_row(here: Path, monkeypatch: pytest.MonkeyPatc
     assert [(row.source, row.error) for row in failed_rows(plan, target)] == [("e.ppm", "ZeroDivisionError: a bug")]
 
 
-def test_another_file_in_the_target_is_kept_unless_overwritten(here: Path) -> None:
+def test_a_different_file_in_the_target_is_kept_without_overwrite(here: Path) -> None:
     (here / "large").mkdir()
     (here / "large/e_x2.ppm").write_bytes(b"somebody's")
     plan, target = plan_of()
     run_all(plan, target)
     (row,) = failed_rows(plan, target)
-    assert row.error == "e_x2.ppm is there, another file. Plan with --overwrite to replace it."
+    assert row.error == "e_x2.ppm already exists, with other content. Plan with --overwrite to replace it."
     assert (here / "large/e_x2.ppm").read_bytes() == b"somebody's"
     target.write(RECIPE, replace(plan.recipe, overwrite=True).to_json().encode())
     plan = load_plan(target)
@@ -152,7 +152,7 @@ def test_another_file_in_the_target_is_kept_unless_overwritten(here: Path) -> No
     assert list(failed_rows(plan, target)) == [] and (here / "large/e_x2.ppm").read_bytes()[:2] == b"P6"
 
 
-def test_a_store_that_fails_stops_a_part_and_is_no_row(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_store_stops_the_part_and_adds_no_row(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, target = plan_of()
     put = Folder.put
 
@@ -172,7 +172,7 @@ def test_a_store_that_fails_stops_a_part_and_is_no_row(here: Path, monkeypatch: 
 
 
 def change_workers(here: Path, monkeypatch: pytest.MonkeyPatch, lines: str) -> None:
-    """Let worker processes run these lines before they enlarge a file."""
+    """Make worker processes run these lines before they enlarge a file."""
     (here / "site").mkdir()
     (here / "site/sitecustomize.py").write_text(
         "import os, signal, time\n"
@@ -191,7 +191,7 @@ def change_workers(here: Path, monkeypatch: pytest.MonkeyPatch, lines: str) -> N
 
 @pytest.fixture
 def deadly(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Worker processes are killed when they begin the file that is named in `deadly.txt`."""
+    """Worker processes are killed when they start on the file named in `deadly.txt`."""
     lines = "if file.name == (here / 'deadly.txt').read_text():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     change_workers(here, monkeypatch, lines)
     return here / "deadly.txt"
@@ -199,19 +199,19 @@ def deadly(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def waiting(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Worker processes wait before a file of the last part while `wait.txt` is there, which it is."""
+    """Worker processes wait before a file of the last part as long as `wait.txt` exists."""
     lines = "while file.name == 'sub/c.webp' and (here / 'wait.txt').exists():\n    time.sleep(0.05)\n"
     change_workers(here, monkeypatch, lines)
     (here / "wait.txt").touch()
     return here / "wait.txt"
 
 
-def test_a_file_that_kills_its_process_three_times_is_a_row(here: Path, deadly: Path) -> None:
+def test_a_file_that_gets_its_process_killed_three_times_becomes_a_row(here: Path, deadly: Path) -> None:
     deadly.write_text("b.jpg")
     plan, target = plan_of()
     assert run_parts(plan.parts, "large", machine=ONE_THREAD) == 1
     (row,) = failed_rows(plan, target)
-    assert (row.source, row.error[:40]) == ("b.jpg", "The process was killed 3 times over it, ")
+    assert (row.source, row.error[:40]) == ("b.jpg", "Its process was killed 3 times, most lik")
     assert len(results(here / "large")) == 5 and not list(target.list(".drrn/begun/"))
     deadly.write_text("")
     assert run_parts(parts_left(plan, target, retry=True), "large", machine=ONE_THREAD, retry=True) == 0
@@ -219,9 +219,7 @@ def test_a_file_that_kills_its_process_three_times_is_a_row(here: Path, deadly: 
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_stopped_or_killed_continues_to_the_same_bytes(
-    here: Path, waiting: Path, sent: signal.Signals
-) -> None:
+def test_a_stopped_or_killed_run_continues_to_the_same_bytes(here: Path, waiting: Path, sent: signal.Signals) -> None:
     run_all(*plan_of())
     expected = results(here / "large")
     (here / "large").rename(here / "expected")
@@ -235,7 +233,7 @@ def test_a_run_that_is_stopped_or_killed_continues_to_the_same_bytes(
         waiting.unlink()
     _, said = process.communicate(timeout=120)  # also waits for the orphaned worker, which ends with its part
     assert process.returncode == (143 if sent == signal.SIGTERM else -signal.SIGKILL)
-    assert ("stopped; the same command goes on" in said) == (sent == signal.SIGTERM)
+    assert ("stopped; the same command continues" in said) == (sent == signal.SIGTERM)
     assert sent == signal.SIGTERM or not list(target.list(".drrn/begun/"))
     left = parts_left(plan, target)
     assert len(left) < 3
@@ -246,28 +244,28 @@ def test_a_run_that_is_stopped_or_killed_continues_to_the_same_bytes(
     assert results(here / "large") == expected
 
 
-def test_a_damaged_record_and_damaged_weights_say_so(here: Path) -> None:
+def test_a_damaged_record_and_damaged_weights_are_reported(here: Path) -> None:
     plan, target = plan_of()
     target.write(".drrn/done/00000000.jsonl", b'{"source": ')
     with pytest.raises(StorageError, match=r"done/00000000\.jsonl of large is damaged\. Delete it\."):
         read_rows(target, plan.parts[0])
     store.save(small_weights(seed=1, width=4), here / "large/.drrn/weights.safetensors")
-    with pytest.raises(StorageError, match=r"are not those of its plan\. Plan anew\."):
+    with pytest.raises(StorageError, match=r"are not those of its plan\. Make a new plan\."):
         Worker("large", ONE_THREAD, retry=False)
     (here / "large/.drrn/weights.safetensors").write_bytes(b"broken")
-    with pytest.raises(StorageError, match=r"The weights of large can't be read: "):
+    with pytest.raises(StorageError, match=r"The weights in large can't be read: "):
         run_parts(plan.parts, "large", machine=ONE_THREAD)
 
 
-def test_a_worker_that_cannot_start_is_not_started_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_fails_at_startup_is_not_restarted(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, _ = plan_of()
     (here / "numpy.py").write_text("raise SystemExit(7)")
     monkeypatch.setenv("PYTHONPATH", str(here))
-    with pytest.raises(EngineError, match=r"^The process that enlarges ended at its start: 7\.$"):
+    with pytest.raises(EngineError, match=r"^The worker process ended at startup, with exit code 7\.$"):
         run_parts(plan.parts, "large", machine=ONE_THREAD)
 
 
-def test_engines_that_round_otherwise_are_refused_with_same_bytes(here: Path) -> None:
+def test_same_bytes_refuses_an_engine_that_rounds_differently(here: Path) -> None:
     plan, target = plan_of()
     upscaler(plan, target)
     same = replace(ONE_THREAD, same_bytes=True)
@@ -275,11 +273,11 @@ def test_engines_that_round_otherwise_are_refused_with_same_bytes(here: Path) ->
     known = json.loads(target.read(ENGINE) or b"")
     target.write(ENGINE, json.dumps(known | {"engine": "another", "sha256": "0" * 64}).encode())
     make_upscaler(target, plan.recipe, ONE_THREAD)
-    with pytest.raises(UsageError, match=r"rounds otherwise than another, which began\. Use that, or leave out --same"):
+    with pytest.raises(UsageError, match=r"rounds differently from another, that of the first machine\. Use that one"):
         make_upscaler(target, plan.recipe, same)
 
 
-def test_an_array_runs_each_part_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_array_runs_each_part_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan, target = plan_of()
     array = ("bulk", "run", "large", "--threads", "1", "--parts-per-task", "2", "--part")
     assert drrn(*array, "1") == 0
@@ -288,10 +286,10 @@ def test_an_array_runs_each_part_once(here: Path, capsys: pytest.CaptureFixture[
     assert parts_left(plan, target) == []
     capsys.readouterr()
     assert drrn(*array, "2") == 2
-    assert "There are 3 parts, the last one is 2: there is no part 4." in capsys.readouterr().err
+    assert "There is no part 4: the plan has 3 parts, counted from 0." in capsys.readouterr().err
 
 
-def test_the_status_tells_what_is_done_by_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_reports_the_work_of_all_machines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "photos/b.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     plan, target = plan_of()
     source, one = Folder(Path(plan.recipe.source)), upscaler(plan, target)
@@ -314,21 +312,21 @@ def test_the_status_tells_what_is_done_by_all(here: Path, capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out)["source"] == "b.jpg"
 
 
-def test_a_file_that_changes_while_it_is_read_is_a_row(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_being_read_becomes_a_row(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def changing(self: Folder, name: str, path: Path) -> str:
-        raise ImageError(f"{name} has changed while it was read.")
+        raise ImageError(f"{name} changed while it was being read.")
 
     plan, target = plan_of()
     one = upscaler(plan, target)
     monkeypatch.setattr(Folder, "get", changing)
     rows = enlarge_part(plan.recipe, plan.parts[0], Folder(Path("photos")), target, one)
     assert [row.error for row in rows] == [
-        "a.png has changed while it was read.",
-        "b.jpg has changed while it was read.",
+        "a.png changed while it was being read.",
+        "b.jpg changed while it was being read.",
     ]
 
 
-def test_which_model_auto_chooses_is_not_left_to_machines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_needs_a_named_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert drrn("bulk", "plan", "photos", "large", "-m", "auto") == 2
     assert "Name a model." in capsys.readouterr().err
     assert drrn("bulk", "run", "photos") == 2

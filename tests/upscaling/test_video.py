@@ -331,7 +331,7 @@ def test_an_interrupted_run_says_that_it_can_go_on(
             patch.setattr(encoding, "write_bytes", signaled(number))
             assert run(source) == code
         words = capsys.readouterr().err
-        assert "the same command goes on" in words and "Traceback" not in words
+        assert "the same command continues" in words and "Traceback" not in words
         assert len(list(films.work_folder(here / "film_x2.mp4").glob("0*.npz"))) == kept
     enlarged(source)
 

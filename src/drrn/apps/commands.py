@@ -158,12 +158,14 @@ STUDY = Commands(
 BULK = Commands(
     {
         "plan": Entry(
-            "drrn.apps.bulk", "plan_bulk", "List the files of a folder, and cut them into parts that machines can run."
+            "drrn.apps.bulk",
+            "plan_bulk",
+            "List the pictures of a folder, and divide them into parts that machines can run.",
         ),
         "run": Entry(
             "drrn.apps.bulk", "run_bulk", "Run the parts of a plan that are not done, here or in a Ray cluster."
         ),
-        "status": Entry("drrn.apps.bulk", "show_bulk", "Show what is done of a plan, by all machines together."),
+        "status": Entry("drrn.apps.bulk", "show_bulk", "Show how much of a plan is done, by all machines together."),
     }
 )
 DESKTOP = Commands(
@@ -178,9 +180,9 @@ EXIT_CODES = {
     1: "A bug in drrn: the traceback says where.",
     2: "Bad input or usage. One line says what was found, what was expected and what to do; nothing was written.",
     3: "Some pictures of many failed. They are listed, the others are written.",
-    130: "Stopped by Ctrl-C (SIGINT). What can be resumed goes on with the same command.",
+    130: "Stopped by Ctrl-C (SIGINT). Work that can be resumed continues with the same command.",
     141: "The program that reads the output has gone, as when it is piped into `head`.",
-    143: "Stopped by SIGTERM. What can be resumed goes on with the same command.",
+    143: "Stopped by SIGTERM. Work that can be resumed continues with the same command.",
 }
 """What each exit code means."""
 EXAMPLES: dict[str, tuple[str, ...]] = {

@@ -219,7 +219,7 @@ class UpscaleCommand:
         except (KeyboardInterrupt, SystemExit):
             continues = self.folders or VIDEO in self._formats(sources)
             if continues and not self.folder.watch and not self.machine.estimate:
-                print("stopped; the same command goes on", file=sys.stderr)
+                print("stopped; the same command continues", file=sys.stderr)
             raise
 
     def _look(self) -> "SourceFiles":

@@ -1,5 +1,5 @@
 """Enlarge very many files, on one machine or on several that share a folder or a bucket.
 
-Only names move between machines: a plan cuts them into parts, any machine runs a part, and a part is done when its
-record is there. Scheduling is left to others: a shell, an array of jobs, a cluster.
+A plan divides the names of the files into parts, and any machine can run any part. A part is done when its record has
+been written. Which machine runs which part is up to others: a shell, a job array, a cluster.
 """

@@ -1,4 +1,7 @@
-"""A bucket of an object store (S3, Google Cloud Storage, Azure), by obstore. Credentials come from the environment."""
+"""A bucket of an object store (S3, Google Cloud Storage, Azure), accessed through obstore.
+
+Credentials come from the environment.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,20 +19,26 @@ from drrn.errors import ImageError, StorageError, printable
 from drrn.media.naming import is_system_folder
 
 ATTEMPTS = 6
-"""Of an operation that fails, beside what obstore tries again by itself: a transfer that is cut, for one."""
+"""Attempts at an operation, on top of obstore's own retries, which do not cover interrupted transfers, for example."""
 FIRST_PAUSE = 0.5
-"""Seconds before the second attempt; twice as many before each further one."""
+"""Seconds before the second attempt; doubled before each further one."""
 PAGE = 1000
-"""Names a request, the most that S3 gives."""
+"""Names per request, the most that S3 returns."""
 BLOCK = 1 << 16
-"""Bytes that are fetched at least when a file is inspected."""
+"""Fewest bytes that are fetched at a time when a file is inspected."""
 
 
 class Bucket:
-    """A bucket, or what is in it under a prefix. See `drrn.bulk.storage.Store`."""
+    """A bucket, or the part of it under a prefix. See `drrn.bulk.storage.Store`."""
 
     def __init__(self, url: str):
-        """Raises StorageError: the URL or the environment makes no sense."""
+        """
+        Args:
+            url: s3://bucket/prefix, or with gs:// or az://.
+
+        Raises:
+            StorageError: the URL or the credentials in the environment are invalid.
+        """
         self.url = url.rstrip("/")
         try:
             self.store: Any = from_url(self.url)
@@ -47,11 +56,11 @@ class Bucket:
                 continue
             if page is None:
                 return
-            for found in page:
-                last = found["path"]
+            for item in page:
+                last = item["path"]
                 hidden = any(map(is_system_folder, last.removeprefix(prefix).split("/")[:-1]))
                 if last.startswith(prefix) and last > after and not hidden:
-                    yield Entry(last, found["size"], _etag(found), found["last_modified"].timestamp())
+                    yield Entry(last, item["size"], _etag(item), item["last_modified"].timestamp())
 
     def get(self, name: str, path: Path) -> str:
         def copy() -> str:
@@ -60,7 +69,7 @@ class Bucket:
                 for chunk in answer.stream():
                     file.write(chunk)
             if path.stat().st_size != answer.meta["size"]:
-                raise BaseError(f"{path.stat().st_size} of {answer.meta['size']} bytes came")
+                raise BaseError(f"{path.stat().st_size} of {answer.meta['size']} bytes arrived")
             return _etag(answer.meta)
 
         try:
@@ -69,12 +78,12 @@ class Bucket:
             raise ImageError(f"{printable(name)} can't be read: there is no such file.") from error
 
     def inspect(self, entry: Entry, read: Callable[[BinaryIO], Result]) -> Result:
-        def look() -> Result:
+        def open_and_read() -> Result:
             with BufferedReader(_Ranges(self.store, entry), BLOCK) as file:
                 return read(file)
 
         try:
-            return self._try("read", entry.name, look)
+            return self._try("read", entry.name, open_and_read)
         except FileNotFoundError as error:
             raise ImageError(f"{printable(entry.name)} can't be read: there is no such file.") from error
 
@@ -102,11 +111,14 @@ class Bucket:
         return None
 
     def _try(self, what: str, name: str, operation: Callable[[], Result]) -> Result:
-        """Do it, again and again after faults of the network or the store.
+        """Run an operation, and retry it after errors of the network or the store.
+
+        Args:
+            what: past participle for the message, such as "read".
 
         Raises:
-            FileNotFoundError, AlreadyExistsError: these are no faults.
-            StorageError: it failed too often.
+            FileNotFoundError, AlreadyExistsError: retrying would not help.
+            StorageError: every attempt failed.
         """
         for attempt in range(ATTEMPTS):
             try:
@@ -122,7 +134,7 @@ class Bucket:
         return obstore.list(self.store, prefix=prefix or None, offset=after or None, chunk_size=PAGE)
 
     def _list_again(self, prefix: str, after: str) -> Iterator[Any]:
-        """The pages after a name, once the store answers again."""
+        """The pages of a listing that come after a name, retried until the store answers."""
 
         def first() -> tuple[Iterator[Any], Any]:
             pages = iter(self._pages(prefix, after))
@@ -135,7 +147,7 @@ class Bucket:
 
 
 class _Ranges(RawIOBase):
-    """A file of a bucket, of which each read is a request."""
+    """A file in a bucket; each read is a request for a range of its bytes."""
 
     def __init__(self, store: Any, entry: Entry):
         self.store, self.entry, self.position = store, entry, 0
@@ -159,10 +171,10 @@ class _Ranges(RawIOBase):
         return count
 
 
-def _etag(found: Any) -> str:
-    return str(found["e_tag"] or found["version"] or found["last_modified"].timestamp())
+def _etag(meta: Any) -> str:
+    return str(meta["e_tag"] or meta["version"] or meta["last_modified"].timestamp())
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what obstore says, which goes on with details for developers."""
+    """The first line of an obstore message; the others are details for developers."""
     return printable(str(error).partition("\n")[0][:300].rstrip(".")) or type(error).__name__

@@ -1,8 +1,9 @@
-"""One part of a plan, in one process: each file is fetched, enlarged and put, and a record of all is put last.
+"""Run one part of a plan in one process: fetch, enlarge and store each file, and finally write the part's record.
 
-A file is enlarged at least once, and there is one version of its result: the same name and the same bytes. A file that
-fails is a row of the record. A process that is killed leaves a note, so that the next one that runs the part puts
-down each file before it begins: a file over which a process is killed three times becomes a row, too.
+A file is enlarged at least once, and there is only one version of its result: the same name and the same bytes. A file
+that fails gets a row with the error in the record. A process that is killed leaves a marker in `begun`; the next one
+that runs the part therefore writes down each file before it starts on it. A file that gets a process killed three
+times is given up, and counts as failed.
 """
 
 import json
@@ -14,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from drrn.bulk.plan import FOLDER, WEIGHTS, File, Part, Recipe, read_files
+from drrn.bulk.plan import FOLDER, WEIGHTS, File, Part, read_files
+from drrn.bulk.recipe import Recipe
 from drrn.bulk.storage import ExistsError, Store
 from drrn.core.parsing import parse_record
 from drrn.errors import DRRNError, ImageError, StorageError, printable
@@ -27,49 +29,53 @@ from drrn.weights.store import Weights, load
 
 DONE, FAILED, BEGUN = f"{FOLDER}/done", f"{FOLDER}/failed", f"{FOLDER}/begun"
 MAX_KILLS = 3
-"""Processes that may be killed over one file."""
+"""How often a process may be killed while it works on the same file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What became of a file."""
+    """What became of one file: a line of the record."""
 
     source: str
     etag: str
-    """Of the source, as it was read."""
+    """Etag of the source when it was read."""
     target: str = ""
+    """Name of the result, empty if there is none."""
     bytes: int = 0
-    """Of the result, as the next."""
+    """Size of the result."""
     sha256: str = ""
+    """SHA-256 of the result."""
     engine: str = ""
+    """As `engine_kind` gives it."""
     seconds: float = 0.0
+    """Time to fetch, enlarge and store the file."""
     converted: tuple[str, ...] = ()
-    """What was converted, left out or tolerated."""
+    """What was converted, dropped or tolerated."""
     error: str = ""
-    """Why there is no result."""
+    """Why there is no result; empty if there is one."""
 
     def to_json(self) -> str:
-        """A line, without fields that are empty."""
+        """A line of JSON without empty fields."""
         return json.dumps({name: value for name, value in asdict(self).items() if value}) + "\n"
 
 
 @dataclass
-class Begun:
-    """The note of a part that was begun and is not done."""
+class Attempts:
+    """Earlier attempts at a part that is not done: the content of its marker in `begun`."""
 
     starts: int = 0
-    """Processes that began it and did not end by themselves."""
+    """Processes that started on the part and were killed, or are still running."""
     file: str = ""
-    """The file at work, if there was an earlier start."""
+    """The file being enlarged; only recorded from the second start on."""
     kills: dict[str, int] = field(default_factory=dict)
-    """By file, how many processes were killed over it."""
+    """By file: how many processes were killed while they enlarged it."""
 
 
 def load_weights(target: Store, recipe: Recipe) -> Weights:
-    """The weights of the plan, wherever this drrn has others of their name.
+    """Load the weights that are stored with the plan, even if a packaged model has the same name.
 
     Raises:
-        StorageError: they are missing or damaged.
+        StorageError: they are missing or damaged, or not the weights of the recipe.
     """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
@@ -77,35 +83,38 @@ def load_weights(target: Store, recipe: Recipe) -> Weights:
             target.get(WEIGHTS, path)
             weights = load(path)
         except DRRNError as error:
-            raise StorageError(f"The weights of {printable(target.url)} can't be read: {error}") from error
+            raise StorageError(f"The weights in {printable(target.url)} can't be read: {error}") from error
     if weights.digest() != recipe.weights_sha256:
-        raise StorageError(f"The weights of {printable(target.url)} are not those of its plan. Plan anew.")
-    return replace(weights, name=recipe.model)  # some results say by which model they were made
+        raise StorageError(f"The weights in {printable(target.url)} are not those of its plan. Make a new plan.")
+    return replace(weights, name=recipe.model)  # some formats record the name of the model
 
 
 def enlarge_part(
     recipe: Recipe, part: Part, source: Store, target: Store, upscaler: Upscaler, *, retry: bool = False
 ) -> list[Row]:
-    """Enlarge the files of a part and put its record, unless it is there.
+    """Enlarge the files of a part and write its record. A part that has a record is left as it is.
 
     Args:
-        retry: try the files again that failed, and keep the other rows.
+        retry: in a part that has a record, try the failed files again.
+
+    Returns:
+        A row for each file of the part, in order.
 
     Raises:
-        StorageError: a store fails; the part is not done then.
+        StorageError: a store fails, and the part stays undone.
     """
     rows = read_rows(target, part)
     if rows is not None and not any(row.error for row in rows):
-        target.remove(_path(FAILED, part))  # left by a process that was killed just before
+        target.remove(_path(FAILED, part))  # a process that was killed at the last moment leaves it
         return rows
     if rows is not None and not retry:
         return rows
-    known = {row.source: row for row in rows or () if not row.error}
+    done = {row.source: row for row in rows or () if not row.error}
     files = read_files(target, part)
-    with _noted(target, part) as begun:
-        rows = [known.get(file.name) or _run_file(recipe, file, source, target, upscaler, begun) for file in files]
+    with _track_attempts(target, part) as begin:
+        rows = [done.get(file.name) or _run_file(recipe, file, source, target, upscaler, begin) for file in files]
         failed = [row for row in rows if row.error]
-        if failed:  # first: whoever sees the part done sees what failed in it
+        if failed:  # before the record: once a part looks done, its failures can be seen too
             target.write(_path(FAILED, part), _to_lines(failed))
         target.write(_path(DONE, part), _to_lines(rows))
         if not failed:
@@ -114,7 +123,13 @@ def enlarge_part(
 
 
 def read_rows(target: Store, part: Part, folder: str = DONE) -> list[Row] | None:
-    """The record of a part, None if it is not done.
+    """Read the record of a part.
+
+    Args:
+        folder: `DONE` for all rows, `FAILED` for those of failed files.
+
+    Returns:
+        The rows in the order of the part's files, or None if there is no record.
 
     Raises:
         StorageError: it is damaged.
@@ -129,19 +144,19 @@ def read_rows(target: Store, part: Part, folder: str = DONE) -> list[Row] | None
 
 
 def list_numbers(target: Store, folder: str = DONE) -> Iterator[tuple[int, float]]:
-    """The numbers of the parts that have a record in `folder`, and when it was put, in seconds since 1970."""
+    """List the parts that have a record in `folder`: their numbers, and when it was written (seconds since 1970)."""
     for entry in target.list(f"{folder}/"):
         yield int(PurePosixPath(entry.name).stem), entry.modified
 
 
 def enlarge_file(recipe: Recipe, file: File, source: Store, target: Store, upscaler: Upscaler, scratch: Path) -> Row:
-    """Fetch, enlarge and put one file.
+    """Fetch and enlarge one file, and store its result.
 
     Args:
         scratch: an empty folder.
 
     Raises:
-        DRRNError: it can't be enlarged.
+        DRRNError: the file can't be enlarged.
         StorageError: a store fails.
     """
     began = perf_counter()
@@ -153,12 +168,12 @@ def enlarge_file(recipe: Recipe, file: File, source: Store, target: Store, upsca
     choice = choose(job, [upscaler])
     job.format.enlarge(job, choice.upscaler, Hooks())
     digest = sha256(job.target)
-    put_as = str(name.with_name(job.target.name))
-    _put(target, job.target, put_as, digest, scratch, overwrite=recipe.overwrite)
+    target_name = str(name.with_name(job.target.name))
+    _put(target, job.target, target_name, digest, scratch, overwrite=recipe.overwrite)
     return Row(
         source=file.name,
         etag=etag,
-        target=put_as,
+        target=target_name,
         bytes=job.target.stat().st_size,
         sha256=digest,
         engine=engine_kind(choice.upscaler),
@@ -168,74 +183,81 @@ def enlarge_file(recipe: Recipe, file: File, source: Store, target: Store, upsca
 
 
 def engine_kind(upscaler: Upscaler) -> str:
-    """The engine and its kernels, such as `native (avx512)`: what may round differently from others."""
+    """The engine with its kernels, such as `native (avx512)`, but without the number of threads.
+
+    Engines of different kinds may round differently.
+    """
     return re.sub(r", \d+ threads?", "", upscaler.engine.name)
 
 
 def _put(target: Store, path: Path, name: str, digest: str, scratch: Path, *, overwrite: bool) -> None:
-    """Put a result, unless it is there from an earlier start of its part.
+    """Store a result, unless an earlier attempt at the part has stored it already.
 
     Raises:
-        ImageError: there is another file.
+        ImageError: the name is taken by a file with other content.
     """
     try:
         target.put(path, name, overwrite=overwrite)
     except ExistsError as error:
-        there = scratch / "there"
-        target.get(name, there)
-        if sha256(there) != digest:
+        existing = scratch / "existing"
+        target.get(name, existing)
+        if sha256(existing) != digest:
             raise ImageError(
-                f"{printable(name)} is there, another file. Plan with --overwrite to replace it."
+                f"{printable(name)} already exists, with other content. Plan with --overwrite to replace it."
             ) from error
 
 
 def _run_file(
-    recipe: Recipe, file: File, source: Store, target: Store, upscaler: Upscaler, begun: Callable[[str], int]
+    recipe: Recipe, file: File, source: Store, target: Store, upscaler: Upscaler, begin: Callable[[str], int]
 ) -> Row:
-    if begun(file.name) >= MAX_KILLS:
-        error = f"The process was killed {MAX_KILLS} times over it, as happens when memory is short."
+    """The row of one file. Raises StorageError: a store fails."""
+    if begin(file.name) >= MAX_KILLS:
+        error = f"Its process was killed {MAX_KILLS} times, most likely because memory was short."
         return Row(source=file.name, etag=file.etag, error=error)
     with TemporaryDirectory(prefix="drrn-bulk-") as scratch:
         try:
             return enlarge_file(recipe, file, source, target, upscaler, Path(scratch))
         except StorageError:
             raise
-        except Exception as error:  # a bug, too, becomes a row: it must not stop the other files of the part
-            what = str(error) if isinstance(error, DRRNError) else f"{type(error).__name__}: {error}"
-            told = " ".join(what.replace(f"{scratch}/results/", "").replace(f"{scratch}/", "").split())
-            return Row(source=file.name, etag=file.etag, error=told)
+        except Exception as error:  # a bug must not stop the other files of the part either
+            text = str(error) if isinstance(error, DRRNError) else f"{type(error).__name__}: {error}"
+            line = " ".join(text.replace(f"{scratch}/results/", "").replace(f"{scratch}/", "").split())
+            return Row(source=file.name, etag=file.etag, error=line)
 
 
 @contextmanager
-def _noted(target: Store, part: Part) -> Iterator[Callable[[str], int]]:
-    """Keep the note of the part while it runs: gives a function that notes a file, and returns its kills.
+def _track_attempts(target: Store, part: Part) -> Iterator[Callable[[str], int]]:
+    """Keep the marker of a part in `begun` while the block runs, and remove it at the end.
 
-    Who is killed leaves the note. Who is stopped takes the start back.
+    A process that is killed leaves the marker behind. One that is stopped by an exception does not count as a start.
+
+    Yields:
+        A function to call with a file's name before it is enlarged. It returns how many processes that file has killed.
     """
     path = _path(BEGUN, part)
     try:
-        begun = _parse_note(target.read(path) or b"{}")
+        earlier = _parse_attempts(target.read(path) or b"{}")
     except ValueError:
-        begun = Begun()
-    if begun.file:
-        begun.kills[begun.file] = begun.kills.get(begun.file, 0) + 1
-    begun = Begun(begun.starts + 1, "", begun.kills)
+        earlier = Attempts()
+    if earlier.file:
+        earlier.kills[earlier.file] = earlier.kills.get(earlier.file, 0) + 1
+    attempts = Attempts(earlier.starts + 1, "", earlier.kills)
 
-    def note(file: str) -> int:
-        kills = begun.kills.get(file, 0)
-        if begun.starts > 1 and kills < MAX_KILLS:
-            begun.file = file
+    def begin(file: str) -> int:
+        kills = attempts.kills.get(file, 0)
+        if attempts.starts > 1 and kills < MAX_KILLS:
+            attempts.file = file
             write()
         return kills
 
     def write() -> None:
-        target.write(path, json.dumps(asdict(begun)).encode())
+        target.write(path, json.dumps(asdict(attempts)).encode())
 
     write()
     try:
-        yield note
+        yield begin
     except BaseException:
-        begun.starts, begun.file = begun.starts - 1, ""
+        attempts.starts, attempts.file = attempts.starts - 1, ""
         write()
         raise
     target.remove(path)
@@ -254,6 +276,6 @@ def _parse_row(line: bytes) -> Row:
     return row
 
 
-def _parse_note(content: bytes) -> Begun:
-    begun: Begun = parse_record(Begun, json.loads(content))
-    return begun
+def _parse_attempts(content: bytes) -> Attempts:
+    attempts: Attempts = parse_record(Attempts, json.loads(content))
+    return attempts

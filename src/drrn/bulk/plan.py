@@ -1,86 +1,27 @@
-"""The plan: what is done with every file of a source, and the parts in which it is done.
+"""The plan: how every file of a source is enlarged, and the parts that the work is divided into.
 
-It lies in the target, under `.drrn`: `recipe.json`, the weights, `plan/00000000-100.json` (the number of a part and how
-many files it has), and `plan.json` once all files of the source were listed.
+It is stored in the folder `.drrn` of the target: `recipe.json`, the weights, `plan/00000000-100.json` (the number of a
+part and how many files it has), and, once the whole source is listed, `plan.json`.
 """
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from PIL import Image as Pillow
-
-from drrn import __version__
-from drrn.bulk.storage import Entry, Folder, Store
-from drrn.core.parsing import parse_record
-from drrn.errors import DRRNError, StorageError, UsageError, printable
-from drrn.media.images.files import MAX_PIXELS
-from drrn.media.naming import IMAGES, RASTERS, VIDEOS, is_system_file, split
-from drrn.upscaling.batch.naming import Naming, parse_size
-from drrn.upscaling.batch.planning import Request
-from drrn.upscaling.formats.job import Options
-from drrn.upscaling.formats.registry import format_of
-from drrn.upscaling.size import target_size
+from drrn.bulk.pixels import measure
+from drrn.bulk.recipe import Recipe, parse_recipe
+from drrn.bulk.storage import Folder, Store
+from drrn.errors import StorageError, UsageError, printable
 from drrn.weights.store import Weights, save
 
 FOLDER = ".drrn"
 RECIPE, WEIGHTS, PLAN, PARTS = f"{FOLDER}/recipe.json", f"{FOLDER}/weights.safetensors", f"{FOLDER}/plan.json", "plan"
-SUFFIXES = frozenset({*IMAGES, *VIDEOS, *RASTERS})
 PART_FILES = 100
 PART_PIXELS = 200_000_000
-"""Of its sources: some minutes for two cores and the default model."""
-PIXELS_A_BYTE = 4
-"""Where no header is read: a JPEG has some 2 bits a pixel."""
-REQUESTS = 32
-"""Headers that are read from a bucket at the same time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Everything that decides the results beside the sources."""
-
-    source: str
-    weights_sha256: str
-    """`Weights.digest`."""
-    model: str
-    version: str = __version__
-    """Of drrn: another one may give other bytes."""
-    scale: float | None = None
-    size: str | None = None
-    units: int | None = None
-    ensemble: bool = False
-    format: str | None = None
-    name: str | None = None
-    quality: int | None = None
-    lossless: bool = False
-    strict: bool = False
-    overwrite: bool = False
-    """Whether results may replace files of the target that are others."""
-    max_pixels: int = MAX_PIXELS
-
-    @property
-    def request(self) -> Request:
-        """Raises UsageError: a field is out of range."""
-        if self.scale is not None and self.size is not None:
-            raise UsageError("--scale and --size both say how large. Give one of them.")
-        target_size(100, 100, self.scale, None)
-        return Request(
-            scale=self.scale,
-            size=parse_size(self.size) if self.size else None,
-            many=True,
-            naming=Naming(self.name, self.format),
-            max_pixels=self.max_pixels,
-            strict=self.strict,
-            options=Options(quality=self.quality, lossless=self.lossless),
-        )
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1) + "\n"
+"""Pixels of its sources: a few minutes of work for two cores and the default model."""
 
 
 class File(NamedTuple):
@@ -94,10 +35,12 @@ class File(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some files that one process enlarges."""
+    """Files that one process enlarges."""
 
     number: int
+    """Counted from 0."""
     count: int
+    """How many files."""
 
     @property
     def path(self) -> str:
@@ -105,12 +48,13 @@ class Part:
 
 
 class Outline(NamedTuple):
-    """A finished plan without its parts."""
+    """A finished plan without its list of parts."""
 
     recipe: Recipe
     parts: int
+    """How many parts."""
     skipped: int
-    """Files of the source that are not images by their suffix."""
+    """Files of the source whose names are not those of images."""
 
 
 @dataclass(frozen=True)
@@ -140,22 +84,24 @@ def make_plan(
 ) -> Plan:
     """List the source and write the plan to the target, or continue a plan that was interrupted.
 
-    Names are never all in memory: a part is written as soon as it is full.
+    The names are never all in memory: a part is written as soon as it is full.
 
     Args:
-        part_files, part_pixels: a part ends when it has so many files, or so many pixels of them.
-        headers: read the header of each file for its pixels; otherwise guess them from its bytes.
-        progress: is told the number of parts and of files so far.
+        part_files, part_pixels: a part is full when it has this many files, or its files this many pixels.
+        headers: read the header of each file for its pixels; otherwise estimate them from its size.
+        progress: called after each part with the number of parts and of files so far.
 
     Raises:
-        UsageError: the target has another plan, or one of the two folders lies in the other.
+        UsageError: the recipe is invalid, the target has a different plan, or source and target overlap.
         StorageError: a store fails, or the source has no images.
     """
-    _ = recipe.request  # refused now, not for each file
+    _ = recipe.request  # refuse bad options once, now, and not for each file
     check_apart(source, target)
     known = target.read(RECIPE)
     if known is not None and known.decode() != recipe.to_json():
-        raise UsageError(f"{printable(target.url)} has another plan. Give the same options, or another target.")
+        raise UsageError(
+            f"{printable(target.url)} already has a different plan. Give the same options, or another target."
+        )
     if finished := target.read(PLAN):
         return Plan(recipe, list(_list_parts(target)), json.loads(finished)["skipped"])
     with TemporaryDirectory() as folder:
@@ -163,47 +109,38 @@ def make_plan(
         target.put(Path(folder) / "weights.safetensors", WEIGHTS, overwrite=True)
     target.write(RECIPE, recipe.to_json().encode())
 
-    parts = list(_list_parts(target))
-    last = json.loads(target.read(parts[-1].path) or b"{}") if parts else {}
-    skipped = last.get("skipped", 0)
-    files: list[File] = []
-    pixels = 0
+    draft = _resume_draft(target)
 
     def write_part() -> None:
-        part = Part(len(parts), len(files))
-        target.write(part.path, _to_json(files, skipped))
-        parts.append(part)
-        progress(len(parts), sum(each.count for each in parts))
+        draft.write_part()
+        progress(len(draft.parts), sum(part.count for part in draft.parts))
 
-    entries = source.list(after=last["files"][-1][0] if parts else "")
-    for entry, size in measure(source, entries, headers=headers):
-        if size is None:
-            skipped += 1
+    for entry, pixels in measure(source, source.list(after=draft.last_name), headers=headers):
+        if pixels is None:
+            draft.skipped += 1
             continue
-        files.append(File(entry.name, entry.size, entry.etag))
-        pixels += size
-        if len(files) >= part_files or pixels >= part_pixels:
+        draft.add(File(entry.name, entry.size, entry.etag), pixels)
+        if len(draft.files) >= part_files or draft.pixels >= part_pixels:
             write_part()
-            files, pixels = [], 0
-    if files:
+    if draft.files:
         write_part()
-    if not parts:
-        raise StorageError(f"{printable(source.url)} has no images; {skipped} other files were skipped.")
-    target.write(PLAN, json.dumps({"parts": len(parts), "skipped": skipped}).encode())
-    return Plan(recipe, parts, skipped)
+    if not draft.parts:
+        raise StorageError(f"{printable(source.url)} has no images; {draft.skipped} other files were skipped.")
+    target.write(PLAN, json.dumps({"parts": len(draft.parts), "skipped": draft.skipped}).encode())
+    return Plan(recipe, draft.parts, draft.skipped)
 
 
 def load_plan(target: Store) -> Plan:
-    """The plan of a target. Raises StorageError: as `load_outline`."""
+    """Read the plan of a target. Raises StorageError: as `load_outline`."""
     outline = load_outline(target)
     return Plan(outline.recipe, list(_list_parts(target)), outline.skipped)
 
 
 def load_outline(target: Store) -> Outline:
-    """What a plan says without its parts, which may be a million names.
+    """Read a plan without its list of parts, which may be a million names.
 
     Raises:
-        StorageError: there is none, it is unfinished or damaged, or another version of drrn made it.
+        StorageError: the plan is missing, unfinished or damaged, or was made by another version of drrn.
     """
     try:
         recipe = parse_recipe(target.read(RECIPE))
@@ -216,29 +153,15 @@ def load_outline(target: Store) -> Outline:
 
 
 def find_part(target: Store, number: int) -> Part:
-    """One part, without listing the others. Raises StorageError: it is missing."""
-    part = next(_list_parts(target, after=f"{number:08}"), None)  # a bucket finds no name by its beginning
+    """Find one part without listing the others. Raises StorageError: there is no such part."""
+    part = next(_list_parts(target, after=f"{number:08}"), None)  # its full name ends with an unknown count
     if part is None or part.number != number:
         raise StorageError(f"{printable(target.url)} has no part {number}.")
     return part
 
 
-def parse_recipe(content: bytes | None) -> Recipe:
-    """
-    Raises:
-        ValueError: there is none, or it is damaged.
-        StorageError: another version of drrn made it.
-    """
-    values = json.loads(content or b"")
-    version = values.get("version") if isinstance(values, dict) else None
-    if version not in (None, __version__):
-        raise StorageError(f"The plan is of drrn {version}, this is {__version__}. Install that version, or plan anew.")
-    recipe: Recipe = parse_record(Recipe, values)
-    return recipe
-
-
 def read_files(target: Store, part: Part) -> list[File]:
-    """The files of a part. Raises StorageError: it is damaged."""
+    """Read the list of files of a part. Raises StorageError: it is damaged."""
     try:
         return [
             File(str(name), int(size), str(etag))
@@ -246,81 +169,62 @@ def read_files(target: Store, part: Part) -> list[File]:
         ]
     except (ValueError, TypeError, KeyError) as error:
         raise StorageError(
-            f"{part.path} of {printable(target.url)} is damaged. Plan anew in another target."
+            f"{part.path} of {printable(target.url)} is damaged. Make a new plan in another target."
         ) from error
 
 
-def is_candidate(name: str) -> bool:
-    """Whether a file is an image by its name: its content is not looked at, as that may be far away."""
-    last = name.rpartition("/")[2]
-    return not is_system_file(last) and split(last)[1].lower() in SUFFIXES
-
-
-def measure(source: Store, entries: Iterable[Entry], *, headers: bool) -> Iterator[tuple[Entry, int | None]]:
-    """Each file with its pixels, in their order; None for what is no image by its name."""
-
-    def count(entry: Entry) -> int | None:
-        if not is_candidate(entry.name):
-            return None
-        return count_pixels(source, entry) if headers else entry.size * PIXELS_A_BYTE
-
-    if isinstance(source, Folder) or not headers:
-        yield from ((entry, count(entry)) for entry in entries)
-        return
-    with ThreadPoolExecutor(REQUESTS) as threads:
-        pending = deque[tuple[Entry, Future[int | None]]]()
-        for entry in entries:
-            pending.append((entry, threads.submit(count, entry)))
-            if len(pending) > 4 * REQUESTS:
-                entry, pixels = pending.popleft()
-                yield entry, pixels.result()
-        yield from ((entry, pixels.result()) for entry, pixels in pending)
-
-
-def count_pixels(source: Store, entry: Entry) -> int:
-    """Pixels of a file, of all its frames; of a bucket, by the beginning of the file, or guessed from its size."""
-    path = source.local_path(entry.name)
-    try:
-        if path is None:
-            return source.inspect(entry, read_pixels) or entry.size * PIXELS_A_BYTE
-        header = format_of(path).probe(path, max_pixels=MAX_PIXELS)
-    except DRRNError:
-        return 0  # it will fail as fast
-    return header.width * header.height * header.frames
-
-
-def read_pixels(file: BinaryIO) -> int | None:
-    """Pixels of an image of one frame, from its header; None for formats that say so only in the whole file."""
-    try:
-        with Pillow.open(file, formats=("JPEG", "PNG", "TIFF", "BMP", "PPM")) as image:
-            return image.width * image.height
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
-        return None
-
-
 def check_apart(source: Store, target: Store) -> None:
-    """Raises UsageError: source and target lie in one another."""
+    """Raises UsageError: one of them is inside the other, or they are the same."""
     one, other = (
         f"{each.path.resolve() if isinstance(each, Folder) else each.url}".rstrip("/") + "/"
         for each in (source, target)
     )
     if one.startswith(other) or other.startswith(one):
         raise UsageError(
-            f"{printable(source.url)} and {printable(target.url)} lie in one another. Give a target outside."
+            f"{printable(source.url)} and {printable(target.url)} overlap. Give a target outside the source."
         )
 
 
+@dataclass
+class _Draft:
+    """A plan that is being written."""
+
+    target: Store
+    parts: list[Part]
+    skipped: int
+    last_name: str
+    """The last file of the last part, empty if there are no parts."""
+    files: list[File] = field(default_factory=list)
+    """Files of the next part."""
+    pixels: int = 0
+    """Pixels of `files`."""
+
+    def add(self, file: File, pixels: int) -> None:
+        """Add a file to the next part."""
+        self.files.append(file)
+        self.pixels += pixels
+
+    def write_part(self) -> None:
+        """Write the next part, with the number of files skipped so far in the whole source."""
+        part = Part(len(self.parts), len(self.files))
+        content = json.dumps({"files": self.files, "skipped": self.skipped}) + "\n"
+        self.target.write(part.path, content.encode())
+        self.parts.append(part)
+        self.files, self.pixels = [], 0
+
+
+def _resume_draft(target: Store) -> _Draft:
+    """The draft that an interrupted plan left in the target, or an empty one."""
+    parts = list(_list_parts(target))
+    if not parts:
+        return _Draft(target, [], 0, "")
+    last = json.loads(target.read(parts[-1].path) or b"{}")
+    return _Draft(target, parts, last.get("skipped", 0), last["files"][-1][0])
+
+
 def _list_parts(target: Store, after: str = "") -> Iterator[Part]:
-    """The parts whose names come after `after`, in their order."""
+    """The parts whose file names come after `after`, in order."""
     folder = f"{FOLDER}/{PARTS}/"
     for entry in target.list(folder, after and f"{folder}{after}"):
         number, _, count = entry.name.removeprefix(folder).removesuffix(".json").partition("-")
         yield Part(int(number), int(count))
-
-
-def _to_json(files: list[File], skipped: int) -> bytes:
-    """
-    Args:
-        skipped: files that were skipped so far, in all parts.
-    """
-    return (json.dumps({"files": files, "skipped": skipped}) + "\n").encode()

@@ -1,7 +1,7 @@
-"""Run the parts of a plan in a Ray cluster, a task for each part.
+"""Run the parts of a plan in a Ray cluster, with a task for each part.
 
-Ray chooses the machine of a task, and repeats a task whose process or machine is lost. Only numbers of parts and counts
-of files pass through it, and only the tasks that can run soon are with it at any time.
+Ray chooses the machine for a task, and repeats a task whose process or machine is lost. It only handles numbers of
+parts and counts of files, and only the tasks that can start soon are submitted to it.
 """
 
 import signal
@@ -21,13 +21,13 @@ from drrn.bulk.task import Machine, Outcome, run_part
 from drrn.errors import DRRNError, EngineError, StorageError, UsageError
 
 WAITING = 16
-"""Tasks that wait beside those that run: a cluster that can grow does so while tasks wait."""
+"""Tasks to keep waiting besides those that run: a cluster that can grow only grows while tasks wait."""
 LOST_MACHINES = 10
-"""Machines that may be lost under a task, beside the processes that its files may kill."""
+"""How often the machine of a task may be lost, besides the processes that its files may get killed."""
 START_SECONDS = 600
-"""For machines to join the cluster."""
+"""Time for machines to join the cluster."""
 STOP_SECONDS = 60
-"""For tasks to stop in."""
+"""Time for tasks to stop."""
 POLL_SECONDS = 0.5
 
 
@@ -40,19 +40,25 @@ def run_on_ray(
     retry: bool = False,
     report: Callable[[Part, Outcome], None] = lambda part, outcome: None,
 ) -> int:
-    """Run these parts in the cluster that `RAY_ADDRESS` names or that runs here; return how many files failed.
+    """Run parts in the cluster that `RAY_ADDRESS` names, or else in the one that runs on this machine.
 
-    A task takes `machine.threads` CPUs, one if that is 0, `machine.max_memory`, and a GPU if the device is one.
+    A task takes `machine.threads` CPUs (1 if that is 0), `machine.max_memory` of memory, and a GPU if the device is
+    one.
 
     Args:
-        url: of the target, as all machines know it; or a folder that all mount at the same path.
-        workers: how many tasks the cluster must have room for within ten minutes, and how many run at the same time.
+        parts: the parts to run.
+        url: the target, as all machines know it, or a folder that all of them mount at the same path.
+        workers: (how many tasks the cluster must have room for within ten minutes, how many run at the same time).
+            None for 1, and for as many as fit.
         retry, report: as in `run_parts`.
+
+    Returns:
+        How many files failed.
 
     Raises:
         UsageError: Ray is not installed, or there is no cluster.
-        EngineError: the cluster has too little room, or the process of a part is killed again and again.
-        StorageError: what a task can't do.
+        EngineError: the cluster has too little room, or the process of a part keeps being killed.
+        StorageError: a part can't be run.
     """
     ray, stopped = _connect(), Event()
     try:
@@ -60,7 +66,7 @@ def run_on_ray(
             url = url if "://" in url else str(Path(url).resolve())
             running = threads.submit(_run_tasks, ray, parts, url, machine, workers, retry, report, stopped)
             try:
-                # Signals are handled here: within its own calls Ray replaces what their handlers raise.
+                # This thread handles signals: inside a call of Ray, the exception of a handler would be replaced.
                 while wait([running], timeout=POLL_SECONDS).not_done:
                     pass
             finally:
@@ -105,7 +111,7 @@ def _run_tasks(
             elif deadline and time.monotonic() > deadline:
                 raise EngineError(
                     f"The cluster has room for {room} workers of {demand['num_cpus']} CPUs and {machine.max_memory} MB,"
-                    f" at least {least} are needed. Add machines, or lower --workers, --threads or --max-memory."
+                    f" but at least {least} are needed. Add machines, or lower --workers, --threads or --max-memory."
                 )
             ended, _ = ray.wait(list(running), timeout=POLL_SECONDS)
             for reference in ended:
@@ -115,7 +121,7 @@ def _run_tasks(
                 report(part, outcome)
     finally:
         for reference in running:
-            ray.cancel(reference, force=False)  # a task that is interrupted leaves no kill to its file
+            ray.cancel(reference, force=False)  # not by force: a kill would be counted against the file
         if running:
             ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
     return failed
@@ -132,16 +138,16 @@ def _connect() -> Any:
         ray.init(address="auto", log_to_driver=False, logging_level="error")
     except ConnectionError as error:
         raise UsageError(
-            "There is no Ray cluster here. Begin one by `ray start --head`, or run this in one by `ray job submit`."
+            "There is no Ray cluster here. Start one with `ray start --head`, or submit this with `ray job submit`."
         ) from error
     finally:
         with suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGTERM, handler)  # Ray has one of its own, which ends with another code
+            signal.signal(signal.SIGTERM, handler)  # Ray's own handler exits with another code
     return ray
 
 
 def _count_room(ray: Any, demand: dict[str, int]) -> int:
-    """How many tasks the machines of the cluster hold at the same time."""
+    """How many tasks the cluster can run at the same time."""
     names = {"CPU": demand["num_cpus"], "GPU": demand["num_gpus"], "memory": demand["memory"]}
     return sum(
         min(int(node["Resources"].get(name, 0) // amount) for name, amount in names.items() if amount)
@@ -151,7 +157,7 @@ def _count_room(ray: Any, demand: dict[str, int]) -> int:
 
 
 def _run_part(url: str, number: int, machine: Machine, retry: bool) -> Outcome | str:
-    """Run as the task: the outcome, or the sentence of an error."""
+    """The body of a task: returns the outcome, or the message of an error."""
     try:
         return run_part(url, number, machine=machine, retry=retry)
     except DRRNError as error:
@@ -159,11 +165,12 @@ def _run_part(url: str, number: int, machine: Machine, retry: bool) -> Outcome |
 
 
 def _get(ray: Any, reference: Any, part: Part) -> Outcome:
+    """The outcome of a task that has ended. See `run_on_ray` for errors."""
     try:
         outcome: Outcome | str = ray.get(reference)
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError) as error:
         raise EngineError(
-            f"The process of part {part.number} is killed again and again. Look at its memory."
+            f"The process of part {part.number} keeps being killed. Check whether it has enough memory."
         ) from error
     if isinstance(outcome, str):
         raise StorageError(outcome)

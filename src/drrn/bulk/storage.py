@@ -1,4 +1,4 @@
-"""Where files are: a folder, or a bucket of an object store. The same few operations for both."""
+"""Where files are stored: a folder, or a bucket of an object store, with the same few operations."""
 
 import os
 import shutil
@@ -17,68 +17,74 @@ SCHEMES = ("s3://", "gs://", "az://")
 
 
 class ExistsError(StorageError):
-    """There is a file of that name."""
+    """A file of that name exists."""
 
 
 class Entry(NamedTuple):
-    """A file as a listing shows it."""
+    """A file in a listing."""
 
     name: str
-    """Relative to the store, with slashes."""
+    """Path relative to the store, with slashes."""
     size: int
     """Bytes."""
     etag: str
-    """Changes when the content does."""
+    """A text that changes when the content does."""
     modified: float
     """Seconds since 1970."""
 
 
 class Store(Protocol):
-    """A folder or a bucket. A file that is put is there as a whole or not at all.
+    """A folder or a bucket. Files are named by their path relative to it, with slashes.
 
-    Every operation raises StorageError if the store fails.
+    A file is stored as a whole or not at all. Every operation raises StorageError if the store fails.
     """
 
     url: str
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[Entry]:
-        """The files whose names begin with `prefix` and come after `after`, in the byte order of their names."""
+        """List the files whose names begin with `prefix` and come after `after`, in the byte order of their names."""
         ...
 
     def get(self, name: str, path: Path) -> str:
-        """Copy a file to `path`, and return its etag. Raises ImageError: it is missing or can't be read."""
+        """Copy a file to the local `path`, and return its etag. Raises ImageError: it is missing or can't be read."""
         ...
 
     def inspect(self, entry: Entry, read: Callable[[BinaryIO], Result]) -> Result:
-        """What `read` finds in a file that it may seek in. Only that is fetched. Raises ImageError: as `get`."""
+        """Call `read` with a file that it can seek in, and return its result.
+
+        From a bucket, only what is read is fetched.
+
+        Raises:
+            ImageError: as `get`.
+        """
         ...
 
     def put(self, path: Path, name: str, *, overwrite: bool) -> None:
-        """Copy `path` to a file. Raises ExistsError: there is one, and `overwrite` is off."""
+        """Store the local file `path` under a name. Raises ExistsError: it exists, and `overwrite` is off."""
         ...
 
     def read(self, name: str) -> bytes | None:
-        """The content of a small file, None if there is none."""
+        """Read a small file; None if it does not exist."""
         ...
 
     def write(self, name: str, content: bytes) -> None:
-        """Make a small file hold `content`."""
+        """Write a small file, or replace it."""
         ...
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
         ...
 
     def local_path(self, name: str) -> Path | None:
-        """Where this machine can open the file without copying it, if it can."""
+        """Where this machine can open the file directly; None if it has to be fetched."""
         ...
 
 
 def open_store(url: str) -> Store:
-    """The folder or bucket at `url`.
+    """Open the folder or bucket at `url`.
 
     Raises:
-        UsageError: it is neither, or a bucket needs a package that is not installed.
+        UsageError: the URL is neither, or a package that buckets need is not installed.
         StorageError: the bucket can't be opened.
     """
     if "://" not in url:
@@ -93,19 +99,19 @@ def open_store(url: str) -> Store:
 
 
 class Folder:
-    """A folder of this machine, or one that several machines mount."""
+    """A folder on this machine, or one that several machines mount."""
 
     def __init__(self, path: Path):
         self.path, self.url = path, str(path)
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[Entry]:
-        """Hidden folders such as `.git` are left out unless `prefix` leads into them; links to folders, always."""
+        """See `Store.list`. Omits links to folders, and hidden folders such as `.git` unless `prefix` is in one."""
         start = prefix.rpartition("/")[0]
         folder = self._path(start) if start else self.path
         if not folder.is_dir():
             if start:
                 return
-            raise StorageError(f"No folder {printable(self.path)}.")
+            raise StorageError(f"There is no folder {printable(self.path)}.")
         yield from (
             entry for entry in self._walk(folder, f"{start}/" if start else "", after) if entry.name.startswith(prefix)
         )
@@ -119,7 +125,7 @@ class Folder:
         except OSError as error:
             raise ImageError(f"{printable(name)} can't be read: {error.strerror or error}.") from error
         if _etag(before) != _etag(after):
-            raise ImageError(f"{printable(name)} has changed while it was read.")
+            raise ImageError(f"{printable(name)} changed while it was being read.")
         return _etag(after)
 
     def inspect(self, entry: Entry, read: Callable[[BinaryIO], Result]) -> Result:
@@ -167,9 +173,9 @@ class Folder:
         return self._path(name)
 
     def _walk(self, folder: Path, prefix: str, after: str) -> Iterator[Entry]:
-        """In byte order of the names: folders are sorted with their slash, as `a.png` comes before `a/b.png`."""
+        """List a folder in byte order. Folders are sorted with their slash: `a.png` comes before `a/b.png`."""
         try:
-            with os.scandir(folder) as entries:  # names alone are kept: entries take ten times as much memory
+            with os.scandir(folder) as entries:  # keep only names: entries take ten times the memory
                 names = sorted(os.fsencode(f"{each.name}/" if each.is_dir(follow_symlinks=False) else each.name)
                                for each in entries)  # fmt: skip
             for name in map(os.fsdecode, names):
@@ -180,7 +186,7 @@ class Folder:
                 elif f"{prefix}{name}" > after and not fnmatch(name, TEMPORARY):
                     try:
                         status = (folder / name).stat()
-                    except FileNotFoundError:  # removed since, or a link to nothing
+                    except FileNotFoundError:  # removed meanwhile, or a broken link
                         continue
                     if S_ISREG(status.st_mode):
                         yield Entry(f"{prefix}{name}", status.st_size, _etag(status), status.st_mtime)
@@ -188,9 +194,9 @@ class Folder:
             raise StorageError(f"{printable(folder)} can't be listed: {error.strerror or error}.") from error
 
     def _path(self, name: str) -> Path:
-        """Raises StorageError: the name leads out of the folder."""
+        """The path of a name. Raises StorageError: it is outside the folder."""
         if name.startswith("/") or ".." in name.split("/"):
-            raise StorageError(f"{printable(name)} leads out of {printable(self.path)}.")
+            raise StorageError(f"{printable(name)} is outside the folder {printable(self.path)}.")
         return self.path / name
 
 

@@ -1,4 +1,4 @@
-"""A part by its number, in this process: what a worker of a run, or a task of any cluster, calls."""
+"""Run a part, given its number, in this process. Called by worker processes and by the tasks of any cluster."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from hashlib import sha256
 import numpy as np
 
 from drrn.bulk.part import engine_kind, enlarge_part, load_weights
-from drrn.bulk.plan import FOLDER, Recipe, find_part, load_outline
+from drrn.bulk.plan import FOLDER, find_part, load_outline
+from drrn.bulk.recipe import Recipe
 from drrn.bulk.storage import Store, open_store
 from drrn.core.color import levels
 from drrn.engines import EngineName, Precision
@@ -17,37 +18,38 @@ from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
 
 ENGINE = f"{FOLDER}/engine.json"
-"""The engine of the machine that began, and a digest of its results."""
+"""File with the engine of the first machine that ran a part, and a digest of what it computes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What of a machine is used: none of it decides the results, but for the last digits."""
+    """How a machine runs parts. This changes the results in their last digits at most."""
 
     device: str = "auto"
     engine: EngineName = "auto"
     threads: int = 0
-    """Of each process, 0 for all cores."""
+    """CPU threads of each process, 0 for all cores."""
     precision: Precision = "float32"
     compiled: bool = False
     max_memory: int = 2048
-    """MB for each process."""
+    """MB of memory for each process."""
     same_bytes: bool = False
-    """Refuse to run if the results have other bytes than those of the machine that began."""
+    """Refuse to run if this machine computes other bytes than the first one did."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a part ended."""
+    """The outcome of running a part."""
 
     part: int
+    """Number of the part."""
     failed: int
     """Files without a result."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A plan with the upscaler that runs its parts."""
+    """A plan that is open, with the upscaler that runs its parts."""
 
     recipe: Recipe
     source: Store
@@ -55,22 +57,23 @@ class Session:
     upscaler: Upscaler
 
     def run(self, number: int, *, retry: bool = False) -> Outcome:
-        """Raises StorageError: as `run_part`."""
+        """Run a part. See `run_part`."""
         part = find_part(self.target, number)
         rows = enlarge_part(self.recipe, part, self.source, self.target, self.upscaler, retry=retry)
         return Outcome(number, sum(bool(row.error) for row in rows))
 
 
 def run_part(url: str, number: int, *, machine: Machine = Machine(), retry: bool = False) -> Outcome:
-    """Run one part of a plan in this process, unless it is done. The weights are loaded by the first call alone.
+    """Run one part of a plan in this process, unless it is done. Only the first call loads the weights.
 
     Args:
         url: folder or bucket of the plan, as all machines know it.
-        number: of the part, from 0.
-        retry: in a part that is done, try the failed files again.
+        number: number of the part, counted from 0.
+        machine: how this machine runs it.
+        retry: if the part is done, try its failed files again.
 
     Raises:
-        StorageError: there is no such plan or part, or a store fails; the part is not done then.
+        StorageError: there is no such plan or part, or a store fails, and the part stays undone.
         DRRNError: the engine can't run here.
     """
     return open_session(url, machine).run(number, retry=retry)
@@ -78,7 +81,7 @@ def run_part(url: str, number: int, *, machine: Machine = Machine(), retry: bool
 
 @lru_cache(maxsize=1)
 def open_session(url: str, machine: Machine) -> Session:
-    """Read a plan, and load its weights.
+    """Open a plan: read its recipe and load its weights. The last session is kept for the next call.
 
     Raises:
         DRRNError: the plan or its weights can't be read, or the engine can't run here.
@@ -89,12 +92,14 @@ def open_session(url: str, machine: Machine) -> Session:
 
 
 def make_upscaler(target: Store, recipe: Recipe, machine: Machine) -> Upscaler:
-    """The upscaler of the plan on this machine. The first machine leaves a digest of what it makes.
+    """Make the upscaler of a plan on this machine, and compare what it computes with the first machine.
+
+    The first machine stores a digest of its result for a fixed image as `ENGINE`.
 
     Raises:
         StorageError: the weights can't be read.
         EngineError: the engine can't run here.
-        UsageError: the same bytes are asked for, and this machine makes others.
+        UsageError: `machine.same_bytes` is on, and this machine computes other bytes than the first one.
     """
     upscaler = Upscaler(
         load_weights(target, recipe),
@@ -115,7 +120,7 @@ def make_upscaler(target: Store, recipe: Recipe, machine: Machine) -> Upscaler:
         target.write(ENGINE, json.dumps(here).encode())
     elif machine.same_bytes and (known := json.loads(first))["sha256"] != here["sha256"]:
         raise UsageError(
-            f"{here['engine']}, the engine here, rounds otherwise than {known['engine']}, which began. Use that, or "
-            "leave out --same-bytes."
+            f"{here['engine']}, the engine here, rounds differently from {known['engine']}, that of the first machine. "
+            "Use that one, or leave out --same-bytes."
         )
     return upscaler

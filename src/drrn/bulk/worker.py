@@ -1,6 +1,6 @@
-"""A process that runs parts: it reads their numbers as lines, and answers each with a line of JSON.
+"""A worker process: it reads the numbers of parts, one per line, and answers each with a line of JSON.
 
-Run by `drrn.bulk.run`. A process of its own is killed in place of the run, where memory is short.
+Started by `drrn.bulk.run`. When memory is short, the system kills this process and not the whole run.
 """
 
 import json
@@ -17,29 +17,38 @@ from drrn.bulk.task import Machine, Outcome, open_session
 from drrn.errors import DRRNError, EngineError, StorageError
 
 PATIENCE = 60
-"""Seconds for a worker to stop in."""
+"""Seconds that a worker has to stop."""
 
 
 class WorkerKilledError(Exception):
-    """The process of a worker ended without an answer, most likely for want of memory."""
+    """A worker process ended without an answer, most likely because memory was short."""
 
 
 class Worker:
-    """The client of a worker. Use it in one thread, and end it with `close`."""
+    """A worker process, seen from the run. Use it in one thread only, and `close` it at the end."""
 
     def __init__(self, url: str, machine: Machine, *, retry: bool):
         """Start the process, and wait until it is ready.
 
+        Args:
+            url, machine, retry: as in `run_part` of drrn.bulk.task.
+
         Raises:
             DRRNError: the plan or its weights can't be read, or the engine can't run here.
         """
-        asked = json.dumps({"url": url, "retry": retry, "machine": asdict(machine)})
+        settings = json.dumps({"url": url, "retry": retry, "machine": asdict(machine)})
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, asked],  # -P: the current folder holds pictures, not modules
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                __name__,
+                settings,
+            ],  # -P: import nothing from the current folder, which may hold anything
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            process_group=0,  # a Ctrl-C ends the run, which then stops this process
+            process_group=0,  # Ctrl-C must only reach the run, which then stops this process
         )
         try:
             self._answer()
@@ -47,7 +56,7 @@ class Worker:
             self.close()
             if isinstance(error, WorkerKilledError):
                 code = self.process.returncode
-                raise EngineError(f"The process that enlarges ended at its start: {code}.") from error
+                raise EngineError(f"The worker process ended at startup, with exit code {code}.") from error
             raise
 
     def run(self, part: int) -> Outcome:
@@ -64,7 +73,7 @@ class Worker:
         return Outcome(**self._answer())
 
     def close(self) -> None:
-        """Stop the process, within a band of the image at work."""
+        """Stop the process. It finishes the band of the image that it is working on."""
         assert self.process.stdin and self.process.stdout
         if self.process.poll() is None:
             self.process.terminate()
@@ -90,16 +99,16 @@ class Worker:
 
 
 def main() -> None:
-    """Be the process."""
+    """Run as the worker process."""
     signal.signal(signal.SIGTERM, _stop)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries may print
-    asked = json.loads(sys.argv[1])
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that what libraries print is not taken for an answer
+    settings = json.loads(sys.argv[1])
     try:
-        session = open_session(asked["url"], Machine(**asked["machine"]))
+        session = open_session(settings["url"], Machine(**settings["machine"]))
         _answer(answers)
         for line in sys.stdin:
-            _answer(answers, **asdict(session.run(int(line), retry=asked["retry"])))
+            _answer(answers, **asdict(session.run(int(line), retry=settings["retry"])))
     except DRRNError as error:
         _answer(answers, refused=str(error))
     except KeyboardInterrupt:
@@ -112,7 +121,7 @@ def _answer(answers: TextIO, **answer: Any) -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+    signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
     sys.exit(128 + number)
 
 
