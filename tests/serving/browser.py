@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = os.environ.get("DRRN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or ""
-"""Its program; nothing where there is none."""
+"""The executable; empty if it is not installed."""
 PATIENCE = 300_000
-"""Milliseconds: the machine may be busy with something else."""
+"""Default timeout in milliseconds: the machine may be busy with something else."""
 
 
 @contextmanager
@@ -32,10 +32,10 @@ def chromium() -> Iterator["Browser"]:
 def opened(
     browser: "Browser", address: str, *, before: "Callable[[Page], None]" = lambda page: None, **context: Any
 ) -> Iterator["Page"]:
-    """The page at an address, once it is ready. Any error of its script is one here.
+    """Open the page at an address, and wait until it is ready. An error in its scripts fails the test.
 
     Args:
-        before: called with the page before it goes there.
+        before: called with the page before it is loaded.
     """
     within = browser.new_context(**context)
     within.set_default_timeout(PATIENCE)

@@ -1,4 +1,4 @@
-"""A service that runs, in a thread of the test's own process, and pictures to send to it."""
+"""A running service, in a thread of the test process, and pictures to send to it."""
 
 import os
 import signal
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 PATIENCE = 300
-"""Seconds to wait for anything that must come: the machine may be busy with something else."""
+"""Seconds to wait for anything: the machine may be busy with something else."""
 
 
 class Running:
-    """A service that can be called."""
+    """A running service and a client for it."""
 
     def __init__(self, service: Service, address: str):
         self.service, self.address, self.config = service, address, service.config
@@ -52,14 +52,14 @@ class Running:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Meanwhile a job that has begun goes on for ever, however fast the machine is."""
+        """Within the block, a job that has begun never ends."""
         pid = self.service.jobs.engine.pid
         assert pid
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            with suppress(ProcessLookupError):  # it was replaced
+            with suppress(ProcessLookupError):  # it was replaced meanwhile
                 os.kill(pid, signal.SIGCONT)
 
     def wait_until(self, identity: str, state: str) -> None:
@@ -70,14 +70,14 @@ class Running:
             time.sleep(0.02)
 
     def left(self) -> list[str]:
-        """What lies on the disk, but for its lock."""
+        """The files in the folder of the service, except its lock."""
         folder = self.config.folder
         found = [path.relative_to(folder).as_posix() for path in files_below(folder)]
         return sorted(each for each in found if each != "lock")
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder, while a service may delete some (`rglob` fails over a folder that goes)."""
+    """All files in a folder, even if a service deletes some meanwhile (`rglob` fails when a folder disappears)."""
     return [Path(within) / name for within, _, names in os.walk(folder) for name in names]
 
 
@@ -116,7 +116,7 @@ def serving(folder: Path, **changes: object) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The service of all tests that need no other options."""
+    """The service for all tests that need no special options."""
     with serving(tmp_path_factory.mktemp("service")) as service:
         yield service
 
@@ -129,7 +129,7 @@ def browser() -> "Iterator[Browser]":
 
 
 def picture(width: int = 40, height: int = 30, seed: int = 0, *, channels: int = 3) -> Image:
-    """Noise over a gradient: every place of it is unlike every other."""
+    """Noise over a gradient, in which no two places are alike."""
     rng = np.random.default_rng(seed)
     steps = np.linspace(0, 160, width)[None, :, None] + np.zeros((height, 1, channels))
     return Image.from_array((steps + rng.integers(0, 90, (height, width, channels))).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""What the service does for those who send it good requests, and what it says of bad ones."""
+"""The API: what good requests get, and how bad ones are refused."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ from drrn.apps import cli
 from drrn.core.color import levels
 from drrn.core.resize import imresize
 from drrn.media.image import Image
-from drrn.serving.archive import distinct
+from drrn.serving.archive import unique_names
 from tests.serving.conftest import PATIENCE, Running, picture, png, serving
 
 
@@ -28,7 +28,7 @@ def opened(content: bytes, folder: Path, suffix: str = ".png") -> Any:
     return Image.open(path).to_array()
 
 
-def test_a_result_has_the_bytes_and_the_name_that_the_command_line_gives_it(running: Running, tmp_path: Path) -> None:
+def test_a_result_has_the_same_bytes_and_name_as_from_the_command_line(running: Running, tmp_path: Path) -> None:
     source = tmp_path / "holiday 1.jpeg"
     picture(90, 60).save(source, quality=90)
     with pytest.raises(SystemExit):
@@ -40,7 +40,7 @@ def test_a_result_has_the_bytes_and_the_name_that_the_command_line_gives_it(runn
     assert answer.content == (tmp_path / "holiday 1_x2.5.jpeg").read_bytes()
 
 
-def test_a_plan_tells_what_a_picture_is_and_will_be(running: Running, photo: bytes) -> None:
+def test_a_plan_describes_a_picture_and_its_result(running: Running, photo: bytes) -> None:
     plan = running.send(photo, "/api/plan", "a.png", size="200x").json()
     assert plan["source"] == hashlib.sha256(photo).hexdigest()
     assert (plan["source_width"], plan["source_height"], plan["width"], plan["height"]) == (40, 30, 200, 150)
@@ -52,7 +52,7 @@ def test_a_plan_tells_what_a_picture_is_and_will_be(running: Running, photo: byt
     assert (named["why"], named["name"]) == ("", "picture_x2.webp")
 
 
-def test_the_same_request_twice_is_one_job(running: Running, photo: bytes) -> None:
+def test_repeating_a_request_gives_the_same_job(running: Running, photo: bytes) -> None:
     first, again, other = (running.send(photo, scale=scale) for scale in (3, 3, 4))
     assert (first.status_code, again.status_code, other.status_code) == (202, 200, 202)
     assert first.json()["id"] == again.json()["id"] != other.json()["id"]
@@ -65,8 +65,8 @@ def test_the_same_request_twice_is_one_job(running: Running, photo: bytes) -> No
     assert (known.status_code, known.content) == (304, b"")
 
 
-def test_a_plus_need_not_be_escaped_in_an_address(running: Running, photo: bytes) -> None:
-    """A + of a query is read as a space, and clients that are written by hand escape none."""
+def test_a_plus_in_a_parameter_need_not_be_escaped(running: Running, photo: bytes) -> None:
+    """A + in a query stands for a space, and hand-written clients do not escape it."""
     plan = running.client.post("/api/plan?size=100x100+", content=photo).json()
     assert (plan["width"], plan["height"]) == (133, 100)
     for crop in ("30x20+40+10", "30x20%2B40%2B10"):
@@ -76,7 +76,7 @@ def test_a_plus_need_not_be_escaped_in_an_address(running: Running, photo: bytes
 
 
 @pytest.mark.parametrize("options", [{"scale": 2}, {"scale": 3.7}, {"size": "150x111"}, {"scale": 2, "model": "tiny"}])
-def test_a_preview_has_the_very_levels_of_the_whole_result(
+def test_a_preview_has_the_same_pixels_as_the_whole_result(
     running: Running, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     photo = png(tmp_path, 83, 61)
@@ -87,7 +87,7 @@ def test_a_preview_has_the_very_levels_of_the_whole_result(
         np.testing.assert_array_equal(part, whole[top : top + height, left : left + width])
 
 
-def test_beside_it_lies_bicubic(running: Running, tmp_path: Path) -> None:
+def test_the_before_side_of_a_preview_is_bicubic(running: Running, tmp_path: Path) -> None:
     photo = picture(50, 40, 3)
     photo.save(tmp_path / "photo.png")
     content = (tmp_path / "photo.png").read_bytes()
@@ -99,7 +99,7 @@ def test_beside_it_lies_bicubic(running: Running, tmp_path: Path) -> None:
     np.testing.assert_array_equal(opened(view.content, tmp_path), whole[7:29, 40:71])
 
 
-def test_a_view_shows_a_region_of_a_result_in_the_width_that_is_asked_for(running: Running, tmp_path: Path) -> None:
+def test_a_view_shows_a_region_of_a_result_at_the_requested_width(running: Running, tmp_path: Path) -> None:
     content = png(tmp_path, 64, 48, 5)
     job = running.wait(running.send(content, scale=4).json()["id"])
     whole = opened(running.client.get(f"/api/jobs/{job['id']}/result").content, tmp_path)
@@ -117,7 +117,7 @@ def test_a_result_is_checked_on_request(running: Running, photo: bytes) -> None:
     assert running.wait(running.send(photo).json()["id"])["check"] is None
 
 
-def test_metadata_are_kept_or_dropped_and_colors_always_kept(running: Running, tmp_path: Path) -> None:
+def test_metadata_can_be_dropped_but_colors_are_always_kept(running: Running, tmp_path: Path) -> None:
     exif = Pillow.Exif()
     exif[0x10E] = "a secret place"
     path = tmp_path / "photo.jpg"
@@ -138,7 +138,7 @@ def test_a_result_can_have_another_format_and_quality(running: Running, photo: b
     assert "photo_x2.jpg" in low.headers["content-disposition"]
 
 
-def test_results_go_into_one_archive_under_names_of_their_own(running: Running, tmp_path: Path) -> None:
+def test_an_archive_contains_results_under_unique_names(running: Running, tmp_path: Path) -> None:
     jobs = [
         running.wait(running.send(png(tmp_path, 20, 15, seed), name=name, scale=2).json()["id"])
         for seed, name in [(11, "a.png"), (12, "b.png"), (13, "a.png")]
@@ -153,12 +153,12 @@ def test_results_go_into_one_archive_under_names_of_their_own(running: Running, 
     assert running.client.get("/api/results.zip", params={"id": "0" * 64}).status_code == 404
 
 
-def test_names_of_an_archive_differ_whatever_their_case() -> None:
-    found = distinct(["a.png", "A.png", "a (2).png", "a.png"])
+def test_names_in_an_archive_are_unique_ignoring_case() -> None:
+    found = unique_names(["a.png", "A.png", "a (2).png", "a.png"])
     assert found == ["a.png", "A (2).png", "a (2) (2).png", "a (3).png"]
 
 
-def test_events_tell_of_a_job_until_it_is_forgotten(running: Running, tmp_path: Path) -> None:
+def test_events_follow_a_job_until_it_is_deleted(running: Running, tmp_path: Path) -> None:
     content = png(tmp_path, 30, 30, 21)
     seen: list[tuple[str, dict[str, Any]]] = []
     ready = threading.Event()
@@ -192,7 +192,7 @@ def test_events_tell_of_a_job_until_it_is_forgotten(running: Running, tmp_path: 
         assert next(line for line in stream.iter_lines() if line.startswith("event: ")) == "event: gone"
 
 
-def test_an_animation_stays_one(running: Running, tmp_path: Path) -> None:
+def test_an_animation_stays_an_animation(running: Running, tmp_path: Path) -> None:
     path = tmp_path / "moving.gif"
     frames = [Pillow.fromarray(picture(24, 18, seed).to_array()) for seed in range(3)]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
@@ -208,11 +208,11 @@ def test_an_animation_stays_one(running: Running, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "status", "sentence"),
     [
-        ({"scale": "9"}, 400, "`scale` is a number above 1 and at most 8, got '9'."),
-        ({"scale": "nan"}, 400, "`scale` is a number"),
-        ({"scale": "2", "size": "100x"}, 400, "can't both be given"),
+        ({"scale": "9"}, 400, "`scale` must be a number above 1 and at most 8, got '9'."),
+        ({"scale": "nan"}, 400, "`scale` must be a number"),
+        ({"scale": "2", "size": "100x"}, 400, "Give `scale` or `size`, not both."),
         ({"size": "large"}, 400, "A size is written 4000"),
-        ({"model": "../../etc/passwd"}, 400, "`model` is one of auto, tiny, got '../../etc/passwd'."),
+        ({"model": "../../etc/passwd"}, 400, "`model` must be one of auto, tiny, got '../../etc/passwd'."),
         ({"units": "1"}, 400, "add model=tiny."),
         ({"model": "tiny", "units": "9"}, 422, "tiny can't run 9 units: trained for"),
         ({"quality": "0"}, 400, "from 1 to 100"),
@@ -222,7 +222,7 @@ def test_an_animation_stays_one(running: Running, tmp_path: Path) -> None:
         ({"format": "mp4"}, 422, "can't be written"),
     ],
 )
-def test_what_can_not_be_done_is_said_in_a_sentence(
+def test_an_impossible_request_is_refused_in_one_sentence(
     running: Running, photo: bytes, options: dict[str, Any], status: int, sentence: str
 ) -> None:
     answer = running.send(photo, **options)
@@ -231,12 +231,12 @@ def test_what_can_not_be_done_is_said_in_a_sentence(
     assert sentence in answer.json()["detail"] and "\n" not in answer.json()["detail"]
 
 
-def test_what_is_no_picture_is_called_by_the_name_that_its_sender_knows(running: Running, photo: bytes) -> None:
+def test_a_file_that_is_not_a_picture_is_reported_by_its_client_name(running: Running, photo: bytes) -> None:
     name = "M%C3%A4rz%0A..%2F..%2Fm%07.png"
     for content in (b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\0" * 300, photo[:60]):
         for way in ("/api/jobs", "/api/upscale", "/api/plan"):
             answer = running.send(content, way, name)
-            if answer.status_code == 202:  # its beginning is sound
+            if answer.status_code == 202:  # its header is valid
                 sentence = str(running.wait(answer.json()["id"])["error"])
             elif answer.status_code == 200:
                 continue
@@ -247,7 +247,7 @@ def test_what_is_no_picture_is_called_by_the_name_that_its_sender_knows(running:
             assert str(running.config.folder) not in sentence
 
 
-def test_addresses_that_are_not_there_are_problems_too(running: Running) -> None:
+def test_unknown_paths_and_methods_are_problems_too(running: Running) -> None:
     for method, path, status in [
         ("GET", "/nothing", 404),
         ("GET", "/api/jobs/" + "0" * 64, 404),
@@ -262,20 +262,20 @@ def test_addresses_that_are_not_there_are_problems_too(running: Running) -> None
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), path
 
 
-def test_a_source_that_is_gone_is_asked_for_again(running: Running) -> None:
+def test_a_deleted_source_must_be_sent_again(running: Running) -> None:
     answer = running.client.post("/api/jobs", params={"source": "0" * 64})
     assert answer.status_code == 404 and "Send it again" in answer.json()["detail"]
     assert running.client.post("/api/jobs").json()["detail"] == "The body is empty; a picture was expected."
 
 
-def test_metrics_count_and_name_nothing(running: Running, photo: bytes) -> None:
+def test_metrics_count_jobs_and_reveal_no_names(running: Running, photo: bytes) -> None:
     running.send(photo, "/api/upscale", "my-secret-name.png")
     text = running.client.get("/metrics").text
     assert 'drrn_jobs_total{state="done"}' in text and 'drrn_http_responses_total{status="200"}' in text
     assert "secret" not in text
 
 
-def test_results_are_deleted_when_they_were_kept_long_enough(
+def test_results_are_deleted_after_the_retention_time(
     tmp_path: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("drrn.serving.jobs.SWEEP_SECONDS", 0.1)
@@ -283,7 +283,7 @@ def test_results_are_deleted_when_they_were_kept_long_enough(
         answer = service.send(photo, "/api/upscale")
         assert answer.status_code == 200
         assert service.send(photo, "/api/upscale").headers["x-job"] == answer.headers["x-job"]
-        assert len(service.left()) == 3  # picture, result, and what is known of the job
+        assert len(service.left()) == 3  # picture, result, job.json
         now = time.monotonic()
         monkeypatch.setattr("drrn.serving.jobs.time", SimpleNamespace(monotonic=lambda: now + 3700))
         end = now + PATIENCE
@@ -293,7 +293,7 @@ def test_results_are_deleted_when_they_were_kept_long_enough(
         assert service.client.get(f"/api/jobs/{answer.headers['x-job']}").status_code == 404
 
 
-def test_a_queue_that_is_full_says_when_to_come_again(tmp_path: Path) -> None:
+def test_a_full_queue_says_when_to_retry(tmp_path: Path) -> None:
     with serving(tmp_path, queue_jobs=2) as service, service.frozen():
         first = service.send(png(tmp_path), scale=4)
         service.wait_until(first.json()["id"], "running")
@@ -308,13 +308,13 @@ def test_a_queue_that_is_full_says_when_to_come_again(tmp_path: Path) -> None:
         assert service.send(png(tmp_path, 20, 20, 9), "/api/upscale").status_code == 200
 
 
-def test_a_job_that_would_take_too_long_or_too_much_room_is_refused(tmp_path: Path) -> None:
+def test_a_job_that_would_take_too_long_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path, max_seconds=1e-6) as service:
         answer = service.send(png(tmp_path, 300, 300))
         assert answer.status_code == 422 and "expected to take" in answer.json()["detail"]
 
 
-def test_a_queue_is_limited_in_bytes_and_in_seconds(tmp_path: Path) -> None:
+def test_the_queue_is_limited_in_bytes_and_seconds(tmp_path: Path) -> None:
     with serving(tmp_path, queue_bytes=20_000) as service:
         full = service.send(png(tmp_path, 300, 300))
         assert full.status_code == 429 and "space for pictures is used up" in full.json()["detail"]
@@ -331,7 +331,7 @@ def test_a_queue_is_limited_in_bytes_and_in_seconds(tmp_path: Path) -> None:
             service.client.delete(f"/api/jobs/{each.json()['id']}")
 
 
-def test_a_job_can_be_sent_again_when_it_failed(running: Running, photo: bytes) -> None:
+def test_a_failed_job_can_be_sent_again(running: Running, photo: bytes) -> None:
     cut = photo[: len(photo) * 2 // 3]
     first = running.send(cut)
     assert first.status_code == 202 and running.wait(first.json()["id"])["state"] == "failed"

@@ -1,4 +1,4 @@
-"""The Containerfile's steps, as far as they can be taken without a container engine."""
+"""The steps of the Containerfile, as far as they can be tested without a container engine."""
 
 import json
 import os
@@ -25,23 +25,23 @@ AS_USER = [
     *("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"),
     *(f"--inh-caps={READS_ALL}", f"--ambient-caps={READS_ALL}", f"--bounding-set={READS_ALL}", "--"),
 ]
-"""Runs a command as that user: this installation may lie in a folder of root's alone, so it may read all files, and
-has no other right of root's."""
+"""Runs a command as that user. This installation may be in a folder that only root can read, so it keeps the right to
+read all files, and no other right of root."""
 
 
-def test_it_copies_what_is_there_and_installs_an_extra_that_exists() -> None:
+def test_the_container_copies_existing_files_and_installs_an_existing_extra() -> None:
     copied = [words.split()[:-1] for step, words in LINES if step == "COPY" and "--from" not in words]
     assert copied and all((ROOT / name).exists() for names in copied for name in names)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(re.findall(r"'\.\[(\w+)\]'", TEXT)) == {"serve"} <= set(extras)
 
 
-def test_it_runs_as_a_user_without_rights() -> None:
+def test_the_container_runs_as_an_unprivileged_user() -> None:
     users = [words for step, words in LINES if step == "USER"]
     assert users == [str(USER)] and [step for step, _ in LINES].index("USER") < [step for step, _ in LINES].index("CMD")
 
 
-def test_its_health_check_tells_a_service_from_none(running: Running) -> None:
+def test_the_health_check_detects_whether_a_service_runs(running: Running) -> None:
     check = json.loads(TEXT.split("HEALTHCHECK", 1)[1].splitlines()[0].partition("CMD ")[2])
     code = check[2].replace("8640", str(running.config.port))
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -49,8 +49,8 @@ def test_its_health_check_tells_a_service_from_none(running: Running) -> None:
     assert subprocess.run([sys.executable, "-c", nobody], stderr=subprocess.DEVNULL).returncode != 0
 
 
-@pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="becomes another user")
-def test_its_command_works_for_that_user_and_writes_to_its_folder_alone(tmp_path: Path) -> None:
+@pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="needs root, to become another user")
+def test_the_container_command_writes_only_to_its_folder(tmp_path: Path) -> None:
     command = json.loads(next(words for step, words in LINES if step == "CMD"))
     data = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/tmp") / f"drrn-{secrets.token_hex(8)}"
     data.mkdir(mode=0o700)
@@ -96,6 +96,6 @@ def test_its_command_works_for_that_user_and_writes_to_its_folder_alone(tmp_path
 
 
 def _owned() -> set[str]:
-    """What belongs to the user of the container, where programs write."""
+    """The files owned by the user of the container, in the folders that programs write to."""
     find = ["find", "/tmp", "/var", "/home", "/dev/shm", "-xdev", "-uid", str(USER)]
     return set(subprocess.run(find, capture_output=True, text=True).stdout.splitlines())

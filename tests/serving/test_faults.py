@@ -1,4 +1,4 @@
-"""What can go wrong, goes wrong: the service stays up, no file is half there, each job ends in a result or a reason."""
+"""Faults: the service stays up, leaves no partial files, and ends each job with a result or a reason."""
 
 import os
 import random
@@ -27,7 +27,7 @@ from tests.serving.conftest import PATIENCE, Running, files_below, png, serving
 
 @contextmanager
 def command(folder: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """`drrn serve` as a process of its own, once it is ready, and its address."""
+    """`drrn serve` in a process of its own, once it is ready, and its address."""
     line = [sys.executable, "-m", "drrn", "serve", "--port", "0", "--models", "tiny", "--threads", "1", *options]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
     with subprocess.Popen(
@@ -51,14 +51,14 @@ def children(pid: int) -> list[int]:
     return [int(each) for task in tasks for each in task.read_text().split()]
 
 
-def test_the_deadlines_of_an_end_leave_a_second_of_the_five_that_it_may_take() -> None:
-    """Answers that are being sent and processes that were killed: nothing else is waited for."""
+def test_shutdown_deadlines_leave_a_second_to_spare() -> None:
+    """A service has 5 seconds to end. It only waits for responses in progress and for killed processes."""
     assert GRACE_SECONDS + END_SECONDS <= 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_streams_and_work_at_once_and_leaves_nothing(
+def test_a_signal_ends_streams_and_jobs_at_once_and_leaves_no_files(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     with command(tmp_path, "--folder", str(tmp_path / "served")) as (process, address):
@@ -71,10 +71,10 @@ def test_a_signal_ends_streams_and_work_at_once_and_leaves_nothing(
             assert len(workers) >= 2 and job["state"] == "queued"
             for each in workers:
                 if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes():
-                    os.kill(each, signal.SIGSTOP)  # so that the job is never done
+                    os.kill(each, signal.SIGSTOP)  # so that the job never ends
             process.send_signal(number)
             assert process.wait(PATIENCE) == code
-            rest = list(lines)  # the stream has an end, and the job's is in it: it was stopped, and not waited for
+            rest = list(lines)  # the stream ended, after the event that the job was stopped
             assert "event: failed" in rest and "drrn serve was stopped." in rest[rest.index("event: failed") + 1]
             assert "event: done" not in rest
         end = time.monotonic() + PATIENCE
@@ -86,10 +86,10 @@ def test_a_signal_ends_streams_and_work_at_once_and_leaves_nothing(
         assert [path for path in (tmp_path / "served").rglob("*") if path.name != "lock"] == []
 
 
-def test_a_service_that_nobody_uses_ends_by_itself_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_an_idle_service_ends_if_idle_is_set(tmp_path: Path) -> None:
     with command(tmp_path, "--idle", "8s") as (process, address):
         with httpx.stream("GET", f"{address}api/events", timeout=PATIENCE) as events:
-            lines = events.iter_lines()  # which ends the stream when it is let go
+            lines = events.iter_lines()  # keep it: the stream ends when it is deleted
             next(lines)
             time.sleep(9)
             assert process.poll() is None  # a page is open
@@ -97,7 +97,7 @@ def test_a_service_that_nobody_uses_ends_by_itself_where_that_is_asked_for(tmp_p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_restart_says_which_jobs_were_lost_and_deletes_what_they_left(tmp_path: Path) -> None:
+def test_a_restart_reports_lost_jobs_and_deletes_their_files(tmp_path: Path) -> None:
     folder = tmp_path / "served"
     with command(tmp_path, "--folder", str(folder)) as (process, address):
         sent = {"content": png(tmp_path, 900, 900), "headers": {"X-Name": "lost.png"}}
@@ -113,7 +113,7 @@ def test_a_restart_says_which_jobs_were_lost_and_deletes_what_they_left(tmp_path
     with serving(tmp_path) as service:
         lost = service.client.get(f"/api/jobs/{job['id']}").json()
         assert (lost["state"], lost["name"]) == ("failed", "lost_x8.png")
-        assert "was stopped before this was fetched" in lost["error"]
+        assert "was stopped before this result was downloaded" in lost["error"]
         assert service.left() == []
 
 
@@ -143,38 +143,36 @@ def killed_at_random(service: Running, folder: Path, times: int) -> None:
     assert [each for each in service.left() if each not in before and not each.startswith("sources/")] == []
 
 
-def test_a_worker_that_is_killed_fails_its_job_with_a_sentence_and_is_replaced(
-    running: Running, tmp_path: Path
-) -> None:
+def test_a_killed_worker_fails_its_job_and_is_replaced(running: Running, tmp_path: Path) -> None:
     killed_at_random(running, tmp_path, 3)
 
 
 @pytest.mark.full
-def test_a_worker_that_is_killed_at_twenty_random_moments_is_replaced(running: Running, tmp_path: Path) -> None:
+def test_a_worker_killed_at_twenty_random_moments_is_replaced(running: Running, tmp_path: Path) -> None:
     killed_at_random(running, tmp_path, 20)
 
 
-def test_a_job_is_killed_when_it_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_misses_its_deadline_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drrn.serving.jobs.MIN_DEADLINE", 1.0)
     monkeypatch.setattr("drrn.serving.jobs.DEADLINE_FACTOR", 0.0)
     with serving(tmp_path) as service:
         with service.frozen():
             job = service.wait(service.send(png(tmp_path)).json()["id"])
-        assert job["state"] == "failed" and "more than 1 seconds and was ended" in str(job["error"])
+        assert job["state"] == "failed" and "more than 1 seconds and was stopped" in str(job["error"])
         monkeypatch.undo()
         assert [each for each in service.left() if not each.startswith("sources/")] == []
         assert service.send(png(tmp_path), "/api/upscale", scale=3).status_code == 200
 
 
-def test_a_worker_is_replaced_after_some_tasks(tmp_path: Path) -> None:
+def test_a_worker_is_replaced_after_its_number_of_tasks(tmp_path: Path) -> None:
     with serving(tmp_path, tasks_per_worker=2) as service:
         for seed in range(4):
             assert service.send(png(tmp_path, 20, 20, seed), "/api/upscale").status_code == 200
         assert service.service.jobs.engine.starts >= 2
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to it")
-def test_a_worker_has_no_more_memory_than_it_may_take() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces this limit")
+def test_a_worker_can_not_exceed_its_memory_limit() -> None:
     code = (
         "from drrn.serving.process import limit_memory; import numpy as np; limit_memory(100 << 20)\n"
         "np.ones(50 << 20, np.uint8)\n"
@@ -184,7 +182,7 @@ def test_a_worker_has_no_more_memory_than_it_may_take() -> None:
     assert limit_memory.__doc__
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(tmp_path) as service:
         photo = png(tmp_path)
 
@@ -216,7 +214,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeypatc
         monkeypatch.undo()
         sent = service.send(photo, "/api/plan").json()
         folder = service.config.folder / "jobs"
-        folder.rmdir()  # where no job can be kept
+        folder.rmdir()  # so that no job can be stored
         refused = service.client.post("/api/jobs", params={"source": sent["source"]})
         assert refused.status_code == 429 and "disk is full" in refused.json()["detail"]
         folder.mkdir()
@@ -224,7 +222,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, monkeypatc
 
 
 class _Refusing:
-    """A path that can be opened, and not written."""
+    """A path that can be opened but not written to."""
 
     def __init__(self, path: Path, opened: Any):
         self.path, self.opened = path, opened
@@ -238,7 +236,7 @@ class _Refusing:
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a file system")
 @pytest.mark.full
-def test_a_disk_that_fills_up_while_results_are_written_is_a_sentence(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_while_writing_a_result_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "served"
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True).returncode:
@@ -254,8 +252,8 @@ def test_a_disk_that_fills_up_while_results_are_written_is_a_sentence(tmp_path: 
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_picture_leaves_nothing(tmp_path: Path) -> None:
-    """In a service of its own: what others upload may still arrive."""
+def test_a_client_that_disconnects_during_an_upload_leaves_no_files(tmp_path: Path) -> None:
+    """Uses its own service, since uploads of other tests may still be arriving."""
     with serving(tmp_path) as service:
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", service.config.port)) as connection:
@@ -271,7 +269,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_picture_leaves_nothing(tmp_pa
         assert not service.left()
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_download_disturbs_nobody(running: Running, tmp_path: Path) -> None:
+def test_a_client_that_disconnects_during_a_download_does_not_disturb_others(running: Running, tmp_path: Path) -> None:
     job = running.wait(running.send(png(tmp_path, 500, 400), scale=4).json()["id"])
     for _ in range(5):
         with running.client.stream("GET", f"/api/jobs/{job['id']}/result") as answer:
@@ -279,7 +277,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_download_disturbs_nobody(runnin
     assert running.client.get(f"/api/jobs/{job['id']}/result").status_code == 200
 
 
-def test_who_waits_for_a_result_and_leaves_cancels_it(running: Running, tmp_path: Path) -> None:
+def test_a_client_that_disconnects_while_waiting_cancels_its_job(running: Running, tmp_path: Path) -> None:
     def leave(name: str) -> None:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(
@@ -309,7 +307,7 @@ def resident(pid: int) -> int:
 
 
 def load(client: Running, folder: Path, requests: int, connections: int) -> None:
-    """Mixed requests, good, broken and oversized, each of which must get the answer that is its own."""
+    """Send good, broken and oversized requests, and check that each gets its own response."""
     goods = [png(folder, 24 + seed, 20, seed) for seed in range(8)]
     results = [client.send(good, "/api/upscale", f"{seed}.png").content for seed, good in enumerate(goods)]
 
@@ -318,7 +316,7 @@ def load(client: Running, folder: Path, requests: int, connections: int) -> None
         seed = number % 8
         match number % 4:
             case 0 | 1:
-                name = f"{number}.png"  # so that each is a job of its own
+                name = f"{number}.png"  # a different name, and so a different job
                 while (answer := client.send(goods[seed], "/api/upscale", name, scale=2)).status_code == 429:
                     time.sleep(0.05)
                 right = answer.status_code == 200 and answer.content == results[seed]
@@ -333,7 +331,7 @@ def load(client: Running, folder: Path, requests: int, connections: int) -> None
         assert [wrong for wrong in threads.map(one, range(requests)) if wrong] == []
 
 
-def test_mixed_requests_at_many_connections_get_their_own_answers(tmp_path: Path) -> None:
+def test_concurrent_mixed_requests_get_their_own_responses(tmp_path: Path) -> None:
     with serving(tmp_path, max_upload=TOO_MUCH - 1) as service:
         load(service, tmp_path, 48, 16)
         for job in service.client.get("/api/jobs").json():
@@ -343,7 +341,7 @@ def test_mixed_requests_at_many_connections_get_their_own_answers(tmp_path: Path
 
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_memory_stays_flat_under_load_and_nothing_is_left(tmp_path: Path) -> None:
+def test_memory_stays_flat_under_load_and_no_files_are_left(tmp_path: Path) -> None:
     folder = tmp_path / "served"
     with command(tmp_path, "--folder", str(folder), "--keep", "20s", "--max-upload", "1") as (process, address):
         client = Running.__new__(Running)

@@ -1,4 +1,4 @@
-"""Attacks: each guard is tried by what it guards against."""
+"""Attacks that the guards of the service must stop."""
 
 import logging
 import socket
@@ -31,7 +31,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def raw(service: Running, request: bytes, *, seconds: float = PATIENCE) -> bytes:
-    """What the service answers to these bytes."""
+    """The response of the service to raw bytes."""
     with socket.create_connection(("127.0.0.1", service.config.port), timeout=seconds) as connection:
         connection.sendall(request)
         answer = b""
@@ -43,7 +43,7 @@ def raw(service: Running, request: bytes, *, seconds: float = PATIENCE) -> bytes
 @pytest.mark.parametrize(
     "host", ["attacker.test", "localhost.attacker.test", "127.0.0.1.attacker.test", "", "127.0.0.2"]
 )
-def test_a_name_that_an_attacker_made_mean_this_machine_is_refused(running: Running, host: str) -> None:
+def test_a_foreign_host_name_is_refused(running: Running, host: str) -> None:
     for method, path in [("GET", "/"), ("GET", "/api/jobs"), ("POST", "/api/jobs"), ("GET", "/healthz")]:
         answer = running.client.request(method, path, headers={"Host": host})
         assert (answer.status_code, answer.json()["status"]) == (421, 421)
@@ -74,25 +74,25 @@ def test_a_request_without_a_host_is_refused(running: Running) -> None:
         {"Sec-Fetch-Site": "same-origin", "Origin": "http://attacker.test"},
     ],
 )
-def test_a_page_of_another_origin_can_not_change_anything(
+def test_a_page_of_another_origin_can_not_send_requests(
     running: Running, photo: bytes, headers: dict[str, str]
 ) -> None:
     for method, path in [("POST", "/api/jobs"), ("POST", "/api/upscale"), ("DELETE", "/api/jobs/" + "0" * 64)]:
         assert running.client.request(method, path, content=photo, headers=headers).status_code == 403
 
 
-def test_the_page_itself_and_programs_can(running: Running, photo: bytes) -> None:
+def test_the_page_itself_and_programs_can_send_requests(running: Running, photo: bytes) -> None:
     for headers in ({}, {"Origin": running.address, "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
         assert running.client.post("/api/plan", content=photo, headers=headers).status_code == 200
 
 
-def test_nobody_is_told_that_other_origins_may_read(running: Running) -> None:
+def test_no_response_lets_other_origins_read_it(running: Running) -> None:
     for method in ("GET", "OPTIONS"):
         answer = running.client.request(method, "/api/jobs", headers={"Origin": "http://attacker.test"})
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_every_answer_forbids_what_a_page_could_do_with_it(running: Running, photo: bytes) -> None:
+def test_every_response_has_the_security_headers(running: Running, photo: bytes) -> None:
     job = running.wait(running.send(photo).json()["id"])
     for path in ("/", "/app.js", "/api/jobs", f"/api/jobs/{job['id']}/result", "/nothing", "/api/jobs?a=1"):
         headers = running.client.get(path).headers
@@ -105,7 +105,7 @@ def test_every_answer_forbids_what_a_page_could_do_with_it(running: Running, pho
     assert result["content-disposition"].startswith("attachment") and "private" in result["cache-control"]
 
 
-def test_nothing_but_the_page_is_there_without_the_token(locked: Running, photo: bytes) -> None:
+def test_only_the_page_is_available_without_the_token(locked: Running, photo: bytes) -> None:
     wrong = [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}, {"Cookie": "drrn_1=x"}]
     wrong += [{"Authorization": f"Bearer {TOKEN[:-1]}"}, {"Cookie": f"drrn_{locked.config.port}=wrong"}]
     for headers in wrong:
@@ -125,7 +125,7 @@ def test_nothing_but_the_page_is_there_without_the_token(locked: Running, photo:
     assert locked.client.get("/api//jobs").status_code == 401
 
 
-def test_the_token_is_exchanged_for_a_cookie_that_scripts_and_other_sites_do_not_see(locked: Running) -> None:
+def test_the_token_cookie_is_hidden_from_scripts_and_other_sites(locked: Running) -> None:
     assert locked.client.post("/api/session", headers={"Authorization": "Bearer wrong"}).status_code == 401
     answer = httpx.post(f"{locked.address}/api/session", headers={"Authorization": f"Bearer {TOKEN}"})
     cookie = answer.headers["set-cookie"]
@@ -145,7 +145,7 @@ def test_tokens_are_compared_in_constant_time(locked: Running, monkeypatch: pyte
     assert compared == [(b"guess", TOKEN.encode())]
 
 
-def test_an_address_that_others_can_reach_has_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_address_gets_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [is_loopback(each) for each in ("127.0.0.1", "::1", "[::1]", "localhost", "127.1.2.3")] == [True] * 5
     assert [is_loopback(each) for each in ("0.0.0.0", "::", "192.168.1.5", "example.com", "")] == [False] * 5
     tokens: list[str] = []
@@ -164,17 +164,17 @@ def test_an_address_that_others_can_reach_has_a_token(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("--port 70000", "--port is from 0 to 65535, got 70000."),
-        ("--prefix drrn", "--prefix is a path such as /drrn, got 'drrn'."),
+        ("--port 70000", "--port must be from 0 to 65535, got 70000."),
+        ("--prefix drrn", "--prefix must be a path such as /drrn, got 'drrn'."),
         ("--models ../x", "There is no packaged model '../x'."),
-        ("--kinds image pdf", "--kinds are image, animation, video, raster, dicom, got 'pdf'."),
+        ("--kinds image pdf", "--kinds must be among image, animation, video, raster, dicom, got 'pdf'."),
         ("--open absent.png", "There is no file absent.png."),
-        ("--token short", "A --token is 8 to 200 letters, digits and . _ ~ -."),
+        ("--token short", "--token must be 8 to 200 letters, digits and . _ ~ -."),
         ("--host 203.0.113.7 --port 0", "203.0.113.7:0 can't be used: "),
         ("--keep soon", "A time is written 90, 30s, 2m or 1.5h, got 'soon'."),
     ],
 )
-def test_a_service_that_can_not_start_says_why_in_a_line(
+def test_a_service_that_can_not_start_says_why_in_one_line(
     options: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -191,7 +191,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert ended.value.code == 2 and "pip install 'drrn[serve]'" in capsys.readouterr().err
 
 
-def test_a_file_is_refused_at_the_byte_that_is_too_much(tmp_path: Path) -> None:
+def test_an_upload_is_refused_at_the_first_byte_over_the_limit(tmp_path: Path) -> None:
     with serving(tmp_path, max_upload=1000) as service:
         assert service.send(b"x" * 1001).status_code == 413
 
@@ -224,7 +224,7 @@ def test_bombs_are_refused_and_the_service_stays_up(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
         for name, make in BOMBS.items():
             answer = service.send(make(), name="bomb")
-            if answer.status_code == 202:  # its header is sound
+            if answer.status_code == 202:  # its header is valid
                 assert service.wait(answer.json()["id"])["state"] == "failed", name
             else:
                 assert answer.status_code in (413, 415, 422), f"{name}: {answer.text}"
@@ -245,7 +245,7 @@ def test_bombs_are_refused_and_the_service_stays_up(tmp_path: Path) -> None:
         ("con/.hidden", "hidden"),
     ],
 )
-def test_a_name_of_a_client_is_never_a_path(name: str, clean: str) -> None:
+def test_a_client_name_is_never_a_path(name: str, clean: str) -> None:
     assert clean_name(name) == clean
 
 
@@ -253,7 +253,7 @@ def test_a_name_of_a_client_is_never_a_path(name: str, clean: str) -> None:
     "name",
     ["..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd.png", "a%0D%0ASet-Cookie%3A%20x%3Dy.png", "%00.png", "%22%3B.png"],
 )
-def test_names_that_want_out_stay_in_the_folder_and_in_their_header(running: Running, photo: bytes, name: str) -> None:
+def test_malicious_names_stay_in_the_folder_and_in_their_header(running: Running, photo: bytes, name: str) -> None:
     answer = running.send(photo, "/api/upscale", name)
     assert answer.status_code == 200 and "set-cookie" not in answer.headers
     shape = {path.split("/")[0] for path in running.left()}
@@ -262,7 +262,7 @@ def test_names_that_want_out_stay_in_the_folder_and_in_their_header(running: Run
     assert files <= {"job", "result"}
 
 
-def test_crops_are_numbers_and_nothing_else(running: Running, photo: bytes) -> None:
+def test_a_crop_accepts_only_numbers(running: Running, photo: bytes) -> None:
     assert parse_crop("160x120+200+40") == (200, 40, 160, 120)
     for text in ("", "0x1+0+0", "1x1+-1+0", "1e3x1+0+0", "٣x1+0+0", "1x1+0+0; ls", "9999999x1+0+0"):
         with pytest.raises(UsageError, match="A crop is written"):
@@ -271,7 +271,7 @@ def test_crops_are_numbers_and_nothing_else(running: Running, photo: bytes) -> N
         assert running.send(photo, "/api/preview", crop=crop).status_code == 422
 
 
-def test_the_log_says_nothing_of_pictures(
+def test_the_log_reveals_nothing_about_pictures(
     running: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     exif = Pillow.Exif()
@@ -287,7 +287,7 @@ def test_the_log_says_nothing_of_pictures(
     assert "secret" not in out + err + "".join(mine)
 
 
-def test_the_log_of_a_bug_says_where_it_is_and_not_what_it_is_about(
+def test_the_log_of_a_bug_locates_it_without_its_message(
     running: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object, **options: object) -> None:
@@ -309,7 +309,7 @@ def test_the_log_of_a_bug_says_where_it_is_and_not_what_it_is_about(
 
 
 @pytest.mark.parametrize("way", ["/api/plan", "/api/jobs", "/api/upscale", "/api/preview"])
-def test_no_picture_is_fetched_from_an_address(running: Running, way: str) -> None:
+def test_no_picture_is_ever_fetched_from_a_url(running: Running, way: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.settimeout(0.2)
         address = f"http://127.0.0.1:{other.getsockname()[1]}/photo.png"
@@ -325,14 +325,14 @@ def test_no_picture_is_fetched_from_an_address(running: Running, way: str) -> No
             other.accept()
 
 
-def test_pictures_are_for_their_owner_alone(running: Running, photo: bytes) -> None:
+def test_stored_pictures_are_readable_by_their_owner_only(running: Running, photo: bytes) -> None:
     running.send(photo, "/api/upscale")
     assert running.config.folder.stat().st_mode & 0o777 == 0o700
     with pytest.raises(UsageError, match="Another drrn serve uses"), serving(running.config.folder.parent):
         pass
 
 
-def test_a_client_that_never_ends_its_request_is_left(
+def test_a_client_that_never_finishes_its_request_is_disconnected(
     running: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("drrn.serving.server.ImpatientProtocol.seconds", 2.0)
@@ -349,12 +349,12 @@ def test_a_client_that_never_ends_its_request_is_left(
     while not answer.endswith(b"ok\n"):
         answer += again.recv(1000)
     assert answer.startswith(b"HTTP/1.1 200")
-    again.sendall(b"GET /healthz HTTP/1.1\r\nHost:")  # the second of a connection, never ended
+    again.sendall(b"GET /healthz HTTP/1.1\r\nHost:")  # a second request on the connection, never finished
     assert again.recv(1000) == b""
     again.close()
 
 
-def test_a_picture_that_comes_too_slowly_is_left(tmp_path: Path) -> None:
+def test_an_upload_that_is_too_slow_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path, stall=0.5) as service:
         head = b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nabc"
         assert b" 408 " in raw(service, head).split(b"\r\n")[0]

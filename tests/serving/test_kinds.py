@@ -1,4 +1,4 @@
-"""Videos, rasters and DICOM: refused unless the service is told to take them, and then as the command line does."""
+"""Videos, rasters and DICOM: refused unless the service accepts them, and then enlarged as by the command line."""
 
 import time
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ def make(sample: Sample, folder: Path, *, width: int = 48, height: int = 32, fra
 
 @pytest.fixture(scope="module")
 def every(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service that takes all kinds."""
+    """A service that accepts all kinds of files."""
     kinds = ("image", "animation", "video", "raster", "dicom")
     with serving(tmp_path_factory.mktemp("kinds"), kinds=kinds) as service:
         yield service
@@ -88,7 +88,7 @@ def test_other_kinds_are_off_by_default(running: Running, tmp_path: Path, sample
 
 
 @each_kind
-def test_a_result_of_each_kind_has_the_bytes_and_the_name_that_the_command_line_gives_it(
+def test_a_result_of_each_kind_has_the_same_bytes_and_name_as_from_the_command_line(
     every: Running, tmp_path: Path, sample: Sample
 ) -> None:
     source = make(sample, tmp_path)
@@ -109,20 +109,22 @@ def test_a_result_of_each_kind_has_the_bytes_and_the_name_that_the_command_line_
 
 
 @each_kind
-def test_what_other_kinds_can_not_have_is_refused_in_a_sentence(every: Running, tmp_path: Path, sample: Sample) -> None:
+def test_options_for_single_pictures_are_refused_for_other_kinds(
+    every: Running, tmp_path: Path, sample: Sample
+) -> None:
     content = make(sample, tmp_path).read_bytes()
     crop = every.send(content, "/api/preview", sample.source, crop="4x4+0+0")
     assert crop.status_code == 422 and "single pictures" in crop.json()["detail"]
     bare = every.send(content, "/api/jobs", sample.source, metadata="drop")
-    assert bare.status_code == 422 and "metadata=drop is for single pictures" in bare.json()["detail"]
+    assert bare.status_code == 422 and "metadata=drop only works for single pictures" in bare.json()["detail"]
     other = every.send(content, "/api/jobs", sample.source, format="webp")
     assert other.status_code == 422 and "can't be written" in other.json()["detail"]
     cut = every.send(content[: len(content) // 2], "/api/upscale", sample.source)
     assert cut.status_code == 422 and str(every.config.folder) not in cut.json()["detail"]
 
 
-def test_a_name_is_never_opened_to_see_what_it_is(every: Running, tmp_path: Path) -> None:
-    """A file that is called as a client's video, in the folder that the service runs in, decides nothing."""
+def test_a_client_name_is_never_opened_as_a_file(every: Running, tmp_path: Path) -> None:
+    """A file with the same name, in the current folder of the service, has no influence."""
     video = make(SAMPLES[1], tmp_path)
     other = Path.cwd() / "drrn-test-clip.mkv"
     make(SAMPLES[0], tmp_path).rename(other)
@@ -133,7 +135,7 @@ def test_a_name_is_never_opened_to_see_what_it_is(every: Running, tmp_path: Path
     assert plan["name"] == "drrn-test-clip_x2.mkv"
 
 
-def test_a_canceled_video_leaves_nothing(every: Running, tmp_path: Path) -> None:
+def test_a_canceled_video_leaves_no_files(every: Running, tmp_path: Path) -> None:
     before = every.left()
     source = make(SAMPLES[0], tmp_path, width=320, height=240, frames=200)
     job = every.send(source.read_bytes(), "/api/jobs", "clip.mp4", scale=4).json()
@@ -147,9 +149,9 @@ def test_a_canceled_video_leaves_nothing(every: Running, tmp_path: Path) -> None
     assert [each for each in every.left() if each not in before and not each.startswith("sources/")] == []
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="there is no chromium here")
+@pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 @each_kind
-def test_the_page_enlarges_each_kind_and_shows_its_statement(
+def test_the_page_enlarges_each_kind_and_shows_its_warning(
     browser: "Browser", every: Running, tmp_path: Path, sample: Sample
 ) -> None:
     for job in every.client.get("/api/jobs").json():
@@ -165,7 +167,7 @@ def test_the_page_enlarges_each_kind_and_shows_its_statement(
                 page.locator("#warning", has_text=sample.warning).wait_for()
             else:
                 assert page.locator("#warning").is_hidden()
-            page.locator("#plain").wait_for()  # in place of a preview
+            page.locator("#plain").wait_for()  # instead of a preview
             assert page.locator("drrn-compare").is_hidden()
             if state == "ready":
                 page.click("#go")

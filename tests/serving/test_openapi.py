@@ -1,4 +1,4 @@
-"""/openapi.json is true: requests that are made from it, good and bad, get answers that it describes."""
+"""/openapi.json is accurate: valid and invalid requests generated from it get the responses that it describes."""
 
 import shlex
 import subprocess
@@ -17,10 +17,10 @@ from tests.serving.conftest import PATIENCE, Running, picture, png
 
 schemathesis = pytest.importorskip("schemathesis")
 EXAMPLES = 6
-"""Requests of each operation, in either test."""
+"""Requests per operation."""
 
 
-def test_every_address_is_described_and_no_other(running: Running) -> None:
+def test_exactly_the_routes_of_the_service_are_described(running: Running) -> None:
     described = {(path, method) for path, about in openapi(running.config)["paths"].items() for method in about}
     routes = running.service.routes
     pages = {route.path for route in routes} - {path for path, _ in described}
@@ -46,12 +46,12 @@ def operations(running: Running) -> list[Any]:
 
 
 def check(running: Running, count: int, *, broken: bool) -> None:
-    """Requests made from the description, or against it: no 500, and each answer as described."""
+    """Send requests that follow or violate the description: no response is a 500 or differs from it."""
     mode = schemathesis.GenerationMode
     body = png(Path(running.config.folder).parent, 8, 6)
     called = 0
     for operation in operations(running):
-        if operation.path == "/api/events":  # which never ends
+        if operation.path == "/api/events":  # a stream that never ends
             continue
         strategy = operation.as_strategy(generation_mode=mode.NEGATIVE if broken else mode.POSITIVE)
 
@@ -64,7 +64,7 @@ def check(running: Running, count: int, *, broken: bool) -> None:
             case.validate_response(
                 response,
                 excluded_checks=[
-                    # what is refused for its picture, and not for its options, says so with 422
+                    # a request that is refused for its picture, not its options, gets 422
                     schemathesis.checks.CHECKS.get_one("positive_data_acceptance"),
                     schemathesis.checks.CHECKS.get_one("negative_data_rejection"),
                 ],
@@ -78,25 +78,25 @@ def check(running: Running, count: int, *, broken: bool) -> None:
             suppress_health_check=list(HealthCheck),
             derandomize=True,
         )
-        with suppress(Unsatisfiable):  # where there is nothing to break
+        with suppress(Unsatisfiable):  # there is nothing to violate
             run(given(case=strategy)(one))()
     assert called > 15
 
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("broken", [False, True], ids=["good", "broken"])
-def test_schemathesis_finds_nothing(running: Running, broken: bool) -> None:
+def test_requests_generated_from_the_description_find_no_error(running: Running, broken: bool) -> None:
     check(running, EXAMPLES, broken=broken)
 
 
 @pytest.mark.full
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("broken", [False, True], ids=["good", "broken"])
-def test_schemathesis_finds_nothing_in_many_requests(running: Running, broken: bool) -> None:
+def test_many_requests_generated_from_the_description_find_no_error(running: Running, broken: bool) -> None:
     check(running, 150, broken=broken)
 
 
-def test_the_commands_of_the_reference_do_what_it_says(running: Running, tmp_path: Path) -> None:
+def test_the_commands_in_the_reference_work(running: Running, tmp_path: Path) -> None:
     text = (ROOT / "docs/reference/http.md").read_text()
     lines = [line[2:] for line in text.splitlines() if line.startswith("$ curl ")]
     assert len(lines) == 5

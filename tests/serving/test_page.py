@@ -1,4 +1,4 @@
-"""The page, used as people use it: by mouse, by keyboard, on a phone, with a screen reader."""
+"""The web page, used as people use it: with a mouse, a keyboard, a phone, a screen reader."""
 
 import hashlib
 import io
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "src/drrn/serving/page"
 AXE = ROOT / "build/node_modules/axe-core/axe.min.js"
-"""Where .ci/run puts it: npm install --prefix build axe-core."""
+"""Installed by .ci/run: npm install --prefix build axe-core."""
 BUDGET = 60_000
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="there is no chromium here")
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 DATA = """async ([files]) => {
     const data = new DataTransfer();
     for (const [name, text] of files) {
@@ -42,17 +42,17 @@ def test_the_page_is_small_and_complete() -> None:
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= BUDGET
 
 
-def test_all_of_its_text_is_in_one_file_and_nothing_in_that_is_idle() -> None:
+def test_all_text_of_the_page_is_in_one_file_without_unused_entries() -> None:
     texts = json.loads((FOLDER / "en.json").read_text())
     html = (FOLDER / "index.html").read_text()
     script = "".join(path.read_text() for path in FOLDER.glob("*.js"))
     used = {*re.findall(r'data-(?:text|label)="(\w+)"', html), *re.findall(r'\b(?:t|act)\(\s*"(\w+)"', script)}
-    used |= {"cancel", "remove"}  # `act` is called with one of both
+    used |= {"cancel", "remove"}  # chosen at run time
     assert used == set(texts)
     assert not re.search(r">\s*[A-Za-z]{2}", re.sub(r"<title>.*?</title>|</svg>drrn", "", html))
 
 
-def test_it_names_no_other_place() -> None:
+def test_the_page_refers_to_no_other_address() -> None:
     for path in FOLDER.iterdir():
         text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert "//" not in re.sub(r"^\s*//.*|/\*\*.*?\*/|; //.*", "", text, flags=re.MULTILINE), path.name
@@ -61,7 +61,7 @@ def test_it_names_no_other_place() -> None:
 
 def forget_all(running: Running) -> None:
     for job in running.client.get("/api/jobs").json():
-        for _ in range(2):  # cancels, and then forgets
+        for _ in range(2):  # the first cancels, the second deletes
             running.client.delete(f"/api/jobs/{job['id']}")
 
 
@@ -89,7 +89,7 @@ def settle(page: "Page") -> None:
 
 
 @needs_chromium
-def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Running, tmp_path: Path) -> None:
+def test_two_dropped_pictures_are_planned_and_enlarged(page: "Page", running: Running, tmp_path: Path) -> None:
     drop(page, ("one.png", png(tmp_path, 60, 40, 1)), ("two.png", png(tmp_path, 50, 45, 2)))
     rows = page.locator("#list li")
     page.locator("#list li.ready").nth(1).wait_for()
@@ -114,7 +114,7 @@ def test_two_pictures_are_dropped_planned_and_enlarged(page: "Page", running: Ru
 
 
 @needs_chromium
-def test_a_picture_is_pasted(page: "Page", tmp_path: Path) -> None:
+def test_a_picture_can_be_pasted(page: "Page", tmp_path: Path) -> None:
     data = page.evaluate_handle(DATA, files(("", png(tmp_path, 30, 20, 3))))
     page.evaluate(
         "(data) => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, bubbles: true}))", data
@@ -124,7 +124,7 @@ def test_a_picture_is_pasted(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
-def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page", tmp_path: Path) -> None:
+def test_the_preview_on_the_page_has_the_same_pixels_as_the_result(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 200, 160, 4)))
     settle(page)
     place = page.locator("#view").get_attribute("data-previewed")
@@ -144,7 +144,7 @@ def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page",
     backs = (
         "[...document.querySelectorAll('drrn-compare .layer img:first-child.back')].map((each) => each.naturalWidth)"
     )
-    assert page.evaluate(backs) == [200, 200]  # what lies below the preview, on both sides
+    assert page.evaluate(backs) == [200, 200]  # the source below the preview, on both sides
     preview = np.array(shown, np.uint8).reshape(height, width, 4)[..., :3]
     page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").wait_for()
@@ -156,11 +156,11 @@ def test_the_preview_on_the_page_has_the_very_pixels_of_the_result(page: "Page",
 
 
 @needs_chromium
-def test_the_slider_and_the_zoom_are_moved_by_keyboard(page: "Page", tmp_path: Path) -> None:
+def test_the_keyboard_moves_the_slider_and_zooms(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 300, 300, 5)))
     settle(page)
     slider = page.locator("drrn-compare .divide")
-    assert slider.get_attribute("aria-label") == "Divide bicubic from drrn"
+    assert slider.get_attribute("aria-label") == "Divider between bicubic and drrn"
     slider.focus()
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
@@ -180,7 +180,7 @@ def test_the_slider_and_the_zoom_are_moved_by_keyboard(page: "Page", tmp_path: P
 
 
 @needs_chromium
-def test_the_whole_way_is_gone_by_keyboard_alone(page: "Page", tmp_path: Path) -> None:
+def test_a_picture_can_be_enlarged_by_keyboard_alone(page: "Page", tmp_path: Path) -> None:
     page.set_input_files("#files", {"name": "photo.png", "mimeType": "image/png", "buffer": png(tmp_path, 40, 30, 6)})
     page.locator("#list li.ready").wait_for()
     page.locator("#files").focus()
@@ -219,7 +219,7 @@ def test_wheel_and_drag_zoom_and_pan(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
-def test_two_fingers_zoom_around_the_place_between_them(page: "Page", tmp_path: Path) -> None:
+def test_two_fingers_zoom_around_the_point_between_them(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 600, 500, 23)))
     settle(page)
     page.locator("[data-zoom='1']").click()
@@ -250,7 +250,7 @@ def test_two_fingers_zoom_around_the_place_between_them(page: "Page", tmp_path: 
 
 
 @needs_chromium
-def test_a_picture_that_is_enlarged_tells_its_progress_and_can_be_canceled_and_tried_again(
+def test_a_running_job_shows_its_progress_and_can_be_canceled_and_retried(
     page: "Page", running: Running, tmp_path: Path
 ) -> None:
     jobs = running.service.jobs
@@ -262,9 +262,9 @@ def test_a_picture_that_is_enlarged_tells_its_progress_and_can_be_canceled_and_t
         job = next(each for each in jobs.all.values() if each.state == "running")
         job.share, job.began = 0.25, time.monotonic() - 30
         jobs._tasks[0].get_loop().call_soon_threadsafe(jobs.publish, job, "progress")
-        told = page.locator("#list li.running", has_text=re.compile(r"25 %, \d+ (s|min) left"))
-        told.wait_for()
-        assert told.locator("progress").evaluate("(bar) => bar.value") == 0.25
+        row = page.locator("#list li.running", has_text=re.compile(r"25 %, \d+ (s|min) left"))
+        row.wait_for()
+        assert row.locator("progress").evaluate("(bar) => bar.value") == 0.25
         page.get_by_role("button", name="Cancel photo.png").click()
         page.locator("#list li.canceled").wait_for()
     page.get_by_role("button", name="Try photo.png again").click()
@@ -274,7 +274,7 @@ def test_a_picture_that_is_enlarged_tells_its_progress_and_can_be_canceled_and_t
 
 
 @needs_chromium
-def test_an_answer_older_than_the_events_changes_nothing(page: "Page", running: Running, tmp_path: Path) -> None:
+def test_a_response_older_than_the_events_is_ignored(page: "Page", running: Running, tmp_path: Path) -> None:
     held: list[tuple[Any, dict[str, Any]]] = []
     page.route("**/api/jobs?*", lambda route: held.append((route, route.fetch().json())))
     drop(page, ("photo.png", png(tmp_path, 50, 30, 10)))
@@ -282,7 +282,7 @@ def test_an_answer_older_than_the_events_changes_nothing(page: "Page", running: 
     with running.frozen():
         page.locator("#go:enabled").press("Enter")
         page.locator("#list li.running").wait_for()
-        while not held:  # the event was faster than the answer
+        while not held:  # the event arrived before the response
             page.wait_for_timeout(20)
         ((route, job),) = held
         with page.expect_response("**/api/jobs?*"):
@@ -293,7 +293,7 @@ def test_an_answer_older_than_the_events_changes_nothing(page: "Page", running: 
 
 
 @needs_chromium
-def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
+def test_changed_options_change_the_plan(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 9)))
     page.locator("#list li.ready").wait_for()
     page.fill("#exact", "120x")
@@ -309,11 +309,11 @@ def test_options_change_what_is_planned(page: "Page", tmp_path: Path) -> None:
     page.check("#check")
     page.get_by_text("40 \u00d7 30 \u2192 80 \u00d7 60").wait_for()
     page.locator("#list li.ready").wait_for()
-    page.wait_for_timeout(600)  # the last change was planned too
+    page.wait_for_timeout(600)  # until the last change is planned
     page.locator("#list li.ready").wait_for()
     page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").wait_for()
-    page.locator("#caption", has_text="Made smaller again, it matches").wait_for()
+    page.locator("#caption", has_text="Reduced again, it matches").wait_for()
     with page.expect_download() as download:
         page.locator("#list li a").click()
     assert download.value.suggested_filename == "photo_x2.webp"
@@ -343,7 +343,7 @@ def test_the_scale_goes_from_1_2_to_4_in_steps_of_a_tenth(page: "Page", tmp_path
 
 
 @needs_chromium
-def test_a_picture_is_enlarged_by_the_options_that_are_seen_when_it_is_started(page: "Page", tmp_path: Path) -> None:
+def test_a_picture_is_enlarged_with_the_options_shown_at_its_start(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 24)))
     page.locator("#list li.ready").wait_for()
     page.evaluate(
@@ -355,7 +355,7 @@ def test_a_picture_is_enlarged_by_the_options_that_are_seen_when_it_is_started(p
         }"""
     )
     page.locator("#list li.done", has_text="40 \u00d7 30 \u2192 120 \u00d7 90").wait_for()
-    page.wait_for_timeout(1000)  # a plan that comes late does not undo it
+    page.wait_for_timeout(1000)  # a late plan must not undo it
     assert page.locator("#list li.done").count() == 1
 
 
@@ -377,8 +377,8 @@ def test_a_finished_picture_can_be_enlarged_with_other_options(page: "Page", tmp
 
 
 @needs_chromium
-def test_an_answer_that_is_slower_than_the_job_changes_nothing(page: "Page", running: Running, tmp_path: Path) -> None:
-    """The stream of events tells that the job is done before the answer tells that it is queued."""
+def test_a_response_slower_than_the_job_is_ignored(page: "Page", running: Running, tmp_path: Path) -> None:
+    """The event that the job is done arrives before the response that it is queued."""
 
     def hold(route: Any) -> None:
         held.append((route, route.fetch()))
@@ -396,7 +396,7 @@ def test_an_answer_that_is_slower_than_the_job_changes_nothing(page: "Page", run
 
 
 @needs_chromium
-def test_what_happened_before_the_stream_of_events_is_learned_from_the_list(
+def test_events_before_the_stream_opens_are_learned_from_the_list(
     browser: "Browser", running: Running, tmp_path: Path
 ) -> None:
     held: list[Any] = []
@@ -417,7 +417,7 @@ def test_what_happened_before_the_stream_of_events_is_learned_from_the_list(
 
 
 @needs_chromium
-def test_what_is_no_picture_is_said_and_the_rest_goes_on(page: "Page", tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_reported_and_the_others_continue(page: "Page", tmp_path: Path) -> None:
     drop(page, ("notes.txt", b"not a picture"), ("photo.png", png(tmp_path, 40, 30, 10)))
     page.locator("#list li.refused", has_text="notes.txt is not an image that drrn can read").wait_for()
     page.locator("#list li.ready", has_text="photo.png").wait_for()
@@ -425,7 +425,7 @@ def test_what_is_no_picture_is_said_and_the_rest_goes_on(page: "Page", tmp_path:
 
 
 @needs_chromium
-def test_a_reload_finds_the_jobs_again(page: "Page", tmp_path: Path) -> None:
+def test_a_reload_restores_the_jobs(page: "Page", tmp_path: Path) -> None:
     drop(page, ("photo.png", png(tmp_path, 40, 30, 11)))
     page.locator("#list li.ready").wait_for()
     page.locator("#go:enabled").press("Enter")
@@ -438,7 +438,7 @@ def test_a_reload_finds_the_jobs_again(page: "Page", tmp_path: Path) -> None:
 
 
 @needs_chromium
-def test_a_result_is_copied(browser: "Browser", running: Running, tmp_path: Path) -> None:
+def test_a_result_can_be_copied(browser: "Browser", running: Running, tmp_path: Path) -> None:
     content = png(tmp_path, 40, 30, 12)
     with opened(browser, f"{running.address}/", permissions=["clipboard-read", "clipboard-write"]) as page:
         drop(page, ("copied.png", content))
@@ -459,7 +459,7 @@ def test_a_result_is_copied(browser: "Browser", running: Running, tmp_path: Path
 
 
 @needs_chromium
-def test_dark_and_light_differ_and_both_can_be_read(browser: "Browser", running: Running) -> None:
+def test_the_page_has_a_light_and_a_dark_scheme(browser: "Browser", running: Running) -> None:
     ground = {}
     for scheme in ("light", "dark"):
         with opened(browser, f"{running.address}/", color_scheme=scheme) as page:
@@ -470,7 +470,7 @@ def test_dark_and_light_differ_and_both_can_be_read(browser: "Browser", running:
 
 @needs_chromium
 @pytest.mark.parametrize("width", [1280, 820])
-def test_a_long_list_leaves_the_picture_in_view_and_covers_none_of_its_text(
+def test_a_long_list_keeps_the_picture_in_view_and_covers_no_text(
     browser: "Browser", running: Running, tmp_path: Path, width: int
 ) -> None:
     forget_all(running)
@@ -494,7 +494,7 @@ def test_a_long_list_leaves_the_picture_in_view_and_covers_none_of_its_text(
 
 
 @needs_chromium
-def test_a_phone_of_360_pixels_shows_all_of_it(browser: "Browser", running: Running, tmp_path: Path) -> None:
+def test_the_page_fits_a_phone_of_360_pixels(browser: "Browser", running: Running, tmp_path: Path) -> None:
     with opened(browser, f"{running.address}/", viewport={"width": 360, "height": 740}, has_touch=True) as page:
         drop(page, ("a name that is much longer than any phone is wide, and goes on.png", png(tmp_path, 60, 40, 13)))
         page.locator("#list li.ready").wait_for()
@@ -506,9 +506,11 @@ def test_a_phone_of_360_pixels_shows_all_of_it(browser: "Browser", running: Runn
 
 
 @needs_chromium
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not there: npm install --prefix build axe-core")
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm install --prefix build axe-core")
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)])
-def test_axe_finds_nothing(browser: "Browser", running: Running, tmp_path: Path, scheme: str, width: int) -> None:
+def test_axe_finds_no_accessibility_problem(
+    browser: "Browser", running: Running, tmp_path: Path, scheme: str, width: int
+) -> None:
     with opened(browser, f"{running.address}/", color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
         page.context.add_init_script(path=AXE)
         page.reload()
@@ -529,10 +531,10 @@ def test_axe_finds_nothing(browser: "Browser", running: Running, tmp_path: Path,
 
 
 @needs_chromium
-def test_nothing_is_asked_of_another_origin(browser: "Browser", running: Running, tmp_path: Path) -> None:
+def test_the_page_requests_nothing_from_other_origins(browser: "Browser", running: Running, tmp_path: Path) -> None:
     with opened(browser, f"{running.address}/") as page:
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
         page.reload()
         page.locator("body[data-ready]").wait_for()
         drop(page, ("photo.png", png(tmp_path, 40, 30, 15)))
@@ -540,12 +542,12 @@ def test_nothing_is_asked_of_another_origin(browser: "Browser", running: Running
         page.locator("#go:enabled").press("Enter")
         page.locator("#list li.done", has_text="photo").first.wait_for()
         page.locator(".after img").first.wait_for()
-    assert len(asked) > 8
-    assert [url for url in asked if not url.startswith((f"{running.address}/", f"blob:{running.address}/"))] == []
+    assert len(requested) > 8
+    assert [url for url in requested if not url.startswith((f"{running.address}/", f"blob:{running.address}/"))] == []
 
 
 @needs_chromium
-def test_a_token_in_the_link_opens_the_page_and_leaves_the_address(browser: "Browser", tmp_path: Path) -> None:
+def test_a_token_in_the_link_opens_the_page_and_disappears_from_the_address(browser: "Browser", tmp_path: Path) -> None:
     content = png(tmp_path, 40, 30, 16)
     with serving(tmp_path, token="correct-horse-battery", prefix="/drrn") as locked:
         plan = locked.client.post(

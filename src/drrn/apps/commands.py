@@ -85,7 +85,7 @@ def desktop() -> int:
 COMMANDS = Commands(
     {
         "upscale": Entry("drrn.apps.upscale", "upscale", "Enlarge pictures: photo.png becomes photo_x2.png."),
-        "serve": Entry("drrn.apps.serve", "serve", "Serve a web page and a REST service that enlarge pictures."),
+        "serve": Entry("drrn.apps.serve", "serve", "Serve a web page and a REST API that enlarge pictures."),
         "train": Entry("drrn.apps.train", "train_with", "Train a DRRN on folders of pictures.", has_defaults=True),
         "tune": Entry(
             "drrn.apps.tune",

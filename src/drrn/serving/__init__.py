@@ -1,1 +1,1 @@
-"""A web page and a REST service on one small server: pictures go in over HTTP, and come out larger."""
+"""A small HTTP server with a web page and a REST API that enlarge pictures."""

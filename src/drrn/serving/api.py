@@ -1,7 +1,7 @@
-"""The application: its addresses, its start and end, and what it says of itself.
+"""The application: its routes, its start and end, and the handlers that are about the service itself.
 
-What it answers about pictures and jobs is in `drrn.serving.handlers`. See docs/reference/http.md, and /openapi.json for
-programs.
+The handlers for pictures and jobs are in `drrn.serving.handlers`. The API is documented in docs/reference/http.md, and
+for programs at /openapi.json.
 """
 
 import asyncio
@@ -30,13 +30,16 @@ from drrn.serving.static import PAGE, static
 
 
 class Service:
-    """The application; a server runs its `app`."""
+    """The application. An HTTP server runs its `app`."""
 
     def __init__(self, config: ServeConfig, log: Callable[[str], None] = lambda line: None):
-        """Take the folder of `config`.
+        """Set up the routes and the queue, and take over the folder of `config`.
+
+        Args:
+            log: called with lines for whoever started the service.
 
         Raises:
-            UsageError: another service has it.
+            UsageError: another service uses the folder, or it can't be written to.
         """
         self.config = config
         self.jobs = Jobs(config, log)
@@ -66,16 +69,17 @@ class Service:
         self.guards = Guards(starlette, config)
         self.app = self.guards
         self.end: Callable[[], None] = lambda: None
-        """Ends the server; called when it has been idle for long enough."""
+        """Ends the server; called once the service has been idle for `config.idle` seconds."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def stop(self) -> None:
-        """End all work and all streams of events."""
+        """End all jobs and all event streams."""
         for task in self._tasks:
             task.cancel()
         self.jobs.stop()
 
     async def about(self, request: Request) -> Response:
+        """Version, models, kinds of files and limits."""
         config = self.config
         limits = {
             "upload_bytes": config.max_upload,
@@ -93,12 +97,12 @@ class Service:
         return JSONResponse(about, headers=PRIVATE)
 
     async def session(self, request: Request) -> Response:
-        """Exchange the token for a cookie, which images and downloads can send."""
+        """Exchange the token for a cookie, which browsers also send for images and downloads."""
         if not self.config.token:
             return Response(status_code=204, headers=PRIVATE)
-        kind, _, given = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not self.guards.is_known(given.strip()):
-            raise HTTPError(401, "This is not the token of this service.")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not self.guards.is_valid(token.strip()):
+            raise HTTPError(401, "The token is wrong. Use the one that drrn serve printed.")
         response = Response(status_code=204, headers=PRIVATE)
         secure = request.scope["scheme"] == "https"
         response.set_cookie(
@@ -107,12 +111,14 @@ class Service:
         return response
 
     async def healthz(self, request: Request) -> Response:
+        """Answers as long as the service runs."""
         return Response("ok\n", media_type="text/plain")
 
     async def readyz(self, request: Request) -> Response:
+        """200 once the models are loaded, 503 before."""
         if self.jobs.is_ready:
             return Response("ready\n", media_type="text/plain")
-        return problem(503, str(self.jobs.failure or "The models are being loaded."), {"Retry-After": "2"})
+        return problem(503, str(self.jobs.failure or "The models are still loading."), {"Retry-After": "2"})
 
     async def metrics(self, request: Request) -> Response:
         return Response(metrics(self.jobs, self.guards.answers), media_type="text/plain; version=0.0.4")
@@ -124,15 +130,15 @@ class Service:
         return Route(path, with_problems(handler), methods=[method])
 
     async def _end_when_idle(self) -> None:
-        """Wait until the service has been idle for long enough, and end it."""
+        """End the service once it has been idle for `config.idle` seconds."""
         idle = self.config.idle
-        while self._is_busy() or time.monotonic() - self.guards.used < idle:
+        while self._is_busy() or time.monotonic() - self.guards.last_used < idle:
             await asyncio.sleep(min(idle / 4, 10))
         self.end()
 
     def _is_busy(self) -> bool:
-        """Whether it is starting, answering a request or working."""
-        return not self.jobs.is_ready or self.guards.open > 0 or self.jobs.expected() > 0
+        """Whether the service is starting, answering a request or working on a job."""
+        return not self.jobs.is_ready or self.guards.open_requests > 0 or self.jobs.seconds_left() > 0
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:

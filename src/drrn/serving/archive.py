@@ -1,4 +1,4 @@
-"""Several results as one ZIP file, not compressed a second time, made while it is sent."""
+"""Several results as one ZIP file, uncompressed, written while it is being sent."""
 
 import asyncio
 import io
@@ -9,11 +9,11 @@ from typing import Final
 
 CHUNK: Final = 1 << 20
 EPOCH: Final = (2000, 1, 1, 0, 0, 0)
-"""When each file was made, as far as the archive says: the same results are the same archive."""
+"""Timestamp of every file, so that the same results always give the same archive."""
 
 
 class _Pipe(io.RawIOBase):
-    """What is written into it, to be taken."""
+    """A file whose written bytes are taken out again with `take`."""
 
     def __init__(self) -> None:
         self.written = bytearray()
@@ -32,10 +32,10 @@ class _Pipe(io.RawIOBase):
 
 
 async def stream_zip(files: Sequence[tuple[str, Path]]) -> AsyncIterator[bytes]:
-    """The bytes of an archive with these names and files. What vanishes meanwhile is left out."""
+    """Yield the bytes of a ZIP archive of (name, path) pairs. Files that no longer exist are left out."""
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
-        for name, path in zip(distinct([name for name, _ in files]), (path for _, path in files), strict=True):
+        for name, path in zip(unique_names([name for name, _ in files]), (path for _, path in files), strict=True):
             try:
                 source = path.open("rb")
             except OSError:
@@ -49,14 +49,14 @@ async def stream_zip(files: Sequence[tuple[str, Path]]) -> AsyncIterator[bytes]:
     yield pipe.take()
 
 
-def distinct(names: Sequence[str]) -> list[str]:
-    """The names with a number where one is there already, in whatever case: photo_x2.png, photo_x2 (2).png."""
-    taken, found = set[str](), list[str]()
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Number repeated names, ignoring case: photo_x2.png, photo_x2 (2).png."""
+    taken, unique = set[str](), list[str]()
     for name in names:
         path, number = PurePath(name), 1
         while name.lower() in taken:
             number += 1
             name = f"{path.stem} ({number}){path.suffix}"
         taken.add(name.lower())
-        found.append(name)
-    return found
+        unique.append(name)
+    return unique

@@ -1,4 +1,4 @@
-"""What a service is started with."""
+"""The configuration of a service."""
 
 import math
 from dataclasses import dataclass
@@ -13,41 +13,44 @@ KindName = Literal["image", "animation", "video", "raster", "dicom"]
 
 @dataclass(frozen=True, kw_only=True)
 class ServeConfig:
-    """How a service runs."""
+    """Where a service listens, what it accepts, and its limits."""
 
     folder: Path
-    """Where pictures are kept while they are needed. The service owns it and empties it at its start."""
+    """Where pictures and results are stored. The service owns the folder, and empties it when it starts."""
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: int = 8640
     token: str = ""
-    """What clients must send; empty if none is needed."""
+    """The token that clients must send; empty if they need none."""
     host_names: tuple[str, ...] = ()
-    """Other names by which clients may call this machine, besides localhost and the bound address."""
+    """Host names to accept, besides localhost and the address it listens on."""
     prefix: str = ""
-    """Path under which a proxy serves it, such as /drrn."""
+    """Path under which a reverse proxy serves it, such as /drrn."""
     models: tuple[str, ...] = ()
-    """Packaged names; auto chooses among all."""
+    """Packaged models to offer; auto chooses among them."""
     kinds: tuple[KindName, ...] = ("image", "animation")
+    """Kinds of files to accept."""
     threads: int = 0
     """CPU threads, 0 for all cores."""
     max_upload: int = 100 << 20
-    """Bytes of an uploaded file."""
+    """Most bytes of an uploaded file."""
     max_pixels: int = MAX_PIXELS
-    """Pixels of a picture, and of its enlargement."""
+    """Most pixels of a picture, uploaded or enlarged."""
     max_memory: int = MEMORY
-    """Bytes of memory that an enlargement may take."""
+    """Most bytes of memory for an enlargement."""
     max_seconds: float = 3600
-    """Seconds that one picture may take."""
+    """Most seconds for one picture."""
     queue_jobs: int = 50
+    """Most jobs that wait."""
     queue_seconds: float = 3600
-    """Expected seconds of all waiting jobs."""
+    """Most expected seconds of all waiting jobs together."""
     queue_bytes: int = 4 << 30
-    """Bytes of all kept files."""
+    """Most bytes of all stored files together."""
     keep: float = 3600
-    """Seconds until results and unused pictures are deleted."""
+    """Seconds after which results and unused pictures are deleted."""
     idle: float = math.inf
-    """Seconds without a client or a job after which the service ends by itself."""
+    """Seconds without a request or a job after which the service ends."""
     stall: float = 30
-    """Seconds that a client may send nothing of a request that it has begun."""
+    """Longest pause in seconds within the body of a request."""
     tasks_per_worker: int = 200
-    """After this many, a worker process is replaced by a new one."""
+    """Tasks after which a worker process is replaced by a new one."""

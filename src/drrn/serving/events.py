@@ -1,4 +1,4 @@
-"""Server-sent events: all that happens to jobs, in one stream."""
+"""Server-sent events: everything that happens to jobs, in one stream."""
 
 import asyncio
 import json
@@ -7,46 +7,58 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 HISTORY: Final = 500
-"""Events that a client which lost its connection can still be told."""
+"""Events that are kept for clients that reconnect."""
 QUIET_SECONDS: Final = 15.0
-"""After which a comment is sent, so that nobody between closes the connection."""
+"""Seconds without an event after which a comment is sent, so that no proxy closes the connection."""
 
 
 class Events:
-    """What happened, and who listens."""
+    """The latest events, and the streams that send them to clients."""
 
     def __init__(self) -> None:
         self.last = 0
+        """Number of the latest event."""
         self._history: deque[tuple[int, str]] = deque(maxlen=HISTORY)
         self._changed = asyncio.Condition()
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, kind: str, about: dict[str, Any]) -> None:
+        """Send an event to all streams.
+
+        Args:
+            kind: its type, such as progress.
+            about: its data, as JSON values.
+        """
         self.last += 1
         text = f"id: {self.last}\nevent: {kind}\ndata: {json.dumps(about)}\n\n"
         self._history.append((self.last, text))
         self._wake()
 
     def close(self) -> None:
-        """End all streams, once they have told all."""
+        """End all streams, after they have sent all events."""
         self._closed = True
         self._wake()
 
     async def stream(self, after: int | None) -> AsyncIterator[str]:
-        """Events as text, those after `after` first, where they are still known. Ends when `close` is called."""
-        seen = self.last if after is None or after > self.last else after
+        """Yield events as text until `close` is called.
+
+        Args:
+            after: number of the last event that the client knows; later ones are sent first, if they are still kept.
+                None for new events only.
+        """
+        sent = self.last if after is None or after > self.last else after
         yield "retry: 2000\n: the events of all jobs\n\n"
         while True:
             is_closed = self._closed
             for number, text in list(self._history):
-                if number > seen:
-                    seen = number
+                if number > sent:
+                    sent = number
                     yield text
             if is_closed:
                 return
             async with self._changed:
-                if seen < self.last or self._closed:
+                if sent < self.last or self._closed:
                     continue
                 try:
                     await asyncio.wait_for(self._changed.wait(), QUIET_SECONDS)

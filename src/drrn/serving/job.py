@@ -1,4 +1,4 @@
-"""One enlargement that the service was asked for, and how it stands."""
+"""A job: one picture to enlarge, and its state."""
 
 import asyncio
 import time
@@ -12,29 +12,35 @@ State = Literal["queued", "running", "done", "failed", "canceled"]
 
 @dataclass
 class Job:
-    """A picture to enlarge."""
+    """One picture to enlarge, and its state."""
 
     id: str
     source: str
     """SHA-256 of the picture's file."""
     recipe: Recipe
     plan: dict[str, Any]
+    """As `drrn.serving.tasks.Tasks.plan` returns it."""
     state: State = "queued"
     share: float = 0.0
+    """The share that is done, 0 to 1."""
     began: float = 0.0
     ended: float = 0.0
-    """By `time.monotonic`, as `began`."""
+    """When it began and ended, by `time.monotonic`."""
     error: str = ""
+    """Why it failed."""
     result: dict[str, Any] = field(default_factory=dict)
+    """As `drrn.serving.tasks.Tasks.enlarge` returns it; empty until it is done."""
     canceled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to cancel it."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it is done, failed or canceled."""
 
     @property
     def is_over(self) -> bool:
         return self.over.is_set()
 
     def seconds_left(self) -> float:
-        """Expected seconds of work that remain."""
+        """Expected remaining seconds of work, without the time in the queue."""
         if self.is_over:
             return 0.0
         expected = float(self.plan.get("seconds", 0))
@@ -47,8 +53,8 @@ class Job:
         """The job as clients see it.
 
         Args:
-            place: its number in the queue, from 1, if it is there.
-            keep: seconds that results are kept.
+            place: its position in the queue, from 1, if it waits.
+            keep: seconds that jobs are kept after their end.
         """
         about: dict[str, Any] = {"id": self.id, "source": self.source, "state": self.state, **self.plan}
         if self.state == "queued":

@@ -1,4 +1,4 @@
-"""The kinds of files that a service can take, by the names that clients know."""
+"""The kinds of files that a service can accept, by the names that clients use."""
 
 from typing import Any, Final
 
@@ -7,7 +7,7 @@ from drrn.serving.config import KindName
 
 
 class KindError(UsageError):
-    """This service does not take files of this kind."""
+    """The service does not accept this kind of file."""
 
 
 KINDS: Final[dict[KindName, str]] = {
@@ -19,8 +19,8 @@ KINDS: Final[dict[KindName, str]] = {
 }
 
 
-def kind_name(of: Any) -> KindName:
-    """Name of the files of a `drrn.upscaling.formats.job.Format`."""
+def kind_name(file_format: Any) -> KindName:
+    """The name of a kind of file, given its `drrn.upscaling.formats.job.Format`."""
     from drrn.upscaling.formats import animation, dicom, raster, video
 
     names: list[tuple[Any, KindName]] = [
@@ -29,4 +29,4 @@ def kind_name(of: Any) -> KindName:
         (raster.RASTER, "raster"),
         (video.VIDEO, "video"),
     ]
-    return next((name for each, name in names if each is of), "image")
+    return next((name for each, name in names if each is file_format), "image")

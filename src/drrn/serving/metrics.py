@@ -1,4 +1,4 @@
-"""What the service counts, as Prometheus reads it. No name, no address and nothing of a picture is in it."""
+"""The counters of the service in the text format of Prometheus. They reveal no names, addresses or pictures."""
 
 from collections import Counter
 
@@ -6,7 +6,12 @@ from drrn import __version__
 from drrn.serving.jobs import Jobs
 
 
-def metrics(jobs: Jobs, requests: Counter[int]) -> str:
+def metrics(jobs: Jobs, responses: Counter[int]) -> str:
+    """The page of /metrics.
+
+    Args:
+        responses: their number by status.
+    """
     lines: list[str] = []
 
     def add(name: str, kind: str, text: str, values: dict[str, float]) -> None:
@@ -16,13 +21,13 @@ def metrics(jobs: Jobs, requests: Counter[int]) -> str:
 
     add("info", "gauge", "The version of drrn.", {f'{{version="{__version__}"}}': 1})
     ended = {f'{{state="{state}"}}': float(jobs.counts[state]) for state in ("done", "failed", "canceled")}
-    add("jobs_total", "counter", "Jobs that ended, by how.", ended)
-    add("queue_jobs", "gauge", "Pictures that wait.", {"": len(jobs.queued)})
-    add("queue_seconds", "gauge", "Expected seconds until all is done.", {"": round(jobs.expected(), 1)})
-    add("kept_bytes", "gauge", "Bytes of all files that are kept.", {"": jobs.store.bytes()})
-    add("engine_seconds_total", "counter", "Seconds that were spent on jobs.", {"": round(jobs.seconds, 3)})
+    add("jobs_total", "counter", "Jobs that ended, by state.", ended)
+    add("queue_jobs", "gauge", "Pictures that are waiting.", {"": len(jobs.queued)})
+    add("queue_seconds", "gauge", "Expected seconds until all jobs are done.", {"": round(jobs.seconds_left(), 1)})
+    add("kept_bytes", "gauge", "Bytes of all stored files.", {"": jobs.store.bytes()})
+    add("engine_seconds_total", "counter", "Seconds spent on jobs.", {"": round(jobs.seconds, 3)})
     starts = {f'{{worker="{each.purpose}"}}': float(each.starts) for each in (jobs.engine, jobs.viewer)}
-    add("worker_starts_total", "counter", "Processes that were started.", starts)
-    answers = {f'{{status="{status}"}}': float(count) for status, count in sorted(requests.items())}
-    add("http_responses_total", "counter", "Answers by status.", answers)
+    add("worker_starts_total", "counter", "Worker processes started.", starts)
+    statuses = {f'{{status="{status}"}}': float(count) for status, count in sorted(responses.items())}
+    add("http_responses_total", "counter", "Responses by status.", statuses)
     return "\n".join(lines) + "\n"

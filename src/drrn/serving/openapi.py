@@ -1,4 +1,4 @@
-"""The description of the API that /openapi.json gives, written by hand and checked by requests made from it."""
+"""The OpenAPI description at /openapi.json: written by hand, and tested by requests that are generated from it."""
 
 from typing import Any
 
@@ -11,21 +11,21 @@ ID = {
     "name": "id",
     "in": "path",
     "required": True,
-    "description": "SHA-256 of the picture, the recipe and drrn's version.",
+    "description": "Id of the job: SHA-256 of the picture, the options and drrn's version.",
     "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
 }
 SIDE = {
     "name": "side",
     "in": "query",
-    "description": "before is bicubic, after is drrn.",
+    "description": "before is enlarged by bicubic, after by drrn.",
     "schema": {"type": "string", "enum": ["before", "after"]},
 }
-PICTURE = {"description": "The picture's file itself, not a form. Left out where `source` is given."}
+PICTURE = {"description": "The picture file itself, not a form. Omitted if `source` is given."}
 PNG = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
 
 
 def openapi(config: ServeConfig) -> dict[str, Any]:
-    """As JSON values, with the models and limits of this service."""
+    """The description as JSON values, with the models and limits of this service."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -50,12 +50,12 @@ def _paths(config: ServeConfig) -> dict[str, Any]:
 
 
 def _picture_paths(recipe: list[dict[str, Any]]) -> dict[str, Any]:
-    """What takes a picture and answers at once, or once it is done."""
+    """Requests with a picture that are not jobs."""
     crop = {"type": "string", "pattern": r"^[1-9][0-9]{0,3}x[1-9][0-9]{0,3}\+[0-9]{1,4}\+[0-9]{1,4}$"}
     return {
         "/api/plan": {
             "post": _operation(
-                "Keep a picture, and say what it would become, by which model, and in which time.",
+                "Store a picture, and describe its result: size, model, time, memory.",
                 {200: _json("Plan"), **_refusals(400, 401, 403, 404, 408, 413, 415, 422, 500, 503, 507)},
                 parameters=recipe,
                 body=True,
@@ -63,7 +63,7 @@ def _picture_paths(recipe: list[dict[str, Any]]) -> dict[str, Any]:
         },
         "/api/upscale": {
             "post": _operation(
-                "Enlarge a picture, and wait for it.",
+                "Enlarge a picture, and wait for the result.",
                 {
                     200: {"description": "The enlarged picture.", "content": {"*/*": {}}},
                     **_refusals(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 507),
@@ -74,13 +74,16 @@ def _picture_paths(recipe: list[dict[str, Any]]) -> dict[str, Any]:
         },
         "/api/preview": {
             "post": _operation(
-                "A part of the result, to the very levels that the whole will have there.",
+                "A crop of the result, with the same pixels that the whole result will have there.",
                 {
                     200: {"description": "A PNG.", "content": PNG},
                     **_refusals(400, 401, 403, 404, 408, 413, 415, 422, 500, 503, 507),
                 },
                 parameters=[
-                    {**_query("crop", crop, "160x120+200+40 in pixels of the result."), "required": True},
+                    {
+                        **_query("crop", crop, "Width, height, left and top in pixels of the result: 160x120+200+40."),
+                        "required": True,
+                    },
                     SIDE,
                     *recipe,
                 ],
@@ -91,11 +94,11 @@ def _picture_paths(recipe: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _job_paths(recipe: list[dict[str, Any]]) -> dict[str, Any]:
-    """The queue."""
+    """Jobs and their events."""
     return {
         "/api/jobs": {
             "post": _operation(
-                "Enlarge a picture. The same request for the same picture is the same job.",
+                "Add a job. The same request for the same picture gives the same job.",
                 {
                     200: _json("Job"),
                     202: _json("Job"),
@@ -122,14 +125,14 @@ def _job_paths(recipe: list[dict[str, Any]]) -> dict[str, Any]:
         "/api/jobs/{id}": {
             "get": _operation("One job.", {200: _json("Job"), **_refusals(401, 404)}, parameters=[ID]),
             "delete": _operation(
-                "Cancel a job, or forget one that is over.",
+                "Cancel a job, or delete one that is over.",
                 {204: {"description": "Done."}, **_refusals(401, 403, 404)},
                 parameters=[ID],
             ),
         },
         "/api/events": {
             "get": _operation(
-                "Server-sent events: queued, progress, done, failed, canceled (a job each) and gone (its id).",
+                "Server-sent events: queued, progress, done, failed, canceled (each with its job), gone (with its id).",
                 {200: {"description": "A stream.", "content": {"text/event-stream": {}}}, **_refusals(401)},
             )
         },
@@ -137,7 +140,7 @@ def _job_paths(recipe: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _result_paths() -> dict[str, Any]:
-    """What has become of jobs that are done."""
+    """Results of jobs that are done."""
     region = {"type": "string", "pattern": "^[0-9]{1,4},[0-9]{1,4},[1-9][0-9]{0,3},[1-9][0-9]{0,3}$"}
     width = {"type": "integer", "minimum": 1, "maximum": 99999}
     return {
@@ -147,7 +150,7 @@ def _result_paths() -> dict[str, Any]:
                 {
                     200: {"description": "The file.", "content": {"*/*": {}}},
                     206: {"description": "A part of it."},
-                    304: {"description": "The client has it."},
+                    304: {"description": "The client has the current file."},
                     **_refusals(401, 404, 409),
                 },
                 parameters=[ID],
@@ -155,21 +158,23 @@ def _result_paths() -> dict[str, Any]:
         },
         "/api/jobs/{id}/view": {
             "get": _operation(
-                "What a part of a result looks like, as PNG.",
+                "A PNG of a region of the result.",
                 {200: {"description": "A PNG.", "content": PNG}, **_refusals(400, 401, 404, 409, 422, 500)},
                 parameters=[
                     ID,
                     SIDE,
-                    _query("region", region, "x,y,width,height in pixels of the result; all of it by default."),
-                    _query("width", width, "Pixels across; those of the region by default."),
+                    _query("region", region, "left,top,width,height in pixels of the result; by default all of it."),
+                    _query("width", width, "Width of the PNG in pixels; by default that of the region."),
                 ],
             )
         },
         "/api/results.zip": {
             "get": _operation(
-                "Several results as one archive.",
+                "Several results as one ZIP archive.",
                 {200: {"description": "A ZIP file.", "content": {"application/zip": {}}}, **_refusals(400, 401, 404)},
-                parameters=[_query("id", {"type": "array", "items": ID["schema"]}, "Jobs; all results by default.")],
+                parameters=[
+                    _query("id", {"type": "array", "items": ID["schema"]}, "Ids of jobs; by default all results.")
+                ],
             )
         },
     }
@@ -186,7 +191,7 @@ def _service_paths() -> dict[str, Any]:
                 "Exchange the token for a cookie.", {204: {"description": "Done."}, **_refusals(401, 403)}
             )
         },
-        "/healthz": {"get": _operation("Whether it answers.", {200: _text()})},
+        "/healthz": {"get": _operation("Whether the service is running.", {200: _text()})},
         "/readyz": {"get": _operation("Whether the models are loaded.", {200: _text(), **_refusals(503)})},
         "/metrics": {"get": _operation("Counters for Prometheus.", {200: _text(), **_refusals(401)})},
         "/openapi.json": {"get": _operation("This description.", {200: {"description": "JSON."}})},
@@ -203,16 +208,19 @@ def _recipe(config: ServeConfig) -> list[dict[str, Any]]:
         _query(
             "size",
             {"type": "string", "pattern": r"^[1-9][0-9]{0,4}$"},
-            "Instead: 4000 is the longer side, 2000x the width, x1000 the height, 1920x1080 both, 1920x1080+ at least.",
+            "Instead of scale: 4000 is the longer side, 2000x the width, x1000 the height, 1920x1080 both, 1920x1080+ "
+            "at least.",
         ),
         _query("model", {"type": "string", "enum": ["auto", *config.models]}, "auto chooses for each picture."),
-        _query("units", {"type": "integer", "minimum": 0, "maximum": 1000}, "Residual units; needs a model."),
-        _query("format", {"type": "string", "enum": list(FORMATS)}, "keep is that of the picture."),
-        _query("quality", {"type": "integer", "minimum": 1, "maximum": 100}, "Of JPEG and WebP."),
-        _query("lossless", {"type": "boolean"}, "WebP without loss."),
-        _query("metadata", {"type": "string", "enum": ["keep", "drop"]}, "drop leaves out EXIF, XMP and texts."),
-        _query("check", {"type": "boolean"}, "Make the result smaller again, and compare."),
-        _query("source", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "SHA-256 of a picture sent before."),
+        _query(
+            "units", {"type": "integer", "minimum": 0, "maximum": 1000}, "Residual units to run; needs a named model."
+        ),
+        _query("format", {"type": "string", "enum": list(FORMATS)}, "keep is the format of the picture."),
+        _query("quality", {"type": "integer", "minimum": 1, "maximum": 100}, "Quality of JPEG and WebP."),
+        _query("lossless", {"type": "boolean"}, "Lossless WebP."),
+        _query("metadata", {"type": "string", "enum": ["keep", "drop"]}, "drop removes EXIF, XMP and text."),
+        _query("check", {"type": "boolean"}, "Reduce the result to the size of the picture again, and compare them."),
+        _query("source", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "SHA-256 of a picture that was sent before."),
         {
             "name": "X-Name",
             "in": "header",
@@ -229,19 +237,22 @@ def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any
 def _operation(
     summary: str, responses: dict[int, Any], *, parameters: list[dict[str, Any]] | None = None, body: bool = False
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"summary": summary, "responses": {str(key): value for key, value in responses.items()}}
+    operation: dict[str, Any] = {"summary": summary, "responses": {str(key): value for key, value in responses.items()}}
     if parameters:
-        found["parameters"] = parameters
+        operation["parameters"] = parameters
     if body:
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-        found["requestBody"] = {**PICTURE, "content": content}
-    return found
+        operation["requestBody"] = {**PICTURE, "content": content}
+    return operation
 
 
 def _refusals(*statuses: int) -> dict[int, Any]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     common = (405, 421)
-    return {status: {"description": "A problem, in a sentence.", "content": content} for status in (*statuses, *common)}
+    return {
+        status: {"description": "A problem, described in one sentence.", "content": content}
+        for status in (*statuses, *common)
+    }
 
 
 def _json(name: str) -> dict[str, Any]:
@@ -267,28 +278,28 @@ def _schemas() -> dict[str, Any]:
         "frames": integer,
         "width": integer,
         "height": integer,
-        "name": {**string, "description": "What the command line would call the result."},
+        "name": {**string, "description": "Name that the command line would give the result."},
         "model": string,
-        "why": {**string, "description": "Why it is that model."},
-        "seconds": {**number, "description": "Expected."},
-        "memory": {**integer, "description": "Bytes, expected."},
-        "changes": {"type": "array", "items": string, "description": "What becomes something else."},
-        "warning": {**string, "description": "What users of such files must know."},
+        "why": {**string, "description": "Why this model was chosen."},
+        "seconds": {**number, "description": "Expected time."},
+        "memory": {**integer, "description": "Expected memory in bytes."},
+        "changes": {"type": "array", "items": string, "description": "What must be converted."},
+        "warning": {**string, "description": "What users of this kind of file must know."},
         "can_preview": {"type": "boolean"},
     }
     job = {
         "id": sha256,
         **plan,
         "state": {"type": "string", "enum": ["queued", "running", "done", "failed", "canceled"]},
-        "place": {**integer, "description": "In the queue, from 1."},
+        "place": {**integer, "description": "Position in the queue, from 1."},
         "share": {"type": "number", "minimum": 0, "maximum": 1},
         "seconds_left": number,
         "error": string,
         "bytes": integer,
         "sha256": sha256,
         "check": {"type": ["object", "null"]},
-        "took": {**number, "description": "Seconds."},
-        "expires": {**integer, "description": "Seconds until it is deleted."},
+        "took": {**number, "description": "Seconds of work."},
+        "expires": {**integer, "description": "Seconds until the job is deleted."},
     }
     problem = {"type": string, "title": string, "status": {"type": "integer"}, "detail": string}
     return {

@@ -1,4 +1,4 @@
-"""Errors as clients get them: a status and drrn's own message, as application/problem+json (RFC 9457)."""
+"""Error responses: a status and drrn's own message, as application/problem+json (RFC 9457)."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ LOG: Final = logging.getLogger("drrn.serving")
 
 
 class HTTPError(DRRNError):
-    """An error with its HTTP status."""
+    """An error with an HTTP status."""
 
     def __init__(self, status: int, sentence: str):
         super().__init__(sentence)
@@ -29,12 +29,13 @@ class HTTPError(DRRNError):
 
 
 def problem(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The response with a status, and a sentence as its detail."""
     about = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": sentence}
     return JSONResponse(about, status, headers, "application/problem+json")
 
 
 def problem_of(error: DRRNError) -> JSONResponse:
-    """The answer for an error: 422 if it has no other status."""
+    """The response to an error, with status 422 unless its class says otherwise."""
     sentence = printable(" ".join(str(error).split()))
     match error:
         case HTTPError():
@@ -53,7 +54,10 @@ def problem_of(error: DRRNError) -> JSONResponse:
 
 
 def with_problems(handler: Handler) -> Handler:
-    """The handler with errors as problems. A bug's message is not logged: it may quote something of a picture."""
+    """Make a handler respond with a problem when it raises an error.
+
+    The message of an unexpected exception is not logged, since it may quote the contents of a picture.
+    """
 
     @wraps(handler)
     async def answer(request: Request) -> Response:
@@ -64,14 +68,18 @@ def with_problems(handler: Handler) -> Handler:
         except HTTPException:
             raise
         except Exception as error:
-            LOG.error("a bug, %s in %s", type(error).__name__, handler.__name__)
+            LOG.error("bug: %s in %s", type(error).__name__, handler.__name__)
             return problem(500, "This is a bug in drrn serve; please report it.")
 
     return answer
 
 
 async def not_found(request: Request, error: Exception) -> Response:
-    """The answer for an unknown address or method."""
+    """The response to an unknown path or method."""
     assert isinstance(error, HTTPException)
-    sentence = "There is nothing at this address; see openapi.json." if error.status_code == 404 else error.detail
+    sentence = (
+        "There is nothing at this address. openapi.json lists what there is."
+        if error.status_code == 404
+        else error.detail
+    )
     return problem(error.status_code, sentence, dict(error.headers or {}))

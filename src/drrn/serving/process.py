@@ -1,6 +1,6 @@
-"""The worker process: it takes tasks from a connection, does them one by one, and answers.
+"""The worker process: it receives tasks through a connection, runs them one at a time, and sends the answers back.
 
-The service's side is in `drrn.serving.worker`, and what the tasks do in `drrn.serving.tasks`.
+The service's end is in `drrn.serving.worker`, and what the tasks do is in `drrn.serving.tasks`.
 """
 
 import logging
@@ -22,25 +22,25 @@ from drrn.serving.tasks import Tasks, client_message
 Answer = tuple[Literal["progress", "done", "refused", "canceled", "crashed"], Any]
 LOG: Final = logging.getLogger("drrn.serving")
 PROGRESS_SECONDS: Final = 0.2
-"""Between two messages of progress."""
+"""Shortest time between two progress messages."""
 MARGIN: Final = 768 << 20
-"""Bytes that a process may take beyond the memory of an enlargement: decoders, views, threads."""
+"""Bytes that a process may use besides the memory for an enlargement: for decoders, views and threads."""
 
 
 class Task(NamedTuple):
-    """Something to do: the name of a method of `Tasks`, and its arguments."""
+    """A call for a worker process: the name of a method of `Tasks`, and its arguments."""
 
     name: Literal["plan", "enlarge", "preview", "view", "forget"]
     arguments: dict[str, Any]
 
 
 class CanceledTask(BaseException):
-    """Raised in the middle of a task that was canceled."""
+    """Raised within a task that was canceled."""
 
 
 def run_tasks(connection: Connection, config: ServeConfig) -> None:
-    """Do the tasks that come through the connection until its other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends its processes itself
+    """Run the tasks that come through the connection, until its other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the service ends its processes itself
     os.umask(0o077)
     try:
         tasks = Tasks(config)
@@ -57,7 +57,7 @@ def run_tasks(connection: Connection, config: ServeConfig) -> None:
 
 
 def limit_memory(beyond: int) -> None:
-    """Let this process take this many more bytes than it has, if the system can enforce that."""
+    """Limit the memory of this process to what it uses now and `beyond` more bytes, if the system supports that."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -71,7 +71,10 @@ def limit_memory(beyond: int) -> None:
 
 
 def perform(tasks: Tasks, task: Task, connection: Connection) -> Answer:
-    """Do one task, and return its answer; progress goes through the connection, on which a None cancels the task."""
+    """Run one task, and return its answer.
+
+    Progress messages go through the connection. A None that arrives on it cancels the task.
+    """
     last = time.monotonic()
 
     def report(share: float) -> None:
@@ -93,13 +96,13 @@ def perform(tasks: Tasks, task: Task, connection: Connection) -> Answer:
         folder = task.arguments.get("folder", source.parent)
         return "refused", (type(error).__name__, client_message(error, source, folder, recipe.name))
     except MemoryError:
-        return "refused", ("UsageError", "It needs more memory than this service may take. Choose a smaller scale.")
+        return "refused", ("UsageError", "This needs more memory than the service may use. Choose a smaller scale.")
     except (BrokenPipeError, EOFError):
         raise
-    except Exception as error:  # a bug: the log says where it is and nothing about the picture
+    except Exception as error:  # a bug: log where it is, but nothing about the picture
         where = " < ".join(
             f"{each.name} ({Path(each.filename).name}:{each.lineno})"
             for each in reversed(traceback.extract_tb(error.__traceback__))
         )
-        LOG.error("a bug, %s in %s", type(error).__name__, where)
+        LOG.error("bug: %s in %s", type(error).__name__, where)
         return "crashed", "This is a bug in drrn. The service's log says where; please report it."

@@ -1,4 +1,4 @@
-"""What a request asks for: the parameters of its address, checked."""
+"""The recipe of a request: how to enlarge its picture, parsed from the query parameters."""
 
 import json
 import math
@@ -15,38 +15,46 @@ from drrn.upscaling.size import MAX_SCALE
 from drrn.weights import AUTO
 
 FORMATS: Final = ("keep", "png", "jpg", "webp", "tif", "bmp", "pnm", "gif", "mp4", "mkv", "webm", "mov", "dcm")
-"""Formats of results. Which of them are possible depends on the kind of picture."""
+"""Formats of results. Not every format is possible for every kind of file."""
 MAX_NAME: Final = 200
 """Characters of a client's file name that are kept."""
 
 
 class ParameterError(UsageError):
-    """A parameter of a request is unknown, or its value is wrong."""
+    """A parameter of a request is unknown, repeated or invalid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is asked for. Together with the picture's bytes and drrn's version it decides the result."""
+    """How to enlarge a picture. Together with the picture and the version of drrn, it determines the result."""
 
     name: str = ""
-    """Of the client's file: it decides what the result is called, and whether it is .jpg or .jpeg."""
+    """Name of the client's file: the name of the result follows from it, and whether that ends with .jpg or .jpeg."""
     scale: float | None = None
     size: str = ""
-    """As `drrn.upscaling.batch.naming.parse_size` takes it; nothing where there is a scale."""
+    """As `drrn.upscaling.batch.naming.parse_size` takes it; empty if there is a scale."""
     model: str = AUTO
     units: int | None = None
     format: str = "keep"
+    """One of `FORMATS`."""
     quality: int | None = None
+    """Quality of JPEG and WebP, 1 to 100."""
     lossless: bool = False
     metadata: Literal["keep", "drop"] = "keep"
     check: bool = False
+    """Whether to reduce the result again and compare it with the picture."""
 
 
 def parse_recipe(query: Iterable[tuple[str, str]], name: str, models: Sequence[str]) -> Recipe:
-    """The recipe that the parameters of a request describe.
+    """Parse the query parameters of a request.
+
+    Args:
+        query: (name, value) pairs.
+        name: name of the client's file; empty if it is not known.
+        models: the models that the service offers.
 
     Raises:
-        ParameterError: there is no such parameter, it is given twice, or its value is out of range.
+        ParameterError: a parameter is unknown, repeated or out of range.
     """
     given: dict[str, str] = {}
     for key, value in query:
@@ -59,7 +67,7 @@ def parse_recipe(query: Iterable[tuple[str, str]], name: str, models: Sequence[s
     scale = _number(given, "scale", low=1, high=MAX_SCALE)
     size = _plus(given.get("size", ""))
     if "scale" in given and "size" in given:
-        raise ParameterError("`scale` and `size` can't both be given.")
+        raise ParameterError("Give `scale` or `size`, not both.")
     if "size" in given:
         if len(size) > 20:
             raise ParameterError(
@@ -71,7 +79,7 @@ def parse_recipe(query: Iterable[tuple[str, str]], name: str, models: Sequence[s
             raise ParameterError(str(error)) from error
     quality, lossless = _integer(given, "quality", 1, 100), _flag(given, "lossless")
     if quality is not None and lossless:
-        raise ParameterError("`quality` and `lossless` can't both be given.")
+        raise ParameterError("Give `quality` or `lossless`, not both.")
     model, units = _one_of(given, "model", (AUTO, *models)), _integer(given, "units", 0, 1000)
     if units is not None and model == AUTO:
         raise ParameterError(f"`units` needs a named model: add model={models[0]}.")
@@ -90,19 +98,19 @@ def parse_recipe(query: Iterable[tuple[str, str]], name: str, models: Sequence[s
 
 
 def job_id(source: str, recipe: Recipe) -> str:
-    """SHA-256 of a picture's SHA-256, the recipe and drrn's version: the same request has the same id."""
+    """SHA-256 over the SHA-256 of the picture, the recipe and the version of drrn: the same request has the same id."""
     return sha256(json.dumps([source, asdict(recipe), __version__]).encode()).hexdigest()
 
 
 def clean_name(name: str) -> str:
-    """The last part of a client's file name, without control characters; it is shown, and never used as a path."""
+    """The last part of a client's file name, without control characters. It is displayed, and never used as a path."""
     name = re.split(r"[/\\]", name.encode(errors="replace").decode())[-1]
     name = "".join(c for c in name if c.isprintable()).strip(". ")
     return name if len(name) <= MAX_NAME else name[: MAX_NAME // 2] + name[-MAX_NAME // 2 :]
 
 
 def parse_crop(text: str) -> tuple[int, int, int, int]:
-    """160x120+200+40 as (left, top, width, height). Raises ParameterError: it is written otherwise."""
+    """Parse 160x120+200+40 to (left, top, width, height). Raises ParameterError: it is not written like this."""
     found = re.fullmatch(r"(\d{1,6})x(\d{1,6})\+(\d{1,6})\+(\d{1,6})", _plus(text), re.ASCII)
     if not found or not int(found[1]) or not int(found[2]):
         raise ParameterError(f"A crop is written 160x120+200+40 (width, height, left, top), got {_short(text)!r}.")
@@ -111,10 +119,12 @@ def parse_crop(text: str) -> tuple[int, int, int, int]:
 
 
 def parse_region(text: str) -> tuple[int, int, int, int]:
-    """x,y,width,height. Raises ParameterError: it is written otherwise."""
+    """Parse left,top,width,height. Raises ParameterError: it is not written like this."""
     found = re.fullmatch(r"(\d{1,6}),(\d{1,6}),(\d{1,6}),(\d{1,6})", text, re.ASCII)
     if not found or not int(found[3]) or not int(found[4]):
-        raise ParameterError("A region is written x,y,width,height in pixels of the result.")
+        raise ParameterError(
+            f"A region is written left,top,width,height in pixels of the result, got {_short(text)!r}."
+        )
     left, top, width, height = map(int, found.groups())
     return left, top, width, height
 
@@ -125,7 +135,7 @@ def _number(given: dict[str, str], key: str, *, low: float, high: float) -> floa
     text = given[key]
     value = float(text) if re.fullmatch(r"\d{1,3}(\.\d{1,6})?", text, re.ASCII) else math.nan
     if not low < value <= high:
-        raise ParameterError(f"`{key}` is a number above {low:g} and at most {high:g}, got {_short(text)!r}.")
+        raise ParameterError(f"`{key}` must be a number above {low:g} and at most {high:g}, got {_short(text)!r}.")
     return value
 
 
@@ -134,7 +144,7 @@ def _integer(given: dict[str, str], key: str, low: int, high: int) -> int | None
         return None
     text = given[key]
     if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or not low <= int(text) <= high:
-        raise ParameterError(f"`{key}` is a whole number from {low} to {high}, got {_short(text)!r}.")
+        raise ParameterError(f"`{key}` must be a whole number from {low} to {high}, got {_short(text)!r}.")
     return int(text)
 
 
@@ -143,18 +153,19 @@ def _flag(given: dict[str, str], key: str) -> bool:
 
 
 def _one_of(given: dict[str, str], key: str, choices: Sequence[str]) -> str:
-    """The first where it is not given."""
+    """The value of a parameter; the first choice if it is not given."""
     value = given.get(key, choices[0])
     if value not in choices:
-        raise ParameterError(f"`{key}` is one of {', '.join(choices)}, got {_short(value)!r}.")
+        raise ParameterError(f"`{key}` must be one of {', '.join(choices)}, got {_short(value)!r}.")
     return value
 
 
 def _plus(text: str) -> str:
-    """Text of which no character is a space: it was a + that the client did not escape in an address."""
+    """Restore each + that the client did not escape: in a URL it stands for a space, which no size or crop contains."""
     return text.replace(" ", "+")
 
 
 def _short(text: str) -> str:
+    """A client's text as a message may quote it."""
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= 40 else text[:40] + "..."

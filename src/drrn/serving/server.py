@@ -1,4 +1,4 @@
-"""The HTTP server around the application: its socket, its signals, and clients that never finish a request."""
+"""The HTTP server around the application: its socket, signals, and timeouts for slow clients."""
 
 import asyncio
 import socket
@@ -16,64 +16,70 @@ from drrn.serving.api import Service
 from drrn.serving.config import ServeConfig
 
 HEAD_SECONDS: Final = 10.0
-"""In which the head of a request must have come."""
+"""Seconds within which the head of a request must arrive."""
 CONNECTIONS: Final = 500
+"""Most connections at the same time."""
 GRACE_SECONDS: Final = 2
-"""For answers that are being sent when a signal ends the service."""
+"""Seconds for responses that are being sent when a signal ends the service."""
 
 
 class ImpatientProtocol(H11Protocol):
-    """HTTP/1.1 that closes a connection whose client does not send a request's head in time, and logs nothing."""
+    """HTTP/1.1 that closes a connection if the head of a request does not arrive in time. It logs no requests."""
 
     _timer: TimerHandle | None = None
     seconds = HEAD_SECONDS
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
-        self.access_log = False  # whatever handlers the process has
+        self.access_log = False  # uvicorn would set it if the process has a handler for it
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._watch()
+        self._update_timer()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._watch()
+        self._update_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._rest()
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _watch(self) -> None:
+    def _update_timer(self) -> None:
+        """Start the timer if the connection waits for a request, and stop it otherwise."""
         if self.cycle is not None and not self.cycle.response_complete:
-            self._rest()
+            self._stop_timer()
         elif self._timer is None:
-            self._timer = self.loop.call_later(self.seconds, self._give_up)
+            self._timer = self.loop.call_later(self.seconds, self._time_out)
 
-    def _rest(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         self._timer = None
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
 
 class Server(uvicorn.Server):
-    """A server that ends its streams and its work at the first signal."""
+    """A server that ends event streams and jobs at the first signal.
+
+    Args:
+        started: called once clients can connect.
+    """
 
     def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]):
         super().__init__(config)
-        self.service, self.told = service, started
+        self.service, self.on_started = service, started
         service.end = lambda: setattr(self, "should_exit", True)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.loop = asyncio.get_running_loop()
         if not self.should_exit:
-            self.told()
+            self.on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -81,10 +87,10 @@ class Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """Make a socket that is bound to an address; port 0 takes a free port.
 
     Raises:
-        UsageError: there is no such address, or another program has it.
+        UsageError: there is no such address, or another program uses it.
     """
     with ExitStack() as stack:
         try:
@@ -106,14 +112,16 @@ def bind(host: str, port: int) -> socket.socket:
 def run(
     config: ServeConfig, listening: socket.socket, *, log: Callable[[str], None], started: Callable[[], None]
 ) -> None:
-    """Serve until a signal comes, and then raise it again.
+    """Run the service until a signal arrives, which is then raised again.
 
     Args:
-        log: told what whoever started it should know, a line each.
+        listening: from `bind`.
+        log: called with lines for whoever started the service.
         started: called once clients can connect.
 
     Raises:
         UsageError: the folder can't be used.
+        DRRNError: the worker processes did not start.
     """
     service = Service(config, log)
     server = Server(settings(service), service, started)
@@ -126,14 +134,14 @@ def run(
 
 
 def settings(service: Service) -> uvicorn.Config:
-    """What uvicorn is told."""
+    """The configuration of uvicorn."""
     return uvicorn.Config(
         service.app,
         http=ImpatientProtocol,
         ws="none",
         loop="asyncio",
         log_config=None,
-        log_level="critical",  # its tracebacks would name pictures; what goes wrong is logged by the application
+        log_level="critical",  # its tracebacks may reveal pictures; the application logs errors
         access_log=False,
         server_header=False,
         limit_concurrency=CONNECTIONS,

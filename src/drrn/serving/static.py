@@ -16,15 +16,18 @@ PAGE: Final = {
     "api.js": "text/javascript; charset=utf-8",
     "compare.js": "text/javascript; charset=utf-8",
     "options.js": "text/javascript; charset=utf-8",
+    "pictures.js": "text/javascript; charset=utf-8",
+    "rows.js": "text/javascript; charset=utf-8",
     "text.js": "text/javascript; charset=utf-8",
+    "viewer.js": "text/javascript; charset=utf-8",
     "en.json": "application/json",
     "icon.svg": "image/svg+xml",
 }
-"""The page's files and their types. No others are served."""
+"""The files of the page and their media types. No others are served."""
 
 
 def static(name: str) -> Handler:
-    """The handler of a file of `PAGE`."""
+    """The handler for a file of `PAGE`."""
     content = files("drrn.serving").joinpath("page", name).read_bytes()
     tag = f'"{sha256(content).hexdigest()[:16]}"'
 

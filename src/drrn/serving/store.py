@@ -1,12 +1,12 @@
-"""Where pictures and results lie while they are needed: a folder that is the service's own.
+"""The folder of a service, where it stores pictures and results while they are needed.
 
     lock                  held as long as the service runs
-    uploads/*             what is on its way
-    sources/SHA256        pictures, by their content
+    uploads/*             uploads in progress
+    sources/SHA256        pictures, named by their content
     jobs/ID/job.json      a job that was accepted
-    jobs/ID/result.*      its result, whole
+    jobs/ID/result.*      its complete result
 
-No name or path that a client gave is ever part of a path here.
+No name or path from a client ever becomes part of a path here.
 """
 
 import json
@@ -25,60 +25,67 @@ PARTS = ("uploads", "sources", "jobs")
 
 
 class Store:
-    """The folder, which no other service uses at the same time."""
+    """The folder of a service. No other service can use it at the same time."""
 
     def __init__(self, folder: Path):
-        """Take it, and remove what is in it.
+        """Lock the folder and empty it.
 
         Raises:
-            UsageError: another service has it, or it can't be written.
+            UsageError: another service uses it, or it can't be written to.
         """
         self.folder, name = folder, printable(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.chmod(0o700)
-            self._lock = _locked(folder / "lock")
+            self._lock = _lock(folder / "lock")
         except BlockingIOError as error:
             raise UsageError(f"Another drrn serve uses {name}. Stop it, or give another --folder.") from error
         except OSError as error:
-            raise UsageError(f"{name} can't be used: {error.strerror or error}. Give a --folder.") from error
+            raise UsageError(f"{name} can't be used: {error.strerror or error}. Give another --folder.") from error
         self.lost = list(self._leftovers())
-        """What is known of jobs that an earlier service left, with their ids."""
+        """Jobs that an earlier service left behind: their plans, with their ids."""
         self.clear()
         self.used: dict[str, float] = {}
         """When each picture was last needed, by its SHA-256."""
 
     def source(self, sha256: str) -> Path:
+        """The path of a picture."""
         return self.folder / "sources" / sha256
 
     def has(self, sha256: str) -> bool:
-        """Whether the picture is there; it is kept for some time from now on."""
+        """Whether the picture is stored. This counts as using it: the time until it is deleted starts again."""
         if sha256 not in self.used:
             return False
         self.used[sha256] = time.monotonic()
         return True
 
     def job(self, identity: str) -> Path:
+        """The folder of a job."""
         return self.folder / "jobs" / identity
 
     def new_upload(self) -> Path:
+        """A new path for an upload."""
         return self.folder / "uploads" / secrets.token_hex(16)
 
     def add(self, upload: Path, sha256: str) -> None:
-        """Keep what was uploaded whole."""
+        """Store a completed upload as a picture."""
         upload.replace(self.source(sha256))
         self.used[sha256] = time.monotonic()
 
     def remove_source(self, sha256: str) -> None:
+        """Delete a picture, if it exists."""
         self.used.pop(sha256, None)
         with suppress(OSError):
             self.source(sha256).unlink()
 
     def add_job(self, identity: str, about: dict[str, Any]) -> Path:
-        """The folder of a new job.
+        """Make the folder of a new job.
+
+        Args:
+            about: the plan, which is stored in it.
 
         Raises:
-            OSError: the disk is full, or the like.
+            OSError: it can't be written, for example because the disk is full.
         """
         folder = self.job(identity)
         shutil.rmtree(folder, ignore_errors=True)
@@ -87,10 +94,11 @@ class Store:
         return folder
 
     def remove_job(self, identity: str) -> None:
+        """Delete the folder of a job, if it exists."""
         shutil.rmtree(self.job(identity), ignore_errors=True)
 
     def bytes(self) -> int:
-        """Size of all files together."""
+        """The size of all files together, in bytes."""
         total = 0
         for path in self.folder.rglob("*"):
             with suppress(OSError):
@@ -98,14 +106,14 @@ class Store:
         return total
 
     def clear(self) -> None:
-        """Remove all."""
+        """Delete all pictures, jobs and uploads."""
         for part in PARTS:
             shutil.rmtree(self.folder / part, ignore_errors=True)
             with suppress(OSError):
                 (self.folder / part).mkdir(mode=0o700)
 
     def close(self) -> None:
-        """Remove all, and let others have the folder."""
+        """Delete everything, and unlock the folder."""
         for part in PARTS:
             shutil.rmtree(self.folder / part, ignore_errors=True)
         self._lock.close()
@@ -116,8 +124,8 @@ class Store:
                 yield {**json.loads(path.read_text()), "id": path.parent.name}
 
 
-def _locked(path: Path) -> IO[str]:
-    """Raises BlockingIOError: another process has it."""
+def _lock(path: Path) -> IO[str]:
+    """Lock a file until it is closed. Raises BlockingIOError: another process has locked it."""
     with ExitStack() as stack:
         file = stack.enter_context(path.open("w"))
         if os.name == "nt":

@@ -1,6 +1,6 @@
-"""What a worker process can do: probe, plan, enlarge, and show pictures.
+"""The tasks of a worker process: plan, enlarge, preview and view pictures.
 
-All of it is `drrn.upscaling`'s work: its limits before anything is decoded, its estimates, its names and messages.
+They call `drrn.upscaling`, and so have its limits before anything is decoded, its estimates, names and messages.
 """
 
 import os
@@ -20,18 +20,20 @@ from drrn.serving.recipe import Recipe
 from drrn.serving.views import Box, crop_place, region_place, resize_place, to_png
 
 MAX_DECODED: Final = 4
-"""Pictures that stay decoded for the next view."""
+"""Most pictures that stay decoded for the next view."""
 
 
 class Tasks:
-    """Loaded models, and the pictures that were viewed last."""
+    """The tasks, with the loaded models and the pictures that were viewed last."""
 
     def __init__(self, config: ServeConfig):
+        """Load the models, and measure their speed."""
         from drrn.upscaling.upscaler import Upscaler
         from drrn.weights.store import load
 
         self.config = config
         self.progress: Callable[[float], None] = lambda share: None
+        """Called with the share of an enlargement that is done, 0 to 1. It may raise to cancel the enlargement."""
         weights = {name: load(name) for name in config.models}
 
         @cache
@@ -44,7 +46,7 @@ class Tasks:
         self._decoded: dict[Path, Any] = {}
 
     def about(self) -> dict[str, Any]:
-        """The models, for people to choose from."""
+        """Describe the models that users can choose from."""
         models = []
         for name in self.config.models:
             upscaler = self.upscaler(name)
@@ -64,7 +66,7 @@ class Tasks:
         """Describe the picture and its result: sizes, model and why it was chosen, time and memory.
 
         Raises:
-            DRRNError: the picture can't be read, or what is asked for can't be done.
+            DRRNError: the picture can't be read, or the recipe is not possible for it.
         """
         job, choice = self._plan(source, recipe, source.parent)
         header, cost = job.header, choice.cost
@@ -87,19 +89,19 @@ class Tasks:
         }
 
     def enlarge(self, source: Path, recipe: Recipe, folder: Path) -> dict[str, Any]:
-        """Write `folder/result.*`, and describe it.
+        """Write the result to `folder/result.*`, and describe it.
 
         Raises:
-            DRRNError: as `plan`, or the picture is damaged, or the disk is full. There is no file then.
+            DRRNError: as `plan`, or the picture is damaged, or the disk is full. No file is written then.
         """
         from drrn.upscaling.formats.job import Hooks
 
         job, choice = self._plan(source, recipe, folder)
-        found: Any
+        check: Any
         if recipe.metadata == "drop":
-            found = self._enlarge_bare(job, choice.upscaler)
+            check = self._enlarge_bare(job, choice.upscaler)
         else:
-            found = job.format.enlarge(job, choice.upscaler, Hooks(progress=self.progress))
+            check = job.format.enlarge(job, choice.upscaler, Hooks(progress=self.progress))
         with job.target.open("rb") as file:
             sha256, size = file_digest(file, "sha256").hexdigest(), file.tell()
         return {
@@ -107,26 +109,33 @@ class Tasks:
             "bytes": size,
             "sha256": sha256,
             "model": choice.upscaler.weights.name,
-            "check": _check(found),
+            "check": _check_to_json(check),
         }
 
     def preview(self, source: Path, recipe: Recipe, crop: Box, side: Literal["before", "after"]) -> bytes:
-        """A PNG of `crop`, (left, top, width, height) of the result, as the whole result has it; or by bicubic.
+        """Enlarge a part of a picture, to the same pixels that the whole result will have there.
+
+        Args:
+            crop: (left, top, width, height) in pixels of the result.
+            side: after for the result; before for a bicubic enlargement.
+
+        Returns:
+            A PNG.
 
         Raises:
-            DRRNError: as `plan`; or the crop lies outside of the result or is too large, or this is no single picture.
+            DRRNError: as `plan`, or the crop is outside the result or too large, or the file is not a still image.
         """
         from drrn.upscaling.place import enlarge_place
 
         job, choice = self._plan(source, recipe, source.parent)
         if kind_name(job.format) != "image":
-            raise UsageError("A preview is made of single pictures, not of animations, videos, rasters or DICOM.")
+            raise UsageError("Only single pictures have a preview: no animations, videos, rasters or DICOM.")
         place = crop_place(crop, job.width, job.height)
-        samples, notes = self._samples(source)
+        samples, metadata = self._decode(source)
         if side == "before":
-            return to_png(resize_place(samples, place, (job.height, job.width)), notes.icc)
+            return to_png(resize_place(samples, place, (job.height, job.width)), metadata.icc)
         enlarged = enlarge_place(choice.upscaler, samples, place, (job.height, job.width), choice.cost.tile)
-        return to_png(enlarged, notes.icc)
+        return to_png(enlarged, metadata.icc)
 
     def view(
         self,
@@ -135,29 +144,36 @@ class Tasks:
         size: tuple[int, int] | None,
         width: int | None,
     ) -> bytes:
-        """A PNG of what `region`, (left, top, width, height), of a picture looks like, `width` pixels wide.
+        """Show a region of a picture or result.
 
         Args:
-            path: a picture that can be read, or a result.
-            region: in pixels of `size`; all of it where it is None.
-            size: (width, height) that the picture is enlarged to by bicubic; its own where it is None.
-            width: that of the region where it is None; as much as is allowed, at most.
+            path: the picture or result.
+            region: (left, top, width, height) in pixels of `size`; None for all of it.
+            size: (width, height) that the picture is resized to by bicubic; None for its own size.
+            width: width of the PNG in pixels, reduced to what `MAX_CROP` allows; None for that of the region.
+
+        Returns:
+            A PNG.
 
         Raises:
-            DRRNError: it can't be read, or the region lies outside.
+            DRRNError: the picture can't be read, or the region is outside it.
         """
-        samples, notes = self._samples(path)
+        samples, metadata = self._decode(path)
         whole = size or (samples.shape[1], samples.shape[0])
         place, target = region_place(region or (0, 0, *whole), whole, width)
-        return to_png(resize_place(samples, place, target), notes.icc)
+        return to_png(resize_place(samples, place, target), metadata.icc)
 
     def forget(self) -> None:
-        """Close pictures whose files are gone."""
+        """Release decoded pictures whose files have been deleted."""
         for path in [path for path in self._decoded if not path.exists()]:
             self._decoded.pop(path)[0].__exit__(None, None, None)
 
     def _plan(self, source: Path, recipe: Recipe, folder: Path) -> Any:
-        """The job and the choice of a model."""
+        """The job, with its result in `folder`, and the chosen model.
+
+        Raises:
+            DRRNError: as `plan`, with the client's name for the file in its message.
+        """
         from drrn.upscaling.batch.choosing import BUDGET, Choice, choose
         from drrn.upscaling.batch.naming import parse_size
         from drrn.upscaling.batch.planning import Request, plan
@@ -169,7 +185,7 @@ class Tasks:
             kind = format_of(source)
             name = kind_name(kind)
             if name not in self.config.kinds:
-                raise KindError(f"This is {KINDS[name]}, which this service does not take (drrn serve --kinds).")
+                raise KindError(f"This is {KINDS[name]}, which this service does not accept (drrn serve --kinds).")
             header = kind.probe(source, max_pixels=self.config.max_pixels)
             suffix = kind.suffix(source, header, recipe.name or "picture")
             target = folder / f"result{suffix if recipe.format == 'keep' else f'.{recipe.format}'}"
@@ -189,7 +205,7 @@ class Tasks:
             )
             job = plan(source, target, request)
             if recipe.metadata == "drop" and name != "image":
-                raise UsageError("metadata=drop is for single pictures. Leave it out.")
+                raise UsageError("metadata=drop only works for single pictures. Leave it out.")
             upscalers = [self.upscaler(each) for each in self.config.models]
             choice = choose(job, upscalers if automatic else [self._named(recipe)])
             if recipe.metadata == "drop":
@@ -202,14 +218,18 @@ class Tasks:
             raise type(error)(client_message(error, source, folder, recipe.name)) from error
 
     def _named(self, recipe: Recipe) -> Any:
-        """The upscaler of a named model. Raises UsageError: it can't run that many units."""
+        """The upscaler of the model that the recipe names. Raises UsageError: it can't run that many units."""
         try:
             return self.upscaler(recipe.model, recipe.units)
         except EngineError as error:
             raise UsageError(str(error)) from error
 
     def _enlarge_bare(self, job: Any, upscaler: Any) -> Any:
-        """A picture without its EXIF, XMP and texts. Its colors are kept, and so ICC, color tags and dpi."""
+        """Enlarge a picture without its EXIF, XMP and text. ICC profile, color tags and dpi are kept.
+
+        Returns:
+            The result of the check.
+        """
         from drrn.media.images.files import read, wanted_format, write
         from drrn.media.metadata.metadata import Extras
         from drrn.upscaling.consistency import enlarge
@@ -217,12 +237,12 @@ class Tasks:
         picture = read(job.source, max_pixels=job.header.decoded)
         extras = Extras(aspect=picture.extras.aspect, color_tags=picture.extras.color_tags)
         picture = replace(picture, exif=None, xmp=None, extras=extras)
-        result, found = enlarge(upscaler, picture, (job.width, job.height), job.options.checks, self.progress)
+        result, check = enlarge(upscaler, picture, (job.width, job.height), job.options.checks, self.progress)
         write(result, job.target, loss=job.loss(wanted_format(job.target)), overwrite=True)
-        return found
+        return check
 
     def _result_name(self, source: Path, recipe: Recipe, job: Any) -> str:
-        """What the command line would call the result of a file of the client's name."""
+        """The name that the command line would give the result of a file with the client's name."""
         from drrn.media.naming import split
         from drrn.upscaling.batch.naming import Naming
 
@@ -232,8 +252,8 @@ class Tasks:
         factor = f"{job.width / job.header.width:.4g}" if recipe.size else f"{recipe.scale or 2:g}"
         return naming.name(stem, suffix, factor, (job.width, job.height), exact=bool(recipe.size))
 
-    def _samples(self, path: Path) -> Any:
-        """(samples, metadata) of a picture, which stay decoded for the next view."""
+    def _decode(self, path: Path) -> Any:
+        """(samples, metadata) of a picture, kept in a scratch file for the next view."""
         from drrn.media.images.files import decode_to_disk
 
         if path not in self._decoded:
@@ -242,20 +262,27 @@ class Tasks:
                 self._decoded.pop(oldest)[0].__exit__(None, None, None)
             opened = decode_to_disk(path, path, max_pixels=self.config.max_pixels)
             self._decoded[path] = opened, opened.__enter__()
-        samples, _, notes = self._decoded[path][1]
-        return samples, notes
+        samples, _, metadata = self._decoded[path][1]
+        return samples, metadata
 
 
 def client_message(error: DRRNError, source: Path, folder: Path, name: str) -> str:
-    """The message on one line, with the client's name for the file in place of the service's paths."""
+    """The message of an error on one line, with the client's name for the file instead of the service's paths.
+
+    Args:
+        source: path of the picture.
+        folder: folder of the result.
+        name: the client's name for the file, empty if it is not known.
+    """
     text, name = " ".join(str(error).split()), printable(name) or "the picture"
     place, separator = re.escape(printable(folder)), re.escape(os.sep)
     text = re.sub(rf"{place}{separator}result(\.\w+)?", lambda found: name, text)
     text = text.replace(printable(source), name).replace(printable(folder), "the service's disk")
-    return text.replace("Make room, or give another --output.", "Try a smaller scale, or again later.")
+    return text.replace("Make room, or give another --output.", "Try a smaller scale, or try again later.")
 
 
 def _why(choice: Any, recipe: Recipe, job: Any) -> str:
+    """Why the model was chosen."""
     from drrn.upscaling.batch.choosing import outside_training
 
     reasons = [choice.condition]
@@ -266,12 +293,12 @@ def _why(choice: Any, recipe: Recipe, job: Any) -> str:
     return "; ".join(filter(None, [*reasons, outside_training(job, choice.upscaler.weights)]))
 
 
-def _check(found: Any) -> dict[str, Any] | None:
-    """JSON has no infinity: null is the PSNR of what is the same."""
-    if not (found.check and found.bicubic):
+def _check_to_json(check: Any) -> dict[str, Any] | None:
+    """A check as JSON values. An infinite PSNR, of identical pictures, becomes null, as JSON has no infinity."""
+    if not (check.check and check.bicubic):
         return None
     ours, bicubic = (
         {"psnr": round(each.psnr, 2) if isfinite(each.psnr) else None, "largest": each.largest}
-        for each in (found.check, found.bicubic)
+        for each in (check.check, check.bicubic)
     )
     return ours | {"bicubic": bicubic}

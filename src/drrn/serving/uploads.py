@@ -1,4 +1,4 @@
-"""Uploads: bytes are counted and hashed while they stream to the disk."""
+"""Receive pictures: their bytes are counted and hashed while they are written to the disk."""
 
 import asyncio
 import re
@@ -12,27 +12,30 @@ from drrn.serving.jobs import Jobs
 from drrn.serving.problems import HTTPError
 
 MIN_RATE = 8 << 10
-"""Bytes a second that a client must send on average, so that none holds a connection forever."""
+"""Lowest average rate of an upload in bytes per second, so that no client holds a connection forever."""
 
 CHUNK = 1 << 20
-"""Bytes that are written at once: each write takes a thread."""
+"""Bytes to write at a time, since each write takes a thread."""
 
 
 async def receive_picture(request: Request, jobs: Jobs) -> str:
-    """Store the body of a request, or find the picture that its parameter `source` names, and return its SHA-256.
+    """Store the picture in the body of a request, or look up the one that its parameter `source` names.
+
+    Returns:
+        The SHA-256 of the picture.
 
     Raises:
-        HTTPError: it is too large, too slow, empty, incomplete or not known, or the disk is full.
+        HTTPError: the picture is too large, too slow, empty, incomplete or not stored, or the disk is full.
         BusyError: the space for pictures is used up.
     """
     if sources := request.query_params.getlist("source"):
         if len(sources) > 1 or not re.fullmatch(r"[0-9a-f]{64}", sources[0]):
-            raise HTTPError(400, "`source` is the SHA-256 of a picture that was sent before.")
+            raise HTTPError(400, "`source` must be the SHA-256 of a picture that was sent before.")
         if not jobs.store.has(sources[0]):
             raise HTTPError(404, "This picture was deleted. Send it again.")
         return sources[0]
     if request.headers.get("content-type", "").startswith("multipart/"):
-        raise HTTPError(415, "The body must be the picture itself (curl --data-binary @photo.jpg), not a form.")
+        raise HTTPError(415, "The body must be the picture itself, not a form: curl --data-binary @photo.jpg.")
     most = jobs.config.max_upload
     try:
         announced = int(request.headers.get("content-length") or 0)
@@ -66,9 +69,9 @@ async def receive_picture(request: Request, jobs: Jobs) -> str:
             raise HTTPError(400, "The body is empty; a picture was expected.")
         jobs.store.add(upload, digest.hexdigest())
     except TimeoutError as error:
-        raise HTTPError(408, "The picture came too slowly.") from error
+        raise HTTPError(408, "The picture arrived too slowly.") from error
     except ClientDisconnect as error:
-        raise HTTPError(400, "The client disconnected before the whole picture had arrived.") from error
+        raise HTTPError(400, "The client disconnected before the whole picture arrived.") from error
     except OSError as error:
         raise HTTPError(507, f"The picture can't be stored: {error.strerror or 'the disk is full'}.") from error
     finally:
@@ -78,7 +81,7 @@ async def receive_picture(request: Request, jobs: Jobs) -> str:
 
 
 def client_name(request: Request) -> str:
-    """Name of the client's file: X-Name, in percent-encoded UTF-8. It is a header since proxies log addresses."""
+    """The name of the client's file: X-Name, in percent-encoded UTF-8. A header, since proxies log query parameters."""
     return unquote(request.headers.get("x-name", ""), errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""Parts of pictures as PNG: what a preview and the slider show."""
+"""Parts of pictures as PNG, for previews and for the comparison of before and after."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from drrn.errors import UsageError
 
 MAX_CROP: Final = 2_000_000
-"""Pixels of a preview or a view."""
+"""Most pixels of a preview or view."""
 Box = tuple[int, int, int, int]
 """(left, top, width, height) in pixels."""
 Place = tuple[slice, slice]
@@ -14,14 +14,14 @@ Place = tuple[slice, slice]
 
 
 def check_inside(region: Box, width: int, height: int) -> None:
-    """Raises UsageError: the region lies outside of a picture of that size."""
+    """Raises UsageError: the region is not inside a picture of this size."""
     left, top, across, down = region
     if left + across > width or top + down > height:
-        raise UsageError(f"{across}x{down}+{left}+{top} lies outside of the {width}x{height} pixels of the result.")
+        raise UsageError(f"{across}x{down}+{left}+{top} is not inside the {width}x{height} pixels of the result.")
 
 
 def crop_place(crop: Box, width: int, height: int) -> Place:
-    """Rows and columns of a crop. Raises UsageError: it is too large, or outside of a picture of that size."""
+    """Rows and columns of a crop. Raises UsageError: it is too large, or not inside a picture of this size."""
     check_inside(crop, width, height)
     left, top, across, down = crop
     if across * down > MAX_CROP:
@@ -30,22 +30,24 @@ def crop_place(crop: Box, width: int, height: int) -> Place:
 
 
 def _scale_span(first: int, length: int, whole: int, target: int) -> slice:
-    """Where a span of `whole` pixels lies when they become `target`; at least one pixel."""
+    """Scale a span of pixels along an axis of `whole` pixels to one of `target` pixels; at least one pixel is left."""
     start = min(round(first * target / whole), target - 1)
     return slice(start, min(max(start + round(length * target / whole), start + 1), target))
 
 
 def region_place(region: Box, size: tuple[int, int], width: int | None) -> tuple[Place, tuple[int, int]]:
-    """Where a region of a (width, height) `size` lies once it is `width` pixels wide.
+    """Scale a region of a picture so that it is `width` pixels wide.
 
     Args:
-        width: that of the region if None; never more than that, nor more than `MAX_CROP` allows.
+        size: (width, height) of the picture.
+        width: the wanted width; None for that of the region. Reduced to the width of the region, and to what `MAX_CROP`
+            allows.
 
     Returns:
-        Rows and columns, and the (height, width) of the whole that they are a part of.
+        Rows and columns of the scaled region, and the (height, width) of the whole scaled picture.
 
     Raises:
-        UsageError: the region lies outside.
+        UsageError: the region is not inside the picture.
     """
     (left, top, across, down), (wide, high) = region, size
     check_inside(region, wide, high)
@@ -56,7 +58,18 @@ def region_place(region: Box, size: tuple[int, int], width: int | None) -> tuple
 
 
 def resize_place(samples: Any, place: Place, size: tuple[int, int]) -> Any:
-    """`place` of the samples resized to `size` (height, width), band by band: memory follows the place."""
+    """Resize an image by bicubic, but compute only a part of the result.
+
+    It works in bands, so that memory depends on the size of the part.
+
+    Args:
+        samples: (H, W, channels), 8-bit or 16-bit.
+        place: rows and columns of the result to compute.
+        size: (height, width) of the whole result.
+
+    Returns:
+        (rows, columns, channels), 8-bit.
+    """
     import numpy as np
 
     from drrn.core.color import levels
@@ -76,7 +89,7 @@ def resize_place(samples: Any, place: Place, size: tuple[int, int]) -> Any:
 
 
 def to_png(samples: Any, icc: bytes | None) -> bytes:
-    """A PNG with the ICC profile, so that colors are right, and no other metadata."""
+    """Encode (H, W, channels) samples as a PNG, with the ICC profile for correct colors and no other metadata."""
     from drrn.media.image import Image
     from drrn.media.images import files
 

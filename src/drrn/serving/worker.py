@@ -1,6 +1,6 @@
-"""A process in which pictures are decoded and enlarged: it may crash, hang or be killed, and the service goes on.
+"""The service's end of a worker process, in which pictures are decoded and enlarged.
 
-This is the service's side. The process's side is `drrn.serving.process`.
+The process may crash, hang or be killed, and the service continues. The other end is `drrn.serving.process`.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from drrn.serving.kinds import KindError
 from drrn.serving.process import Answer, Task, run_tasks
 
 START_SECONDS: Final = 300.0
-"""A process must be ready by then."""
+"""Seconds within which a process must be ready."""
 CANCEL_SECONDS: Final = 2.0
-"""A canceled task that has not ended by then is killed with its process."""
+"""Seconds that a canceled task has to end. Then its process is killed."""
 END_SECONDS: Final = 1.0
-"""For processes that were killed to be gone when the service ends."""
+"""Seconds to wait for killed processes when the service ends."""
 ERRORS: Final = {each.__name__: each for each in (ImageError, UsageError, EngineError, KindError)}
 
 
 class CrashedError(DRRNError):
-    """The process ended in the middle of a task, or took too long."""
+    """The worker process ended during a task, or took too long."""
 
 
 class CanceledError(DRRNError):
@@ -36,14 +36,20 @@ class CanceledError(DRRNError):
 
 
 class Worker:
-    """One process that does one task at a time. It is replaced when it has died, and after some number of tasks."""
+    """A worker process that runs one task at a time.
+
+    A process that died is replaced for the next task, and any process after `config.tasks_per_worker` tasks.
+
+    Args:
+        purpose: a word for names and metrics.
+    """
 
     def __init__(self, config: ServeConfig, purpose: str):
         self.config, self.purpose = config, purpose
         self.starts = 0
-        """How many processes were started."""
+        """How many processes have been started."""
         self.about: dict[str, Any] = {}
-        """How the process describes its models."""
+        """The answer of `drrn.serving.tasks.Tasks.about`."""
         self._lock = asyncio.Lock()
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -52,7 +58,7 @@ class Worker:
         self._closed = False
 
     async def start(self) -> None:
-        """Start a process unless there is one.
+        """Start the process if it is not running.
 
         Raises:
             CrashedError: it ended before it was ready.
@@ -68,21 +74,21 @@ class Worker:
         progress: Callable[[float], None] = lambda share: None,
         canceled: asyncio.Event | None = None,
     ) -> Any:
-        """Do a task and return its result.
+        """Run a task, and return its result.
 
         Args:
-            seconds: the deadline, after which the process is killed.
-            progress: called with the share that is done.
-            canceled: set to end the task.
+            seconds: deadline after which the process is killed.
+            progress: called with the share that is done, 0 to 1.
+            canceled: an event that cancels the task when it is set.
 
         Raises:
-            CrashedError: the process crashed, or took longer.
+            CrashedError: the process crashed, or missed the deadline.
             CanceledError: `canceled` was set.
             DRRNError: the task was refused.
         """
         async with self._lock:
             if canceled and canceled.is_set():
-                raise CanceledError("It was canceled.")
+                raise CanceledError("The task was canceled.")
             await self._ensure()
             try:
                 return await self._do(task, seconds, progress, canceled)
@@ -92,7 +98,7 @@ class Worker:
                     self.kill()
 
     def kill(self) -> None:
-        """End the process at once; the next task starts another."""
+        """Kill the process. The next task starts another one."""
         if self._process is not None:
             self._process.kill()
         if self._connection is not None:
@@ -101,7 +107,7 @@ class Worker:
         self._process = self._connection = None
 
     def close(self) -> BaseProcess | None:
-        """Let it start no process any more, and kill the one there is, which is returned."""
+        """Kill the process for good, and return it if there was one."""
         self._closed = True
         process = self._process
         self.kill()
@@ -110,6 +116,7 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
+        """The id of the process, None if there is none."""
         return self._process.pid if self._process is not None else None
 
     async def _do(
@@ -134,7 +141,7 @@ class Worker:
                     elif kind == "done":
                         return value
                     elif kind == "canceled":
-                        raise CanceledError("It was canceled.")
+                        raise CanceledError("The task was canceled.")
                     elif kind == "refused":
                         raise ERRORS.get(value[0], ImageError)(value[1])
                     else:
@@ -146,9 +153,9 @@ class Worker:
                 elif loop.time() >= end:
                     self.kill()
                     if is_canceling:
-                        raise CanceledError("It was canceled.")
-                    raise CrashedError(f"It took more than {seconds:.0f} seconds and was ended.")
-        except asyncio.CancelledError:  # nobody will read the next answer
+                        raise CanceledError("The task was canceled.")
+                    raise CrashedError(f"This took more than {seconds:.0f} seconds and was stopped.")
+        except asyncio.CancelledError:  # otherwise the next task would get the answer of this one
             self.kill()
             raise
         finally:
@@ -158,13 +165,15 @@ class Worker:
     async def _send(self, task: Task | None) -> None:
         connection = self._connection
         assert connection is not None
-        with contextlib.suppress(OSError):  # it has died: the next answer says so
+        with contextlib.suppress(OSError):  # the process has died, which the next answer will say
             await asyncio.get_running_loop().run_in_executor(self._threads, connection.send, task)
 
     def _next(self) -> "asyncio.Future[Answer]":
+        """The next message of the process."""
         return asyncio.get_running_loop().run_in_executor(self._threads, _receive, self._connection, self._process)
 
     async def _ensure(self) -> None:
+        """Start the process if it is not running. See `start`."""
         if self._process is not None and self._process.is_alive():
             return
         self.kill()
@@ -176,7 +185,7 @@ class Worker:
             target=run_tasks, args=(theirs, self.config), name=f"drrn-{self.purpose}", daemon=True
         )
         await asyncio.get_running_loop().run_in_executor(self._threads, process.start)
-        theirs.close()  # so that its end is seen
+        theirs.close()  # so that the end of the process closes the connection
         self._process, self._connection, self._tasks = process, ours, 0
         self.starts += 1
         try:
@@ -190,7 +199,7 @@ class Worker:
 
 
 def close(workers: Iterable[Worker]) -> None:
-    """End all of them at once, for good; they have `END_SECONDS` in all."""
+    """Close workers, and wait up to `END_SECONDS` for all their processes together."""
     processes = [worker.close() for worker in workers]
     end = time.monotonic() + END_SECONDS
     for process in processes:
@@ -199,7 +208,7 @@ def close(workers: Iterable[Worker]) -> None:
 
 
 def _receive(connection: "Connection | None", process: BaseProcess | None) -> Answer:
-    """Wait for the next message, in a thread; a process that has ended counts as crashed."""
+    """Wait for the next message, in a thread. If the process has ended, the answer is crashed."""
     assert connection is not None and process is not None
     try:
         message: Answer = connection.recv()
@@ -207,4 +216,4 @@ def _receive(connection: "Connection | None", process: BaseProcess | None) -> An
     except (EOFError, OSError):
         process.join(1)
         how = f" (signal {-process.exitcode})" if process.exitcode and process.exitcode < 0 else ""
-        return "crashed", f"The process that worked on it ended unexpectedly{how}. Send the picture again."
+        return "crashed", f"The process that worked on this ended unexpectedly{how}. Send the picture again."

@@ -1,4 +1,4 @@
-// Talks to the service. Nothing else does, and nothing here touches the page.
+// Requests to the service. No other module makes them, except for the addresses of images and downloads.
 
 export class Problem extends Error {
   constructor(sentence, status) {
@@ -7,31 +7,32 @@ export class Problem extends Error {
   }
 }
 
-async function answered(response) {
+/** The response itself, or an exception with the message of the service. */
+async function checked(response) {
   if (response.ok) return response;
   let sentence = response.statusText;
   try {
     sentence = (await response.json()).detail;
   } catch {
-    // no JSON: a proxy between has answered
+    // not JSON: the response of a proxy
   }
   throw new Problem(sentence, response.status);
 }
 
 export async function get(path) {
-  return (await answered(await fetch(path))).json();
+  return (await checked(await fetch(path))).json();
 }
 
 export async function post(path, query, name) {
   const headers = { "X-Name": encodeURIComponent(name) };
-  return answered(await fetch(`${path}?${new URLSearchParams(query)}`, { method: "POST", headers }));
+  return checked(await fetch(`${path}?${new URLSearchParams(query)}`, { method: "POST", headers }));
 }
 
 export async function remove(path) {
-  await answered(await fetch(path, { method: "DELETE" }));
+  await checked(await fetch(path, { method: "DELETE" }));
 }
 
-/** Send a picture, and resolve to its plan. fetch() can't tell how much has been sent. */
+/** Send a picture, and resolve to its plan. Not by fetch(), which can't report the progress of an upload. */
 export function send(file, query, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -49,15 +50,15 @@ export function send(file, query, progress) {
 }
 
 export async function signIn(token) {
-  await answered(await fetch("api/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } }));
+  await checked(await fetch("api/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } }));
 }
 
-/** One stream for all jobs; the browser connects again by itself, and asks for what it missed. */
-export function listen(told, lost, found) {
+/** Listen to the events of all jobs. The browser reconnects by itself, and then gets the events it missed. */
+export function listen(onEvent, onLost, onOpen) {
   const source = new EventSource("api/events");
   for (const kind of ["queued", "progress", "done", "failed", "canceled", "gone"]) {
-    source.addEventListener(kind, (event) => told(kind, JSON.parse(event.data)));
+    source.addEventListener(kind, (event) => onEvent(kind, JSON.parse(event.data)));
   }
-  source.onerror = lost;
-  source.onopen = found;
+  source.onerror = onLost;
+  source.onopen = onOpen;
 }

@@ -1,11 +1,11 @@
-// <drrn-compare>: two pictures of one place under one slider, with zoom and pan.
+// <drrn-compare>: a picture before and after, divided by a slider, with zoom and pan.
 //
-// It shows a part of a picture of `width` x `height` pixels. When that part has changed and rests, it fires `region`
-// with {left, top, width, height, scale}; whoever listens answers with show(side, url, region).
+// It shows a region of a picture of `width` x `height` pixels. When the region has changed and no longer moves, it fires
+// the event `region` with {left, top, width, height, scale}. The listener then calls show(side, url, region).
 
-const REST = 120; // milliseconds without movement after which a part is asked for
-const STEP = 40; // pixels of the screen that an arrow key moves
-const MOST = 8;
+const REST = 120; // milliseconds without movement before a region is requested
+const STEP = 40; // screen pixels to move by an arrow key
+const MAX_ZOOM = 8;
 
 class Compare extends HTMLElement {
   connectedCallback() {
@@ -39,7 +39,7 @@ class Compare extends HTMLElement {
     this.area.setAttribute("aria-label", area);
   }
 
-  /** Another picture, seen as a whole, or in its middle at one pixel a pixel. */
+  /** Open another picture: the whole of it with the zoom "fit", otherwise its middle. */
   open(width, height, zoom = "fit") {
     this.size = { width, height };
     this.clear();
@@ -54,7 +54,7 @@ class Compare extends HTMLElement {
     this.style.setProperty("--at", `${percent}%`);
   }
 
-  /** Put a picture where `region` is; what lies below stays until this is there. */
+  /** Show an image at `region`. What was there stays until the image is loaded. */
   async show(side, url, region, kind = "") {
     const image = new Image();
     image.className = kind;
@@ -77,39 +77,39 @@ class Compare extends HTMLElement {
     return Math.min((this.area.clientWidth * ratio) / width, (this.area.clientHeight * ratio) / height, 1);
   }
 
-  /** Of the screen's pixels for one of the picture. */
+  /** Set the zoom: screen pixels per pixel of the picture, or "fit". */
   setZoom(zoom) {
     const middle = this.middle();
     this.isFitted = zoom === "fit";
-    this.zoom = zoom === "fit" ? this.fit : Math.min(Math.max(zoom, Math.min(this.fit, 1)), MOST);
+    this.zoom = zoom === "fit" ? this.fit : Math.min(Math.max(zoom, Math.min(this.fit, 1)), MAX_ZOOM);
     this.moveTo(middle.x, middle.y);
   }
 
   middle() {
-    if (!this.seen) return { x: this.size.width / 2, y: this.size.height / 2 };
-    return { x: this.left + this.seen.width / 2, y: this.top + this.seen.height / 2 };
+    if (!this.view) return { x: this.size.width / 2, y: this.size.height / 2 };
+    return { x: this.left + this.view.width / 2, y: this.top + this.view.height / 2 };
   }
 
   moveTo(x, y) {
-    this.seen = null;
+    this.view = null;
     this.left = x;
     this.top = y;
     this.moved(true);
   }
 
-  /** Keep the part inside of the picture, show what is there, and ask for the rest. */
+  /** Keep the region inside the picture, move the images, and request the region after a pause. */
   moved(centered = false) {
     const { width, height } = this.size;
     if (!width || !this.area.clientWidth) return;
     const unit = this.zoom / devicePixelRatio;
-    const seen = { width: this.area.clientWidth / unit, height: this.area.clientHeight / unit };
+    const view = { width: this.area.clientWidth / unit, height: this.area.clientHeight / unit };
     if (centered) {
-      this.left -= seen.width / 2;
-      this.top -= seen.height / 2;
+      this.left -= view.width / 2;
+      this.top -= view.height / 2;
     }
-    this.seen = seen;
-    this.left = seen.width >= width ? (width - seen.width) / 2 : Math.min(Math.max(this.left, 0), width - seen.width);
-    this.top = seen.height >= height ? (height - seen.height) / 2 : Math.min(Math.max(this.top, 0), height - seen.height);
+    this.view = view;
+    this.left = view.width >= width ? (width - view.width) / 2 : Math.min(Math.max(this.left, 0), width - view.width);
+    this.top = view.height >= height ? (height - view.height) / 2 : Math.min(Math.max(this.top, 0), height - view.height);
     this.place();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.ask(), REST);
@@ -126,28 +126,28 @@ class Compare extends HTMLElement {
     }
   }
 
-  /** What is seen, in whole pixels of the picture. */
+  /** The region in view, in whole pixels of the picture. */
   region() {
     const { width, height } = this.size;
     const left = Math.max(Math.floor(this.left), 0);
     const top = Math.max(Math.floor(this.top), 0);
-    const right = Math.min(Math.ceil(this.left + this.seen.width), width);
-    const bottom = Math.min(Math.ceil(this.top + this.seen.height), height);
+    const right = Math.min(Math.ceil(this.left + this.view.width), width);
+    const bottom = Math.min(Math.ceil(this.top + this.view.height), height);
     return { left, top, width: right - left, height: bottom - top, scale: Math.min(this.zoom, 1) };
   }
 
   ask() {
-    if (!this.seen) return;
+    if (!this.view) return;
     this.dispatchEvent(new CustomEvent("region", { detail: this.region() }));
   }
 
-  /** Zoom so that what is under (x, y) of the screen stays there. */
+  /** Zoom around the point (x, y) of the screen, which stays in place. */
   zoomAt(factor, x, y) {
     this.isFitted = false;
     const box = this.area.getBoundingClientRect();
     const before = this.zoom / devicePixelRatio;
     const at = { x: this.left + (x - box.left) / before, y: this.top + (y - box.top) / before };
-    this.zoom = Math.min(Math.max(this.zoom * factor, Math.min(this.fit, 1)), MOST);
+    this.zoom = Math.min(Math.max(this.zoom * factor, Math.min(this.fit, 1)), MAX_ZOOM);
     const after = this.zoom / devicePixelRatio;
     this.left = at.x - (x - box.left) / after;
     this.top = at.y - (y - box.top) / after;
@@ -199,7 +199,7 @@ class Compare extends HTMLElement {
   }
 }
 
-/** The middle of what is seen, as large as the model makes in about a second. */
+/** The middle of a region, as large as a model of this speed (megapixels per second) enlarges in about a second. */
 export function crop(region, speed = 1) {
   const most = Math.min(Math.max(speed * 4e5, 6e4), 4e5);
   const factor = Math.min(Math.sqrt(most / (region.width * region.height)), 1);

@@ -1,8 +1,8 @@
-// The form of options: what it asks the service for, and whether that makes sense.
+// The form with the options: their values as parameters of a request, and their validity.
 
 import { $, t } from "./text.js";
 
-/** The parameters of a request. */
+/** The options as parameters of a request. */
 export function recipe() {
   const query = {};
   const exact = $("exact").value.trim();
@@ -16,15 +16,15 @@ export function recipe() {
   return query;
 }
 
-/** Show what depends on other options; whether the exact size is sound. */
+/** Update what depends on other options. Returns whether the exact size is valid. */
 export function showOptions() {
   const exact = $("exact");
-  const sound = /^(\d{1,5}x?|x\d{1,5}|\d{1,5}x\d{1,5}\+?|)$/.test(exact.value.trim());
-  exact.setAttribute("aria-invalid", String(!sound));
+  const isValid = /^(\d{1,5}x?|x\d{1,5}|\d{1,5}x\d{1,5}\+?|)$/.test(exact.value.trim());
+  exact.setAttribute("aria-invalid", String(!isValid));
   $("times").value = `${(+$("scale").value).toFixed(1)}x`;
   $("scale").disabled = Boolean(exact.value.trim());
-  const lossy = ["keep", "jpg", "webp"].includes($("format").value);
-  $("quality").disabled = !lossy;
-  $("percent").value = +$("quality").value && lossy ? $("quality").value : t("default");
-  return sound;
+  const isLossy = ["keep", "jpg", "webp"].includes($("format").value);
+  $("quality").disabled = !isLossy;
+  $("percent").value = +$("quality").value && isLossy ? $("quality").value : t("default");
+  return isValid;
 }

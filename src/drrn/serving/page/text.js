@@ -1,8 +1,19 @@
-// What the page says, in the language of en.json, and how it makes its elements.
+// The text of the page, which is all in en.json, and the elements that show it.
 
 const texts = await (await fetch("en.json")).json();
 export const $ = (id) => document.getElementById(id);
 export const t = (key, values = {}) => texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+
+/** Announce a sentence to screen readers. */
+export function announce(sentence) {
+  $("say").textContent = sentence;
+}
+
+/** Show an error, or hide it if the sentence is empty. */
+export function showError(sentence) {
+  $("alarm").textContent = sentence;
+  $("alarm").hidden = !sentence;
+}
 
 export function duration(seconds) {
   if (seconds < 90) return `${seconds < 10 ? Math.max(seconds, 0.1).toFixed(1) : Math.round(seconds)} s`;
@@ -15,12 +26,13 @@ export function bytes(count) {
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
+/** Make an element. An attribute such as onclick is a listener; null and false leave an attribute out. */
 export function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children);
-  return made;
+  element.append(...children);
+  return element;
 }
