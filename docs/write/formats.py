@@ -14,9 +14,9 @@ import numpy as np
 from docs.write import DOCS, Texts, read, replace_between
 from drrn.errors import DRRNError
 from drrn.media.geotiff import files as geotiff
-from drrn.media.images.files import changes
 from drrn.media.images.files import read as read_image
 from drrn.media.images.files import write as write_image
+from drrn.media.images.formats import changes
 from drrn.tables import markdown
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats.animation import ANIMATION

@@ -1,4 +1,4 @@
-"""Values remembered between runs, in the user's cache folder. Entries may vanish or be damaged at any time."""
+"""Numbers that are cached between runs, in the user's cache folder. A missing or damaged entry is no error."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from drrn.atomic import write_text
 from drrn.errors import DRRNError
 
 MAX_AGE = 24 * 3600.0
-"""Seconds after which a value counts as unknown."""
+"""Seconds after which an entry expires."""
 
 
 def cache_folder() -> Path:
-    """Return drrn's cache folder: below $XDG_CACHE_HOME, or where the system keeps caches. It may not exist."""
+    """The cache folder of drrn: below $XDG_CACHE_HOME, or where the system keeps caches. It may not exist."""
     root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     try:
         parent = Path(root) if root else Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
@@ -29,11 +29,14 @@ def cache_folder() -> Path:
 
 
 def recall(name: str, key: Mapping[str, Any]) -> float | None:
-    """Return the number remembered as `name` for `key` less than `MAX_AGE` ago; None if there is none.
+    """Look up a number in the cache.
 
     Args:
-        name: a word.
-        key: everything the number depends on, as JSON.
+        name: the kind of number, as a word such as "speed".
+        key: everything that the number depends on, as JSON values.
+
+    Returns:
+        The number, or None if it was not stored or has expired.
     """
     path = _path(name, key)
     try:
@@ -46,7 +49,7 @@ def recall(name: str, key: Mapping[str, Any]) -> float | None:
 
 
 def remember(name: str, key: Mapping[str, Any], value: float) -> None:
-    """Remember `value` for later runs. Does nothing if the cache can't be written."""
+    """Store a number in the cache, for the same name and key. Does nothing if the cache can't be written to."""
     path = _path(name, key)
     with suppress(OSError, DRRNError):
         path.parent.mkdir(parents=True, exist_ok=True)

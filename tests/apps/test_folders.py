@@ -17,7 +17,8 @@ import pytest
 
 from drrn.apps import cli
 from drrn.media.image import Image
-from drrn.media.images.files import SUFFIXES, probe, write
+from drrn.media.images.files import probe, write
+from drrn.media.images.formats import SUFFIXES
 from drrn.upscaling.batch import folders
 from drrn.upscaling.batch.jobs import Batch
 from drrn.upscaling.batch.planning import Request, plan
@@ -437,7 +438,7 @@ def lives() -> Iterator[Lives]:
 
 def mixed(folder: Path, count: int) -> None:
     """`count` pictures of all formats in three folders."""
-    suffixes = [suffix for each in SUFFIXES.values() for suffix in each if suffix != ".pgm"]  # which holds gray alone
+    suffixes = [suffix for each in SUFFIXES.values() for suffix in each if suffix != ".pgm"]  # which holds only gray
     put(folder, *(f"{'sub/' * (number % 3)}{number:02d}{suffixes[number % len(suffixes)]}" for number in range(count)))
 
 

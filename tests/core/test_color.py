@@ -10,7 +10,7 @@ from drrn.core.color import levels, luma, rgb, ycbcr
 
 seeds = st.integers(0, 2**32 - 1)
 
-GOLDEN = {  # ITU-R BT.601 and MATLAB's rgb2ycbcr of uint8 colours
+GOLDEN = {  # ITU-R BT.601 and MATLAB's rgb2ycbcr of uint8 colors
     (255, 255, 255): (235, 128, 128),
     (0, 0, 0): (16, 128, 128),
     (255, 0, 0): (81, 90, 240),
@@ -23,11 +23,11 @@ GOLDEN = {  # ITU-R BT.601 and MATLAB's rgb2ycbcr of uint8 colours
 }
 
 
-@pytest.mark.parametrize("colour", GOLDEN)
+@pytest.mark.parametrize("color", GOLDEN)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_colors_have_the_levels_of_the_standard(colour: tuple[int, int, int], dtype: DTypeLike) -> None:
-    planes = (np.array(colour, dtype) / 255).astype(dtype)[:, None, None]
-    assert tuple(levels(ycbcr(planes))[:, 0, 0].tolist()) == GOLDEN[colour]
+def test_colors_have_the_levels_of_the_standard(color: tuple[int, int, int], dtype: DTypeLike) -> None:
+    planes = (np.array(color, dtype) / 255).astype(dtype)[:, None, None]
+    assert tuple(levels(ycbcr(planes))[:, 0, 0].tolist()) == GOLDEN[color]
 
 
 def test_white_is_235_and_black_is_16() -> None:

@@ -172,7 +172,7 @@ def test_bicubic_scores_match_the_papers(data: Path, name: str, scale: int) -> N
 
 @cache
 def luma_of(path: Path) -> NDArray[np.float64]:
-    """As the papers read a picture: luma rounded to 8 bits, a grey file as it is. By Pillow, not by drrn.media."""
+    """As the papers read a picture: luma rounded to 8 bits, a gray file as it is. By Pillow, not by drrn.media."""
     image = pytest.importorskip("PIL.Image")
     with image.open(path) as file:
         pixels = np.asarray(file).astype(np.float64) / 255

@@ -1,4 +1,4 @@
-"""`imresize` is MATLAB's, to rounding error, and obeys the laws of a symmetric, linear, normalised kernel."""
+"""`imresize` equals that of MATLAB up to rounding, and obeys the laws of a symmetric, linear, normalized kernel."""
 
 from math import ceil, floor
 from pathlib import Path
@@ -53,9 +53,9 @@ def along_rows(x: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     wide = max(len(x) / n, 1)
     made = []
     for i in range(n):
-        centre = (i + 0.5) * len(x) / n - 0.5
-        reach = range(floor(centre - 2 * wide), ceil(centre + 2 * wide) + 1)
-        weights = [keys((centre - j) / wide) for j in reach]
+        center = (i + 0.5) * len(x) / n - 0.5
+        reach = range(floor(center - 2 * wide), ceil(center + 2 * wide) + 1)
+        weights = [keys((center - j) / wide) for j in reach]
         mirrored = [j if 0 <= j < len(x) else ~j % (2 * len(x)) for j in reach]
         mirrored = [j if j < len(x) else 2 * len(x) - 1 - j for j in mirrored]
         made.append(sum(w * x[j] for w, j in zip(weights, mirrored, strict=True)) / sum(weights))

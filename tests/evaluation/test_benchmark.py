@@ -27,7 +27,7 @@ from tests.small_weights import small_weights
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    for name, channels in [("grey", 1), ("colour", 3)]:
+    for name, channels in [("gray", 1), ("color", 3)]:
         coarse = 0.3 + 0.4 * rng.random((6, 7, channels), np.float32)  # far from where RGB is clipped
         pixels = coarse.repeat(8, axis=0).repeat(8, axis=1)
         write(Image(pixels=pixels), tmp_path / f"{name}.png")
@@ -50,7 +50,7 @@ def test_a_zero_network_scores_like_bicubic(folder: Path) -> None:
     for bicubic, ours in zip(rows[::2], rows[1::2], strict=True):
         assert ours.psnr == pytest.approx(bicubic.psnr, abs=1e-3)
         assert ours.ssim == pytest.approx(bicubic.ssim, abs=1e-5)
-        assert [image.name for image in ours.images] == ["colour", "grey"]
+        assert [image.name for image in ours.images] == ["color", "gray"]
         assert ours.psnr == pytest.approx(np.mean([image.psnr for image in ours.images]))
         assert ours.seconds is not None and ours.seconds > 0 and ours.peak_mb is not None and ours.peak_mb > 10
 
@@ -152,7 +152,7 @@ def test_compare_shows_four_versions_of_one_window(name: str, request: pytest.Fi
 
 
 def test_compare_shows_several_models_in_each_of_several_windows(folder: Path) -> None:
-    original = read(folder / "colour.png")
+    original = read(folder / "color.png")
     models = {"one": nothing(), "two": Upscaler(small_weights(), device="cpu")}
     first, second = compare(original, models, 2, [(0, 0, 20, 10), (8, 4, 16, 16)])
     assert [each.caption.split()[0] for each in first] == ["lr", "bicubic", "one", "two", "original"]

@@ -14,7 +14,8 @@ from PIL import Image as Pillow
 
 from drrn.errors import ImageError
 from drrn.media.image import Image
-from drrn.media.images.files import changes, probe, read, writable, write
+from drrn.media.images.files import probe, read, write
+from drrn.media.images.formats import changes, writable
 from tests.media.test_files import noise, photo, refused, saved
 
 SHAPES = array_shapes(min_dims=3, max_dims=3, max_side=9)
@@ -139,7 +140,7 @@ def test_a_pnm_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 
 def test_colors_that_a_suffix_does_not_stand_for_are_refused_before_any_work(tmp_path: Path) -> None:
     for suffix, channels, alpha in ((".pgm", 3, False), (".ppm", 1, False), (".pgm", 1, True), (".ppm", 3, True)):
-        with pytest.raises(ImageError, match=f"{suffix} holds (gray|RGB) alone; use pam, png or tiff"):
+        with pytest.raises(ImageError, match=f"{suffix} holds only (gray|RGB); use pam, png or tiff"):
             writable(tmp_path / f"a{suffix}", 4, 4, alpha=alpha, channels=channels)
 
 

@@ -22,7 +22,8 @@ from PIL import ImageCms, ImageOps
 
 from drrn.errors import DRRNError, ImageError
 from drrn.media.image import Image
-from drrn.media.images.files import probe, read, writable, write
+from drrn.media.images.files import probe, read, write
+from drrn.media.images.formats import writable
 from drrn.media.metadata import exif, tiff_tags
 from tests.media.png_by_the_book import decode
 

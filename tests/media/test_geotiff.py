@@ -84,7 +84,7 @@ def test_control_points_and_rpcs_grow_with_the_pixels(tmp_path: Path) -> None:
         moved, crs = after.gcps
         assert crs == rasterio.crs.CRS.from_epsg(4326)
         assert [(p.row, p.col, p.x, p.y, p.z) for p in moved] == [(2 * p.row, 2 * p.col, p.x, p.y, p.z) for p in points]
-        # RPCs count from the centre of the first pixel: 9.5 is the middle of 20 rows, and 19.5 of 40
+        # RPCs count from the center of the first pixel: 9.5 is the middle of 20 rows, and 19.5 of 40
         assert (after.rpcs.line_off, after.rpcs.line_scale, after.rpcs.samp_off, after.rpcs.samp_scale) == (
             19.5, 20, 29.5, 30,
         )  # fmt: skip

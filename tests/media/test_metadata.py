@@ -14,7 +14,8 @@ from PIL.TiffImagePlugin import IFDRational
 
 from drrn.media.animation import gif
 from drrn.media.image import Image
-from drrn.media.images.files import changes, probe, read, write
+from drrn.media.images.files import probe, read, write
+from drrn.media.images.formats import changes
 from drrn.media.metadata import avif, descriptions, exif, exif_places, tiff_tags
 from drrn.media.metadata.png import png_chunk
 from tests.media.metadata import doubled, jpeg_segments, packet, photo, png_chunks, with_chunks, with_segments

@@ -14,7 +14,8 @@ import tifffile
 from PIL import Image
 
 from drrn.errors import ImageError
-from drrn.media.images.files import changes, decode_to_disk, probe, read
+from drrn.media.images.files import decode_to_disk, probe, read
+from drrn.media.images.formats import changes
 from drrn.upscaling.batch.folders import find_sources
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats import image

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image as Pillow
 
 from drrn.media.image import Image
-from drrn.media.images.files import changes, probe, read, write
+from drrn.media.images.files import probe, read, write
+from drrn.media.images.formats import changes
 from drrn.media.metadata import extended_xmp, xmp
 from drrn.media.metadata.xml import MAX_BYTES, Document, InvalidXMLError
 from tests.media.metadata import doubled, jpeg_segments, packet, photo, with_segments, with_xmp

@@ -292,10 +292,10 @@ def test_init_weights_can_use_glorots_uniform() -> None:
             assert module.bias is not None and not module.bias.any()
 
 
-def test_a_centred_network_starts_blind_to_brightness() -> None:
+def test_a_centered_network_starts_blind_to_brightness() -> None:
     torch.manual_seed(0)
     net = DRRN(DRRNConfig(width=48, units=1, blocks=2, unshuffle=2))
-    net.init_weights(centred=True)
+    net.init_weights(centered=True)
     first, other = (net.get_parameter(f"blocks.{number}.enter.conv.weight").mean((1, 2, 3)) for number in (0, 1))
     assert first.abs().max() < 1e-7 < 1e-3 < other.abs().max()
     middle = net(torch.full((1, 1, 64, 64), 0.5))[..., 16:-16, 16:-16]
@@ -325,10 +325,10 @@ def test_gradients_reach_every_parameter() -> None:
 
 
 def test_autocast_preserves_faint_image_detail() -> None:
-    """A grey level is 1/255; the numbers of bfloat16 above 1/2 lie 1/256 apart, half of that is rounded away."""
+    """A gray level is 1/255; the numbers of bfloat16 above 1/2 lie 1/256 apart, half of that is rounded away."""
     config = DRRNConfig(blocks=2, units=1, width=8, unshuffle=2)
     net = DRRN(config)
-    net.init_weights(centred=True)
+    net.init_weights(centered=True)
     enter = net.blocks[0].get_submodule("enter")
     x = 0.7 + torch.rand(1, 4, 16, 16, generator=torch.Generator().manual_seed(1)) / 255
     with torch.no_grad():

@@ -135,7 +135,7 @@ def _row(model: str, data: str, psnr: float, seed: int) -> Row:
 
 @cache
 def _picture(name: str, side: int, noise: float) -> str:
-    """Stripes in colour, with noise."""
+    """Stripes in color, with noise."""
     y, x = np.mgrid[0:side, 0:side] / side
     turn = zlib.crc32(name.encode()) % 7
     planes = np.stack([0.5 + 0.4 * np.sin((8 + turn) * (x * (1 + channel) + y * turn)) for channel in range(3)])

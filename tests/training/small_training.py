@@ -28,7 +28,7 @@ OUTPUTS = ("best.safetensors", "history.csv", "last.ckpt")
 
 
 def make_images(folder: Path, count: int = 6, height: int = 40, width: int = 48, seed: int = 0) -> Path:
-    """Waves of smooth colour as `0.png`, `1.png`, ... in `folder`, which is made."""
+    """Waves of smooth color as `0.png`, `1.png`, ... in `folder`, which is made."""
     folder.mkdir()
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]

@@ -1,4 +1,4 @@
-"""A training minimises the loss that is written, and resumes with the same backbone alone."""
+"""A training minimizes the configured loss, and resumes only with the same backbone."""
 
 import json
 from dataclasses import replace

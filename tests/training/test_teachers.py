@@ -85,7 +85,7 @@ def test_a_stop_while_teaching_is_obeyed(
 def test_an_rgb_teachers_target_equals_drrn_upscale() -> None:
     weights = small_weights(channels=3, gain=0.2)
     lr = np.random.default_rng(0).random((3, 7, 9), np.float32)
-    for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a grey one stays grey
+    for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a gray one stays gray
         original = np.zeros((3, 14, 18), np.uint8)
         made = teach_by_weights(weights, "cpu", 1)(Path("a.png"), planes, 2, original)
         picture = Image(pixels=planes.transpose(1, 2, 0))

@@ -42,7 +42,8 @@ def compare(
     """
     from drrn.evaluation.compare import compare as versions
     from drrn.evaluation.naming import load_models
-    from drrn.media.images.files import read, writable, write
+    from drrn.media.images.files import read, write
+    from drrn.media.images.formats import writable
     from drrn.media.sheet import sheet
     from drrn.upscaling.upscaler import Upscaler
 

@@ -22,12 +22,13 @@ class ResultOptions:
     out of date.
     """
     format: Annotated[str | None, arg(metavar="FORMAT")] = None
-    """Format of results that --output does not name, given as a suffix: webp, png, tif, mkv. By default that of each
-    source.
+    """Format of the results, given as a suffix: webp, png, tif, mkv. By default that of each source. Can't be combined
+    with a file name in --output.
     """
     name: Annotated[str | None, arg(metavar="PATTERN")] = None
-    """Name of results that --output does not name, without suffix: {stem} is the source's name, and {scale}, {width}
-    and {height} are numbers. By default {stem}_x{scale}. {stem} alone keeps the name, in another folder.
+    """Name of the results, without suffix: {stem} is the name of the source, and {scale}, {width} and {height} are
+    numbers. By default {stem}_x{scale}. {stem} keeps the name, in another folder. Can't be combined with a file name in
+    --output.
     """
     quality: int | None = None
     """Quality of JPEG and WebP, 1 to 100. By default a JPEG made from a JPEG keeps the quality of its source, from 80

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from drrn.media.header import Header
-from drrn.media.images.files import SUFFIXES
+from drrn.media.images.formats import SUFFIXES
 from drrn.media.images.recognition import is_readable
 
 SYSTEM_FILES: Final = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".directory", ".picasa.ini"})

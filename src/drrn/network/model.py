@@ -130,7 +130,7 @@ class DRRN(nn.Module):
 
     @torch.no_grad()
     def init_weights(
-        self, method: Initial = "he", unit_gain: float = 1.0, leave_gain: float = 1.0, centred: bool = False
+        self, method: Initial = "he", unit_gain: float = 1.0, leave_gain: float = 1.0, centered: bool = False
     ) -> None:
         """Draw random convolutions; set biases to 0.
 
@@ -140,7 +140,7 @@ class DRRN(nn.Module):
             unit_gain: factor for the second convolution of a unit. Without batch norm, the features of a deep recursion
                 grow with every unit; a factor below 1 keeps them near H_0 at first.
             leave_gain: factor for the last convolution; below 1, training starts near the bicubic image.
-            centred: give each filter of the first convolution a mean of 0: features then start blind to brightness,
+            centered: give each filter of the first convolution a mean of 0: features then start blind to brightness,
                 which needs no correction.
         """
         for name, module in self.named_modules():
@@ -151,7 +151,7 @@ class DRRN(nn.Module):
                     nn.init.xavier_uniform_(module.weight)
                 module.weight *= unit_gain if ".second." in name else 1.0
                 module.weight *= leave_gain if name == "leave.conv" else 1.0
-                if centred and name == "blocks.0.enter.conv":
+                if centered and name == "blocks.0.enter.conv":
                     module.weight -= module.weight.mean((1, 2, 3), keepdim=True)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)

@@ -230,7 +230,8 @@ class Tasks:
         Returns:
             The result of the check.
         """
-        from drrn.media.images.files import read, wanted_format, write
+        from drrn.media.images.files import read, write
+        from drrn.media.images.formats import wanted_format
         from drrn.media.metadata.metadata import Extras
         from drrn.upscaling.consistency import enlarge
 

@@ -22,7 +22,8 @@ from drrn.media.buffer import Buffer
 from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.images.decoding import converted
-from drrn.media.images.files import LONGEST, MAX_PIXELS, SUFFIXES, upright
+from drrn.media.images.files import MAX_PIXELS, upright
+from drrn.media.images.formats import LONGEST, SUFFIXES
 from drrn.media.images.quality import Loss, loss_of
 from drrn.media.images.recognition import check_texts, map_file
 from drrn.media.libvips import FAULTS, reason
@@ -146,7 +147,7 @@ def write(
 
 
 def changes(header: Header, path: Path) -> tuple[str, ...]:
-    """List what is converted or dropped from a file to `path`, as `drrn.media.images.files.changes` does."""
+    """List what is converted or dropped from a file to `path`, as `drrn.media.images.formats.changes` does."""
     form = format_of(path)
     changed = [what for what in header.converted if form != "GIF" or "palette" not in what]
     if header.bits == 16 and form != "PNG":

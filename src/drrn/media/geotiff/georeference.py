@@ -34,7 +34,7 @@ def check(dataset: "DatasetReader", name: str) -> None:
     thematic = any(dataset.tags(band).get("LAYER_TYPE") == "thematic" for band in bands)
     if thematic or ColorInterp.palette in dataset.colorinterp:
         raise ImageError(
-            f"{name} has bands of classes, which can't be interpolated. Enlarge it by nearest neighbour, "
+            f"{name} has bands of classes, which can't be interpolated. Enlarge it by nearest neighbor, "
             "for example with gdalwarp -r near."
         )
     if "GEOLOCATION" in dataset.tag_namespaces():

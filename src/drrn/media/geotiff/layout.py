@@ -64,7 +64,7 @@ def check_layout(found: TiffLayout, name: str, max_pixels: int) -> None:
     if found.color == PALETTE or found.bits < 8:
         what = "a palette" if found.color == PALETTE else f"samples of {found.bits} bit"
         raise ImageError(
-            f"{name} has {what}: classes, which can't be interpolated. Enlarge it by nearest neighbour, "
+            f"{name} has {what}: classes, which can't be interpolated. Enlarge it by nearest neighbor, "
             "for example with gdalwarp -r near."
         )
     if not found.alike or found.bits not in (8, 16, 32, 64) or found.kind not in (1, 2, 3):

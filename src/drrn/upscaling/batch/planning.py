@@ -9,7 +9,8 @@ from typing import Final
 
 from drrn.errors import ImageError, UsageError, printable
 from drrn.media.header import Header
-from drrn.media.images.files import MAX_PIXELS, SUFFIXES
+from drrn.media.images.files import MAX_PIXELS
+from drrn.media.images.formats import SUFFIXES
 from drrn.media.naming import split
 from drrn.upscaling.batch.folders import is_folder
 from drrn.upscaling.batch.naming import Fit, Naming

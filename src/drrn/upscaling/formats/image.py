@@ -7,6 +7,7 @@ from typing import Final
 from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images import files
+from drrn.media.images.formats import changes, wanted_format, writable
 from drrn.media.images.quality import Loss
 from drrn.media.naming import image_suffix, is_image, split
 from drrn.upscaling.condition import ENOUGH, Condition, condition_of
@@ -25,12 +26,12 @@ def _check_writable(job: Job, path: Path) -> None:
     channels = None
     if path == job.target:  # maps are gray PNG whatever the image is
         channels = job.header.channels
-        job.loss(files.wanted_format(path))
-    files.writable(path, job.width, job.height, alpha=job.header.alpha, channels=channels, overwrite=True)
+        job.loss(wanted_format(path))
+    writable(path, job.width, job.height, alpha=job.header.alpha, channels=channels, overwrite=True)
 
 
 def _changes(job: Job) -> tuple[str, ...]:
-    return files.changes(job.header, job.target)
+    return changes(job.header, job.target)
 
 
 def _condition(job: Job) -> Condition:
@@ -40,7 +41,7 @@ def _condition(job: Job) -> Condition:
 
 def _estimate(job: Job, upscaler: Upscaler) -> Estimate:
     if _uses_strips(job, upscaler):
-        return strips.estimate(upscaler, job.header, job.width, job.height, files.wanted_format(job.target))
+        return strips.estimate(upscaler, job.header, job.width, job.height, wanted_format(job.target))
     return upscaler.estimate(
         job.header.width,
         job.header.height,
@@ -58,7 +59,7 @@ def _enlarge(job: Job, upscaler: Upscaler, hooks: Hooks) -> CheckResult:
     hooks.start()
     larger, result = enlarge(upscaler, image, (job.width, job.height), job.options.checks, hooks.progress)
     images = [larger, *result.maps(job.options.checks)]
-    loss = job.loss(files.wanted_format(job.target))
+    loss = job.loss(wanted_format(job.target))
     _write(list(zip(images, job.outputs, strict=True)), hooks.written, loss=loss, overwrite=job.overwrite)
     return result
 

@@ -21,7 +21,8 @@ from drrn.errors import EngineError, ImageError, printable
 from drrn.media.buffer import trim
 from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
-from drrn.media.images.files import EIGHT_BIT, decode_to_disk, store, wanted_format, writable
+from drrn.media.images.files import decode_to_disk, store
+from drrn.media.images.formats import EIGHT_BIT, wanted_format, writable
 from drrn.media.images.memory import AT_LEAST, encoding
 from drrn.media.images.scratch import Rows, Scratch, check_room
 from drrn.media.metadata.adapting import resize_metadata
