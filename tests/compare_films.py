@@ -1,4 +1,4 @@
-"""Two films side by side, as PyAV reads them: `python -m tests.compare_films film.mp4 film_x2.mp4` prints a table."""
+"""Compare two videos, read by PyAV: `python -m tests.compare_films film.mp4 film_x2.mp4` prints a table."""
 
 import sys
 from hashlib import sha256

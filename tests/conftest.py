@@ -1,4 +1,4 @@
-"""Shared by all tests: one torch thread, the engines to try, and the folder of benchmark and training pictures."""
+"""Shared by all tests: one torch thread, the engines to test, and the folder of benchmark and training images."""
 
 import os
 import shutil

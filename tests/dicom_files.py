@@ -1,4 +1,4 @@
-"""Small DICOM files, made in the test, and the command that enlarges them."""
+"""Make small DICOM files, and run the command that enlarges them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Small films made in code, and what is in a film, read by PyAV alone."""
+"""Make small videos in code, and read the contents of a video with PyAV alone."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""Processes forked from one that has imported what takes time, so that starting `drrn` many times costs little.
+"""Processes forked from one that has already imported the slow modules, so that `drrn` starts fast many times.
 
-A script that makes them reads a JSON list of plans a line from stdin and answers with a line of their results.
+The script that forks them reads lines from stdin, each a JSON list of plans, and answers each with a line of results.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Large images made in little memory, and the peak memory of a command in a process of its own. Linux only."""
+"""Make large images in little memory, and measure the peak memory of a command in a separate process. Linux only."""
 
 import subprocess
 import sys

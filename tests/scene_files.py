@@ -1,4 +1,4 @@
-"""Small rasters, made in the test, and how they are enlarged."""
+"""Make small rasters, and enlarge them."""
 
 import warnings
 from collections.abc import Callable

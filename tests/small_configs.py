@@ -1,4 +1,4 @@
-"""Small networks of every kind, for hypothesis."""
+"""Small networks of every kind, for Hypothesis."""
 
 from dataclasses import replace
 from typing import get_args

@@ -1,4 +1,4 @@
-"""A tiny VGG with random weights, as a file of torchvision's would hold it."""
+"""A tiny VGG with random weights, in a file like those of torchvision."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Small networks with random weights, for tests that need an engine and no quality."""
+"""Small networks with random weights, for tests in which quality does not matter."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is remembered between runs: the speed of an engine, and nothing that could do harm."""
+"""The cache between runs: it holds the speed of an engine, and nothing harmful."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def count_samples(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return measured
 
 
-def test_a_number_is_recalled_for_its_key_alone(folder: Path) -> None:
+def test_a_cached_number_is_found_only_with_its_key(folder: Path) -> None:
     assert recall("speed", KEY) is None
     remember("speed", KEY, 1.5)
     assert recall("speed", KEY) == 1.5
@@ -52,7 +52,7 @@ def test_a_number_is_recalled_for_its_key_alone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("age", [cache.MAX_AGE + 60, -3600])
-def test_an_old_number_and_one_from_the_future_are_forgotten(folder: Path, age: float) -> None:
+def test_numbers_that_are_old_or_from_the_future_are_ignored(folder: Path, age: float) -> None:
     remember("speed", KEY, 1.5)
     (path,) = folder.rglob("*.json")
     changed = time.time() - age
@@ -76,7 +76,7 @@ def test_a_cache_that_cannot_be_written_is_ignored(folder: Path) -> None:
     assert recall("speed", KEY) is None and folder.read_text() == "no folder"
 
 
-def test_the_cache_is_where_the_system_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_is_in_the_cache_folder_of_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert cache_folder() == tmp_path / "drrn"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
@@ -103,7 +103,7 @@ def test_an_impossible_speed_is_sampled_again(folder: Path, monkeypatch: pytest.
     assert small_upscaler().speed() == measured[1] == json.loads(path.read_text())
 
 
-def test_another_network_machine_version_or_engine_is_sampled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_network_machine_version_or_engine_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = count_samples(monkeypatch)
     small_upscaler().speed()
     for name, value in [("__version__", "9"), ("cpu", lambda: "another"), ("cores", lambda: 99)]:

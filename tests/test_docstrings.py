@@ -1,4 +1,4 @@
-"""Everything public in `drrn` is documented: what it is, what it takes, and each field of its values."""
+"""Everything public in `drrn` is documented: every object, parameter and field."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def test_every_parameter_of_a_public_function_is_explained() -> None:
     assert list(unexplained()) == []
 
 
-def test_what_has_no_docstring_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_docstring_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DRRNConfig.macs, "__doc__", "Multiply-adds.")
     monkeypatch.setattr(drrn.load, "__doc__", None)
     assert list(undocumented()) == ["load"]

@@ -1,4 +1,4 @@
-"""What the documents say is so: their commands run, and their figures stand in the files that commands wrote."""
+"""The documents are true: their commands run, and their numbers are in the files that commands wrote."""
 
 import re
 import shlex
@@ -114,7 +114,7 @@ CHEAP_STUDY = {"epochs": 1, "epoch_steps": 2, "batch_size": 4, "validation_patch
 
 @pytest.mark.filterwarnings("default")  # a user sees no warnings of libraries
 @pytest.mark.parametrize("page", WITH_COMMANDS)
-def test_the_commands_of_the_documents_run_in_the_order_they_stand(
+def test_the_commands_in_the_documents_run_in_order(
     desk: Path, page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
@@ -127,7 +127,7 @@ def test_the_commands_of_the_documents_run_in_the_order_they_stand(
 
 @pytest.mark.full
 @pytest.mark.parametrize("page", WITH_COMMANDS)
-def test_the_commands_of_the_documents_run_in_processes_of_their_own(desk: Path, page: str) -> None:
+def test_the_commands_in_the_documents_run_in_separate_processes(desk: Path, page: str) -> None:
     for line in commands(PAGES[page]):
         words = [sys.executable, "-m", "drrn", *cheaper(line)]
         ended = subprocess.run(words, cwd=desk, capture_output=True, text=True, timeout=600)
@@ -151,7 +151,7 @@ def cheaper(line: str) -> list[str]:
     return words
 
 
-def test_every_block_of_commands_and_code_runs_or_says_why_not() -> None:
+def test_every_block_of_commands_and_code_runs_or_states_why_not() -> None:
     for name, page in PAGES.items():
         for line in "".join(blocks("sh", page)).splitlines():
             known = line.startswith(("drrn ", "#", *NOT_RUN)) or not line.strip()
@@ -179,7 +179,7 @@ def unmarked(text: str) -> list[str]:
     ]
 
 
-def test_no_document_has_code_that_is_neither_run_nor_marked() -> None:
+def test_all_code_in_the_documents_is_run_or_marked() -> None:
     run = {text for page in PAGES.values() for language in ("sh", "python") for text in blocks(language, page)}
     found = [(path, block) for path, text in EVERYWHERE.items() for block in unmarked(text)]
     assert len(found) > 40
@@ -197,7 +197,7 @@ def test_code_in_a_block_of_any_language_needs_a_mark() -> None:
 WRITTEN_BY = re.compile(r"(?:[Ww]ritten|[Mm]ade|[Mm]easured)[ \n]by:?[ \n]`?((?:drrn|python|make) [^`>]+)")
 
 
-def test_the_page_on_reproducing_has_every_command_that_a_page_was_written_by() -> None:
+def test_the_page_on_reproducing_lists_every_command_that_writes_a_page() -> None:
     listed = PAGES["reproduce"]
     found = [" ".join(line.split()) for text in EVERYWHERE.values() for line in WRITTEN_BY.findall(text)]
     assert len(found) > 12
@@ -210,7 +210,7 @@ def test_the_page_on_reproducing_has_every_command_that_a_page_was_written_by() 
         assert f"`{known.get(kind, kind)}" in listed, f"docs/how-to/reproduce.md lacks {line}"
 
 
-def test_a_block_that_says_why_it_is_not_run_is_none_to_run() -> None:
+def test_a_block_marked_as_not_run_is_skipped() -> None:
     page = "```sh\ndrrn a\n```\n\n<!-- not run: slow -->\n\n```sh\ndrrn b\n```\n\n```sh\ndrrn c  # why\n```\n"
     assert commands(page) == ["drrn a", "drrn c"]
 
@@ -226,7 +226,7 @@ def test_the_documented_evaluation_finds_the_published_rows(desk: Path, data: Pa
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON)
-def test_the_python_of_the_documents_runs(desk: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_code_in_the_documents_runs(desk: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     names: dict[str, object] = {"__name__": "__main__"}  # as in a notebook, blocks go on where others end
     code = "\n".join(blocks("python", PAGES[page]))
@@ -239,7 +239,7 @@ def test_the_python_of_the_documents_runs(desk: Path, page: str, monkeypatch: py
     assert all((desk / name).exists() for name in written.get(page, []))
 
 
-def test_the_readmes_image_is_the_one_that_its_command_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_image_in_the_readme_matches_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     (line,) = re.findall(r"`(drrn compare [^`]*)`", " ".join(README.split()), re.DOTALL)[:1]
     *words, kept = shlex.split(line)[1:]
@@ -250,7 +250,7 @@ def test_the_readmes_image_is_the_one_that_its_command_writes(tmp_path: Path, mo
     assert shown.shape == again.shape and np.abs(shown - again).max() <= 2 / 255  # engines round otherwise
 
 
-def test_the_readmes_seconds_are_those_of_the_table() -> None:
+def test_the_seconds_in_the_readme_match_the_table() -> None:
     rows = [line.split("|") for line in (ROOT / "docs/family.md").read_text().splitlines() if line.startswith("| ")]
     column = [cell.strip() for cell in rows[0]].index("s/MP")
     pace = {row[1].split()[0]: float(row[column]) for row in rows[2:]}
@@ -266,7 +266,7 @@ def test_the_readmes_seconds_are_those_of_the_table() -> None:
         assert float(seconds) == pytest.approx(48 * pace[each], rel=0.05)
 
 
-def test_the_copies_of_tables_are_those_that_commands_wrote() -> None:
+def test_copied_tables_match_those_that_commands_wrote() -> None:
     """Of docs/results.md, docs/family.md and the verdicts of the study."""
     written = copies.texts()
     assert len(written) == 3
@@ -280,7 +280,7 @@ def test_a_document_without_marks_is_refused() -> None:
         replace_between("a <!-- x -->\nold", "x", "new")
 
 
-def test_the_command_writes_the_pages_it_is_asked_for(
+def test_the_command_writes_the_requested_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written: dict[Path, str] = {}
@@ -290,7 +290,7 @@ def test_the_command_writes_the_pages_it_is_asked_for(
     assert capsys.readouterr().out.splitlines() == [str(path.relative_to(ROOT)) for path in written]
 
 
-def test_the_readmes_scores_of_bicubic_and_the_paper_are_those_of_the_results() -> None:
+def test_the_scores_in_the_readme_match_the_results() -> None:
     results = (ROOT / "docs/results.md").read_text().partition("| Set14 |")[0]
     said = re.search(r"Bicubic has (.*?) dB on Set5, the paper's largest network (.*?) dB", " ".join(README.split()))
     assert said
@@ -299,7 +299,7 @@ def test_the_readmes_scores_of_bicubic_and_the_paper_are_those_of_the_results() 
         assert re.findall(r"([\d.]+) / ", line) == re.findall(r"[\d.]+", shown)
 
 
-def test_the_table_is_made_of_the_json_beside_it() -> None:
+def test_the_table_follows_from_the_json_next_to_it() -> None:
     import json
 
     from drrn.evaluation.benchmark import ImageScore, Row
@@ -319,12 +319,12 @@ def test_the_table_of_models_lists_the_packaged_ones() -> None:
     assert {line.split()[1] for line in models} == set(store.names()) and "| s/MP |" in head
 
 
-def test_the_page_on_speed_is_made_of_the_json_beside_it() -> None:
+def test_the_speed_page_follows_from_the_json_next_to_it() -> None:
     for path, text in performance.texts().items():
         assert path.read_text(encoding="utf-8") == text
 
 
-def test_the_study_is_made_of_the_results_beside_it() -> None:
+def test_the_study_page_follows_from_the_results_next_to_it() -> None:
     folder = ROOT / "docs/study"
     results = load_results(folder / "results")
     drawn = [name for name in FIGURES if (folder / f"figures/{name}.svg").exists()]
@@ -342,7 +342,7 @@ def test_every_packaged_model_has_its_card() -> None:
         assert (ROOT / "models" / f"{name}.md").read_text() == card.to_markdown(weights, plot=plot)
 
 
-def test_links_of_the_documents_lead_somewhere() -> None:
+def test_links_in_the_documents_have_a_target() -> None:
     roots = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "samples/README.md")]
     for path in [*roots, *sorted((ROOT / "docs").rglob("*.md"))]:
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
@@ -350,11 +350,11 @@ def test_links_of_the_documents_lead_somewhere() -> None:
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
-def test_every_page_has_a_name_of_its_own() -> None:
+def test_every_page_has_a_unique_name() -> None:
     assert len(PAGES) == len([path for path in FILES if path.stem != "index"])
 
 
-def test_the_readme_leads_to_the_site_and_its_contents_to_every_page() -> None:
+def test_the_readme_links_to_the_site_whose_contents_list_every_page() -> None:
     assert "](docs/index.md)" in README
     listed = {"index"}
     for path in [ROOT / "docs/index.md", *(ROOT / "docs" / part / "index.md" for part in PARTS[1:])]:
@@ -368,7 +368,7 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 130
 
 
-def test_documents_name_every_command_and_no_other() -> None:
+def test_documents_name_exactly_the_existing_commands() -> None:
     for name in cli.COMMANDS:
         assert f"drrn {name}" in README
     maintained = ALL + CONTRIBUTING
@@ -380,7 +380,7 @@ def test_documents_name_every_command_and_no_other() -> None:
         assert name in cli.COMMANDS, f"The documents name drrn {name}"
 
 
-def test_the_table_of_places_names_what_exists() -> None:
+def test_paths_and_names_in_contributing_exist() -> None:
     """Each path in CONTRIBUTING is there, and each name is in the file before or after it in its cell or sentence."""
     section = CONTRIBUTING.partition("## Where things are")[2].partition("\n## ")[0]
     rows = [line.split("|")[2] for line in section.splitlines() if line.startswith("| ")][2:]
@@ -423,7 +423,7 @@ def test_make_help_lists_every_target() -> None:
     assert "help" in targets and [line.split()[1] for line in listed.splitlines()] == targets
 
 
-def test_the_drawings_are_those_that_code_makes() -> None:
+def test_the_drawings_match_the_code_that_makes_them() -> None:
     made = drawings.texts()
     for folder in {path.parent for path in made}:
         assert {path for path in made if path.parent == folder} == set(folder.glob("*.svg"))
@@ -434,7 +434,7 @@ def test_the_drawings_are_those_that_code_makes() -> None:
 
 
 @pytest.mark.parametrize("picture", sorted(pictures.commands()), ids=lambda path: path.name)
-def test_a_picture_is_the_one_that_the_command_beside_it_makes(
+def test_a_picture_matches_the_command_next_to_it(
     picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -457,20 +457,20 @@ def test_the_tutorial_explains_every_verdict() -> None:
     assert re.findall(r"^\| \*\*(.*)\*\* \|", PAGES["reading-a-study"], re.MULTILINE) == list(get_args(Verdict))
 
 
-def test_the_scores_that_the_tutorial_shows_are_those_of_its_weights(data: Path) -> None:
+def test_the_scores_in_the_tutorial_match_its_weights(data: Path) -> None:
     weights = ROOT / "docs/tutorial/first.safetensors"
     (shown,) = re.findall(r"^best +(.*)$", PAGES["first-training"], re.MULTILINE)
     *_, row = evaluate([Upscaler(weights)], [data / "Set5"], [2.0])
     assert f"{row.psnr:.2f} / {row.ssim:.4f}" == shown
 
 
-def test_the_manual_page_is_the_one_that_code_writes() -> None:
+def test_the_manual_page_is_up_to_date() -> None:
     assert man.PAGE.read_text() == man.page(), "run make pages"
     for name in [*cli.COMMANDS, *(f"{group} {each}" for group, names in cli.GROUPS.items() for each in names)]:
         assert f"\n.B drrn {name}\n" in man.page()
 
 
-def test_the_manual_page_has_no_word_that_its_reader_would_take_for_a_request() -> None:
+def test_no_text_in_the_manual_page_is_taken_for_a_troff_request() -> None:
     for line in man.page().splitlines():
         assert re.match(r"\.(TH|SH|TP|PP|B|nf|fi)( |$)|[^.']", line), line
         assert not re.search(r"(?<!\\)-", line), line
@@ -491,7 +491,7 @@ def test_the_reference_of_a_command_has_all_of_its_options_and_examples() -> Non
     assert "[formats](/" in text and "`--budget`" in text
 
 
-def test_the_reference_has_every_exit_code_that_the_command_line_ends_with() -> None:
+def test_the_reference_lists_every_exit_code() -> None:
     used = {0, 1, *map(int, re.findall(r"(?:code = |return )(\d+)$", Path(cli.__file__).read_text(), re.MULTILINE))}
     assert used <= set(cli.EXIT_CODES)
     assert all(f"| {code} | " in reference.exit_codes() for code in cli.EXIT_CODES)
@@ -504,7 +504,7 @@ def test_the_reference_of_cards_names_every_field() -> None:
     assert found <= named
 
 
-def test_the_checksums_of_the_data_are_those_of_the_pictures(data: Path) -> None:
+def test_the_checksums_of_the_data_match_the_pictures(data: Path) -> None:
     rows = re.findall(r"^\| `data/(\S+)` \| `(\w{64})` \|", PAGES["data"], re.MULTILINE)
     assert len(rows) == 7
     for name, digest in rows:

@@ -1,4 +1,4 @@
-"""Exceptions of libraries become one sentence of ours."""
+"""Exceptions of libraries are translated into one sentence."""
 
 import pytest
 
@@ -9,7 +9,7 @@ def describe(error: Exception) -> str | None:
     return f"a.png can't be read: {error}." if isinstance(error, OSError) else None
 
 
-def test_an_exception_becomes_the_sentence_and_stays_its_cause() -> None:
+def test_an_exception_is_translated_and_kept_as_the_cause() -> None:
     with pytest.raises(ImageError, match=r"a\.png can't be read: gone\.") as caught, translate_errors(describe):
         raise OSError("gone")
     assert isinstance(caught.value.__cause__, OSError)
@@ -22,7 +22,7 @@ def test_a_cause_with_private_data_is_hidden() -> None:
 
 
 @pytest.mark.parametrize("error", [DRRNError("ours"), ValueError("a bug"), KeyboardInterrupt()])
-def test_our_errors_bugs_and_signals_pass_unchanged(error: BaseException) -> None:
+def test_drrn_errors_bugs_and_signals_pass_unchanged(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, translate_errors(describe):
         raise error
     assert caught.value is error

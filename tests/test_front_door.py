@@ -33,7 +33,7 @@ def enlarge(image: Any, **options: Any) -> Any:
 EXPECTED = drrn.Upscaler(WEIGHTS).upscale(drrn.Image.from_array(RGB), 2).to_array()
 
 
-def test_the_line_of_the_readme_makes_a_file_twice_as_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_in_the_readme_doubles_the_size_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     drrn.Image.from_array(RGB).save("photo.jpg")
     drrn.upscale("photo.jpg", scale=2).save("large.jpg")
@@ -73,7 +73,7 @@ def test_floats_are_not_rounded_to_levels() -> None:
     assert np.abs(result * 255 - EXPECTED).max() < 0.51 and np.abs(result * 255 - np.round(result * 255)).max() > 0.4
 
 
-def test_an_array_that_is_a_view_or_read_only_is_left_as_it_was() -> None:
+def test_a_view_or_read_only_array_is_not_modified() -> None:
     array = RGB.copy()
     array.flags.writeable = False
     assert np.array_equal(enlarge(array[::-1])[::-1].shape, EXPECTED.shape)
@@ -111,7 +111,7 @@ def test_a_transparent_color_of_a_pil_image_becomes_alpha() -> None:
     assert alpha is not None and alpha[0, 0] == 0 and alpha.sum() == 15
 
 
-def test_a_pil_image_keeps_profile_exif_and_dpi_and_is_made_upright() -> None:
+def test_a_pil_image_keeps_profile_exif_and_dpi_and_becomes_upright() -> None:
     image = PIL.Image.fromarray(RGB)
     exif = image.getexif()
     exif[0x0112], exif[0x010F] = 6, "a maker"
@@ -125,13 +125,13 @@ def test_a_pil_image_keeps_profile_exif_and_dpi_and_is_made_upright() -> None:
     assert kept[0x010F] == "a maker" and kept.get(0x0112, 1) == 1
 
 
-def test_an_image_goes_to_pillow_and_back(tmp_path: Path) -> None:
+def test_an_image_survives_conversion_to_pillow_and_back(tmp_path: Path) -> None:
     image = drrn.Image.from_array(RGB)
     back = drrn.Image.from_pil(drrn.Image(pixels=image.pixels, icc=SRGB, dpi=(100, 100)).to_pil())
     assert np.array_equal(back.to_array(), RGB) and back.icc == SRGB and back.dpi == (100, 100)
 
 
-def test_16_bit_color_for_pillow_says_that_it_becomes_8() -> None:
+def test_converting_16_bit_color_for_pillow_warns_of_8_bits() -> None:
     image = drrn.Image.from_array(np.full((3, 4, 3), 0x8180, np.uint16))
     with pytest.warns(UserWarning, match="16 bit to 8"):
         assert np.asarray(image.to_pil()).dtype == np.uint8
@@ -144,7 +144,7 @@ def test_a_mode_that_is_neither_gray_nor_rgb_is_refused_by_name(mode: str) -> No
 
 
 @pytest.mark.parametrize("value", [None, 3, b"photo.jpg", [[1, 2]], {"a": 1}, drrn])
-def test_another_type_is_told_with_what_is_accepted(value: Any) -> None:
+def test_a_wrong_type_is_refused_with_the_accepted_ones(value: Any) -> None:
     said = r"a path \(str or Path\), a drrn.Image, a NumPy array or a PIL image, got " + type(value).__qualname__
     with pytest.raises(TypeError, match=said):
         drrn.upscale(value)
@@ -162,18 +162,18 @@ def test_another_type_is_told_with_what_is_accepted(value: Any) -> None:
         ({"size": (20, 30, 3)}, r"A size is \(width, height\)"),
     ],
 )
-def test_a_scale_or_size_of_another_type_is_told(options: dict[str, Any], message: str) -> None:
+def test_a_scale_or_size_of_a_wrong_type_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         enlarge(RGB, **options)
 
 
 @pytest.mark.parametrize("wrong", [3, RGB])
-def test_weights_of_another_type_are_told(wrong: Any) -> None:
+def test_weights_of_a_wrong_type_are_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=f"Weights are a packaged name, .* got {type(wrong).__name__}"):
         drrn.upscale(RGB, weights=wrong)
 
 
-def test_conversions_name_the_type_that_they_got() -> None:
+def test_conversions_name_the_wrong_type() -> None:
     with pytest.raises(TypeError, match=r"Image.open takes a path .* got _io.BytesIO"):
         drrn.Image.open(BytesIO())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"Image.save takes a path .* got int"):
@@ -214,7 +214,7 @@ def test_save_takes_quality_and_lossless(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a.jpg", "b.jpg", "c.webp", "d.webp", "e.webp"}
 
 
-def test_save_names_what_the_format_cannot_hold(tmp_path: Path) -> None:
+def test_save_warns_of_what_the_format_cannot_hold(tmp_path: Path) -> None:
     deep = drrn.Image(pixels=drrn.Image.from_array(RGB).pixels, bits=16, icc=SRGB)
     with pytest.warns(UserWarning, match=r"a.jpg: 16 bit to 8\."):
         deep.save(tmp_path / "a.jpg")
@@ -243,7 +243,7 @@ def test_a_notebook_gets_the_image_as_png(tmp_path: Path) -> None:
         drrn.Image(pixels=np.full((2, 2, 1), np.nan, np.float32))._repr_png_()
 
 
-def test_dir_shows_the_public_names_and_each_is_there() -> None:
+def test_dir_lists_the_public_names_and_each_exists() -> None:
     assert dir(drrn) == sorted(drrn.__all__)
     assert all(not name.startswith("_") and getattr(drrn, name) for name in dir(drrn))
     assert {"upscale", "Image", "Upscaler", "Weights", "load", "DRRNConfig", "DRRNError"} == set(dir(drrn))
@@ -275,7 +275,7 @@ def test_threads_share_an_upscaler_and_each_gets_its_own_result(tmp_path: Path) 
     assert all(np.array_equal(image.to_array(), array) for image, array in zip(read, arrays, strict=True))
 
 
-def test_a_network_that_another_thread_is_making_ready_is_not_used_before_it_is_complete() -> None:
+def test_a_network_being_prepared_by_another_thread_is_not_used_early() -> None:
     weights = stepped_weights(2, 3)
     shared = drrn.Upscaler(weights)
     choose, seen = shared._choose, list[Any]()
@@ -316,7 +316,7 @@ sys.exit(os.waitpid(child, 0)[1] != 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_process_enlarges_and_drops_what_it_inherited_and_is_refused_to_write(tmp_path: Path) -> None:
+def test_a_forked_process_enlarges_but_may_not_write(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FORKED], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert not done.returncode, done.stderr or "the child was killed or did not end with 0"
     assert not (tmp_path / "b.png").exists()

@@ -1,4 +1,4 @@
-"""The commit, the command, the machine and the versions that a result is published with."""
+"""The commit, command, machine and versions that a result is published with."""
 
 import subprocess
 from importlib.metadata import version
@@ -21,7 +21,7 @@ def checkout(tmp_path: Path) -> Path:
     return source
 
 
-def test_a_commit_is_marked_where_files_have_changed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_is_marked_if_files_have_changed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "__file__", str(checkout))
     clean = provenance.commit()
     assert len(clean) == 12 and int(clean, 16)
@@ -29,7 +29,7 @@ def test_a_commit_is_marked_where_files_have_changed(checkout: Path, monkeypatch
     assert provenance.commit() == f"{clean}-dirty"
 
 
-def test_the_commit_of_another_project_is_not_ours(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commit_of_another_project_is_not_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = checkout.parents[2] / ".venv/lib/python3.11/site-packages/drrn"
     installed.mkdir(parents=True)
     monkeypatch.setattr(provenance, "__file__", str(installed / "provenance.py"))
@@ -53,6 +53,6 @@ def test_a_processor_is_named_with_and_without_cpuinfo(tmp_path: Path, monkeypat
     assert provenance.cpu() and provenance.cpu_flags() == []
 
 
-def test_only_packages_that_are_installed_have_a_version() -> None:
+def test_only_installed_packages_have_a_version() -> None:
     found = provenance.versions("numpy", "no-such-package")
     assert found.keys() == {"python", "numpy"} and found["numpy"] == version("numpy")

@@ -1,4 +1,4 @@
-"""The site is built without a warning, holds together, and needs no network."""
+"""The site is built without warnings, has no broken links, and needs no network."""
 
 import re
 import subprocess
@@ -96,24 +96,24 @@ def test_the_site_can_be_searched(built: Path) -> None:
     assert "how-to/index" in index and '"bicub' in index
 
 
-def test_nothing_of_the_log_gets_into_the_site_as_a_page(pages: dict[Path, Page], built: Path) -> None:
+def test_entries_of_the_log_are_not_pages_of_the_site(pages: dict[Path, Page], built: Path) -> None:
     names = {str(path.relative_to(built)) for path in pages}
     assert "index.html" in names and not [name for name in names if name.lower().startswith("log")]
 
 
-def test_every_line_that_stands_for_other_text_is_expanded(built: Path) -> None:
+def test_every_placeholder_line_is_expanded(built: Path) -> None:
     for path in built.rglob("*.html"):
         assert not re.search(r"<!-- (include|generated) ", path.read_text(encoding="utf-8")), path.name
 
 
-def test_what_is_before_a_colon_in_the_docstring_of_a_field_is_not_shown_as_its_type(built: Path) -> None:
+def test_text_before_a_colon_in_a_field_docstring_is_not_shown_as_its_type(built: Path) -> None:
     page = (built / "reference/configuration.html").read_text(encoding="utf-8")
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
     assert "Learn only what bicubic lost: sr = ilr + G(ilr)." in text
     assert not re.search(r"Type:? ?Learn", text)
 
 
-def test_the_python_api_shows_nothing_that_python_or_sphinx_wrote_instead_of_us(built: Path) -> None:
+def test_the_python_api_shows_only_our_own_docstrings(built: Path) -> None:
     text = re.sub(r"<[^>]+>", "", (built / "reference/api.html").read_text(encoding="utf-8"))
     assert "Upscaler" in text
     for word in ("~", "factory", "Create new instance of", "Alias for field number"):
@@ -127,7 +127,7 @@ def test_an_included_text_keeps_its_links() -> None:
     assert site.move_links(text, source, page) == moved
 
 
-def test_a_page_that_includes_what_does_not_exist_is_refused() -> None:
+def test_a_page_that_includes_a_missing_file_is_refused() -> None:
     page = ROOT / "docs/index.md"
     with pytest.raises(ValueError, match=r"docs/index.md includes none.md, which does not exist"):
         site.expand("<!-- include none.md -->", page)

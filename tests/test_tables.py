@@ -30,7 +30,7 @@ def test_a_table_for_a_terminal_has_no_rule() -> None:
     ]
 
 
-def test_a_line_that_lacks_a_cell_is_refused() -> None:
+def test_a_table_row_with_a_missing_cell_is_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
         markdown(["a", "b"], [["1"]])
 

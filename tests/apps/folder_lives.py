@@ -1,10 +1,10 @@
-"""Lives of `drrn`, each in a process forked from this one, which has imported what takes time: a start costs little.
+"""Run `drrn` in processes forked from this one, which has already imported the slow modules, so that starts are fast.
 
-For `tests.forks.start_script`. A life:
+For `tests.forks.start_script`. The plan of a run:
 
     folder, args   where to run, and the command line
-    signal         to send, once that many `lines` have come from its stdout, and then so many seconds of `delay`
-    call           kill itself at this call of what it does for a file beside its pixels: before it, or after it
+    signal         sent after this many `lines` on its stdout, and then this many seconds of `delay`
+    call           the process kills itself at this call of the file operations around a result: before or after it
 """
 
 import json

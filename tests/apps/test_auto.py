@@ -1,4 +1,4 @@
-"""`drrn upscale --model auto`: for each picture the best model that there is time for, and what is said of it."""
+"""`drrn upscale --model auto`: the best model for each picture within the budget, and what is reported about it."""
 
 import json
 from dataclasses import replace

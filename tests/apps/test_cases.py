@@ -1,7 +1,7 @@
-"""Small files that other programs got wrong, through the command line. One row a case.
+"""Small files that other programs handle wrongly, on the command line. One row per case.
 
-The files lie in `cases`, whose README tells how each was made. Where a kind is broader than its
-file, the room of that kind has further tests.
+The files are in `cases`, whose README states how each was made. The tests of a kind of file cover more than its
+case here.
 """
 
 import json
@@ -237,7 +237,7 @@ def test_the_files_are_those_of_the_data_folder(data: Path) -> None:
         "train --data mac_folder --run run --epochs 1",
     ],
 )
-def test_a_folder_of_a_mac(
+def test_files_of_macos_are_skipped_in_a_folder(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The file beside the image is skipped, and not taken for one that is damaged."""
@@ -253,7 +253,7 @@ def test_a_folder_of_a_mac(
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".drrn.sqlite", "IMG_1_x2.jpg"]
 
 
-def test_a_folder_is_enlarged_by_content(
+def test_a_folder_of_damaged_files_reports_each_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two names of the list, and the reason of one damaged file that is not the reason of the next."""
@@ -274,7 +274,7 @@ def test_a_folder_is_enlarged_by_content(
 
 
 @pytest.mark.parametrize(("name", "args", "right"), CASES, ids=[f"{name} {' '.join(args)}" for name, args, _ in CASES])
-def test_case(
+def test_each_case_has_its_documented_outcome(
     name: str,
     args: list[str],
     right: Check | str,
@@ -313,7 +313,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_forked_workers_read_what_their_parent_has_read(tmp_path: Path) -> None:
+def test_forked_workers_read_files_that_their_parent_has_read(tmp_path: Path) -> None:
     (tmp_path / "forked.py").write_text(FORKED)
     sample = Path(__file__).parents[2] / "samples/chelsea.png"
     done = subprocess.run([sys.executable, tmp_path / "forked.py", sample], capture_output=True, text=True, timeout=100)

@@ -1,4 +1,4 @@
-"""Journeys on the command line: what a user types, what comes back, and with which exit code."""
+"""The command line: what a user types, what is written and printed, and the exit code."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-def test_a_photo_becomes_photo_x2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_photo_png_becomes_photo_x2_png(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png") == 0
     said = capsys.readouterr()
     assert said.err.startswith("photo.png 16x12 -> photo_x2.png 32x24 · native (")
@@ -81,7 +81,7 @@ def test_a_missing_native_engine_is_reported(
     assert "the native engine was not compiled here" in said and "· reference (NumPy): " in said
 
 
-def test_depth_alpha_and_profile_survive(here: Path) -> None:
+def test_depth_alpha_and_profile_are_kept(here: Path) -> None:
     assert upscale("deep.tif", "-s", "3") == 0
     result = read(here / "deep_x3.tif")
     assert (result.width, result.height, result.bits, result.icc) == (30, 30, 16, b"profile")
@@ -98,7 +98,9 @@ def test_depth_alpha_and_profile_survive(here: Path) -> None:
         (["-o", "folder", "-s", "4"], "folder/photo_x4.png", (64, 48)),
     ],
 )
-def test_sizes_and_names(here: Path, args: list[str], name: str, size: tuple[int, int]) -> None:
+def test_results_have_the_expected_sizes_and_names(
+    here: Path, args: list[str], name: str, size: tuple[int, int]
+) -> None:
     assert upscale("photo.png", *args) == 0
     assert probe(here / name)[1:3] == size
 
@@ -128,14 +130,14 @@ def test_one_bad_file_of_many_does_not_stop_the_others(here: Path, capsys: pytes
     assert last == "2 of 4 pictures failed."
 
 
-def test_two_pictures_for_one_name_are_not_lost(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_pictures_with_the_same_result_name_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "other").mkdir()
     shutil.copy("photo.png", "other/photo.png")
     assert upscale("photo.png", "other/photo.png", "-o", "out") == 3
     assert "as another image does" in capsys.readouterr().err
 
 
-def test_an_estimate_stops_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_estimate_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(here.iterdir())
     assert upscale("photo.png", "--estimate", "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -237,7 +239,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("args", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
-def test_bad_input_is_one_line_exit_2_and_nothing_written(
+def test_bad_input_is_refused_in_one_line_with_exit_code_2(
     here: Path, capsys: pytest.CaptureFixture[str], args: list[str], message: str
 ) -> None:
     (here / "text.png").write_text("no picture")
@@ -258,7 +260,7 @@ def test_an_output_that_is_a_file_is_refused_for_folders(here: Path, capsys: pyt
     assert (here / "file").read_bytes() == b"mine"
 
 
-def test_a_bomb_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bomb_is_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """20000x20000 pixels of one bit in 50 KB."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
@@ -278,7 +280,9 @@ def test_an_unknown_model_is_named(here: Path, capsys: pytest.CaptureFixture[str
     assert "No weights named 'x5', and no such file. Packaged: " in one_line(capsys)
 
 
-def test_every_corrupt_file_of_pngsuite_is_one_line(data: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_corrupt_pngsuite_file_is_refused_in_one_line(
+    data: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     corrupt = sorted((data / "formats" / "PngSuite").glob("x*.png"))
     assert len(corrupt) == 14
     for path in corrupt:
@@ -294,7 +298,7 @@ def test_wrong_usage_exits_2(here: Path) -> None:
     assert run("models", "burn") == 2
 
 
-def test_models_are_imported_judged_and_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_are_imported_measured_and_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
     shapes = [(4, 1, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3), (1, 4, 3, 3)]
@@ -313,7 +317,7 @@ def test_models_are_imported_judged_and_shown(here: Path, capsys: pytest.Capture
     assert "# port" in capsys.readouterr().out
 
 
-def test_a_comparison_is_a_picture(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_is_written_as_an_image(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(Image(pixels=np.random.default_rng(1).random((60, 80, 3), np.float32)), here / "large.png")
     assert run("compare", "large.png", "-m", "tiny.safetensors", "-s", "2", "--crop", "40x30+10+6", "-o", "c.png") == 0
     assert "bicubic " in capsys.readouterr().out
@@ -322,7 +326,9 @@ def test_a_comparison_is_a_picture(here: Path, capsys: pytest.CaptureFixture[str
     assert "is outside the 80x60 picture" in one_line(capsys)
 
 
-def test_a_contact_sheet_has_a_column_a_model_and_a_row_a_crop(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_contact_sheet_has_a_column_per_model_and_a_row_per_crop(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     chance = np.random.default_rng(1)
     write(Image(pixels=chance.random((60, 80, 3), np.float32)), here / "large.png")
     write(Image(pixels=chance.random((60, 80, 1), np.float32)), here / "gray.png")

@@ -1,4 +1,4 @@
-"""`drrn upscale` with --ensemble, --disagreement and --check: what is written, said and refused."""
+"""`drrn upscale` with --ensemble, --disagreement and --check: what is written, printed and refused."""
 
 import errno
 import json
@@ -52,7 +52,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
-def test_without_check_options_no_maps_and_no_lines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_check_options_there_are_no_maps_and_no_lines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png", "--json") == 0
     line = told(capsys)
     assert line["ensemble"] is False and not {"check", "bicubic_check", "disagreement", "maps"} & line.keys()
@@ -139,7 +139,7 @@ def test_two_pictures_with_one_map_are_not_lost(here: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_disk_that_is_full_leaves_neither_result_nor_map(
+def test_a_full_disk_leaves_neither_result_nor_map(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     before, whole, calls = names(here), embedding.embed_metadata, 0
@@ -187,7 +187,7 @@ def test_new_checks_make_results_stale(here: Path, capsys: pytest.CaptureFixture
     assert "made smaller again, " in capsys.readouterr().out
 
 
-def test_what_is_known_of_a_folder_holds_maps_and_none_that_are_no_more(here: Path) -> None:
+def test_a_manifest_lists_existing_maps_only(here: Path) -> None:
     (here / "in").mkdir()
     (here / "photo.png").rename(here / "in" / "photo.png")
     assert upscale("in", "-o", "out", *ALL) == 0
@@ -201,20 +201,22 @@ def test_what_is_known_of_a_folder_holds_maps_and_none_that_are_no_more(here: Pa
         assert database.execute("SELECT COUNT(*), COUNT(DISTINCT target) FROM made").fetchone() == (3, 3)
 
 
-def test_the_longest_name_has_maps(here: Path) -> None:
+def test_the_longest_possible_name_can_have_maps(here: Path) -> None:
     (here / "photo.png").rename(here / f"{'n' * 251}.png")
     assert upscale(f"{'n' * 251}.png", *ALL) == 0
     assert len(names(here)) == 5
 
 
-def test_help_names_the_scale_of_the_maps_and_speaks_of_no_confidence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_states_the_scale_of_the_maps_and_claims_no_confidence(capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("--help") == 0
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert said.count(f"white for {WHITE} levels of 255 or more") == 2 and "eight times the time" in said
     assert not [word for word in ("confiden", "probab", "certain") if word in said.lower()]
 
 
-def test_an_estimate_counts_the_eight_of_both(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_estimate_counts_eight_passes_for_ensemble_and_disagreement(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(Image(pixels=np.zeros((500, 600, 1), np.float32)), here / "large.png")
     memory = []
     for options in ([], ["--ensemble"], ["--disagreement"]):
@@ -224,7 +226,7 @@ def test_an_estimate_counts_the_eight_of_both(here: Path, capsys: pytest.Capture
     assert not list(here.glob("large_*"))
 
 
-def test_the_check_of_the_sample_is_what_the_documents_say(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_of_the_sample_matches_the_documents(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = " ".join((ROOT / "docs/how-to/checking.md").read_text().split())
     psnr, largest, bicubic, its_largest = map(
         float,

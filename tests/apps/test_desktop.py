@@ -1,4 +1,4 @@
-"""What `drrn desktop install` writes opens pictures with `drrn serve`, and `remove` takes it away."""
+"""`drrn desktop install` writes entries that open pictures with `drrn serve`, and `remove` deletes them."""
 
 import configparser
 import os
@@ -40,7 +40,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
-def test_entries_are_written_and_taken_away(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_desktop_entries_are_installed_and_removed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("install") == 0 == run("install")
     files = {path.relative_to(data).as_posix(): path for path in data.rglob("*") if path.is_file()}
     files.pop("applications/mimeinfo.cache", None)  # of the desktop's own
@@ -64,13 +64,13 @@ def test_entries_are_written_and_taken_away(data: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("word", ["/opt/my python/bin", 'a"b', "$HOME`x`", "back\\slash", "50%"])
-def test_words_are_quoted_as_desktops_read_them(word: str) -> None:
+def test_arguments_are_quoted_as_desktops_expect(word: str) -> None:
     written = desktop._quoted(word).replace("%%", "%").replace("\\\\", "\\")  # which is how a file's string is read
     for each in (written, desktop._shell(word)):
         assert subprocess.run(["sh", "-c", f"printf %s {each}"], capture_output=True, text=True).stdout == word
 
 
-def test_windows_is_asked_for_a_shortcut_to_send_pictures_to(
+def test_windows_gets_a_send_to_shortcut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """PowerShell makes it, here one that writes down what it is asked for: no shell reads the names of pictures."""
@@ -97,7 +97,7 @@ def test_windows_is_asked_for_a_shortcut_to_send_pictures_to(
     assert capsys.readouterr().err.strip().endswith("can't be written: no room")
 
 
-def test_macos_gets_a_quick_action_as_automator_writes_it(tmp_path: Path) -> None:
+def test_macos_gets_a_quick_action(tmp_path: Path) -> None:
     files = desktop.macos(tmp_path)
     assert {path.relative_to(tmp_path / "Library/Services").as_posix() for path in files} == {
         "Enlarge with drrn.workflow/Contents/Info.plist",
@@ -137,7 +137,7 @@ def test_macos_gets_a_quick_action_as_automator_writes_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="runs what a Linux desktop runs")
-def test_open_with_shows_the_picture_on_the_page_and_a_second_one_on_the_same(data: Path, tmp_path: Path) -> None:
+def test_open_with_shows_pictures_on_the_page_of_one_service(data: Path, tmp_path: Path) -> None:
     """The line of the entry is run as a desktop runs it, with a browser that writes down what it is asked to open."""
     assert run("install") == 0
     opened = tmp_path / "opened"

@@ -1,4 +1,4 @@
-"""`drrn export` on the command line: a file that was checked, or one line and no file."""
+"""`drrn export` on the command line: a checked file, or one line and no file."""
 
 import json
 import re
@@ -27,8 +27,8 @@ def export(*args: str) -> int:
     return int(ended.value.code or 0)
 
 
-def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
-    """The one line that is said where the exit code is 2."""
+def assert_refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """Check that the command exits with 2, and return its one line of output."""
     assert export(*args) == 2
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
@@ -40,7 +40,7 @@ def known(path: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
 
-def test_a_model_is_exported_and_what_was_checked_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_reports_its_checks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export("tiny.onnx") == 0
     said = capsys.readouterr()
     assert re.fullmatch(r"tiny.onnx · ONNX Runtime and \S.* agree on 8x1, 1x9, .*: at most \de-\d\d off\n", said.out)
@@ -55,9 +55,9 @@ def test_with_a_scale_the_file_is_self_contained(here: Path, capsys: pytest.Capt
     assert (known(here / "tiny.onnx")["scale"], known(here / "tiny.onnx")["units"]) == ("2.5", "1")
 
 
-def test_the_network_alone_is_that_of_its_scale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exported_network_is_that_of_its_scale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store.save(stepped_weights(2, 3), here / "tiny.safetensors")
-    line = refused(capsys, "a.onnx")
+    line = assert_refused(capsys, "a.onnx")
     assert "tiny.safetensors has a network for each of several scales. Give the --scale to export." in line
     assert export("a.onnx", "-s", "2.5", "--network") == 0
     model = onnx.load(here / "a.onnx")
@@ -68,7 +68,7 @@ def test_the_network_alone_is_that_of_its_scale(here: Path, capsys: pytest.Captu
 
 def test_nothing_is_overwritten_without_the_option(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "tiny.onnx").write_bytes(b"mine")
-    assert "tiny.onnx exists. Give another name, or --overwrite." in refused(capsys, "tiny.onnx")
+    assert "tiny.onnx exists. Give another name, or --overwrite." in assert_refused(capsys, "tiny.onnx")
     assert (here / "tiny.onnx").read_bytes() == b"mine"
     assert export("tiny.onnx", "--overwrite") == 0
     assert known(here / "tiny.onnx")["model"] == "tiny"
@@ -84,16 +84,16 @@ BAD = [
 
 
 @pytest.mark.parametrize(("args", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
-def test_bad_input_is_one_line_exit_2_and_nothing_written(
+def test_bad_input_is_refused_in_one_line_with_exit_code_2(
     here: Path, capsys: pytest.CaptureFixture[str], args: list[str], message: str
 ) -> None:
-    assert message in refused(capsys, *args)
+    assert message in assert_refused(capsys, *args)
     assert [path.name for path in here.iterdir()] == ["tiny.safetensors"]
 
 
-def test_weights_that_compute_no_numbers_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_non_finite_weights_are_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store.save(small_weights(gain=1e30), here / "tiny.safetensors")
-    assert "No file was written." in refused(capsys, "tiny.onnx")
+    assert "No file was written." in assert_refused(capsys, "tiny.onnx")
     assert [path.name for path in here.iterdir()] == ["tiny.safetensors"]
 
 
@@ -105,4 +105,6 @@ def test_a_missing_extra_is_named(
         monkeypatch.delitem(sys.modules, f"drrn.engines.{module}", raising=False)
         monkeypatch.delattr(f"drrn.engines.{module}", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
-    assert refused(capsys, "tiny.onnx") == f"drrn: Exporting needs {missing}. Install it: pip install 'drrn[onnx]'."
+    assert (
+        assert_refused(capsys, "tiny.onnx") == f"drrn: Exporting needs {missing}. Install it: pip install 'drrn[onnx]'."
+    )

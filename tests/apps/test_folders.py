@@ -1,4 +1,4 @@
-"""Folders on the command line: what is taken, where it goes, what a second run does, and what a killed one leaves."""
+"""Folders on the command line: their sources and targets, repeated runs, and runs after a kill."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def test_a_folder_becomes_a_folder_of_larger_pictures(here: Path, capsys: pytest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="such names are only to be had there")
-def test_any_name_goes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_any_folder_and_file_name_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [LATIN, "new\nline.png", "-s.png", "漢字 ünd € 😀.png", "[1]*?.png", "a.b.c.png", " .PNG", "%s{}'\".png"]
     shutil.rmtree(here / "in")
     put(here / "in", *names, LONG, *(f"{os.fsdecode(bytes([0xFF]))}\t/-r/{name}" for name in names))
@@ -151,7 +151,7 @@ def test_results_are_not_taken_for_sources(here: Path, capsys: pytest.CaptureFix
         assert "in is inside the --output" in one_line(capsys)
 
 
-def test_two_sources_of_one_target_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_sources_with_one_target_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(here / "more", "a.png")
     (here / "in/sub/c_x2.tif").write_bytes((here / "in/sub/c.tif").read_bytes())
     assert run("in", "more", "in/a.png", "-o", "out") == 3
@@ -281,7 +281,7 @@ def test_a_broken_manifest_is_refused_in_one_line(here: Path, capsys: pytest.Cap
     assert "out/.drrn.sqlite can't be used: file is not a database. Give another --output, or" in one_line(capsys)
 
 
-def test_an_estimate_leaves_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_estimate_of_a_folder_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(here.rglob("*"))
     assert enlarge("--estimate") == 0
     said = capsys.readouterr()
@@ -349,7 +349,7 @@ def command(*args: str) -> list[str]:
     return [sys.executable, "-m", "drrn", "upscale", *args, "-m", "tiny.safetensors", "--threads", "1"]
 
 
-def test_a_pipe_has_the_picture_and_nothing_else(here: Path) -> None:
+def test_a_pipe_carries_only_the_picture(here: Path) -> None:
     assert run("in/b.jpg", "-o", "file.jpg") == 0
     with (here / "in/b.jpg").open("rb") as stdin:
         ended = subprocess.run(command("-", "-o", "-"), stdin=stdin, capture_output=True, timeout=300)
@@ -358,7 +358,7 @@ def test_a_pipe_has_the_picture_and_nothing_else(here: Path) -> None:
     assert b"stdin 16x12 -> stdout 32x24" in ended.stderr
 
 
-def test_a_pipe_without_a_picture_is_one_line(
+def test_a_pipe_without_a_picture_is_refused_in_one_line(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, args, sentence in [
@@ -383,7 +383,7 @@ def test_a_picture_is_not_written_to_a_terminal(
     assert "An image can't be shown in a terminal" in one_line(capsys)
 
 
-def test_a_stdin_without_end_is_refused(
+def test_an_endless_stdin_is_refused(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("drrn.upscaling.batch.pipes.BYTES_BESIDE_PIXELS", 2**20)
@@ -393,7 +393,7 @@ def test_a_stdin_without_end_is_refused(
     assert "stdin has more than 1,056,576 bytes" in one_line(capsys)
 
 
-def test_a_stdout_that_is_closed_is_one_line(here: Path) -> None:
+def test_a_closed_stdout_is_reported_in_one_line(here: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     ended = subprocess.run(
@@ -443,7 +443,9 @@ def mixed(folder: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize(("pictures", "kills"), [(12, 6), pytest.param(50, 20, marks=pytest.mark.full)])
-def test_killed_at_random_it_ends_as_if_it_never_was(here: Path, lives: Lives, pictures: int, kills: int) -> None:
+def test_a_randomly_killed_run_ends_like_an_uninterrupted_one(
+    here: Path, lives: Lives, pictures: int, kills: int
+) -> None:
     shutil.rmtree(here / "in")
     mixed(here / "in", pictures)
     chance = random.Random(0)
@@ -488,7 +490,7 @@ def test_killed_at_random_it_ends_as_if_it_never_was(here: Path, lives: Lives, p
 
 
 @pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.full)])
-def test_killed_at_any_call_a_stale_picture_is_replaced_by_the_next_run(here: Path, lives: Lives, every: int) -> None:
+def test_after_a_kill_at_any_call_the_next_run_replaces_a_stale_result(here: Path, lives: Lives, every: int) -> None:
     assert run("in/sub", "-o", "out", model="other.safetensors") == 0
     assert run("in/sub", "-o", "new") == 0
     codes = []
@@ -523,7 +525,7 @@ def test_a_signal_ends_a_run_with_its_code_and_keeps_finished_results(here: Path
     assert [line["unchanged"] for line in ended["said"]] == [True, True]
 
 
-def test_a_second_run_at_the_same_time_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_concurrent_second_run_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store.save(small_weights(width=64, units=9), here / "slow.safetensors")
     write(picture(2, 500, 500), here / "in/0.png")
     words = [*command("in", "-o", "out", "-s", "4"), "-m", "slow.safetensors"]
@@ -536,7 +538,7 @@ def test_a_second_run_at_the_same_time_says_so(here: Path, capsys: pytest.Captur
     assert enlarge() == 0
 
 
-def test_a_watched_folder_is_enlarged_until_a_signal(here: Path) -> None:
+def test_a_watched_folder_is_processed_until_a_signal(here: Path) -> None:
     code = (
         "from drrn.upscaling.batch import folders; folders.WATCH_SECONDS = 0.3; from drrn.apps.cli import main; main()"
     )

@@ -1,4 +1,4 @@
-"""Help, and what is said of mistyped words: for every command, at the width of any terminal."""
+"""Help and completion of every command, at any terminal width, and suggestions for mistyped words."""
 
 import inspect
 import re
@@ -92,7 +92,7 @@ def test_the_options_of_a_training_are_grouped_and_written_as_typed(capsys: pyte
     assert "--[no-]bias" in text and "--no-flat" not in text and "--run PATH" in text
 
 
-def test_the_options_of_upscale_stand_under_headings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_options_of_upscale_have_headings(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("upscale", "--help") == 0
     headings = re.findall(r"^(\w.*):$", told(capsys), re.MULTILINE)
     assert headings == [
@@ -102,7 +102,7 @@ def test_the_options_of_upscale_stand_under_headings(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("commands", [cli.COMMANDS, *cli.GROUPS.values()], ids=["drrn", *cli.GROUPS])
-def test_the_list_of_commands_says_the_first_sentence_of_each(commands: Commands) -> None:
+def test_the_list_of_commands_shows_the_first_sentence_of_each(commands: Commands) -> None:
     for name, summary in commands.summaries().items():
         text = " ".join((inspect.getdoc(commands[name]) or "").split("\n\n")[0].split())
         assert summary == text.partition(". ")[0].rstrip(".") + ".", name
@@ -114,7 +114,7 @@ def test_a_training_shows_the_defaults_of_the_recipe_it_names(capsys: pytest.Cap
     assert "--[no-]centred" in text and "everything else like adam. (default: muon)" in text
 
 
-def test_drrn_alone_shows_the_help_and_says_that_nothing_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_drrn_without_arguments_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 2
     alone = told(capsys)
     assert run("--help") == 0
@@ -138,9 +138,7 @@ def test_drrn_alone_shows_the_help_and_says_that_nothing_was_done(capsys: pytest
         ("--scale 3", "Options follow a command, got --scale before any. See drrn --help."),
     ],
 )
-def test_a_mistyped_word_is_answered_with_the_nearest(
-    line: str, answer: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mistyped_word_suggests_the_nearest(line: str, answer: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*shlex.split(line)) == 2
     said = capsys.readouterr()
     assert said.err == f"drrn: {answer}\n" and said.out == ""
@@ -160,7 +158,7 @@ def test_a_mistyped_word_is_answered_with_the_nearest(
         ("study report a b", "There is no use for 'b' here. See drrn study report --help."),
     ],
 )
-def test_arguments_that_cannot_be_parsed_are_answered_in_one_line(
+def test_arguments_that_cannot_be_parsed_are_reported_in_one_line(
     line: str, answer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*shlex.split(line)) == 2
@@ -168,9 +166,7 @@ def test_arguments_that_cannot_be_parsed_are_answered_in_one_line(
     assert said.err == f"drrn: {answer}\n" and said.out == ""
 
 
-def test_options_are_read_with_underscores_and_switched_off_as_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_accept_underscores_and_can_be_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     absent = str(tmp_path / "absent.png")
     assert run("upscale", absent, "--max_pixels", "5", "--no-overwrite", "--size", "None") == 2
     assert "absent.png" in capsys.readouterr().err
@@ -201,7 +197,7 @@ def test_bash_completes_commands_subcommands_options_and_choices(
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_have_their_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_shells_have_a_completion_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("completion", shell) == 0
     script = told(capsys)
     assert "upscale" in script and "import" in script

@@ -1,4 +1,4 @@
-"""On the command line, a loss that can't be is one sentence and exit code 2."""
+"""On the command line, an impossible loss is reported in one sentence, with exit code 2."""
 
 import signal
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def train(*args: str) -> int:
         (["--loss", "lpips", "--patch", "8", "--backbone", "vgg.pth"], "drrn: --loss lpips needs patches of at"),
     ],
 )
-def test_a_backbone_that_is_not_what_is_needed_is_one_line_and_exit_2(
+def test_an_unsuitable_backbone_is_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -48,7 +48,7 @@ def test_a_backbone_that_is_not_what_is_needed_is_one_line_and_exit_2(
     assert not Path("run").exists()
 
 
-def test_an_unknown_loss_is_told_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_loss_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--loss", "0.5*l2") == 2
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert "from mse, l1, charbonnier, euclidean, msssim, focal_frequency, vgg, lpips; got '0.5*l2'" in said

@@ -1,4 +1,4 @@
-"""Memory does not grow with the size of an image: measured of the command, in a process of its own."""
+"""Memory does not grow with the size of an image, measured on the command in a separate process."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def test_ten_times_as_many_rows_take_no_more_memory(suffix: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_signal_ends_it_and_leaves_nothing(share: float, tmp_path: Path) -> None:
+def test_a_signal_ends_the_command_and_leaves_no_file(share: float, tmp_path: Path) -> None:
     """While the network runs, and while the result is encoded."""
     save(small_weights(), tmp_path / "tiny.safetensors")
     source = write_image(tmp_path / "a.png", 300, 300)
@@ -53,7 +53,7 @@ def test_1_and_16_and_100_megapixels_take_the_same_memory(tmp_path: Path) -> Non
         assert len(peaks) == 3 and max(peaks) <= 1.15 * min(peaks), (suffix, peaks)
 
 
-def test_the_page_on_memory_is_made_of_the_json_beside_it() -> None:
+def test_the_memory_page_follows_from_the_json_next_to_it() -> None:
     costs = memory.from_json((DOCS / "memory.json").read_text(encoding="utf-8"))
     assert memory.to_json(costs) == (DOCS / "memory.json").read_text(encoding="utf-8")
     assert memory.to_markdown(costs) == (DOCS / "reference/memory.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What results are called, how large they become, and how little is said: the options of `drrn upscale` for these."""
+"""Names, formats and sizes of results, and --quiet: the options of `drrn upscale` for these."""
 
 import json
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_invalid_names_and_sizes_are_refused_in_one_line(
         ("x1000", (None, 1000)),
     ],
 )
-def test_sizes_are_written_in_five_ways(text: str, size: object) -> None:
+def test_a_size_can_be_written_in_five_ways(text: str, size: object) -> None:
     assert parse_size(text) == size
 
 
@@ -106,7 +106,7 @@ def test_other_forms_of_size_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("width", range(1, 60, 7))
 @pytest.mark.parametrize("height", range(1, 60, 7))
-def test_at_least_a_size_is_never_less_and_one_side_is_met(width: int, height: int) -> None:
+def test_a_minimum_size_is_met_exactly_on_one_side(width: int, height: int) -> None:
     from drrn.upscaling.size import target_size
 
     wanted = Fit(7 * width // 2 + 1, 3 * height + 1)

@@ -10,7 +10,7 @@ from drrn.apps.progress import TrainingProgress
 from drrn.training.config import REPORT
 
 
-def test_a_path_with_brackets_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_with_brackets_is_printed_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingProgress(REPORT) as show:
         show.note("9 pictures in runs/[bold]/[/x]")
     assert "9 pictures in runs/[bold]/[/x]" in capsys.readouterr().err

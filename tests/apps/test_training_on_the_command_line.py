@@ -1,4 +1,4 @@
-"""Without a terminal, `drrn train` prints what it does, how long it takes, and bicubic's PSNR."""
+"""Without a terminal, `drrn train` prints its steps, the expected time and the PSNR of bicubic."""
 
 import re
 from pathlib import Path

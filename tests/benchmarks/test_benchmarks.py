@@ -258,9 +258,7 @@ def test_networks_are_measured_at_one_size_of_result(tiny: str, monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("no_peak")
-def test_a_runner_that_is_not_installed_is_left_out_with_a_sentence(
-    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_runner_is_left_out_and_reported(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     report = run([tiny], runners=["reference", "torch", "torch-nchw"])
@@ -294,7 +292,7 @@ def test_a_worker_that_dies_is_named(tiny: str) -> None:
             worker.run()
 
 
-def test_peak_memory_is_that_of_the_run_alone(tiny: str) -> None:
+def test_peak_memory_excludes_the_imports(tiny: str) -> None:
     """torch needs about 45 MB more for 1000 rows than for 40; the imports, about 200 MB, do not count."""
     peaks = []
     for height in (40, 1000):
@@ -316,7 +314,7 @@ def test_a_network_that_keeps_flat_areas_is_not_run_with_batch_norms(tmp_path: P
 
 
 @pytest.mark.usefixtures("no_peak")
-def test_slower_kernels_have_a_row_of_their_own_where_the_cpu_has_faster_ones(
+def test_slower_kernels_have_a_separate_row_if_the_cpu_has_faster_ones(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     native = pytest.importorskip("drrn.engines.native", reason="not compiled here")

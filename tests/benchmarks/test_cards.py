@@ -60,7 +60,7 @@ def test_all_folders_are_scored_and_the_first_is_measured_further(measured: Meas
     assert min(CURVE) == 1.2 and max(CURVE) == 4.5
 
 
-def test_values_that_stand_twice_are_equal(measured: Measurements) -> None:
+def test_repeated_values_are_equal(measured: Measurements) -> None:
     scores = {row.scale: row for row in measured.scores if row.data == "first"}
     curve = {point.scale: point for point in measured.curve}
     all_units = {row.scale: row.psnr for row in measured.units if row.units == 2}
@@ -126,7 +126,7 @@ def test_drawings_have_hard_edges_and_are_reproducible() -> None:
         assert psnr(small["area"], small["bicubic"]) > psnr(small["area"], small["nearest"])
 
 
-def test_folders_of_one_name_are_refused(folders: list[Path]) -> None:
+def test_folders_with_the_same_name_are_refused(folders: list[Path]) -> None:
     with pytest.raises(DataError, match=r"Two of the folders have one name, of first\. Rename one\."):
         measure(small_weights(**NOTHING), [folders[0], folders[0]])  # type: ignore[arg-type]
     with pytest.raises(DataError, match="No folders of pictures given"):

@@ -82,13 +82,13 @@ def test_halves_are_rounded_up_and_not_to_even() -> None:
 
 
 @pytest.mark.parametrize("top", [255, 65535])
-def test_values_outside_are_clipped(top: int) -> None:
+def test_levels_outside_the_range_are_clipped(top: int) -> None:
     assert levels(np.array([-np.inf, -1, -1e-9, 1 + 1e-9, 7, np.inf]), top).tolist() == [0, 0, 0, top, top, top]
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
 @settings(deadline=None)
-def test_rounding_keeps_the_order_and_moves_by_half_a_level_at_most(a: float, b: float) -> None:
+def test_rounding_is_monotonic_and_moves_by_half_a_level_at_most(a: float, b: float) -> None:
     low, high = levels(np.array(sorted([a, b])))
     assert low <= high
     assert abs(low - 255 * min(a, b)) <= 0.5 + 1e-12

@@ -1,4 +1,4 @@
-"""What is constant over the network's sight is put back; nothing else is, and a part has the bits of the whole."""
+"""Only areas that are constant within the reach of the network are restored, and a part matches the whole."""
 
 from math import ceil
 

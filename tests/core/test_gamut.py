@@ -1,4 +1,4 @@
-"""Colors come back into [0, 1], and the light that clipping would add or lose is balanced nearby."""
+"""Colors are brought back into [0, 1], and what clipping would add to or take from a channel is balanced nearby."""
 
 from typing import Any
 

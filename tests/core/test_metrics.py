@@ -1,4 +1,4 @@
-"""PSNR and SSIM are scikit-image's by the papers' settings, and bicubic scores what the papers print for it."""
+"""PSNR and SSIM match scikit-image with the papers' settings, and bicubic scores what the papers print for it."""
 
 import json
 from functools import cache
@@ -75,13 +75,13 @@ def test_ms_ssim_of_equal_negative_and_small_planes() -> None:
     assert isnan(ms_ssim(a[:175], a[:175]))
 
 
-def test_ssim_of_one_window_is_that_windows() -> None:
+def test_ssim_of_a_single_window_matches_its_formula() -> None:
     a, b = planes(1, 11, 11)
     _, everywhere = theirs.structural_similarity(a, b, full=True, **AS_THE_PAPERS)
     assert ssim(a, b) == pytest.approx(everywhere[5, 5], abs=1e-12)
 
 
-def test_one_level_everywhere_is_48_decibels() -> None:
+def test_a_difference_of_one_level_is_48_decibels() -> None:
     a = np.full((16, 16), 100.0)
     assert psnr(a, a + 1) == pytest.approx(20 * log10(255), abs=1e-12)
 
@@ -102,7 +102,7 @@ def test_both_planes_are_rounded_before_they_are_compared(seed: int) -> None:
     assert measure_quality((a + blurred[0]) / 255, (b + blurred[1]) / 255, 0) == Score(psnr(a, b), ssim(a, b))
 
 
-def test_what_lies_outside_the_range_is_clipped_first() -> None:
+def test_values_outside_the_range_are_clipped_first() -> None:
     assert measure_quality(np.full((12, 12), 1.7), np.ones((12, 12)), 0).psnr == inf
     assert measure_quality(np.full((12, 12), -0.3), np.zeros((12, 12)), 0).psnr == inf
 

@@ -1,4 +1,4 @@
-"""What follows from a config without building it agrees with the network that is built, and a wrong one is refused."""
+"""What is computed from a config matches the network that is built, and an invalid config is refused."""
 
 import json
 import re

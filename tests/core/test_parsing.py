@@ -1,4 +1,4 @@
-"""Untrusted JSON has the expected types, or the error names the part that has not."""
+"""Untrusted JSON has the expected types, or the error names the part that does not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

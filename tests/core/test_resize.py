@@ -114,7 +114,7 @@ def test_a_flipped_image_gives_a_flipped_result(h: int, w: int, rows: int, colum
 
 @given(st.integers(4, 12), st.integers(2, 5))
 @settings(deadline=None)
-def test_a_slope_stays_straight_away_from_the_borders(n: int, scale: int) -> None:
+def test_a_linear_gradient_stays_linear_away_from_the_borders(n: int, scale: int) -> None:
     slope = np.arange(n, dtype=np.float64)[:, None]
     inside = slice(2 * scale, -2 * scale or None)
     enlarged = imresize(slope, n * scale, 1)[inside]

@@ -1,4 +1,4 @@
-"""Images are spoilt as it is said, the same way for the same seed."""
+"""Degradations have the stated strength, and are the same for the same seed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +101,7 @@ def test_photo_degradations_follow_the_order_of_pairs(tmp_path: Path, channels: 
     assert np.abs(ilr.astype(float) - pool.ilr).max() < 0.005, "lr has 8 bits here"
 
 
-def test_each_epoch_degrades_anew_and_always_the_same(tmp_path: Path) -> None:
+def test_each_epoch_degrades_differently_but_reproducibly(tmp_path: Path) -> None:
     paths = pictures_in([make_images(tmp_path / "a", count=2)])
     degradations = PhotoDegradations(paths, (2,), 1, replace(STRONG, skip_probability=0.5), seed=0)
     epochs = [degradations.ilr(epoch) for epoch in (0, 0, 1, 2, 3)]

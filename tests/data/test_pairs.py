@@ -1,4 +1,4 @@
-"""Folders of pictures become pairs: read as the papers read them, split by picture, matched by name."""
+"""Folders of images become pairs: read as in the papers, split by image, matched by name."""
 
 import re
 import tempfile
@@ -36,8 +36,8 @@ def put(array: NDArray[Any], path: Path) -> Path:
     return path
 
 
-def near(half: NDArray[np.float16], exact: NDArray[Any]) -> None:
-    """As near as half precision comes: 1/4096 up to white, and twice that where the kernel overshoots it."""
+def assert_close(half: NDArray[np.float16], exact: NDArray[Any]) -> None:
+    """Check the precision of float16: within 1/4096 up to white, and twice that where the kernel overshoots."""
     assert half.shape == exact.shape
     assert (np.abs(half - exact.astype(np.float64)) <= np.where(exact > 1, 2**-11, 2**-12) + 1e-6).all()
 
@@ -102,7 +102,7 @@ def test_images_are_found_by_suffix_in_order(tmp_path: Path) -> None:
     assert [path.name for path in found] == ["1.jpeg", "10.jpg", "2.PNG", "x.tif", "y.TIFF", "z.webp"]
 
 
-def test_a_folder_that_is_missing_or_empty_says_so(tmp_path: Path) -> None:
+def test_a_missing_or_empty_folder_is_reported(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     with pytest.raises(DataError, match=rf"^No folder {re.escape(str(missing))}\. Give a folder of pictures\.$"):
         pictures_in([missing])
@@ -179,8 +179,8 @@ def test_a_pair_has_the_image_and_its_bicubic_ilr(tmp_path: Path, channels: Lite
     assert (made.name, made.scale) == ("a", scale)
     assert [str(plane.dtype) for plane in (made.lr, made.ilr, made.hr)] == ["float16", "float16", "uint8"]
     assert np.array_equal(made.hr, hr)
-    near(made.lr, lr)  # and so not rounded to 8 bits
-    near(made.ilr, imresize(lr, *hr.shape[1:]))
+    assert_close(made.lr, lr)  # and so not rounded to 8 bits
+    assert_close(made.ilr, imresize(lr, *hr.shape[1:]))
 
 
 def test_half_precision_errors_are_within_their_bound(tmp_path: Path) -> None:
@@ -233,8 +233,8 @@ def test_an_lr_is_found_by_the_name_of_its_hr(tmp_path: Path, partner: str) -> N
     (found,) = match_pairs([original], tmp_path / "lr", 3)
     assert (found.name, found.scale) == ("a", 2)
     assert np.array_equal(found.hr, read_levels(original, 3))
-    near(found.lr, unit(read_levels(small, 3)))
-    near(found.ilr, imresize(unit(read_levels(small, 3)), 12, 16))
+    assert_close(found.lr, unit(read_levels(small, 3)))
+    assert_close(found.ilr, imresize(unit(read_levels(small, 3)), 12, 16))
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_a_gray_lr_pairs_with_a_color_hr(tmp_path: Path) -> None:
     assert found.hr.shape == (3, 12, 12) and found.lr.shape == (3, 6, 6)
 
 
-def test_an_image_without_partner_says_what_was_expected(tmp_path: Path) -> None:
+def test_an_image_without_partner_reports_the_expected_name(tmp_path: Path) -> None:
     put(noise(4, 4), tmp_path / "lr/b.png")
     original = put(noise(8, 8), tmp_path / "hr/a.png")
     with pytest.raises(DataError, match=r"hr/a\.png has no partner in .*lr\. Expected a\.png or ax2\.png\.$"):

@@ -1,4 +1,4 @@
-"""Patches are the windows they are said to be, turned as they are said to be, each as likely as any other."""
+"""Patches are the windows and orientations that they claim to be, each as likely as any other."""
 
 from collections import Counter
 from pathlib import Path

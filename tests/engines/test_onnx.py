@@ -1,4 +1,4 @@
-"""An ONNX file is the network, and its self-contained kind is `drrn upscale`, in runtimes that know nothing of drrn."""
+"""An exported ONNX file matches the network, and the self-contained form matches `drrn upscale`, in other runtimes."""
 
 import json
 import subprocess
@@ -67,8 +67,8 @@ def exactly(weights: Weights, batch: NDArray[np.float32], units: int | None = No
     return sr
 
 
-def near(ours: NDArray[Any], theirs: NDArray[Any], tolerance: float) -> None:
-    """Fails with the largest difference and where it is."""
+def assert_close(ours: NDArray[Any], theirs: NDArray[Any], tolerance: float) -> None:
+    """A failure shows the largest difference and where it is."""
     assert ours.shape == theirs.shape
     off = np.abs(ours.astype(float) - theirs)
     at = np.unravel_index(off.argmax(), off.shape)
@@ -84,31 +84,33 @@ def noise(*shape: int, seed: int = 0) -> Bytes:
 
 @settings(max_examples=60)
 @given(configs, st.integers(1, 2), st.integers(1, 19), st.integers(1, 19), st.integers(0, 2**31))
-def test_the_graph_is_the_network(fields: dict[str, Any], batch: int, height: int, width: int, seed: int) -> None:
+def test_the_onnx_graph_matches_the_network(
+    fields: dict[str, Any], batch: int, height: int, width: int, seed: int
+) -> None:
     weights = small_weights(seed, gain=1, **fields)
     ilr = np.random.default_rng(seed).random((batch, weights.config.channels, height, width), np.float32)
     sr = run(model(weights), ilr)
-    near(sr, exactly(weights, ilr), 1e-5)
+    assert_close(sr, exactly(weights, ilr), 1e-5)
     assert np.abs(sr - ilr).max() > 1e-3  # the network does something
 
 
 @pytest.mark.parametrize("skip", get_args(Skip))
 @pytest.mark.parametrize("fields", [{}, {"share": False, "batch_norm": True, "blocks": 2}], ids=str)
 @pytest.mark.parametrize("units", [0, 1, 2])
-def test_fewer_units_are_those_of_the_network(skip: Skip, fields: dict[str, Any], units: int) -> None:
+def test_a_graph_with_fewer_units_matches_the_network(skip: Skip, fields: dict[str, Any], units: int) -> None:
     weights = small_weights(skip=skip, units=3, **fields)
     ilr = np.random.default_rng(0).random((1, 1, 11, 13), np.float32)
-    near(run(model(weights, units), ilr), exactly(weights, ilr, units), 1e-5)
+    assert_close(run(model(weights, units), ilr), exactly(weights, ilr, units), 1e-5)
 
 
-def test_kernels_that_units_share_are_stored_once() -> None:
+def test_shared_kernels_are_stored_once() -> None:
     few, many = (model(small_weights(units=units)) for units in (1, 9))
     kernels = [tuple(tensor.dims) for tensor in many.graph.initializer if len(tensor.dims) == 4]
     assert kernels == [(8, 1, 3, 3), (8, 8, 3, 3), (8, 8, 3, 3), (1, 8, 3, 3)]
     assert many.ByteSize() - few.ByteSize() < 8 * 1000  # eight units are their nodes
 
 
-def test_a_norm_that_changes_nothing_is_left_out() -> None:
+def test_an_identity_batch_norm_is_left_out() -> None:
     operators = [node.op_type for node in model(small_weights(units=2)).graph.node]
     unit = ["Relu", "Conv", "Relu", "Conv", "Add"]
     assert operators == ["Relu", "Conv", *unit, *unit, "Relu", "Conv", "Add"]
@@ -138,12 +140,12 @@ MODELS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
 @pytest.mark.parametrize("scale", [2, 3, 4, 8, 1.5, 1.1, 2.718])
-def test_the_self_contained_file_is_what_drrn_upscale_does(fields: dict[str, Any], scale: float) -> None:
+def test_the_self_contained_graph_matches_drrn_upscale(fields: dict[str, Any], scale: float) -> None:
     weights = random_weights(fields)
     proto, upscaler = picture_model(weights, scale), Upscaler(weights, threads=1)
     for what, array in SPECIAL.items():
         made, expected = run(proto, array[None])[0], upscaler.upscale(Image.from_array(array), scale).to_array()
-        near(made, expected, 1)
+        assert_close(made, expected, 1)
         assert (made != expected).mean() < 0.005, what
         if what in ("constant", "white"):
             assert (made == array[0, 0]).all()
@@ -151,12 +153,12 @@ def test_the_self_contained_file_is_what_drrn_upscale_does(fields: dict[str, Any
             assert (made == made[..., :1]).all()
 
 
-def test_a_batch_is_each_picture_on_its_own() -> None:
+def test_images_of_an_onnx_batch_are_independent() -> None:
     proto = picture_model(small_weights(), 2)
     one, gray, constant = (noise(9, 11, 3), np.repeat(noise(9, 11, 1), 3, axis=2), SPECIAL["constant"])
     together = run(proto, np.stack([one, gray, constant]))
     for alone, made in zip((one, gray, constant), together, strict=True):
-        near(made, run(proto, alone[None])[0], 0)
+        assert_close(made, run(proto, alone[None])[0], 0)
 
 
 @settings(max_examples=40)
@@ -175,34 +177,34 @@ def test_sides_are_rounded_as_upscale_rounds_them(side: int, scale: float) -> No
         pytest.param("coffee", None, marks=pytest.mark.full),
     ],
 )
-def test_the_packaged_model_enlarges_the_samples_the_same(
+def test_the_exported_packaged_model_matches_drrn_upscale_on_the_samples(
     tmp_path: Path, name: str, side: int | None, scale: int
 ) -> None:
     array = read(ROOT / "samples" / f"{name}.png").to_array()[:side, :side]
     expected = Upscaler("small", threads=1).upscale(Image.from_array(array), scale).to_array()
     export(load("small"), tmp_path / "small.onnx", scale=scale)
     made = run(onnx.load(tmp_path / "small.onnx"), array[None])[0]
-    near(made, expected, 1)
+    assert_close(made, expected, 1)
     assert (made == expected).mean() > 0.999
 
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
-def test_another_runtime_computes_the_same(fields: dict[str, Any]) -> None:
+def test_the_onnx_reference_evaluator_gives_the_same_result(fields: dict[str, Any]) -> None:
     """ONNX's own interpreter, which is the standard in NumPy."""
     weights = random_weights(fields)
     ilr = np.random.default_rng(0).random((2, weights.config.channels, 13, 9), np.float32)
     for proto, batch, tolerance in ((model(weights), ilr, 1e-5), (picture_model(weights, 1.7), noise(2, 9, 7, 3), 1)):
         (theirs,) = list(ReferenceEvaluator(proto).run(None, {proto.graph.input[0].name: batch}))
-        near(run(proto, batch), np.asarray(theirs), tolerance)
+        assert_close(run(proto, batch), np.asarray(theirs), tolerance)
 
 
-def test_a_scale_below_one_is_a_value_error() -> None:
+def test_exporting_a_scale_below_one_is_a_value_error() -> None:
     for scale in (0.5, float("nan")):
         with pytest.raises(ValueError, match="`scale` must be at least 1, got"):
             picture_model(small_weights(), scale)
 
 
-def test_a_file_says_what_it_is() -> None:
+def test_an_exported_file_describes_itself() -> None:
     card = {"command": "drrn train", "seed": 3, "scores": [{"psnr": 30.5}], "data": "long", "commit": "a\ud800b"}
     weights = replace(small_weights(), card=card, name="m\udcff")  # a stranger's card, and a name of no characters
     for proto, scale in ((model(weights, 1), None), (picture_model(weights, 2, 1), "2")):
@@ -217,29 +219,29 @@ def test_a_file_says_what_it_is() -> None:
 # --- the engine ---
 
 
-def test_the_engine_is_chosen_by_name_and_runs() -> None:
+def test_the_onnx_engine_is_chosen_by_name() -> None:
     weights = small_weights(channels=3, unshuffle=2)
     engine = choose(weights, engine="onnx", threads=1)
     assert engine.name == f"onnx (ONNX Runtime {onnxruntime.__version__}, cpu, 1 thread)" and not engine.streams
     ilr = np.random.default_rng(0).random((15, 3, 17), np.float32).swapaxes(0, 1)  # not contiguous
     told: list[int] = []
-    near(engine.run(ilr, told.append), exactly(weights, ilr[None])[0], 1e-5)
+    assert_close(engine.run(ilr, told.append), exactly(weights, ilr[None])[0], 1e-5)
     assert told == [15]
 
 
-def test_fewer_units_run_in_the_engine() -> None:
+def test_the_onnx_engine_runs_fewer_units() -> None:
     weights = small_weights(trained_units=(1, 2))
     ilr = np.random.default_rng(0).random((1, 9, 9), np.float32)
-    near(OnnxEngine(weights, units=1, threads=1).run(ilr), exactly(weights, ilr[None], 1)[0], 1e-5)
+    assert_close(OnnxEngine(weights, units=1, threads=1).run(ilr), exactly(weights, ilr[None], 1)[0], 1e-5)
 
 
-def test_pictures_in_tiles_are_those_of_the_default_engine() -> None:
+def test_tiles_of_the_onnx_engine_match_the_default_engine() -> None:
     weights, picture = small_weights(unshuffle=2), Image.from_array(noise(60, 80, 3))
     expected = Upscaler(weights, threads=1).upscale(picture, 2)
     # enough for the planes of the picture, too little to run the whole of it
     tiled = Upscaler(weights, engine="onnx", threads=1, max_memory=room.KEPT + 120 * 160 * 60)
     assert tiled.estimate(80, 60, 2).tile < (120, 160)
-    near(tiled.upscale(picture, 2).pixels, expected.pixels, 1e-5)
+    assert_close(tiled.upscale(picture, 2).pixels, expected.pixels, 1e-5)
 
 
 def alone(code: str) -> str:
@@ -251,7 +253,7 @@ def alone(code: str) -> str:
 
 @pytest.mark.parametrize("fields", [{"width": 48, "unshuffle": 2}, {"width": 20, "skip": "chain", "channels": 3}])
 @pytest.mark.parametrize("side", [256, 501, pytest.param(701, marks=pytest.mark.full)])
-def test_memory_is_on_the_safe_side_and_is_given_back(fields: dict[str, Any], side: int) -> None:
+def test_the_memory_estimate_is_an_upper_bound_and_memory_is_released(fields: dict[str, Any], side: int) -> None:
     ratio, held = map(float, alone(MEASURED.format(fields=fields, side=side)).split())
     assert 0.05 < ratio <= 1
     assert held < 64
@@ -279,7 +281,7 @@ print((memory("VmRSS") - before - sr.nbytes) / 2**20)
 """
 
 
-def test_too_little_memory_says_so_and_a_smaller_piece_still_runs() -> None:
+def test_too_little_memory_is_reported_and_a_smaller_piece_still_runs() -> None:
     said = alone("""
 import resource
 from pathlib import Path
@@ -301,7 +303,7 @@ print(np.isfinite(engine.run(ilr[:, :200, :200])).all())
     assert said == "Not enough memory for an image of 1500x1500.\nTrue\n"
 
 
-def test_another_failure_of_the_runtime_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_failures_of_the_runtime_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*given: object) -> None:
         raise Fail("a node is broken")
 
@@ -315,7 +317,7 @@ def test_another_failure_of_the_runtime_keeps_its_traceback(monkeypatch: pytest.
 
 @pytest.mark.parametrize("scale", [None, 2, 2.5])
 @pytest.mark.parametrize("fields", MODELS, ids=str)
-def test_what_is_exported_is_checked_and_written(tmp_path: Path, fields: dict[str, Any], scale: float | None) -> None:
+def test_an_export_is_checked_before_it_is_written(tmp_path: Path, fields: dict[str, Any], scale: float | None) -> None:
     weights = random_weights(fields)
     checked = export(weights, tmp_path / "tiny.onnx", scale=scale)
     assert checked.engine == choose(weights).name
@@ -334,7 +336,7 @@ def nothing_but_ilr(weights: Weights, *rest: Any) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("broken", [other_weights, nothing_but_ilr])
-def test_a_file_that_computes_something_else_is_not_written(
+def test_a_graph_that_computes_something_else_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Callable[..., onnx.ModelProto]
 ) -> None:
     (tmp_path / "tiny.onnx").write_bytes(b"mine")
@@ -344,7 +346,7 @@ def test_a_file_that_computes_something_else_is_not_written(
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
 
 
-def test_another_bicubic_in_the_graph_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_with_another_bicubic_kernel_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel with a = -0.75, which OpenCV and torch have."""
     a = -0.75
     theirs = [[0, 1, 0, 0], [a, 0, -a, 0], [-2 * a, -a - 3, 2 * a + 3, a], [a, a + 2, -a - 2, -a]]
@@ -354,7 +356,7 @@ def test_another_bicubic_in_the_graph_is_not_written(tmp_path: Path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_levels_that_are_cut_off_and_not_rounded_are_not_written(
+def test_a_graph_that_truncates_instead_of_rounding_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No sample is off by more than one level, but half of them are."""
@@ -376,13 +378,13 @@ def test_levels_that_are_cut_off_and_not_rounded_are_not_written(
 
 
 @pytest.mark.parametrize("scale", [None, 2])
-def test_weights_that_compute_no_numbers_are_not_written(tmp_path: Path, scale: float | None) -> None:
+def test_weights_with_non_finite_results_are_not_exported(tmp_path: Path, scale: float | None) -> None:
     with pytest.raises(EngineError, match="by nan"):
         export(small_weights(gain=1e30), tmp_path / "tiny.onnx", scale=scale)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_export_overwrites_nothing_unless_told(tmp_path: Path) -> None:
+def test_an_export_replaces_files_only_on_request(tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx"
     path.write_bytes(b"mine")
     with pytest.raises(DRRNError, match=r"tiny.onnx exists. Give another name, or --overwrite."):
@@ -392,12 +394,12 @@ def test_an_export_overwrites_nothing_unless_told(tmp_path: Path) -> None:
     assert onnx.load(path).graph.node
 
 
-def test_units_out_of_the_trained_range_are_not_exported(tmp_path: Path) -> None:
+def test_units_outside_the_trained_range_are_not_exported(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="random can't run 3 units: trained for 1 to 2 units"):
         export(small_weights(trained_units=(1, 2)), tmp_path / "tiny.onnx", units=3)
 
 
-def test_no_torch_is_needed_and_nothing_is_said() -> None:
+def test_exporting_needs_no_torch_and_prints_nothing() -> None:
     alone("""
 import sys
 sys.modules["torch"] = None  # an import of it fails

@@ -1,4 +1,4 @@
-"""The torch engine computes one network, however it is told to."""
+"""The torch engine computes the same network with every setting."""
 
 import re
 from functools import partial
@@ -24,14 +24,14 @@ def weights() -> Weights:
     return small_weights(unshuffle=2, batch_norm=True)
 
 
-def test_the_layout_in_memory_changes_nothing(weights: Weights) -> None:
+def test_the_memory_layout_does_not_change_the_result(weights: Weights) -> None:
     last, first = (TorchEngine(weights, device="cpu", channels_last=on).run(ILR) for on in (True, False))
     assert np.abs(last - first).max() <= 1e-5
     assert np.abs(last - ILR).max() > 1e-2  # the network does something
 
 
 @pytest.mark.parametrize("global_residual", [True, False])
-def test_it_is_the_network_itself(global_residual: bool) -> None:
+def test_the_torch_engine_matches_the_network(global_residual: bool) -> None:
     import torch
 
     weights = small_weights(global_residual=global_residual)
@@ -41,14 +41,14 @@ def test_it_is_the_network_itself(global_residual: bool) -> None:
 
 
 @pytest.mark.parametrize(("precision", "least"), [("bfloat16", 40), ("float16", 58)])
-def test_16_bits_compute_nearly_the_same_and_give_float32(weights: Weights, precision: Precision, least: float) -> None:
+def test_16_bit_arithmetic_is_close_and_returns_float32(weights: Weights, precision: Precision, least: float) -> None:
     exact = TorchEngine(weights, device="cpu").run(ILR)
     rounded = TorchEngine(weights, device="cpu", precision=precision).run(ILR)
     assert rounded.dtype == np.float32 and rounded.shape == ILR.shape
     assert least < psnr(rounded, exact, peak=1) < 100
 
 
-def test_16_bits_do_not_round_ilr() -> None:
+def test_16_bit_arithmetic_does_not_round_ilr() -> None:
     """A network that adds nothing gives ilr to the last bit: bfloat16 would leave it 256 levels below 1."""
     nothing = small_weights(gain=0.0, bias=False)
     assert (TorchEngine(nothing, device="cpu", precision="bfloat16").run(ILR) == ILR).all()
@@ -68,7 +68,7 @@ def test_a_compiled_network_computes_the_same_at_every_size(backend: str, monkey
 
 
 @COMPILING
-def test_what_can_not_be_compiled_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_compilation_is_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from torch._inductor.exc import InvalidCxxCompiler
 
@@ -90,27 +90,27 @@ def test_what_can_not_be_compiled_is_one_sentence(monkeypatch: pytest.MonkeyPatc
         ({"channels_last": False}, "torch (cpu)"),
     ],
 )
-def test_its_name_says_what_it_is(options: dict[str, object], name: str) -> None:
+def test_the_engine_name_describes_its_settings(options: dict[str, object], name: str) -> None:
     assert TorchEngine(small_weights(), device="cpu", **options).name == name  # type: ignore[arg-type]
 
 
-def test_fewer_units_are_fewer(weights: Weights) -> None:
+def test_fewer_units_match_the_network_with_fewer_units(weights: Weights) -> None:
     few, all_of_them = (TorchEngine(weights, device="cpu", units=units).run(ILR) for units in (1, None))
     assert np.abs(few - all_of_them).max() > 1e-4
 
 
-def test_the_end_is_told(weights: Weights) -> None:
+def test_progress_reports_the_end(weights: Weights) -> None:
     told: list[int] = []
     TorchEngine(weights, device="cpu").run(ILR, told.append)
     assert told == [24]
 
 
-def test_memory_grows_with_the_pixels(weights: Weights) -> None:
+def test_estimated_memory_grows_with_the_pixels(weights: Weights) -> None:
     engine = TorchEngine(weights, device="cpu")
     assert not engine.streams
     assert engine.memory(200, 300) == 2 * engine.memory(100, 300) > 4 * 200 * 300 * weights.config.width // 4
 
 
-def test_an_unknown_device_is_one_sentence() -> None:
+def test_an_unknown_device_is_reported_in_one_sentence() -> None:
     with pytest.raises(EngineError, match=re.escape("There is no device 'warp' here. Give auto or cpu.")):
         TorchEngine(small_weights(), device="warp")

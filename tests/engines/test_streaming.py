@@ -1,4 +1,4 @@
-"""The streaming engines, native and NumPy, are the network: every config, size, thread count and band."""
+"""The streaming engines, native and NumPy, match the network for every config, size, thread count and band."""
 
 import signal
 import sys
@@ -82,7 +82,7 @@ def noise(config: DRRNConfig, height: int, width: int, seed: int = 0) -> Planes:
 @pytest.mark.parametrize("fields", CONFIGS, ids=str)
 @settings(max_examples=6)
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(0, 2**31))
-def test_a_streamed_picture_is_the_networks(
+def test_a_streamed_image_matches_the_network(
     name: str, fields: dict[str, Any], height: int, width: int, seed: int
 ) -> None:
     weights = small_weights(seed, **fields)
@@ -100,7 +100,7 @@ def test_a_streamed_picture_is_the_networks(
     ],
     ids=str,
 )
-def test_wide_images_are_enlarged_in_pieces_that_do_not_show(kernels: str, fields: dict[str, Any]) -> None:
+def test_wide_images_are_enlarged_in_pieces_without_seams(kernels: str, fields: dict[str, Any]) -> None:
     """With more threads the pieces are wider."""
     weights = small_weights(width=20, gain=0.2, **fields)
     ilr = np.random.default_rng(0).random((1, 14, 3001), np.float32)
@@ -111,7 +111,7 @@ def test_wide_images_are_enlarged_in_pieces_that_do_not_show(kernels: str, field
 
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize(("height", "width"), [(1, 2000), (2000, 1), (2, 1999), (997, 3), (211, 223)])
-def test_long_and_prime_sides(name: str, height: int, width: int) -> None:
+def test_long_and_prime_sides_match_the_network(name: str, height: int, width: int) -> None:
     weights = small_weights(units=3, unshuffle=2)
     ilr = noise(weights.config, height, width)
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
@@ -121,7 +121,7 @@ def test_long_and_prime_sides(name: str, height: int, width: int) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 @settings(max_examples=150)
 @given(st.data())
-def test_any_config_and_size_at_length(name: str, data: st.DataObject) -> None:
+def test_many_random_configs_and_sizes_match_the_network(name: str, data: st.DataObject) -> None:
     pick = data.draw
     fields: dict[str, Any] = {
         "blocks": pick(st.integers(1, 4)),
@@ -143,21 +143,21 @@ def test_any_config_and_size_at_length(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_the_packaged_weights_are_exact(name: str) -> None:
+def test_the_packaged_weights_match_the_network(name: str) -> None:
     weights = load("small")
     ilr = np.kron(noise(weights.config, 12, 15), np.ones((1, 8, 8), np.float32))  # edges, which ring the most
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_fifty_two_layers_are_exact(name: str) -> None:
+def test_fifty_two_layers_match_the_network(name: str) -> None:
     weights = small_weights(units=25, width=32, skip="rectified", gain=0.7)
     ilr = np.kron(noise(weights.config, 5, 6), np.ones((1, 8, 8), np.float32))
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_fifty_two_trained_layers_are_exact(name: str, data: Path) -> None:
+def test_fifty_two_trained_layers_match_the_network(name: str, data: Path) -> None:
     """The longest way for errors to grow: another project's B1U25 of width 128."""
     weights = import_pth(data.parent / "weights/drrn_B1U25_noBN_muneebaadil.pt", units=25, skip="rectified")
     ilr = np.kron(noise(weights.config, 3, 3), np.ones((1, 8, 8), np.float32))
@@ -177,7 +177,7 @@ def test_any_number_of_threads_gives_the_same_bytes(kernels: str, fields: dict[s
 @pytest.mark.parametrize("name", ENGINES)
 @settings(max_examples=12)
 @given(st.lists(st.integers(0, 70), max_size=5), st.integers(1, 4), st.booleans())
-def test_bands_of_any_height_give_the_same_picture(name: str, heights: list[int], unshuffle: int, flat: bool) -> None:
+def test_bands_of_any_height_give_the_same_image(name: str, heights: list[int], unshuffle: int, flat: bool) -> None:
     weights = small_weights(unshuffle=unshuffle, flat=flat, bias=not flat)
     ilr = noise(weights.config, sum(heights), 37)
     engine = engine_of(name, weights)
@@ -203,7 +203,7 @@ FLAT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("name", [*ENGINES, "torch", "onnx"])
 @pytest.mark.parametrize("fields", FLAT, ids=str)
-def test_a_constant_image_stays_exactly_what_it_is(name: str, fields: dict[str, Any]) -> None:
+def test_a_constant_image_stays_exactly_constant(name: str, fields: dict[str, Any]) -> None:
     """In 16 bits, each color another constant, sides that fill no whole cell, every number of units."""
     config = DRRNConfig(width=16, bias=False, flat=True, **fields)
     weights = small_weights(gain=1.0, trained_units=(0, config.units), **config.to_dict())
@@ -216,7 +216,7 @@ def test_a_constant_image_stays_exactly_what_it_is(name: str, fields: dict[str, 
 
 
 @pytest.mark.parametrize("name", [*ENGINES, "torch", "onnx"])
-def test_a_plateau_stays_flat_beyond_the_reach_of_what_is_around_it(name: str) -> None:
+def test_a_plateau_stays_flat_beyond_the_reach_of_its_surroundings(name: str) -> None:
     config = DRRNConfig(units=1, width=16, bias=False, flat=True, unshuffle=2)
     weights = small_weights(gain=1.0, **config.to_dict())
     ilr = noise(config, 60, 70)
@@ -235,7 +235,7 @@ def any_engine(name: str, weights: Weights, units: int | None = None) -> Engine:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_rows_come_out_while_others_still_go_in(name: str) -> None:
+def test_rows_are_returned_before_all_rows_are_given(name: str) -> None:
     weights = small_weights()
     given_: list[int] = []
 
@@ -267,7 +267,7 @@ def test_memory_grows_with_the_width_and_not_with_the_height() -> None:
 
 
 @pytest.mark.parametrize("name", ["reference", "native"])
-def test_progress_is_told_by_rows(name: EngineName) -> None:
+def test_progress_counts_rows(name: EngineName) -> None:
     told: list[int] = []
     choose(small_weights(), engine=name).run(np.zeros((1, 300, 20), np.float32), told.append)
     assert sum(told) == 300 and len(told) > 3
@@ -275,7 +275,7 @@ def test_progress_is_told_by_rows(name: EngineName) -> None:
 
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
-def test_what_is_no_number_stays_none(name: str, poison: float) -> None:
+def test_nan_stays_nan(name: str, poison: float) -> None:
     """A ReLU that turned NaN into 0 would hide it, and a wrong picture would be written."""
     weights = small_weights()
     ilr = noise(weights.config, 40, 40)
@@ -312,7 +312,7 @@ def test_a_signal_ends_a_band_at_its_next_layer() -> None:
     assert_close(engine.run(ilr), exactly(weights, ilr))  # and it goes on
 
 
-def test_the_fastest_kernels_that_the_cpu_has_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_kernels_of_the_cpu_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DRRN_KERNELS", raising=False)
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     expected = "avx512" if " avx512f" in flags else "avx2" if " avx2" in flags else kernels_here()[-1]
@@ -320,14 +320,14 @@ def test_the_fastest_kernels_that_the_cpu_has_are_taken(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", kernels_here())
-def test_a_process_can_be_held_to_slower_kernels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_can_be_limited_to_slower_kernels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     every = kernels_here()
     monkeypatch.setenv("DRRN_KERNELS", name)
     assert kernels_here() == every[every.index(name) :]
     assert choose(small_weights(), engine="native", threads=1).name == f"native ({name}, 1 thread)"
 
 
-def test_kernels_that_the_cpu_does_not_run_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_that_the_cpu_lacks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRRN_KERNELS", "mmx")
     with pytest.raises(EngineError, match=r"^DRRN_KERNELS is 'mmx', but this CPU runs .*\. Set one of these\.$"):
         choose(small_weights(), engine="native")
@@ -343,7 +343,7 @@ def test_misuse_is_a_value_error() -> None:
         engine.run(np.zeros((3, 8, 8), np.float32))
 
 
-def test_a_picture_too_wide_for_the_memory_says_so() -> None:
+def test_an_image_too_wide_for_the_memory_is_reported() -> None:
     def bands() -> Iterator[Planes]:
         yield np.broadcast_to(np.float32(0), (1, 0, 2**30))
 
@@ -351,7 +351,7 @@ def test_a_picture_too_wide_for_the_memory_says_so() -> None:
         list(NativeEngine(small_weights(width=1024, units=100, share=True), threads=1).stream(bands()))
 
 
-def test_units_share_one_transformed_kernel() -> None:
+def test_units_share_their_transformed_kernel() -> None:
     shared = NativeEngine(small_weights(units=9), threads=1)
     plan = layers(small_weights(units=9))
     assert len({id(layer.kernel) for layer in plan}) == 4
@@ -359,7 +359,7 @@ def test_units_share_one_transformed_kernel() -> None:
     assert shared.network.memory(100) > 0
 
 
-def test_winograds_transform_of_a_delta_is_its_matrix() -> None:
+def test_the_winograd_transform_of_a_delta_is_its_matrix() -> None:
     """F(4, 3) of the kernel that copies a pixel copies it: G's and A's constants belong together."""
     kernel = np.zeros((1, 1, 3, 3), np.float32)
     kernel[0, 0, 1, 1] = 1
@@ -370,7 +370,7 @@ def test_winograds_transform_of_a_delta_is_its_matrix() -> None:
     )
 
 
-def test_without_a_compiler_the_reference_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_native_engine_the_reference_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "drrn.engines._native", None)
     monkeypatch.delattr(drrn.engines, "_native")
     monkeypatch.delitem(sys.modules, "drrn.engines.native")
@@ -388,6 +388,6 @@ def test_without_a_compiler_the_reference_runs(monkeypatch: pytest.MonkeyPatch) 
         ({"engine": "reference", "compiled": True}, "--compile needs --engine torch"),
     ],
 )
-def test_options_of_torch_are_refused_elsewhere(options: dict[str, Any], message: str) -> None:
+def test_torch_options_are_refused_by_other_engines(options: dict[str, Any], message: str) -> None:
     with pytest.raises(EngineError, match=message):
         choose(small_weights(), **options)

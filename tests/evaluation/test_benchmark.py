@@ -1,4 +1,4 @@
-"""The court judges by the protocol, and says what is published where the pictures are the published ones."""
+"""Evaluation follows the protocol, and shows published numbers if the images are the published ones."""
 
 import ctypes
 import json

@@ -1,4 +1,4 @@
-"""The models side by side."""
+"""The list of models, with their measurements side by side."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""FLIP is that of the authors' program."""
+"""FLIP matches the authors' program."""
 
 import sys
 from typing import Any

@@ -1,6 +1,6 @@
-"""Fuzz the formats, many thousand inputs each, and write what became of them: `python -m tests.hostile`.
+"""Fuzz the formats with many thousand inputs each, and write a report: `python -m tests.hostile`.
 
-A format that the report has already, with as many inputs, is left out: a run that was stopped goes on.
+A format that is already in the report, with as many inputs, is skipped, so that a stopped run can be continued.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the command line does with a file, without its words: each reads, or raises a DRRNError."""
+"""What the command line does with a file, without its output: each attempt succeeds, or raises a DRRNError."""
 
 from functools import cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Small files that ask for much: each to be refused at once, or read for no more than it is."""
+"""Small files that expand to huge ones: each must be refused at once, or read within its true size."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""A server that nobody should call."""
+"""A canary server that nothing may connect to."""
 
 import socket
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""The formats that are fuzzed: whole files of each, and what the command line does with one.
+"""The formats to fuzz: valid files of each, and what the command line does with one.
 
-A format that drrn learns to read is fuzzed once it stands in `FORMATS`.
+A new format is fuzzed once it is in `FORMATS`.
 """
 
 import json

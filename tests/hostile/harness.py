@@ -1,4 +1,4 @@
-"""Broken files by the thousand, in a process that may crash, hang or eat memory, and what became of them."""
+"""Feed thousands of mutated files to a process that may crash, hang or exhaust memory, and record what happens."""
 
 import json
 import os

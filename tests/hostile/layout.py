@@ -1,6 +1,6 @@
-"""Where the sizes, counts and offsets of a file lie, by its format: what a mutation sets to extremes.
+"""Where sizes, counts and offsets are stored in a file of each format: what mutations set to extreme values.
 
-Each walks a file that is whole. Of one that is not, it finds what it meets before the damage.
+Each function walks a valid file. In a damaged one it finds the fields before the damage.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""Formats that go wrong in every way that the harness is there to see, for about one input in four."""
+"""Formats that fail in every way that the harness must detect, for about one input in four."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""From whole files, broken ones: the same for the same number, on every machine."""
+"""Mutations of valid files: the same number gives the same mutation on every machine."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""What became of broken files: as JSON to keep, and as Markdown to read."""
+"""The report of a fuzzing run, as JSON to keep and as Markdown to read."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Small whole files of every format, made here: what mutations start from."""
+"""Make small valid files of every format, to start mutations from."""
 
 import io
 import json

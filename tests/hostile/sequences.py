@@ -1,4 +1,4 @@
-"""Small whole files of what has several frames, or a place on the Earth, made here."""
+"""Make small valid files with several frames or a georeference."""
 
 from fractions import Fraction
 from functools import cache

@@ -1,4 +1,4 @@
-"""Small files that ask for much: refused in a line, or read, for little memory."""
+"""Small files that expand to huge ones are refused in one line, or read with little memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +23,14 @@ def trial() -> Iterator[Campaign]:
 
 
 @pytest.mark.parametrize("name", [*BOMBS, *HARMLESS])
-def test_a_bomb_costs_little(name: str, trial: Campaign, tmp_path: Path) -> None:
+def test_a_bomb_takes_little_time_and_memory(name: str, trial: Campaign, tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.png"
     bomb.write_bytes((BOMBS | HARMLESS)[name]())
     tally = trial.retry("bomb", bomb)
     assert not tally.findings and (tally.read, tally.refused) == ((0, 1) if name in BOMBS else (1, 0)), tally
 
 
-def test_every_bomb_is_a_line_and_nothing_is_written(
+def test_every_bomb_is_refused_in_one_line_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -46,7 +46,7 @@ def test_every_bomb_is_a_line_and_nothing_is_written(
     assert len(failed) == len(files) and all(f"drrn: {file} " in " ".join(failed) for file in files)
 
 
-def test_what_lies_behind_a_picture_is_not_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_after_an_image_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A PNG that is a web page or an archive too becomes a PNG and nothing else."""
     monkeypatch.chdir(tmp_path)
     store.save(small_weights(), tmp_path / "tiny.safetensors")

@@ -30,7 +30,7 @@ def trial() -> Iterator[Campaign]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_broken_files_are_read_or_refused_in_a_line(name: str, trial: Campaign) -> None:
+def test_mutated_files_are_read_or_refused_in_one_line(name: str, trial: Campaign) -> None:
     each = FORMATS[name].quick
     tally = trial.run(name, each)
     assert not tally.findings, tally.findings[0]
@@ -38,13 +38,13 @@ def test_broken_files_are_read_or_refused_in_a_line(name: str, trial: Campaign) 
 
 
 @pytest.mark.parametrize("path", sorted(FOUND.iterdir()), ids=lambda path: path.name)
-def test_what_was_found_once_is_read_or_refused(path: Path, trial: Campaign) -> None:
+def test_earlier_findings_are_read_or_refused(path: Path, trial: Campaign) -> None:
     tally = trial.retry(path.name.partition("-")[0], path)
     assert tally.read + tally.refused == 1, tally.findings
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_number_is_always_the_same_file(name: str) -> None:
+def test_a_number_always_gives_the_same_mutation(name: str) -> None:
     form = FORMATS[name]
     seeds = form.seeds()
     files = [mutated(form, seeds, number) for number in range(50)]
@@ -53,7 +53,7 @@ def test_a_number_is_always_the_same_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_seed_has_numbers_to_be_changed(name: str) -> None:
+def test_every_seed_file_has_fields_to_mutate(name: str) -> None:
     form = FORMATS[name]
     for seed in form.seeds():
         fields = list(form.fields(seed))
@@ -69,7 +69,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
 
 
 @pytest.mark.parametrize("name", misbehaving.FORMATS)
-def test_what_goes_wrong_is_counted_kept_and_survived(name: str, strict: Campaign) -> None:
+def test_every_kind_of_failure_is_counted_recorded_and_survived(name: str, strict: Campaign) -> None:
     each = 3 if name == "hung" else 12
     strict.limits = Limits(megabytes=50, seconds=60, patience=2 if name == "hung" else 120)
     tally = strict.run(name, each)
@@ -82,12 +82,12 @@ def test_what_goes_wrong_is_counted_kept_and_survived(name: str, strict: Campaig
     assert strict.retry(name, kept).findings[0].what == first.what
 
 
-def test_a_worker_that_does_not_start_is_no_finding() -> None:
+def test_a_worker_that_does_not_start_is_not_a_finding() -> None:
     with campaign() as running, pytest.raises(RuntimeError, match=r"did not start: .*"):
         running.run("absent", 1)
 
 
-def test_the_page_is_made_of_the_json_beside_it() -> None:
+def test_the_page_follows_from_the_json_next_to_it() -> None:
     text = (ROOT / "docs/hostile.json").read_text()
     report = Report.from_json(text)
     assert report.to_json() == text and report.to_markdown() == (ROOT / "docs/reference/hostile.md").read_text()
@@ -97,7 +97,7 @@ def test_the_page_is_made_of_the_json_beside_it() -> None:
         assert counts == tally.inputs and len(tally.findings) == tally.inputs - tally.read - tally.refused
 
 
-def test_a_report_keeps_a_format_once() -> None:
+def test_a_report_lists_each_format_once() -> None:
     def entry(inputs: int) -> Entry:
         return Entry(Tally("PNG", inputs=inputs), "", "", "2026-01-01", {"cpu": "", "system": ""}, False)
 
@@ -105,7 +105,7 @@ def test_a_report_keeps_a_format_once() -> None:
     assert [each.tally.inputs for each in report.entries] == [2] and json.loads(report.to_json())
 
 
-def test_what_was_said_of_a_file_is_not_said_of_the_next(tmp_path: Path) -> None:
+def test_the_message_about_one_file_is_not_repeated_for_the_next(tmp_path: Path) -> None:
     """libvips quotes of this one what is no text, and pyvips would keep it."""
     with pytest.raises(ImageError, match=r"is an AVIF that is damaged or cut short\.$"):
         read(FOUND / "AVIF-0ebbf15d2def.avif")

@@ -1,4 +1,4 @@
-"""Nothing that is read, and nothing that is named on a command line, makes drrn call anyone."""
+"""No file that is read, and no name on a command line, makes drrn connect to anything."""
 
 import shutil
 import socket
@@ -107,14 +107,14 @@ def upscale(*words: str) -> int:
     return run("upscale", *words, "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1")
 
 
-def test_the_canary_sings(canary: Canary) -> None:
+def test_the_canary_server_detects_a_connection(canary: Canary) -> None:
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", canary.port)) as call:
             call.sendall(b"GET / HTTP/1.0\r\n\r\n")
     assert canary.calls() == 3
 
 
-def test_a_file_that_names_a_server_is_refused_and_nobody_called(
+def test_a_file_with_a_url_is_refused_without_a_connection(
     here: Path, canary: Canary, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(put(here, canary))
@@ -126,7 +126,7 @@ def test_a_file_that_names_a_server_is_refused_and_nobody_called(
     assert not (here / "out").exists() and canary.calls() == 0
 
 
-def test_a_picture_that_names_a_server_is_enlarged_and_nobody_called(here: Path, canary: Canary) -> None:
+def test_an_image_with_a_url_is_enlarged_without_a_connection(here: Path, canary: Canary) -> None:
     links = f'<x:xmpmeta xmlns:x="{canary.url}/ns"><a rdf:resource="{canary.url}/a"/></x:xmpmeta>'.encode()
     picture = Image(pixels=np.zeros((4, 5, 3), np.float32), xmp=links)
     for name in ("a.png", "b.jpg", "c.webp", "d.tif"):
@@ -141,7 +141,7 @@ def test_a_picture_that_names_a_server_is_enlarged_and_nobody_called(here: Path,
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_address_is_the_name_of_a_file_that_is_not_there(
+def test_a_url_is_treated_as_the_name_of_a_missing_file(
     command: str, here: Path, canary: Canary, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, address in enumerate(ADDRESSES[: None if command == "upscale ?" else 2]):
@@ -153,7 +153,7 @@ def test_an_address_is_the_name_of_a_file_that_is_not_there(
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
-def test_a_directory_of_dicom_files_is_not_followed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dicomdir_is_not_followed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pydicom")
     from pydicom import Dataset, Sequence, dcmread, dcmwrite
 
@@ -173,7 +173,7 @@ def test_a_directory_of_dicom_files_is_not_followed(here: Path, capsys: pytest.C
 
 
 @pytest.mark.full
-def test_no_socket_is_opened_at_all(here: Path, canary: Canary) -> None:
+def test_no_network_socket_is_ever_opened(here: Path, canary: Canary) -> None:
     """Of any family but those within the machine."""
     strace = shutil.which("strace")
     if not strace:

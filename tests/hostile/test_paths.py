@@ -1,4 +1,4 @@
-"""Odd names, and what stands in a file's place: done, or one line and exit code 2, and never waited for."""
+"""Odd file names and special files: handled, or refused in one line with exit code 2, without waiting."""
 
 import os
 import subprocess
@@ -67,7 +67,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="such names are only to be had there")
 @pytest.mark.parametrize("what", NAMES)
-def test_a_file_of_any_name_is_enlarged_and_named_on_one_line(
+def test_a_file_with_any_name_is_enlarged_and_named_in_one_line(
     what: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = NAMES[what]
@@ -101,7 +101,7 @@ def test_a_file_of_any_name_is_enlarged_and_named_on_one_line(
     ],
     ids=lambda value: value[:16],
 )
-def test_what_is_no_file_is_a_line_and_not_waited_for(
+def test_special_files_are_refused_in_one_line_without_waiting(
     name: str, sentence: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkfifo("pipe.png")
@@ -118,7 +118,7 @@ def test_what_is_no_file_is_a_line_and_not_waited_for(
 
 
 @pytest.mark.parametrize("other", ["./photo.png", "sub/../photo.png", "link.png", "hard.png", "linked/photo.png"])
-def test_a_picture_is_not_overwritten_by_another_of_its_names(
+def test_an_image_is_not_overwritten_through_another_of_its_names(
     other: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("sub").mkdir()
@@ -131,7 +131,7 @@ def test_a_picture_is_not_overwritten_by_another_of_its_names(
     assert Path("photo.png").read_bytes() == before and Path("link.png").is_symlink()
 
 
-def test_a_link_in_the_place_of_a_result_is_replaced_and_not_followed(here: Path) -> None:
+def test_a_link_at_the_result_is_replaced_and_not_followed(here: Path) -> None:
     put("other.png")
     before = Path("other.png").read_bytes()
     Path("photo_x2.png").symlink_to("other.png")
@@ -141,7 +141,9 @@ def test_a_link_in_the_place_of_a_result_is_replaced_and_not_followed(here: Path
 
 
 @pytest.mark.parametrize("output", ["folder.png", "pipe.png", "/dev/full/x.png"])
-def test_a_place_that_can_not_be_written_is_a_line(output: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unwritable_place_is_reported_in_one_line(
+    output: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     os.mkfifo("pipe.png")
     Path("folder.png").mkdir()
     (Path("folder.png") / "photo_x2.png").mkdir()
@@ -151,7 +153,7 @@ def test_a_place_that_can_not_be_written_is_a_line(output: str, here: Path, caps
     assert not [name for name in listed() if name.startswith(".drrn")]
 
 
-def test_a_read_only_folder_is_a_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_read_only_folder_is_reported_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("out").mkdir(mode=0o500)
     if os.access("out", os.W_OK):
         pytest.skip("root writes everywhere")
@@ -159,7 +161,7 @@ def test_a_read_only_folder_is_a_line(here: Path, capsys: pytest.CaptureFixture[
     assert "Permission denied" in capsys.readouterr().err and not listed("out")
 
 
-def test_of_two_runs_to_one_file_one_wins(here: Path) -> None:
+def test_of_two_concurrent_runs_to_one_file_one_wins(here: Path) -> None:
     words = [sys.executable, "-m", "drrn", "upscale", "photo.png", "-m", "tiny.safetensors", "--threads", "1"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, str(ROOT)]))}
     runs = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
@@ -170,13 +172,13 @@ def test_of_two_runs_to_one_file_one_wins(here: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "/dev/zero", "photo.png", "loop.png"])
-def test_what_is_no_folder_has_no_pictures(name: str, here: Path) -> None:
+def test_a_path_that_is_not_a_folder_has_no_images(name: str, here: Path) -> None:
     Path("loop.png").symlink_to("loop.png")
     with pytest.raises(DataError, match="Give a folder of pictures"):
         pictures_in([Path(name)])
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/urandom"])
-def test_a_device_is_no_config(name: str) -> None:
+def test_a_device_is_refused_as_a_config(name: str) -> None:
     with pytest.raises(TrainingError, match=r"is not a (valid )?config"):
         read_config(Path(name))

@@ -1,7 +1,7 @@
-"""A process that tries broken files, one after the other: what crashes or hangs it is known by its number.
+"""A process that tries mutated files one after the other. Its parent knows which one made it crash or hang.
 
-It is asked by a line of JSON, {"format", "begin", "end"} or {"format", "file"}, and answers a line for each input,
-`Outcome` as JSON.
+A request is a line of JSON, {"format", "begin", "end"} or {"format", "file"}. The answer is a line for each input,
+an `Outcome` as JSON.
 """
 
 import faulthandler

@@ -1,4 +1,4 @@
-"""What becomes of every kind of animation: a table of docs/reference/formats.md, found as those of single pictures."""
+"""How every kind of animation is converted: a table of docs/reference/formats.md, made like those of single images."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""AVIFs of several items and any properties, composed box by box around images that Pillow encodes."""
+"""Compose AVIFs with several items and any properties, box by box, around images encoded by Pillow."""
 
 import io
 import struct

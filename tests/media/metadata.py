@@ -1,4 +1,4 @@
-"""Files with metadata that are made byte by byte, and an enlargement of them that merely repeats pixels."""
+"""Make files with metadata byte by byte, and enlarge them by repeating pixels."""
 
 import struct
 import zlib

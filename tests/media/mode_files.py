@@ -1,4 +1,4 @@
-"""Files of every kind of samples and metadata in every format, made without drrn."""
+"""Make files with every kind of samples and metadata in every format, without drrn."""
 
 import io
 import struct

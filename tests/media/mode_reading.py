@@ -1,4 +1,4 @@
-"""The samples and the metadata of a file that drrn wrote, read without drrn."""
+"""Read the samples and metadata of a file that drrn wrote, without drrn."""
 
 import struct
 from pathlib import Path

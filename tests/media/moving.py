@@ -1,4 +1,4 @@
-"""Animations made by hand, without drrn, and what is seen of them by the book: slow, and independent of any library."""
+"""Make animations without drrn, and compose their frames as the specification says, slowly and without a library."""
 
 import io
 import struct

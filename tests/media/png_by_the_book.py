@@ -1,4 +1,4 @@
-"""A PNG decoder written from the specification, slow and independent of any library: the referee of the reader."""
+"""A PNG decoder written from the specification, slow and without a library, to check the reader against."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""GIF, animated PNG and animated WebP: what is seen of a file, and what of it is in the file that is made of it."""
+"""GIF, animated PNG and animated WebP: how frames are composed when reading, and what is written."""
 
 import random
 import struct
@@ -30,7 +30,7 @@ def put(content: bytes, path: Path) -> Path:
     return path
 
 
-def refused(content: bytes, path: Path, match: str, **limits: int) -> None:
+def assert_refused(content: bytes, path: Path, match: str, **limits: int) -> None:
     with pytest.raises(ImageError, match=match) as met:
         read(put(content, path), **limits)
     assert len(str(met.value).splitlines()) == 1 and path.name in str(met.value)
@@ -73,7 +73,7 @@ def same(ours: Samples, truth: Samples) -> bool:
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("after", [KEEP, CLEAR, RESTORE, None])
-def test_a_png_is_composed_by_the_book(after: int | None, deep: bool, tmp_path: Path) -> None:
+def test_a_png_is_composed_as_the_specification_says(after: int | None, deep: bool, tmp_path: Path) -> None:
     for seed in range(3):
         steps = steps_of(seed, deep=deep, after=after)
         animation = read(put(moving.png(steps, SIZE), tmp_path / "a.png"))
@@ -84,7 +84,7 @@ def test_a_png_is_composed_by_the_book(after: int | None, deep: bool, tmp_path: 
 
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("after", [KEEP, CLEAR, RESTORE, None])
-def test_a_gif_is_composed_by_the_book(after: int | None, own: bool, tmp_path: Path) -> None:
+def test_a_gif_is_composed_as_the_specification_says(after: int | None, own: bool, tmp_path: Path) -> None:
     for seed in range(3):
         steps = [step._replace(over=True) for step in steps_of(seed, alpha="hard", after=after)]
         if not own:  # all of one palette
@@ -98,7 +98,7 @@ def test_a_gif_is_composed_by_the_book(after: int | None, own: bool, tmp_path: P
 
 @pytest.mark.parametrize("lossless", [False, True])
 @pytest.mark.parametrize("after", [KEEP, CLEAR, None])
-def test_a_webp_is_composed_as_its_own_library_does(after: int | None, lossless: bool, tmp_path: Path) -> None:
+def test_a_webp_is_composed_as_by_libwebp(after: int | None, lossless: bool, tmp_path: Path) -> None:
     for seed in range(3):
         steps = [step._replace(after=step.after % 2) for step in steps_of(seed, after=after)]
         path = put(moving.webp(steps, SIZE, lossless=lossless), tmp_path / "a.webp")
@@ -109,7 +109,7 @@ def test_a_webp_is_composed_as_its_own_library_does(after: int | None, lossless:
             assert np.abs(multiplied(ours) - multiplied(frame)).max() <= 3 / 255
 
 
-def test_published_animations_are_read_as_pillow_has_them(data: Path) -> None:
+def test_published_animations_match_pillow(data: Path) -> None:
     for name in (
         "video/newtonscradle.gif",
         "skimage/no_time_for_that_tiny.gif",
@@ -129,7 +129,7 @@ def test_published_animations_are_read_as_pillow_has_them(data: Path) -> None:
     assert (station.format, station.frames, station.plays, station.alpha) == ("PNG", 41, 0, True)
 
 
-def test_a_picture_that_is_no_frame_is_left_out(tmp_path: Path) -> None:
+def test_the_hidden_default_image_of_an_apng_is_left_out(tmp_path: Path) -> None:
     steps = steps_of(1)[1:]  # and then the first need not fill the canvas
     path = put(
         moving.png(steps, SIZE, hidden=samples_of(np.random.default_rng(0), SIZE[1], SIZE[0])), tmp_path / "a.png"
@@ -140,7 +140,7 @@ def test_a_picture_that_is_no_frame_is_left_out(tmp_path: Path) -> None:
         assert same(ours, truth)
 
 
-def test_palettes_gray_and_transparent_colors_are_read(tmp_path: Path) -> None:
+def test_palettes_gray_and_transparent_colors_are_decoded(tmp_path: Path) -> None:
     chance = np.random.default_rng(4)
     palette = chance.integers(0, 256, (7, 4)).astype(np.uint8)
     steps = [
@@ -167,7 +167,7 @@ def test_palettes_gray_and_transparent_colors_are_read(tmp_path: Path) -> None:
             assert all(map(same, frames_of(animation), shown(gray, *SIZE)))
 
 
-def test_alpha_is_where_something_may_be_seen_through(tmp_path: Path) -> None:
+def test_an_animation_has_alpha_only_if_a_pixel_may_be_transparent(tmp_path: Path) -> None:
     full, hard = (samples_of(np.random.default_rng(2), 14, 18, alpha=alpha) for alpha in ("opaque", "hard"))
     part = full[:4, :4]
     for alpha, steps in (
@@ -190,14 +190,14 @@ def test_alpha_is_where_something_may_be_seen_through(tmp_path: Path) -> None:
     assert read(put(moving.webp(steps, SIZE), tmp_path / "a.webp")).header.alpha
 
 
-def test_opaque_upon_transparent_in_part_stays_what_it_is() -> None:
+def test_blending_opaque_over_translucent_pixels_keeps_them_opaque() -> None:
     above = np.array([[[200, 100, 50, 255], [200, 100, 50, 0], [200, 100, 50, 128]]], np.uint8)
     below = np.array([[[10, 20, 30, 77], [10, 20, 30, 77], [10, 20, 30, 0]]], np.uint8)
     assert np.array_equal(blended(below, above)[0], [above[0, 0], below[0, 1], above[0, 2]])
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_an_animation_is_turned_upright(orientation: int, tmp_path: Path) -> None:
+def test_an_animation_is_rotated_upright(orientation: int, tmp_path: Path) -> None:
     tags = Image.Exif()
     tags[0x112] = orientation
     steps = steps_of(3)
@@ -214,7 +214,7 @@ def test_an_animation_is_turned_upright(orientation: int, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("target", FORMS)
 @pytest.mark.parametrize("source", FORMS)
-def test_frames_durations_and_loops_survive(source: str, target: str, tmp_path: Path) -> None:
+def test_frames_durations_and_loops_are_kept(source: str, target: str, tmp_path: Path) -> None:
     for alpha, plays in (("opaque", 0), ("hard", 1), ("hard", 5)):
         steps = [step._replace(over=True, after=step.after % 2) for step in steps_of(plays, alpha=alpha)]
         steps.insert(3, Step(np.zeros((1, 1, 4), np.uint8), delay=(11, 100)))  # nothing changes
@@ -233,7 +233,7 @@ def test_frames_durations_and_loops_survive(source: str, target: str, tmp_path: 
 
 
 @pytest.mark.parametrize("bands", [(0,), (0, 3), (0, 1, 2), (0, 1, 2, 3)])
-def test_sixteen_bits_stay_in_a_png_and_are_rounded_elsewhere(bands: tuple[int, ...], tmp_path: Path) -> None:
+def test_sixteen_bits_are_kept_in_a_png_and_rounded_in_other_formats(bands: tuple[int, ...], tmp_path: Path) -> None:
     steps = steps_of(6, deep=True)
     animation = read(put(moving.png(steps, SIZE, bands=bands), tmp_path / "a.png"))
     first = frames_of(animation)
@@ -250,7 +250,7 @@ def test_sixteen_bits_stay_in_a_png_and_are_rounded_elsewhere(bands: tuple[int, 
             assert np.abs(multiplied(ours) - multiplied(deep)).max() < 1 / 255
 
 
-def test_a_gif_of_many_colors_is_near_and_its_alpha_all_or_nothing(tmp_path: Path) -> None:
+def test_a_gif_approximates_many_colors_and_has_binary_alpha(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 48 * 40).reshape(40, 48).astype(np.uint8)
     steps = [Step(np.dstack([np.roll(ramp, 9 * n, 1), ramp.T.reshape(40, 48), 255 - ramp, ramp])) for n in range(3)]
     animation = read(put(moving.png(steps, (48, 40)), tmp_path / "a.png"))
@@ -264,7 +264,7 @@ def test_a_gif_of_many_colors_is_near_and_its_alpha_all_or_nothing(tmp_path: Pat
         assert apart.mean() < 12
 
 
-def test_frames_are_written_as_their_changes(tmp_path: Path) -> None:
+def test_only_the_changed_part_of_a_frame_is_written(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     still = samples_of(chance, 64, 64, alpha="opaque")
     moves = [still.copy() for _ in range(5)]
@@ -280,7 +280,7 @@ def test_frames_are_written_as_their_changes(tmp_path: Path) -> None:
     assert [patch.samples.shape for patch in patches(frame for frame in moves)][1:] == [(5, 10, 4)] * 4
 
 
-def test_notes_are_kept_or_left_and_said(tmp_path: Path) -> None:
+def test_metadata_is_kept_or_its_loss_reported(tmp_path: Path) -> None:
     tags = Image.Exif()
     tags[0x10F], tags[0x11A], tags[0x11B], tags[0x128], tags[0x112] = "Maker", 100.0, 100.0, 2, 6
     path = tmp_path / "a.png"
@@ -303,7 +303,7 @@ def test_notes_are_kept_or_left_and_said(tmp_path: Path) -> None:
     assert told[-3:] == ("without ICC", "without EXIF", "without dpi")
 
 
-def test_xmp_and_the_background_go_on(tmp_path: Path) -> None:
+def test_xmp_and_the_background_color_are_kept(tmp_path: Path) -> None:
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">a note</x:xmpmeta>'
     whole = moving.webp(steps_of(0), SIZE, back=b"\1\2\3\4", plays=3)
     note = b"XMP " + struct.pack("<L", len(xmp)) + xmp
@@ -333,7 +333,7 @@ def test_an_error_while_writing_frames_leaves_no_file(tmp_path: Path) -> None:
 # Time
 
 
-def test_frames_stay_in_time_when_their_durations_are_rounded() -> None:
+def test_rounded_durations_do_not_accumulate_an_error() -> None:
     film = [Fraction(1, 30)] * 300
     told = ticks(film, 100, 65535)
     assert set(told) == {3, 4} and sum(told) == 1000
@@ -368,7 +368,7 @@ def test_durations_are_exact_in_png_and_rounding_is_reported_elsewhere(tmp_path:
 # What is refused
 
 
-def test_the_room_of_pictures_says_that_one_is_expected(tmp_path: Path) -> None:
+def test_reading_an_animation_as_a_single_image_is_refused(tmp_path: Path) -> None:
     for form in FORMS:
         path = put(MAKERS[form](steps_of(0, alpha="hard"), SIZE), tmp_path / f"a.{form}")
         assert is_animated(path)
@@ -377,7 +377,7 @@ def test_the_room_of_pictures_says_that_one_is_expected(tmp_path: Path) -> None:
                 look(path)
 
 
-def test_a_single_frame_is_a_picture(tmp_path: Path) -> None:
+def test_a_single_frame_is_not_an_animation(tmp_path: Path) -> None:
     for form in FORMS:
         path = put(MAKERS[form](steps_of(0, alpha="hard")[:1], SIZE), tmp_path / f"a.{form}")
         assert not is_animated(path) and files.read(path).width == SIZE[0]
@@ -397,7 +397,7 @@ def test_a_single_frame_is_a_picture(tmp_path: Path) -> None:
         ("there.gif", "exists"),
     ],
 )
-def test_what_can_not_be_written_is_refused_before_any_work(name: str, match: str, tmp_path: Path) -> None:
+def test_an_unwritable_path_is_refused_before_any_work(name: str, match: str, tmp_path: Path) -> None:
     (tmp_path / "there.gif").touch()
     with pytest.raises(ImageError, match=match):
         writable(tmp_path / name, 4, 4)
@@ -405,7 +405,7 @@ def test_what_can_not_be_written_is_refused_before_any_work(name: str, match: st
     assert writable(tmp_path / "a.apng", 1 << 20, 1) == "PNG"
 
 
-def test_sides_and_profiles_that_a_format_lacks_are_refused(tmp_path: Path) -> None:
+def test_sides_and_profiles_that_a_format_can_not_hold_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="GIF holds at most 65535 pixels a side"):
         writable(tmp_path / "a.gif", 65536, 1)
     with pytest.raises(ImageError, match="WebP holds at most 16383 pixels a side"):
@@ -420,42 +420,44 @@ def test_hostile_gifs_are_refused(tmp_path: Path) -> None:
     whole = moving.gif(steps, SIZE)
     frame = struct.pack("<BHHHHB", 0x2C, 0, 0, 1, 1, 0) + b"\2\2\x44\1\0"
     head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6)
-    refused(head + frame * 200_000 + b";", path, "has over 16,384 frames")
+    assert_refused(head + frame * 200_000 + b";", path, "has over 16,384 frames")
     huge = head[:6] + struct.pack("<HH", 65535, 65535) + head[10:]
-    refused(huge + frame * 2 + b";", path, r"8,589,672,450 pixels; the limit is 100,000,000")
-    refused(whole, path, "the limit is 1,000 ", max_pixels=1000)
-    refused(head[:6] + bytes(4) + head[10:] + frame * 2 + b";", path, "lies outside")
-    refused(head + frame + frame.replace(b"\1\0\1\0", b"\2\0\1\0") + b";", path, "lies outside")
-    refused(head + frame + frame.replace(b"\1\0\1\0", b"\1\0\0\0") + b";", path, "lies outside")
-    refused(head + frame * 2, path, "ends too early")
-    refused(head + frame * 2 + b"\x33;", path, "unknown kind 51")
-    refused(head + frame + frame.replace(b"\2\x44", b"\2\xff") + b";", path, "damaged")
+    assert_refused(huge + frame * 2 + b";", path, r"8,589,672,450 pixels; the limit is 100,000,000")
+    assert_refused(whole, path, "the limit is 1,000 ", max_pixels=1000)
+    assert_refused(head[:6] + bytes(4) + head[10:] + frame * 2 + b";", path, "lies outside")
+    assert_refused(head + frame + frame.replace(b"\1\0\1\0", b"\2\0\1\0") + b";", path, "lies outside")
+    assert_refused(head + frame + frame.replace(b"\1\0\1\0", b"\1\0\0\0") + b";", path, "lies outside")
+    assert_refused(head + frame * 2, path, "ends too early")
+    assert_refused(head + frame * 2 + b"\x33;", path, "unknown kind 51")
+    assert_refused(head + frame + frame.replace(b"\2\x44", b"\2\xff") + b";", path, "damaged")
 
 
 def test_hostile_pngs_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     steps = steps_of(0)
     whole = moving.png(steps, SIZE)
-    refused(moving.png(steps, SIZE, said=7), path, "has 6 frames and says 7")
-    refused(moving.png(steps, SIZE, said=2**32 - 1), path, "has 6 frames and says 4294967295")
-    refused(moving.png(steps, SIZE, said=2), path, "has 6 frames and says 2")
-    refused(moving.png(steps, (2**31 - 1, 2**31 - 1)), path, "has another size")
-    refused(moving.png(steps[1:], SIZE), path, "its first frame has another size")
-    refused(moving.png(steps[1:], (2**31 - 1, 2**31 - 1), hidden=steps[0].samples), path, "--max-pixels")
-    refused(moving.png([*steps, Step(steps[0].samples, 1)], SIZE), path, "lies outside")
+    assert_refused(moving.png(steps, SIZE, said=7), path, "has 6 frames and says 7")
+    assert_refused(moving.png(steps, SIZE, said=2**32 - 1), path, "has 6 frames and says 4294967295")
+    assert_refused(moving.png(steps, SIZE, said=2), path, "has 6 frames and says 2")
+    assert_refused(moving.png(steps, (2**31 - 1, 2**31 - 1)), path, "has another size")
+    assert_refused(moving.png(steps[1:], SIZE), path, "its first frame has another size")
+    assert_refused(moving.png(steps[1:], (2**31 - 1, 2**31 - 1), hidden=steps[0].samples), path, "--max-pixels")
+    assert_refused(moving.png([*steps, Step(steps[0].samples, 1)], SIZE), path, "lies outside")
     at = whole.rindex(b"fdAT")
-    refused(whole[: at + 6] + bytes([whole[at + 6] ^ 1]) + whole[at + 7 :], path, "the checksum of a chunk 'fdAT'")
+    assert_refused(
+        whole[: at + 6] + bytes([whole[at + 6] ^ 1]) + whole[at + 7 :], path, "the checksum of a chunk 'fdAT'"
+    )
     swapped = moving.chunk(b"fdAT", struct.pack(">L", 77) + b"x")
-    refused(whole[:-12] + swapped + whole[-12:], path, "out of order")
+    assert_refused(whole[:-12] + swapped + whole[-12:], path, "out of order")
     unknown = moving.png([steps[0], steps[1]._replace(after=3)], SIZE)
-    refused(unknown, path, "a frame of an unknown kind")
+    assert_refused(unknown, path, "a frame of an unknown kind")
     bomb = moving.chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 26)))
-    refused(moving.png(steps, SIZE, extra=bomb), path, "bytes of text and profiles")
+    assert_refused(moving.png(steps, SIZE, extra=bomb), path, "bytes of text and profiles")
     lone = moving.chunk(b"fcTL", struct.pack(">LLLLLHHBB", 16, 1, 1, 0, 0, 1, 1, 0, 0))
-    refused(whole[:-12] + lone + whole[-12:], path, "a frame without pixels")
+    assert_refused(whole[:-12] + lone + whole[-12:], path, "a frame without pixels")
 
 
-def test_damaged_pixels_of_a_frame_are_refused(tmp_path: Path) -> None:
+def test_damaged_pixels_with_a_valid_checksum_are_refused(tmp_path: Path) -> None:
     """Whose checksum is right."""
     path = tmp_path / "a.png"
     steps = steps_of(0)
@@ -464,7 +466,7 @@ def test_damaged_pixels_of_a_frame_are_refused(tmp_path: Path) -> None:
     length = int.from_bytes(whole[at - 4 : at])
     body = whole[at + 4 : at + 4 + length]
     for cut in (body[:-4], body[:-1] + bytes([body[-1] ^ 1]), body[:4] + bytes(len(body) - 4)):
-        refused(whole[: at - 4] + moving.chunk(b"fdAT", cut) + whole[at + 8 + length :], path, "frame 6")
+        assert_refused(whole[: at - 4] + moving.chunk(b"fdAT", cut) + whole[at + 8 + length :], path, "frame 6")
 
 
 def test_hostile_webps_are_refused(tmp_path: Path) -> None:
@@ -472,19 +474,19 @@ def test_hostile_webps_are_refused(tmp_path: Path) -> None:
     steps = steps_of(0)
     whole = moving.webp(steps, SIZE)
     at = whole.rindex(b"ANMF")
-    refused(whole[: at + 8] + b"\xff" + whole[at + 9 :], path, "lies outside")
-    refused(whole[: at + 14] + b"\0" + whole[at + 15 :], path, "has another size|lies outside")
-    refused(whole[:4] + struct.pack("<L", len(whole)) + whole[8:], path, "ends too early")
-    refused(whole[: at + 4] + struct.pack("<L", 1 << 30) + whole[at + 8 :], path, "ends too early")
-    refused(whole[: at + 24] + b"JUNK" + whole[at + 28 :], path, "a frame without pixels")
-    refused(whole[:24] + b"\xff\xff\xff\xff\xff\xff" + whole[30:], path, "the limit is")
+    assert_refused(whole[: at + 8] + b"\xff" + whole[at + 9 :], path, "lies outside")
+    assert_refused(whole[: at + 14] + b"\0" + whole[at + 15 :], path, "has another size|lies outside")
+    assert_refused(whole[:4] + struct.pack("<L", len(whole)) + whole[8:], path, "ends too early")
+    assert_refused(whole[: at + 4] + struct.pack("<L", 1 << 30) + whole[at + 8 :], path, "ends too early")
+    assert_refused(whole[: at + 24] + b"JUNK" + whole[at + 28 :], path, "a frame without pixels")
+    assert_refused(whole[:24] + b"\xff\xff\xff\xff\xff\xff" + whole[30:], path, "the limit is")
     empty = b"ANMF" + struct.pack("<L", 16) + bytes(16)
     many = whole[:44] + empty * 20_000
-    refused(many[:4] + struct.pack("<L", len(many) - 8) + many[8:], path, "a frame without pixels")
+    assert_refused(many[:4] + struct.pack("<L", len(many) - 8) + many[8:], path, "a frame without pixels")
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_file_cut_short_or_damaged_is_refused_or_an_animation(form: str, tmp_path: Path) -> None:
+def test_a_truncated_or_damaged_animation_is_refused_or_read(form: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{form}"
     whole, chance = MAKERS[form](steps_of(0, alpha="hard"), SIZE), random.Random(1)
     assert read(put(whole, path)).header.frames == 6

@@ -1,4 +1,4 @@
-"""A file is written whole, or not at all."""
+"""A file is written completely, or not at all."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from drrn.atomic import atomic, write_bytes, write_text
 from drrn.errors import DRRNError
 
 
-def test_a_file_appears_when_its_block_ends(tmp_path: Path) -> None:
+def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     with atomic(path) as temporary:
         assert temporary.parent == tmp_path and temporary.suffix == ".txt" and not temporary.exists()
@@ -24,7 +24,7 @@ def test_a_file_appears_when_its_block_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failure", [ValueError("a bug"), KeyboardInterrupt(), DRRNError("a sentence.")])
-def test_a_block_that_fails_leaves_the_old_file_alone(failure: BaseException, tmp_path: Path) -> None:
+def test_a_failing_block_leaves_the_old_file_unchanged(failure: BaseException, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(type(failure)) as met, atomic(path) as temporary:
@@ -34,7 +34,7 @@ def test_a_block_that_fails_leaves_the_old_file_alone(failure: BaseException, tm
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_killed_program_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_killed_program_leaves_the_old_file_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     script = f"""
@@ -49,7 +49,7 @@ with atomic(Path({str(path)!r})) as temporary:
     assert path.read_text() == "old"
 
 
-def test_an_old_file_is_replaced_only_where_that_is_wanted(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with (
@@ -63,7 +63,7 @@ def test_an_old_file_is_replaced_only_where_that_is_wanted(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_of_many_programs_one_wins(links: bool, tmp_path: Path, monkeypatch: Any) -> None:
+def test_of_many_concurrent_writers_exactly_one_wins(links: bool, tmp_path: Path, monkeypatch: Any) -> None:
     """Also on file systems that know no links."""
     if not links:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no links here")))
@@ -91,7 +91,7 @@ def test_of_many_programs_one_wins(links: bool, tmp_path: Path, monkeypatch: Any
 
 
 @pytest.mark.parametrize("name", ["missing/a.txt", "file/a.txt", "a" * 300, "a." + "b" * 300])
-def test_a_place_that_does_not_exist_is_named(name: str, tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_by_name(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DRRNError, match=r"can't be written: .*\.$") as met:
         write_bytes(tmp_path / name, b"new")
@@ -99,7 +99,7 @@ def test_a_place_that_does_not_exist_is_named(name: str, tmp_path: Path) -> None
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_folder_that_is_read_only_says_so(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     if os.access(tmp_path, os.W_OK):
         pytest.skip("root may write everywhere")
@@ -107,7 +107,7 @@ def test_a_folder_that_is_read_only_says_so(tmp_path: Path) -> None:
         write_bytes(tmp_path / "a.txt", b"new")
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_only_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     script = f"""
@@ -129,7 +129,7 @@ except DRRNError as error:
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_a_disk_that_fails_at_any_step_is_an_error(call: str, number: int, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_disk_error_at_any_step_is_reported(call: str, number: int, tmp_path: Path, monkeypatch: Any) -> None:
     def fail(*_: Any) -> None:
         raise OSError(number, os.strerror(number))
 

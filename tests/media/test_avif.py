@@ -1,4 +1,4 @@
-"""AVIFs that are cropped, turned, made of tiles, or of several images."""
+"""AVIFs that are cropped, rotated, tiled, or contain several images."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def is_shown(found: np.ndarray, right: np.ndarray) -> bool:
         ((turn(1), crop(32, 40, 0, 0)), np.rot90(RGB)[12:52, 8:40]),
     ],
 )
-def test_what_is_cropped_and_turned_is_read_as_it_is_shown(
+def test_a_cropped_and_rotated_avif_is_read_as_displayed(
     properties: tuple[bytes, ...], right: np.ndarray, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.avif"
@@ -61,7 +61,7 @@ def test_a_cropped_avif_is_enlarged(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert read(tmp_path / "a_x2.png").pixels.shape == (64, 80, 3)
 
 
-def test_a_limit_counts_the_pixels_before_they_are_cropped(tmp_path: Path) -> None:
+def test_the_pixel_limit_counts_pixels_before_cropping(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     path.write_bytes(avif([image(RGB, crop(8, 8, 0, 0))]))
     with pytest.raises(ImageError, match=r"is stored as 64 x 48, 3,072 pixels; the limit is 3,071 \(--max-pixels\)"):
@@ -71,7 +71,7 @@ def test_a_limit_counts_the_pixels_before_they_are_cropped(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("hidden", [True, False])
 @pytest.mark.parametrize("properties", [(), (crop(100, 90, 0, 0), turn(1))])
-def test_an_image_of_tiles_is_one_image(hidden: bool, properties: tuple[bytes, ...], tmp_path: Path) -> None:
+def test_a_tiled_avif_is_read_as_one_image(hidden: bool, properties: tuple[bytes, ...], tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     tiles = [image(tile, hidden=hidden) for tile in TILES]
     path.write_bytes(avif([grid(2, 2, 128, 128, *properties), *tiles], [(b"dimg", 1, (2, 3, 4, 5))]))
@@ -79,7 +79,7 @@ def test_an_image_of_tiles_is_one_image(hidden: bool, properties: tuple[bytes, .
     assert probe(path).converted == ()
 
 
-def test_tiles_count_as_the_pixels_that_they_have(tmp_path: Path) -> None:
+def test_the_pixel_limit_counts_whole_tiles(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     tiles = [image(tile, hidden=True) for tile in TILES]
     path.write_bytes(avif([grid(2, 2, 80, 80), *tiles], [(b"dimg", 1, (2, 3, 4, 5))]))
@@ -96,20 +96,20 @@ def test_a_dropped_gain_map_is_reported(hidden: bool, tmp_path: Path) -> None:
     assert probe(path).converted == ("without gain map",)
 
 
-def test_a_thumbnail_is_no_further_image(tmp_path: Path) -> None:
+def test_a_thumbnail_does_not_count_as_another_image(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     path.write_bytes(avif([image(RGB), image(np.ascontiguousarray(RGB[::2, ::2]))], [(b"thmb", 2, (1,))]))
     assert is_shown(levels(path), RGB)
 
 
-def test_several_images_are_refused(tmp_path: Path) -> None:
+def test_an_avif_of_several_images_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     path.write_bytes(avif([image(RGB), image(np.ascontiguousarray(RGB[::-1]))]))
     with pytest.raises(ImageError, match="has 2 pages or frames"):
         probe(path)
 
 
-def test_an_avif_without_a_description_is_damaged(tmp_path: Path) -> None:
+def test_an_avif_without_meta_box_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     path.write_bytes(avif([image(RGB)]).replace(b"pitm", b"free"))
     with pytest.raises(ImageError, match="damaged or cut short"):

@@ -1,4 +1,4 @@
-"""DICOM files that are damaged, or made to do harm: one line, at once, and nothing is written."""
+"""Damaged and malicious DICOM files are refused in one line, at once, and nothing is written."""
 
 import struct
 import tracemalloc
@@ -28,8 +28,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def refused(source: Path, capsys: pytest.CaptureFixture[str], *args: str) -> str:
-    """The one line."""
+def assert_refused(source: Path, capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """Check that the command refuses the file in one line without personal data, and return the line."""
     before = sorted(source.parent.iterdir())
     assert run(source, *args) == 2
     said = capsys.readouterr()
@@ -65,9 +65,7 @@ def data_set(path: Path) -> bytes:
     return content[144 + length :]
 
 
-def test_a_deflated_bomb_is_inflated_no_further_than_its_header_says(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_deflate_bomb_is_inflated_only_to_its_stated_size(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = data_set(here / "a.dcm")
     zeros = bytes(70_000_000)
     for body in (
@@ -82,7 +80,7 @@ def test_a_deflated_bomb_is_inflated_no_further_than_its_header_says(
             probe(source, max_pixels=10**8)
         assert tracemalloc.get_traced_memory()[1] < 64e6
         tracemalloc.stop()
-        refused(source, capsys)
+        assert_refused(source, capsys)
     pixels = whole[-960:]
     for body in (
         whole + element(0xFFFC, 0xFFFC, b"OB", zeros),
@@ -119,13 +117,13 @@ def test_a_deflated_bomb_is_inflated_no_further_than_its_header_says(
         ({"PixelPaddingValue": None, "PixelData": b""}, "fewer pixels than it states"),
     ],
 )
-def test_a_header_that_can_not_be_is_one_line(
+def test_an_impossible_header_is_refused_in_one_line(
     here: Path, capsys: pytest.CaptureFixture[str], elements: dict[str, Any], sentence: str
 ) -> None:
-    assert sentence in refused(put(here / "a.dcm", VALUES, **elements), capsys)
+    assert sentence in assert_refused(put(here / "a.dcm", VALUES, **elements), capsys)
 
 
-def test_rle_that_claims_more_than_it_can_hold_is_not_decoded(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_rle_sizes_are_refused_before_decoding(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = put(here / "a.dcm", VALUES, rle=True)
     content = source.read_bytes()
     sides = [struct.pack("<HH2sHH", 0x28, number, b"US", 2, side) for number, side in [(0x10, 24), (0x11, 20)]]
@@ -135,23 +133,25 @@ def test_rle_that_claims_more_than_it_can_hold_is_not_decoded(here: Path, capsys
         for side in sides:
             hostile = hostile.replace(side, side[:-2] + struct.pack("<H", claimed))
         source.write_bytes(hostile)
-        assert sentence in refused(source, capsys)
+        assert sentence in assert_refused(source, capsys)
     source.write_bytes(content[:-400])
-    assert "damaged" in refused(source, capsys)
+    assert "damaged" in assert_refused(source, capsys)
 
 
-def test_twenty_thousand_nested_sequences_are_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_twenty_thousand_nested_sequences_are_refused_in_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = data_set(here / "a.dcm")
     item = struct.pack("<HHI", 0xFFFE, 0xE000, UNKNOWN)
     for kind in (b"SQ", b"UN"):
         nested = (element(9, 0x1010, kind, item, UNKNOWN)) * 20_000
-        assert "damaged" in refused(with_body(here / "a.dcm", nested + whole, EXPLICIT), capsys)
+        assert "damaged" in assert_refused(with_body(here / "a.dcm", nested + whole, EXPLICIT), capsys)
 
 
 @pytest.mark.parametrize(
     "how", [{"syntax": EXPLICIT}, {"syntax": IMPLICIT}, {"syntax": DEFLATED}, {"rle": True}], ids=str
 )
-def test_a_file_cut_short_anywhere_is_refused(here: Path, how: dict[str, Any]) -> None:
+def test_a_file_truncated_anywhere_is_refused(here: Path, how: dict[str, Any]) -> None:
     source = put(here / "a.dcm", VALUES, **how)
     content = source.read_bytes()
     assert len(read(source, max_pixels=480).values)
@@ -163,7 +163,7 @@ def test_a_file_cut_short_anywhere_is_refused(here: Path, how: dict[str, Any]) -
         assert "\n" not in str(error.value) and "Secret" not in str(error.value)
 
 
-def test_a_flipped_bit_is_refused_or_leaves_a_picture(here: Path) -> None:
+def test_a_file_with_a_flipped_bit_is_refused_or_read(here: Path) -> None:
     source = put(here / "a.dcm", VALUES)
     content = bytearray(source.read_bytes())
     chance = np.random.default_rng(1)
@@ -178,7 +178,7 @@ def test_a_flipped_bit_is_refused_or_leaves_a_picture(here: Path) -> None:
             assert "Secret" not in str(error) and "\n" not in str(error)
 
 
-def test_compressions_that_are_not_read_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unsupported_compressions_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for syntax, name in [
         ("1.2.840.10008.1.2.4.90", "JPEG 2000"),
         ("1.2.3", "unknown"),
@@ -188,18 +188,18 @@ def test_compressions_that_are_not_read_are_named(here: Path, capsys: pytest.Cap
         old = struct.pack("<HH2sH", 2, 0x10, b"UI", 20) + EXPLICIT.encode() + b"\0"
         assert content.count(old) == 1
         (here / "a.dcm").write_bytes(content.replace(old, struct.pack("<HH2sH", 2, 0x10, b"UI", len(uid)) + uid))
-        assert name in refused(here / "a.dcm", capsys)
+        assert name in assert_refused(here / "a.dcm", capsys)
 
 
-def test_a_file_without_pixels_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_pixels_is_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = data_set(here / "a.dcm")
     source = with_body(here / "a.dcm", whole[: whole.index(b"\xe0\x7f\x10\x00")], EXPLICIT)
-    assert "without pixels" in refused(source, capsys)
+    assert "without pixels" in assert_refused(source, capsys)
     (here / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
-    refused(here / "DICOMDIR", capsys)
+    assert_refused(here / "DICOMDIR", capsys)
 
 
-def test_bits_above_those_stored_are_not_read(here: Path) -> None:
+def test_bits_above_the_stored_ones_are_ignored(here: Path) -> None:
     values = np.array([[0, 4095, 2048, 1], [0xF000, 0xFFFF, 0x1800, 0x3001]], np.uint16)
     source = put(here / "a.dcm", values, BitsStored=12)
     assert read(source, max_pixels=8).values[0, ..., 0].tolist() == [[0, 4095, 2048, 1]] * 2

@@ -1,4 +1,4 @@
-"""DICOM files as they may be encoded: padding, byte orders, with and without a preamble."""
+"""The encodings of DICOM files: padding, byte orders, with and without a preamble."""
 
 import struct
 from pathlib import Path
@@ -29,7 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_padding_behind_the_pixels_is_left_out_and_said(here: Path) -> None:
+def test_padding_after_the_pixels_is_dropped_and_reported(here: Path) -> None:
     for extra, told in [
         (b"", []),
         (b"\0\0", ["without 2 bytes after the pixels"]),
@@ -44,7 +44,7 @@ def test_padding_behind_the_pixels_is_left_out_and_said(here: Path) -> None:
         assert (read(source, max_pixels=480).values[0, ..., 0] == VALUES).all()
 
 
-def test_an_odd_number_of_bytes_needs_no_padding(here: Path) -> None:
+def test_an_odd_number_of_bytes_without_padding_is_read(here: Path) -> None:
     values = np.arange(21, dtype=np.uint8).reshape(3, 7) * 12
     content = put(here / "a.dcm", values).read_bytes()
     assert content[-22:] == values.tobytes() + b"\0" and content[-26:-22] == struct.pack("<I", 22)
@@ -67,7 +67,7 @@ def big_endian(path: Path, values: Any, kind: str = "OW") -> Path:
 
 @pytest.mark.parametrize("kind", ["OW", "OB"])
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.uint8])
-def test_big_endian_has_the_same_values(here: Path, dtype: Any, kind: str) -> None:
+def test_big_endian_files_have_the_same_values(here: Path, dtype: Any, kind: str) -> None:
     if kind == "OB" and dtype != np.uint8:
         return
     values = (np.arange(480).reshape(24, 20) * (1 if dtype == np.uint8 else 60)).astype(dtype)
@@ -82,7 +82,7 @@ def test_big_endian_has_the_same_values(here: Path, dtype: Any, kind: str) -> No
 
 @pytest.mark.parametrize("meta", [True, False])
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, "1.2.840.10008.1.2.2"])
-def test_a_preamble_is_not_needed(here: Path, syntax: str, meta: bool) -> None:
+def test_a_file_without_preamble_is_read(here: Path, syntax: str, meta: bool) -> None:
     source = here / "a.dcm"
     if syntax in (EXPLICIT, IMPLICIT):
         put(source, VALUES, syntax=syntax)
@@ -103,7 +103,7 @@ def test_a_preamble_is_not_needed(here: Path, syntax: str, meta: bool) -> None:
     ]
 
 
-def test_what_begins_like_a_data_set_is_not_always_one(tmp_path: Path) -> None:
+def test_a_file_that_only_begins_like_a_data_set_is_refused(tmp_path: Path) -> None:
     for number, head in enumerate([b"\x08\0\x05\0\x0a\0\0\0", b"\x08\0 a book", b"\2\0\0\0", b""]):
         (tmp_path / str(number)).write_bytes(head + bytes(600))
         assert not is_dicom(tmp_path / str(number))

@@ -1,4 +1,4 @@
-"""What places a raster and names its bands is kept; what can't be, is refused before GDAL sees it, or said."""
+"""Georeference and band descriptions are kept, refused before GDAL reads them, or reported as dropped."""
 
 import struct
 import sys
@@ -54,7 +54,7 @@ def test_corners_stay_where_they_are(tmp_path: Path, transform: Affine, pixels: 
         assert (after.width, after.height) == (round(33 * scale), round(21 * scale))
 
 
-def test_corners_of_files_from_other_sources_stay_where_they_are(data: Path, tmp_path: Path) -> None:
+def test_corners_of_real_files_stay_where_they_are(data: Path, tmp_path: Path) -> None:
     """As docs/how-to/geotiff.md says."""
 
     def checked() -> Iterator[tuple[str, Any, Any]]:
@@ -71,7 +71,7 @@ def test_corners_of_files_from_other_sources_stay_where_they_are(data: Path, tmp
     assert page.table(checked()) in page.PAGE.read_text(encoding="utf-8")
 
 
-def test_control_points_and_rpcs_grow_with_the_pixels(tmp_path: Path) -> None:
+def test_control_points_and_rpcs_are_scaled_with_the_pixels(tmp_path: Path) -> None:
     points = [GroundControlPoint(r, c, 13 + c / 100, 48 - r / 100, 5.0) for r in (0, 20) for c in (0.5, 30)]
     flat = [0.0] * 20
     rpcs = RPC(100, 1, 48, 1, [1.0, *flat[1:]], flat, 9.5, 10, 13, 1, [1.0, *flat[1:]], flat, 14.5, 15)
@@ -91,7 +91,7 @@ def test_control_points_and_rpcs_grow_with_the_pixels(tmp_path: Path) -> None:
         assert after.rpcs.lat_off == 48
 
 
-def test_a_micrograph_of_floats_keeps_its_scale(tmp_path: Path) -> None:
+def test_a_floating_point_micrograph_keeps_its_scale(tmp_path: Path) -> None:
     said = [(0x2BC, 1, len(xmp := packet({"tiff": TIFF}, 'tiff:ImageWidth="64"', "")), xmp, True)]
     options: dict[str, Any] = {"imagej": True, "resolution": (2, 4), "metadata": {"unit": "um", "xorigin": 3}}
     tifffile.imwrite(tmp_path / "a.tif", smooth(48, 64).astype(np.float32), extratags=said, **options)
@@ -102,7 +102,7 @@ def test_a_micrograph_of_floats_keeps_its_scale(tmp_path: Path) -> None:
         assert b'tiff:ImageWidth="128"' in bytes(tags["XMP"].value)
 
 
-def test_names_units_and_tags_are_kept_and_statistics_are_not(
+def test_band_names_units_and_tags_are_kept_but_statistics_dropped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/">a = note</x:xmpmeta>'
@@ -138,7 +138,7 @@ def test_names_units_and_tags_are_kept_and_statistics_are_not(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "a_x2.tif"]
 
 
-def test_overviews_are_made_where_there_were_some(tmp_path: Path) -> None:
+def test_overviews_are_written_if_the_source_has_some(tmp_path: Path) -> None:
     source = put(tmp_path / "a.tif", smooth(300, 280, dtype=np.uint8), mask=np.ones((300, 280), bool))
     with rasterio.open(source, "r+") as dataset:
         dataset.build_overviews([2, 4], rasterio.enums.Resampling.average)
@@ -149,7 +149,7 @@ def test_overviews_are_made_where_there_were_some(tmp_path: Path) -> None:
         assert np.abs(after.read(1, out_shape=(300, 280)) - half).max() <= 1
 
 
-def test_tiles_and_overviews_are_those_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tiles_and_overviews_follow_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def upscale(*args: str) -> object:
         with pytest.raises(SystemExit) as end:
             cli.main(["upscale", str(source), "--overwrite", "-m", str(model), *args])
@@ -186,7 +186,7 @@ def test_an_icc_profile_is_kept(tmp_path: Path) -> None:
         assert after.tags(ns="COLOR_PROFILE")["SOURCE_ICC_PROFILE"] == profile
 
 
-def test_a_nodata_value_that_the_type_does_not_hold_is_said_to_be_left_out(tmp_path: Path) -> None:
+def test_a_nodata_value_outside_the_sample_type_is_reported_as_dropped(tmp_path: Path) -> None:
     source = plain(tmp_path / "a.tif", smooth(20, 20, dtype=np.uint8), extratags=[(42113, 2, 6, b"-9999\0", True)])
     assert probe(source, max_pixels=MOST).converted == ("without its nodata value, which uint8 doesn't hold",)
     with rasterio.open(enlarged(source, upscaler())) as after:
@@ -202,7 +202,7 @@ def plain(path: Path, values: np.ndarray, **options: Any) -> Path:
     return path
 
 
-def test_photographs_are_none_and_measurements_are(tmp_path: Path) -> None:
+def test_photos_are_not_rasters_and_measurements_are(tmp_path: Path) -> None:
     rgb = smooth(20, 20, 3, dtype=np.uint8, most=200)
     cases: list[tuple[np.ndarray, dict[str, Any], bool]] = [
         (rgb, {}, False),
@@ -226,7 +226,7 @@ def test_photographs_are_none_and_measurements_are(tmp_path: Path) -> None:
     ("beside", "text"),
     [("a.tfw", "2\n0\n0\n-2\n5\n6\n"), ("a.tif.aux.xml", "<PAMDataset><GeoTransform>5,2,0,6,0,-2</GeoTransform>")],
 )
-def test_a_place_that_is_only_beside_the_file_is_not_lost_in_silence(tmp_path: Path, beside: str, text: str) -> None:
+def test_a_georeference_in_a_sidecar_file_is_not_lost_silently(tmp_path: Path, beside: str, text: str) -> None:
     source = plain(tmp_path / "a.tif", smooth(20, 20, 3, dtype=np.uint8, most=200))
     (tmp_path / beside).write_text("<PAMDataset/>" if beside.endswith("xml") else text)
     assert is_raster(source) == (not beside.endswith("xml"))
@@ -236,14 +236,14 @@ def test_a_place_that_is_only_beside_the_file_is_not_lost_in_silence(tmp_path: P
         probe(source, max_pixels=MOST)
 
 
-def test_without_rasterio_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_rasterio_the_pip_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = put(tmp_path / "a.tif", smooth(20, 20, dtype=np.uint8, most=200))
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(UsageError, match=r"needs rasterio. Install it: pip install 'drrn\[geo\]'"):
         enlarged(source, upscaler())
 
 
-def test_it_becomes_a_tiff_and_nothing_else(tmp_path: Path) -> None:
+def test_a_raster_can_only_be_written_as_tiff(tmp_path: Path) -> None:
     source = put(tmp_path / "a.tif", smooth(20, 20))
     with pytest.raises(ImageError, match=r"can only become a TIFF; use .tif or .tiff"):
         geotiff.check_writable(tmp_path / "a.png")
@@ -340,7 +340,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_refused_says_so_and_nothing_else(what: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_refused_rasters_are_reported_in_one_line(what: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     make, sentence = REFUSED[what]
     source = make(tmp_path / "a.tif")
     assert is_raster(source)
@@ -353,7 +353,7 @@ def test_what_is_refused_says_so_and_nothing_else(what: str, tmp_path: Path, cap
 
 
 @pytest.mark.parametrize("profile", [{}, {"compress": "deflate"}, {"tiled": True, "compress": "lzw"}], ids=str)
-def test_a_file_cut_anywhere_is_refused(
+def test_a_raster_truncated_anywhere_is_refused(
     tmp_path: Path, profile: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole = put(tmp_path / "a.tif", smooth(40, 40), **profile).read_bytes()
@@ -392,7 +392,9 @@ def canary() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def test_nothing_is_fetched(tmp_path: Path, canary: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_raster_fetches_nothing(
+    tmp_path: Path, canary: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     address, asked = canary
     monkeypatch.chdir(tmp_path)
     vrt = (
@@ -417,7 +419,7 @@ def test_nothing_is_fetched(tmp_path: Path, canary: tuple[str, list[str]], monke
     )
 
 
-def test_a_name_that_means_something_to_gdal_is_only_a_name(tmp_path: Path) -> None:
+def test_a_file_name_with_a_meaning_to_gdal_is_only_a_name(tmp_path: Path) -> None:
     for name in ("a,b;c.tif", "a?b=c.tif", "GTIFF_DIR:1:x.tif", "a!b.tif", "ü \n.tif", "http:.tif"):
         source = put(tmp_path / "plain.tif", smooth(20, 20)).rename(tmp_path / name)
         assert probe(source, max_pixels=MOST).width == 20

@@ -1,4 +1,4 @@
-"""A picture in memory: what it takes, and that its samples come back as they were."""
+"""Images in memory: what they accept, and that their samples are kept."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ SHAPES = array_shapes(min_dims=3, max_dims=3, max_side=9).filter(lambda shape: s
 
 
 @given(st.sampled_from([np.uint8, np.uint16]).flatmap(lambda dtype: arrays(dtype, SHAPES)))
-def test_whole_samples_come_back(array: Any) -> None:
+def test_integer_samples_survive_a_round_trip(array: Any) -> None:
     picture = Image.from_array(array)
     assert picture.bits == 8 * array.itemsize
     assert picture.pixels.shape == (*array.shape[:2], 1 if array.shape[2] < 3 else 3)
@@ -25,12 +25,12 @@ def test_whole_samples_come_back(array: Any) -> None:
     assert np.array_equal(picture.to_array(), array)
 
 
-def test_all_levels_of_16_bit_come_back() -> None:
+def test_all_16_bit_levels_survive_a_round_trip() -> None:
     array = np.arange(65536, dtype=np.uint16).reshape(512, 128)
     assert np.array_equal(Image.from_array(array).to_array()[..., 0], array)
 
 
-def test_a_plane_is_a_gray_picture() -> None:
+def test_a_plane_becomes_a_gray_image() -> None:
     picture = Image.from_array(np.zeros((2, 3), np.uint8))
     assert (picture.height, picture.width, picture.pixels.shape[2], picture.alpha) == (2, 3, 1, None)
 
@@ -41,17 +41,17 @@ def test_floats_are_rounded_once() -> None:
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, 255.0, float("inf")])
-def test_floats_outside_of_0_to_1_are_refused_with_their_range(value: float) -> None:
+def test_floats_outside_0_to_1_are_refused_with_their_range(value: float) -> None:
     with pytest.raises(ValueError, match=rf"must be in .* got .*{value:g}"):
         Image.from_array(np.array([[0.5, value]]))
 
 
-def test_samples_of_the_other_byte_order_are_read() -> None:
+def test_arrays_in_the_other_byte_order_are_read() -> None:
     array = np.array([[0, 258, 65535]], ">u2")
     assert Image.from_array(array).to_array()[..., 0].tolist() == array.tolist()
 
 
-def test_the_rows_of_a_tall_picture_keep_their_places() -> None:
+def test_the_rows_of_a_tall_image_keep_their_order() -> None:
     array = np.arange(200 * 3 * 4, dtype=np.uint16).reshape(200, 3, 4)
     assert np.array_equal(Image.from_array(array).to_array(), array)
 
@@ -67,18 +67,18 @@ def test_the_rows_of_a_tall_picture_keep_their_places() -> None:
         ({"pixels": np.zeros((2, 3, 1), np.float32), "dpi": (72, float("nan"))}, "`dpi` must be"),
     ],
 )
-def test_what_is_no_picture_is_refused(fields: dict[str, Any], match: str) -> None:
+def test_values_that_are_not_an_image_are_refused(fields: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         Image(**fields)
 
 
 @pytest.mark.parametrize("array", [np.zeros((2, 3, 5), np.uint8), np.zeros((2, 3), np.int32), np.full((2, 3), np.nan)])
-def test_what_is_no_array_of_a_picture_is_refused(array: Any) -> None:
+def test_arrays_that_are_not_an_image_are_refused(array: Any) -> None:
     with pytest.raises(ValueError, match="`array` must be"):
         Image.from_array(array)
 
 
-def test_a_picture_needs_no_decoder() -> None:
+def test_an_image_from_an_array_needs_no_decoder() -> None:
     """Whoever has arrays needs no libvips."""
     script = "import sys, drrn.media.image; sys.exit('pyvips' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""JPEGs that break the rules where no pixel depends on it are read as they were meant; all others stay refused."""
+"""JPEGs with violations that affect no pixel are read as intended; all others stay refused."""
 
 import io
 import re
@@ -78,7 +78,7 @@ TOLERATED: dict[str, tuple[Break, str]] = {
 
 @pytest.mark.parametrize("kind", TOLERATED)
 @pytest.mark.parametrize("restarts", [0, 5])
-def test_what_breaks_the_rules_without_harm_is_read_and_said(kind: str, restarts: int, tmp_path: Path) -> None:
+def test_harmless_violations_of_the_format_are_read_and_reported(kind: str, restarts: int, tmp_path: Path) -> None:
     whole, broken = tmp_path / "a.jpg", tmp_path / "b.jpg"
     content = encoded(restart_marker_blocks=restarts)
     change, said = TOLERATED[kind]
@@ -90,7 +90,7 @@ def test_what_breaks_the_rules_without_harm_is_read_and_said(kind: str, restarts
         assert header.tolerated and np.array_equal(samples[:] / np.float32(255), read(whole).pixels)
 
 
-def test_stray_bytes_of_a_progressive_jpeg_are_left_out(tmp_path: Path) -> None:
+def test_stray_bytes_in_a_progressive_jpeg_are_ignored(tmp_path: Path) -> None:
     content = encoded(progressive=True)
     (tmp_path / "a.jpg").write_bytes(content)
     (tmp_path / "b.jpg").write_bytes(stray_before(b"\xff\xda")(stray_before(b"\xff\xc2")(content)))
@@ -109,9 +109,7 @@ def test_stray_bytes_of_a_progressive_jpeg_are_left_out(tmp_path: Path) -> None:
         (b"\xff\xda", {"progressive": True}),
     ],
 )
-def test_zeros_behind_a_scan_are_left_out(
-    marker: bytes, options: dict[str, object], extra: int, tmp_path: Path
-) -> None:
+def test_zeros_after_a_scan_are_ignored(marker: bytes, options: dict[str, object], extra: int, tmp_path: Path) -> None:
     content = encoded(**options)
     at = content.rindex(marker)
     (tmp_path / "a.jpg").write_bytes(content)
@@ -119,7 +117,7 @@ def test_zeros_behind_a_scan_are_left_out(
     assert np.array_equal(levels(tmp_path / "b.jpg"), levels(tmp_path / "a.jpg"))
 
 
-def test_padding_of_all_intervals_is_left_out_and_said(tmp_path: Path) -> None:
+def test_padding_after_every_interval_is_ignored_and_reported(tmp_path: Path) -> None:
     content = encoded(restart_marker_blocks=4)
     (tmp_path / "a.jpg").write_bytes(content)
     (tmp_path / "b.jpg").write_bytes(re.sub(rb"(\xff[\xd0-\xd7])", rb"\0\0\0\0\0\1", content))
@@ -127,7 +125,7 @@ def test_padding_of_all_intervals_is_left_out_and_said(tmp_path: Path) -> None:
     assert "stray bytes after scans left out" in probe(tmp_path / "b.jpg").tolerated[0]
 
 
-def test_zeros_that_are_a_part_of_a_scan_stay(tmp_path: Path) -> None:
+def test_zeros_that_belong_to_a_scan_are_kept(tmp_path: Path) -> None:
     """Of a flat image in few codes, data may end in zeros."""
     path = tmp_path / "a.jpg"
     for size in range(8, 400, 8):
@@ -139,13 +137,13 @@ def test_zeros_that_are_a_part_of_a_scan_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 4}])
-def test_files_without_fault_are_left_as_they_are(options: dict[str, object]) -> None:
+def test_valid_files_are_not_edited(options: dict[str, object]) -> None:
     assert find_mends(encoded(**options)) == ([], (), ())
 
 
 @pytest.mark.parametrize("kind", ["cut", "cut, with an end", "a hole", "a wrong restart"])
 @pytest.mark.parametrize("tolerated", [False, True])
-def test_a_jpeg_that_lacks_pixels_stays_refused(kind: str, tolerated: bool, tmp_path: Path) -> None:
+def test_a_jpeg_with_missing_pixels_stays_refused(kind: str, tolerated: bool, tmp_path: Path) -> None:
     """What is tolerated hides no damage behind it."""
     content = encoded(restart_marker_blocks=8)
     if tolerated:
@@ -163,7 +161,7 @@ def test_a_jpeg_that_lacks_pixels_stays_refused(kind: str, tolerated: bool, tmp_
         read(path)
 
 
-def test_strict_refuses_what_is_tolerated_without_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_strict_refuses_tolerated_violations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(scan_parameters(bytes(3))(encoded()))
     with pytest.raises(SystemExit, match="2"):
@@ -176,7 +174,7 @@ def test_strict_refuses_what_is_tolerated_without_it(tmp_path: Path, capsys: pyt
 
 
 @given(st.binary(max_size=200), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.binary(max_size=5))))
-def test_an_edited_file_is_read_as_if_it_were_written_so(content: bytes, steps: list[tuple[int, int, bytes]]) -> None:
+def test_an_edited_file_is_read_like_a_rewritten_one(content: bytes, steps: list[tuple[int, int, bytes]]) -> None:
     edits, right, at = [], b"", 0
     for skip, length, by in steps:
         begin, end = min(at + skip, len(content)), min(at + skip + length, len(content))
@@ -191,12 +189,14 @@ def test_an_edited_file_is_read_as_if_it_were_written_so(content: bytes, steps: 
         assert file.seek(-2, 2) == max(len(right) - 2, 0) and file.read(1) == right[-2:][:1]
 
 
-def test_zeros_behind_ff_are_no_padding() -> None:
+def test_zeros_after_ff_are_not_padding() -> None:
     """The first of them says that FF is a part of the data."""
     scan = b"\xff\xd8\xff\xda\0\2ab\xff\0\0\0\xff\xd0\xff\0\0\xff\xd1\0\0a\xff\0\xff\xd9"
     assert find_mends(scan).padding == (Edit(10, 12, b""),)
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_can_be_looked_through(content: bytes) -> None:
-    find_mends(b"\xff\xd8" + content)
+def test_repairs_of_any_bytes_are_inside_them_and_do_not_overlap(content: bytes) -> None:
+    edits = find_mends(b"\xff\xd8" + content).edits
+    places = [2, *(place for edit in edits for place in (edit.begin, edit.end)), 2 + len(content)]
+    assert places == sorted(places)

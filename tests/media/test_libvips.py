@@ -1,4 +1,4 @@
-"""How libvips is called: each failure has its own reason, and forked processes read."""
+"""How libvips is called: each failure reports its own reason, and forked processes can read."""
 
 import io
 import os
@@ -37,7 +37,7 @@ def error_of(path: Path) -> str:
     return str(caught.value)
 
 
-def test_an_error_does_not_quote_the_reason_of_the_file_before(tmp_path: Path) -> None:
+def test_an_error_does_not_quote_the_error_of_an_earlier_file(tmp_path: Path) -> None:
     jpeg, gif = tmp_path / "a.jpg", tmp_path / "b.gif"
     jpeg.write_bytes(broken_jpeg())
     gif.write_bytes(encoded("GIF")[:900])
@@ -45,7 +45,7 @@ def test_an_error_does_not_quote_the_reason_of_the_file_before(tmp_path: Path) -
     assert "Unexpected end of GIF source data" in error_of(gif)
 
 
-def test_an_error_does_not_quote_a_warning_of_a_file_that_was_read(tmp_path: Path) -> None:
+def test_an_error_does_not_quote_a_warning_about_another_file(tmp_path: Path) -> None:
     gif = tmp_path / "b.gif"
     gif.write_bytes(encoded("GIF")[:900])
     source = pyvips.Source.new_from_memory(broken_jpeg())
@@ -53,7 +53,7 @@ def test_an_error_does_not_quote_a_warning_of_a_file_that_was_read(tmp_path: Pat
     assert "Unexpected end of GIF source data" in error_of(gif)
 
 
-def test_each_of_many_threads_gets_the_reason_of_its_own_file(tmp_path: Path) -> None:
+def test_each_thread_gets_the_error_of_its_own_file(tmp_path: Path) -> None:
     kinds = {
         "a.jpg": (broken_jpeg(), "premature end of data segment"),
         "b.gif": (encoded("GIF")[:900], "Unexpected end of GIF source data"),
@@ -77,7 +77,7 @@ def test_a_forked_process_reads_what_its_parent_reads(form: str, tmp_path: Path)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_process_reads_bytes_that_are_not_whole_just_as_its_parent(tmp_path: Path) -> None:
+def test_a_forked_process_reads_sub_byte_samples_like_its_parent(tmp_path: Path) -> None:
     path, cut = tmp_path / "a.png", tmp_path / "b.jpg"
     path.write_bytes(encoded("PNG"))
     cut.write_bytes(encoded("JPEG")[:-400])
@@ -90,7 +90,7 @@ def test_a_forked_process_reads_bytes_that_are_not_whole_just_as_its_parent(tmp_
     ("form", "call", "what"),
     [("WEBP", "read(path)", "read"), ("PNG", "write(read(path), path.with_suffix('.x.png'))", "written")],
 )
-def test_what_needs_the_lost_threads_is_refused_in_a_forked_process(
+def test_a_forked_process_refuses_work_that_needs_the_lost_threads(
     form: str, call: str, what: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "a"
@@ -100,7 +100,7 @@ def test_what_needs_the_lost_threads_is_refused_in_a_forked_process(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_process_forked_before_anything_was_read_does_everything(tmp_path: Path) -> None:
+def test_a_process_forked_before_any_reading_can_do_everything(tmp_path: Path) -> None:
     path = tmp_path / "a.webp"
     path.write_bytes(encoded("WEBP", lossless=True))
     line = "write(read(path), path.with_suffix('.png')); print(path.with_suffix('.png').stat().st_size > 99)"
@@ -130,7 +130,7 @@ sys.exit(os.waitpid(child, 0)[1] != 0)
     return done.stdout.strip()
 
 
-def test_what_libvips_logs_is_dropped_by_a_callback_of_the_right_signature() -> None:
+def test_the_log_of_libvips_is_dropped_by_a_matching_callback() -> None:
     """In bytes that are not text, too."""
     callback = libvips._silence()
     assert pyvips.ffi.typeof(callback) is pyvips.ffi.typeof("GLogFunc")

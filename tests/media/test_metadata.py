@@ -1,4 +1,4 @@
-"""What lies beside the pixels stays true: in EXIF, PNG chunks, JPEG segments, TIFF tags and AVIF boxes."""
+"""Metadata stays correct in the enlarged image: EXIF, PNG chunks, JPEG segments, TIFF tags and AVIF boxes."""
 
 import json
 import struct
@@ -51,13 +51,13 @@ def exif_of(path: Path) -> tuple[Pillow.Exif, dict[int, Any]]:
 @pytest.mark.parametrize(
     ("before", "after"), [((10, 8), (20, 16)), ((10, 8, 4), (20, 16, 8)), ((9, 8, 6, 4), (18, 16, 12, 8))]
 )
-def test_a_subject_stays_in_its_place(before: Any, after: Any, suffix: str, tmp_path: Path) -> None:
+def test_the_subject_area_stays_at_its_place(before: Any, after: Any, suffix: str, tmp_path: Path) -> None:
     photo().save(tmp_path / f"a.{suffix}", exif=described(x9214=before, xA214=before[:2]))
     _, found = exif_of(doubled(tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"))
     assert (found[0x9214], found[0xA214]) == (after, after[:2])
 
 
-def test_a_subject_beyond_65535_keeps_its_place() -> None:
+def test_a_subject_area_beyond_65535_stays_at_its_place() -> None:
     block = exif.plain(described(x9214=(40000, 30000, 9, 9)).tobytes())
     assert block
     found = Pillow.Exif()
@@ -65,7 +65,7 @@ def test_a_subject_beyond_65535_keeps_its_place() -> None:
     assert found.get_ifd(tiff_tags.EXIF)[0x9214] == (80000, 60000, 18, 18)
 
 
-def test_a_subject_beyond_32_bit_ends_there() -> None:
+def test_a_subject_area_is_limited_to_32_bits() -> None:
     block = exif.plain(described(x9214=(3_000_000_000, 70_000)).tobytes())
     assert block
     found = Pillow.Exif()
@@ -73,7 +73,7 @@ def test_a_subject_beyond_32_bit_ends_there() -> None:
     assert found.get_ifd(tiff_tags.EXIF)[0x9214] == (0xFFFFFFFF, 140_000)
 
 
-def test_resolutions_of_the_sensor_and_of_paper_grow(tmp_path: Path) -> None:
+def test_focal_plane_and_print_resolutions_are_scaled(tmp_path: Path) -> None:
     tags = described(xA20E=IFDRational(201, 2), xA20F=IFDRational(29, 4), xA210=2, t11A=72.0, t11B=36.0, t128=2)
     photo().save(tmp_path / "a.webp", exif=tags)
     outer, found = exif_of(doubled(tmp_path / "a.webp", tmp_path / "b.webp"))
@@ -82,7 +82,7 @@ def test_resolutions_of_the_sensor_and_of_paper_grow(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_subject_is_where_it_was_once_the_image_stands_upright(orientation: int, tmp_path: Path) -> None:
+def test_the_subject_area_follows_the_orientation(orientation: int, tmp_path: Path) -> None:
     stored = np.zeros((8, 12, 3), np.uint8)
     stored[2:4, 8:10] = 255
     focal = {"xA20E": IFDRational(50), "xA20F": IFDRational(70)}
@@ -99,13 +99,13 @@ def test_a_subject_is_where_it_was_once_the_image_stands_upright(orientation: in
     assert found.get(tiff_tags.ORIENTATION, 1) == 1
 
 
-def test_exif_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_unreadable_exif_is_reported(tmp_path: Path) -> None:
     for suffix in ("png", "jpg", "webp"):
         photo().save(tmp_path / f"a.{suffix}", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
         assert probe(tmp_path / f"a.{suffix}").converted == ("without EXIF that can't be read",)
 
 
-def test_the_makers_note_is_said_where_it_stays_behind(tmp_path: Path) -> None:
+def test_a_dropped_maker_note_is_reported(tmp_path: Path) -> None:
     photo().save(tmp_path / "a.jpg", exif=described(x927C=b"a maker's note"))
     header = probe(tmp_path / "a.jpg")
     assert changes(header, tmp_path / "b.jpg") == changes(header, tmp_path / "b.png") == ()
@@ -129,7 +129,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("kind", COLORS)
-def test_color_tags_are_kept_in_a_png_and_said_elsewhere(kind: str, tmp_path: Path) -> None:
+def test_color_tags_are_kept_in_a_png_and_reported_elsewhere(kind: str, tmp_path: Path) -> None:
     path = with_chunks(COLORS[kind], tmp_path / "a.png")
     header = probe(path)
     assert changes(header, tmp_path / "b.png") == ()
@@ -139,7 +139,7 @@ def test_color_tags_are_kept_in_a_png_and_said_elsewhere(kind: str, tmp_path: Pa
         assert changes(header, tmp_path / f"b.{suffix}") == MISSING[kind]
 
 
-def test_color_tags_behind_a_profile_or_srgb_are_not_missed(tmp_path: Path) -> None:
+def test_color_tags_after_a_profile_or_srgb_chunk_are_found(tmp_path: Path) -> None:
     linear = (b"gAMA", struct.pack(">L", 100000))
     photo().save(tmp_path / "a.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for path in (
@@ -154,7 +154,7 @@ def test_color_tags_of_a_wrong_length_are_dropped(tmp_path: Path) -> None:
     assert b"cICP" not in found
 
 
-def test_texts_are_kept_in_a_png_and_said_elsewhere(tmp_path: Path) -> None:
+def test_text_is_kept_in_a_png_and_reported_elsewhere(tmp_path: Path) -> None:
     texts = [
         (b"tEXt", b"parameters\0a castle, Size: 48x32"),
         (b"zTXt", b"Comment\0\0" + bytes.fromhex("789c4bcecfcd4d0500076702c1")),
@@ -169,14 +169,14 @@ def test_texts_are_kept_in_a_png_and_said_elsewhere(tmp_path: Path) -> None:
         assert changes(probe(path), tmp_path / f"b.{suffix}") == ("without text chunks",)
 
 
-def test_chunks_of_the_old_pixels_are_left_out_and_said(tmp_path: Path) -> None:
+def test_chunks_about_the_old_pixels_are_dropped_and_reported(tmp_path: Path) -> None:
     path = with_chunks([(b"sCAL", b"\x011\0" + b"1"), (b"caBX", b"c2pa")], tmp_path / "a.png")
     left = ("without the chunk sCAL", "without content credentials")
     assert probe(path).converted == left
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
-def test_the_aspect_of_pixels_is_kept(suffix: str, tmp_path: Path) -> None:
+def test_the_pixel_aspect_ratio_is_kept(suffix: str, tmp_path: Path) -> None:
     path = with_chunks([(b"pHYs", struct.pack(">LLB", 1, 2, 0))], tmp_path / "a.png")
     result = doubled(path, tmp_path / f"b.{suffix}")
     again = doubled(result, tmp_path / "again.png")
@@ -190,13 +190,13 @@ def test_the_aspect_of_pixels_is_kept(suffix: str, tmp_path: Path) -> None:
             assert [opened.getexif()[tag] for tag in (282, 283, 296)] == [2, 4, 1]
 
 
-def test_the_aspect_of_pixels_is_said_where_it_is_lost(tmp_path: Path) -> None:
+def test_a_lost_pixel_aspect_ratio_is_reported(tmp_path: Path) -> None:
     header = probe(with_chunks([(b"pHYs", struct.pack(">LLB", 1, 2, 0))], tmp_path / "a.png"))
     for suffix in ("webp", "bmp", "ppm"):
         assert changes(header, tmp_path / f"b.{suffix}") == ("without pixel aspect",)
 
 
-def test_the_aspect_of_a_gif_and_of_a_bmp_is_kept(tmp_path: Path) -> None:
+def test_the_pixel_aspect_ratio_of_gif_and_bmp_is_kept(tmp_path: Path) -> None:
     photo().convert("P").save(tmp_path / "a.gif")
     content = bytearray((tmp_path / "a.gif").read_bytes())
     content[12] = 113  # pixels twice as wide as high
@@ -207,7 +207,7 @@ def test_the_aspect_of_a_gif_and_of_a_bmp_is_kept(tmp_path: Path) -> None:
     assert [struct.unpack_from("<LL", content, 38) for content in found] == [(2000, 4000), (4000, 8000)]
 
 
-def test_the_background_is_kept_as_the_image_is_decoded(tmp_path: Path) -> None:
+def test_the_background_color_is_converted_like_the_image(tmp_path: Path) -> None:
     photo().save(tmp_path / "rgb.png")
     photo().quantize(16).save(tmp_path / "palette.png")
     Pillow.new("1", (9, 9)).save(tmp_path / "1.png")
@@ -223,7 +223,7 @@ def test_the_background_is_kept_as_the_image_is_decoded(tmp_path: Path) -> None:
         assert png_chunks(doubled(path, tmp_path / "b.png"))[b"bKGD"] == [right]
 
 
-def test_comments_of_a_gif_are_said(tmp_path: Path) -> None:
+def test_dropped_gif_comments_are_reported(tmp_path: Path) -> None:
     photo().convert("P").save(tmp_path / "a.gif", comment=b"a comment")
     assert "without comments" in probe(tmp_path / "a.gif").converted
     photo().convert("P").save(tmp_path / "b.gif")
@@ -237,7 +237,7 @@ def test_comments_of_a_gif_are_said(tmp_path: Path) -> None:
 CAPTIONS = b"\x1c\x02\x78\0\4Zoe\n"
 
 
-def test_comments_and_captions_are_kept_in_a_jpeg_and_said_elsewhere(tmp_path: Path) -> None:
+def test_comments_and_captions_are_kept_in_a_jpeg_and_reported_elsewhere(tmp_path: Path) -> None:
     captions = b"8BIM\x04\x04\0\0" + struct.pack(">L", 9) + CAPTIONS + b"\0"
     size_of_paper = b"8BIM\x03\xed\0\0" + struct.pack(">L", 16) + bytes(16)
     added = [(0xED, b"Photoshop 3.0\0" + size_of_paper + captions), (0xFE, b"a comment")]
@@ -270,7 +270,7 @@ SAMSUNG = b"SEFH" + struct.pack("<LL", 107, 1) + struct.pack("<HHLL", 0, 0x0A30,
         ([], b"SEFT", ()),
     ],
 )
-def test_parts_of_a_jpeg_that_are_left_behind_are_said(added: Any, behind: bytes, parts: Any, tmp_path: Path) -> None:
+def test_dropped_parts_of_a_jpeg_are_reported(added: Any, behind: bytes, parts: Any, tmp_path: Path) -> None:
     path = with_segments(added, tmp_path / "a.jpg", behind)
     assert probe(path).converted == parts
     assert probe(doubled(path, tmp_path / "b.jpg")).converted == ()
@@ -296,13 +296,13 @@ def test_a_micrograph_keeps_its_scale(tmp_path: Path) -> None:
     assert "without pixel aspect" in changes(probe(path), tmp_path / "b.webp")
 
 
-def test_a_scale_whose_unit_a_png_cannot_tell_is_said(tmp_path: Path) -> None:
+def test_a_scale_unit_that_png_lacks_is_reported(tmp_path: Path) -> None:
     path = micrograph(tmp_path / "a.tif", imagej=True, resolution=(2, 2), metadata={"unit": "um"})
     assert changes(probe(path), tmp_path / "b.tif") == ()
     assert changes(probe(path), tmp_path / "b.png") == ("without pixels a unit",)
 
 
-def test_ome_xml_tells_the_new_size_and_spacing(tmp_path: Path) -> None:
+def test_ome_xml_gets_the_new_size_and_spacing(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     micrograph(path, metadata={"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.25})
     with tifffile.TiffFile(doubled(path, tmp_path / "b.tif")) as file:
@@ -312,7 +312,7 @@ def test_ome_xml_tells_the_new_size_and_spacing(tmp_path: Path) -> None:
     assert 'PhysicalSizeX="0.25"' in text and 'PhysicalSizeY="0.125"' in text
 
 
-def test_regions_of_ome_xml_are_left_out_and_said() -> None:
+def test_regions_of_ome_xml_are_dropped_and_reported() -> None:
     image = b'<Image><Pixels SizeX="4"/><ROIRef ID="ROI:0"/></Image>'
     text = b'<OME UUID="urn:uuid:1">' + image + b'<ROI ID="ROI:0"><Union/></ROI></OME>'
     assert descriptions.remove_parts(text) == (
@@ -321,7 +321,7 @@ def test_regions_of_ome_xml_are_left_out_and_said() -> None:
     )
 
 
-def test_tags_of_a_tiff_that_are_not_kept_are_said(tmp_path: Path) -> None:
+def test_dropped_tiff_tags_are_reported(tmp_path: Path) -> None:
     extra = [(0x8649, 7, 4, b"8BIM", True), (50_000, 3, 1, 7, True), (0x10D, 2, 0, "a name", True)]
     path = micrograph(tmp_path / "a.tif", metadata=None, extratags=extra)
     assert changes(probe(path), tmp_path / "b.tif") == ("without the TIFF tags Photoshop, 50000",)
@@ -329,7 +329,7 @@ def test_tags_of_a_tiff_that_are_not_kept_are_said(tmp_path: Path) -> None:
         assert file.pages[0].tags[0x10D].value == "a name"  # type: ignore[union-attr]
 
 
-def test_other_descriptions_that_count_pixels_are_mended() -> None:
+def test_other_descriptions_with_pixel_counts_are_updated() -> None:
     assert descriptions.resize(b"Aperio|MPP = 0.5|AppMag = 20", (9, 9), (18, 18)) == b"Aperio|MPP = 0.25|AppMag = 20"
     shape = descriptions.resize(b'{"shape": [2, 48, 64, 3]}\0', (64, 48), (128, 96))
     assert json.loads(shape.rstrip(b"\0")) == {"shape": [2, 96, 128, 3]}
@@ -373,13 +373,13 @@ def nclx(primaries: int, transfer: int) -> bytes:
         (2, 2, ()),
     ],
 )
-def test_the_colors_of_an_avif_become_those_of_a_png(primaries: int, transfer: int, tags: Any) -> None:
+def test_nclx_colors_of_an_avif_become_cicp_in_a_png(primaries: int, transfer: int, tags: Any) -> None:
     assert avif.read_boxes(boxes(nclx(primaries, transfer))).color_tags == tags
     profile = box(b"colr", b"prof" + bytes(128))
     assert avif.read_boxes(boxes(nclx(primaries, transfer), profile)).color_tags == ()  # the profile is kept
 
 
-def test_the_light_and_the_aspect_of_an_avif_are_found() -> None:
+def test_hdr_metadata_and_aspect_ratio_of_an_avif_are_found() -> None:
     mastering = struct.pack(">8H2L", 13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450, 10_000_000, 1)
     light, aspect = box(b"clli", struct.pack(">HH", 1000, 400)), box(b"pasp", struct.pack(">LL", 2, 1))
     found = avif.read_boxes(boxes(nclx(9, 16), box(b"mdcv", mastering), light, aspect))
@@ -387,22 +387,26 @@ def test_the_light_and_the_aspect_of_an_avif_are_found() -> None:
     assert found.aspect == (1, 2)
 
 
-def test_further_images_of_an_avif_are_said() -> None:
+def test_dropped_images_of_an_avif_are_reported() -> None:
     assert avif.read_boxes(boxes(item=b"tmap")).lost == ("without gain map",)
     depth = box(b"auxC", bytes(4) + b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth\0")
     alpha = box(b"auxC", bytes(4) + b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
     assert avif.read_boxes(boxes(depth, alpha)).lost == ("without depth map",)
 
 
-def test_damaged_boxes_say_nothing() -> None:
+def test_truncated_and_damaged_boxes_count_as_missing() -> None:
     whole = boxes(nclx(9, 16), box(b"pasp", struct.pack(">LL", 2, 1)))
+    complete = avif.read_boxes(whole)
+    assert complete == (((b"cICP", PQ),), (1, 2), ())
     for length in range(len(whole)):
-        avif.read_boxes(whole[:length])
+        found = avif.read_boxes(whole[:length])
+        assert found.color_tags in ((), complete.color_tags) and found.aspect in (None, complete.aspect), length
     for at in range(len(whole)):
-        avif.read_boxes(whole[:at] + b"\xff" + whole[at + 1 :])
+        found = avif.read_boxes(whole[:at] + b"\xff" + whole[at + 1 :])
+        assert all(name == b"cICP" for name, _ in found.color_tags) and found.lost == (), at
 
 
-def test_an_avif_in_hdr_becomes_a_png_in_hdr(tmp_path: Path) -> None:
+def test_an_hdr_avif_becomes_an_hdr_png(tmp_path: Path) -> None:
     photo().save(tmp_path / "a.avif")
     content = (tmp_path / "a.avif").read_bytes()
     at = content.index(b"colrnclx") + 8
@@ -412,7 +416,7 @@ def test_an_avif_in_hdr_becomes_a_png_in_hdr(tmp_path: Path) -> None:
     assert changes(probe(tmp_path / "a.avif"), tmp_path / "b.jpg") == ("without cICP (BT.2020, PQ)",)
 
 
-def test_an_orientation_beside_that_of_an_avif_is_void(tmp_path: Path) -> None:
+def test_the_exif_orientation_of_an_avif_is_ignored(tmp_path: Path) -> None:
     said = packet({"tiff": "http://ns.adobe.com/tiff/1.0/"}, 'tiff:Orientation="6"', "")
     photo().save(tmp_path / "a.avif", exif=described(t112=6), xmp=said)
     picture = read(tmp_path / "a.avif")
@@ -422,6 +426,6 @@ def test_an_orientation_beside_that_of_an_avif_is_void(tmp_path: Path) -> None:
         assert opened.getexif().get(tiff_tags.ORIENTATION, 1) == 1 and opened.size == (64, 96)
 
 
-def test_a_picture_of_a_program_needs_no_metadata(tmp_path: Path) -> None:
+def test_an_image_made_in_code_needs_no_metadata(tmp_path: Path) -> None:
     write(Image(pixels=np.zeros((4, 5, 3), np.float32)), tmp_path / "a.png")
     assert set(png_chunks(tmp_path / "a.png")) == {b"IHDR", b"IDAT", b"IEND"}

@@ -1,4 +1,4 @@
-"""docs/reference/formats.md says what becomes of every kind of samples and metadata in every format."""
+"""The tables of docs/reference/formats.md match how every kind of samples and metadata is converted."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.media import animated_modes
 from tests.media.mode_files import FORMATS, NOTES, TRUTH
 
 
-def test_the_tables_say_what_becomes_of_every_kind_of_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_match_what_happens_to_every_kind_of_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda file: None)  # for speed: hundreds of files are written
     written = cells(formats.PAGE.read_text(encoding="utf-8"))
     found = cells("\n\n".join(formats.tables(tmp_path).values()))

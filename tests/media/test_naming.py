@@ -1,4 +1,4 @@
-"""Names: what an enlargement is called, which files of a folder are taken, and what is said of foreign kinds."""
+"""Names of results, which files of a folder are images, and messages about other kinds of files."""
 
 import io
 from pathlib import Path
@@ -91,7 +91,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_gives_the_images_by_content_without_system_files(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_lists_images_by_content_without_system_files(folder: Path, tmp_path: Path) -> None:
     found = find_sources([folder], tmp_path / "out", recursive=True)
     assert sorted(str(source.path.relative_to(folder)) for source in found.sources) == sorted([*NAMES, "kept/x.jpg"])
     assert found.skipped == len(JUNK) + 3 and not found.failed and not found.unreadable
@@ -112,7 +112,7 @@ def test_a_damaged_image_is_still_taken_by_its_suffix(tmp_path: Path) -> None:
     assert is_image(tmp_path / "a.png")
 
 
-def test_system_folders_are_known_in_any_case() -> None:
+def test_system_folders_are_recognized_in_any_case() -> None:
     assert all(map(is_system_folder, [".git", ".Trash-1000", "@eaDir", "__MACOSX", "$RECYCLE.BIN"]))
     assert not is_system_folder("photos")
 
@@ -183,6 +183,6 @@ def test_a_folder_of_unreadable_images_says_what_to_do(tmp_path: Path) -> None:
     )
 
 
-def test_text_is_not_a_film(tmp_path: Path) -> None:
+def test_text_is_not_a_video(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("The free lunch is over")
     assert not containers.is_video(tmp_path / "notes")

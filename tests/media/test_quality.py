@@ -1,4 +1,4 @@
-"""How much files have lost, and how much their enlargements may lose."""
+"""How lossy files are, and how lossy their enlargements may be."""
 
 import io
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_gray_jpeg_has_no_chroma_to_subsample() -> None:
     assert loss_of("JPEG", encoded("JPEG", photo(mode="L"), quality=60)) == Loss(60, subsampled=False)
 
 
-def test_stray_bytes_and_filling_do_not_hide_the_tables() -> None:
+def test_stray_and_fill_bytes_do_not_hide_the_tables() -> None:
     content = encoded("JPEG", quality=85)
     at = content.index(b"\xff\xdb")
     assert loss_of("JPEG", content[:at] + b"\0\0\0\0" + content[at:]) == Loss(85, True)
@@ -62,7 +62,7 @@ def test_a_jpeg_without_tables_has_an_unknown_loss() -> None:
         assert loss_of("JPEG", content[:end]) is None
 
 
-def test_a_webp_is_lossy_or_not(tmp_path: Path) -> None:
+def test_a_webp_is_recognized_as_lossy_or_lossless(tmp_path: Path) -> None:
     for mode in ("RGB", "RGBA"):
         assert loss_of("WebP", encoded("WEBP", photo(mode=mode)))
         assert loss_of("WebP", encoded("WEBP", photo(mode=mode), lossless=True)) is None
@@ -92,13 +92,13 @@ RULE: list[tuple[FileFormat, FileFormat, Loss | None, dict[str, Any], Loss | Non
 
 
 @pytest.mark.parametrize(("form", "source", "loss", "asked", "right"), RULE)
-def test_the_rule_of_quality_of_results(
+def test_the_quality_of_results_follows_the_documented_rule(
     form: FileFormat, source: FileFormat, loss: Loss | None, asked: dict[str, Any], right: Loss | None
 ) -> None:
     assert choose_loss(form, source, loss, **asked) == right
 
 
-def test_a_jpeg_without_loss_is_refused() -> None:
+def test_a_lossless_jpeg_is_refused() -> None:
     with pytest.raises(UsageError, match=r"JPEG is never lossless.*png, webp or tif"):
         choose_loss("JPEG", "PNG", None, lossless=True)
 
@@ -177,7 +177,7 @@ def test_an_animated_webp_stays_lossy(here: Path, mode: str) -> None:
         (["a.jpg", "--quality", "50", "-o", "a.png"], "--quality is for JPEG and WebP, and a.png will be neither"),
     ],
 )
-def test_what_can_not_be_is_refused(
+def test_impossible_combinations_of_quality_are_refused(
     here: Path, capsys: pytest.CaptureFixture[str], args: list[str], sentence: str
 ) -> None:
     (here / "a.jpg").write_bytes(encoded("JPEG"))
@@ -188,7 +188,7 @@ def test_what_can_not_be_is_refused(
     assert sorted(here.iterdir()) == before
 
 
-def test_in_a_folder_only_jpeg_and_webp_take_notice_of_the_quality(here: Path) -> None:
+def test_in_a_folder_quality_only_affects_jpeg_and_webp(here: Path) -> None:
     (here / "in").mkdir()
     (here / "in" / "a.jpg").write_bytes(encoded("JPEG"))
     (here / "in" / "b.png").write_bytes(encoded("PNG"))
@@ -208,7 +208,7 @@ def test_strips_and_memory_give_the_same_bytes(
     assert (here / f"strips{suffix}").read_bytes() == (here / f"memory{suffix}").read_bytes()
 
 
-def test_python_says_how_much_may_be_lost(here: Path) -> None:
+def test_the_python_api_takes_quality_and_lossless(here: Path) -> None:
     (here / "a.png").write_bytes(encoded("PNG"))
     larger = Upscaler(small_weights()).upscale(read(here / "a.png"), scale=2)
     write(larger, here / "best.jpg")

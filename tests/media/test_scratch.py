@@ -1,4 +1,4 @@
-"""Rows of samples on the disk are the rows that were written, to us and to libvips, and nobody else sees them."""
+"""Scratch files return the rows that were written, to drrn and to libvips, and are invisible to others."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ def samples(height: int, width: int, bands: int, bits: int, seed: int = 0) -> An
 @given(
     st.integers(1, 70), st.integers(1, 70), st.integers(1, 4), st.sampled_from([8, 16]), st.integers(0, 80), st.data()
 )
-def test_what_is_put_in_pieces_comes_back_whole(
+def test_rows_written_in_pieces_are_read_back_whole(
     height: int, width: int, bands: int, bits: Literal[8, 16], tile: int, data: Any
 ) -> None:
     given_ = samples(height, width, bands, bits)
@@ -45,7 +45,7 @@ def test_what_is_put_in_pieces_comes_back_whole(
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_rows_on_the_disk_become_the_very_file_of_those_in_memory(suffix: str, channels: int, tmp_path: Path) -> None:
+def test_rows_on_disk_give_the_same_file_as_rows_in_memory(suffix: str, channels: int, tmp_path: Path) -> None:
     suffix = "pgm" if (suffix, channels) == ("ppm", 1) else suffix
     given_ = samples(150, 90, channels, 8)
     metadata = Metadata(xmp=b"<x/>", dpi=(300.0, 200.0))
@@ -67,7 +67,7 @@ def test_bitmaps_are_written_band_by_band(bands: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_picture_is_unpacked_upright(orientation: int, tmp_path: Path) -> None:
+def test_an_image_is_decoded_upright_to_disk(orientation: int, tmp_path: Path) -> None:
     from PIL import Image
 
     tags = Image.Exif()
@@ -79,7 +79,7 @@ def test_a_picture_is_unpacked_upright(orientation: int, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "bmp", "ppm"])
-def test_damage_in_the_last_row_ends_the_unpacking(suffix: str, tmp_path: Path) -> None:
+def test_damage_in_the_last_row_ends_decoding_to_disk(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
     store(samples(300, 200, 3, 8), path, Metadata())
     path.write_bytes(path.read_bytes()[:-30])
@@ -87,7 +87,7 @@ def test_damage_in_the_last_row_ends_the_unpacking(suffix: str, tmp_path: Path) 
         pass
 
 
-def test_nobody_sees_a_scratch(tmp_path: Path) -> None:
+def test_a_scratch_file_is_invisible_to_others(tmp_path: Path) -> None:
     with Scratch(tmp_path / "not" / "there" / "a.png", 100, 100, 3, 8) as scratch:
         scratch.put(samples(100, 100, 3, 8), 0)
         assert list(tmp_path.iterdir()) == []

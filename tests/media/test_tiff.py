@@ -1,4 +1,4 @@
-"""TIFFs: which page is the image, raw photos, YCbCr, and what libvips has no decoder for."""
+"""TIFFs: which page is the image, raw photos, YCbCr, and compressions that libvips can't decode."""
 
 import io
 import lzma
@@ -75,7 +75,7 @@ def test_ycbcr_without_subsampling_has_its_colors(
     assert "YCbCr to RGB" in probe(path).converted
 
 
-def test_subsampled_ycbcr_gets_no_alpha(tmp_path: Path) -> None:
+def test_subsampled_ycbcr_has_no_alpha(tmp_path: Path) -> None:
     samples = ycbcr()
     blocks = samples[..., 0].reshape(8, 2, 8, 2).transpose(0, 2, 1, 3).reshape(8, 8, 4)
     data = np.concatenate([blocks, samples[::2, ::2, 1:]], axis=2).tobytes()
@@ -84,7 +84,7 @@ def test_subsampled_ycbcr_gets_no_alpha(tmp_path: Path) -> None:
     assert found.shape == RGB.shape and np.abs(found.astype(int) - RGB).max() <= 3
 
 
-def test_ycbcr_of_other_kinds_is_refused_by_name(tmp_path: Path) -> None:
+def test_other_kinds_of_ycbcr_are_refused_by_name(tmp_path: Path) -> None:
     deep = page(16, 16, (ycbcr().astype("<u2") * 257).tobytes(), color=6, bits=16, t530=(1, 1))
     with pytest.raises(ImageError, match="is YCbCr of 16 bit"):
         read(written(tmp_path, deep))
@@ -111,13 +111,13 @@ RAW = page(16, 16, bytes(512), color=32803, bands=1, bits=16)
         ((page(16, 16, RGB.tobytes(), t254=(1,)),), "a page marked as a smaller copy taken as the image"),
     ],
 )
-def test_the_image_among_smaller_copies_is_read(pages: tuple[Page, ...], said: str, tmp_path: Path) -> None:
+def test_the_main_image_is_read_among_smaller_copies(pages: tuple[Page, ...], said: str, tmp_path: Path) -> None:
     path = written(tmp_path, *pages)
     assert np.array_equal(levels(path), RGB)
     assert probe(path).converted == ((said,) if said else ())
 
 
-def test_tags_are_those_of_the_page_that_is_the_image(tmp_path: Path) -> None:
+def test_tags_come_from_the_page_of_the_main_image(tmp_path: Path) -> None:
     turned = page(16, 16, RGB.tobytes(), t274=(3,))
     assert np.array_equal(levels(written(tmp_path, THUMBNAIL, turned)), RGB[::-1, ::-1])
 
@@ -136,13 +136,13 @@ def test_tags_are_those_of_the_page_that_is_the_image(tmp_path: Path) -> None:
         ((THUMBNAIL, RAW), "raw photo"),
     ],
 )
-def test_raw_photos_and_lost_images_are_refused_by_name(pages: tuple[Page, ...], match: str, tmp_path: Path) -> None:
+def test_raw_photos_and_missing_images_are_refused_by_name(pages: tuple[Page, ...], match: str, tmp_path: Path) -> None:
     path = written(tmp_path, *pages)
     with pytest.raises(ImageError, match=match):
         plan(path, tmp_path / "b.tif", Request(2))
 
 
-def test_raw_photos_in_a_folder_are_skipped_and_told(tmp_path: Path) -> None:
+def test_raw_photos_in_a_folder_are_skipped_and_reported(tmp_path: Path) -> None:
     within = page(4, 4, bytes(48), t254=(1,), within=(IMAGE,))
     thumbnail, floats = page(4, 4, bytes(48), t254=(1,), within=(RAW,)), RAW._replace(tags=RAW.tags | {339: (3, (3,))})
     for name, one in {"a.nef": thumbnail, "b.pef": RAW, "c.dng": floats, "d.tif": IMAGE, "e.dng": within}.items():
@@ -160,14 +160,14 @@ def test_canons_raw_photos_are_refused_by_name(tmp_path: Path) -> None:
         read(tmp_path / "a.cr2")
 
 
-def test_a_fourth_band_of_rgb_that_nothing_is_said_of_is_alpha(tmp_path: Path) -> None:
+def test_an_unspecified_fourth_band_of_rgb_is_alpha(tmp_path: Path) -> None:
     path = written(tmp_path, page(16, 16, np.dstack([RGB, GRAY]).tobytes(), bands=4))
     assert np.array_equal(levels(path), np.dstack([RGB, GRAY]))
     job = plan(path, tmp_path / "b.tif", Request(2))
     assert job.format is image.IMAGE and "a fourth band of no stated kind to alpha" in changes(job.header, job.target)
 
 
-def test_half_floats_become_single_ones_and_that_is_said(tmp_path: Path) -> None:
+def test_half_floats_become_single_precision_and_that_is_reported(tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
     tifffile.imwrite(tmp_path / "a.tif", (RGB / 255).astype(np.float16), photometric="rgb")
     job = plan(tmp_path / "a.tif", tmp_path / "b.tif", Request(2))
@@ -216,7 +216,7 @@ def foreign(path: Path, kind: str, samples: str) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", FOREIGN)
 @pytest.mark.parametrize("samples", SAMPLES)
-def test_what_libvips_cannot_decode_is_read_by_rasterio(kind: str, samples: str, tmp_path: Path) -> None:
+def test_rasterio_reads_compressions_that_libvips_lacks(kind: str, samples: str, tmp_path: Path) -> None:
     if (kind, samples) == ("lerc", "4 bit"):
         pytest.skip("LERC has no samples of 4 bit")
     path = tmp_path / "a.tif"
@@ -226,7 +226,7 @@ def test_what_libvips_cannot_decode_is_read_by_rasterio(kind: str, samples: str,
     assert np.array_equal(levels(path), truth)
 
 
-def test_rasterio_reads_the_page_that_is_the_image_upright(tmp_path: Path) -> None:
+def test_rasterio_reads_the_main_image_upright(tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
     packed = page(16, 16, lzma.compress(RGB.tobytes()), compression=34925, t274=(6,))
     path = written(tmp_path, THUMBNAIL, packed)
@@ -235,7 +235,7 @@ def test_rasterio_reads_the_page_that_is_the_image_upright(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_without_rasterio_it_is_called_what_it_is(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_rasterio_the_compression_is_named(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.tif"
     foreign(path, kind, "RGB")
     monkeypatch.setitem(sys.modules, "rasterio", None)
@@ -243,7 +243,7 @@ def test_without_rasterio_it_is_called_what_it_is(kind: str, tmp_path: Path, mon
         read(path)
 
 
-def test_damage_in_what_rasterio_reads_is_refused(tmp_path: Path) -> None:
+def test_damage_found_by_rasterio_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     foreign(path, "zstd", "RGB")
     content = bytearray(path.read_bytes())
@@ -267,13 +267,13 @@ def test_old_style_jpeg_is_read_or_named(tmp_path: Path) -> None:
         assert "is a TIFF compressed by old-style JPEG" in str(error) and "damaged" not in str(error)
 
 
-def test_a_method_that_nobody_knows_is_named(tmp_path: Path) -> None:
+def test_an_unknown_compression_is_named(tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
     with pytest.raises(ImageError, match=r"compressed by method 34999, which can't be read"):
         read(written(tmp_path, page(16, 16, RGB.tobytes(), compression=34999)))
 
 
-def test_a_raster_that_begins_with_a_smaller_copy_is_refused(tmp_path: Path) -> None:
+def test_a_raster_whose_first_page_is_a_smaller_copy_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
     floats = RGB.astype("<f4").tobytes()
     small = page(16, 16, floats, bits=32, t254=(1,), t339=(3, 3, 3))

@@ -1,4 +1,4 @@
-"""What a video says of itself; and files that say they are videos and are not, or not whole."""
+"""Headers and frames of videos; and files that are not videos, or damaged ones."""
 
 import re
 import resource
@@ -83,7 +83,9 @@ def test_frames_are_the_planes_as_decoded(tmp_path: Path, suffix: str, pixels: s
 
 
 @pytest.mark.parametrize(("codec", "options"), [("mpeg4", {"bf": "2"}), ("libx264", {"bf": "3"})])
-def test_frames_of_avi_are_shown_one_after_another(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
+def test_frames_of_an_avi_follow_each_other_in_display_order(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
     """Where packets lie in another order than frames, AVI has no times of frames."""
     source = film(tmp_path / "film.avi", times=range(20), base=Fraction(1, 25), codec=codec, options=options)
     header = probing.probe(source, max_pixels=LIMIT)
@@ -111,8 +113,8 @@ def test_the_first_of_two_video_streams_is_taken_and_reported(tmp_path: Path) ->
     assert (header.width, header.converted) == (32, ("without all video streams but number 0",))
 
 
-def refused(path: Path, message: str) -> None:
-    """In one sentence, by whoever takes it."""
+def assert_refused(path: Path, message: str) -> None:
+    """Check that probing or decoding refuses the file, in one line that names it."""
     with pytest.raises(DRRNError, match=message) as caught:
         header = probing.probe(path, max_pixels=LIMIT)
         list(video.frames(path, header))
@@ -126,14 +128,14 @@ def test_truncated_videos_are_refused(tmp_path: Path) -> None:
         path = tmp_path / f"part{suffix}"
         for end in (len(content) - 1, len(content) * 3 // 4, len(content) // 2, 100, 40):
             path.write_bytes(content[:end])
-            refused(path, "damaged|cut short|can't be read|no video stream")
+            assert_refused(path, "damaged|cut short|can't be read|no video stream")
 
 
 def test_a_video_without_its_index_is_refused(tmp_path: Path) -> None:
     content = film(tmp_path / "film.mp4").read_bytes()
     path = tmp_path / "bare.mp4"
     path.write_bytes(content.replace(b"moov", b"none"))
-    refused(path, "can't be read")
+    assert_refused(path, "can't be read")
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4"])
@@ -157,7 +159,7 @@ def test_a_corrupt_byte_never_gives_a_shorter_video(tmp_path: Path, suffix: str)
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1", "libsvtav1"])
-def test_damage_within_is_refused(tmp_path: Path, codec: str) -> None:
+def test_damage_inside_a_video_is_refused(tmp_path: Path, codec: str) -> None:
     """Whichever frame it hits: no shorter video, and none that was guessed."""
     options = {"libx264": BARE, "ffv1": {"slicecrc": "1", "level": "3"}}
     source = film(tmp_path / "film.mkv", codec=codec, size=(128, 96), options=options.get(codec, {}))
@@ -182,7 +184,7 @@ def test_damage_within_is_refused(tmp_path: Path, codec: str) -> None:
     assert caught >= {"libx264": 6, "libx265": 3, "ffv1": 12, "libsvtav1": 3}[codec]
 
 
-def test_a_frame_that_is_gone_is_missed(tmp_path: Path) -> None:
+def test_a_missing_frame_is_refused(tmp_path: Path) -> None:
     source, path = film(tmp_path / "film.mkv", options={**BARE, "g": "1"}), tmp_path / "gone.mkv"
     with av.open(str(source)) as container, av.open(str(path), "w") as out:
         stream = out.add_stream_from_template(container.streams.video[0], opaque=True)
@@ -193,7 +195,7 @@ def test_a_frame_that_is_gone_is_missed(tmp_path: Path) -> None:
                 new.pts, new.dts, new.time_base, new.is_keyframe = packet.pts, packet.dts, packet.time_base, True
                 new.stream = stream
                 out.mux(new)
-    refused(path, "damaged|missing")
+    assert_refused(path, "damaged|missing")
 
 
 @pytest.mark.parametrize(
@@ -269,7 +271,7 @@ def test_decoding_stops_at_the_pixel_limit(tmp_path: Path) -> None:
         list(video.frames(liar, probing.probe(liar, max_pixels=10_000)))
 
 
-def test_samples_that_can_not_be_there_are_not_listed(tmp_path: Path) -> None:
+def test_impossible_sample_tables_are_refused_before_they_are_loaded(tmp_path: Path) -> None:
     """A table of 80 million of them is some 3 GB in FFmpeg's memory, and 20 bytes in the file."""
     content = bytearray(film(tmp_path / "film.mp4").read_bytes())
     many = (80_000_000).to_bytes(4)
@@ -281,30 +283,30 @@ def test_samples_that_can_not_be_there_are_not_listed(tmp_path: Path) -> None:
     path = tmp_path / "bomb.mp4"
     path.write_bytes(content)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    refused(path, "damaged")
+    assert_refused(path, "damaged")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # in KB, on Linux
 
 
 def test_interlaced_videos_are_refused(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", options={**BARE, "x264-params": "tff=1"}, flags=1 << 18 | 1 << 29)
-    refused(source, "interlaced")
+    assert_refused(source, "interlaced")
 
 
-def test_pixels_that_are_not_known_are_refused(tmp_path: Path) -> None:
-    refused(film(tmp_path / "film.mkv", codec="ffv1", pixels="bgr0", options={}), "of the kind bgr0")
+def test_unknown_pixel_formats_are_refused(tmp_path: Path) -> None:
+    assert_refused(film(tmp_path / "film.mkv", codec="ffv1", pixels="bgr0", options={}), "of the kind bgr0")
 
 
-def test_a_file_of_sound_alone_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_only_sound_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as out:
         sound = out.add_stream("aac", rate=48000)
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
         frame.sample_rate, frame.pts = 48000, 0
         out.mux(sound.encode(frame) + sound.encode(None))
-    refused(path, "has no video stream; a video or an image was expected")
+    assert_refused(path, "has no video stream; a video or an image was expected")
 
 
-def test_a_size_that_changes_is_refused(tmp_path: Path) -> None:
+def test_a_changing_frame_size_is_refused(tmp_path: Path) -> None:
     parts = [film(tmp_path / f"{side}.mkv", size=(side, side), codec="libvpx-vp9", options={}) for side in (32, 64)]
     path = tmp_path / "both.mkv"
     with av.open(str(path), "w") as out:
@@ -318,28 +320,28 @@ def test_a_size_that_changes_is_refused(tmp_path: Path) -> None:
                         packet.dts += 1000 * number
                         packet.stream = stream
                         out.mux(packet)
-    refused(path, "changes its size")
+    assert_refused(path, "changes its size")
 
 
-def test_a_frame_rate_out_of_this_world_changes_nothing(tmp_path: Path) -> None:
+def test_an_absurd_frame_rate_is_ignored(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mp4", times=[0, 1, 2, 3], base=Fraction(1, 1_000_000_000))
     header = probing.probe(source, max_pixels=LIMIT)
     assert header.video and header.video.rate <= 1000
     assert [frame.time for frame in video.frames(source, header)] == [0, 1, 2, 3]
 
 
-def test_without_pyav_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyav_the_pip_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = film(tmp_path / "film.mp4")
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(UsageError, match=r"pip install 'drrn\[video\]'"):
         probing.probe(source, max_pixels=LIMIT)
 
 
-def test_an_alpha_channel_beside_the_frames_is_refused(tmp_path: Path) -> None:
+def test_alpha_stored_beside_the_frames_is_refused(tmp_path: Path) -> None:
     """VP8 and VP9 keep it where decoders need not look."""
     for codec in ("libvpx-vp9", "libvpx"):
         path = film(tmp_path / f"{codec}.webm", codec=codec, pixels="yuva420p", options={"auto-alt-ref": "0"})
-        refused(path, rf"has transparency.*-c:v {codec} -i")
+        assert_refused(path, rf"has transparency.*-c:v {codec} -i")
 
 
 @pytest.mark.parametrize(
@@ -351,20 +353,20 @@ def test_an_alpha_channel_beside_the_frames_is_refused(tmp_path: Path) -> None:
         (".mov", "qtrle", "argb"),
     ],
 )
-def test_an_alpha_channel_of_the_pixels_is_refused(tmp_path: Path, suffix: str, codec: str, pixels: str) -> None:
-    refused(film(tmp_path / f"video{suffix}", codec=codec, pixels=pixels, options={}), "has transparency")
+def test_alpha_in_the_pixel_format_is_refused(tmp_path: Path, suffix: str, codec: str, pixels: str) -> None:
+    assert_refused(film(tmp_path / f"video{suffix}", codec=codec, pixels=pixels, options={}), "has transparency")
 
 
-def test_a_layer_of_alpha_in_hevc_is_refused(tmp_path: Path) -> None:
+def test_an_alpha_layer_in_hevc_is_refused(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mkv", codec="libx265", options={})
     assert probing.probe(path, max_pixels=LIMIT).frames == 12
     content = path.read_bytes()
     sei = content.index(b"\x4e\x01\x05")  # x265's own message to the reader, of which another is made
     path.write_bytes(content[:sei] + b"\x4e\x01\xa5" + content[sei + 3 :])
-    refused(path, "has transparency")
+    assert_refused(path, "has transparency")
 
 
-def test_a_claim_of_alpha_without_any_is_not_believed(tmp_path: Path) -> None:
+def test_a_claim_of_alpha_without_alpha_is_ignored(tmp_path: Path) -> None:
     """Browsers write it into every recording."""
     path = film(tmp_path / "film.webm", codec="libvpx-vp9", options={})
     with av.open(str(path)) as source, av.open(str(tmp_path / "live.webm"), "w") as out:
@@ -385,6 +387,6 @@ def test_zeros_after_a_matroska_video_are_padding(tmp_path: Path) -> None:
         path.write_bytes(content + tail)
         assert len(list(video.frames(path, probing.probe(path, max_pixels=LIMIT)))) == 12, len(tail)
     path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2))  # as of a download that is not done
-    refused(path, "damaged|cut short|can't be read")
+    assert_refused(path, "damaged|cut short|can't be read")
     path.write_bytes(content + bytes(99) + b"more")
-    refused(path, "damaged")
+    assert_refused(path, "damaged")

@@ -1,4 +1,4 @@
-"""XMP stays true of the enlarged image: sizes, places, further parts of the file, and packets in two parts."""
+"""XMP stays correct in the enlarged image: sizes, places, related parts of the file, and extended XMP."""
 
 from hashlib import md5
 from pathlib import Path
@@ -57,7 +57,7 @@ def of(attributes: str = "", elements: str = "") -> bytes:
         ("", DIRECTORY.format("Other"), "further image"),
     ],
 )  # fmt: skip
-def test_what_xmp_says_of_parts_left_behind_is_taken_out_and_said(
+def test_xmp_about_dropped_parts_is_removed_and_reported(
     attributes: str, elements: str, part: str, tmp_path: Path
 ) -> None:
     path = with_xmp(of(attributes, elements), tmp_path / "a.jpg")
@@ -68,12 +68,12 @@ def test_what_xmp_says_of_parts_left_behind_is_taken_out_and_said(
         assert word not in result.replace(b"xmlns:GCamera", b"").replace(b"xmlns:MPReg", b"")
 
 
-def test_a_photo_that_says_it_has_no_video_loses_none(tmp_path: Path) -> None:
+def test_a_photo_marked_as_without_video_loses_none(tmp_path: Path) -> None:
     assert probe(with_xmp(of('GCamera:MotionPhoto="0"'), tmp_path / "a.jpg")).converted == ()
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
-def test_sizes_of_a_panorama_grow_with_it(suffix: str, tmp_path: Path) -> None:
+def test_panorama_sizes_are_scaled(suffix: str, tmp_path: Path) -> None:
     names = ["FullPanoWidth", "FullPanoHeight", "CroppedAreaImageWidth", "CroppedAreaImageHeight"]
     names += ["CroppedAreaLeft", "CroppedAreaTop"]
     values = [100, 50, 48, 32, 10, 5]
@@ -82,7 +82,7 @@ def test_sizes_of_a_panorama_grow_with_it(suffix: str, tmp_path: Path) -> None:
     assert result == of(" ".join(f'GPano:{n}Pixels="{2 * v}"' for n, v in zip(names, values, strict=True)))
 
 
-def test_sizes_and_resolutions_grow_in_attributes_and_elements() -> None:
+def test_sizes_and_resolutions_are_scaled_in_attributes_and_elements() -> None:
     for form in ('{0}="{1}"', "<{0}>{1}</{0}>"):
         said = {
             "tiff:XResolution": ("720000/10000", "144/1"),
@@ -110,7 +110,7 @@ def regions(unit: str, area: str, width: int, height: int) -> bytes:
     )
 
 
-def test_regions_in_pixels_grow_and_shares_stay() -> None:
+def test_regions_in_pixels_are_scaled_and_relative_ones_kept() -> None:
     pixels = regions("pixel", 'stArea:x="20" stArea:y="10" stArea:w="8" stArea:h="4"', 48, 32)
     assert xmp.resize(pixels, (48, 32), (96, 96)) == regions(
         "pixel", 'stArea:x="40" stArea:y="30" stArea:w="16" stArea:h="12"', 96, 96
@@ -121,7 +121,7 @@ def test_regions_in_pixels_grow_and_shares_stay() -> None:
     )
 
 
-def test_lists_of_a_subject_grow() -> None:
+def test_subject_areas_in_lists_are_scaled() -> None:
     listed = "<exif:SubjectArea><rdf:Seq>{}</rdf:Seq></exif:SubjectArea>"
     for before, after in (((10, 20), (20, 60)), ((10, 20, 4), (20, 60, 10)), ((10, 20, 4, 6), (20, 60, 8, 18))):
         old, new = (of("", listed.format("".join(f"<rdf:li>{n}</rdf:li>" for n in each))) for each in (before, after))
@@ -129,7 +129,7 @@ def test_lists_of_a_subject_grow() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_places_are_where_they_were_once_the_image_stands_upright(orientation: int, tmp_path: Path) -> None:
+def test_places_in_xmp_follow_the_orientation(orientation: int, tmp_path: Path) -> None:
     """A light pixel is named in all ways; in the upright image it is found by each."""
     stored = np.zeros((8, 12, 3), np.uint8)
     stored[2, 9] = 255
@@ -161,7 +161,7 @@ def test_places_are_where_they_were_once_the_image_stands_upright(orientation: i
     assert subject == [where["x"], where["y"]]
 
 
-def test_a_depth_map_is_left_out_where_the_image_is_turned(tmp_path: Path) -> None:
+def test_a_depth_map_is_dropped_if_the_image_is_rotated(tmp_path: Path) -> None:
     said = of('GDepth:ImageWidth="48"', "<GDepth:Data>AAAA</GDepth:Data>")
     for orientation, left in ((1, ()), (6, ("without depth map",))):
         tags = Pillow.Exif()
@@ -174,7 +174,7 @@ def test_a_depth_map_is_left_out_where_the_image_is_turned(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
-def test_an_orientation_that_only_xmp_states_is_left(suffix: str, tmp_path: Path) -> None:
+def test_an_orientation_stated_only_in_xmp_is_kept(suffix: str, tmp_path: Path) -> None:
     said = of('tiff:Orientation="6"')
     path = with_xmp(said, tmp_path / f"a.{suffix}")
     picture = read(path)
@@ -186,7 +186,7 @@ def test_an_orientation_that_only_xmp_states_is_left(suffix: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
-def test_xmp_keeps_every_byte_but_those_of_sizes(suffix: str, tmp_path: Path) -> None:
+def test_xmp_keeps_every_byte_except_sizes(suffix: str, tmp_path: Path) -> None:
     said = of('dc:source="é"', "<!-- a comment --><dc:title><![CDATA[<&>]]></dc:title>") + b"\n  \n<?xpacket end='w'?>"
     result = doubled(with_xmp(said, tmp_path / f"a.{suffix}"), tmp_path / f"b.{suffix}")
     assert read(result).xmp == said
@@ -208,7 +208,7 @@ def test_xmp_keeps_every_byte_but_those_of_sizes(suffix: str, tmp_path: Path) ->
     ],
     ids=["entities", "deep", "many", "long", "cut", "utf-16", "text"],
 )
-def test_xmp_that_cannot_be_read_is_left_out_and_said(hostile: bytes, tmp_path: Path) -> None:
+def test_unreadable_xmp_is_dropped_and_reported(hostile: bytes, tmp_path: Path) -> None:
     with pytest.raises(InvalidXMLError):
         xmp.resize(hostile, (1, 1), (2, 2))
     path = with_xmp(hostile, tmp_path / "a.png")
@@ -239,7 +239,7 @@ def two_parts(path: Path, *, damage: bool = False) -> Path:
     return with_segments([*other, (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + first)], path)
 
 
-def test_both_parts_of_xmp_are_kept_whole(tmp_path: Path) -> None:
+def test_standard_and_extended_xmp_are_kept(tmp_path: Path) -> None:
     path = two_parts(tmp_path / "a.jpg")
     assert probe(path).converted == ()
     result = doubled(path, tmp_path / "b.jpg")
@@ -253,7 +253,7 @@ def test_both_parts_of_xmp_are_kept_whole(tmp_path: Path) -> None:
     assert whole.count(b"long ") == 20_000 and b'GPano:FullPanoWidthPixels="96"' in whole
 
 
-def test_both_parts_become_one_in_other_formats(tmp_path: Path) -> None:
+def test_standard_and_extended_xmp_are_merged_for_other_formats(tmp_path: Path) -> None:
     path = two_parts(tmp_path / "a.jpg")
     for suffix in ("png", "webp", "tif"):
         one = read(doubled(path, tmp_path / f"b.{suffix}")).xmp
@@ -262,7 +262,7 @@ def test_both_parts_become_one_in_other_formats(tmp_path: Path) -> None:
         assert found[NAMESPACES["GPano"], "FullPanoWidthPixels"] == "96" and found[NAMESPACES["xmp"], "Rating"] == "3"
 
 
-def test_a_second_part_that_is_damaged_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_damaged_extended_xmp_is_dropped_and_reported(tmp_path: Path) -> None:
     path = two_parts(tmp_path / "a.jpg", damage=True)
     assert "without extended XMP that can't be read" in changes(probe(path), tmp_path / "b.jpg")
     result = read(doubled(path, tmp_path / "b.jpg"))

@@ -1,4 +1,4 @@
-"""TIFFs of any tags, written without drrn and without a library that would mend them."""
+"""Write TIFFs with any tags, without drrn and without a library that would correct them."""
 
 import struct
 from typing import NamedTuple

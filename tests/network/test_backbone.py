@@ -1,4 +1,4 @@
-"""A VGG is built from the names in its file alone, and the losses that see through it are their formulas."""
+"""A VGG is built from the names of the tensors in its file, and the losses that use it match their formulas."""
 
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ def test_other_networks_than_a_vgg_are_refused(tmp_path: Path, tensors: dict[str
         read_backbone([stored(tmp_path, tensors)])
 
 
-def test_a_file_that_cant_be_read_says_so(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"No file .*absent\.pth\. Give the backbone's"):
         read_backbone([tmp_path / "absent.pth"])
     (tmp_path / "text.pth").write_text("no weights")

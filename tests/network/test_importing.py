@@ -1,4 +1,4 @@
-"""Other projects' weights come in as tensors, and nothing else comes in with them."""
+"""Weights of other projects are imported as tensors, and nothing else is."""
 
 import pickle
 import zipfile

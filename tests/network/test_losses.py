@@ -1,4 +1,4 @@
-"""Each loss is its formula: on numbers small enough to check by hand, or written out the slow way."""
+"""Each loss matches its formula, on small numbers or written out slowly."""
 
 from math import prod, sqrt
 from typing import get_args

@@ -1,4 +1,4 @@
-"""The network is the recursion of the paper, written out here once more without modules."""
+"""The network matches the recursion of the paper, written out once more without modules."""
 
 from dataclasses import replace
 from itertools import product
@@ -80,16 +80,16 @@ def test_forward_matches_the_recursion_written_out(skip: Skip, unshuffle: Litera
     for blocks, channels, *on in product((1, 2), (1, 3), *[(False, True)] * len(switches)):
         fields: dict[str, Any] = dict(zip(switches, on, strict=True), channels=channels)
         config = DRRNConfig(blocks=blocks, units=2, width=3, skip=skip, unshuffle=unshuffle, **fields)
-        forward_is_the_recursion(config, 5, 6)
+        assert_forward_matches_recursion(config, 5, 6)
 
 
 @given(configs, st.integers(1, 9), st.integers(1, 9), seeds)
 @settings(max_examples=60, deadline=None)
 def test_forward_matches_the_recursion_at_any_size(config: DRRNConfig, height: int, width: int, seed: int) -> None:
-    forward_is_the_recursion(config, height, width, seed)
+    assert_forward_matches_recursion(config, height, width, seed)
 
 
-def forward_is_the_recursion(config: DRRNConfig, height: int, width: int, seed: int = 0) -> None:
+def assert_forward_matches_recursion(config: DRRNConfig, height: int, width: int, seed: int = 0) -> None:
     net, x = network(config, seed), picture(config, height, width)
     with torch.inference_mode():
         sr = net(x)

@@ -1,7 +1,7 @@
-"""The results of a study that nobody trained: every list from three seeds, by a formula and seeded noise, in a moment.
+"""Generated results of a study: every list with three seeds, from a formula and seeded noise.
 
-More blocks and units are better, ever less so; whatever lacks a residual is worse; the last seeds differ from the first
-by noise alone.
+More blocks and units are better, with diminishing gains; experiments without a residual are worse; seeds differ only
+by noise.
 """
 
 import zlib

@@ -1,4 +1,4 @@
-"""Claims: what decides them, and that the numbers do."""
+"""Claims: which numbers decide them, and how."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Experiments as values: what the lists hold, how budgets make them smaller, and how a user adds one."""
+"""Experiments as values: the lists, the budgets that shrink them, and how a user adds one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -118,7 +118,7 @@ def test_names_may_be_lists_experiments_or_files(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_file_without_experiments_says_so(tmp_path: Path, content: str, reason: str) -> None:
+def test_a_file_without_experiments_is_reported(tmp_path: Path, content: str, reason: str) -> None:
     file = tmp_path / "mine.py"
     file.write_text(content)
     with pytest.raises(StudyError, match=reason):

@@ -1,4 +1,4 @@
-"""Figures of a study: that they show the results, as far as there are any, and are the same bytes every time."""
+"""Figures of a study show the available results, and are always the same bytes."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Intervals: they cover as often as they say."""
+"""Intervals have their stated coverage."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Parts of a study on several machines become one study."""
+"""Parts of a study from several machines are merged into one study."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_parts_run_each_experiment_and_seed_once(here: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("part", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", ""])
-def test_a_part_that_is_none_is_refused(here: Path, part: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_part_is_refused(here: Path, part: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert drrn("study", "run", "--data", "photos", f"--part={part}") == 2
     assert "A --part is written as 2/5, the second of five, got" in capsys.readouterr().err
 
@@ -73,9 +73,7 @@ def test_merged_parts_are_the_whole_study(here: Path, capsys: pytest.CaptureFixt
         assert (here / "all" / path.relative_to(here / "whole")).read_bytes() == path.read_bytes()
 
 
-def test_a_result_that_two_machines_have_is_one_unless_it_differs(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_result_from_two_machines_is_merged_if_identical(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = RESULTS.all[0]
     write(here / "one", [first])
     write(here / "two", [replace(first, cpu_seconds=(9.0,) * len(first.history), machine={**first.machine, "jobs": 7})])

@@ -1,4 +1,4 @@
-"""The page: what it says follows from the results, and from nothing else."""
+"""The page of a study follows from its results alone."""
 
 import base64
 import re
@@ -138,7 +138,7 @@ def test_a_diverged_experiment_is_marked_with_its_seeds() -> None:
     assert "L1 (3 of 3 diverged)" in text.partition("## In words")[2].partition("## ")[0]
 
 
-def test_how_to_repeat_it_names_folders_budget_and_seeds() -> None:
+def test_the_instructions_to_repeat_name_folders_budget_and_seeds() -> None:
     text = to_markdown(made_results(FEW, seeds=2), [])
     assert re.search(
         r"drrn study run sharing L1 --data .+ --test BSDS500/test data/Set5 --budget standard --seeds 2", text
@@ -158,7 +158,7 @@ def test_the_page_says_what_another_width_would_cost() -> None:
     )
 
 
-def test_the_page_begins_with_what_was_found_in_words() -> None:
+def test_the_page_begins_with_its_findings_in_words() -> None:
     def gain(each: Experiment) -> float:
         return {"batch norm": -0.5, "luma": 0.62, "He": 0.51, "unshuffle 4": 0.0}.get(each.name, 0.5)
 
@@ -235,7 +235,7 @@ def test_the_page_is_self_contained(written: tuple[Results, Path]) -> None:
     assert 'name="viewport"' in page and "@media print" in page
 
 
-def test_a_comment_of_the_text_is_not_on_the_page(tmp_path: Path) -> None:
+def test_comments_in_the_text_are_not_on_the_page(tmp_path: Path) -> None:
     page = to_html("# A\n\n<!-- not run: slow -->\n\n```sh\ndrrn\n```\n", tmp_path)
     assert "drrn\n</code>" in page and "not run" not in page
 
@@ -252,7 +252,7 @@ def test_the_console_counts_failed_trainings(tmp_path: Path, capsys: pytest.Capt
     assert "2 trainings, failed: 1 of 2 diverged" in capsys.readouterr().err
 
 
-def test_a_folder_that_cant_be_made_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cant_be_created_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = made_results(FEW, seeds=1).all[0]
     (tmp_path / "result.json").write_text(to_json(result))
     (tmp_path / "figures").touch()
@@ -272,7 +272,7 @@ def test_a_folder_that_cant_be_made_says_so(tmp_path: Path, capsys: pytest.Captu
         ("report", "No results in study/standard"),
     ],
 )
-def test_bad_input_is_one_line(
+def test_bad_input_is_refused_in_one_line(
     words: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

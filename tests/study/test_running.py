@@ -161,7 +161,7 @@ def test_a_result_from_other_images_is_refused(done: tuple[Path, list[Completion
             is_done(others[0])
 
 
-def test_a_damaged_result_says_so(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_result_is_reported(folder: Path, tmp_path: Path) -> None:
     task = tasks(folder, tmp_path)[0]
     task.run.mkdir(parents=True)
     (task.run / "result.json").write_text('{"experiment": ')

@@ -1,4 +1,4 @@
-"""Checkpoints: at every fault of a save one is good, and one that is damaged is never believed."""
+"""Checkpoints: after a fault at any point of saving one is good, and a damaged one is never used."""
 
 import errno
 import os

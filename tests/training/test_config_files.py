@@ -1,4 +1,4 @@
-"""`drrn train --config`: a file instead of a recipe, which explicit options change, and which is refused in a line."""
+"""`drrn train --config`: a file instead of a recipe, overridden by explicit options, or refused in one line."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Features that have died: they are found, begin anew, and what the network computes stays as it was."""
+"""Dormant features are found and reset, and the output of the network stays the same."""
 
 from collections.abc import Sequence
 from copy import deepcopy

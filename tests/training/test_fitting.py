@@ -1,4 +1,4 @@
-"""The loop: it learns, judges by pictures it has not seen, stops when it should, and never saves what is not finite."""
+"""The loop: it learns, validates on held-out images, stops when it should, and never saves non-finite values."""
 
 from collections.abc import Sequence
 from dataclasses import replace

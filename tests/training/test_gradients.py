@@ -1,4 +1,4 @@
-"""Gradients by layer, against the chain rule written out."""
+"""Gradient norms per layer match the chain rule written out."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`drrn train` killed, stopped and run again: some steps are lost, and all ends as it would have ended."""
+"""`drrn train` killed, stopped and run again: some steps are repeated, and the result is the same."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""A training takes the faster arithmetic of a machine, and patches that grow while it goes on."""
+"""A training uses the faster arithmetic of a machine, and patches that grow during training."""
 
 import time
 from collections.abc import Callable, Iterator

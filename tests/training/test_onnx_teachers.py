@@ -1,4 +1,4 @@
-"""ONNX files of any super-resolution networks teach a DRRN, and what a teacher makes is kept."""
+"""Any super-resolution network in an ONNX file can teach a DRRN, and its targets are cached."""
 
 from dataclasses import replace
 from pathlib import Path

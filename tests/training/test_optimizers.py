@@ -1,4 +1,4 @@
-"""Muon: orthogonal steps for convolutions, and Adam's for all else."""
+"""Muon: orthogonal steps for convolutions, and Adam for everything else."""
 
 from dataclasses import replace
 

@@ -15,7 +15,7 @@ def test_the_presets_are_complete() -> None:
     assert costs == sorted(costs)
 
 
-def test_best_needs_at_most_an_eighth_of_the_papers_largest() -> None:
+def test_best_costs_at_most_an_eighth_of_the_papers_largest() -> None:
     assert read_preset("best")[0].macs() <= read_preset("b1u25")[0].macs() / 8
 
 
@@ -44,6 +44,6 @@ def test_a_packaged_network_matches_its_preset(name: str) -> None:
         assert TrainConfig.from_dict(weights.card["recipe"]) == how
 
 
-def test_the_page_has_the_table_of_presets() -> None:
+def test_the_page_contains_the_table_of_presets() -> None:
     for path, text in presets.texts().items():
         assert path.read_text(encoding="utf-8") == text

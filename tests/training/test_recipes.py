@@ -1,4 +1,4 @@
-"""The recipes are the documents', and the step size falls as they say."""
+"""The recipes match the report and the paper, and the learning rate falls as they say."""
 
 from dataclasses import replace
 from math import cos, pi
@@ -10,7 +10,7 @@ from drrn.training.config import MODERN, PAPER, RECIPES, REPORT, TrainConfig
 from drrn.training.optimizers import learning_rate
 
 
-def test_the_report_is_section_2_3() -> None:
+def test_the_report_recipe_follows_section_2_3() -> None:
     """MSE, Adam of rate 0.001, clipped gradients, 50 epochs, stopped after 5 without a better validation loss."""
     assert (REPORT.loss, REPORT.optimiser, REPORT.learning_rate) == ("mse", "adam", 0.001)
     assert (REPORT.schedule, REPORT.warm_up, REPORT.clip_by_rate) == ("constant", 0, False)
@@ -19,7 +19,7 @@ def test_the_report_is_section_2_3() -> None:
     assert (REPORT.initial, REPORT.unit_gain, REPORT.leave_gain) == ("glorot", 1, 1), "Keras's default"
 
 
-def test_the_paper_is_the_authors_solver() -> None:
+def test_the_paper_recipe_follows_the_authors_solver() -> None:
     """DRRN_FACTS 2 and 3: 1/(2N) of the squares, SGD 0.1, 0.9, 1e-4, 0.01 / rate; halved each 65360."""
     assert (PAPER.loss, PAPER.optimiser) == ("euclidean", "sgd")
     assert (PAPER.learning_rate, PAPER.momentum, PAPER.weight_decay) == (0.1, 0.9, 1e-4)

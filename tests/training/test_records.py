@@ -98,7 +98,7 @@ def test_incomplete_lines_of_times_are_skipped(tmp_path: Path) -> None:
     assert read_times(tmp_path, 4) == ((1.5, 7.0, 4.0), (2.5, 8.0, 5.0))
 
 
-def test_a_journal_that_cant_be_written_says_so(tmp_path: Path) -> None:
+def test_a_journal_that_cant_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DRRNError, match="can't be written"):
         Journal(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""A training that is stopped and run again is the training that never was: the same bytes, or it is refused."""
+"""A stopped and resumed training gives the same bytes as an uninterrupted one, or is refused."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, data: Path) -> None:
     assert len({read_outputs(tmp_path / f"a{seed}")["history.csv"] for seed in (0, 1, 2)}) == 3
 
 
-def test_another_thread_count_is_allowed_and_noted(tmp_path: Path, data: Path) -> None:
+def test_another_thread_count_is_allowed_and_recorded(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "run", data, stop_after=3)
     torch.set_num_threads(2)
     try:

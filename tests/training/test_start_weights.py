@@ -1,4 +1,4 @@
-"""A training can start from trained weights, and says so in what it leaves."""
+"""A training can start from trained weights, and records them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def start(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_starts_from_the_weights_and_their_model(tmp_path: Path, start: Path) -> None:
+def test_a_training_starts_from_given_weights_and_their_model(tmp_path: Path, start: Path) -> None:
     data = make_images(tmp_path / "pictures")
     train(tmp_path / "run", data, STILL, DRRNConfig(), start=str(start))
     found, given = store.load(tmp_path / "run/best.safetensors"), store.load(start)

@@ -1,4 +1,4 @@
-"""A training can learn from what trained weights make of its pictures, in place of the originals."""
+"""A training can learn from the results of trained weights instead of the originals."""
 
 import json
 from dataclasses import replace
@@ -72,7 +72,7 @@ def test_another_teacher_is_another_training(tmp_path: Path, data: Path, teacher
             train(tmp_path / "run", data, STILL, teacher=(another,) if another else ())
 
 
-def test_a_stop_while_teaching_is_obeyed(
+def test_a_stop_during_teaching_ends_the_training(
     tmp_path: Path, data: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ProgressLog, "should_stop", lambda self: len(self.enlarged) >= 2)

@@ -1,4 +1,4 @@
-"""Machines share a search through a PostgreSQL server, here an ordinary process on the loopback interface."""
+"""Machines share a search through a PostgreSQL server, here a process on the loopback interface."""
 
 import csv
 import json

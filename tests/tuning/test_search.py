@@ -1,4 +1,4 @@
-"""`drrn tune`: what it leaves, and that however it is ended it ends as a search that never was."""
+"""`drrn tune`: its results, which are the same however it is interrupted."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Animations become larger animations: each frame as a picture, those that are alike once, and one at a time."""
+"""Animations are enlarged frame by frame: each like a single image, identical ones once, one at a time."""
 
 import signal
 import subprocess
@@ -53,7 +53,7 @@ def enlarge(job: Job, upscaler: Upscaler, progress: Callable[[float], None] = la
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-def test_each_frame_is_enlarged_as_a_picture(alpha: bool, upscaler: Upscaler, tmp_path: Path) -> None:
+def test_each_frame_is_enlarged_like_a_single_image(alpha: bool, upscaler: Upscaler, tmp_path: Path) -> None:
     frames = [noise(seed, alpha=alpha) for seed in range(3)]
     source = animated(tmp_path / "a.png", *frames, plays=4)
     job = plan(source, None, Request(2.5))
@@ -67,7 +67,7 @@ def test_each_frame_is_enlarged_as_a_picture(alpha: bool, upscaler: Upscaler, tm
         assert np.array_equal(ours, upscaler.upscale(Image.from_array(frame), 2.5).to_array())
 
 
-def test_sixteen_bits_go_through(upscaler: Upscaler, tmp_path: Path) -> None:
+def test_sixteen_bits_are_kept_in_an_enlarged_animation(upscaler: Upscaler, tmp_path: Path) -> None:
     frames = [np.random.default_rng(seed).integers(0, 65536, (8, 9, 4)).astype(np.uint16) for seed in range(2)]
     job = plan(animated(tmp_path / "a.apng", *frames), None, Request(2))
     assert job.target.name == "a_x2.apng"
@@ -78,7 +78,9 @@ def test_sixteen_bits_go_through(upscaler: Upscaler, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["gif", "png", "webp"])
 @pytest.mark.parametrize("source", ["gif", "png", "webp"])
-def test_any_animation_becomes_any_other(source: str, target: str, upscaler: Upscaler, tmp_path: Path) -> None:
+def test_any_animation_format_can_be_converted_to_any_other(
+    source: str, target: str, upscaler: Upscaler, tmp_path: Path
+) -> None:
     frames = [noise(seed, 6, 8, alpha=True) for seed in (0, 1, 0)]
     path = animated(tmp_path / f"a.{source}", *frames)
     job = plan(path, tmp_path / f"b.{target}", Request(2))
@@ -94,7 +96,7 @@ def test_any_animation_becomes_any_other(source: str, target: str, upscaler: Ups
         assert np.abs(ours[seen].astype(int) - expected[seen]).mean() < (4 if target == "gif" else 1e-9)
 
 
-def test_frames_that_are_alike_are_computed_once(
+def test_identical_frames_are_computed_once(
     upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [noise(seed) for seed in (0, 1, 2, 1, 0, 3, 3)]
@@ -117,7 +119,7 @@ def test_frames_that_are_alike_are_computed_once(
     assert 4 < len(ran) < 7 and all(map(np.array_equal, once, read(job.target).frames()))
 
 
-def test_limits_are_of_all_frames(upscaler: Upscaler, tmp_path: Path) -> None:
+def test_limits_count_all_frames(upscaler: Upscaler, tmp_path: Path) -> None:
     source = animated(tmp_path / "a.png", *(noise(seed) for seed in range(5)))  # of 192 pixels
     with pytest.raises(ImageError, match=r"16 x 12 in 5 frames, 960 pixels; the limit is 900 \(--max-pixels\)"):
         plan(source, None, Request(2, max_pixels=900))
@@ -160,7 +162,7 @@ def test_a_damaged_frame_is_found_before_the_work(upscaler: Upscaler, tmp_path: 
         job.format.estimate(job, upscaler)
 
 
-def test_names_follow_the_content(tmp_path: Path) -> None:
+def test_the_suffix_of_an_enlarged_animation_follows_its_content(tmp_path: Path) -> None:
     content = animated(tmp_path / "x.gif", noise(0), noise(1)).read_bytes()
     for name, target in (("a.gif", "a_x2.gif"), ("a.png", "a_x2.gif"), ("a", "a_x2.gif"), ("a.GIF", "a_x2.GIF")):
         (tmp_path / name).write_bytes(content)
@@ -212,7 +214,7 @@ def test_a_folder_with_animations_is_enlarged_once(here: Path, capsys: pytest.Ca
     assert "0 enlarged, 6 unchanged" in capsys.readouterr().err
 
 
-def test_what_changes_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_conversions_of_an_animation_are_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     animated(here / "dance.gif", noise(0), noise(1))
     assert run("dance.gif") == 0
     assert (
@@ -223,7 +225,7 @@ def test_what_changes_is_said(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert " · palette to RGB · " in capsys.readouterr().err
 
 
-def test_an_interrupt_leaves_nothing(here: Path) -> None:
+def test_an_interrupt_leaves_no_file(here: Path) -> None:
     animated(here / "dance.png", *(noise(seed, 200, 300) for seed in range(60)))
     command = [sys.executable, "-m", "drrn", "upscale", "dance.png", "--model", "tiny.safetensors", "--threads", "1"]
     process = subprocess.Popen(command, cwd=here, env=ENVIRONMENT, stderr=subprocess.PIPE)

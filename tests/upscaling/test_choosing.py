@@ -1,4 +1,4 @@
-"""Of several models a file gets the best that there is time for."""
+"""Of several models, a file gets the best one within its time budget."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_the_best_by_its_card_within_the_budget_is_chosen(picture: Path) -> None
 
 
 @pytest.mark.parametrize(("quality", "name"), [(60, "photo"), (95, "tiny")])
-def test_a_spoilt_picture_gets_a_model_for_photos(picture: Path, quality: int, name: str) -> None:
+def test_a_degraded_image_gets_a_photo_model(picture: Path, quality: int, name: str) -> None:
     smooth = np.linspace(0, 1, 60 * 3, dtype=np.float32).reshape(1, 60, 3).repeat(40, axis=0)
     write(Image(pixels=smooth), picture.with_suffix(".jpg"), loss=Loss(quality))
     photo = model("photo", {2: 30}, 2)
@@ -68,29 +68,29 @@ def test_a_spoilt_picture_gets_a_model_for_photos(picture: Path, quality: int, n
     assert named.upscaler is photo and not named.condition
 
 
-def test_what_is_better_and_faster_is_chosen_whatever_the_budget(picture: Path) -> None:
+def test_a_better_and_faster_model_is_chosen_with_any_budget(picture: Path) -> None:
     models = [model("slow", {2: 36}, 10), model("better", {2: 37}, 1)]
     assert {choose(job(picture, budget), models).index for budget in (0.1, 2, 100)} == {1}
 
 
-def test_where_none_is_within_the_budget_it_is_the_fastest(picture: Path) -> None:
+def test_the_fastest_model_is_chosen_if_none_is_within_the_budget(picture: Path) -> None:
     models = [model("best", {2: 38}, 100), model("tiny", {2: 36}, 1), model("fast", {2: 37}, 10)]
     choice = choose(job(picture, 0.5), models)
     assert choice.upscaler.weights.name == "tiny" and not choice.within_budget
 
 
-def test_where_one_is_named_there_is_no_budget(picture: Path) -> None:
+def test_a_named_model_has_no_budget(picture: Path) -> None:
     choice = choose(job(picture, None), [model("slow", {}, 1e6)])
     assert choice.index == 0 and choice.budget is None and choice.within_budget
 
 
-def test_models_are_ranked_by_the_scored_scale_that_is_nearest(picture: Path) -> None:
+def test_models_are_ranked_by_the_nearest_scored_scale(picture: Path) -> None:
     models = [model("a", {2: 38, 4: 30}, 1), model("b", {2: 37, 4: 31}, 1), model("unknown", {}, 1)]
     names = {scale: choose(job(picture, 1e9, scale), models).upscaler.weights.name for scale in (2, 2.9, 3.1, 4)}
     assert names == {2: "a", 2.9: "a", 3.1: "b", 4: "b"}
 
 
-def test_one_that_was_not_trained_for_the_scale_is_left_out_where_another_was(picture: Path) -> None:
+def test_a_model_trained_for_the_scale_is_preferred(picture: Path) -> None:
     best, wide = model("best", {2: 38}, 1), model("wide", {2: 36}, 50, scales=(1.2, 4))
     assert choose(job(picture, 10, 1.2), [best, wide]).upscaler is wide  # though over its budget
     assert choose(job(picture, 10, 2), [best, wide]).upscaler is best
@@ -98,14 +98,14 @@ def test_one_that_was_not_trained_for_the_scale_is_left_out_where_another_was(pi
     assert choose(job(picture, 1e9, 8), [best, wide]).upscaler is best  # as none was
 
 
-def test_one_that_needs_too_much_memory_is_left_out(picture: Path) -> None:
+def test_a_model_that_needs_too_much_memory_is_left_out(picture: Path) -> None:
     models = [model("best", {2: 38}, 1, max_memory=1000), model("tiny", {2: 36}, 1)]
     assert choose(job(picture, 10), models).index == 1
     with pytest.raises(UsageError, match="--max-memory"):
         choose(job(picture, 10), models[:1])
 
 
-def test_a_scale_outside_of_the_trained_ones_is_said(picture: Path) -> None:
+def test_a_scale_outside_the_training_range_is_reported(picture: Path) -> None:
     weights = model("small", {}, 1).weights
     assert (
         outside_training(job(picture, None, 1.2), weights) == "x1.2 is outside of what small was trained for (x2 to x4)"

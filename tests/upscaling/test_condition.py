@@ -1,4 +1,4 @@
-"""Whether an image is clean, or spoilt by JPEG or noise."""
+"""Whether an image is clean, or degraded by JPEG or noise."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def condition(levels: Any, quality: int | None = None) -> Any:
 
 
 @pytest.mark.parametrize("name", ["coffee", "chelsea"])
-def test_a_clean_photo_is_clean_and_a_spoilt_one_is_not(name: str) -> None:
+def test_clean_and_degraded_photos_are_told_apart(name: str) -> None:
     clean, rng = photo(name), np.random.default_rng(0)
     assert condition(clean) == CLEAN and condition(clean[:1]) == CLEAN
     assert condition(compress_jpeg(clean, quality=50)) == (True, "blocks of a JPEG")
@@ -41,14 +41,14 @@ def test_the_tables_of_a_jpeg_decide_before_its_pixels() -> None:
     assert condition(noisy, 95).reason.startswith("noise of ")
 
 
-def test_blocks_are_found_wherever_they_begin() -> None:
+def test_jpeg_blocks_are_found_at_any_offset() -> None:
     spoilt = compress_jpeg(photo(), quality=30)[0].astype(np.float32)
     found = [blockiness(spoilt[top:, left:]) for top, left in ((0, 0), (3, 5), (7, 1))]
     assert min(found) > 1.5 and max(found) - min(found) < 0.1
 
 
 @pytest.mark.parametrize("sigma", [2, 5, 10])
-def test_the_level_of_noise_is_measured(sigma: int) -> None:
+def test_the_noise_level_is_estimated(sigma: int) -> None:
     ramp = np.linspace(50, 200, 256, dtype=np.float32) + np.zeros((256, 1), np.float32)
     noisy = ramp + np.random.default_rng(0).normal(0, sigma, ramp.shape).astype(np.float32)
     assert noise_level(ramp) < 0.01

@@ -1,4 +1,4 @@
-"""A result that is not true to its picture is found, and a true one is not blamed."""
+"""A check finds a result that is not faithful to its source, and accepts a faithful one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ def repeated(given: Image, times: int) -> Image:
 
 @pytest.mark.parametrize("sides", [(20, 30), (31, 9), (1, 12), (7, 1), (1, 1)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_check_is_imresize_written_out_by_hand(sides: tuple[int, int], channels: int) -> None:
+def test_a_check_matches_imresize_written_out(sides: tuple[int, int], channels: int) -> None:
     given = picture(*sides, channels)
     result = repeated(given, 3)
     found = check(given, result)
@@ -41,13 +41,13 @@ def test_a_check_is_imresize_written_out_by_hand(sides: tuple[int, int], channel
     assert (found.differences == difference).all() and found.largest == difference.max()
 
 
-def test_a_picture_of_one_color_is_given_back() -> None:
+def test_an_image_of_one_color_passes_its_check_exactly() -> None:
     given = Image.from_array(np.full((6, 5, 4), 140, np.uint8))
     found = check(given, repeated(given, 2))
     assert (found.psnr, found.largest) == (float("inf"), 0)
 
 
-def test_bicubic_is_checked_as_any_other_result() -> None:
+def test_bicubic_is_checked_like_any_other_result() -> None:
     given = picture(17, 23, alpha=True)
     assert given.alpha is not None and given.alpha.all()
     planes = np.concatenate([given.pixels.transpose(2, 0, 1), given.alpha[None]])
@@ -57,7 +57,7 @@ def test_bicubic_is_checked_as_any_other_result() -> None:
     assert found.psnr == pytest.approx(expected.psnr) and (found.differences == expected.differences).all()
 
 
-def test_what_was_changed_in_a_result_is_found_where_it_is() -> None:
+def test_a_change_in_a_result_is_located() -> None:
     given = Image(pixels=read(ROOT / "samples" / "chelsea.png").pixels[100:148, 60:120])
     upscaler = Upscaler(threads=1)
     result = upscaler.upscale(given, 2)
@@ -74,7 +74,7 @@ def test_what_was_changed_in_a_result_is_found_where_it_is() -> None:
     assert (tampered.differences[far] == faithful.differences[far]).all()
 
 
-def test_a_changed_alpha_is_found_and_colors_that_nobody_sees_do_not_count() -> None:
+def test_a_changed_alpha_is_found_and_invisible_colors_are_ignored() -> None:
     seen = np.zeros((24, 32), np.float32)
     seen[6:18, 8:24] = 1
     smooth = np.linspace(0.2, 0.8, 24 * 32 * 3, dtype=np.float32).reshape(24, 32, 3)
@@ -89,7 +89,7 @@ def test_a_changed_alpha_is_found_and_colors_that_nobody_sees_do_not_count() -> 
     assert check(given, replace(result, alpha=ghost)).differences[:3, :3].min() > 100
 
 
-def test_texture_that_is_finer_than_the_picture_goes_unseen() -> None:
+def test_texture_finer_than_the_source_is_not_detected() -> None:
     """The limit that the documents name: a grid of single pixels is gone when the result is made smaller."""
     given = Image(pixels=np.full((16, 16, 1), 0.5, np.float32))
     invented = np.full((64, 64, 1), 0.5, np.float32)
@@ -98,7 +98,7 @@ def test_texture_that_is_finer_than_the_picture_goes_unseen() -> None:
 
 
 @pytest.mark.parametrize("other", [picture(40, 60, 1), picture(40, 60, alpha=True)], ids=["gray", "alpha"])
-def test_a_result_of_another_kind_is_refused(other: Image) -> None:
+def test_a_result_with_other_channels_is_refused(other: Image) -> None:
     with pytest.raises(ValueError, match="must both be gray or RGB"):
         check(picture(), other)
 
@@ -109,7 +109,7 @@ def test_a_result_of_another_kind_is_refused(other: Image) -> None:
     [picture(9, 14), picture(9, 14, alpha=True), picture(1, 9, 1), picture(6, 1)],
     ids=["RGB", "alpha", "a row of gray", "a column"],
 )
-def test_all_that_is_asked_is_found_and_nothing_else(given: Image, channels: int) -> None:
+def test_only_the_requested_checks_are_computed(given: Image, channels: int) -> None:
     upscaler = Upscaler(small_weights(channels=channels), engine="native", threads=1)
     size = (2 * given.width, 3 * given.height)
     plain = upscaler.upscale(given, size=size)
@@ -134,13 +134,13 @@ def test_all_that_is_asked_is_found_and_nothing_else(given: Image, channels: int
     assert (maps[1].pixels == heat_map(found.disagreement).pixels).all()
 
 
-def test_maps_are_black_where_nothing_is_and_white_from_a_named_level() -> None:
+def test_maps_are_black_for_zero_and_white_from_their_documented_level() -> None:
     levels_ = np.array([[0, 1, WHITE / 2], [WHITE, WHITE + 1, 255]], np.float32)
     shown = heat_map(levels_).to_array()[..., 0]
     assert shown.tolist() == [[0, 51, 128], [255, 255, 255]]
 
 
-def test_maps_lie_beside_the_result_and_are_png() -> None:
+def test_maps_are_png_files_next_to_the_result() -> None:
     names = [path.as_posix() for path in Checks(True, True, True).maps(TARGET)]
     assert names == ["large/photo_x2_check.png", "large/photo_x2_disagreement.png"]
     assert Checks(check=True).maps(TARGET) == []

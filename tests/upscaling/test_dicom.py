@@ -1,4 +1,4 @@
-"""DICOM files enlarged: the values, the geometry, the identity, and what stays out of the network."""
+"""Enlarged DICOM files: values, geometry, identity, and what is kept away from the network."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def by_hand(values: np.ndarray, low: int, high: int, between: tuple[int, int] | 
     ("name", "slope", "intercept", "between"),
     [("CT_small", 1, -1024, (0, 4095)), ("MR_small", None, None, None)],  # of CT, -1024 to 3071 Hounsfield units
 )
-def test_values_are_those_of_the_plane_enlarged(
+def test_dicom_values_match_the_enlarged_plane(
     here: Path,
     name: str,
     slope: int | None,
@@ -78,7 +78,7 @@ def test_images_of_a_series_share_their_range(here: Path, series: dict[str, Any]
     assert (results[0].pixel_array[:8] != results[1].pixel_array[:8]).any()
 
 
-def test_outer_corners_stay_where_they_are(here: Path) -> None:
+def test_the_outer_corners_of_a_slice_stay_at_their_place(here: Path) -> None:
     across, down = np.array([0.6, 0.8, 0]), np.array([0, 0, -1.0])
     source = put(
         here / "a.dcm",
@@ -106,7 +106,7 @@ def test_outer_corners_stay_where_they_are(here: Path) -> None:
     assert after.SliceThickness == 3
 
 
-def test_the_frames_of_an_enhanced_object_have_their_places_moved(here: Path) -> None:
+def test_positions_of_the_frames_of_an_enhanced_object_are_adapted(here: Path) -> None:
     def item(**elements: Any) -> Dataset:
         made = Dataset()
         for keyword, value in elements.items():
@@ -130,7 +130,7 @@ def test_the_frames_of_an_enhanced_object_have_their_places_moved(here: Path) ->
     assert moved == [[0.5, 0.5, 5], [0.5, 0.5, 6]]
 
 
-def test_the_network_sees_monochrome1_as_it_is_seen(here: Path) -> None:
+def test_monochrome1_is_enlarged_as_displayed(here: Path) -> None:
     values = smooth(low=100, high=3000).astype(np.uint16)
     plain = enlarged(put(here / "a.dcm", values, BitsStored=12)).pixel_array.astype(int)
     other = put(here / "b.dcm", 4095 - values, BitsStored=12, PhotometricInterpretation="MONOCHROME1")
@@ -140,7 +140,7 @@ def test_the_network_sees_monochrome1_as_it_is_seen(here: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [(np.uint16, 0, 4095), (np.int16, -2048, 2047)])
-def test_no_value_leaves_the_bits_stored_and_none_is_clipped_before(
+def test_values_stay_within_the_stored_bits_without_early_clipping(
     here: Path, kind: type[np.uint16] | type[np.int16], low: int, high: int
 ) -> None:
     board = np.indices((24, 24)).sum(axis=0) // 3 % 2
@@ -154,7 +154,7 @@ def test_no_value_leaves_the_bits_stored_and_none_is_clipped_before(
     assert max((part == part.min()).sum(), (part == part.max()).sum()) < 9  # and nothing is cut off
 
 
-def test_all_frames_are_enlarged_each_for_itself(
+def test_every_frame_is_enlarged_on_its_own(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Upscaler, "speed", lambda self: 1e6)
@@ -192,7 +192,7 @@ def test_colors_become_rgb_of_the_same_hue(here: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("filler", [-2000, 3000, 500])
-def test_padding_does_not_bleed(here: Path, filler: int) -> None:
+def test_padding_values_do_not_bleed_into_the_image(here: Path, filler: int) -> None:
     values = smooth(24, 24, low=400, high=1100).astype(np.int16)
     values[values == 500] += 1
     hidden = np.zeros((24, 24), bool)
@@ -209,12 +209,12 @@ def test_padding_does_not_bleed(here: Path, filler: int) -> None:
     np.testing.assert_allclose(enlarged(other, model="small").pixel_array[~out], seen, atol=1)
 
 
-def test_a_file_of_padding_alone_stays_one(here: Path) -> None:
+def test_a_file_with_only_padding_stays_padding(here: Path) -> None:
     values = np.full((8, 8), -2000, np.int16)
     assert (enlarged(put(here / "a.dcm", values, PixelPaddingValue=-2000)).pixel_array == -2000).all()
 
 
-def test_the_result_is_another_object_of_a_new_series(here: Path) -> None:
+def test_the_result_is_a_new_object_in_a_new_series(here: Path) -> None:
     values = smooth().astype(np.uint16)
     (here / "in").mkdir()
     for number in (1, 2):
@@ -239,7 +239,7 @@ def test_the_result_is_another_object_of_a_new_series(here: Path) -> None:
     assert dcmread(here / "third/IM1_x3.dcm").SeriesInstanceUID != one.SeriesInstanceUID
 
 
-def test_a_folder_is_gone_on_with(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_dicom_files_can_be_continued(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "in").mkdir()
     for number in (1, 2):
         put(here / f"in/{number}.dcm", smooth().astype(np.uint16), SOPInstanceUID=f"1.2.3.4.{number}")
@@ -252,7 +252,7 @@ def test_a_folder_is_gone_on_with(here: Path, capsys: pytest.CaptureFixture[str]
     assert "1_x2.dcm exists" in capsys.readouterr().err
 
 
-def test_overlays_icon_and_places_in_pixels_are_left_out_and_said_to_be(
+def test_overlays_icons_and_pixel_positions_are_dropped_and_reported(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = here / "a.dcm"
@@ -267,14 +267,14 @@ def test_overlays_icon_and_places_in_pixels_are_left_out_and_said_to_be(
 
 
 @pytest.mark.parametrize("how", [{"syntax": IMPLICIT}, {"syntax": DEFLATED}, {"rle": True}], ids=str)
-def test_other_encodings_give_the_same(here: Path, how: dict[str, Any]) -> None:
+def test_other_encodings_give_the_same_result(here: Path, how: dict[str, Any]) -> None:
     values = smooth().astype(np.int16)
     plain = enlarged(put(here / "a.dcm", values, PixelPaddingValue=-5))
     other = enlarged(put(here / "b.dcm", values, PixelPaddingValue=-5, **how))
     assert plain == other and plain.file_meta.TransferSyntaxUID == other.file_meta.TransferSyntaxUID
 
 
-def test_patients_are_named_nowhere_but_in_the_result(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_patient_names_appear_only_in_the_result(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = put(here / "a.dcm", smooth().astype(np.uint16))
     assert enlarged(source, "--json").PatientName == NAME
     assert run(source, "--estimate") == 0
@@ -284,7 +284,7 @@ def test_patients_are_named_nowhere_but_in_the_result(here: Path, capsys: pytest
     assert "Secret" not in said and "4711" not in said and "1.2.3.4" not in said
 
 
-def test_what_dicom_is_not_for_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unsupported_requests_for_dicom_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = put(here / "a.dcm", smooth().astype(np.uint16))
     for args, sentence in [
         (["--check"], "no checks and no maps"),
@@ -297,7 +297,7 @@ def test_what_dicom_is_not_for_is_refused(here: Path, capsys: pytest.CaptureFixt
     assert list(here.glob("a*")) == [source]
 
 
-def test_without_pydicom_the_command_says_what_to_install(
+def test_without_pydicom_the_pip_command_is_named(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = put(here / "a.dcm", smooth().astype(np.uint16))

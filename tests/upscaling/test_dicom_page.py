@@ -1,4 +1,4 @@
-"""docs/how-to/dicom.md says what becomes of two slices."""
+"""docs/how-to/dicom.md matches what happens to two slices."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def cells(markdown: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
 
 
-def test_the_page_says_what_becomes_of_a_ct_and_an_mr_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_matches_what_happens_to_a_ct_and_an_mr_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     written, measured = cells(dicom.PAGE.read_text(encoding="utf-8")), cells(dicom.table(tmp_path))
     assert [row[0] for row in written] == [row[0] for row in measured]

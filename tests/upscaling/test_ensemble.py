@@ -1,4 +1,4 @@
-"""Eight turns of a picture, and what they have in common."""
+"""The eight flips and rotations of an image, their mean and their disagreement."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def eight_by_hand(run: Callable[[Planes], Planes], ilr: Planes) -> Planes:
     return np.stack(results)
 
 
-def test_the_eight_turns_are_all_different_and_are_undone() -> None:
+def test_the_eight_orientations_differ_and_are_undone() -> None:
     planes = np.random.default_rng(0).random((2, 5, 7), np.float32)
     seen = {(orient(planes, *turn).shape, orient(planes, *turn).tobytes()) for turn in ORIENTATIONS}
     assert len(seen) == 8
@@ -45,7 +45,7 @@ def test_the_eight_turns_are_all_different_and_are_undone() -> None:
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
 @pytest.mark.parametrize("engine", ["native", "reference", "torch", "onnx"])
-def test_mean_and_deviation_are_those_written_out_by_hand(engine: EngineName, fields: dict[str, Any]) -> None:
+def test_mean_and_deviation_match_the_formula_written_out(engine: EngineName, fields: dict[str, Any]) -> None:
     weights = small_weights(**fields)
     ran = choose(weights, engine=engine, device="cpu", threads=1)
     ilr = np.random.default_rng(1).random((weights.config.channels, 21, 34), np.float32)
@@ -57,7 +57,7 @@ def test_mean_and_deviation_are_those_written_out_by_hand(engine: EngineName, fi
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_an_upscaler_with_the_ensemble_gives_the_mean_and_without_it_the_plain_result(channels: int) -> None:
+def test_an_upscaler_gives_the_mean_only_with_the_ensemble(channels: int) -> None:
     weights, given = small_weights(channels=channels), picture()
     given = replace(given, pixels=given.pixels * 0.2 + 0.2)  # so that no color leaves [0, 1]
     run = choose(weights, engine="native", threads=1).run
@@ -76,7 +76,7 @@ def test_an_upscaler_with_the_ensemble_gives_the_mean_and_without_it_the_plain_r
     assert (same == apart).all() and np.abs(apart - results.std(axis=0).max(axis=0)).max() < 1e-6
 
 
-def test_alpha_goes_the_same_way() -> None:
+def test_alpha_goes_through_the_ensemble_too() -> None:
     weights, given = small_weights(), picture()
     alpha = 0.4 + 0.2 * given.pixels[..., 0]  # neither opaque nor transparent
     results = eight_by_hand(choose(weights, engine="native", threads=1).run, imresize(alpha, 40, 60)[None])
@@ -90,7 +90,7 @@ def test_alpha_goes_the_same_way() -> None:
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
 @pytest.mark.parametrize("sides", [(13, 23), (1, 9), (9, 1), (16, 16)])
-def test_a_flipped_or_turned_picture_becomes_the_flipped_or_turned_result(
+def test_a_flipped_or_rotated_image_gives_the_flipped_or_rotated_result(
     fields: dict[str, Any], sides: tuple[int, int]
 ) -> None:
     upscaler = Upscaler(small_weights(**fields), engine="native", threads=1, ensemble=True)
@@ -119,20 +119,20 @@ def test_little_memory_gives_the_same_mean_and_disagreement(engine: EngineName) 
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_network_that_does_nothing_agrees_with_itself(channels: int) -> None:
+def test_a_zero_network_has_no_disagreement(channels: int) -> None:
     upscaler = Upscaler(small_weights(gain=0.0, bias=False, channels=channels), engine="native", threads=1)
     for given in (picture(), picture(alpha=True), picture(channels=1), picture(1, 7)):
         _, apart = upscaler.upscale_with_disagreement(given, 2)
         assert apart.shape == (2 * given.height, 2 * given.width) and (apart == 0).all()
 
 
-def test_a_constant_picture_stays_constant_and_nothing_disagrees() -> None:
+def test_a_constant_image_stays_constant_without_disagreement() -> None:
     upscaler = Upscaler(small_weights(), engine="native", threads=1, ensemble=True)
     result, apart = upscaler.upscale_with_disagreement(Image.from_array(np.full((9, 11, 3), 77, np.uint8)), 3)
     assert (result.to_array() == 77).all() and (apart == 0).all()
 
 
-def test_the_packaged_model_disagrees_with_itself_at_edges_and_in_no_flat_place() -> None:
+def test_the_packaged_model_disagrees_at_edges_and_not_in_flat_areas() -> None:
     sample = read(ROOT / "samples" / "chelsea.png").pixels[100:140, 60:140]
     flat = np.full_like(sample, 0.5)
     _, apart = Upscaler("small", threads=1).upscale_with_disagreement(
@@ -142,7 +142,7 @@ def test_the_packaged_model_disagrees_with_itself_at_edges_and_in_no_flat_place(
     assert apart[:, 200:].max() * 255 < 0.1
 
 
-def test_nothing_disagrees_where_nothing_is_seen() -> None:
+def test_transparent_pixels_have_no_disagreement() -> None:
     given = picture(24, 32)
     alpha = np.zeros((24, 32), np.float32)
     alpha[6:18, 8:24] = 1
@@ -151,7 +151,7 @@ def test_nothing_disagrees_where_nothing_is_seen() -> None:
     assert (apart[result.alpha == 0] == 0).all() and (apart[16:32, 20:44] > 0).any()
 
 
-def test_progress_goes_up_to_one_in_all_eight() -> None:
+def test_progress_over_eight_passes_ends_at_one() -> None:
     told: list[float] = []
     upscaler = Upscaler(small_weights(), engine="native", threads=1, ensemble=True)
     upscaler.upscale(picture(90, 70, alpha=True), 3, progress=told.append)
@@ -160,7 +160,7 @@ def test_progress_goes_up_to_one_in_all_eight() -> None:
     assert told[-1] == 1
 
 
-def test_an_estimate_knows_of_the_eight() -> None:
+def test_an_estimate_includes_the_eight_passes() -> None:
     weights = small_weights(unshuffle=2)
     plain, careful = (Upscaler(weights, engine="native", threads=1, ensemble=on) for on in (False, True))
     careful._pixels_per_second = plain._pixels_per_second = 1e6  # one speed for both
@@ -181,7 +181,7 @@ def test_an_estimate_knows_of_the_eight() -> None:
     ],
 )
 @pytest.mark.parametrize("alpha", [False, True])
-def test_an_enlargement_takes_no_more_memory_than_was_said(
+def test_an_enlargement_stays_within_its_estimated_memory(
     channels: int, eight: bool, scale: float, stepped: bool, alpha: bool
 ) -> None:
     side = round(400 / scale)

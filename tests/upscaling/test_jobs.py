@@ -1,4 +1,4 @@
-"""Pictures on their way: who looks on can end it."""
+"""Jobs: their progress, which can end them, and the names of their results."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ class EnoughError(Exception):
 
 
 @pytest.mark.parametrize("engine", ["native", "reference", "torch", "onnx"])
-def test_what_progress_raises_ends_an_engine_within_a_band_or_a_tile(
+def test_an_exception_from_progress_ends_an_engine_within_a_band_or_tile(
     engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("drrn.upscaling.cost.MAX_TILE", 64)
@@ -37,7 +37,7 @@ def test_what_progress_raises_ends_an_engine_within_a_band_or_a_tile(
     assert (again.pixels == Upscaler(small_weights(), engine=engine, threads=1).upscale(picture, 2).pixels).all()
 
 
-def test_a_name_that_grows_too_long_loses_the_end_of_its_stem(tmp_path: Path) -> None:
+def test_a_name_that_would_be_too_long_loses_the_end_of_its_stem(tmp_path: Path) -> None:
     from drrn.media.images.files import write
     from drrn.upscaling.batch.planning import Request, plan
 
@@ -48,7 +48,7 @@ def test_a_name_that_grows_too_long_loses_the_end_of_its_stem(tmp_path: Path) ->
     assert job.target.name == f"{'a' * 248}_x2.png"
 
 
-def test_recipes_keep_the_text_that_manifests_and_dicom_files_hold(tmp_path: Path) -> None:
+def test_the_text_of_recipes_matches_existing_manifests_and_dicom_files(tmp_path: Path) -> None:
     from drrn.media.images.files import write
     from drrn.upscaling.batch.planning import Request, plan
 
@@ -63,7 +63,7 @@ def test_recipes_keep_the_text_that_manifests_and_dicom_files_hold(tmp_path: Pat
     )
 
 
-def test_progress_of_a_part_is_progress_of_the_whole_and_never_above_1() -> None:
+def test_progress_of_a_part_is_scaled_to_the_whole_and_never_above_1() -> None:
     from drrn.upscaling.formats.job import Hooks
 
     shares: list[float] = []

@@ -1,4 +1,4 @@
-"""A place that is enlarged by itself has the very levels that it has in the whole result."""
+"""A part that is enlarged on its own has the same levels as in the whole result."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def arrays(height: int, width: int) -> dict[str, NDArray[Any]]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", MODELS, ids=str)
-def test_a_place_has_the_levels_of_the_whole(engine: EngineName, model: dict[str, Any]) -> None:
+def test_a_part_has_the_same_levels_as_in_the_whole_result(engine: EngineName, model: dict[str, Any]) -> None:
     upscaler = Upscaler(random_weights(model), engine=engine, threads=1)
     for name, array in arrays(30, 41).items():
         for size in [(60, 82), (75, 93), (31, 200)] if engine == "native" else [(75, 93)]:  # NumPy is slow
@@ -67,7 +67,7 @@ def test_a_place_has_the_levels_of_the_whole(engine: EngineName, model: dict[str
 
 
 @pytest.mark.skipif(not is_compiled(), reason="the native engine was not compiled here")
-def test_a_place_far_from_the_border_has_the_bits_of_the_whole(kernels: str) -> None:
+def test_a_part_far_from_the_border_has_the_same_bits_as_the_whole(kernels: str) -> None:
     """16 bits and many pixels show what the rounding of a block's neighbors changes."""
     upscaler = Upscaler(small_weights(gain=1), threads=1)
     array = np.random.default_rng(3).integers(0, 1 << 16, (150, 160, 1)).astype(np.uint16)
@@ -80,7 +80,7 @@ def test_a_place_far_from_the_border_has_the_bits_of_the_whole(kernels: str) -> 
 @pytest.mark.skipif(not is_compiled(), reason="the native engine was not compiled here")
 @settings(max_examples=25)
 @given(st.data())
-def test_so_it_is_with_a_packaged_model_wherever_it_lies(data: st.DataObject) -> None:
+def test_any_part_matches_the_whole_with_a_packaged_model(data: st.DataObject) -> None:
     upscaler = Upscaler(load("tiny"), threads=1)
     array = np.random.default_rng(3).integers(0, 256, (40, 50, 3)).astype(np.uint8)
     height = data.draw(st.integers(41, 160))
@@ -93,7 +93,7 @@ def test_so_it_is_with_a_packaged_model_wherever_it_lies(data: st.DataObject) ->
 
 
 @pytest.mark.skipif(not is_compiled(), reason="the native engine was not compiled here")
-def test_so_it_is_across_the_strips_that_a_file_is_computed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_across_strips_matches_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("planes", "cost", "formats.strips"):
         monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 96)
     array = arrays(60, 150)["RGB"]
@@ -110,7 +110,7 @@ def test_so_it_is_across_the_strips_that_a_file_is_computed_in(tmp_path: Path, m
         np.testing.assert_array_equal(enlarge_place(upscaler, array, place, (120, 300), cost.tile), whole[place])
 
 
-def test_an_ensemble_has_no_places() -> None:
+def test_a_part_can_not_be_enlarged_with_an_ensemble() -> None:
     with pytest.raises(ValueError, match="must not be an ensemble"):
         enlarge_place(
             Upscaler(small_weights(), ensemble=True),

@@ -1,4 +1,4 @@
-"""Rasters enlarged: the values, what stands for none, the windows, and the memory."""
+"""Enlarged rasters: values, nodata, windows, and memory."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def read(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"])
-def test_values_are_those_of_each_band_enlarged_alone(tmp_path: Path, dtype: str) -> None:
+def test_each_band_is_enlarged_on_its_own(tmp_path: Path, dtype: str) -> None:
     least, most = {"uint8": (3, 250), "int8": (-120, 100), "int16": (-3000, 9000)}.get(dtype, (100, 5000))
     values = smooth(3, 30, 41, dtype=dtype, least=least, most=most)
     by = upscaler()
@@ -52,7 +52,7 @@ def test_values_are_those_of_each_band_enlarged_alone(tmp_path: Path, dtype: str
         assert np.abs(band - imresize(plane, 60, 82)).max() > 0.01 * (high - low)  # the network did something
 
 
-def test_a_scale_between_is_the_next_whole_one_made_smaller(tmp_path: Path) -> None:
+def test_a_fractional_scale_of_a_raster_reduces_the_next_whole_one(tmp_path: Path) -> None:
     values, by = smooth(1, 30, 40, dtype=np.float32), Upscaler(stepped_weights(2, 3), device="cpu", threads=1)
     found = read(enlarged(put(tmp_path / "a.tif", values), by, 2.5))[0]
     low, high = np.quantile(values, (0.001, 0.999))
@@ -62,7 +62,7 @@ def test_a_scale_between_is_the_next_whole_one_made_smaller(tmp_path: Path) -> N
     assert np.abs(found - wanted).max() <= 1e-5 * (high - low)
 
 
-def test_integers_are_clipped_and_do_not_wrap(tmp_path: Path) -> None:
+def test_integer_values_are_clipped_and_do_not_wrap_around(tmp_path: Path) -> None:
     values = np.zeros((24, 24), np.uint16)
     values[:, 12:] = 65535
     found = read(enlarged(put(tmp_path / "a.tif", values), upscaler()))[0].astype(int)
@@ -74,7 +74,7 @@ def test_integers_are_clipped_and_do_not_wrap(tmp_path: Path) -> None:
     [("nodata", "int16"), ("nodata", "float32"), ("NaN", "float32"), ("undeclared NaN", "float64"), ("mask", "uint8"),
      ("mask", "float32"), ("alpha", "uint8"), ("alpha", "uint16")],
 )  # fmt: skip
-def test_what_is_no_measurement_stays_none_and_reaches_no_other(tmp_path: Path, kind: str, dtype: str) -> None:
+def test_nodata_stays_nodata_and_affects_no_other_pixel(tmp_path: Path, kind: str, dtype: str) -> None:
     hidden = np.zeros((40, 44), bool)
     hidden[10:20, 8:30] = hidden[30:, 40:] = True
     inside = smooth(2, 40, 44, dtype=dtype, least=20, most=120)
@@ -111,7 +111,7 @@ def test_what_is_no_measurement_stays_none_and_reaches_no_other(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 5), ("uint8", 255), ("float32", 0.0)])
-def test_no_measurement_is_taken_for_none(tmp_path: Path, dtype: str, nodata: float) -> None:
+def test_no_measurement_becomes_nodata(tmp_path: Path, dtype: str, nodata: float) -> None:
     values = np.full((2, 20, 20), 7, dtype)
     values[0] = smooth(20, 20, dtype=np.uint8, least=0, most=8).clip(6, 8)
     source, by = put(tmp_path / "a.tif", values, nodata=nodata), upscaler(local=True)
@@ -120,7 +120,7 @@ def test_no_measurement_is_taken_for_none(tmp_path: Path, dtype: str, nodata: fl
     assert not (found == nodata).any() and (found[1] == 7).all()
 
 
-def test_a_pixel_far_out_leaves_the_rest_as_it_is(tmp_path: Path) -> None:
+def test_an_outlier_does_not_affect_distant_pixels(tmp_path: Path) -> None:
     values = smooth(60, 60, dtype=np.float32, least=0, most=1)
     spiked = values.copy()
     spiked[30, 30] = 1e9
@@ -135,7 +135,7 @@ def test_a_pixel_far_out_leaves_the_rest_as_it_is(tmp_path: Path) -> None:
     assert apart[near].max() < 2
 
 
-def test_a_constant_band_stays_constant(tmp_path: Path) -> None:
+def test_a_constant_raster_band_stays_constant(tmp_path: Path) -> None:
     values = np.full((2, 20, 20), 7.5, np.float32)
     values[1] = NONE
     found = read(enlarged(put(tmp_path / "a.tif", values, nodata=NONE), upscaler()))
@@ -144,7 +144,7 @@ def test_a_constant_band_stays_constant(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [2, 1.3, 3.7])
 @pytest.mark.parametrize("hides", [False, True])
-def test_windows_equal_the_whole_to_the_last_bit(
+def test_windows_have_the_same_bits_as_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: float, hides: bool
 ) -> None:
     values = smooth(2, 75, 90, dtype=np.float32)
@@ -165,7 +165,7 @@ def test_windows_equal_the_whole_to_the_last_bit(
     [((), 2), ((3,), 2), ((2, 3), 2.5), ((2, 3, 4), 1.3), ((2, 3), 3.7)],  # windows of 64 begin within cells of 3
     ids=str,
 )
-def test_windows_of_the_engine_equal_the_whole(
+def test_windows_of_the_engine_match_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scales: tuple[int, ...], scale: float
 ) -> None:
     source = put(tmp_path / "a.tif", smooth(80, 70))
@@ -177,7 +177,7 @@ def test_windows_of_the_engine_equal_the_whole(
     assert np.abs(windowed - whole).max() <= 1 and (windowed == whole).mean() > 0.99
 
 
-def test_a_window_needs_no_more_than_it_reads(tmp_path: Path) -> None:
+def test_a_window_depends_only_on_what_it_reads(tmp_path: Path) -> None:
     """What the law above would miss if windows were always read whole."""
     job = plan(put(tmp_path / "a.tif", smooth(5000, 8)), None, Request(2))
     with open_raster(job.source, max_pixels=10**6) as scene:
@@ -193,7 +193,7 @@ def test_fill_unknown_reaches_exactly_its_distance() -> None:
     assert (fill_unknown(plane[:, 5:], known[:, 5:], 15)[:, 15:] == filled[:, 20:]).all()
 
 
-def test_a_scene_larger_than_the_memory_keeps_within_it(tmp_path: Path) -> None:
+def test_a_raster_larger_than_memory_stays_within_the_limit(tmp_path: Path) -> None:
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("the peak of a process is read in /proc")
     put(tmp_path / "a.tif", smooth(1500, 1400), tiled=True, nodata=0)
@@ -225,7 +225,7 @@ def test_a_scene_larger_than_the_memory_keeps_within_it(tmp_path: Path) -> None:
     assert read(tmp_path / "a_x2.tif").shape == (1, 3000, 2800)
 
 
-def test_too_little_memory_is_said(tmp_path: Path) -> None:
+def test_too_little_memory_for_a_raster_is_reported(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"needs \d+ MB for a window of it, and 20 are allowed. Give a larger --max-memory"
     ):
@@ -244,7 +244,7 @@ def test_an_ensemble_is_the_mean_of_eight_in_windows_too(tmp_path: Path, monkeyp
         enlarged(tmp_path / "a.tif", by, 1.25)
 
 
-def test_what_is_not_read_as_it_was_written_gets_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_that_does_not_read_back_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sums = iter(range(10))
     monkeypatch.setattr(geotiff, "crc32", lambda *values: next(sums))
     with pytest.raises(ImageError, match="does not contain what was written"):
@@ -270,7 +270,7 @@ def test_infinite_values_are_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
-def test_whoever_interrupts_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_raster_leaves_no_file(tmp_path: Path) -> None:
     source, told = put(tmp_path / "a.tif", smooth(40, 40)), []
 
     def progress(share: float) -> None:
@@ -283,7 +283,7 @@ def test_whoever_interrupts_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("most", [2_000, 300_000, 1_200_000])
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, most: int) -> None:
+def test_a_full_disk_leaves_the_old_file_unchanged(tmp_path: Path, most: int) -> None:
     resource = pytest.importorskip("resource")
     source = put(tmp_path / "a.tif", np.random.default_rng(0).integers(0, 65535, (400, 400)).astype(np.uint16))
     (tmp_path / "a_x2.tif").write_bytes(b"old")
@@ -298,7 +298,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, most: int) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "a_x2.tif"]
 
 
-def test_shares_grow_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reported_progress_grows_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raster_windows, "SIDES", (64,))
     told: list[float] = []
     enlarged(put(tmp_path / "a.tif", smooth(2, 50, 50)), upscaler(), progress=told.append)

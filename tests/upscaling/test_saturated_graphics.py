@@ -1,4 +1,4 @@
-"""Pure colors keep their mean: luma that is sharpened beside blurred chroma must not add light to a channel."""
+"""Pure colors keep their mean: sharpened luma next to blurred chroma must not brighten a channel."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -43,7 +43,7 @@ def test_the_mean_of_every_channel_stays_within_half_a_level(name: str, scale: i
 
 
 @pytest.mark.parametrize("scale", [2, 2.5])
-def test_black_text_beside_a_color_is_as_sharp_as_the_network_makes_it(scale: float) -> None:
+def test_black_text_next_to_a_color_stays_as_sharp_as_from_the_network(scale: float) -> None:
     page = np.full((60, 60, 3), 255, np.uint8)
     page[10:50:4, 5:30] = page[10:50, 12:30:5] = 0
     page[:, 50:] = (255, 0, 0)

@@ -1,4 +1,4 @@
-"""A picture that goes in strips is that of the whole, to the bit; and whatever goes wrong leaves nothing."""
+"""An image enlarged in strips has the same bits as the whole; a failure leaves no file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +62,7 @@ def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str,
 @pytest.mark.parametrize("every_kind", [False, pytest.param(True, marks=pytest.mark.full)], ids=["some", "all"])
 @pytest.mark.parametrize("name", [*KERNELS, "reference"])
 @pytest.mark.parametrize("fields", MODELS, ids=str)
-def test_strips_equal_the_whole_to_the_bit(
+def test_strips_have_the_same_bits_as_the_whole(
     name: str, fields: dict[str, Any], every_kind: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine: EngineName = "reference"
@@ -87,7 +87,7 @@ def test_strips_equal_the_whole_to_the_bit(
 
 
 @pytest.mark.parametrize("stepped", [False, True])
-def test_strips_narrower_than_what_a_color_depends_on_are_exact_too(
+def test_strips_narrower_than_the_reach_of_colors_are_exact_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stepped: bool
 ) -> None:
     for module in ("planes", "cost", "formats.strips"):
@@ -118,7 +118,7 @@ def small(height: int = 70, width: int = 90, channels: int = 3, bits: int = 8) -
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "bmp", "ppm"])
-def test_the_file_is_the_very_one_of_a_picture_in_memory(suffix: str, tmp_path: Path) -> None:
+def test_strips_give_the_same_file_as_an_image_in_memory(suffix: str, tmp_path: Path) -> None:
     source = given(tmp_path / f"a.{suffix}", small(), xmp=b"<x/>", dpi=(72.0, 144.0))
     upscaler = Upscaler(small_weights(unshuffle=2), threads=1)
     job = plan(source, tmp_path / f"b.{suffix}", Request(2.5))
@@ -127,7 +127,7 @@ def test_the_file_is_the_very_one_of_a_picture_in_memory(suffix: str, tmp_path: 
     assert done(job, upscaler).read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
 
 
-def test_a_deep_picture_becomes_a_file_of_8_bit(tmp_path: Path) -> None:
+def test_a_16_bit_image_in_strips_becomes_an_8_bit_file(tmp_path: Path) -> None:
     source = given(tmp_path / "a.png", small(bits=16))
     upscaler = Upscaler(small_weights(), threads=1)
     write(upscaler.upscale(read(source), 2), tmp_path / "whole.jpg")
@@ -136,7 +136,7 @@ def test_a_deep_picture_becomes_a_file_of_8_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "ppm"])
-def test_damage_in_the_last_row_ends_in_an_error_and_nothing_is_left(suffix: str, tmp_path: Path) -> None:
+def test_damage_in_the_last_row_leaves_no_file(suffix: str, tmp_path: Path) -> None:
     source = given(tmp_path / f"a.{suffix}", small())
     job = plan(source, tmp_path / "b.png", Request(2))
     source.write_bytes(source.read_bytes()[:-20])
@@ -145,7 +145,7 @@ def test_damage_in_the_last_row_ends_in_an_error_and_nothing_is_left(suffix: str
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_picture_that_became_another_is_refused(tmp_path: Path) -> None:
+def test_a_source_that_changed_meanwhile_is_refused(tmp_path: Path) -> None:
     source = given(tmp_path / "a.png", small())
     job = plan(source, None, Request(2))
     source.unlink()
@@ -160,7 +160,7 @@ class EnoughError(Exception):
 
 
 @pytest.mark.parametrize("at", [0.1, 0.6, 1.0])
-def test_what_progress_raises_ends_it_and_nothing_is_left(at: float, tmp_path: Path) -> None:
+def test_an_exception_from_progress_ends_strips_and_leaves_no_file(at: float, tmp_path: Path) -> None:
     """As a signal does, which is an exception wherever the program is."""
     source = given(tmp_path / "a.png", small())
     shares: list[float] = []
@@ -175,7 +175,7 @@ def test_what_progress_raises_ends_it_and_nothing_is_left(at: float, tmp_path: P
     assert shares == sorted(shares) and list(tmp_path.iterdir()) == [source]
 
 
-def test_a_value_that_is_not_finite_is_an_error_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_non_finite_value_in_a_strip_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, upscaler = given(tmp_path / "a.png", small()), Upscaler(small_weights(), threads=1)
 
     def stream(bands: Any) -> Iterator[Any]:
@@ -188,7 +188,9 @@ def test_a_value_that_is_not_finite_is_an_error_and_no_file(tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_disk_without_room_is_said_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_for_strips_is_reported_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = given(tmp_path / "a.png", small())
     job = plan(source, None, Request(4))
     usage = type("Usage", (), {"free": 100_000})
@@ -212,7 +214,7 @@ def test_memory_of_decoding_and_encoding_is_estimated(tmp_path: Path, kernels: s
         job.format.estimate(job, little)
 
 
-def test_the_estimate_does_not_grow_with_the_picture(kernels: str) -> None:
+def test_the_estimated_memory_does_not_grow_with_the_image(kernels: str) -> None:
     upscaler = Upscaler(small_weights(), threads=1)
     header = probe_of(1000, 1000)
     large = header._replace(width=5000, height=5000)
@@ -235,7 +237,7 @@ def probe_of(width: int, height: int) -> Any:
     return Header("PNG", width, height, 3, False, 8, decoding=4 << 20)
 
 
-def test_alpha_and_turns_and_checks_go_as_a_whole(tmp_path: Path) -> None:
+def test_alpha_orientation_and_checks_use_the_whole_image(tmp_path: Path) -> None:
     header = probe(given(tmp_path / "a.png", small(channels=4)))
     assert not strips.can_stream(Upscaler(small_weights(), threads=1), header)
     assert strips.can_stream(Upscaler(small_weights(), threads=1), header._replace(alpha=False))

@@ -1,4 +1,4 @@
-"""Tiles equal the whole picture, or there is no picture."""
+"""Tiles match the whole image, or there is no image."""
 
 from collections.abc import Callable
 from typing import Any
@@ -86,7 +86,7 @@ def test_a_halo_one_cell_short_shows_seams() -> None:
     assert np.abs(seams - engine.run(ilr)).max() > 1e-5
 
 
-def test_a_tile_that_does_not_fit_is_halved_and_the_result_is_the_same() -> None:
+def test_a_tile_that_runs_out_of_memory_is_halved_with_the_same_result() -> None:
     weights = small_weights(unshuffle=2)
     engine = TorchEngine(weights, device="cpu")
     ilr = np.random.default_rng(1).random((1, 90, 70), np.float32)
@@ -106,7 +106,7 @@ def test_a_tile_that_does_not_fit_is_halved_and_the_result_is_the_same() -> None
         assert sum(done) == 90 * 70
 
 
-def test_no_memory_at_all_is_an_error_and_no_picture() -> None:
+def test_no_memory_for_the_smallest_tile_is_an_error() -> None:
     def run(piece: Planes) -> Planes:
         raise OutOfMemoryError("no memory")
 
@@ -115,7 +115,7 @@ def test_no_memory_at_all_is_an_error_and_no_picture() -> None:
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
-def test_a_value_that_is_not_finite_is_an_error_and_no_picture(poison: float) -> None:
+def test_a_non_finite_value_is_an_error_and_gives_no_image(poison: float) -> None:
     calls = 0
 
     def run(piece: Planes) -> Planes:
@@ -130,7 +130,7 @@ def test_a_value_that_is_not_finite_is_an_error_and_no_picture(poison: float) ->
         run_tiled(Stub(run), np.zeros((1, 60, 60), np.float32), config=DRRNConfig(units=0), sides=(20, 20))
 
 
-def test_a_strip_that_does_not_fit_is_halved_and_the_result_is_the_same() -> None:
+def test_a_strip_that_runs_out_of_memory_is_halved_with_the_same_result() -> None:
     weights = small_weights(unshuffle=2)
     engine = TorchEngine(weights, device="cpu")
     ilr = np.random.default_rng(1).random((1, 90, 70), np.float32)

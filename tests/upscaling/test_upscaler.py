@@ -1,4 +1,4 @@
-"""A picture becomes a larger picture, and what it carries goes with it."""
+"""Images are enlarged, and their metadata is kept."""
 
 from dataclasses import replace
 from math import ceil
@@ -61,7 +61,7 @@ def test_an_rgb_model_takes_all_three_channels() -> None:
     assert np.abs(Upscaler(weights, device="cpu").upscale(given_, 2).pixels - expected).max() < 1e-5
 
 
-def test_what_a_picture_carries_goes_with_it_and_dpi_grow(upscaler: Upscaler) -> None:
+def test_metadata_is_kept_and_dpi_is_scaled(upscaler: Upscaler) -> None:
     result = upscaler.upscale(picture(alpha=True), size=(60, 60))
     assert (result.bits, result.icc, result.exif) == (16, b"profile", b"exif")
     assert result.dpi == (144.0, 108.0)
@@ -91,7 +91,7 @@ def test_gray_stays_gray_in_a_file_with_three_channels(upscaler: Upscaler) -> No
     assert len(np.unique(result)) > 256  # and 16 bits stay 16 bits
 
 
-def test_a_gray_picture_stays_one_channel(upscaler: Upscaler) -> None:
+def test_a_gray_image_keeps_one_channel(upscaler: Upscaler) -> None:
     assert upscaler.upscale(picture(channels=1), 3).pixels.shape == (60, 90, 1)
 
 
@@ -106,7 +106,7 @@ def test_opaque_stays_opaque_and_transparent_transparent(upscaler: Upscaler) -> 
     assert (opaque.to_array()[..., 3] == 255).all()
 
 
-def test_what_hides_under_transparency_does_not_shine_through() -> None:
+def test_colors_under_transparent_pixels_do_not_show() -> None:
     """A red disc on transparent black: a fringe would be a visible pixel that is darker red."""
     y, x = np.mgrid[:40, :40]
     inside = (y - 20) ** 2 + (x - 20) ** 2 < 150
@@ -132,7 +132,7 @@ def test_fill_transparent_keeps_visible_colors_and_invents_none(height: int, wid
         assert (filled <= pixels[visible].max(axis=0) + 1e-5).all()
 
 
-def test_little_memory_gives_the_same_picture_in_tiles(engine: EngineName) -> None:
+def test_little_memory_gives_the_same_image_in_tiles(engine: EngineName) -> None:
     weights, given_ = small_weights(unshuffle=2, width=32), picture(60, 80, alpha=True)
     large = Upscaler(weights, engine=engine, device="cpu", threads=1)
     enough = large.estimate(80, 60, 3, alpha=True)
@@ -155,7 +155,7 @@ def test_an_image_too_large_for_memory_is_refused_before_the_work() -> None:
         upscaler.upscale(picture(1000, 1000, 1))
 
 
-def test_progress_goes_up_to_one(upscaler: Upscaler) -> None:
+def test_progress_ends_at_one(upscaler: Upscaler) -> None:
     told: list[float] = []
     upscaler.upscale(picture(alpha=True), 3, progress=told.append)
     assert told == sorted(told) and told[-1] == 1
@@ -176,7 +176,7 @@ def test_a_scale_out_of_range_is_refused(scale: float) -> None:
         target_size(10, 10, scale, None)
 
 
-def test_sizes() -> None:
+def test_the_size_of_a_result_follows_from_scale_or_size() -> None:
     assert target_size(640, 480, None, None) == (1280, 960)
     assert target_size(640, 480, 1.5, None) == (960, 720)
     assert target_size(3, 5, 1.5, None) == (5, 8)  # halves go up, as nobody expects them to go to even
@@ -187,7 +187,7 @@ def test_sizes() -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (639, 960), (5121, 480), (None, 4000)])
-def test_a_size_that_is_no_enlargement_is_refused(size: tuple[int | None, int | None]) -> None:
+def test_a_size_that_does_not_enlarge_is_refused(size: tuple[int | None, int | None]) -> None:
     with pytest.raises(UsageError, match="is not an enlargement of 640x480"):
         target_size(640, 480, None, size)
 
@@ -199,7 +199,7 @@ def test_units_out_of_the_trained_range_are_refused() -> None:
         Upscaler(weights, units=3, device="cpu")
 
 
-def test_fewer_units_are_another_network() -> None:
+def test_fewer_units_give_another_result() -> None:
     weights, given_ = small_weights(trained_units=(1, 2)), picture()
     one, two = (Upscaler(weights, units=units, device="cpu").upscale(given_, 2).pixels for units in (1, 2))
     assert np.abs(one - two).max() > 1e-3
@@ -216,7 +216,7 @@ def test_an_unknown_device_is_refused() -> None:
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("scale", [1.5, 2, 2.4, 3, 4, 5])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_scale_between_is_the_next_whole_one_resized(scale: float, alpha: bool, channels: int) -> None:
+def test_a_fractional_scale_resizes_the_next_whole_one(scale: float, alpha: bool, channels: int) -> None:
     weights = stepped_weights(2, 3, 4, channels=channels)
     by, given_ = Upscaler(weights, device="cpu", threads=1), picture(21, 30, alpha=alpha)
     step = next((whole for whole in (2, 3, 4) if whole >= scale), 4)
@@ -240,7 +240,7 @@ def test_a_scale_between_is_the_next_whole_one_resized(scale: float, alpha: bool
         assert abs(found.alpha - network(planes).clip(0, 1).mean(axis=0))[inside].max() < 1e-6 and inside.any()
 
 
-def test_networks_are_made_ready_once_and_only_when_needed() -> None:
+def test_networks_are_prepared_once_and_only_when_needed() -> None:
     by = Upscaler(stepped_weights(2, 3), device="cpu", threads=1)
     assert by.for_size((5, 5), (8, 8)) is by
     assert by.for_size((5, 5), (15, 15)) is by.for_size((6, 7), (15, 20)) is not by
@@ -250,7 +250,7 @@ def test_networks_are_made_ready_once_and_only_when_needed() -> None:
     assert by.for_size((5, 5), (15, 15)).for_size((5, 5), (7, 7)).network is by.weights
 
 
-def test_the_estimate_counts_what_the_network_makes() -> None:
+def test_the_estimate_counts_the_pixels_of_the_network() -> None:
     by = Upscaler(stepped_weights(2, 3, 4), device="cpu", threads=1)
     whole, between = by.estimate(300, 200, 3), by.estimate(300, 200, 2.5)
     assert (between.width, between.height) == (750, 500) and between.tile == whole.tile == (600, 900)

@@ -1,4 +1,4 @@
-"""Films enlarged: times, all that lies beside the video, the values, and runs that were stopped."""
+"""Enlarged videos: times, other tracks and metadata, values, and interrupted runs."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def duration(path: Path) -> Fraction:
         ("single", [0], BASE, BARE),
     ],
 )
-def test_every_frame_is_shown_when_it_was(
+def test_every_frame_keeps_its_time(
     here: Path, suffix: str, name: str, at: list[int], base: Fraction, options: dict[str, str]
 ) -> None:
     source = film(here / f"{name}{suffix}", times=at, base=base, options=options)
@@ -91,7 +91,7 @@ def test_every_frame_is_shown_when_it_was(
     assert {each[0].shape for each in planes(result)} == {(64, 96)}
 
 
-def test_an_edit_list_is_obeyed(here: Path) -> None:
+def test_an_edit_list_is_applied(here: Path) -> None:
     """The video begins within a group of frames: those before are decoded, and not shown."""
     whole = film(here / "whole.mp4", times=[512 * number for number in range(24)], options=REORDERED)
     content = bytearray(whole.read_bytes())
@@ -117,7 +117,7 @@ def test_an_edit_list_is_obeyed(here: Path) -> None:
         (".mp4", Extra(tags=(("title", "A video"), ("comment", "made")), turn=180)),
     ],
 )
-def test_what_lies_beside_the_video_is_kept(here: Path, suffix: str, extra: Extra) -> None:
+def test_other_tracks_and_metadata_of_a_video_are_kept(here: Path, suffix: str, extra: Extra) -> None:
     source = film(here / f"video{suffix}", extra=extra, options=REORDERED)
     result = enlarged(source)
     assert copied(result) == copied(source)
@@ -143,7 +143,7 @@ def test_what_lies_beside_the_video_is_kept(here: Path, suffix: str, extra: Extr
         },
     ],
 )
-def test_colors_and_shape_are_said_as_before(here: Path, suffix: str, codec: str, fields: dict[str, Any]) -> None:
+def test_color_tags_and_aspect_ratio_are_kept(here: Path, suffix: str, codec: str, fields: dict[str, Any]) -> None:
     source = film(here / f"video{suffix}", times=CFR[:3], **fields)
     if codec in ("av1", "ffv1") and "sample_aspect_ratio" in fields:  # these have no place for it
         assert run(source, "--codec", codec) == 2
@@ -156,14 +156,14 @@ def test_colors_and_shape_are_said_as_before(here: Path, suffix: str, codec: str
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 @pytest.mark.parametrize("siting", ["left", "topleft"])
-def test_where_chroma_lies_is_said_as_before(here: Path, siting: str, codec: str) -> None:
+def test_the_chroma_location_is_kept(here: Path, siting: str, codec: str) -> None:
     source = film(here / "film.mp4", times=CFR[:3], options={**BARE, "chroma_sample_location": siting})
     found = probing.probe(enlarged(source, "--codec", codec), max_pixels=10**8).video
     assert found and found.siting == siting
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
-def test_what_hdr_says_of_light_is_kept(here: Path, capsys: pytest.CaptureFixture[str], codec: str) -> None:
+def test_hdr_metadata_is_kept(here: Path, capsys: pytest.CaptureFixture[str], codec: str) -> None:
     said = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
     options = {"x265-params": f"log-level=none:{said}"}
     colors: dict[str, Any] = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
@@ -190,7 +190,7 @@ def test_what_hdr_says_of_light_is_kept(here: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(("pixels", "span"), EIGHT)
 @pytest.mark.parametrize("size", [(32, 24), (33, 25)])
-def test_luma_is_what_the_network_makes_of_it(here: Path, pixels: str, span: int, size: tuple[int, int]) -> None:
+def test_the_luma_of_a_video_matches_the_network(here: Path, pixels: str, span: int, size: tuple[int, int]) -> None:
     source = film(here / "film.mkv", times=CFR[:1], pixels=pixels, size=size, color_range=span, **LOSSLESS)
     result = planes(enlarged(source, "--codec", "ffv1"))[0]
     ((before, *chroma),) = planes(source)
@@ -210,7 +210,7 @@ def test_luma_is_what_the_network_makes_of_it(here: Path, pixels: str, span: int
 
 
 @pytest.mark.parametrize(("siting", "across"), [("left", 0.0), ("center", 0.5), ("topleft", 0.0)])
-def test_chroma_stays_where_it_lies_in_the_picture(here: Path, siting: str, across: float) -> None:
+def test_chroma_keeps_its_position_in_the_image(here: Path, siting: str, across: float) -> None:
     """A slope is a slope, and as high as before at the same place."""
     slope = 40 + 2.0 * (2 * np.arange(40) + across)  # levels at each sample's place, in samples of luma
     down = {"left": 0.5, "center": 0.5, "topleft": 0.0}[siting]
@@ -229,7 +229,7 @@ def test_chroma_stays_where_it_lies_in_the_picture(here: Path, siting: str, acro
     assert np.abs(larger[2][8:-8, 40] - (60 + 1.5 * height)).max() <= 1
 
 
-def test_values_outside_of_the_range_stay_where_a_film_has_them(here: Path) -> None:
+def test_values_outside_the_video_range_are_kept(here: Path) -> None:
     source = film(here / "film.mkv", times=CFR[:1], pixels="gray", **LOSSLESS)
     header = probing.probe(source, max_pixels=10**8)
     upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
@@ -290,9 +290,7 @@ def killed(source: Path, room: str, name: str, number: int, what: int, *args: st
 
 
 @pytest.mark.parametrize("codec", ["h264", pytest.param("hevc", marks=pytest.mark.full), "av1", "ffv1"])
-def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
-    here: Path, monkeypatch: pytest.MonkeyPatch, codec: str
-) -> None:
+def test_a_killed_run_continues_to_the_same_result(here: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
     extra = Extra(sounds=[("aac", "eng")])
     source = film(here / "film.mkv", times=LONG, options=REORDERED, extra=extra)
     whole = enlarged(source, "--codec", codec, target="whole.mkv").read_bytes()
@@ -322,7 +320,7 @@ def signaled(number: signal.Signals) -> Callable[..., None]:
     return write
 
 
-def test_an_interrupted_run_says_that_it_can_go_on(
+def test_an_interrupted_run_says_that_it_can_be_continued(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = film(here / "film.mp4", times=LONG, options=REORDERED)
@@ -339,7 +337,7 @@ def test_an_interrupted_run_says_that_it_can_go_on(
 @pytest.mark.parametrize(
     "change", [lambda path: film(path, times=LONG[::-1][::-1], pixels="yuv422p"), None], ids=["source", "crf"]
 )
-def test_segments_of_another_recipe_are_not_used(
+def test_segments_with_other_options_are_not_used(
     here: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], Path] | None
 ) -> None:
     source = film(here / "film.mp4", times=LONG)
@@ -351,7 +349,7 @@ def test_segments_of_another_recipe_are_not_used(
     assert len(done) == len(LONG)
 
 
-def test_a_disk_that_is_full_at_the_end_loses_no_segment(
+def test_a_full_disk_at_the_end_loses_no_segment(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = film(here / "film.mp4", times=LONG)
@@ -373,7 +371,7 @@ def test_a_disk_that_is_full_at_the_end_loses_no_segment(
     assert len(done) == films.SEGMENT
 
 
-def test_a_film_that_is_damaged_leaves_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_video_leaves_no_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = film(here / "film.mkv", times=LONG, options={**BARE, "g": "1"})
     with av.open(str(source)) as container:
         packets = [bytes(packet) for packet in container.demux(video=0)]
@@ -396,7 +394,7 @@ def test_a_timecode_is_kept(here: Path) -> None:
     assert times(result) == times(source)
 
 
-def test_what_lies_in_memory_does_not_change_the_result(here: Path) -> None:
+def test_uninitialized_memory_does_not_change_the_result(here: Path) -> None:
     """An encoder that reads what it never wrote makes other bytes after others used the memory."""
     source = film(here / "film.mkv", size=(192, 128), times=LONG[: films.SEGMENT], options=REORDERED)
     header = probing.probe(source, max_pixels=10**8)
@@ -425,7 +423,7 @@ for _ in range(40):
 """
 
 
-def test_narrow_videos_are_encoded_without_harm_to_memory(here: Path) -> None:
+def test_narrow_videos_are_encoded_without_memory_corruption(here: Path) -> None:
     """x265's vector code overflows its buffers for them: 40 times in a row never ended well."""
     source = film(here / "film.mkv", size=(48, 32))
     args: list[str | Path] = [sys.executable, "-c", NARROW, source, here / "segment.npz"]
@@ -433,7 +431,7 @@ def test_narrow_videos_are_encoded_without_harm_to_memory(here: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads have no scheduling that can be read here")
-def test_av1_takes_the_machine_from_nobody(here: Path) -> None:
+def test_av1_encoding_does_not_use_real_time_threads(here: Path) -> None:
     """As root, SVT-AV1 makes all threads of a process real-time ones: other processes stand still then."""
     source = film(here / "film.mp4", times=CFR[:3])
     before = os.sched_getscheduler(0)
@@ -451,7 +449,7 @@ def test_av1_takes_the_machine_from_nobody(here: Path) -> None:
     assert os.sched_getscheduler(0) == before
 
 
-def test_the_target_says_how_it_is_encoded(here: Path) -> None:
+def test_the_encoding_is_recorded_in_the_target(here: Path) -> None:
     source = film(here / "film.mp4")
     names = {"h264": "h264", "hevc": "hevc", "av1": "libdav1d"}
     for codec, name in names.items():
@@ -482,7 +480,7 @@ def test_the_target_says_how_it_is_encoded(here: Path) -> None:
         (["--max-pixels", "1000"], "1,536 pixels a frame; the limit is 1,000 (--max-pixels)"),
     ],
 )
-def test_what_does_not_go_together_is_refused_before_work(
+def test_incompatible_video_options_are_refused_before_the_work(
     here: Path, capsys: pytest.CaptureFixture[str], args: list[str], message: str
 ) -> None:
     source = film(here / "source.mp4", extra=Extra(subtitles="mov_text"))
@@ -506,7 +504,9 @@ def sounds(path: Path) -> list[str]:
         return [stream.codec_context.name for stream in container.streams.audio]
 
 
-def test_a_track_that_no_film_can_hold_is_left_out_and_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_track_that_no_container_can_hold_is_dropped_and_reported(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = spatial(here / "film.mov")
     assert run(source, "--json") == 0
     told = json.loads(capsys.readouterr().out)["converted"]
@@ -517,7 +517,7 @@ def test_a_track_that_no_film_can_hold_is_left_out_and_said(here: Path, capsys: 
     assert sounds(here / "film.mkv") == ["pcm_s16le"]
 
 
-def test_a_track_that_another_file_can_hold_is_kept_there_or_dropped_when_asked(
+def test_a_track_that_needs_another_container_is_kept_there_or_dropped_on_request(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = film(here / "film.mp4", extra=Extra(subtitles="mov_text", sounds=(("aac", "eng"),)))
@@ -530,9 +530,7 @@ def test_a_track_that_another_file_can_hold_is_kept_there_or_dropped_when_asked(
 
 
 @pytest.mark.parametrize("number", ["0", "7"])
-def test_only_other_tracks_that_are_there_can_be_dropped(
-    here: Path, capsys: pytest.CaptureFixture[str], number: str
-) -> None:
+def test_only_existing_other_tracks_can_be_dropped(here: Path, capsys: pytest.CaptureFixture[str], number: str) -> None:
     source = film(here / "film.mp4", extra=Extra(sounds=(("aac", "eng"),)))
     assert run(source, "--drop-track", number) == 2
     assert f"without track {number}: those that can be dropped are 1 (audio)." in capsys.readouterr().err
@@ -560,7 +558,7 @@ def test_the_container_decides_the_suffix(
     assert Path(json.loads(capsys.readouterr().out)["target"]).name == result
 
 
-def test_options_of_films_are_refused_for_pictures(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_video_options_are_refused_for_images(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "a.pgm").write_bytes(b"P5 2 2 255\n\0\1\2\3")
     assert run(here / "a.pgm", "--crf", "3") == 2
     assert "are for videos" in capsys.readouterr().err
@@ -598,7 +596,7 @@ def test_a_folder_may_hold_videos_and_images(here: Path) -> None:
 
 
 @pytest.mark.full
-def test_a_real_film_is_the_one_in_the_documents(here: Path, data: Path) -> None:
+def test_a_real_video_matches_the_documents(here: Path, data: Path) -> None:
     source = data / "formats/video/cockatoo.mp4"
     result = here / "cockatoo.mp4"
     assert run(source, "--scale", "1.5", "-o", result) == 0

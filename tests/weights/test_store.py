@@ -1,4 +1,4 @@
-"""A weights file is good, or it is refused in one line, at once and with little memory."""
+"""A weights file is valid, or refused in one line, at once and with little memory."""
 
 import errno
 import io
@@ -101,7 +101,7 @@ def test_tensors_in_another_memory_layout_are_saved_correctly(tmp_path: Path) ->
     assert all(np.array_equal(found.tensors[name], plain[name]) for name in plain)
 
 
-def test_a_file_written_by_the_book_is_read(tmp_path: Path) -> None:
+def test_a_file_written_from_the_specification_is_read(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(by_the_book())
     assert load(tmp_path / "w").config == CONFIG  # or every hostile file below is refused for another reason
 
@@ -135,7 +135,7 @@ def test_an_unknown_name_lists_packaged_models(packaged: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a" * 300, "a/" * 3000, "a\0b", "../small", "no\nsuch", "\udcff"])
 def test_an_impossible_file_name_is_refused(packaged: Path, name: str) -> None:
-    refused(name)
+    assert_refused(name)
 
 
 def test_packaged_models_can_be_loaded() -> None:
@@ -208,7 +208,7 @@ def memory(key: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def refused(path: Path | str, match: str | None = None) -> str:
+def assert_refused(path: Path | str, match: str | None = None) -> str:
     with at_once(), pytest.raises(WeightsError, match=match) as caught:
         load(path)
     said = str(caught.value)
@@ -216,11 +216,11 @@ def refused(path: Path | str, match: str | None = None) -> str:
     return said
 
 
-def refused_content(tmp_path: Path, content: bytes, match: str = "is not a DRRN weights file: ") -> str:
+def assert_content_refused(tmp_path: Path, content: bytes, match: str = "is not a DRRN weights file: ") -> str:
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(content)
     try:
-        said = refused(path, match)
+        said = assert_refused(path, match)
     finally:
         path.unlink()
     assert said.startswith(f"{path} ")
@@ -260,7 +260,7 @@ def test_only_spaces_are_valid_padding(tmp_path: Path) -> None:
     path.write_bytes(raw(text + 7 * " ", body))
     load(path)
     for odd in ["\t", "\n", "\0", "x", "}", "{", "\xa0"]:
-        refused_content(tmp_path, raw(text + "   " + odd + "  ", body))
+        assert_content_refused(tmp_path, raw(text + "   " + odd + "  ", body))
 
 
 def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
@@ -274,12 +274,12 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tail", [b"\0", b"\n", bytes(4), bytes(4096)])
 def test_bytes_after_the_end_are_refused(tmp_path: Path, tail: bytes) -> None:
-    refused_content(tmp_path, by_the_book() + tail, "its network needs a file of")
+    assert_content_refused(tmp_path, by_the_book() + tail, "its network needs a file of")
 
 
 @pytest.mark.parametrize("length", [0, 1, 5000, 100_000_001, 2**20 + 1, 2**31, 2**63, 2**64 - 1])
 def test_a_header_of_a_wrong_length_is_refused(tmp_path: Path, length: int) -> None:
-    refused_content(tmp_path, struct.pack("<Q", length) + by_the_book()[8:])
+    assert_content_refused(tmp_path, struct.pack("<Q", length) + by_the_book()[8:])
 
 
 def saying(**changes: Any) -> Callable[[], bytes]:
@@ -457,7 +457,7 @@ def split_header() -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_malicious_or_foreign_file_is_refused(tmp_path: Path, kind: str) -> None:
-    refused_content(tmp_path, HOSTILE[kind]())
+    assert_content_refused(tmp_path, HOSTILE[kind]())
 
 
 @pytest.mark.parametrize(
@@ -484,30 +484,30 @@ def test_a_malicious_or_foreign_file_is_refused(tmp_path: Path, kind: str) -> No
         ("a card that is text", "its card is not an object"),
     ],
 )
-def test_a_refusal_says_why(tmp_path: Path, kind: str, said: str) -> None:
-    refused_content(tmp_path, HOSTILE[kind](), rf"is not a DRRN weights file: {said}.*\.$")
+def test_a_refusal_states_its_reason(tmp_path: Path, kind: str, said: str) -> None:
+    assert_content_refused(tmp_path, HOSTILE[kind](), rf"is not a DRRN weights file: {said}.*\.$")
 
 
 def test_a_file_that_claims_to_be_large_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "sparse"
     path.write_bytes(by_the_book())
     os.truncate(path, 1 << 40)  # a hole, no bytes
-    refused(path, "its network needs a file of")
+    assert_refused(path, "its network needs a file of")
 
 
 def test_special_files_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null")):
-        assert refused(path) == f"{path} is not a file. Give a .safetensors file of drrn, or a packaged name."
+        assert assert_refused(path) == f"{path} is not a file. Give a .safetensors file of drrn, or a packaged name."
     for path in (tmp_path / "loop", tmp_path / "missing", Path("/dev/null/x")):
-        refused(path, "and no such file")
+        assert_refused(path, "and no such file")
 
 
-def test_a_file_of_an_odd_name_is_named_on_one_line(tmp_path: Path) -> None:
+def test_a_file_with_an_odd_name_is_named_in_one_line(tmp_path: Path) -> None:
     for name in ("a\nb", "\x1b[2J", "\u202egnp"):
         (tmp_path / name).write_bytes(b"")
-        refused(tmp_path / name, "is not a DRRN weights file")
+        assert_refused(tmp_path / name, "is not a DRRN weights file")
 
 
 @given(st.binary(max_size=300), st.integers(0, 10**6))
@@ -528,7 +528,7 @@ def test_noise_written_over_a_good_file_is_refused(tmp_path: Path, noise: bytes,
 # --- a save that fails ---
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -542,7 +542,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_size_limit_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_file_size_limit_leaves_the_old_file_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save(weights_of(CONFIG), path)
     before = path.read_bytes()
@@ -561,7 +561,7 @@ def test_a_file_size_limit_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_missing_says_so(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DRRNError, match=r"w can't be written: No such file or directory\.$"):
         save(weights_of(CONFIG), tmp_path / "missing" / "w")
 
@@ -601,7 +601,7 @@ def test_weights_that_are_not_finite_are_refused(name: str, value: float) -> Non
 
 
 @pytest.mark.parametrize("units", [(0, 3), (2, 1), (-1, 2), (3, 3)])
-def test_units_that_the_network_does_not_have_are_refused(units: tuple[int, int]) -> None:
+def test_units_beyond_those_of_the_network_are_refused(units: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="its units are outside the range of its config"):
         replace(weights_of(CONFIG), units=units)
 
@@ -626,12 +626,14 @@ def test_networks_for_whole_scales_are_saved_and_loaded(tmp_path: Path) -> None:
     ("result", "scale"),
     [((14, 10), 2), ((21, 15), 3), ((14, 11), 2), ((15, 10), 2), ((16, 10), 3), ((8, 20), 4), ((50, 40), 4)],
 )
-def test_the_network_for_the_next_whole_scale_makes_what_is_then_resized(result: tuple[int, int], scale: int) -> None:
+def test_the_network_for_the_next_whole_scale_is_used_and_its_result_resized(
+    result: tuple[int, int], scale: int
+) -> None:
     network, size = stepped().plan((7, 5), result)
     assert network.config.unshuffle == scale and size == (7 * scale, 5 * scale)
 
 
-def test_a_network_for_one_whole_scale_makes_other_scales_of_its_result() -> None:
+def test_a_network_for_one_whole_scale_serves_other_scales_by_resizing() -> None:
     alone = replace(stepped(), larger={})
     assert alone.plan((7, 5), (10, 8)) == (alone, (14, 10)) == alone.plan((7, 5), (28, 20)) and alone.span == "up to x2"
     any_scale = replace(alone, scales=(2, 3))
