@@ -23,11 +23,11 @@ settings.load_profile("drrn")
 
 ROOT = Path(__file__).parents[1]
 KERNELS = kernels_here() if is_compiled() else []
-"""The native engine's that this CPU runs; none where drrn was installed without a compiler."""
+"""Kernels of the native engine that this CPU supports; empty if drrn was installed without a compiler."""
 
 
 def pytest_configure() -> None:
-    """Give drrn a cache for these tests alone: an engine's speed is measured once, and no user's cache is read."""
+    """Give the tests their own cache: the speed of an engine is measured once, and the user's cache is not read."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return  # with the cache of the process that started this one
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -42,7 +42,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """A suite of small networks runs many times faster on one thread, and to the same bits everywhere."""
+    """Use one thread: small networks run many times faster, and with the same bits everywhere."""
     try:
         import torch
     except ModuleNotFoundError:
@@ -52,7 +52,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def speed_by_work() -> Iterator[None]:
-    """No test depends on what else the machine does: an engine is as fast as its network has multiply-adds."""
+    """Derive the speed of an engine from its multiply-adds, so that no test depends on the load of the machine."""
 
     @wraps(Upscaler.measure_speed)
     def speed(upscaler: Upscaler) -> float:
@@ -65,7 +65,7 @@ def speed_by_work() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=KERNELS)
 def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each of the native engine's kernels that this CPU runs; the process is held to them meanwhile."""
+    """Each kind of kernels of the native engine that this CPU supports; the process is limited to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DRRN_KERNELS", request.param)
         yield request.param
@@ -73,7 +73,7 @@ def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=["torch", *KERNELS])
 def engine(request: pytest.FixtureRequest) -> Iterator[EngineName]:
-    """torch, which does not stream, and the native engine with each of its kernels."""
+    """torch, which does not stream, and the native engine with each kind of kernels."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "torch":
             patch.setenv("DRRN_KERNELS", request.param)
@@ -82,7 +82,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[EngineName]:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder that holds Set5, Set14, BSDS500, T91, matlab_ref and formats."""
+    """The folder with Set5, Set14, BSDS500, T91, matlab_ref and formats."""
     folder = Path(os.environ.get("DRRN_DATA", ROOT / "../shared/data")).resolve()
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}; set DRRN_DATA to where the pictures are")

@@ -14,13 +14,13 @@ from pydicom.uid import UID, RLELossless
 from drrn.apps import cli
 
 NAME = "Secret^Patience"
-"""What nobody may read in a message."""
+"""A name that no message may contain."""
 EXPLICIT, IMPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
 def put(path: Path, values: NDArray[Any], *, syntax: str = EXPLICIT, rle: bool = False, **elements: Any) -> Path:
-    """A file of these stored values: (H, W), (frames, H, W) or (H, W, 3)."""
+    """Write a file with these stored values: (H, W), (frames, H, W) or (H, W, 3)."""
     frames = values.ndim == 3 and values.shape[2] != 3
     height, width = values.shape[1:] if frames else values.shape[:2]
     dataset = Dataset()
@@ -52,28 +52,28 @@ def put(path: Path, values: NDArray[Any], *, syntax: str = EXPLICIT, rle: bool =
 
 
 def smooth(height: int = 24, width: int = 20, low: float = 0, high: float = 1000) -> NDArray[np.float64]:
-    """Waves, and one edge."""
+    """Smooth waves with one edge."""
     y, x = np.mgrid[:height, :width]
     waves = (np.sin(x / 3) * np.cos(y / 4) + 1) / 2
     return np.rint(low + (high - low) * np.where(x + y > height, waves, waves / 4))
 
 
 def run(*args: str | Path, model: str = "tiny.safetensors") -> int:
-    """The exit code."""
+    """Run the command, and return its exit code."""
     with pytest.raises(SystemExit) as ended:
         cli.main(["upscale", *map(str, args), "--model", model, "--device", "cpu", "--threads", "1"])
     return int(ended.value.code or 0)
 
 
 def enlarged(source: Path, *args: str | Path, model: str = "tiny.safetensors") -> Dataset:
-    """What it becomes, as pydicom reads it."""
+    """Enlarge a file, and read the result with pydicom."""
     target = source.with_name(f"{source.stem}_out.dcm")
     assert run(source, "-o", target, "--overwrite", *args, model=model) == 0
     return dcmread(target)
 
 
 def published(name: str) -> bytes:
-    """A file of pydicom's own."""
+    """A test file of pydicom."""
     path = get_testdata_file(f"{name}.dcm", download=False)
     assert isinstance(path, str), f"pydicom has no {name}.dcm"
     return Path(path).read_bytes()

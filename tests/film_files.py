@@ -13,18 +13,18 @@ from drrn.media.video.encoding import keep_scheduling
 
 CFR = [number * 512 for number in range(12)]
 BASE = Fraction(1, 12800)
-"""The unit of `CFR`: 25 frames a second."""
+"""The time base: 25 frames per second are multiples of it."""
 BARE = {"crf": "20", "preset": "ultrafast", "bf": "0"}
 
 
 @dataclass
 class Extra:
-    """What lies in a film beside its video."""
+    """The contents of a video file besides its video stream."""
 
     sounds: Sequence[tuple[str, str]] = ()
-    """Codec and language of each."""
+    """Codec and language of each audio track."""
     subtitles: str = ""
-    """Their codec."""
+    """Codec of the subtitles."""
     chapters: bool = False
     cover: bool = False
     attachment: bool = False
@@ -39,7 +39,7 @@ NOTHING = Extra()
 def picture(
     number: int, width: int, height: int, bits: int = 8, planes: int = 1, low: int = 16, high: int = 235
 ) -> Any:
-    """(planes, height, width): waves that move from frame to frame."""
+    """A frame (planes, height, width) of waves that move from frame to frame."""
     y, x = np.mgrid[:height, :width]
     waves = [np.sin((x + 2 * number) / (5 + k)) * np.cos((y - number) / (4 + k)) for k in range(planes)]
     levels = (np.stack(waves) * 0.45 + 0.5) * (high - low) + low
@@ -70,11 +70,11 @@ def film(
     extra: Extra = NOTHING,
     **fields: Any,
 ) -> Path:
-    """Write a film of frames at these times.
+    """Write a video with frames at these times.
 
     Args:
-        shown: the number of the picture in each frame: its own, where nothing is said.
-        fields: of the encoder, as color_range=2.
+        shown: the number of the image in each frame; by default that of the frame.
+        fields: attributes of the encoder, such as color_range=2.
     """
     if codec == "libx265":  # its vector code writes past the end of narrow frames
         options = options | {"x265-params": options.get("x265-params", "log-level=none") + ":asm=0"}
@@ -157,13 +157,13 @@ def _hum(sound: Any, hertz: int) -> Iterable[Any]:
 
 
 def times(path: Path) -> list[Fraction]:
-    """When each frame is shown, in seconds."""
+    """The time of each frame, in seconds."""
     with av.open(str(path)) as container:
         return [Fraction(each.pts or 0) * (each.time_base or 1) for each in container.decode(_video(container))]
 
 
 def planes(path: Path) -> list[list[Any]]:
-    """Of each frame, its planes as stored."""
+    """The planes of each frame, as stored."""
     with av.open(str(path)) as container:
         found = []
         for each in container.decode(_video(container)):
@@ -180,7 +180,7 @@ def planes(path: Path) -> list[list[Any]]:
 
 
 def copied(path: Path) -> list[tuple[str, list[tuple[Any, Any, bytes]]]]:
-    """Of each stream but the film, its type and its packets: when, how long, and what."""
+    """For each stream except the video: its type, and the time, duration and data of its packets."""
     with av.open(str(path)) as container:
         film = _video(container)
         found: dict[int, list[Any]] = {each.index: [] for each in container.streams if each.index != film.index}
@@ -195,7 +195,7 @@ def copied(path: Path) -> list[tuple[str, list[tuple[Any, Any, bytes]]]]:
 
 
 def about(path: Path) -> dict[str, Any]:
-    """What a film says of itself."""
+    """The metadata of a video file."""
     with av.open(str(path)) as container:
         video = _video(container)
         first = next(container.decode(video))

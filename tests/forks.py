@@ -21,7 +21,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.
 
 @contextmanager
 def start_script(script: Path) -> Iterator[RunPlans]:
-    """Run the script, and give a function that has it run plans one after the other."""
+    """Start the script, and yield a function that makes it run plans one after the other."""
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, script], env=ENVIRONMENT, **pipes) as forks:
         reader, writer = forks.stdout, forks.stdin
@@ -36,7 +36,7 @@ def start_script(script: Path) -> Iterator[RunPlans]:
 
 
 def answer_plans(run: Callable[[Plan], dict[str, Any]]) -> None:
-    """What the script does: run the plans that it is sent, until stdin ends."""
+    """The body of the script: run the plans from stdin until it ends."""
     for line in sys.stdin:
         results = [run(plan) for plan in json.loads(line)]
         sys.stdout.write(json.dumps(results) + "\n")
@@ -44,7 +44,7 @@ def answer_plans(run: Callable[[Plan], dict[str, Any]]) -> None:
 
 
 def run_and_exit(args: Sequence[str]) -> NoReturn:
-    """What a fork does: run `drrn`, and exit as it does, without what a process does at its end."""
+    """The body of a fork: run `drrn`, and exit with its code, without the usual cleanup of a process."""
     code: Any = 1
     try:
         main(args)

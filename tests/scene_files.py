@@ -21,7 +21,7 @@ NORTH_UP = Affine(10.0, 0, 500_000.0, 0, -10.0, 5_400_000.0)
 
 
 class Local:
-    """An engine that sees as far as its halo, and computes each pixel by the same steps wherever it lies."""
+    """An engine that uses its whole halo, and computes every pixel by the same steps."""
 
     name, streams = "local", False
 
@@ -41,7 +41,7 @@ class Local:
 
 
 def _moved(planes: Planes, by: int, axis: int) -> Planes:
-    """Zeros come in from outside."""
+    """Shift an array; zeros enter at the border."""
     moved = np.roll(planes, by, axis)
     edge = [slice(None)] * planes.ndim
     edge[axis] = slice(0, by) if by > 0 else slice(max(by, -planes.shape[axis]), None)
@@ -64,7 +64,7 @@ def put(
     about: Callable[[Any], None] = lambda dataset: None,
     **profile: Any,
 ) -> Path:
-    """A file of these values: (H, W), or (bands, H, W)."""
+    """Write a file with these values: (H, W) or (bands, H, W)."""
     values = values[None] if values.ndim == 2 else values
     count, height, width = values.shape
     placed = {"crs": "EPSG:32633", "transform": NORTH_UP} | profile
@@ -92,7 +92,7 @@ def corners(dataset: Any) -> NDArray[np.float64]:
 def enlarged(
     source: Path, by: Upscaler, scale: float = 2, *, progress: Callable[[float], None] = lambda share: None
 ) -> Path:
-    """What the file becomes, beside it."""
+    """Enlarge a file, and return the path of the result next to it."""
     job = plan(source, None, Request(scale, overwrite=True))
     job.format.estimate(job, by)
     job.format.enlarge(job, by, Hooks(progress=progress))
@@ -100,7 +100,7 @@ def enlarged(
 
 
 def smooth(*shape: int, dtype: Any = np.uint16, least: float = 100, most: float = 3000, seed: int = 0) -> NDArray[Any]:
-    """Waves and some noise between `least` and `most`."""
+    """Waves with some noise, between `least` and `most`."""
     *_, height, width = shape
     down, across = np.mgrid[:height, :width]
     bands = shape[0] if len(shape) == 3 else 1

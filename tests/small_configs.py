@@ -9,7 +9,7 @@ from drrn.core.config import DRRNConfig, Skip
 
 
 def flat(config: DRRNConfig) -> DRRNConfig:
-    """The same network, made to leave constant areas as they are."""
+    """The same network with `flat`, which keeps constant areas."""
     return replace(config, flat=True, bias=False, batch_norm=False, global_residual=True)
 
 

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 LAYERS = {0: 4, 2: 4, 5: 5, 7: 5, 10: 6, 13: 6, 15: 7, 18: 8}
-"""The number of each convolution, and its channels: stages of 2, 2, 1, 2 and 1."""
+"""Layer number of each convolution and its channels: stages of 2, 2, 1, 2 and 1."""
 
 
 def small_vgg(seed: int = 0, *, linear: bool = False) -> dict[str, Tensor]:
-    """Its state dict; with LPIPS's linear weights for its stages where `linear`."""
+    """The state dict of the VGG; with `linear` also the linear weights of LPIPS for its stages."""
     chance, channels = torch.Generator().manual_seed(seed), 3
     tensors = {"classifier.0.weight": torch.zeros(2, 2)}
     for number, count in LAYERS.items():

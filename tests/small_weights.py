@@ -32,7 +32,7 @@ def small_weights(
 
 
 def stepped_weights(*scales: int, **fields: object) -> Weights:
-    """A model with networks for these whole scales, each on the grid of lr."""
+    """A model with a network for each of these whole scales, on the grid of lr."""
     first, *others = (
         replace(random_weights({**fields, "unshuffle": scale}, scale), scales=(scale,)) for scale in scales
     )
@@ -40,6 +40,6 @@ def stepped_weights(*scales: int, **fields: object) -> Weights:
 
 
 def random_weights(fields: dict[str, Any], seed: int = 0) -> Weights:
-    """`stepped_weights` where the fields have `scales`, else `small_weights`."""
+    """`stepped_weights` if the fields contain `scales`, otherwise `small_weights`."""
     fields = dict(fields)
     return stepped_weights(*fields.pop("scales"), **fields) if "scales" in fields else small_weights(seed, **fields)

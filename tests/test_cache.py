@@ -16,7 +16,7 @@ from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 
 MEASURE = Upscaler.measure_speed
-"""As it is, before the tests' own takes its place."""
+"""The real method, which conftest.py replaces for other tests."""
 KEY = {"cpu": "x", "cores": 2}
 
 

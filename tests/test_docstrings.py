@@ -17,7 +17,7 @@ OPAQUE = ("self", "cls")
 
 
 def public() -> Iterator[tuple[str, Any, type | None]]:
-    """The qualified name and the value of all that is public, with the class that has it."""
+    """The qualified name and value of everything public, with the class that defines it."""
     for name in drrn.__all__:
         value = getattr(drrn, name)
         yield name, value, None

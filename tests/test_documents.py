@@ -51,11 +51,11 @@ CHEAPER = shlex.split("--epochs 1 --epoch-steps 2 --batch-size 4 --sheet-every 0
 
 
 NOT_RUN = {"pip install": "the tests run in what is installed", "tensorboard": "it runs until it is stopped"}
-"""Why no test runs lines that begin so."""
+"""Beginnings of lines that no test runs, with the reason."""
 
 
 def blocks(language: str, page: str) -> list[str]:
-    """The blocks that a test runs: those without a line before them that says why not."""
+    """The blocks that a test runs: all without a preceding line that states why not."""
     found: list[tuple[str, str]] = re.findall(
         rf"(<!-- not run: [^\n]+ -->\n\n)?```{language}\n(.*?)```", page, re.DOTALL
     )
@@ -73,13 +73,13 @@ WITH_PYTHON = [name for name, text in PAGES.items() if blocks("python", text)]
 
 @pytest.fixture
 def desk(tmp_path: Path, stocked: Path) -> Path:
-    """A user's folder with all files that the documents name."""
+    """A folder of a user, with all files that the documents name."""
     return shutil.copytree(stocked, tmp_path / "desk", symlinks=True)
 
 
 @pytest.fixture(scope="session")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `desk` is a copy of."""
+    """The original that `desk` is a copy of."""
     folder = tmp_path_factory.mktemp("stocked")
     chance = np.random.default_rng(0)
     for name in ("photo.png", "scan.tif"):
@@ -135,7 +135,7 @@ def test_the_commands_in_the_documents_run_in_separate_processes(desk: Path, pag
 
 
 def cheaper(line: str) -> list[str]:
-    """The words of a command, with options that make it short."""
+    """The arguments of a command, with options that make it fast."""
     words = shlex.split(line)[1:]
     if words[0] in ("upscale", "compare") and not {"-m", "--model", "--models"} & set(words):
         words += ["--model", "tiny"]
@@ -165,13 +165,13 @@ EVERYWHERE = {
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     if not path.is_relative_to(ROOT / "docs/log") and path.name != "LOG.md"
 }
-"""All that the site has and GitHub shows, with contents, the study and what is for developers."""
+"""All documents of the site and on GitHub, including contents, the study and pages for developers."""
 FENCE = re.compile(r"(<!-- not run: [^\n]+ -->\n\n)?^ *```([^\n]*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^\s*(\$ |(drrn|python3?|pip|make|curl|torchrun|docker|git) )", re.MULTILINE)
 
 
 def unmarked(text: str) -> list[str]:
-    """Blocks with code or commands of any language that do not say why they are not run."""
+    """Blocks with code or commands in any language that do not state why they are not run."""
     return [
         block
         for mark, language, block in FENCE.findall(text)
@@ -267,7 +267,7 @@ def test_the_seconds_in_the_readme_match_the_table() -> None:
 
 
 def test_copied_tables_match_those_that_commands_wrote() -> None:
-    """Of docs/results.md, docs/family.md and the verdicts of the study."""
+    """The copies of docs/results.md, docs/family.md and the verdicts of the study."""
     written = copies.texts()
     assert len(written) == 3
     for path, text in written.items():
@@ -381,7 +381,7 @@ def test_documents_name_exactly_the_existing_commands() -> None:
 
 
 def test_paths_and_names_in_contributing_exist() -> None:
-    """Each path in CONTRIBUTING is there, and each name is in the file before or after it in its cell or sentence."""
+    """Each path in CONTRIBUTING exists, and each name is in the file before or after it in its cell or sentence."""
     section = CONTRIBUTING.partition("## Where things are")[2].partition("\n## ")[0]
     rows = [line.split("|")[2] for line in section.splitlines() if line.startswith("| ")][2:]
     parts = [*rows, *re.split(r"[;.] ", section.partition("**To add an image format**")[2].replace("\n", " "))]
@@ -396,7 +396,7 @@ def test_paths_and_names_in_contributing_exist() -> None:
 
 
 def place(word: str, words: list[str]) -> Path:
-    """The file or folder that CONTRIBUTING calls so; a bare file name is in the last folder named before it."""
+    """The file or folder with this name in CONTRIBUTING; a bare file name is in the folder that was named last."""
     if "/" not in word:
         folder = [each for each in words[: words.index(word)] if "/" in each and not each.endswith(".py")][-1]
         word = f"{folder}/{word}"

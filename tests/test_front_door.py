@@ -258,7 +258,7 @@ def test_the_import_is_lazy_and_arrays_need_no_pillow() -> None:
 
 
 def test_threads_share_an_upscaler_and_each_gets_its_own_result(tmp_path: Path) -> None:
-    """With networks for several scales, too, which are made ready when they are first needed."""
+    """Also with networks for several scales, which are prepared when they are first needed."""
     weights = stepped_weights(2, 3, 4)
     arrays = [np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8) for seed in range(6)]
     work = [(array, scale) for array in arrays for scale in (2, 3, 3.5)] * 2

@@ -14,7 +14,7 @@ def module(path: Path) -> str:
 
 
 def imports() -> dict[str, set[str]]:
-    """Module by module, the modules of drrn that it imports outside of functions, under TYPE_CHECKING included."""
+    """For each module, the modules of drrn that it imports outside functions, including those under TYPE_CHECKING."""
     paths = {module(path): path for path in (SOURCE / "drrn").rglob("*.py")}
     found: dict[str, set[str]] = {}
     for name, path in paths.items():
@@ -35,7 +35,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def cycle(graph: dict[str, set[str]]) -> list[str]:
-    """The modules of a cycle in their order; nothing where there is none."""
+    """The modules of a cycle, in order; empty if there is none."""
     done: set[str] = set()
 
     def search(name: str, way: list[str]) -> list[str]:

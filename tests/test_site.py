@@ -20,9 +20,9 @@ NEEDED = ("sphinx", "furo", "myst_parser")
 
 class Page(NamedTuple):
     links: list[str]
-    """What the reader may follow."""
+    """Links for readers."""
     loaded: list[str]
-    """What a browser needs to show the page: scripts, styles, images."""
+    """What a browser loads to show the page: scripts, styles, images."""
     anchors: set[str]
 
 

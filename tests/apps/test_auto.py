@@ -18,12 +18,12 @@ from drrn.weights import store
 from tests.small_weights import small_weights
 
 SPEEDS = {"tiny": 1e6, "fast": 1e4, "best": 1e2}
-"""Pixels a second."""
+"""Pixels per second."""
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two pictures, and a package with three models of known speeds."""
+    """A folder with two pictures, and three packaged models with known speeds."""
     (tmp_path / "packaged").mkdir()
     for seed, name in enumerate(SPEEDS):
         scores = [{"data": "Set5", "scale": 2, "psnr": 36.0 + seed, "ssim": 0.9}]

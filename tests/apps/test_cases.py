@@ -25,9 +25,9 @@ from tests.media.metadata import jpeg_segments, png_chunks
 
 FILES = Path(__file__).with_name("cases")
 Line = dict[str, Any]
-"""What `--json` prints of a file."""
+"""What `--json` prints for a file."""
 Check = Callable[[Path, Line], None]
-"""Takes the result and its line, and asserts."""
+"""Asserts something about the result and its line."""
 
 
 def becomes(name: str, size: tuple[int, int], *converted: str) -> Check:
@@ -64,7 +64,7 @@ def without_stereo(result: Path, line: Line) -> None:
 
 
 def webp(kind: str) -> Check:
-    """The result is a WebP with pixels of that kind of chunk."""
+    """The result is a WebP with this kind of chunk."""
 
     def check(result: Path, line: Line) -> None:
         becomes("lossy_x2.webp", (128, 96))(result, line)
@@ -88,7 +88,7 @@ def slices(name: str, *converted: str) -> Check:
 
 
 def hdr(name: str, *tags: bytes) -> Check:
-    """The result has PQ and BT.2020 in its chunk cICP, and such further chunks."""
+    """The result has PQ and BT.2020 in its chunk cICP, and these further chunks."""
 
     def check(result: Path, line: Line) -> None:
         becomes(name, (128, 96))(result, line)
@@ -132,7 +132,7 @@ def the_same_mean(result: Path, line: Line) -> None:
 
 
 def white_around(result: Path, line: Line) -> None:
-    """White up to the border, except near the square in the middle, which networks see from up to 72 pixels away."""
+    """The result is white up to the border, except within 72 pixels of the square, the reach of the networks."""
     becomes("white_page_x2.png", (480, 360))(result, line)
     with Image.open(result.with_name("white_page.png")) as before, Image.open(result) as after:
         rows, columns = np.nonzero(np.asarray(before.convert("L")) < 255)
@@ -208,11 +208,11 @@ CASES: list[tuple[str, list[str], Check | str]] = [
     ("cut.gif", [], "is a GIF that is damaged or cut short (Unexpected end of GIF source data)"),
     ("mac_folder/._IMG_1.jpg", [], "is the metadata that a Mac keeps beside a file"),
 ]
-"""The file, further arguments, and what is right: a check of the result, or a part of the line that refuses it."""
+"""The file, further arguments, and the expected outcome: a check of the result, or a part of the error message."""
 
 
 def test_every_case_is_tested() -> None:
-    """Each file has a row in its README and one above."""
+    """Each file has a row in the README and one in `CASES`."""
     there = {path.name for path in FILES.iterdir()} - {"README.md"}
     rows = re.findall(r"^\| (\w[^|]*\.[^|]*|mac_folder) \|", (FILES / "README.md").read_text(), re.MULTILINE)
     assert {name for row in rows for name in row.split(", ")} == there
@@ -240,7 +240,7 @@ def test_the_files_are_those_of_the_data_folder(data: Path) -> None:
 def test_files_of_macos_are_skipped_in_a_folder(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The file beside the image is skipped, and not taken for one that is damaged."""
+    """The file next to the image is skipped, and not treated as a damaged image."""
     shutil.copytree(FILES / "mac_folder", tmp_path / "mac_folder")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
@@ -256,7 +256,7 @@ def test_files_of_macos_are_skipped_in_a_folder(
 def test_a_folder_of_damaged_files_reports_each_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two names of the list, and the reason of one damaged file that is not the reason of the next."""
+    """Each damaged file is listed with its own reason, not that of the one before."""
     (tmp_path / "in").mkdir()
     for name in ("photo.jfif", "scan.pbm", "cut.gif"):
         shutil.copy(FILES / name, tmp_path / "in")

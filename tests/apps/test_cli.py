@@ -372,7 +372,7 @@ def test_a_closed_pipe_ends_the_command_quietly() -> None:
 
 
 def test_help_is_instant_because_it_imports_no_torch() -> None:
-    """The time itself is measured by `make bench`; here, what would make it long must not be imported."""
+    """`make bench` measures the time. This test checks that nothing slow is imported."""
     for args in (["--help"], ["tune", "--help"]):
         ended = command(*args)
         assert ended.returncode == 0 and ended.stdout

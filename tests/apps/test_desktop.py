@@ -73,7 +73,7 @@ def test_arguments_are_quoted_as_desktops_expect(word: str) -> None:
 def test_windows_gets_a_send_to_shortcut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """PowerShell makes it, here one that writes down what it is asked for: no shell reads the names of pictures."""
+    """PowerShell makes the shortcut, here a fake that records its arguments. No shell interprets names of pictures."""
     monkeypatch.setenv("APPDATA", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     powershell = tmp_path / "powershell"
@@ -138,7 +138,7 @@ def test_macos_gets_a_quick_action(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="runs what a Linux desktop runs")
 def test_open_with_shows_pictures_on_the_page_of_one_service(data: Path, tmp_path: Path) -> None:
-    """The line of the entry is run as a desktop runs it, with a browser that writes down what it is asked to open."""
+    """The command of the entry is run as by a desktop, with a fake browser that records the address."""
     assert run("install") == 0
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"

@@ -29,7 +29,7 @@ from tests.small_weights import small_weights
 
 HERE = Path(__file__).parent
 LATIN = os.fsdecode(b"caf\xe9.png")
-"""No UTF-8: a surrogate stands for its last letter."""
+"""Not valid UTF-8: Python represents its last byte by a surrogate."""
 LONG = "ü" * 125 + "z.png"
 
 Lives = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -40,7 +40,7 @@ def picture(seed: int, height: int = 12, width: int = 16) -> Image:
 
 
 def put(folder: Path, *names: str) -> None:
-    """Small pictures, all of them different."""
+    """Write small pictures, all different."""
     for number, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         temporary = folder / f"picture{Path(name).suffix or '.png'}"
@@ -79,7 +79,7 @@ def done(lines: list[dict[str, Any]]) -> list[str]:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """All files by their names, but for what is known of them."""
+    """The contents of all files by name, except manifests."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {
         str(path.relative_to(folder)): path.read_bytes() for path in files if not path.name.startswith(".drrn.sqlite")
@@ -334,7 +334,7 @@ def test_several_at_once_share_the_memory(here: Path, monkeypatch: pytest.Monkey
 
 
 class Nobody:
-    """Looks on, and says nothing."""
+    """A progress that reports nothing."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args: None
@@ -431,13 +431,13 @@ def test_an_arriving_file_is_taken_once_it_is_complete(here: Path, monkeypatch: 
 
 @pytest.fixture(scope="module")
 def lives() -> Iterator[Lives]:
-    """Runs lives one after the other, and returns what became of them; see folder_lives.py."""
+    """A function that runs plans one after the other and returns their results; see folder_lives.py."""
     with start_script(HERE / "folder_lives.py") as run:
         yield run
 
 
 def mixed(folder: Path, count: int) -> None:
-    """`count` pictures of all formats in three folders."""
+    """Write `count` pictures in all formats to three folders."""
     suffixes = [suffix for each in SUFFIXES.values() for suffix in each if suffix != ".pgm"]  # which holds only gray
     put(folder, *(f"{'sub/' * (number % 3)}{number:02d}{suffixes[number % len(suffixes)]}" for number in range(count)))
 

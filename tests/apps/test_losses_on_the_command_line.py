@@ -13,7 +13,7 @@ from tests.small_vgg import small_vgg
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    """What a training does with signals is undone."""
+    """Restore the signal handlers after a training."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in kept.items():

@@ -26,7 +26,7 @@ def test_ten_times_as_many_rows_take_no_more_memory(suffix: str, tmp_path: Path)
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_signal_ends_the_command_and_leaves_no_file(share: float, tmp_path: Path) -> None:
-    """While the network runs, and while the result is encoded."""
+    """During the network, and during the encoding of the result."""
     save(small_weights(), tmp_path / "tiny.safetensors")
     source = write_image(tmp_path / "a.png", 300, 300)
     script = f"""

@@ -55,7 +55,7 @@ EXTRA = {
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
-    """Exit code and output of each command line, run in one process."""
+    """The exit code and output of each command line, all run in one process."""
     here = tmp_path_factory.mktemp("plain")
     chance = np.random.default_rng(0)
     (here / "set").mkdir()

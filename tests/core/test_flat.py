@@ -13,7 +13,7 @@ sides = st.integers(1, 30)
 
 
 def blocks(channels: int, height: int, width: int, seed: int) -> NDArray[np.float32]:
-    """Large areas of few values, and some single pixels of others."""
+    """Large areas of few values, with some single pixels of other values."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 3, (channels, -(-height // 12), -(-width // 12))).astype(np.float32)
     planes = coarse.repeat(12, axis=1).repeat(12, axis=2)[:, :height, :width].copy()
@@ -26,7 +26,7 @@ def blocks(channels: int, height: int, width: int, seed: int) -> NDArray[np.floa
 def test_exactly_constant_areas_within_reach_are_restored(
     channels: int, height: int, width: int, halo: int, scale: float, seed: int
 ) -> None:
-    """Against a loop over the pixels."""
+    """Compared with a loop over the pixels."""
     source = blocks(channels, height, width, seed)
     size = max(round(height * scale), height), max(round(width * scale), width)
     sr = np.full((channels, *size), -1, np.float32)

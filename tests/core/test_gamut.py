@@ -14,14 +14,14 @@ sides = st.tuples(st.integers(1, 24), st.floats(1, 8))
 
 
 def clip(colors: Any, source: Any, place: Place | None = None) -> Any:
-    """Of the whole, or of one place."""
+    """Clip the whole image, or only a part."""
     whole, size = source.shape[1:], colors.shape[1:]
     at = gamut.window(place or (slice(0, size[0]), slice(0, size[1])), whole, size)
     return gamut.clip(colors[:, *at.outer], source[:, *at.source], at)
 
 
 def example(seed: int, rows: tuple[int, float], columns: tuple[int, float], noise: float = 0.3) -> tuple[Any, Any]:
-    """Pure colors, and an enlargement of them that leaves [0, 1]."""
+    """Pure colors, and an enlargement of them that exceeds [0, 1]."""
     rng = np.random.default_rng(seed)
     source = rng.integers(0, 2, (3, rows[0], columns[0])).astype(np.float32)
     larger = imresize(source, int(rows[0] * rows[1]), int(columns[0] * columns[1]))
@@ -29,7 +29,7 @@ def example(seed: int, rows: tuple[int, float], columns: tuple[int, float], nois
 
 
 def nearest(source: Any, height: int, width: int) -> Any:
-    """The source pixel in which each pixel's center lies."""
+    """For each pixel, the source pixel that contains its center."""
     rows, columns = (
         ((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip((height, width), source.shape[1:], strict=True)
     )
@@ -90,7 +90,7 @@ def test_pixels_far_from_clipping_do_not_change() -> None:
 
 
 def test_each_channel_keeps_its_sum_if_there_is_room() -> None:
-    """Room to go up under the blue pixel, where source is 1; and down for red."""
+    """There is room above the blue pixel, where the source is 1, and below the red one."""
     source = np.stack([np.zeros((9, 9)), np.full((9, 9), 0.5), np.ones((9, 9))]).astype(np.float32)
     colors = np.full((3, 22, 27), 0.5, np.float32)
     colors[:, 9:11, 12:14] = np.array([-0.4, 0.5, 1.7], np.float32)[:, None, None]
@@ -100,7 +100,7 @@ def test_each_channel_keeps_its_sum_if_there_is_room() -> None:
 
 
 def test_a_second_round_compensates_further_cells() -> None:
-    """Two cells ask the one between them for more than it has; beyond them there is room for the rest."""
+    """Two cells need more than the one between them can give; the cells beyond have room for the rest."""
     source = np.ones((3, 9, 9), np.float32)
     source[:2] = 0.5
     colors = np.repeat(np.repeat(source, 2, axis=1), 2, axis=2)

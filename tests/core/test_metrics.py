@@ -30,7 +30,7 @@ PUBLISHED = {  # Bicubic rows of Table 2 of the DRRN paper (DRRN_FACTS.md sectio
 
 
 def planes(seed: int, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A picture and a worse one of it, in whole levels: smooth with some noise, so that SSIM has something to see."""
+    """An image and a degraded copy, in whole levels: smooth with some noise, so that SSIM has structure to compare."""
     rng = np.random.default_rng(seed)
     smooth = imresize(rng.random((4, 4)), height, width)
     return levels(smooth) + 0.0, levels(smooth + rng.normal(0, rng.uniform(0.001, 0.3), (height, width)))
@@ -172,7 +172,7 @@ def test_bicubic_scores_match_the_papers(data: Path, name: str, scale: int) -> N
 
 @cache
 def luma_of(path: Path) -> NDArray[np.float64]:
-    """As the papers read a picture: luma rounded to 8 bits, a gray file as it is. By Pillow, not by drrn.media."""
+    """Luma as the papers read it, by Pillow instead of drrn.media: rounded to 8 bits, unchanged for a gray file."""
     image = pytest.importorskip("PIL.Image")
     with image.open(path) as file:
         pixels = np.asarray(file).astype(np.float64) / 255

@@ -65,7 +65,7 @@ def test_macs_of_other_units_match_the_network(units: int, unshuffle: Literal[1,
 
 
 def macs_that_run(config: DRRNConfig, units: int) -> int:
-    """For each pixel, counted by hooks."""
+    """Multiply-adds per pixel, counted by hooks."""
     network = DRRN(config).eval()
     counted = 0
 

@@ -21,7 +21,7 @@ def noise(seed: int, *shape: int) -> NDArray[np.float64]:
 
 
 def assert_near(ours: NDArray[np.float64], theirs: NDArray[np.float64], tolerance: float = 1e-12) -> None:
-    """Fails with the largest difference and where it is."""
+    """A failure shows the largest difference and where it is."""
     assert ours.shape == theirs.shape
     difference = np.abs(ours - theirs)
     at = np.unravel_index(difference.argmax(), difference.shape)
@@ -47,7 +47,7 @@ def test_imresize_matches_the_sum_written_out(height: int, width: int, rows: int
 
 
 def along_rows(x: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """The definition, one sample at a time: mirrored borders, and a kernel as wide as the shrinking."""
+    """The definition, one sample at a time: mirrored borders, and a kernel that is widened when shrinking."""
     if n == len(x):
         return x
     wide = max(len(x) / n, 1)

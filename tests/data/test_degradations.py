@@ -32,7 +32,7 @@ def noise_of(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize(("sigmas", "angle"), [((2.0, 2.0), 0.7), ((2.5, 1.0), 0.0), ((2.5, 1.0), np.pi / 2)])
 def test_blur_is_a_gaussian_along_its_axes(sigmas: tuple[float, float], angle: float) -> None:
-    """Against SciPy, in its own order: (rows, columns), so the first axis lies along the columns at an angle of 0."""
+    """Compared with SciPy, whose axes are (rows, columns): at an angle of 0, the first axis is along the columns."""
     planes = noise_of(40, 50)
     rows_columns = sigmas[::-1] if angle == 0 else sigmas
     wanted = [gaussian_filter(plane, rows_columns, mode="reflect", truncate=8) for plane in planes.astype(float)]
@@ -91,7 +91,7 @@ def read_like(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_photo_degradations_follow_the_order_of_pairs(tmp_path: Path, channels: int) -> None:
-    """Without damage they are those of the clean pairs."""
+    """Without degradations they equal the clean pairs."""
     paths = pictures_in([make_images(tmp_path / "a", count=3, height=40, width=50)])
     none = Strength(blur=0, noise=0, quality=(100, 100), other_kernels=0, skip_probability=1)
     degradations = PhotoDegradations(paths, (2, 3, 2), channels, none, seed=0)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from drrn.errors import DataError
 from drrn.media.images.files import probe
 
 PAPER = {2: 71_875, 3: 71_704, 4: 71_761}
-"""Patches of 31 at stride 21 of T91 and BSDS500/train, as the authors' script counts them (DRRN_FACTS.md section 3)."""
+"""Number of patches of T91 and BSDS500/train, of side 31 at stride 21, as the authors' script counts them."""
 
 
 def pair_of(height: int, width: int, channels: int = 1, seed: int = 0) -> Pair:
@@ -26,7 +26,7 @@ def pair_of(height: int, width: int, channels: int = 1, seed: int = 0) -> Pair:
 
 
 def sized(sizes: list[tuple[int, int]]) -> Pool:
-    """A pool that knows the sizes of its pictures, and has no pixels."""
+    """A pool of images with sizes but without pixels."""
     height, width = np.array(sizes, np.int64).T
     empty = np.zeros((1, 0))
     start = np.cumsum(height * width) - height * width
@@ -111,7 +111,7 @@ def test_an_oriented_patch_is_the_patch_flipped_and_rotated(channels: int) -> No
 
 
 def candidates(patches: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """The eight by quarter turns, with and without a mirror."""
+    """The eight orientations, by quarter turns with and without mirroring."""
     return [
         np.rot90(sides, quarters, axes=(-2, -1)) for sides in (patches, patches[..., ::-1]) for quarters in range(4)
     ]
@@ -147,7 +147,7 @@ def test_random_patches_are_exactly_all_windows(shapes: list[tuple[int, int]], s
 
 
 class InOrder(np.random.Generator):
-    """Draws every number once, in order: what is made of them is then known exactly."""
+    """A generator that draws every number once, in order, so that its results are known exactly."""
 
     def integers(self, low, high=None, size=None, **options):  # type: ignore[no-untyped-def, override]
         assert low == 0 and size == 2 * high
@@ -270,7 +270,7 @@ def test_images_too_small_for_a_patch_are_refused() -> None:
 
 @pytest.mark.parametrize("scale", [2.0, 3.0, 1.5])
 def test_aligned_patches_start_at_whole_pixels_of_lr(scale: float) -> None:
-    """A picture whose pixels say where they lie tells where each patch was cut, however it is turned."""
+    """The pixels of the image encode their position, which shows where each patch was cut, in any orientation."""
     side, size = 24, 6
     y, x = np.mgrid[:side, :side]
     hr = np.stack([y, x]).astype(np.uint8)

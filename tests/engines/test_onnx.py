@@ -52,7 +52,7 @@ configs = st.fixed_dictionaries(
 
 
 def run(proto: onnx.ModelProto, batch: NDArray[Any]) -> NDArray[Any]:
-    """The file in ONNX Runtime, and nothing of drrn."""
+    """Run a model in ONNX Runtime, without drrn."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
@@ -61,7 +61,7 @@ def run(proto: onnx.ModelProto, batch: NDArray[Any]) -> NDArray[Any]:
 
 
 def exactly(weights: Weights, batch: NDArray[np.float32], units: int | None = None) -> NDArray[np.float64]:
-    """sr of torch in float64."""
+    """sr computed by torch in float64."""
     with torch.inference_mode():
         sr: NDArray[np.float64] = build(weights).double()(torch.from_numpy(batch).double(), units=units).numpy()
     return sr
@@ -190,7 +190,7 @@ def test_the_exported_packaged_model_matches_drrn_upscale_on_the_samples(
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
 def test_the_onnx_reference_evaluator_gives_the_same_result(fields: dict[str, Any]) -> None:
-    """ONNX's own interpreter, which is the standard in NumPy."""
+    """This is the interpreter of the onnx package, which implements the standard in NumPy."""
     weights = random_weights(fields)
     ilr = np.random.default_rng(0).random((2, weights.config.channels, 13, 9), np.float32)
     for proto, batch, tolerance in ((model(weights), ilr, 1e-5), (picture_model(weights, 1.7), noise(2, 9, 7, 3), 1)):
@@ -245,7 +245,7 @@ def test_tiles_of_the_onnx_engine_match_the_default_engine() -> None:
 
 
 def alone(code: str) -> str:
-    """What `code` prints in a process of its own, which must not say anything beside it."""
+    """Run code in a separate process, and return its output; it must print nothing to stderr."""
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0 and ended.stderr == "", ended.stderr
     return ended.stdout
@@ -347,7 +347,7 @@ def test_a_graph_that_computes_something_else_is_not_written(
 
 
 def test_a_graph_with_another_bicubic_kernel_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel with a = -0.75, which OpenCV and torch have."""
+    """The kernel with a = -0.75, as in OpenCV and torch."""
     a = -0.75
     theirs = [[0, 1, 0, 0], [a, 0, -a, 0], [-2 * a, -a - 3, 2 * a + 3, a], [a, a + 2, -a - 2, -a]]
     monkeypatch.setattr("drrn.engines.onnx_graph.KEYS", np.array(theirs, np.float32))

@@ -14,7 +14,7 @@ from drrn.weights.store import Weights
 from tests.small_weights import small_weights
 
 COMPILING = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
-"""What torch's own compiler warns of when it is imported."""
+"""Warnings that torch's compiler raises when it is imported."""
 
 ILR = np.random.default_rng(0).random((1, 24, 30), np.float32)
 
@@ -49,7 +49,7 @@ def test_16_bit_arithmetic_is_close_and_returns_float32(weights: Weights, precis
 
 
 def test_16_bit_arithmetic_does_not_round_ilr() -> None:
-    """A network that adds nothing gives ilr to the last bit: bfloat16 would leave it 256 levels below 1."""
+    """A network that adds nothing returns ilr exactly; bfloat16 would leave only 256 levels below 1."""
     nothing = small_weights(gain=0.0, bias=False)
     assert (TorchEngine(nothing, device="cpu", precision="bfloat16").run(ILR) == ILR).all()
 
@@ -57,7 +57,7 @@ def test_16_bit_arithmetic_does_not_round_ilr() -> None:
 @COMPILING
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.full)])
 def test_a_compiled_network_computes_the_same_at_every_size(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By torch's own compiler, and traced as for it: that takes no C++ compiler, and less time."""
+    """With torch's compiler, and with tracing alone, which needs no C++ compiler and less time."""
     import torch
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))

@@ -58,7 +58,7 @@ def engine_of(name: str, weights: Weights, threads: int = 1) -> StreamingEngine:
 
 
 def exactly(weights: Weights, ilr: Planes) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """What torch computes in float64."""
+    """The result of torch in float64."""
     with torch.no_grad():
         sr: np.ndarray[Any, np.dtype[np.float64]] = (
             build(weights).double()(torch.from_numpy(ilr)[None].double())[0].numpy()
@@ -67,7 +67,7 @@ def exactly(weights: Weights, ilr: Planes) -> np.ndarray[Any, np.dtype[np.float6
 
 
 def assert_close(sr: Planes, expected: np.ndarray[Any, np.dtype[np.float64]]) -> None:
-    """At least 100 dB, and 1e-4 at most in every pixel."""
+    """PSNR must be at least 100 dB, and every pixel within 1e-4."""
     off = sr - expected
     place = np.unravel_index(np.abs(off).argmax(), off.shape)
     assert np.abs(off).max() <= 1e-4, f"off by {off[place]:.2e} at {place} of {off.shape}"
@@ -101,7 +101,7 @@ def test_a_streamed_image_matches_the_network(
     ids=str,
 )
 def test_wide_images_are_enlarged_in_pieces_without_seams(kernels: str, fields: dict[str, Any]) -> None:
-    """With more threads the pieces are wider."""
+    """With more threads, the pieces are wider."""
     weights = small_weights(width=20, gain=0.2, **fields)
     ilr = np.random.default_rng(0).random((1, 14, 3001), np.float32)
     sr = engine_of(kernels, weights).run(ilr)
@@ -158,7 +158,7 @@ def test_fifty_two_layers_match_the_network(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_fifty_two_trained_layers_match_the_network(name: str, data: Path) -> None:
-    """The longest way for errors to grow: another project's B1U25 of width 128."""
+    """The deepest network, in which rounding errors grow most: another project's B1U25 of width 128."""
     weights = import_pth(data.parent / "weights/drrn_B1U25_noBN_muneebaadil.pt", units=25, skip="rectified")
     ilr = np.kron(noise(weights.config, 3, 3), np.ones((1, 8, 8), np.float32))
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
@@ -204,7 +204,7 @@ FLAT: list[dict[str, Any]] = [
 @pytest.mark.parametrize("name", [*ENGINES, "torch", "onnx"])
 @pytest.mark.parametrize("fields", FLAT, ids=str)
 def test_a_constant_image_stays_exactly_constant(name: str, fields: dict[str, Any]) -> None:
-    """In 16 bits, each color another constant, sides that fill no whole cell, every number of units."""
+    """With 16 bits, a different constant per color, sides that are not whole cells, and every number of units."""
     config = DRRNConfig(width=16, bias=False, flat=True, **fields)
     weights = small_weights(gain=1.0, trained_units=(0, config.units), **config.to_dict())
     for units in range(config.units + 1):
@@ -253,7 +253,7 @@ def test_rows_are_returned_before_all_rows_are_given(name: str) -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_memory_never_falls_with_the_width(threads: int) -> None:
-    """The largest tile that fits is searched for by halves."""
+    """Bisection finds the largest tile that fits, and relies on this."""
     engine = NativeEngine(small_weights(width=20, unshuffle=2), threads=threads)
     needed = [engine.memory(50, width) for width in range(1, 3000)]
     assert needed == sorted(needed)
@@ -276,7 +276,7 @@ def test_progress_counts_rows(name: EngineName) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_nan_stays_nan(name: str, poison: float) -> None:
-    """A ReLU that turned NaN into 0 would hide it, and a wrong picture would be written."""
+    """A ReLU that turned NaN into 0 would hide it, and a wrong image would be written."""
     weights = small_weights()
     ilr = noise(weights.config, 40, 40)
     ilr[0, 20, 20] = poison
@@ -284,11 +284,11 @@ def test_nan_stays_nan(name: str, poison: float) -> None:
 
 
 class StoppedError(Exception):
-    """What a signal's handler raises."""
+    """Raised by the signal handler of the test."""
 
 
 def test_a_signal_ends_a_band_at_its_next_layer() -> None:
-    """Python sees signals between layers: the third one while the first band, of seconds, is still under way."""
+    """Python handles signals between layers. This one arrives in the first band, which takes seconds."""
     signals, rows = 0, list[int]()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -360,7 +360,7 @@ def test_units_share_their_transformed_kernel() -> None:
 
 
 def test_the_winograd_transform_of_a_delta_is_its_matrix() -> None:
-    """F(4, 3) of the kernel that copies a pixel copies it: G's and A's constants belong together."""
+    """F(4, 3) of a kernel that copies a pixel copies it, so the constants of G and A fit together."""
     kernel = np.zeros((1, 1, 3, 3), np.float32)
     kernel[0, 0, 1, 1] = 1
     assert transform(kernel).shape == (36, 1, 1)

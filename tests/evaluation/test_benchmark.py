@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def nothing(channels: int = 1) -> Upscaler:
-    """A network that adds nothing to the bicubic picture."""
+    """A network that adds nothing to bicubic."""
     return Upscaler(small_weights(gain=0.0, bias=False, channels=channels), device="cpu")
 
 

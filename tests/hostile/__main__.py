@@ -33,12 +33,12 @@ def fuzz(
     """Try mutated files.
 
     Args:
-        formats: All where none is named.
-        each: Inputs of each.
-        report: JSON to write after each format, with a Markdown page beside it.
+        formats: Formats to fuzz. All by default.
+        each: Inputs per format.
+        report: JSON file to write after each format, with a Markdown page next to it.
         found: Folder for inputs that were neither read nor refused.
-        published: Folder of published files, to be mutated too.
-        again: Do those anew that the report has.
+        published: Folder of published files that are mutated too.
+        again: Also fuzz formats that are already in the report.
     """
     published = published if published and published.is_dir() else None
     so_far = Report.from_json(report.read_text()) if report.exists() else Report([])

@@ -14,9 +14,9 @@ from drrn.weights.store import load
 from tests.small_weights import small_weights
 
 MAX_PIXELS = 1 << 20
-"""Of a file that is read: what a file of fewer takes in memory is not its pixels'."""
+"""Most pixels of a file that is read, so that memory is not dominated by pixels."""
 SCALE = 1.5
-"""Little is computed, and all is read and written."""
+"""A small scale: little is computed, but everything is read and written."""
 
 
 @cache
@@ -25,7 +25,7 @@ def upscaler() -> Upscaler:
 
 
 def enlarge(path: Path, folder: Path, *, max_pixels: int = MAX_PIXELS) -> None:
-    """`drrn upscale`, from the first byte that is read to the file that is written."""
+    """Run `drrn upscale`, from reading to writing."""
     job = plan(path, folder, Request(SCALE, many=True, max_pixels=max_pixels))
     job.format.estimate(job, upscaler())
     job.format.changes(job)
@@ -33,13 +33,13 @@ def enlarge(path: Path, folder: Path, *, max_pixels: int = MAX_PIXELS) -> None:
 
 
 def use_weights(path: Path, folder: Path) -> None:
-    """`drrn upscale --model`."""
+    """Load a file as in `drrn upscale --model`."""
     picture = Image(pixels=np.full((3, 4, 1), 0.5, np.float32))
     Upscaler(load(path), device="cpu", threads=1).upscale(picture, 2)
 
 
 def start_training(path: Path, folder: Path) -> None:
-    """`drrn train --config`, as far as the file goes."""
+    """Load a file as in `drrn train --config`."""
     read_config(path)
 
 

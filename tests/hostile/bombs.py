@@ -13,7 +13,7 @@ from tests.hostile.formats import Format, with_checksums
 from tests.hostile.seeds import chunk, photo, png, saved, tags
 
 SHORT, LONG, WIDE = 3, 4, 16
-"""TIFF's numbers for its types."""
+"""Numbers of TIFF types."""
 
 
 def gray_png(
@@ -25,7 +25,7 @@ def gray_png(
 
 @cache
 def zeros(count: int) -> bytes:
-    """That many, deflated, piece by piece."""
+    """This many zeros, compressed piece by piece."""
     deflate = zlib.compressobj(9)
     pieces = [deflate.compress(bytes(1 << 20)) for _ in range(count >> 20)]
     return b"".join(pieces) + deflate.compress(bytes(count % (1 << 20))) + deflate.flush()
@@ -44,21 +44,21 @@ def large_jpeg() -> bytes:
 
 
 def scans(times: int = 1000) -> bytes:
-    """A progressive JPEG of 9 megapixels, whose last scan comes over and over."""
+    """A progressive JPEG of 9 megapixels that repeats its last scan."""
     content = saved(photo().resize((3000, 3000)), "JPEG", progressive=True, quality=1)
     last = content.rindex(b"\xff\xda")
     return content[:-2] + content[last:-2] * times + content[-2:]
 
 
 def exif_loop() -> bytes:
-    """EXIF whose inner directories are the first one, and whose next is too."""
+    """EXIF whose subdirectories and next directory are all the first directory again."""
     entries = b"".join(struct.pack("<HHLL", tag, LONG, 1, 8) for tag in (0x8769, 0x8825, 0xA005))
     block = b"Exif\0\0II*\0" + struct.pack("<LH", 8, 3) + entries + struct.pack("<L", 8)
     return saved(photo(), "JPEG", exif=block)
 
 
 def thumbnail() -> bytes:
-    """EXIF whose thumbnail would be 4 GB."""
+    """EXIF that claims a thumbnail of 4 GB."""
     about = tags().tobytes().removeprefix(b"Exif\0\0")
     at = len(about)
     first = struct.unpack_from("<L" if about[:2] == b"II" else ">L", about, 4)[0]
@@ -70,20 +70,20 @@ def thumbnail() -> bytes:
 
 
 def gif(width: int, height: int, frames: int = 1, frame: tuple[int, int] | None = None) -> bytes:
-    """Frames of one pixel's worth of data, whatever they say."""
+    """A GIF with data for one pixel per frame, whatever its headers claim."""
     across, down = frame or (width, height)
     one = b"," + struct.pack("<HHHHB", 0, 0, across, down, 0) + b"\2\2\x4c\1\0"
     return b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6) + one * frames + b";"
 
 
 def webp() -> bytes:
-    """16383 pixels a side, lossless, in no data."""
+    """A lossless WebP of 16383 pixels a side, without data."""
     body = b"\x2f" + struct.pack("<L", 16382 | 16382 << 14) + bytes(5)
     return b"RIFF" + struct.pack("<L4s4sL", len(body) + 12, b"WEBP", b"VP8L", len(body)) + body
 
 
 def apng(frames: int) -> bytes:
-    """Three frames, whatever it says."""
+    """An APNG with three frames, whatever it claims."""
     content = sequences.apng()[0]
     at = content.index(b"acTL") + 4
     return with_checksums(content[:at] + struct.pack(">L", frames) + content[at + 4 :])
@@ -104,7 +104,7 @@ def webp_canvas() -> bytes:
 
 
 def tiff(changed: Mapping[int, tuple[int, int, int]], body: bytes = bytes(8), *, following: bool = False) -> bytes:
-    """A gray TIFF of 8 x 1, with some of its tags (type, count, value) changed; it may follow itself."""
+    """A gray TIFF of 8 x 1 with some tags (type, count, value) changed. Its next page may be itself."""
     usual = {256: 8, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(body)}
     values = {tag: (LONG if tag > 270 else SHORT, 1, value) for tag, value in usual.items()} | dict(changed)
     at = 8 + len(body) + len(body) % 2
@@ -119,7 +119,7 @@ def tiff(changed: Mapping[int, tuple[int, int, int]], body: bytes = bytes(8), *,
 
 
 def strips(side: int, compression: int) -> bytes:
-    """A side of pixels, all of them in strips that are not there."""
+    """A TIFF with this side, all of it in missing strips."""
     return tiff(
         {
             256: (LONG, 1, side),
@@ -133,7 +133,7 @@ def strips(side: int, compression: int) -> bytes:
 
 
 def tiles(side: int) -> bytes:
-    """Tiles of that side, and one pixel."""
+    """A TIFF of one pixel, with tiles of this side."""
     return tiff(
         {
             256: (SHORT, 1, 1),
@@ -188,7 +188,7 @@ BOMBS: Final[dict[str, Callable[[], bytes]]] = {
     "pnm of a thousand million a side": lambda: b"P6 999999999 999999999 255\n\0",
     "pnm without an end of its header": lambda: b"P6 #" + bytes(b"#" * 3_000_000),
 }
-"""To be refused."""
+"""Bombs that must be refused."""
 HARMLESS: Final[dict[str, Callable[[], bytes]]] = {
     "png with 100,000 empty chunks": lambda: gray_png(1, 1, idat=zeros(2), before=chunk(b"prIv", b"") * 100_000),
     "png with 100 MB behind its pixels": lambda: gray_png(1, 1, idat=zeros(100 << 20)),
@@ -198,7 +198,7 @@ HARMLESS: Final[dict[str, Callable[[], bytes]]] = {
     "jpeg with a thumbnail of 4 GB": thumbnail,
     "jpeg with a second picture behind it": lambda: saved(photo(), "JPEG") + large_jpeg(),
 }
-"""To be read, and what they claim beside their pixels never looked for."""
+"""Files that must be read, without loading what they claim to contain besides their pixels."""
 
 FORMATS: Final = {"bomb": Format(png, ".png", attempt=partial(enlarge, max_pixels=MAX_PIXELS))}
-"""For the harness: the limits are the command line's own."""
+"""The bombs as formats of the harness, with the limits of the command line."""

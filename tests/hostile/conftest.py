@@ -10,7 +10,7 @@ GOODBYE = b"goodbye"
 
 
 class Canary:
-    """Listens on the loopback, hangs up on who calls, and counts."""
+    """A server on the loopback interface that closes and counts all connections."""
 
     def __init__(self, server: socket.socket):
         self.server, self.hits = server, 0
@@ -23,7 +23,7 @@ class Canary:
         return f"http://127.0.0.1:{self.port}"
 
     def calls(self) -> int:
-        """How often it was called. It listens no longer."""
+        """Stop the server, and return the number of connections."""
         with socket.create_connection(("127.0.0.1", self.port)) as last:  # who called before is before it in the queue
             last.sendall(GOODBYE)
             self.thread.join(60)

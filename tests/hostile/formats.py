@@ -17,34 +17,34 @@ from tests.hostile import layout, seeds, sequences
 from tests.hostile.attempts import enlarge, start_training, use_weights
 
 SMALL: Final = 1 << 16
-"""Bytes of a published file that is taken for a seed."""
+"""Most bytes of a published file that is used as a seed."""
 
 
 class Format(NamedTuple):
-    """What is fuzzed, and how."""
+    """A format to fuzz."""
 
     seeds: Callable[[], list[bytes]]
     suffix: str
     fields: Callable[[bytes], Iterator[layout.Field]] = layout.none
     attempt: Callable[[Path, Path], None] = enlarge
-    """Does with a file what the command line does, and writes into a folder. Raises DRRNError: it is refused."""
+    """Handle a file like the command line, and write into a folder. Raises DRRNError: the file is refused."""
     mend: Callable[[bytes], bytes] = lambda content: content
-    """Makes its checksums right, so that what lies behind them is reached."""
+    """Correct the checksums of a file, so that the code after their check is reached."""
     is_text: bool = False
-    """Whether numbers stand in it in digits."""
+    """Whether it contains numbers as digits."""
     quick: int = 100
-    """Inputs of the quick tests, fewer where each takes long."""
+    """Inputs of the quick tests, fewer for slow formats."""
     published: str = ""
-    """Which of the published files are seeds too, as a pattern in the folder of formats."""
+    """Pattern of the published files that are also seeds, relative to the folder of formats."""
 
     def all_seeds(self, published: Path | None) -> list[bytes]:
-        """Those that are made, and those that are found in the folder."""
+        """The generated seeds, and the published ones in the folder."""
         found = sorted(published.glob(self.published)) if published and self.published else []
         return self.seeds() + [path.read_bytes() for path in found if path.stat().st_size <= SMALL]
 
 
 def with_checksums(content: bytes) -> bytes:
-    """The PNG, every chunk of it with the checksum that it should have."""
+    """The PNG with the correct checksum in every chunk."""
     mended, at = bytearray(content), 8
     while at + 12 <= len(content):
         end = at + 8 + int.from_bytes(content[at : at + 4])
@@ -56,7 +56,7 @@ def with_checksums(content: bytes) -> bytes:
 
 
 def with_digest(content: bytes) -> bytes:
-    """The weights, with the SHA-256 that they should have."""
+    """The weights file with its correct SHA-256."""
     try:
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])

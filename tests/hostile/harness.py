@@ -21,24 +21,24 @@ from tests.hostile.mutations import mutated
 from tests.hostile.worker import Outcome
 
 MEMORY: Final = Path("/dev/shm")
-"""A folder that is no disk, where there is one."""
+"""A folder in memory, if there is one."""
 START: Final = 120.0
-"""Seconds until a process is ready, at most."""
+"""Most seconds until a process is ready."""
 BATCH: Final = 5000
-"""Inputs after which a process is replaced by a fresh one."""
+"""Inputs after which a process is replaced."""
 ENOUGH: Final = 20
-"""Findings of a format after which the rest is left out."""
+"""Findings after which the other inputs of a format are skipped."""
 
 
 class Limits(NamedTuple):
-    """What an input may cost."""
+    """The limits for one input."""
 
     megabytes: float = 300
-    """Of memory above what the process had before: more is greed."""
+    """Memory on top of what the process used before. More counts as greedy."""
     seconds: float = 2
-    """Of the CPU: more is a hang, even if it ends."""
+    """CPU time. More counts as a hang, even if it ends."""
     patience: float = 30
-    """Seconds without an answer after which a process is killed. The machine may be busy with something else."""
+    """Seconds without an answer after which a process is killed: many, as the machine may be busy."""
 
 
 USUAL: Final = Limits()
@@ -46,7 +46,7 @@ USUAL: Final = Limits()
 
 @dataclass(frozen=True)
 class Finding:
-    """An input that was neither read nor refused as it should be."""
+    """An input that was neither read nor properly refused."""
 
     number: int
     what: str
@@ -56,7 +56,7 @@ class Finding:
 
 @dataclass
 class Tally:
-    """What became of the inputs of a format."""
+    """The outcomes of a format, counted."""
 
     format: str
     inputs: int = 0
@@ -65,14 +65,14 @@ class Tally:
     crashed: int = 0
     hung: int = 0
     greedy: int = 0
-    """Read or refused, at the cost of too much memory."""
+    """Read or refused, but with too much memory."""
     other: int = 0
-    """Of another exception, or refused with noise, or not in one line, or with something left behind."""
+    """Ended by another exception, or refused with extra output, in several lines, or with files left behind."""
     peak_mb: float = 0
     slowest: float = 0
-    """Seconds of the CPU, of one input."""
+    """Most CPU seconds for one input."""
     seconds: float = 0
-    """Of all together, as the clock has it."""
+    """Elapsed seconds for all inputs."""
     findings: list[Finding] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Tally:
 
 
 class Worker:
-    """A process that tries inputs, as long as it lives."""
+    """A process that tries inputs until it dies."""
 
     def __init__(self, module: str, folder: Path, published: Path | None):
         self.noise: IO[bytes] = (folder / "stderr").open("w+b", buffering=0)
@@ -102,10 +102,10 @@ class Worker:
         self.hangs = False
 
     def ask(self, patience: float, **about: Any) -> Iterator[Outcome | None]:
-        """The outcomes, one an input; the last is None where the process hung or is no more.
+        """The outcomes, one per input; the last is None if the process hung or died.
 
         Raises:
-            RuntimeError: it can't even read the seeds.
+            RuntimeError: the process did not start.
         """
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps(about).encode() + b"\n")
@@ -130,7 +130,7 @@ class Worker:
                         yield outcome
 
     def end(self) -> str:
-        """End it, and say how that came; once."""
+        """End the process, and return how it ended. Call it only once."""
         if self.noise.closed:
             return ""
         if self.hangs:
@@ -143,7 +143,7 @@ class Worker:
 
 
 class Campaign:
-    """Processes, one at a time, for inputs of many formats."""
+    """Fuzzing of many formats, in one process at a time."""
 
     def __init__(self, module: str, published: Path | None, found: Path | None, limits: Limits):
         self.module, self.published, self.found, self.limits = module, published, found, limits
@@ -167,7 +167,7 @@ class Campaign:
         return tally
 
     def retry(self, name: str, path: Path) -> Tally:
-        """Try a file."""
+        """Try one file."""
         tally = Tally(name)
         for outcome in self._ask(format=name, file=str(path)):
             self._count(tally, outcome, path.read_bytes())
@@ -218,12 +218,12 @@ def campaign(
     found: Path | None = None,
     limits: Limits = USUAL,
 ) -> Iterator[Campaign]:
-    """For as long as the block lasts.
+    """A campaign that ends with the block.
 
     Args:
-        module: has `FORMATS`.
-        published: the folder of published files, to be seeds too.
-        found: where inputs are kept that were neither read nor refused.
+        module: name of the module with `FORMATS`.
+        published: folder of published files that are also seeds.
+        found: folder for inputs that were neither read nor refused.
     """
     running = Campaign(module, published, found, limits)
     try:

@@ -9,13 +9,13 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 SMALL_BOX = 1 << 12
-"""Bytes of a box that is not taken for pixels."""
+"""Most bytes of a box that is not considered pixel data."""
 MOST_WORDS = 512
-"""Bytes that are taken for whole numbers."""
+"""Most bytes that are treated as integers."""
 
 
 class Field(NamedTuple):
-    """A whole number in a file."""
+    """An integer in a file."""
 
     at: int
     size: int
@@ -115,7 +115,7 @@ def bmp(content: bytes) -> Iterator[Field]:
 
 
 def boxes(content: bytes) -> Iterator[Field]:
-    """Of the ISO's base media files: AVIF, MP4."""
+    """Fields of ISO base media files, such as AVIF and MP4."""
     yield from _boxes(content, 0, len(content))
 
 
@@ -139,12 +139,12 @@ def dicom(content: bytes) -> Iterator[Field]:
 
 
 def begins(content: bytes) -> Iterator[Field]:
-    """Of what begins with the length of its header."""
+    """Fields of files that begin with the length of a header."""
     yield Field(0, 8, "little")
 
 
 def anywhere(content: bytes) -> Iterator[Field]:
-    """Of what has lengths of any size at any place: Matroska."""
+    """Fields of formats with variable-length sizes anywhere, such as Matroska."""
     yield from words(0, MOST_WORDS, 1, "big")
 
 
@@ -153,7 +153,7 @@ def none(content: bytes) -> Iterator[Field]:
 
 
 def words(at: int, length: int, size: int, order: Literal["little", "big"]) -> Iterator[Field]:
-    """Whole numbers of `size` bytes, one behind the other: all of them, where the length can be believed."""
+    """Consecutive integers of `size` bytes."""
     for begin, end in pairwise(range(at, at + min(length, MOST_WORDS) + 1, size)):
         yield Field(begin, end - begin, order)
 

@@ -8,15 +8,15 @@ from typing import Final
 from tests.hostile.formats import Format
 
 LARGEST: Final = 1 << 20
-"""Bytes of a mutated file."""
+"""Most bytes of a mutated file."""
 BYTES: Final = (0, 1, 2, 7, 8, 16, 0x20, 0x2C, 0x7F, 0x80, 0xD8, 0xFE, 0xFF)
 NUMBERS: Final = ("0", "00", "1", "-1", "2", "255", "256", "65535", "65536", "2147483647", "4294967296", f"{2**64}")
 WORDS: Final = (*NUMBERS, "1e999", "-0.0", "1e-320", "NaN", "Infinity", "null", "true", '""', "[]", "{}", "[[", "0x10")
-"""What stands in the place of a number in a text."""
+"""Replacements for a number in a text."""
 
 
 def mutated(form: Format, seeds: Sequence[bytes], number: int, seed: int = 0) -> bytes:
-    """The input `number`: one of `seeds`, with a few things done to it."""
+    """Input `number`: one of `seeds` with a few mutations."""
     chance = random.Random(f"{seed} {number}")
     content = bytearray(chance.choice(seeds))
     moves = [*MOVES, *[_field] * 3, *[_word] * (4 if form.is_text else 0)]
@@ -57,7 +57,7 @@ def _repeat(content: bytearray, chance: random.Random, form: Format, seeds: Sequ
 
 
 def _move(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    """Over what lies elsewhere."""
+    """Copy bytes over others."""
     at, length = _span(content, chance)
     to = _place(content, chance)
     content[to : to + length] = content[at : at + length]
@@ -73,7 +73,7 @@ def _splice(content: bytearray, chance: random.Random, form: Format, seeds: Sequ
 
 
 def _field(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    """A length, a count or an offset that can't be."""
+    """Set a length, count or offset to an extreme value."""
     try:
         fields = [field for field in form.fields(bytes(content)) if field.at + field.size <= len(content)]
     except IndexError:  # cut short already
@@ -88,7 +88,7 @@ def _field(content: bytearray, chance: random.Random, form: Format, seeds: Seque
 
 
 def _word(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    """Another number, or what is none, in a text."""
+    """Replace a number in a text."""
     numbers = list(re.finditer(rb"-?\d+(?:\.\d+)?(?:e-?\d+)?", bytes(content[: 1 << 14])))
     if numbers:
         begin, end = chance.choice(numbers).span()
@@ -109,7 +109,7 @@ MOVES: Final[Sequence[Callable[[bytearray, random.Random, Format, Sequence[bytes
 
 
 def _place(content: bytes | bytearray, chance: random.Random) -> int:
-    """Anywhere, or rather at the beginning, where the headers are."""
+    """A random position, more often near the beginning, where headers are."""
     return min(chance.randrange(len(content)), chance.choice((1 << 30, 256, chance.randrange(1, len(content) + 1))) - 1)
 
 

@@ -24,7 +24,7 @@ HEAD: Final = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A format, and how it was fuzzed."""
+    """The result of fuzzing one format."""
 
     tally: Tally
     command: str
@@ -32,12 +32,12 @@ class Entry:
     day: str
     machine: dict[str, str]
     published: bool
-    """Whether published files were seeds too."""
+    """Whether published files were also seeds."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All formats that were fuzzed, each when it was last."""
+    """The latest result of each format."""
 
     entries: list[Entry]
 
@@ -45,7 +45,7 @@ class Report:
         return next((entry for entry in self.entries if entry.tally.format == name), None)
 
     def with_entry(self, entry: Entry) -> "Report":
-        """In the place of one of the same format."""
+        """The report with this entry, which replaces one of the same format."""
         others = [each.tally.format for each in self.entries]
         if entry.tally.format in others:
             at = others.index(entry.tally.format)

@@ -42,7 +42,7 @@ def saved(image: Pillow.Image, form: str, **options: Any) -> bytes:
 
 
 def in_modes(form: str, *options: dict[str, Any]) -> list[bytes]:
-    """In every mode that the format holds, with each of the options that it takes."""
+    """Images in every mode and with every option of the format."""
     files = []
     for mode in MODES:
         image = photo().convert("L" if mode == "I;16" else mode)
@@ -55,7 +55,7 @@ def in_modes(form: str, *options: dict[str, Any]) -> list[bytes]:
 
 
 def with_notes(suffix: str) -> bytes:
-    """As drrn writes it: ICC, EXIF, XMP and dpi."""
+    """An image written by drrn with ICC, EXIF, XMP and dpi."""
     picture = Image.from_array(np.asarray(photo()))
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
     with TemporaryDirectory() as folder:
@@ -77,7 +77,7 @@ def png() -> list[bytes]:
 
 
 def chunks(size: tuple[int, int], *, interlaced: bool = False) -> bytes:
-    """A gray PNG of 16 bit, not compressed."""
+    """An uncompressed 16-bit gray PNG."""
     width, height = size
     raw = bytes(2 * width * height + 7 * (height + 8)) if interlaced else bytes((1 + 2 * width) * height)
     header = struct.pack(">LLBBBBB", width, height, 16, 0, 0, 0, interlaced)

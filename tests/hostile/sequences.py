@@ -11,11 +11,11 @@ import numpy as np
 from tests.media import moving
 
 SIZE = (8, 6)
-"""Of animations: width and height, in pixels."""
+"""Width and height of animations, in pixels."""
 
 
 def steps(dtype: type = np.uint8) -> list[moving.Step]:
-    """Three frames: all of it, a part of it, and one that leaves no trace."""
+    """Three frames: a full one, a partial one, and one that is disposed."""
     top = int(np.iinfo(dtype).max)
     whole: moving.Samples = np.zeros((6, 8, 4), dtype)
     whole[..., 0], whole[..., 3] = top // 2, top

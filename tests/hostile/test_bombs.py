@@ -47,7 +47,7 @@ def test_every_bomb_is_refused_in_one_line_and_leaves_no_file(
 
 
 def test_data_after_an_image_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PNG that is a web page or an archive too becomes a PNG and nothing else."""
+    """A PNG that is also a web page or an archive becomes only a PNG."""
     monkeypatch.chdir(tmp_path)
     store.save(small_weights(), tmp_path / "tiny.safetensors")
     payload = b"<html><script>alert(1)</script>PK\x03\x04"

@@ -20,7 +20,7 @@ from tests.hostile.report import Entry, Report
 
 FOUND = Path(__file__).parent / "found"
 BUSY = Limits(seconds=60, patience=120)
-"""Nothing but a hang takes as long, on the slowest and busiest machine."""
+"""Only a hang takes this long, even on a slow and busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_report_lists_each_format_once() -> None:
 
 
 def test_the_message_about_one_file_is_not_repeated_for_the_next(tmp_path: Path) -> None:
-    """libvips quotes of this one what is no text, and pyvips would keep it."""
+    """libvips quotes bytes of this file that are not text, which pyvips would keep for the next error."""
     with pytest.raises(ImageError, match=r"is an AVIF that is damaged or cut short\.$"):
         read(FOUND / "AVIF-0ebbf15d2def.avif")
     good, truth = tmp_path / "good.png", Image(pixels=np.zeros((3, 4, 1), np.float32))

@@ -44,7 +44,7 @@ FILES = {
     "portable.png": "%PDF-1.4\n1 0 obj<</Type/Catalog/OpenAction<</S/URI/URI(@/a)>>>>endobj\ntrailer<</Root 1 0 R>>\n",
     "page.webp": '<html><body><img src="@/a.png"></body></html>',
 }
-"""Texts that others' readers follow, by names that hide them. @ is where the server is."""
+"""Texts with URLs that other readers fetch, under misleading names. @ stands for the address of the server."""
 ADDRESSES = (
     "@/a.png",
     "/vsicurl/@/a.tif",
@@ -78,7 +78,7 @@ COMMANDS = [
     "study run ? --data set",
     "study report ?",
 ]
-"""All that take a path to read. ? is the address."""
+"""All commands that read a path. ? stands for the address."""
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_dicomdir_is_not_followed(here: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.full
 def test_no_network_socket_is_ever_opened(here: Path, canary: Canary) -> None:
-    """Of any family but those within the machine."""
+    """Except of families that only work within the machine."""
     strace = shutil.which("strace")
     if not strace:
         pytest.skip("needs strace")

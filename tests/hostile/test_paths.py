@@ -43,7 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(name: str) -> None:
-    """A picture, by a name that no writer need take."""
+    """Write an image under a name that image writers may refuse."""
     write(Image(pixels=np.random.default_rng(0).random((4, 5, 3), np.float32)), Path("a picture.png"))
     Path("a picture.png").replace(name)
 

@@ -21,21 +21,21 @@ from tests.hostile.formats import Format
 from tests.hostile.mutations import mutated
 
 ADDRESS_SPACE = 16 << 30
-"""Bytes that the process may map: what asks for more fails, and harms nobody."""
+"""Bytes that the process may map, so that a huge allocation fails harmlessly."""
 
 What = Literal["ready", "read", "refused", "other"]
 
 
 class Outcome(NamedTuple):
-    """What became of an input."""
+    """The outcome of one input."""
 
     what: What
-    """other: neither read nor refused as it should be."""
+    """other: neither read nor properly refused."""
     why: str
     kilobytes: int
-    """Of memory at its peak, above what the process had before its first input of this format."""
+    """Peak memory, on top of what the process used before its first input of this format."""
     seconds: float
-    """Of the CPU."""
+    """CPU time."""
 
 
 def main() -> None:

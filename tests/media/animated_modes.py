@@ -27,7 +27,7 @@ NUMBERS = np.add.outer(np.arange(12), np.arange(16)) % 5
 def steps(
     alpha: Sequence[int] = (255,), *, deep: bool = False, delays: Sequence[tuple[int, int]] = ((7, 100),)
 ) -> list[Step]:
-    """Two frames of five colors, of these degrees of alpha."""
+    """Two frames of five colors, with these alpha values."""
     made = []
     for number in range(2):
         opacity = np.resize(np.array(alpha, np.uint8), 5)[(NUMBERS + number) % 5]
@@ -113,7 +113,7 @@ ROWS: dict[str, dict[str, Callable[[], bytes]]] = {
         "WebP": _with(exif=_exif(resolution=True))("WebP"),
     },
 }
-"""What there is -> the formats that have it, and a file."""
+"""Feature -> for each format that has it, a function that makes a file."""
 SAMPLES = list(ROWS)[:7]
 NOTES = ("ICC", "EXIF", "XMP", "dpi")
 
@@ -148,7 +148,7 @@ def _cell(row: str, source: str, target: str, folder: Path) -> str:
 
 
 def double(job: Job) -> None:
-    """The animation, with pixels that are merely doubled."""
+    """The animation, enlarged by repeating pixels."""
     whole = animation.read(job.source)
     frames = (frame.repeat(2, 0).repeat(2, 1) for frame in whole.frames())
     animation.write(frames, job.target, whole, (job.width, job.height), overwrite=True)
@@ -160,7 +160,7 @@ def _is_of(word: str, row: str) -> bool:
 
 
 def _samples(after: list[Any], job: Job) -> tuple[bool, bool]:
-    """Whether they are what they must be, and the very same."""
+    """Compare the samples with the expected ones."""
     before, right = list(animation.read(job.source).frames()), True  # Pillow has no 16 bit
     if job.target.suffix == ".png" and job.header.bits == 16:
         after = list(animation.read(job.target).frames())

@@ -9,7 +9,7 @@ from PIL import Image
 
 
 class Item(NamedTuple):
-    """An item of the file; the first is the primary one."""
+    """An item of the file. The first one is the primary item."""
 
     kind: bytes
     data: bytes
@@ -32,7 +32,7 @@ def size(width: int, height: int) -> bytes:
 
 
 def crop(width: int, height: int, right: int, down: int) -> bytes:
-    """Its center is so many half pixels right of and below the middle of the image."""
+    """A clean aperture whose center is this many half pixels right of and below the middle of the image."""
     return box(b"clap", struct.pack(">LLLLlLlL", width, 1, height, 1, right, 2, down, 2))
 
 
@@ -45,7 +45,7 @@ def mirror(axis: int) -> bytes:
 
 
 def image(array: np.ndarray, *more: bytes, hidden: bool = False) -> Item:
-    """RGB or gray, encoded without loss as far as AV1 in RGB goes; `more` are further properties."""
+    """An RGB or gray image, losslessly encoded if AV1 allows it; `more` are further properties."""
     file = io.BytesIO()
     Image.fromarray(array).save(file, "AVIF", quality=100, subsampling="4:4:4")
     content = file.getvalue()
@@ -62,7 +62,7 @@ def grid(rows: int, columns: int, width: int, height: int, *properties: bytes) -
 
 
 def avif(items: list[Item], references: list[tuple[bytes, int, tuple[int, ...]]] = [], brands: bytes = b"") -> bytes:  # noqa: B006
-    """Items are numbered from 1, and references are kind, from and to."""
+    """An AVIF with these items, numbered from 1, and references (kind, from, to)."""
     infos = b"".join(
         full(b"infe", 2, int(item.hidden), struct.pack(">HH", number, 0), item.kind, b"\0")
         for number, item in enumerate(items, 1)
@@ -116,5 +116,5 @@ def _walk(content: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _extent(locations: bytes) -> int:
-    """The length of the last item."""
+    """Where the length of the last item is stored."""
     return int(struct.unpack_from(">L", locations, len(locations) - 4)[0])

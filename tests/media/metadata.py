@@ -18,7 +18,7 @@ RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 
 def packet(namespaces: Mapping[str, str], attributes: str, elements: str, outer: str = "") -> bytes:
-    """An XMP packet of one description, without the wrapper."""
+    """An XMP packet with one description, without its wrapper."""
     declared = " ".join(f'xmlns:{prefix}="{namespace}"' for prefix, namespace in namespaces.items() if (
         f"{prefix}:" in attributes + elements
     ))  # fmt: skip
@@ -34,7 +34,7 @@ def photo(width: int = 48, height: int = 32) -> Pillow.Image:
 
 
 def with_xmp(content: bytes, path: Path, onto: Path | None = None) -> Path:
-    """A photo with that XMP, in the format of the suffix."""
+    """Write a photo with this XMP, in the format of the suffix."""
     if onto:
         return with_chunks([(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + content)], path, onto=onto)
     match path.suffix:
@@ -48,7 +48,7 @@ def with_xmp(content: bytes, path: Path, onto: Path | None = None) -> Path:
 
 
 def with_chunks(chunks: Sequence[tuple[bytes, bytes]], path: Path, onto: Path | None = None) -> Path:
-    """A PNG with further chunks before its pixels."""
+    """A PNG with these chunks before its pixels."""
     if onto is None:
         photo().save(path)
     whole = (onto or path).read_bytes()
@@ -71,7 +71,7 @@ def png_chunks(path: Path) -> dict[bytes, list[bytes]]:
 
 
 def with_segments(added: Sequence[tuple[int, bytes]], path: Path, behind: bytes = b"") -> Path:
-    """A JPEG with further segments behind its first marker, and bytes behind its end."""
+    """A JPEG with these segments after its first marker, and these bytes after its end."""
     photo().save(path, quality=95)
     whole = path.read_bytes()
     content = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in added)
@@ -84,7 +84,7 @@ def jpeg_segments(path: Path) -> list[tuple[int, bytes]]:
 
 
 def doubled(path: Path, target: Path) -> Path:
-    """The way of `drrn upscale`, with pixels that are merely repeated."""
+    """Enlarge a file like `drrn upscale`, but by repeating pixels."""
     write(twice(read(path)), target, overwrite=True)
     return target
 

@@ -19,7 +19,7 @@ SUFFIXES = {
 FORMATS = tuple(SUFFIXES)
 X, Y = (plane.astype(np.uint16) for plane in np.meshgrid(np.arange(16), np.arange(12)))
 DEEP = np.dstack([X * 4001, Y * 5003, 65535 - X * 2003, 65535 - Y * 5501]).astype(np.uint16)
-"""RGBA of 16 bit, smooth for the sake of JPEG, and not what 8 bit can hold."""
+"""16-bit RGBA, smooth for JPEG, with values that 8 bits can't represent."""
 FLOATS = DEEP.astype(np.float32) / np.float32(65535)
 FLAT = (DEEP >> 8).astype(np.uint8)
 INDEX = ((X + Y) % 7).astype(np.uint8)
@@ -58,14 +58,14 @@ TRUTH: dict[str, tuple[str, np.ndarray]] = {
     ),
     "several frames or pages": ("several", FLAT[..., :3]),
 }
-"""Mode -> what kind of samples its files have, and what is seen in them."""
+"""Mode -> kind of samples in its files, and the visible image."""
 NOTES = ("ICC", "EXIF", "XMP", "dpi", "pixel aspect", "text chunks", "cICP")
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">a note</x:xmpmeta>'
 
 
 def made(mode: str, form: str) -> bytes | None:
-    """A file of the mode; None where the format has no such, or nothing here can write it."""
+    """Write a file in this mode. None if the format does not have it, or nothing here can write it."""
     if TRUTH[mode][0] in ("int16", "5 bands") and "TIFF" not in form:
         return None
     return MAKERS[form](mode)
@@ -81,7 +81,7 @@ def pillow(form: str, **options: Any) -> Callable[..., bytes]:
 
 
 def image_of(mode: str) -> Image.Image:
-    """Of one of the modes that Pillow knows."""
+    """An image in one of Pillow's modes."""
     truth = TRUTH[mode][1]
     if mode.startswith("palette"):
         image = Image.fromarray(INDEX)
@@ -214,7 +214,7 @@ def avif_of(mode: str) -> bytes | None:
 
 
 def noted(note: str, form: str) -> bytes | None:
-    """A file of RGB with that beside its pixels."""
+    """An RGB file with this metadata."""
     image, tags = image_of("RGB"), Image.Exif()
     tags[0x10F] = "Maker"
     if note == "dpi":

@@ -30,7 +30,7 @@ def is_the_same(truth: np.ndarray, found: np.ndarray, most: int) -> bool:
 
 
 def seen(path: Path) -> tuple[str, np.ndarray]:
-    """The kind of samples in a file that drrn wrote, and the samples, as others read it."""
+    """The kind of samples in a file that drrn wrote, and the samples, read by other libraries."""
     content = path.read_bytes()
     if content.startswith(b"\x89PNG"):
         array = decode(content)
@@ -66,7 +66,7 @@ def netpbm(content: bytes) -> np.ndarray:
 
 
 def note_of(note: str, path: Path) -> bool:
-    """Whether the note is in a file that drrn wrote, as Pillow reads it."""
+    """Whether Pillow finds the metadata in a file that drrn wrote."""
     content = path.read_bytes()
     if content.startswith(b"BM"):
         (at,) = struct.unpack_from("<L", content, 126)

@@ -16,7 +16,7 @@ Samples = np.ndarray[Any, Any]
 
 
 class Step(NamedTuple):
-    """A frame: RGBA (h, w, 4), uint8 or uint16, at its place, and what becomes of it."""
+    """A frame: RGBA (h, w, 4), uint8 or uint16, with its position, duration, blending and disposal."""
 
     samples: Samples
     left: int = 0
@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 def shown(steps: Sequence[Step], width: int, height: int) -> list[Samples]:
-    """What is seen at each time: (height, width, 4) in [0, 1], the colors multiplied by alpha."""
+    """The composed frames: (height, width, 4) in [0, 1], with colors multiplied by alpha."""
     canvas, seen = np.zeros((height, width, 4)), []
     for samples, left, top, after, over, _ in steps:
         front = samples / np.iinfo(samples.dtype).max
@@ -46,7 +46,7 @@ def shown(steps: Sequence[Step], width: int, height: int) -> list[Samples]:
 
 
 def multiplied(samples: Samples) -> Samples:
-    """(H, W, 1 to 4) as `shown` gives it."""
+    """Convert (H, W, 1 to 4) to the form of `shown`."""
     values = samples / np.iinfo(samples.dtype).max
     if values.shape[2] % 2:
         values = np.dstack([values, np.ones(values.shape[:2])])
@@ -71,11 +71,11 @@ def png(
     said: int | None = None,
 ) -> bytes:
     """Args:
-    hidden: a picture that is no frame.
-    palette: RGBA, of which the samples' first band is the index.
-    bands: those of RGBA that are written: (0,) for gray, (0, 3) for gray and alpha.
+    hidden: a default image that is not a frame.
+    palette: RGBA colors; the first band of the samples is the index.
+    bands: the bands of RGBA to write: (0,) for gray, (0, 3) for gray with alpha.
     extra: chunks before the pixels.
-    said: the number of frames that is claimed.
+    said: the number of frames to claim.
     """
     deep = steps[0].samples.dtype == np.uint16
     color = 3 if palette is not None else {1: 0, 2: 4, 3: 2, 4: 6}[len(bands)]
@@ -106,7 +106,7 @@ def png(
 
 
 def gif(steps: Sequence[Step], size: tuple[int, int], *, loop: int | None = 0, own: bool = True) -> bytes:
-    """Of the samples' alpha, 0 is transparent. `own`: each frame has its palette, else the first frame's is of all."""
+    """A GIF. An alpha of 0 is transparent. With `own`, each frame has its own palette; otherwise all share one."""
     tables = [palette_of(step.samples) for step in (steps if own else steps[:1])]
     out = b"GIF89a" + struct.pack("<HHBBB", *size, 0 if own else 0xF7, 0, 0)
     out += b"" if own else tables[0].tobytes()
@@ -124,7 +124,7 @@ def gif(steps: Sequence[Step], size: tuple[int, int], *, loop: int | None = 0, o
 
 
 def palette_of(samples: Samples) -> Samples:
-    """(256, 3): the colors of what is seen, the last for what is not."""
+    """A palette (256, 3) of the visible colors; the last entry is for transparent pixels."""
     colors = np.unique(samples[samples[..., 3] > 0][:, :3], axis=0)
     assert len(colors) < 256
     return np.concatenate([colors, np.zeros((256 - len(colors), 3), np.uint8)]).astype(np.uint8)
@@ -136,7 +136,7 @@ def indices(samples: Samples, table: Samples) -> Samples:
 
 
 def lzw(values: Samples) -> bytes:
-    """Without compression: codes of 9 bits, and a new table before they would need 10."""
+    """LZW data without compression: codes of 9 bits, and a new table before they would need 10."""
     codes: list[int] = []
     for number, value in enumerate(values.ravel()):
         codes += [256, int(value)] if number % 250 == 0 else [int(value)]
@@ -149,7 +149,7 @@ def lzw(values: Samples) -> bytes:
 def webp(
     steps: Sequence[Step], size: tuple[int, int], *, plays: int = 0, lossless: bool = True, back: bytes = bytes(4)
 ) -> bytes:
-    """Left and top must be even."""
+    """Write a WebP. Left and top of frames must be even."""
 
     def part(name: bytes, body: bytes) -> bytes:
         return name + struct.pack("<L", len(body)) + body + bytes(len(body) % 2)
@@ -174,7 +174,7 @@ def webp(
 
 
 def as_pillow_has_them(path: Path) -> tuple[list[Samples], list[float], int | None]:
-    """The frames in RGBA, their durations in milliseconds, and the loop as it stands in the file."""
+    """The frames in RGBA, their durations in milliseconds, and the loop count in the file, read by Pillow."""
     frames, durations = [], []
     with Image.open(path) as image:
         for number in range(getattr(image, "n_frames", 1)):

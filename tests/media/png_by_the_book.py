@@ -7,11 +7,11 @@ import numpy as np
 
 BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
-"""row, column, rows apart, columns apart"""
+"""First row, first column, row step and column step of each pass."""
 
 
 def decode(content: bytes) -> np.ndarray:
-    """(H, W, 1 to 4) uint8 or uint16; fewer bits are scaled to 8, palettes are RGB, tRNS is alpha, last."""
+    """Decode to (H, W, 1 to 4), uint8 or uint16. Fewer bits become 8, palettes RGB, and tRNS alpha."""
     chunks: dict[bytes, bytes] = {}
     at = 8
     while at < len(content):
@@ -43,7 +43,7 @@ def decode(content: bytes) -> np.ndarray:
 
 
 def unfiltered(raw: bytes, height: int, width: int, bands: int, bits: int) -> tuple[np.ndarray, bytes]:
-    """One pass of the picture: (height, width, bands) samples, and the bytes after it."""
+    """Decode one pass: (height, width, bands) samples, and the bytes after it."""
     length, step = (width * bands * bits + 7) // 8, max(1, bands * bits // 8)
     above, lines = bytearray(length), []
     for row in range(height):

@@ -37,7 +37,7 @@ def assert_refused(content: bytes, path: Path, match: str, **limits: int) -> Non
 
 
 def samples_of(chance: np.random.Generator, height: int, width: int, *, deep: bool = False, alpha: str = "any") -> Any:
-    """RGBA of few colors, as a GIF can hold them."""
+    """RGBA with few colors, so that a GIF can hold it."""
     top = 65535 if deep else 255
     kind = np.uint16 if deep else np.uint8
     samples = chance.integers(0, top, (6, 4), endpoint=True)[chance.integers(0, 6, (height, width))].astype(kind)
@@ -47,7 +47,7 @@ def samples_of(chance: np.random.Generator, height: int, width: int, *, deep: bo
 
 
 def steps_of(seed: int, *, deep: bool = False, alpha: str = "any", after: int | None = None) -> list[Step]:
-    """A frame that fills the canvas, and five that lie on it."""
+    """A frame that fills the canvas, and five smaller ones."""
     chance = np.random.default_rng(seed)
     steps = []
     for number in range(6):
@@ -64,7 +64,7 @@ def frames_of(animation: Animation) -> list[Samples]:
 
 
 def same(ours: Samples, truth: Samples) -> bool:
-    """Within rounding, which is done once a frame."""
+    """Compare within rounding, which is done once per frame."""
     return bool(np.abs(multiplied(ours) - truth).max() <= 2.5 / np.iinfo(ours.dtype).max)
 
 
@@ -458,7 +458,7 @@ def test_hostile_pngs_are_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_pixels_with_a_valid_checksum_are_refused(tmp_path: Path) -> None:
-    """Whose checksum is right."""
+    """The chunks have valid checksums, so only decoding can find the damage."""
     path = tmp_path / "a.png"
     steps = steps_of(0)
     whole = moving.png(steps, SIZE)

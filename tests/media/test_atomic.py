@@ -64,7 +64,7 @@ def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("links", [True, False])
 def test_of_many_concurrent_writers_exactly_one_wins(links: bool, tmp_path: Path, monkeypatch: Any) -> None:
-    """Also on file systems that know no links."""
+    """Also on file systems without links."""
     if not links:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no links here")))
     path, outcomes = tmp_path / "a.txt", []

@@ -19,7 +19,7 @@ GAIN_MAP = image(np.zeros((96, 128), np.uint8))
 
 
 def levels(path: Path) -> np.ndarray:
-    """The same in memory and on the way through strips, within the limits that the command gives."""
+    """Read a file in memory and through strips, check that both agree, and return its levels."""
     header = probe(path)
     whole = read(path, max_pixels=header.decoded).to_array()
     with decode_to_disk(path, path.with_name("beside"), max_pixels=header.decoded) as (samples, found, _):

@@ -22,7 +22,7 @@ SHAPES = array_shapes(min_dims=3, max_dims=3, max_side=9)
 
 
 def bmp(pixels: bytes, width: int, height: int, depth: int, palette: bytes = b"", *, packed: int = 0) -> bytes:
-    """With the header that most programs write."""
+    """A BMP with the most common header."""
     header = struct.pack("<LllHHLLllLL", 40, width, height, 1, depth, packed, 0, 0, 0, len(palette) // 4, 0)
     return b"BM" + struct.pack("<LLL", 0, 0, 54 + len(palette)) + header + palette + pixels
 

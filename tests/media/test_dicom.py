@@ -40,12 +40,12 @@ def assert_refused(source: Path, capsys: pytest.CaptureFixture[str], *args: str)
 
 
 def element(group: int, number: int, kind: bytes, content: bytes, length: int | None = None) -> bytes:
-    """Explicit VR, of the kinds whose length has four bytes."""
+    """A data element with explicit VR, of a kind with a length of four bytes."""
     return struct.pack("<HH2sHI", group, number, kind, 0, len(content) if length is None else length) + content
 
 
 def with_body(path: Path, body: bytes, syntax: str) -> Path:
-    """The file's beginning, with another data set after it."""
+    """The beginning of the file, followed by another data set."""
     put(path, VALUES, syntax=syntax)
     content = path.read_bytes()
     (length,) = struct.unpack("<I", content[140:144])
@@ -59,7 +59,7 @@ def packed(data: bytes) -> bytes:
 
 
 def data_set(path: Path) -> bytes:
-    """All between the file's beginning and its pixels, and these."""
+    """The data set before the pixels, followed by these bytes."""
     content = put(path, VALUES).read_bytes()
     (length,) = struct.unpack("<I", content[140:144])
     return content[144 + length :]

@@ -53,7 +53,7 @@ def test_an_odd_number_of_bytes_without_padding_is_read(here: Path) -> None:
 
 
 def big_endian(path: Path, values: Any, kind: str = "OW") -> Path:
-    """Written by pydicom, but for the values that it takes as they are."""
+    """Write a big-endian file with pydicom, which does not swap pixel values itself."""
     order = values.astype(values.dtype.newbyteorder(">")).tobytes()
     raw = order if values.itemsize == 2 or kind == "OB" else np.frombuffer(order, ">u2").astype("<u2").tobytes()
     dataset = dcmread(put(path, values, RescaleSlope="2", SmallestImagePixelValue=7))

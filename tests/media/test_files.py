@@ -37,7 +37,7 @@ def noise(*shape: int, dtype: Any = np.uint8) -> np.ndarray:
 
 
 def photo(width: int = 48, height: int = 32) -> Pillow.Image:
-    """Smooth, so that a JPEG of it comes close."""
+    """A smooth image, which JPEG changes little."""
     y, x = np.mgrid[:height, :width]
     return Pillow.fromarray(np.dstack([x * 255 // width, y * 255 // height, 255 - x * 2]).astype(np.uint8))
 
@@ -69,7 +69,7 @@ def tiff(array: np.ndarray, path: Path, *, color: int, order: Literal["<", ">"] 
 
 
 def png(width: int, height: int, path: Path, *, bits: int = 8, idat: bytes = b"", before: bytes = b"") -> Path:
-    """A gray PNG, with other chunks `before` its pixels."""
+    """A gray PNG with the chunks `before` its pixels."""
     header = png_chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, bits, 0, 0, 0, 0))
     rest = png_chunk(b"IDAT", idat) + png_chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + before + rest)
@@ -270,7 +270,7 @@ def test_a_file_truncated_at_any_length_is_refused(suffix: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4"])
 def test_a_tiff_with_truncated_pixels_is_refused(compression: str, tmp_path: Path) -> None:
-    """The directory lies before the pixels, as some programs write it."""
+    """The directory comes before the pixels, as some programs write it."""
     path = tmp_path / "a.tif"
     image = Pillow.fromarray(noise(64, 64, 3)).convert("1" if compression == "group4" else "RGB")
     image.save(path, compression=compression)
@@ -286,7 +286,7 @@ def test_a_tiff_with_truncated_pixels_is_refused(compression: str, tmp_path: Pat
 
 
 def test_names_in_a_file_need_not_be_text(tmp_path: Path, capfd: Any) -> None:
-    """What libvips logs or lists of it is read by nobody."""
+    """Such names appear in logs and field lists of libvips, which are not decoded."""
     text = png_chunk(b"tEXt", "Größe".encode("latin-1") + b"\0a")
     profile = png_chunk(b"iCCP", "Größe".encode("latin-1") + b"\0\0" + zlib.compress(bytes(range(200))))
     path = png(1, 1, tmp_path / "a.png", idat=zlib.compress(bytes(2)), before=profile + text)
@@ -376,7 +376,7 @@ def test_sizes_beyond_any_memory_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    """20,000 x 20,000 pixels of one bit in 49 KB: 400 MB if they were decoded."""
+    """20,000 x 20,000 pixels of one bit in 49 KB would decode to 400 MB."""
     deflate = zlib.compressobj(9)
     lines = b"".join(deflate.compress(bytes(2501)) for _ in range(20_000)) + deflate.flush()
     bomb = png(20_000, 20_000, tmp_path / "bomb.png", bits=1, idat=lines)
@@ -506,7 +506,7 @@ def test_a_maker_note_is_dropped_if_its_offsets_would_be_wrong(tmp_path: Path) -
 
 @pytest.mark.parametrize("at", range(8))
 def test_a_directory_inside_the_header_is_ignored(at: int) -> None:
-    """To mend it would write into the header."""
+    """Editing it would overwrite the header."""
     assert exif.plain(b"II*\0" + struct.pack("<L", at) + bytes(300_000)) is None
 
 
@@ -741,7 +741,7 @@ except DRRNError as error:
 
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.full)])
 def test_randomly_damaged_files_are_refused_or_read(count: int, tmp_path: Path, capfd: Any) -> None:
-    """Files of some bytes from a good one: nothing but a ImageError or a sound picture, and no noise."""
+    """Changing bytes of a valid file only leads to an ImageError or a valid image, without output."""
     tags, seeds = described((24, 16)).tobytes(), []
     for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"):
         for form in ("PNG", "JPEG", "WEBP", "TIFF"):

@@ -55,7 +55,7 @@ def test_corners_stay_where_they_are(tmp_path: Path, transform: Affine, pixels: 
 
 
 def test_corners_of_real_files_stay_where_they_are(data: Path, tmp_path: Path) -> None:
-    """As docs/how-to/geotiff.md says."""
+    """As stated in docs/how-to/geotiff.md."""
 
     def checked() -> Iterator[tuple[str, Any, Any]]:
         for name, before, after in page.pairs(data, tmp_path):
@@ -197,7 +197,7 @@ def test_a_nodata_value_outside_the_sample_type_is_reported_as_dropped(tmp_path:
 
 
 def plain(path: Path, values: np.ndarray, **options: Any) -> Path:
-    """A TIFF without a place on the Earth."""
+    """A TIFF without a georeference."""
     tifffile.imwrite(path, values, metadata=None, software=False, **options)
     return path
 
@@ -255,7 +255,7 @@ def test_a_raster_can_only_be_written_as_tiff(tmp_path: Path) -> None:
 
 
 def patched(path: Path, tag: int, value: int) -> Path:
-    """With another number in a tag of its first directory."""
+    """Change the number in a tag of the first directory."""
     content = bytearray(path.read_bytes())
     (at,) = struct.unpack_from("<L", content, 4)
     for place in range(at + 2, at + 2 + 12 * struct.unpack_from("<H", content, at)[0], 12):
@@ -289,7 +289,7 @@ def palette(path: Path) -> Path:
 
 
 def tiny(path: Path, *, bands: int, side: int) -> Path:
-    """A file that says much, and has no pixels."""
+    """A file with large claims and no pixels."""
     with rasterio.open(
         path, "w", driver="GTiff", width=side, height=side, count=bands, dtype="uint8", sparse_ok=True, crs="EPSG:4326",
         transform=NORTH_UP, tiled=True, blockxsize=4096, blockysize=4096,
@@ -371,7 +371,7 @@ def test_a_raster_truncated_anywhere_is_refused(
 
 @pytest.fixture
 def canary() -> Iterator[tuple[str, list[str]]]:
-    """An address on this machine, and what was asked of it."""
+    """The address of a local server, and the requests it received."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

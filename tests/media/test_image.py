@@ -79,6 +79,6 @@ def test_arrays_that_are_not_an_image_are_refused(array: Any) -> None:
 
 
 def test_an_image_from_an_array_needs_no_decoder() -> None:
-    """Whoever has arrays needs no libvips."""
+    """Arrays do not need libvips."""
     script = "import sys, drrn.media.image; sys.exit('pyvips' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

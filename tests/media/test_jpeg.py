@@ -51,7 +51,7 @@ def replaced(old: bytes, new: bytes) -> Break:
 
 
 def with_adobe(transform: int) -> Break:
-    """In place of JFIF's."""
+    """A JPEG with an Adobe segment instead of JFIF."""
 
     def change(file: bytes) -> bytes:
         length = int.from_bytes(file[4:6])
@@ -126,7 +126,7 @@ def test_padding_after_every_interval_is_ignored_and_reported(tmp_path: Path) ->
 
 
 def test_zeros_that_belong_to_a_scan_are_kept(tmp_path: Path) -> None:
-    """Of a flat image in few codes, data may end in zeros."""
+    """The data of a flat image with few codes may end in zeros."""
     path = tmp_path / "a.jpg"
     for size in range(8, 400, 8):
         Image.new("L", (size, size), 128).save(path, optimize=True, progressive=size % 16 == 0)
@@ -144,7 +144,7 @@ def test_valid_files_are_not_edited(options: dict[str, object]) -> None:
 @pytest.mark.parametrize("kind", ["cut", "cut, with an end", "a hole", "a wrong restart"])
 @pytest.mark.parametrize("tolerated", [False, True])
 def test_a_jpeg_with_missing_pixels_stays_refused(kind: str, tolerated: bool, tmp_path: Path) -> None:
-    """What is tolerated hides no damage behind it."""
+    """A tolerated violation does not hide other damage."""
     content = encoded(restart_marker_blocks=8)
     if tolerated:
         content = scan_parameters(bytes(3))(stray_before(b"\xff\xdb")(content))
@@ -190,7 +190,7 @@ def test_an_edited_file_is_read_like_a_rewritten_one(content: bytes, steps: list
 
 
 def test_zeros_after_ff_are_not_padding() -> None:
-    """The first of them says that FF is a part of the data."""
+    """A zero after FF marks FF as data."""
     scan = b"\xff\xd8\xff\xda\0\2ab\xff\0\0\0\xff\xd0\xff\0\0\xff\xd1\0\0a\xff\0\xff\xd9"
     assert find_mends(scan).padding == (Edit(10, 12, b""),)
 

@@ -26,7 +26,7 @@ def encoded(form: str, **options: object) -> bytes:
 
 
 def broken_jpeg() -> bytes:
-    """Its data end too early, and the marker of the end follows."""
+    """A JPEG whose data ends too early, followed by the end marker."""
     whole = encoded("JPEG")
     return whole[: len(whole) // 2] + b"\xff\xd9"
 
@@ -108,7 +108,7 @@ def test_a_process_forked_before_any_reading_can_do_everything(tmp_path: Path) -
 
 
 def in_child(path: Path, line: str, first: str = "pixels = read(path).pixels") -> str:
-    """What a forked process prints, whose parent has read."""
+    """The output of a forked process whose parent has already read images."""
     program = f"""
 import os, signal, sys
 from pathlib import Path
@@ -131,7 +131,7 @@ sys.exit(os.waitpid(child, 0)[1] != 0)
 
 
 def test_the_log_of_libvips_is_dropped_by_a_matching_callback() -> None:
-    """In bytes that are not text, too."""
+    """Also for bytes that are not text."""
     callback = libvips._silence()
     assert pyvips.ffi.typeof(callback) is pyvips.ffi.typeof("GLogFunc")
     callback(b"VIPS", 16, b"\xff", pyvips.ffi.NULL)

@@ -346,7 +346,7 @@ def box(kind: bytes, *parts: bytes) -> bytes:
 
 
 def boxes(*properties: bytes, item: bytes = b"av01") -> bytes:
-    """Those of an AVIF whose second item is the primary one and has all but the first property."""
+    """The boxes of an AVIF whose second item is the primary one, with all properties except the first."""
     count = len(properties)
     links = struct.pack(">LLHBBHB", 0, 2, 1, 1, 1, 2, count) + bytes(range(2, count + 2))
     entry = box(b"infe", b"\2\0\0\0" + struct.pack(">HH", 3, 0) + item)

@@ -27,7 +27,7 @@ def test_the_tables_match_what_happens_to_every_kind_of_file(tmp_path: Path, mon
 
 
 def cells(text: str) -> dict[str, str]:
-    """`Samples, RGB, PNG` -> what the document has there."""
+    """Table, row and column -> the cell in the document."""
     found: dict[str, str] = {}
     head: list[str] = []
     for line in text.splitlines():

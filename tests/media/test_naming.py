@@ -80,7 +80,7 @@ JUNK = ["._a.jfif", ".DS_Store", "Thumbs.db", "notes.txt", "P1 plan.md", "The fr
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Images under any name among what systems and people put beside them."""
+    """A folder of images under any names, with typical files of systems and people."""
     for name in NAMES:
         (tmp_path / name).write_bytes(encoded("JPEG"))
     for name in JUNK:

@@ -20,7 +20,7 @@ from tests.small_weights import small_weights
 
 
 def photo(height: int = 48, width: int = 64, mode: str = "RGB") -> Image.Image:
-    """Smooth waves of color with a little noise, as cameras have it."""
+    """Smooth waves of color with a little noise, like a camera image."""
     y, x = np.mgrid[:height, :width]
     waves = np.stack([np.sin(x / 9 + k) * np.cos(y / 7 - k) for k in range(4)], axis=2) * 90 + 128
     noisy = waves + np.random.default_rng(0).normal(0, 4, waves.shape)

@@ -111,7 +111,7 @@ def test_too_little_disk_space_is_reported_before_the_work(tmp_path: Path) -> No
 
 
 class EnoughError(Exception):
-    """Not one that drrn knows."""
+    """An exception that drrn does not know."""
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -29,7 +29,7 @@ BT601, BT709 = (0.299, 0.587, 0.114), (0.2126, 0.7152, 0.0722)
 
 
 def levels(path: Path) -> np.ndarray:
-    """(H, W, C) uint8 or uint16, the same in memory and on the way through strips."""
+    """Read a file in memory and through strips, check that both agree, and return (H, W, C), uint8 or uint16."""
     whole = read(path).to_array()
     with decode_to_disk(path, path.with_name("beside")) as (samples, header, _):
         assert np.array_equal(samples[:], whole) and header == probe(path)
@@ -195,7 +195,7 @@ TABLE = {index: (index * 30, 255 - index * 20, index, 255) for index in range(25
 
 
 def foreign(path: Path, kind: str, samples: str) -> np.ndarray:
-    """Write it, and return what is seen in it."""
+    """Write a file with another library, and return the levels that drrn reads."""
     rasterio = pytest.importorskip("rasterio")
     (how, _), (array, more) = FOREIGN[kind], SAMPLES[samples]
     size = {"width": 64, "height": 48, "count": array.shape[2], "dtype": array.dtype.name}

@@ -28,7 +28,7 @@ LIMIT = 10**8
 
 @pytest.fixture
 def visitors() -> Iterator[tuple[int, list[str]]]:
-    """The port of a server on this machine, and who came."""
+    """The port of a local server, and its visitors."""
     came: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -86,7 +86,7 @@ def test_frames_are_the_planes_as_decoded(tmp_path: Path, suffix: str, pixels: s
 def test_frames_of_an_avi_follow_each_other_in_display_order(
     tmp_path: Path, codec: str, options: dict[str, str]
 ) -> None:
-    """Where packets lie in another order than frames, AVI has no times of frames."""
+    """An AVI has no frame times if its packets are not in display order."""
     source = film(tmp_path / "film.avi", times=range(20), base=Fraction(1, 25), codec=codec, options=options)
     header = probing.probe(source, max_pixels=LIMIT)
     assert header.frames == 20 and header.video and header.video.time_base == Fraction(1, 25)
@@ -160,7 +160,7 @@ def test_a_corrupt_byte_never_gives_a_shorter_video(tmp_path: Path, suffix: str)
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1", "libsvtav1"])
 def test_damage_inside_a_video_is_refused(tmp_path: Path, codec: str) -> None:
-    """Whichever frame it hits: no shorter video, and none that was guessed."""
+    """Damage to any frame is refused: the video is never shortened or guessed."""
     options = {"libx264": BARE, "ffv1": {"slicecrc": "1", "level": "3"}}
     source = film(tmp_path / "film.mkv", codec=codec, size=(128, 96), options=options.get(codec, {}))
     content = source.read_bytes()
@@ -228,7 +228,7 @@ def test_nothing_but_the_file_is_ever_opened(
 
 
 def test_references_to_other_files_are_not_followed(tmp_path: Path, visitors: tuple[int, list[str]]) -> None:
-    """An MP4 can say that its data lie at another address."""
+    """An MP4 can refer to data in other files."""
     port, came = visitors
     content = film(tmp_path / "film.mp4").read_bytes()
     at = content.index(b"dref") - 4
@@ -259,7 +259,7 @@ def test_urls_are_not_opened(visitors: tuple[int, list[str]], capsys: pytest.Cap
 
 
 def test_decoding_stops_at_the_pixel_limit(tmp_path: Path) -> None:
-    """Also where the container says that it is small, and the frames are not."""
+    """Also if the container claims a small size and the frames are larger."""
     source = film(tmp_path / "film.mp4", size=(640, 480), times=CFR[:1])
     with pytest.raises(ImageError, match="307,200 pixels a frame; the limit is 10,000"):
         probing.probe(source, max_pixels=10_000)
@@ -272,7 +272,7 @@ def test_decoding_stops_at_the_pixel_limit(tmp_path: Path) -> None:
 
 
 def test_impossible_sample_tables_are_refused_before_they_are_loaded(tmp_path: Path) -> None:
-    """A table of 80 million of them is some 3 GB in FFmpeg's memory, and 20 bytes in the file."""
+    """A table of 80 million samples takes 20 bytes in the file and 3 GB in FFmpeg."""
     content = bytearray(film(tmp_path / "film.mp4").read_bytes())
     many = (80_000_000).to_bytes(4)
     for name, place in ((b"stsz", 12), (b"stsc", 16), (b"stts", 12)):
@@ -338,7 +338,7 @@ def test_without_pyav_the_pip_command_is_named(tmp_path: Path, monkeypatch: pyte
 
 
 def test_alpha_stored_beside_the_frames_is_refused(tmp_path: Path) -> None:
-    """VP8 and VP9 keep it where decoders need not look."""
+    """VP8 and VP9 store it where decoders may ignore it."""
     for codec in ("libvpx-vp9", "libvpx"):
         path = film(tmp_path / f"{codec}.webm", codec=codec, pixels="yuva420p", options={"auto-alt-ref": "0"})
         assert_refused(path, rf"has transparency.*-c:v {codec} -i")
@@ -367,7 +367,7 @@ def test_an_alpha_layer_in_hevc_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_claim_of_alpha_without_alpha_is_ignored(tmp_path: Path) -> None:
-    """Browsers write it into every recording."""
+    """Browsers write this claim into every recording."""
     path = film(tmp_path / "film.webm", codec="libvpx-vp9", options={})
     with av.open(str(path)) as source, av.open(str(tmp_path / "live.webm"), "w") as out:
         stream = out.add_stream_from_template(source.streams.video[0])

@@ -130,7 +130,7 @@ def test_subject_areas_in_lists_are_scaled() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_places_in_xmp_follow_the_orientation(orientation: int, tmp_path: Path) -> None:
-    """A light pixel is named in all ways; in the upright image it is found by each."""
+    """A bright pixel is referred to in every way, and each reference finds it in the upright image."""
     stored = np.zeros((8, 12, 3), np.uint8)
     stored[2, 9] = 255
     x, y = 9.5, 2.5
@@ -221,7 +221,7 @@ def test_unreadable_xmp_is_dropped_and_reported(hostile: bytes, tmp_path: Path) 
 
 
 def two_parts(path: Path, *, damage: bool = False) -> Path:
-    """A JPEG whose second part takes two segments, which lie before the first part."""
+    """A JPEG whose extended XMP takes two segments, which come before the standard XMP."""
     second = (
         packet({"dc": NAMESPACES["dc"]}, "", "", outer='xmlns:GPano="' + NAMESPACES["GPano"] + '"')
         .replace(

@@ -9,11 +9,11 @@ SHORT, LONG, RATIONAL = 3, 4, 5
 
 
 class Page(NamedTuple):
-    """A page of one strip, or of one for each band."""
+    """A page with one strip, or with one per band."""
 
     data: list[bytes]
     tags: dict[int, tuple[int, tuple[int, ...]]]
-    """Tag -> type, values; a rational has two."""
+    """Tag -> type and values; a rational has two values."""
     within: "tuple[Page, ...]" = ()
     """Pages in SubIFDs."""
 
@@ -30,7 +30,7 @@ def page(
     within: tuple[Page, ...] = (),
     **more: tuple[int, ...],
 ) -> Page:
-    """Further tags are named by their numbers, as `t254=(1,)`, and are shorts."""
+    """A page with further tags of type short, named by their numbers, such as `t254=(1,)`."""
     tags: dict[int, tuple[int, tuple[int, ...]]] = {
         WIDTH: (SHORT, (width,)),
         HEIGHT: (SHORT, (height,)),
@@ -53,7 +53,7 @@ def tiff(*pages: Page) -> bytes:
 
 
 def add(file: bytearray, one: Page, link: int) -> tuple[int, int]:
-    """Append a page, and point to it from `link`. Returns where it is, and where its own link is."""
+    """Append a page, and point to it from `link`. Returns its offset, and that of its own link."""
     offsets = []
     for strip in one.data:
         offsets.append(len(file))

@@ -109,7 +109,7 @@ def test_the_backbone_computes_in_single_precision_and_is_frozen(tmp_path: Path)
 
 
 class Code:
-    """Pickles as a call that makes a file."""
+    """An object that pickles as a call that makes a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -119,7 +119,7 @@ class Code:
 
 
 def changed(**tensors: Tensor | None) -> dict[str, Tensor]:
-    """The small VGG, with other tensors in some places, or none; `_` stands for a dot."""
+    """The small VGG with some tensors replaced or removed; `_` stands for a dot."""
     vgg: dict[str, Tensor | None] = dict(small_vgg(linear=True))
     vgg |= {name.replace("_", "."): value for name, value in tensors.items()}
     return {name: value for name, value in vgg.items() if value is not None}

@@ -42,7 +42,7 @@ def test_the_old_format_without_zip_is_read(tmp_path: Path) -> None:
 
 
 def test_imported_weights_compute_what_the_port_computes(tmp_path: Path) -> None:
-    """The popular ports' forward, in-place ReLUs and all."""
+    """Compared with the forward pass of the popular ports, including their in-place ReLUs."""
     state = port()
     relu = torch.nn.ReLU(inplace=True)
 
@@ -60,7 +60,7 @@ def test_imported_weights_compute_what_the_port_computes(tmp_path: Path) -> None
 
 
 class Canary:
-    """Code in a pickle: touching a file is what a worse one would do."""
+    """Code in a pickle that makes a file, in place of something worse."""
 
     def __init__(self, path: Path):
         self.path = path

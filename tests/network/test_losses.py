@@ -24,7 +24,7 @@ BY_HAND: dict[LossName, float] = {
 
 
 def patches(*shape: int, noise: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Random hr in [0, 1] and a noisy sr of it, float64."""
+    """Random hr in [0, 1] and a noisy copy as sr, in float64."""
     rng = torch.Generator().manual_seed(seed)
     hr = torch.rand(shape, generator=rng, dtype=torch.float64)
     return (hr + noise * torch.randn(shape, generator=rng, dtype=torch.float64)).clamp(0, 1), hr
@@ -110,7 +110,7 @@ def test_gradients_are_always_finite(name: LossName) -> None:
 
 @pytest.mark.parametrize("level", [10, 1e3, 1e4, 1e6])
 def test_msssim_stays_in_range_despite_rounding(level: float) -> None:
-    """A network that diverges must not have the best validation loss."""
+    """A diverging network must not get the best validation loss."""
     sr, hr = (patch.float() for patch in patches(1, 1, 31, 31))
     assert 0 <= msssim(level + sr, level + hr) <= 2
     assert 0.5 < msssim(level + sr, hr) < 1.5

@@ -19,7 +19,7 @@ seeds = st.integers(0, 2**31)
 
 
 def network(config: DRRNConfig, seed: int = 0) -> DRRN:
-    """A network whose every tensor is random, batch norms included, in double precision."""
+    """A network in double precision whose tensors are all random, including batch norms."""
     rng = torch.Generator().manual_seed(seed)
     net = DRRN(config).double().eval()
     with torch.no_grad():
@@ -133,7 +133,7 @@ def test_a_chain_telescopes_to_its_input_and_the_sum_of_what_each_unit_adds(unit
 
 
 class Port(nn.Module):
-    """A DRRN as the popular ports have it (DRRN_FACTS.md section 6), its ReLUs in place and so on the skip, too."""
+    """DRRN as in the popular ports: its in-place ReLUs also change the skip connection."""
 
     def __init__(self, width: int, units: int):
         super().__init__()
@@ -325,7 +325,7 @@ def test_gradients_reach_every_parameter() -> None:
 
 
 def test_autocast_preserves_faint_image_detail() -> None:
-    """A gray level is 1/255; the numbers of bfloat16 above 1/2 lie 1/256 apart, half of that is rounded away."""
+    """A gray level is 1/255. Above 1/2, bfloat16 has steps of 1/256, and half a step is lost by rounding."""
     config = DRRNConfig(blocks=2, units=1, width=8, unshuffle=2)
     net = DRRN(config)
     net.init_weights(centered=True)

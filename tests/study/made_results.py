@@ -18,15 +18,15 @@ from drrn.study.result import Result, Results, StoredVersion, to_text
 from drrn.training.logging import Epoch
 
 SETS = {"BSDS500/test": 24.6, "data/Set5": 30.4}
-"""What is judged by, and bicubic's PSNR there, in dB."""
+"""The test sets, with the PSNR of bicubic in dB."""
 PICTURES = 8
-"""In each set."""
+"""Images in each set."""
 CONSTANT_LOSS = 0.06
 EVERYTHING = tuple({each.name: each for experiments in LISTS.values() for each in experiments}.values())
 
 
 def gain(experiment: Experiment) -> float:
-    """How much better than bicubic an experiment is, in dB, without noise."""
+    """The gain of an experiment over bicubic, in dB, without noise."""
     model = experiment.model
     lost = 0.6 * (model.skip == "none") + 0.3 * (not model.global_residual)
     lost += 30 * (model.skip == "none" and not model.global_residual)
@@ -48,7 +48,7 @@ def made_results(
     Args:
         epochs: of the first seed; each further seed stops one epoch earlier, but after no less than one.
         diverged: names of experiments that end after half of their epochs and leave no weights, hence no scores.
-        gain: how much better than bicubic an experiment is, in dB.
+        gain: the gain of an experiment over bicubic, in dB.
         noise: its standard deviation over seeds, in dB.
     """
     return Results(
@@ -106,7 +106,7 @@ def _result(
 
 
 def _epoch(channels: int, epoch: int, gained: float, random: np.random.Generator) -> Epoch:
-    """Losses fall to what the PSNR says; above the constant's loss they stay."""
+    """An epoch whose losses fall to the value that follows from the PSNR, or stay above that of a constant image."""
     reached = min(0.003 * 10 ** (-gained / 10), CONSTANT_LOSS)
     loss = reached + (CONSTANT_LOSS - reached) * 0.3 ** (epoch + 1) + 1e-4 * random.uniform()
     accuracy = 1.0 if channels == 1 else 0.97 - 3 * loss
@@ -115,14 +115,14 @@ def _epoch(channels: int, epoch: int, gained: float, random: np.random.Generator
 
 
 def _gradients(experiment: Experiment, last: float, random: np.random.Generator) -> tuple[float, ...]:
-    """From the first layer to the last, which has `last`; those before have less where there are no residuals."""
+    """Gradient norms per layer. The last one has `last`; without residuals, earlier ones have less."""
     depth = experiment.model.depth
     falling = 0.7 if experiment.model.skip == "none" else 0.98
     return tuple((last * falling ** np.arange(depth - 1, -1, -1) * random.uniform(0.8, 1.2, depth)).tolist())
 
 
 def _row(model: str, data: str, psnr: float, seed: int) -> Row:
-    """Scores of pictures, of which some are easy; all models find the same ones so."""
+    """Scores of images, some of which are easy for all models."""
     easy = np.random.default_rng(zlib.crc32(data.encode())).normal(0, 2, PICTURES)
     own = np.random.default_rng([seed, zlib.crc32(f"{model} {data}".encode())]).normal(0, 0.01, PICTURES)
     images = []

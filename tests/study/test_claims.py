@@ -54,7 +54,7 @@ def test_every_claim_refers_to_known_experiments() -> None:
 
 
 def spread(mean: float, reach: float, seeds: int = 3, confidence: float = 0.95) -> Estimate:
-    """An estimate whose interval of this confidence reaches so far."""
+    """An estimate whose interval of this confidence has this half-width."""
     values = np.linspace(-1, 1, seeds)[:, None]
     unit = Estimate(values).interval(confidence).high
     return Estimate(mean + values * (reach / unit if unit else 0))
@@ -287,7 +287,7 @@ def test_a_contrast_is_the_weighted_sum_over_common_seeds_and_images() -> None:
 
 
 def with_history(rows: Sequence[tuple[float, float, float]]) -> Result:
-    """A result whose epochs have these training PSNR, validation PSNR and validation accuracy."""
+    """A result with these training PSNR, validation PSNR and validation accuracy per epoch."""
     history = tuple(
         Epoch(epoch, 0.1, 1, train, 0.5, 1, val, accuracy) for epoch, (train, val, accuracy) in enumerate(rows)
     )

@@ -34,7 +34,7 @@ def results() -> Results:
 
 @pytest.fixture(scope="module")
 def figures(results: Results) -> dict[str, Figure]:
-    """All of them, for tests that only look at them."""
+    """All figures, for tests that do not change them."""
     return draw(results)
 
 
@@ -44,19 +44,19 @@ def drawn(figure: Figure | None) -> Figure:
 
 
 def panel(figure: Figure | None, title: str) -> Axes:
-    """The panel whose title begins so."""
+    """The panel whose title begins with `start`."""
     (found,) = (axes for axes in drawn(figure).axes if axes.get_title("left").startswith(title))
     return found
 
 
 def line(axes: Axes, label: str) -> Line2D:
-    """The line whose label begins so."""
+    """The line whose label begins with `start`."""
     (found,) = (each for each in axes.lines if re.match(rf"{label}\b", str(each.get_label())))
     return found
 
 
 def values(each: Line2D, axis: int = 1) -> list[float]:
-    """What it is drawn at: along y, or along x where `axis` is 0."""
+    """The plotted values: along y, or along x if `axis` is 0."""
     return [float(value) for value in np.asarray(each.get_xydata())[:, axis]]
 
 
@@ -65,7 +65,7 @@ def size(box: Bbox) -> tuple[float, float]:
 
 
 def changed(results: Results, name: str, change: Callable[[Result], Result]) -> Results:
-    """With every result of one experiment changed."""
+    """The results, with those of one experiment changed."""
     of_name = {seed: change(result) for seed, result in results.by_name[name].items()}
     return Results({**results.by_name, name: of_name})
 

@@ -200,7 +200,7 @@ def test_failed_trainings_have_an_exact_interval() -> None:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
-    """A study as it lies on the disk, with its page."""
+    """A study on disk, with its page."""
     folder, results = tmp_path_factory.mktemp("study"), made_results(FEW, seeds=2)
     for result in results.all:
         run = folder / result.name / f"seed-{result.experiment.seed}"

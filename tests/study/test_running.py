@@ -54,7 +54,7 @@ EXPERIMENTS = [vary(f"B1U{units} tiny", blocks=1, units=units, **TINY) for units
 
 
 class StudyLog:
-    """Keeps what a study reports."""
+    """A progress that records what a study reports."""
 
     def __init__(self) -> None:
         self.shares: list[float] = []
@@ -97,7 +97,7 @@ def without_times(result: Result) -> Result:
 
 @pytest.fixture(scope="module")
 def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Completion], StudyLog]:
-    """A study of one that trains and one that diverges, from two seeds, two at a time."""
+    """A study of an experiment that trains and one that diverges, with two seeds, two at a time."""
     output, log = tmp_path_factory.mktemp("done"), StudyLog()
     return output, run(tasks(folder, output, [ONE, WILD], seeds=2), 2, log), log
 

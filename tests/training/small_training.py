@@ -21,14 +21,14 @@ from drrn.training.session import Session, Training
 
 SMALL = DRRNConfig(width=4, units=2)
 QUICK = TrainConfig(scales=(2,), patch=16, stride=8, batch_size=8, epochs=3, ema_decay=0.9, sheet_every=0)
-"""12 steps an epoch on `pictures`."""
+"""12 steps per epoch on `pictures`."""
 
 OUTPUTS = ("best.safetensors", "history.csv", "last.ckpt")
-"""What must not depend on interruptions, to the byte."""
+"""Files that must have the same bytes with and without interruptions."""
 
 
 def make_images(folder: Path, count: int = 6, height: int = 40, width: int = 48, seed: int = 0) -> Path:
-    """Waves of smooth color as `0.png`, `1.png`, ... in `folder`, which is made."""
+    """Write smooth waves of color as `0.png`, `1.png`, ... to a new folder."""
     folder.mkdir()
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
@@ -98,7 +98,7 @@ def train(
     extends: bool = False,
     **source: Any,
 ) -> tuple[list[Epoch], ProgressLog]:
-    """Train on the CPU until `stop_after` steps are made; with the same command and commit always."""
+    """Train on the CPU for at most `stop_after` steps, with a fixed command and commit."""
     log = ProgressLog(stop_after)
     with mock.patch.object(provenance, "commit", lambda: "commit"), mock.patch.object(room, "fit", log.fit):
         history = room.train(
@@ -111,5 +111,5 @@ def train(
 
 
 def read_outputs(run: Path) -> dict[str, bytes]:
-    """The bytes of what a training must leave the same."""
+    """The bytes of the files in `OUTPUTS`."""
     return {name: (run / name).read_bytes() for name in OUTPUTS}

@@ -19,7 +19,7 @@ def state(step: int) -> dict[str, Any]:
 
 
 class Faults:
-    """Raises `number` at one call of all that a save asks of the system, the `at`-th."""
+    """Makes the system call number `at` of a save fail with the error `number`."""
 
     def __init__(self, patch: pytest.MonkeyPatch, number: int):
         self.at = self.calls = 0

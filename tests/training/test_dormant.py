@@ -27,7 +27,7 @@ def network(config: DRRNConfig, seed: int) -> DRRN:
 
 @torch.no_grad()
 def kill(net: DRRN, feature: int) -> None:
-    """Close the ReLU of one feature in every group, as training may."""
+    """Close the ReLU of one feature in every group, as can happen in training."""
     for makers, _ in groups(net):
         for maker in makers:
             maker.weight[feature] = -maker.weight[feature].abs()
@@ -36,7 +36,7 @@ def kill(net: DRRN, feature: int) -> None:
 
 
 def alive(net: DRRN) -> list[list[bool]]:
-    """Of each group, which features are seen often enough."""
+    """For each group, which features are active often enough."""
     lit = active_shares(net, X.expand(-1, net.config.channels, -1, -1))
     return [
         (torch.stack([lit[conv] for conv in readers]).amax(0) >= DORMANT_SHARE).tolist() for _, readers in groups(net)
@@ -44,12 +44,12 @@ def alive(net: DRRN) -> list[list[bool]]:
 
 
 def made_by(net: DRRN) -> list[Sequence[nn.Conv2d]]:
-    """Of each group, the convolutions that make its features."""
+    """For each group, the convolutions that compute its features."""
     return [makers for makers, _ in groups(net)]
 
 
 def is_of(now: Tensor, then: Tensor) -> bool:
-    """Whether the filters are those, but for what they no longer heed."""
+    """Whether the filters are equal, except for inputs that they now ignore."""
     return bool(((now == then) | (now == 0)).all()) and bool(now.flatten(1).any(1).all())
 
 
@@ -96,7 +96,7 @@ def test_a_reset_feature_receives_gradients_again() -> None:
 
 
 def heard(net: DRRN, feature: int) -> int:
-    """How many convolutions would learn to heed a feature."""
+    """How many convolutions get a gradient for a feature."""
     net.zero_grad()
     net(X).square().mean().backward()
     gradients = [reader.weight.grad for _, readers in groups(net) for reader in readers]

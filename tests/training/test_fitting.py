@@ -62,7 +62,7 @@ def test_training_beats_bicubic(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("accumulate", [2, 3, 8, 99])
 def test_a_step_in_parts_equals_the_whole_step(tmp_path: Path, data: Path, accumulate: int) -> None:
-    """Also if the parts are not of one size, or fewer than asked for."""
+    """Also if the parts differ in size, or are fewer than requested."""
     histories = []
     for name, parts in [("whole", 1), ("parts", accumulate)]:
         history, log = train(tmp_path / name, data, replace(QUICK, accumulate=parts, optimiser="sgd", epochs=2))
@@ -88,7 +88,7 @@ def test_a_part_is_as_large_as_asked_for(tmp_path: Path, data: Path, monkeypatch
 
 
 def test_saved_weights_reproduce_the_recorded_validation_loss(tmp_path: Path, data: Path) -> None:
-    """The validation loss in the history is that of best.safetensors on the pictures held out, and of no others."""
+    """The validation loss in the history is that of best.safetensors on exactly the held-out images."""
     history, _ = train(tmp_path / "run", data)
     weights = load(tmp_path / "run/best.safetensors")
     net = DRRN(weights.config)
@@ -235,7 +235,7 @@ def test_patience_counts_epochs_since_the_best() -> None:
 def test_gradients_are_clipped_to_the_norm_or_to_the_norm_over_the_rate(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], norm: float
 ) -> None:
-    """The paper's 0.01 / 0.1. A step of plain SGD then is rate x norm long."""
+    """The paper uses 0.01 / 0.1. The length of a step of plain SGD is then rate x norm."""
     mse = LOSSES["mse"]
     monkeypatch.setitem(LOSSES, "mse", lambda sr, hr: 1e4 * mse(sr, hr))
     plain = replace(QUICK, optimiser="sgd", momentum=0, weight_decay=0, learning_rate=0.1, ema_decay=0, **how)
@@ -289,7 +289,7 @@ def test_units_are_drawn_uniformly_and_depend_only_on_the_step() -> None:
 
 
 def test_accuracy_is_the_share_of_pixels_whose_largest_channel_agrees() -> None:
-    """Keras's, as the report plots it: red, green and blue against red, red and blue."""
+    """The accuracy of Keras, as plotted in the report: red, green and blue against red, red and blue."""
     sr = torch.tensor([[0.9, 0.1, 0.2], [0.1, 0.8, 0.1], [0.0, 0.2, 0.7]])[None, :, None]  # (1, 3, 1, 3)
     hr = torch.tensor([[0.5, 0.9, 0.2], [0.0, 0.8, 0.1], [0.4, 0.2, 0.3]])[None, :, None]
     squared, accuracy = batch_metrics(sr, hr)

@@ -35,7 +35,7 @@ def command(epochs: int, **options: Any) -> list[str]:
 
 @pytest.fixture(scope="module")
 def run_attempts() -> Iterator[RunAttempts]:
-    """Runs a plan's attempts one after the other, and returns their results; see attempts.py."""
+    """A function that runs the attempts of a plan one after the other, and returns their results; see attempts.py."""
     with start_script(HERE / "attempts.py") as run:
         yield lambda plan: run([{"signal": 0, "steps": 0, "delay": 0} | attempt for attempt in plan])
 
@@ -85,7 +85,7 @@ def test_a_training_killed_at_random_ends_in_the_same_bytes(
 def test_a_training_killed_at_any_point_of_saving_ends_in_the_same_bytes(
     tmp_path: Path, run_attempts: RunAttempts, every: int
 ) -> None:
-    """The writes, fsyncs and renames of config.json, a checkpoint a step, the weights and the table, in their order."""
+    """At every write, fsync and rename of config.json, a checkpoint per step, the weights and the table."""
     make_images(tmp_path / "pictures")
     args = command(1, epoch_steps=2, save_seconds=0)
     plan: list[dict[str, Any]] = [{"folder": str(tmp_path / "whole"), "args": args}]
@@ -183,7 +183,7 @@ def compare_runs(two: Path, one: Path) -> None:
 
 @pytest.mark.full
 def test_two_processes_of_torchrun_learn_the_same_as_one(tmp_path: Path) -> None:
-    """The command line of the documents, each process with imports of its own."""
+    """With the command line of the documents; each process imports everything itself."""
     make_images(tmp_path / "pictures")
     two, one = tmp_path / "two", tmp_path / "one"
     launchers = [(two, "torch.distributed.run --standalone --nproc-per-node 2 -m -- drrn", 2), (one, "drrn", 1)]
@@ -198,7 +198,7 @@ def test_two_processes_of_torchrun_learn_the_same_as_one(tmp_path: Path) -> None
 
 @contextmanager
 def two_machines(folder: Path, words: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
-    """torchrun as on each of two machines, here both on the loopback interface; stopped at the latest in the end."""
+    """torchrun as on two machines, here both on the loopback interface. They are stopped at the end of the block."""
     launcher = (
         "torch.distributed.run --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d "
         f"--rdzv-endpoint 127.0.0.1:{free_port()} --local-addr 127.0.0.1 -m -- drrn"
@@ -228,7 +228,7 @@ def free_port() -> int:
 
 
 def kill_with_children(process: subprocess.Popen[str]) -> None:
-    """Like a machine that is switched off."""
+    """Kill a process with its children, as if its machine were switched off."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     for pid in [process.pid, *map(int, children)]:
         os.kill(pid, signal.SIGKILL)

@@ -18,7 +18,7 @@ from tests.training.small_training import QUICK, SMALL, make_images, read_output
 
 
 def clock(float32: float, bfloat16: float) -> Callable[[], float]:
-    """A clock by which a step in either arithmetic takes so many seconds."""
+    """A fake clock on which a step takes this many seconds in each arithmetic."""
 
     def ticks() -> Iterator[float]:
         now = 0.0

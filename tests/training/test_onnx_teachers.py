@@ -38,7 +38,7 @@ def network(
     multiple: int = 1,
     half: bool = False,
 ) -> Path:
-    """A network that repeats pixels and multiplies by `gain`, and that fails on sides of no `multiple`."""
+    """A network that repeats pixels and multiplies them by `gain`. Sides must be divisible by `multiple`."""
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     gains = np.array(gain, np.float16 if half else np.float32)
     constants = [
@@ -100,7 +100,7 @@ def test_an_rgb_teacher_teaches_luma_of_its_color_result(tmp_path: Path, data: P
 
 
 def test_a_gray_image_keeps_its_range(tmp_path: Path) -> None:
-    """Its luma is what it holds: white stays 255, where the luma of white is 235."""
+    """Its samples are used as luma: white stays 255, although the luma of white is 235."""
     (tmp_path / "gray").mkdir()
     white = np.full((40, 40, 1), 255, np.uint8)
     write(Image.from_array(white), tmp_path / "gray/0.png")

@@ -23,7 +23,7 @@ def network() -> DRRN:
 
 
 def give(net: DRRN, seed: int) -> dict[str, Tensor]:
-    """Random gradients for every weight: the same for the same seed."""
+    """Give every weight a random gradient, the same for the same seed."""
     rng = torch.Generator().manual_seed(seed)
     given = {}
     for name, weight in net.named_parameters():
@@ -105,7 +105,7 @@ def test_the_optimizer_state_can_be_saved_and_restored() -> None:
 
 
 def test_tiny_rows_become_zero() -> None:
-    """Their products would be denormal numbers, with which a matrix product takes seven times as long."""
+    """Their products would be denormal numbers, which make a matrix product seven times as slow."""
     matrix = torch.randn(8, 72, generator=torch.Generator().manual_seed(1))
     matrix[3:] *= 1e-20
     made = orthogonalize(matrix)

@@ -20,7 +20,7 @@ def test_the_report_recipe_follows_section_2_3() -> None:
 
 
 def test_the_paper_recipe_follows_the_authors_solver() -> None:
-    """DRRN_FACTS 2 and 3: 1/(2N) of the squares, SGD 0.1, 0.9, 1e-4, 0.01 / rate; halved each 65360."""
+    """Loss 1/(2N) of the squares; SGD 0.1, momentum 0.9, decay 1e-4, clipping 0.01 / rate, halved each 65360 steps."""
     assert (PAPER.loss, PAPER.optimiser) == ("euclidean", "sgd")
     assert (PAPER.learning_rate, PAPER.momentum, PAPER.weight_decay) == (0.1, 0.9, 1e-4)
     assert (PAPER.clip, PAPER.clip_by_rate) == (0.01, True)

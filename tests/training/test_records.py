@@ -26,7 +26,7 @@ COLUMNS = [
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Epoch]]:
-    """A run of an RGB model over 5 epochs, with a sheet every second."""
+    """A run of an RGB model over 5 epochs, with a sheet every second epoch."""
     folder = tmp_path_factory.mktemp("trained")
     how = replace(QUICK, epochs=5, sheet_every=2, scales=(2, 3), patience=0, validation=0.4, epoch_steps=4)
     history, _ = train(folder / "run", make_images(folder / "pictures"), how, replace(SMALL, channels=3))

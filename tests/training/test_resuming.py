@@ -248,7 +248,7 @@ def test_an_impossible_range_of_units_is_refused(tmp_path: Path, data: Path) -> 
 
 
 def test_a_step_depends_only_on_its_number(tmp_path: Path, data: Path) -> None:
-    """The global generators of NumPy and torch, whatever their state, play no part after the first weights."""
+    """The state of the global generators of NumPy and torch has no effect after the initial weights."""
     train(tmp_path / "a", data, stop_after=3)
     np.random.seed(5)
     torch.manual_seed(5)

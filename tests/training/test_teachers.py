@@ -21,7 +21,7 @@ from tests.small_weights import small_weights
 from tests.training.small_training import QUICK, SMALL, ProgressLog, make_images, read_outputs, train
 
 STILL = replace(QUICK, epochs=1, patch=40, stride=40, batch_size=5, learning_rate=1e-12)
-"""One step, which sees the pictures whole, as their teacher did."""
+"""A single step on whole images, as the teacher saw them."""
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_an_unsuitable_teacher_is_refused(tmp_path: Path, data: Path, teacher: P
 
 @pytest.fixture
 def taught(tmp_path: Path, data: Path) -> Path:
-    """Targets for scale 2: the originals, turned upside down."""
+    """Targets for scale 2: the originals, flipped upside down."""
     folder = tmp_path / "taught"
     (folder / "x2/pictures").mkdir(parents=True)
     for path in data.iterdir():

@@ -39,7 +39,7 @@ trials.LEASE_SECONDS = {LEASE}
 search.RENEW_SECONDS = 1.0
 cli.main()
 """
-"""The command, with steps of a third of a second and a short lease."""
+"""A program that runs the command with steps of a third of a second and a short lease."""
 TRIALS = 5
 
 
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """The URL of a fresh server. It refuses to run as root, and runs as postgres then."""
+    """The URL of a new server. PostgreSQL refuses to run as root; then it runs as the user postgres."""
     assert PROGRAMS
     who: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
     name = "postgres" if who else pwd.getpwuid(os.getuid()).pw_name
@@ -76,7 +76,7 @@ def server() -> Iterator[str]:
 
 
 def start(folder: str, url: str) -> subprocess.Popen[str]:
-    """A machine."""
+    """Start the search on one machine."""
     words = shlex.split(
         f"tune --data photos --run {folder} --storage {url} --trials {TRIALS} --widths 4 8 --blocks 1 2 --units 1 2 "
         "--scales 2 --patch 16 --stride 8 --batch-size 8 --epochs 2 --epoch-steps 6 --sheet-every 0 --device cpu "

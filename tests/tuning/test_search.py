@@ -51,7 +51,7 @@ def step(*args):
 tune.TuningProgress.step = step
 cli.main()
 """
-"""The command, killed within its second trial once that has a checkpoint."""
+"""A program that runs the command and is killed in its second trial, once that has a checkpoint."""
 INFINITE = "1e39*mse"
 """A loss that is not finite in single precision."""
 
@@ -66,12 +66,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def figures() -> None:
-    """Asked for by tests that look at figures."""
+    """For tests that look at figures."""
 
 
 @pytest.fixture(autouse=True)
 def few_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take longer than small trials: they are drawn only where a test looks at them."""
+    """Skip figures, which take longer than small trials, unless a test looks at them."""
     if "figures" not in request.fixturenames:
         monkeypatch.setattr(tuning_results, "_draw", lambda *_: None)
 
@@ -242,7 +242,7 @@ def test_a_bug_is_not_the_result_of_a_trial(here: Path, monkeypatch: pytest.Monk
 
 
 def begun(kept: optuna.Study, trials: int = 1) -> optuna.Trial:
-    """A life that goes on with the trial of another, or takes a new one."""
+    """A process that continues the trial of another one, or starts a new trial."""
     trial = kept_trials.take_trial(kept, "me", trials, seed=3)
     assert trial
     return trial
@@ -295,7 +295,7 @@ def test_draws_do_not_depend_on_when_a_process_was_killed(space: Space) -> None:
 
 
 class Impatient:
-    """A trial whose process is killed after so many fields."""
+    """A trial whose process is killed after this many fields."""
 
     def __init__(self, trial: optuna.Trial, fields: int):
         self.trial, self.fields = trial, fields

@@ -40,7 +40,7 @@ def noise(seed: int, height: int = 12, width: int = 16, *, alpha: bool = False) 
 
 
 def animated(path: Path, *frames: Any, deep: bool = False, **more: Any) -> Path:
-    """An animated PNG, or what the suffix says, of these frames, each of which fills the canvas."""
+    """Write an animation in the format of the suffix, with these frames, each of which fills the canvas."""
     steps = [Step(frame, after=CLEAR, delay=(number + 2, 100)) for number, frame in enumerate(frames)]
     make: dict[str, Callable[..., bytes]] = {".gif": moving.gif, ".webp": moving.webp}
     size = (frames[0].shape[1], frames[0].shape[0])
@@ -174,7 +174,7 @@ def test_the_suffix_of_an_enlarged_animation_follows_its_content(tmp_path: Path)
 
 
 def test_a_single_frame_becomes_a_png(tmp_path: Path) -> None:
-    """Which is lossless, where another GIF would have 256 colors."""
+    """PNG is lossless, whereas another GIF would have 256 colors."""
     animated(tmp_path / "a.gif", noise(0))
     job = plan(tmp_path / "a.gif", None, Request(2))
     assert job.target.name == "a_x2.png" and job.format is not format_of(

@@ -17,7 +17,7 @@ from drrn.upscaling.upscaler import Upscaler
 from tests.small_weights import small_weights
 
 PIXELS = 40 * 60 * 4
-"""Of a result that is twice as large."""
+"""Pixels of a result that is twice as large."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def model(
     scales: tuple[float, ...] = (2, 3, 4),
     max_memory: int = 1 << 30,
 ) -> Upscaler:
-    """One whose card says so, and which is expected to take so long for a result of PIXELS."""
+    """A model with these scores in its card and this expected time for a result of `PIXELS`."""
     scores = [{"data": data, "scale": scale, "psnr": each} for scale, each in psnr.items() for data in ("Set5", "mine")]
     scores += [{"data": "mine", "scale": 2, "psnr": 99 - each} for each in psnr.values()]
     weights = replace(small_weights(), name=name, scales=scales, card={"scores": scores})

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 
 def photo(name: str = "coffee") -> Any:
-    """A photograph made smaller, so that nothing is left of what its camera did: (3, h, w), 8 bits."""
+    """A photo, reduced so that no artifacts of its camera are left: (3, h, w), 8 bits."""
     pixels = Image.open(ROOT / f"samples/{name}.png").pixels.transpose(2, 0, 1)
     smaller = imresize(np.ascontiguousarray(pixels), pixels.shape[1] // 2, pixels.shape[2] // 2)
     return (smaller.clip(0, 1) * 255).round().astype(np.uint8)

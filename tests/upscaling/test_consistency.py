@@ -21,7 +21,7 @@ TARGET = Path("large/photo_x2.jpg")
 
 
 def repeated(given: Image, times: int) -> Image:
-    """Enlarged by repeating pixels."""
+    """The image, enlarged by repeating pixels."""
     pixels = given.pixels.repeat(times, axis=0).repeat(times, axis=1)
     alpha = None if given.alpha is None else given.alpha.repeat(times, axis=0).repeat(times, axis=1)
     return replace(given, pixels=pixels, alpha=alpha)
@@ -90,7 +90,7 @@ def test_a_changed_alpha_is_found_and_invisible_colors_are_ignored() -> None:
 
 
 def test_texture_finer_than_the_source_is_not_detected() -> None:
-    """The limit that the documents name: a grid of single pixels is gone when the result is made smaller."""
+    """A documented limit: a grid of single pixels disappears when the result is reduced."""
     given = Image(pixels=np.full((16, 16, 1), 0.5, np.float32))
     invented = np.full((64, 64, 1), 0.5, np.float32)
     invented += 0.3 * (-1) ** np.add.outer(np.arange(64), np.arange(64))[..., None]

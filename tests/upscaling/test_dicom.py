@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def by_hand(values: np.ndarray, low: int, high: int, between: tuple[int, int] | None = None) -> np.ndarray:
-    """The same plane through the network alone, by what the documents say."""
+    """Enlarge a plane with the network alone, as the documents describe it."""
     least, most = map(float, between or (values.min(), values.max()))
     ilr = imresize(((values - least) / (most - least)).astype(np.float32), *(2 * side for side in values.shape))
     engine = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1).engine
@@ -69,7 +69,7 @@ def test_dicom_values_match_the_enlarged_plane(
     ],
 )
 def test_images_of_a_series_share_their_range(here: Path, series: dict[str, Any]) -> None:
-    """What one slice has beside the organ that both show changes nothing of the organ."""
+    """What one slice shows besides the common organ does not change that organ."""
     organ = smooth(64, 20)
     bright = organ.copy()
     bright[:4] += 1900

@@ -25,7 +25,7 @@ MODELS = [{}, {"unshuffle": 2}, {"channels": 3, "unshuffle": 2}]
 
 
 def eight_by_hand(run: Callable[[Planes], Planes], ilr: Planes) -> Planes:
-    """(8, channels, H, W): every turn as one reads it in a book."""
+    """The eight orientations, written out: (8, channels, H, W)."""
     results = []
     for quarters in range(4):
         results.append(np.rot90(run(np.rot90(ilr, quarters, (1, 2)).copy()), -quarters, (1, 2)))

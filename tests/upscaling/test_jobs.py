@@ -12,7 +12,7 @@ from tests.small_weights import small_weights
 
 
 class EnoughError(Exception):
-    """Not one that drrn knows."""
+    """An exception that drrn does not know."""
 
 
 @pytest.mark.parametrize("engine", ["native", "reference", "torch", "onnx"])

@@ -68,7 +68,7 @@ def test_a_part_has_the_same_levels_as_in_the_whole_result(engine: EngineName, m
 
 @pytest.mark.skipif(not is_compiled(), reason="the native engine was not compiled here")
 def test_a_part_far_from_the_border_has_the_same_bits_as_the_whole(kernels: str) -> None:
-    """16 bits and many pixels show what the rounding of a block's neighbors changes."""
+    """With 16 bits and many pixels, different rounding in neighboring blocks would show."""
     upscaler = Upscaler(small_weights(gain=1), threads=1)
     array = np.random.default_rng(3).integers(0, 1 << 16, (150, 160, 1)).astype(np.uint16)
     whole = upscaler.upscale(array, scale=2)

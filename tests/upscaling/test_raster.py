@@ -178,7 +178,7 @@ def test_windows_of_the_engine_match_the_whole(
 
 
 def test_a_window_depends_only_on_what_it_reads(tmp_path: Path) -> None:
-    """What the law above would miss if windows were always read whole."""
+    """The property above would also hold if every window read the whole raster."""
     job = plan(put(tmp_path / "a.tif", smooth(5000, 8)), None, Request(2))
     with open_raster(job.source, max_pixels=10**6) as scene:
         windows = raster_windows.Windows(upscaler(max_memory=1 << 27), scene, job.width, job.height)

@@ -14,7 +14,7 @@ from drrn.weights.store import names
 
 
 def graphics() -> Iterator[tuple[str, Any]]:
-    """Of 8 bits, (H, W, 3)."""
+    """Graphics of pure colors: 8 bits, (H, W, 3)."""
     y, x = np.mgrid[:48, :64]
     green = np.zeros((48, 64, 3), np.uint8)
     green[x % 4 < 2] = (0, 160, 0)
@@ -33,7 +33,7 @@ def graphics() -> Iterator[tuple[str, Any]]:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("name", names())
 def test_the_mean_of_every_channel_stays_within_half_a_level(name: str, scale: int) -> None:
-    """A model for photos takes fine stripes of pure colors for damage in part, and is not given clean graphics."""
+    """Photo models are left out: they treat fine stripes as partly damaged, and are not used for clean graphics."""
     upscaler = Upscaler(name, threads=1)
     allowed = 6 if upscaler.weights.for_photos else 0.5
     for what, array in graphics():

@@ -34,7 +34,7 @@ MODELS = [
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strips of 96 columns, of which there are several in small pictures."""
+    """Strips of 96 columns, so that small images have several."""
     for module in ("planes", "cost", "formats.strips"):
         monkeypatch.setattr(f"drrn.upscaling.{module}.MAX_TILE", 96)
 
@@ -156,12 +156,12 @@ def test_a_source_that_changed_meanwhile_is_refused(tmp_path: Path) -> None:
 
 
 class EnoughError(Exception):
-    """Not one that drrn knows."""
+    """An exception that drrn does not know."""
 
 
 @pytest.mark.parametrize("at", [0.1, 0.6, 1.0])
 def test_an_exception_from_progress_ends_strips_and_leaves_no_file(at: float, tmp_path: Path) -> None:
-    """As a signal does, which is an exception wherever the program is."""
+    """A signal raises such an exception anywhere in the program."""
     source = given(tmp_path / "a.png", small())
     shares: list[float] = []
 
@@ -201,7 +201,7 @@ def test_too_little_disk_space_for_strips_is_reported_before_the_work(
 
 
 def test_memory_of_decoding_and_encoding_is_estimated(tmp_path: Path, kernels: str) -> None:
-    """And memory that is not enough for it is said, before anything is decoded."""
+    """Too little memory for them is reported before anything is decoded."""
     upscaler = Upscaler(small_weights(), threads=1)
     costs = {}
     for suffix in ("png", "webp"):

@@ -19,7 +19,7 @@ from tests.small_weights import small_weights
 
 
 class Stub:
-    """An engine that does what it is told."""
+    """An engine with a given behavior."""
 
     name = "stub"
 
@@ -76,7 +76,7 @@ def test_tiled_equals_whole(
 
 
 def test_a_halo_one_cell_short_shows_seams() -> None:
-    """What the law above would miss if the network did not use its whole halo."""
+    """The property above would also hold if the network did not use its whole halo."""
     weights = small_weights(gain=1.0)
     engine = TorchEngine(weights, device="cpu")
     ilr = np.random.default_rng(0).random((1, 64, 64), np.float32)

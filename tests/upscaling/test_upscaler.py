@@ -107,7 +107,7 @@ def test_opaque_stays_opaque_and_transparent_transparent(upscaler: Upscaler) -> 
 
 
 def test_colors_under_transparent_pixels_do_not_show() -> None:
-    """A red disc on transparent black: a fringe would be a visible pixel that is darker red."""
+    """A red disc on transparent black. A fringe would show as a visible pixel of darker red."""
     y, x = np.mgrid[:40, :40]
     inside = (y - 20) ** 2 + (x - 20) ** 2 < 150
     pixels = np.where(inside[..., None], [0.9, 0.1, 0.1], 0).astype(np.float32)
@@ -263,7 +263,7 @@ def test_the_estimate_counts_the_pixels_of_the_network() -> None:
 @pytest.mark.parametrize("model", names())
 @pytest.mark.parametrize("scale", [1.5, 2, 3])
 def test_flat_areas_stay_flat_up_to_the_border(model: str, scale: float) -> None:
-    """A page of 16 bits with a mark in a corner: what the network sees nothing of keeps its very level."""
+    """A 16-bit page with a mark in a corner: pixels out of its reach keep exactly their level."""
     by = Upscaler(model, device="cpu", threads=2)
     for level in (65535, 64250, 300) if scale == 2 else (64250,):
         page = np.full((160, 150, 1), level, np.uint16)
@@ -279,7 +279,7 @@ def test_flat_areas_stay_flat_up_to_the_border(model: str, scale: float) -> None
 @pytest.mark.parametrize("units", [1, 2])
 @pytest.mark.parametrize("flat", [False, True])
 def test_flat_areas_stay_flat_in_every_engine_with_any_units(engine: EngineName, units: int, flat: bool) -> None:
-    """Also of a network that does not keep them by its structure."""
+    """Also with a network whose structure does not keep them flat."""
     if engine == "native" and not is_compiled():
         pytest.skip("the native engine was not compiled here")
     network = "tiny" if flat else small_weights(trained_units=(1, 2))

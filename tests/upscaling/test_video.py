@@ -50,7 +50,7 @@ def arguments(source: Path, *args: str | Path) -> list[str]:
 
 
 def run(source: Path, *args: str | Path) -> int:
-    """The exit code."""
+    """Run the command, and return its exit code."""
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments(source, *args))
     return int(ended.value.code or 0)
@@ -92,7 +92,7 @@ def test_every_frame_keeps_its_time(
 
 
 def test_an_edit_list_is_applied(here: Path) -> None:
-    """The video begins within a group of frames: those before are decoded, and not shown."""
+    """The video begins within a group of frames. Earlier ones are decoded but not shown."""
     whole = film(here / "whole.mp4", times=[512 * number for number in range(24)], options=REORDERED)
     content = bytearray(whole.read_bytes())
     entry = content.index(b"elst") + 12  # duration in ms, and where it begins
@@ -211,7 +211,7 @@ def test_the_luma_of_a_video_matches_the_network(here: Path, pixels: str, span: 
 
 @pytest.mark.parametrize(("siting", "across"), [("left", 0.0), ("center", 0.5), ("topleft", 0.0)])
 def test_chroma_keeps_its_position_in_the_image(here: Path, siting: str, across: float) -> None:
-    """A slope is a slope, and as high as before at the same place."""
+    """A gradient stays a gradient, with the same value at the same place."""
     slope = 40 + 2.0 * (2 * np.arange(40) + across)  # levels at each sample's place, in samples of luma
     down = {"left": 0.5, "center": 0.5, "topleft": 0.0}[siting]
     rise = 60 + 1.5 * (2 * np.arange(36) + down)
@@ -254,7 +254,7 @@ def test_repeated_frames_are_enlarged_once(here: Path, monkeypatch: pytest.Monke
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The times of frames that will have gone through the network."""
+    """A list that collects the times of frames that the network enlarges."""
     done: list[int] = []
     enlarge = films.enlarge_frame
 
@@ -283,7 +283,7 @@ cli.main(sys.argv[5:])
 
 
 def killed(source: Path, room: str, name: str, number: int, what: int, *args: str | Path) -> tuple[int, str]:
-    """Exit code and words of a run that gets a signal as it calls that the so-many-th time."""
+    """The exit code and output of a run that gets a signal at this call of a function."""
     command = [sys.executable, "-c", DEATHS, room, name, str(number), str(what), *arguments(source, *args)]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stderr
@@ -395,7 +395,7 @@ def test_a_timecode_is_kept(here: Path) -> None:
 
 
 def test_uninitialized_memory_does_not_change_the_result(here: Path) -> None:
-    """An encoder that reads what it never wrote makes other bytes after others used the memory."""
+    """An encoder that reads uninitialized memory gives other bytes when the memory was used before."""
     source = film(here / "film.mkv", size=(192, 128), times=LONG[: films.SEGMENT], options=REORDERED)
     header = probing.probe(source, max_pixels=10**8)
     assert header.video
@@ -424,7 +424,7 @@ for _ in range(40):
 
 
 def test_narrow_videos_are_encoded_without_memory_corruption(here: Path) -> None:
-    """x265's vector code overflows its buffers for them: 40 times in a row never ended well."""
+    """The vector code of x265 overflows its buffers for them; 40 runs in a row always crashed."""
     source = film(here / "film.mkv", size=(48, 32))
     args: list[str | Path] = [sys.executable, "-c", NARROW, source, here / "segment.npz"]
     assert subprocess.run(args, capture_output=True, timeout=300).returncode == 0
@@ -432,7 +432,7 @@ def test_narrow_videos_are_encoded_without_memory_corruption(here: Path) -> None
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads have no scheduling that can be read here")
 def test_av1_encoding_does_not_use_real_time_threads(here: Path) -> None:
-    """As root, SVT-AV1 makes all threads of a process real-time ones: other processes stand still then."""
+    """As root, SVT-AV1 gives all threads real-time priority, which blocks other processes."""
     source = film(here / "film.mp4", times=CFR[:3])
     before = os.sched_getscheduler(0)
     header = probing.probe(source, max_pixels=10**8)

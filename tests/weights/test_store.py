@@ -55,7 +55,7 @@ def weights_of(config: DRRNConfig, seed: int = 0, card: Mapping[str, Any] = CARD
 
 
 def stepped() -> Weights:
-    """Networks for x2, x3 and x4, on grids of their own."""
+    """Networks for x2, x3 and x4, each on its own grid."""
     config = DRRNConfig(width=3, units=2)
     first, *others = (
         replace(weights_of(replace(config, unshuffle=scale), scale, {"of": scale}), scales=(scale,))
@@ -157,7 +157,7 @@ def about_of(**changes: Any) -> dict[str, Any]:
 
 
 def signed(about: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
-    """A hostile file has the right hash, of course."""
+    """Add the correct hash, which a hostile file has too."""
     digest = sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].shape}".encode() + tensors[name].tobytes())
@@ -165,7 +165,7 @@ def signed(about: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
 
 
 def by_the_book(tensors: Tensors | None = None, **changes: Any) -> bytes:
-    """A file put together here, with what is asked for in our part of the header."""
+    """A file written from the specification, with these values in drrn's part of the header."""
     tensors = tensors_of(CONFIG) if tensors is None else tensors
     about = json.dumps(signed(about_of(**changes), tensors))
     return safetensors.numpy.save(dict(tensors), metadata={"drrn": about})
@@ -182,7 +182,7 @@ def header_of(content: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def reheaded(change: Callable[[dict[str, Any]], None], **changes: Any) -> bytes:
-    """A good file whose header is changed after the signing."""
+    """A valid file whose header is changed after it was hashed."""
     header, body = header_of(by_the_book(**changes))
     change(header)
     return raw(json.dumps(header), body)
@@ -190,7 +190,7 @@ def reheaded(change: Callable[[dict[str, Any]], None], **changes: Any) -> bytes:
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Fails when the block hangs or takes 64 MB."""
+    """Fail if the block hangs or takes 64 MB."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins again from here
     base = memory("VmRSS")
     signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it hangs"))
@@ -203,7 +203,7 @@ def at_once() -> Iterator[None]:
 
 
 def memory(key: str) -> float:
-    """MB of this process."""
+    """Memory of this process in MB."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) / 1024
 
@@ -228,7 +228,7 @@ def assert_content_refused(tmp_path: Path, content: bytes, match: str = "is not 
 
 
 def crowd(count: int) -> str:
-    """The entries of so many empty tensors."""
+    """Header entries of this many empty tensors."""
     return ",".join(f'"{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for i in range(count))
 
 
@@ -283,7 +283,7 @@ def test_a_header_of_a_wrong_length_is_refused(tmp_path: Path, length: int) -> N
 
 
 def saying(**changes: Any) -> Callable[[], bytes]:
-    """The file with these values in our part."""
+    """A file with these values in drrn's part of the header."""
     return lambda: by_the_book(**changes)
 
 
@@ -301,7 +301,7 @@ def with_header(change: Callable[[dict[str, Any]], None]) -> Callable[[], bytes]
 
 
 def respelled(text: Callable[[str], str]) -> Callable[[], bytes]:
-    """Our part of the header, spelt otherwise."""
+    """A file with another spelling of drrn's part of the header."""
 
     def change(header: dict[str, Any]) -> None:
         header["__metadata__"]["drrn"] = text(header["__metadata__"]["drrn"])
