@@ -58,7 +58,7 @@ def test_parts_run_each_experiment_and_seed_once(here: Path, monkeypatch: pytest
 @pytest.mark.parametrize("part", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", ""])
 def test_an_invalid_part_is_refused(here: Path, part: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert drrn("study", "run", "--data", "photos", f"--part={part}") == 2
-    assert "A --part is written as 2/5, the second of five, got" in capsys.readouterr().err
+    assert "--part must be written as 2/5, the second of five parts, got" in capsys.readouterr().err
 
 
 def test_merged_parts_are_the_whole_study(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 
-from drrn.errors import UsageError, printable
+from drrn.apps.study_options import ExtentOptions, ImageOptions, StudyMachineOptions, parse_part
+from drrn.errors import UsageError
 from drrn.study.experiments import BUDGETS, BudgetName, find_experiments
 
 if TYPE_CHECKING:
@@ -18,37 +19,17 @@ def run_study(
     names: Positional[tuple[str, ...]] = (),
     /,
     *,
-    data: tuple[Path, ...],
-    test: tuple[Path, ...] = (),
-    budget: BudgetName = "standard",
-    seeds: int = 3,
-    jobs: int = 0,
-    output: Path | None = None,
-    part: Annotated[str, arg(metavar="I/N")] = "1/1",
-    backbone: tuple[Path, ...] = (),
-    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
-    threads: int = 1,
+    images: Annotated[ImageOptions, OmitArgPrefixes],
+    extent: Annotated[ExtentOptions, OmitArgPrefixes],
+    machine: Annotated[StudyMachineOptions, OmitArgPrefixes],
 ) -> int:
     """Train, test and time experiments. Finished ones are not run again, so the same command resumes a stopped study.
 
     Args:
         names: Lists of experiments (see `drrn study list`), single experiments, or Python files that define a list
             EXPERIMENTS (they are executed). All lists by default.
-        data: Folders of original pictures to train on; a tenth of them is held out for validation.
-        test: Folders of pictures to test on; the first decides claims. By default, the held-out pictures.
-        budget: The size of the study: quick (half an hour on two cores), standard (hours on a CPU), wide (the same at
-            twice the width) or full (the report's sizes, for a GPU).
-        seeds: How often to run each experiment, each time with other initial weights and another split.
-        jobs: Experiments to run at the same time; 0 for as many as fit the cores, or one on an accelerator.
-        output: Folder for runs and results; by default study/ and the budget's name.
-        part: Run one of N parts, as 2/5, for job arrays: parts share --output, or `drrn study merge` combines theirs.
-        backbone: A VGG, for your own experiments with the losses vgg or lpips, as in `drrn train`.
-        device: Where to compute.
-        threads: CPU threads per experiment. The same number gives the same weights.
     """
-    if seeds < 1 or jobs < 0 or threads < 1:
-        raise UsageError("--seeds and --threads must be at least 1, and --jobs at least 0.")
-    number, count = parse_part(part)
+    number, count = parse_part(extent.part)
     experiments = find_experiments(names)
     try:
         from drrn.study import run as room
@@ -58,18 +39,18 @@ def run_study(
     from drrn.apps.signals import SignalHandler
     from drrn.engines.engine import cores
 
-    output = output or Path("study") / budget
-    jobs = jobs or (max(cores() // threads, 1) if device == "cpu" else 1)
+    output = extent.output or Path("study") / extent.budget
+    jobs = machine.jobs or (max(cores() // machine.threads, 1) if machine.device == "cpu" else 1)
     study = room.Study(
         experiments=experiments,
-        budget=BUDGETS[budget],
-        seeds=seeds,
-        data=data,
-        test=test,
+        budget=BUDGETS[extent.budget],
+        seeds=extent.seeds,
+        data=images.data,
+        test=images.test,
         output=output,
-        backbone=backbone,
-        device=device,
-        threads=threads,
+        backbone=images.backbone,
+        device=machine.device,
+        threads=machine.threads,
         jobs=jobs,
     )
     signals = SignalHandler(deferred=True)
@@ -92,14 +73,6 @@ def print_completions(completions: "Sequence[Completion]", trainings: int, outpu
         report = "drrn study report" if output == Path("study/standard") else f"drrn study report {output}"
         print(f"{count_trainings(output)}\nthe page with tables, figures and verdicts: {report}", file=sys.stderr)
     return 3 if failed else 0
-
-
-def parse_part(text: str) -> tuple[int, int]:
-    """A part's number, from 1, and the number of parts: (2, 5) for 2/5. Raises UsageError: it is something else."""
-    number, slash, count = text.partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise UsageError(f"A --part is written as 2/5, the second of five, got {printable(text)}.")
-    return int(number), int(count)
 
 
 def merge_studies(output: Positional[Path], folders: Positional[tuple[Path, ...]], /) -> int:
