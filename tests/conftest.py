@@ -31,7 +31,7 @@ def pytest_configure() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         return  # with the cache of the process that started this one
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ.setdefault("MPLCONFIGDIR", str(home / "matplotlib"))  # where it has listed the fonts
+    os.environ.setdefault("MPLCONFIGDIR", str(home / "matplotlib"))  # contains its list of fonts
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="drrn-tests-")
 
 

@@ -228,7 +228,7 @@ def test_the_documented_evaluation_finds_the_published_rows(desk: Path, data: Pa
 @pytest.mark.parametrize("page", WITH_PYTHON)
 def test_the_python_code_in_the_documents_runs(desk: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
-    names: dict[str, object] = {"__name__": "__main__"}  # as in a notebook, blocks go on where others end
+    names: dict[str, object] = {"__name__": "__main__"}  # like a notebook: blocks share their names
     code = "\n".join(blocks("python", PAGES[page]))
     for line in commands(PAGES[page]):
         if any(word.endswith(".onnx") and word in code for word in shlex.split(line)):
@@ -360,7 +360,7 @@ def test_the_readme_links_to_the_site_whose_contents_list_every_page() -> None:
     for path in [ROOT / "docs/index.md", *(ROOT / "docs" / part / "index.md" for part in PARTS[1:])]:
         for block in re.findall(r"```{toctree}\n(.*?)```", path.read_text(), re.DOTALL):
             listed |= {Path(line).name for line in block.splitlines() if line and not line.startswith(":")}
-    elsewhere = {"README", "LOG", "results", "family"}  # the last two stand in evaluation.md and models.md
+    elsewhere = {"README", "LOG", "results", "family"}  # the last two are included in evaluation.md and models.md
     assert listed >= set(PAGES) - elsewhere
 
 
@@ -375,7 +375,7 @@ def test_documents_name_exactly_the_existing_commands() -> None:
     for group, names in cli.GROUPS.items():
         for name in names:
             assert f"drrn {group} {name}" in maintained
-    measured = "Measured by `drrn bench "  # what measured docs/performance.json, under the name it had
+    measured = "Measured by `drrn bench "  # the former name of the command that wrote docs/performance.json
     for name in re.findall(r"`drrn ([a-z]+)", ALL.replace(measured, "")):
         assert name in cli.COMMANDS, f"The documents name drrn {name}"
 
@@ -417,7 +417,7 @@ def test_documents_name_only_extras_and_targets_that_exist() -> None:
 def test_make_help_lists_every_target() -> None:
     if not (make := shutil.which("make")):
         pytest.skip("no make here")
-    words = [make, "--no-print-directory", "help"]  # which a make that runs the tests would have printed
+    words = [make, "--no-print-directory", "help"]  # otherwise printed if make runs the tests
     listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert "help" in targets and [line.split()[1] for line in listed.splitlines()] == targets

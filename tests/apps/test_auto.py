@@ -96,7 +96,7 @@ def test_a_second_run_does_nothing_whatever_the_speed_is_then(
     monkeypatch.setattr(Upscaler, "speed", lambda self: SPEEDS[self.weights.name] / 50)
     assert upscale(*command) == 0
     assert all(line["unchanged"] for line in told(capsys).values())
-    (here / "out/small_x2.png").unlink()  # what is missing is chosen anew
+    (here / "out/small_x2.png").unlink()  # a missing result is chosen again
     assert upscale(*command) == 0
     lines = told(capsys)
     assert lines["large"]["unchanged"] and lines["small"]["model"] == "fast"

@@ -245,7 +245,7 @@ def test_files_of_macos_are_skipped_in_a_folder(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         cli.main(command.split())
-    if command.startswith("train"):  # which needs a second image to validate on
+    if command.startswith("train"):  # training needs a second image for validation
         assert ended.value.code == 2 and "1 different pictures can't be split" in capsys.readouterr().err
         return
     assert not ended.value.code

@@ -425,7 +425,7 @@ def test_a_terminated_upscale_leaves_no_file(here: Path) -> None:
 def test_a_second_signal_ends_at_once(here: Path) -> None:
     first = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
-        assert run("models", "list") == 0  # which takes the signals
+        assert run("models", "list") == 0  # installs the signal handlers
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} == {signal.SIG_DFL}

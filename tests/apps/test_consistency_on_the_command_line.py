@@ -118,7 +118,7 @@ def test_an_existing_map_is_refused_before_the_work_and_replaced_with_overwrite(
     said = capsys.readouterr()
     assert said.err == f"drrn: photo_x2_{kind}.png exists. Give another name, or --overwrite.\n" and not said.out
     assert names(here) == before and (here / f"photo_x2_{kind}.png").read_bytes() == b"mine"
-    assert upscale("photo.png") == 0  # who asks for no map is not kept from anything
+    assert upscale("photo.png") == 0  # an existing map does not matter if none is requested
     assert upscale("photo.png", *ALL, "--overwrite") == 0
     assert probe(here / f"photo_x2_{kind}.png").format == "PNG"
 

@@ -43,7 +43,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_desktop_entries_are_installed_and_removed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("install") == 0 == run("install")
     files = {path.relative_to(data).as_posix(): path for path in data.rglob("*") if path.is_file()}
-    files.pop("applications/mimeinfo.cache", None)  # of the desktop's own
+    files.pop("applications/mimeinfo.cache", None)  # written by the desktop itself
     assert set(files) == {
         "applications/drrn.desktop",
         "kio/servicemenus/drrn.desktop",
@@ -65,7 +65,7 @@ def test_desktop_entries_are_installed_and_removed(data: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize("word", ["/opt/my python/bin", 'a"b', "$HOME`x`", "back\\slash", "50%"])
 def test_arguments_are_quoted_as_desktops_expect(word: str) -> None:
-    written = desktop._quoted(word).replace("%%", "%").replace("\\\\", "\\")  # which is how a file's string is read
+    written = desktop._quoted(word).replace("%%", "%").replace("\\\\", "\\")  # as desktops unquote strings
     for each in (written, desktop._shell(word)):
         assert subprocess.run(["sh", "-c", f"printf %s {each}"], capture_output=True, text=True).stdout == word
 
@@ -151,7 +151,7 @@ def test_open_with_shows_pictures_on_the_page_of_one_service(data: Path, tmp_pat
     photos = [tmp_path / "a photo.png", tmp_path / "other.png"]
     words = [[*shlex.split(line.replace("%F", shlex.quote(str(each)))), "--port", str(port)] for each in photos]
     environment = os.environ | {"BROWSER": f"{browser} %s", "XDG_CACHE_HOME": str(tmp_path), "DISPLAY": ""}
-    downloads = tmp_path / "downloads"  # where the desktop runs it: what lies there is no part of drrn
+    downloads = tmp_path / "downloads"  # the current folder must not be imported from
     downloads.mkdir()
     (downloads / "numpy.py").write_text("raise SystemExit('from a stranger')")
     for seed, each in enumerate(photos):

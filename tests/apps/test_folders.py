@@ -315,7 +315,7 @@ def test_several_at_once_share_the_memory(here: Path, monkeypatch: pytest.Monkey
             at_work += 1
             most = max(most, at_work)
         if memory > 2**29:
-            three.wait(timeout=300)  # breaks where they do not come together
+            three.wait(timeout=300)  # breaks unless they run at the same time
         result = enlarge_one(*args)
         with turn:
             at_work -= 1
@@ -438,7 +438,7 @@ def lives() -> Iterator[Lives]:
 
 def mixed(folder: Path, count: int) -> None:
     """Write `count` pictures in all formats to three folders."""
-    suffixes = [suffix for each in SUFFIXES.values() for suffix in each if suffix != ".pgm"]  # which holds only gray
+    suffixes = [suffix for each in SUFFIXES.values() for suffix in each if suffix != ".pgm"]  # PGM holds only gray
     put(folder, *(f"{'sub/' * (number % 3)}{number:02d}{suffixes[number % len(suffixes)]}" for number in range(count)))
 
 

@@ -21,7 +21,7 @@ def test_ten_times_as_many_rows_take_no_more_memory(suffix: str, tmp_path: Path)
     for rows in (250, 2500):
         source = write_image(tmp_path / f"{rows}.{suffix}", rows, 400)
         peaks.append(run_measured(["upscale", str(source), "-m", str(tmp_path / "tiny.safetensors")]).peak)
-    assert peaks[1] < peaks[0] + 8  # MB; 11 are in the samples of the result alone, and 150 in planes of them
+    assert peaks[1] < peaks[0] + 8  # MB; the samples of the result alone take 11, and planes of them 150
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

@@ -124,7 +124,7 @@ def test_the_plot_shows_the_fastest_runner_of_each_network(tmp_path: Path) -> No
     plot(replace(REPORT, growth=[], rows=REPORT.rows[:5]), tmp_path / "speed.png")  # without baselines
 
 
-# what PERFORMANCE.md, section 5, and the papers say
+# the numbers of the papers
 @pytest.mark.parametrize(
     ("name", "work", "size"),
     [

@@ -87,7 +87,7 @@ def test_a_network_that_adds_nothing_equals_bicubic(folders: list[Path]) -> None
         measure_robustness(Upscaler(small_weights(gain=0.0, bias=False), threads=1), "first", [folders[0] / "a.png"])
     )
     assert len(rows) == len(DEGRADATIONS) + len(DRAWINGS) * len(DOWNSCALED)
-    for row in rows:  # drawings differ where RGB is clipped in between
+    for row in rows:  # drawings differ if RGB is clipped in between
         assert row.psnr == pytest.approx(row.bicubic, abs=0.02 if row.data == "first" else 0.5), row
 
 

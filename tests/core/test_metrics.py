@@ -40,7 +40,7 @@ def planes(seed: int, height: int, width: int) -> tuple[NDArray[np.float64], NDA
 @settings(max_examples=40, deadline=None)
 def test_psnr_and_ssim_match_scikit_image(seed: int, height: int, width: int) -> None:
     a, b = planes(seed, height, width)
-    # its mean is over valid windows alone, which are of 11x11 for this sigma
+    # its mean covers only valid windows, which are 11x11 for this sigma
     assert ssim(a, b) == pytest.approx(theirs.structural_similarity(a, b, **AS_THE_PAPERS), abs=1e-10)
     if not np.array_equal(a, b):
         assert psnr(a, b) == pytest.approx(theirs.peak_signal_noise_ratio(a, b, data_range=255), abs=1e-10)

@@ -183,6 +183,6 @@ def test_flat_is_refused_with_incompatible_fields(fields: dict[str, Any]) -> Non
 
 def test_an_older_config_is_read_and_written_unchanged() -> None:
     older = {name: value for name, value in DRRNConfig().to_dict().items() if name != "flat"}
-    assert older == DRRNConfig().to_dict()  # the digests of older weights stay what they are
+    assert older == DRRNConfig().to_dict()  # the digests of older weights must not change
     assert DRRNConfig.from_dict(older) == DRRNConfig()
     assert DRRNConfig.from_dict(flat(DRRNConfig()).to_dict()) == flat(DRRNConfig())

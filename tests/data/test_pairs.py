@@ -79,7 +79,7 @@ def test_sixteen_bits_become_the_nearest_eight(tmp_path: Path) -> None:
 
 
 def test_the_luma_of_every_file_is_matlabs_to_the_level(data: Path) -> None:
-    # single precision in between could move a level by one: it moves none
+    # single precision in between must not move any level
     image = pytest.importorskip("PIL.Image")
     for path in pictures_in([data / "Set5"]):
         with image.open(path) as file:

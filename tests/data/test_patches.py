@@ -104,7 +104,7 @@ def test_an_oriented_patch_is_the_patch_flipped_and_rotated(channels: int) -> No
         ours = cut(pool, patches, np.full(len(patches), turn), 4)
         wanted = candidates(straight[0])
         which = [i for i, candidate in enumerate(wanted) if np.array_equal(ours[0], candidate)]
-        assert len(which) == 1  # a turn or mirroring of the square, ilr and hr alike
+        assert len(which) == 1  # the same orientation for ilr and hr
         assert np.array_equal(ours[1], candidates(straight[1])[which[0]])
         found += which
     assert found[0] == 0 and sorted(found) == list(range(8))  # the first is as it is, and no two are the same
@@ -219,7 +219,7 @@ samplers = st.builds(
 @settings(deadline=None)
 def test_a_batch_depends_only_on_seed_epoch_and_step(sampler: Sampler, epoch: int, step: int, before: int) -> None:
     again = Sampler(**{name: getattr(sampler, name) for name in sampler.__dataclass_fields__})
-    again.batch(before, before)  # what was seen earlier leaves no trace
+    again.batch(before, before)  # earlier batches must have no effect
     for ours, theirs in zip(sampler.batch(epoch, step), again.batch(epoch, step), strict=True):
         assert np.array_equal(ours, theirs)
 
@@ -246,7 +246,7 @@ def test_ranks_divide_the_batch(sampler: Sampler, epoch: int, step: int, world: 
 
 @pytest.mark.parametrize("stride", [0, 3])
 def test_patches_take_all_eight_orientations_or_one(stride: int) -> None:
-    pool = Pool.from_pairs([pair_of(3, 3)])  # one patch alone
+    pool = Pool.from_pairs([pair_of(3, 3)])  # a single patch
     straight = sampler_of(pool, stride=stride, batch_size=200, epoch_steps=1)
     assert len(set(seen(straight, 0))) == 1
     turned = Counter(seen(sampler_of(pool, stride=stride, batch_size=200, epoch_steps=1, augment=True), 0))

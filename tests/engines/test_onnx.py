@@ -238,7 +238,7 @@ def test_the_onnx_engine_runs_fewer_units() -> None:
 def test_tiles_of_the_onnx_engine_match_the_default_engine() -> None:
     weights, picture = small_weights(unshuffle=2), Image.from_array(noise(60, 80, 3))
     expected = Upscaler(weights, threads=1).upscale(picture, 2)
-    # enough for the planes of the picture, too little to run the whole of it
+    # enough for the planes of the image, but too little to run all of it at once
     tiled = Upscaler(weights, engine="onnx", threads=1, max_memory=room.KEPT + 120 * 160 * 60)
     assert tiled.estimate(80, 60, 2).tile < (120, 160)
     assert_close(tiled.upscale(picture, 2).pixels, expected.pixels, 1e-5)
@@ -402,7 +402,7 @@ def test_units_outside_the_trained_range_are_not_exported(tmp_path: Path) -> Non
 def test_exporting_needs_no_torch_and_prints_nothing() -> None:
     alone("""
 import sys
-sys.modules["torch"] = None  # an import of it fails
+sys.modules["torch"] = None  # importing it fails
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from drrn.engines.selection import choose

@@ -145,7 +145,7 @@ def test_many_random_configs_and_sizes_match_the_network(name: str, data: st.Dat
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_packaged_weights_match_the_network(name: str) -> None:
     weights = load("small")
-    ilr = np.kron(noise(weights.config, 12, 15), np.ones((1, 8, 8), np.float32))  # edges, which ring the most
+    ilr = np.kron(noise(weights.config, 12, 15), np.ones((1, 8, 8), np.float32))  # edges ring most
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
 
 

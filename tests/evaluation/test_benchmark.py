@@ -28,7 +28,7 @@ from tests.small_weights import small_weights
 def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for name, channels in [("gray", 1), ("color", 3)]:
-        coarse = 0.3 + 0.4 * rng.random((6, 7, channels), np.float32)  # far from where RGB is clipped
+        coarse = 0.3 + 0.4 * rng.random((6, 7, channels), np.float32)  # far from clipping in RGB
         pixels = coarse.repeat(8, axis=0).repeat(8, axis=1)
         write(Image(pixels=pixels), tmp_path / f"{name}.png")
     return tmp_path
@@ -127,7 +127,7 @@ def test_an_image_too_small_to_evaluate_is_named(tmp_path: Path) -> None:
 
 def test_measure_cost_sees_only_the_peak_of_the_work() -> None:
     def take() -> int:
-        with mmap(-1, 64 << 20) as pages:  # not `malloc`, which may have kept as much of what others gave back
+        with mmap(-1, 64 << 20) as pages:  # not `malloc`, which may reuse memory that was freed before
             for page in range(0, len(pages), 4096):
                 pages[page] = 1
             return len(pages)
@@ -156,7 +156,7 @@ def test_compare_shows_several_models_in_each_of_several_windows(folder: Path) -
     models = {"one": nothing(), "two": Upscaler(small_weights(), device="cpu")}
     first, second = compare(original, models, 2, [(0, 0, 20, 10), (8, 4, 16, 16)])
     assert [each.caption.split()[0] for each in first] == ["lr", "bicubic", "one", "two", "original"]
-    assert [each.caption for each in first] == [each.caption for each in second]  # PSNR is that of the whole picture
+    assert [each.caption for each in first] == [each.caption for each in second]  # the PSNR is that of the whole image
     assert [each.planes.shape for each in second] == [(3, 8, 8), *[(3, 16, 16)] * 4]
     assert not np.array_equal(second[2].planes, second[3].planes)
 

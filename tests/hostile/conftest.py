@@ -24,7 +24,7 @@ class Canary:
 
     def calls(self) -> int:
         """Stop the server, and return the number of connections."""
-        with socket.create_connection(("127.0.0.1", self.port)) as last:  # who called before is before it in the queue
+        with socket.create_connection(("127.0.0.1", self.port)) as last:  # earlier connections come first in the queue
             last.sendall(GOODBYE)
             self.thread.join(60)
         assert not self.thread.is_alive()
@@ -38,7 +38,7 @@ class Canary:
                 try:
                     if connection.recv(len(GOODBYE)) == GOODBYE:
                         return
-                except OSError:  # it said nothing
+                except OSError:  # it sent nothing
                     pass
                 self.hits += 1
 

@@ -135,7 +135,7 @@ class Worker:
             return ""
         if self.hangs:
             self.process.kill()
-        self.process.communicate()  # which ends its input, and with that the process
+        self.process.communicate()  # closes stdin, which ends the process
         self.noise.seek(0)
         said = self.noise.read()[-2000:].decode(errors="replace")
         self.noise.close()
@@ -175,7 +175,7 @@ class Campaign:
 
     def close(self) -> None:
         if self.worker:
-            self.worker.hangs = True  # or what it was asked for in vain would be waited for
+            self.worker.hangs = True  # so that nobody waits for its answer
             self.worker.end()
         self.worker = None
 

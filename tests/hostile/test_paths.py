@@ -113,7 +113,7 @@ def test_special_files_are_refused_in_one_line_without_waiting(
     said = one_line(capsys)
     assert any(part in said for part in sentence.split("|")), said
     assert upscale("photo.png", name, "-o", "out") == 3
-    made = [name for name in listed("out") if name != ".drrn.sqlite"]  # which a folder among them has made
+    made = [name for name in listed("out") if name != ".drrn.sqlite"]  # made by a run over a folder
     assert listed() - before == {"out"} and made == ["photo_x2.png"]
 
 

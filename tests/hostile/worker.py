@@ -43,7 +43,7 @@ def main() -> None:
     formats: dict[str, Format] = import_module(module).FORMATS
     seeds_in, folder = Path(published) if published else None, Path(place)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries say is no answer
+    os.dup2(2, 1)  # so that output of libraries is not taken for an answer
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
 
@@ -54,7 +54,7 @@ def main() -> None:
         asked = json.loads(line)
         form = formats[asked["format"]]
         seeds = form.all_seeds(seeds_in)
-        for seed in seeds:  # what is imported and set up is no cost of the first input
+        for seed in seeds:  # so that imports and set-up do not count for the first input
             _tried(form, seed, folder, 0)
         base = _kilobytes("VmRSS")
         answer(Outcome("ready", "", 0, 0))
@@ -67,7 +67,7 @@ def main() -> None:
 
 def _tried(form: Format, content: bytes, folder: Path, base: int) -> Outcome:
     path, out = folder / f"input{form.suffix}", folder / "out"
-    path.unlink(missing_ok=True)  # not written over: who still had it mapped would crash for that
+    path.unlink(missing_ok=True)  # not overwritten, which would crash a reader that has it mapped
     path.write_bytes(content)
     out.mkdir(exist_ok=True)
     said = os.fstat(2).st_size

@@ -34,7 +34,7 @@ def steps(
         samples = np.dstack([np.roll(COLORS[NUMBERS], number, axis=1), opacity])
         if deep:
             samples = samples.astype(np.uint16) * 257
-            samples[..., :3] ^= 0x0101  # what 8 bit can't hold
+            samples[..., :3] ^= 0x0101  # values that 8 bits can't represent
         made.append(Step(samples, delay=delays[number % len(delays)], over=False, after=moving.CLEAR))
     return made
 

@@ -68,7 +68,7 @@ def same(ours: Samples, truth: Samples) -> bool:
     return bool(np.abs(multiplied(ours) - truth).max() <= 2.5 / np.iinfo(ours.dtype).max)
 
 
-# What is seen
+# Reading
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -209,7 +209,7 @@ def test_an_animation_is_rotated_upright(orientation: int, tmp_path: Path) -> No
         assert same(ours, np.rot90(truth, quarter))
 
 
-# What is written
+# Writing
 
 
 @pytest.mark.parametrize("target", FORMS)

@@ -55,7 +55,7 @@ def test_a_cropped_and_rotated_avif_is_read_as_displayed(
 def test_a_cropped_avif_is_enlarged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.avif"
     path.write_bytes(avif([image(RGB, crop(40, 32, 0, 0))]))
-    for more in ([], ["--check", "--overwrite"]):  # in strips, and whole
+    for more in ([], ["--check", "--overwrite"]):  # in strips, and as a whole
         with pytest.raises(SystemExit, match="0"):
             main(["upscale", str(path), "-m", "tiny", *more])
         assert read(tmp_path / "a_x2.png").pixels.shape == (64, 80, 3)

@@ -155,7 +155,7 @@ def test_a_file_truncated_anywhere_is_refused(here: Path, how: dict[str, Any]) -
     source = put(here / "a.dcm", VALUES, **how)
     content = source.read_bytes()
     assert len(read(source, max_pixels=480).values)
-    end = len(content) - (8 if how.get("rle") else 2)  # what ends RLE says nothing
+    end = len(content) - (8 if how.get("rle") else 2)  # the end of RLE data carries no information
     for length in range(132, end, 50):
         source.write_bytes(content[:length])
         with pytest.raises(ImageError) as error:

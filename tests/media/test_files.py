@@ -199,7 +199,7 @@ def test_a_cmyk_profile_is_applied_and_not_kept_for_rgb(suffix: str, tmp_path: P
     picture = read(path)
     assert picture.icc is None
     without = read(saved(photo().convert("CMYK"), tmp_path / f"b.{suffix}"))
-    assert np.array_equal(picture.to_array(), without.to_array())  # it is what is taken where there is none
+    assert np.array_equal(picture.to_array(), without.to_array())  # it is also the default without a profile
 
 
 def test_a_cmyk_photo_is_close_to_that_of_pillow(data: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_file_truncated_at_any_length_is_refused(suffix: str, tmp_path: Path) 
     path = tmp_path / f"a.{suffix}"
     write(Image.from_array(noise(16, 16, 3)), path)
     whole = path.read_bytes()
-    end = {"png": 12 + 4, "jpg": 2, "tif": 4}.get(suffix, 1)  # what follows the last pixel
+    end = {"png": 12 + 4, "jpg": 2, "tif": 4}.get(suffix, 1)  # bytes after the last pixel
     for length in range(0, len(whole) - end, 29):
         path.write_bytes(whole[:length])
         assert_refused(path)
@@ -445,7 +445,7 @@ def test_the_orientation_of_published_files_is_applied(data: Path) -> None:
         assert np.array_equal(read(path).to_array(), np.asarray(opened.convert("RGB"))[::-1, ::-1])
 
 
-# What a file says beside its pixels
+# Metadata
 
 
 def described(size: tuple[int, int]) -> Pillow.Exif:
@@ -557,7 +557,7 @@ def test_dpi_is_kept_and_never_invented(
     assert found is None if dpi is None else found == pytest.approx(dpi, rel=1e-3)
     with Pillow.open(tmp_path / f"a.{suffix}") as opened:
         theirs = opened.info.get("dpi")
-        if dpi and suffix != "webp":  # of which Pillow asks no dpi
+        if dpi and suffix != "webp":  # Pillow reads no dpi from WebP
             assert theirs == pytest.approx(dpi, rel=1e-3)
 
 

@@ -193,7 +193,7 @@ def test_a_nodata_value_outside_the_sample_type_is_reported_as_dropped(tmp_path:
         assert after.nodata is None
 
 
-# Which files these are
+# Which files are rasters
 
 
 def plain(path: Path, values: np.ndarray, **options: Any) -> Path:
@@ -366,7 +366,7 @@ def test_a_raster_truncated_anywhere_is_refused(
     assert said.out == said.err == ""
 
 
-# What reaches the network, and what lies beside a file
+# What reaches the network, and sidecar files
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_harmless_violations_of_the_format_are_read_and_reported(kind: str, rest
     broken.write_bytes(change(content))
     assert probe(broken).tolerated == (said,)
     assert np.array_equal(read(broken).pixels, read(whole).pixels)
-    with decode_to_disk(broken, tmp_path / "beside") as (samples, header, _):  # as it is enlarged in strips
+    with decode_to_disk(broken, tmp_path / "beside") as (samples, header, _):  # the way of images enlarged in strips
         assert header.tolerated and np.array_equal(samples[:] / np.float32(255), read(whole).pixels)
 
 

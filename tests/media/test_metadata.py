@@ -28,7 +28,7 @@ PQ = bytes([9, 16, 0, 1])
 
 def described(**tags: Any) -> Pillow.Exif:
     found = Pillow.Exif()
-    found[0x10F] = "Maker"  # of no outer tag, Pillow writes none at all into a PNG
+    found[0x10F] = "Maker"  # without an outer tag, Pillow writes no EXIF into a PNG
     inner = {int(tag[1:], 16): value for tag, value in tags.items() if tag.startswith("x")}
     found.get_ifd(tiff_tags.EXIF).update(inner)
     for tag, value in tags.items():

@@ -71,7 +71,7 @@ def test_ycbcr_without_subsampling_has_its_colors(
     one.tags[COEFFICIENTS] = RATIONAL, tuple(number for weight in weights for number in (round(weight * 10000), 10000))
     path = written(tmp_path, one)
     found = levels(path)
-    assert found.shape == RGB.shape and np.abs(found.astype(int) - RGB).max() <= 3  # what 8 bit of YCbCr can hold
+    assert found.shape == RGB.shape and np.abs(found.astype(int) - RGB).max() <= 3  # the precision of 8-bit YCbCr
     assert "YCbCr to RGB" in probe(path).converted
 
 
@@ -174,7 +174,7 @@ def test_half_floats_become_single_precision_and_that_is_reported(tmp_path: Path
     assert "float16 to float32" in job.format.changes(job)
 
 
-FOREIGN: dict[str, tuple[dict[str, Any], str]] = {  # how rasterio writes it, and what it is called
+FOREIGN: dict[str, tuple[dict[str, Any], str]] = {  # options of rasterio to write it, and its name in messages
     "zstd": ({"compress": "ZSTD"}, "compressed by ZSTD"),
     "lzma": ({"compress": "LZMA"}, "compressed by LZMA"),
     "lerc": ({"compress": "LERC"}, "compressed by LERC"),
@@ -221,7 +221,7 @@ def test_rasterio_reads_compressions_that_libvips_lacks(kind: str, samples: str,
         pytest.skip("LERC has no samples of 4 bit")
     path = tmp_path / "a.tif"
     truth = foreign(path, kind, samples)
-    if kind != "lerc" and "white" not in samples:  # with these GDAL writes metadata, which make a raster of them
+    if kind != "lerc" and "white" not in samples:  # for these GDAL writes metadata, which would make the file a raster
         assert plan(path, None, Request(2)).format is image.IMAGE
     assert np.array_equal(levels(path), truth)
 
@@ -259,7 +259,7 @@ def test_old_style_jpeg_is_read_or_named(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(file, "JPEG", quality=95, subsampling=0)
     whole = file.getvalue()
     one = page(16, 16, whole, color=6, compression=6, t512=(1,), t530=(1, 1))
-    one.tags[513], one.tags[514] = (4, (8,)), (4, (len(whole),))  # the strip is the first thing in the file
+    one.tags[513], one.tags[514] = (4, (8,)), (4, (len(whole),))  # the strip comes first in the file
     path = written(tmp_path, one)
     try:
         assert np.abs(levels(path).astype(int) - RGB)[2:6, 2:6].max() <= 6

@@ -191,7 +191,7 @@ def test_a_missing_frame_is_refused(tmp_path: Path) -> None:
         for number, packet in enumerate(container.demux(video=0)):
             if packet.size:
                 whole = bytes(packet)
-                new = av.Packet(whole if number != 5 else b"\0\0\0\2\x09\x10")  # an access unit with no picture in it
+                new = av.Packet(whole if number != 5 else b"\0\0\0\2\x09\x10")  # an access unit without a picture
                 new.pts, new.dts, new.time_base, new.is_keyframe = packet.pts, packet.dts, packet.time_base, True
                 new.stream = stream
                 out.mux(new)
@@ -361,7 +361,7 @@ def test_an_alpha_layer_in_hevc_is_refused(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mkv", codec="libx265", options={})
     assert probing.probe(path, max_pixels=LIMIT).frames == 12
     content = path.read_bytes()
-    sei = content.index(b"\x4e\x01\x05")  # x265's own message to the reader, of which another is made
+    sei = content.index(b"\x4e\x01\x05")  # the message that x265 adds, replaced by another one
     path.write_bytes(content[:sei] + b"\x4e\x01\xa5" + content[sei + 3 :])
     assert_refused(path, "has transparency")
 

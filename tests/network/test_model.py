@@ -166,7 +166,7 @@ def test_rectified_matches_the_ports_and_source_does_not(units: int) -> None:
     port.load_state_dict({f"{theirs}.weight": state[f"{mine}.weight"] for theirs, mine in names.items()}, strict=False)
     source = DRRN(replace(config, skip="source")).double()
     source.load_state_dict(state)
-    x = picture(config, 9, 8)  # not negative, as the ports' pictures of 8 bits are
+    x = picture(config, 9, 8)  # not negative, like the 8-bit images of the ports
     with torch.inference_mode():
         theirs = port(x.clone())
         torch.testing.assert_close(ours(x), theirs, rtol=1e-12, atol=1e-12)

@@ -44,7 +44,7 @@ def test_parts_run_each_experiment_and_seed_once(here: Path, monkeypatch: pytest
         return []
 
     monkeypatch.setattr(room, "run", kept)
-    write(here / "out", RESULTS.all)  # what is there when the run ends
+    write(here / "out", RESULTS.all)  # the results at the end of a run
     command = ("study", "run", "units", "--data", "photos", "--budget", "quick", "--output", "out")
     assert drrn(*command) == 0
     whole, ran[:] = list(ran), []

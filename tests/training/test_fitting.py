@@ -165,7 +165,7 @@ def test_divergence_stops_with_advice_and_leaves_finite_files(tmp_path: Path, da
     assert state and not damaged
     assert all_finite(state)
     if (run / "best.safetensors").exists():
-        load(run / "best.safetensors")  # which refuses what is not finite
+        load(run / "best.safetensors")  # loading refuses non-finite weights
 
 
 @pytest.mark.parametrize("at", range(1, 15))

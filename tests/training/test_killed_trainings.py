@@ -58,7 +58,7 @@ def test_a_training_killed_at_random_ends_in_the_same_bytes(
         else:
             plan.append({**attempt, "signal": 9, "steps": rng.randint(0, 5), "delay": rng.uniform(0, 0.05)})
     plan.append({"folder": str(killed), "args": command(epochs)})
-    plan.append({"folder": str(whole), "args": plan[0]["args"]})  # the weights' card tells the first command
+    plan.append({"folder": str(whole), "args": plan[0]["args"]})  # the card of the weights records the first command
     *deaths, last, uninterrupted = run_attempts(plan)
 
     assert uninterrupted["code"] == 0, uninterrupted["log"]
@@ -134,7 +134,7 @@ def test_a_signal_stops_within_one_step_and_leaves_a_checkpoint(tmp_path: Path, 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path, run_attempts: RunAttempts) -> None:
     make_images(tmp_path / "pictures")
-    # the second step takes seconds: the first signal alone would let it end
+    # the second step takes seconds: after only one signal it would finish
     slow = command(1, width=128, units=15, patch=24, stride=24, epoch_steps=9)
     attempt = {"folder": str(tmp_path), "args": [word.replace("../", "") for word in slow], "steps": 1}
     ends = [signal.SIGINT, signal.SIGTERM]

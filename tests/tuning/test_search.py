@@ -322,7 +322,7 @@ def test_a_poor_trial_is_pruned_even_after_a_kill() -> None:
     )
     assert not tuning.TrialProgress(begun(kept, trials=2), progress, prunes=False, epochs=3).prunes_now
     again = tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=3)
-    again.finish_epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1))  # told twice, without a warning
+    again.finish_epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1))  # reporting twice must not warn
     assert again.prunes_now
 
 

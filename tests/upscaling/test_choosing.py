@@ -95,7 +95,7 @@ def test_a_model_trained_for_the_scale_is_preferred(picture: Path) -> None:
     assert choose(job(picture, 10, 1.2), [best, wide]).upscaler is wide  # though over its budget
     assert choose(job(picture, 10, 2), [best, wide]).upscaler is best
     assert choose(job(picture, 10, 1.2), [best]).upscaler is best
-    assert choose(job(picture, 1e9, 8), [best, wide]).upscaler is best  # as none was
+    assert choose(job(picture, 1e9, 8), [best, wide]).upscaler is best  # no model was trained for this scale
 
 
 def test_a_model_that_needs_too_much_memory_is_left_out(picture: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_change_in_a_result_is_located() -> None:
     faithful = check(given, result)
     assert faithful.psnr > 50 and faithful.largest <= 8
     pixels = result.pixels.copy()
-    pixels[40:48, 60:68, 2] = (pixels[40:48, 60:68, 2] + 0.3).clip(0, 1)  # blue alone, which luma hardly knows
+    pixels[40:48, 60:68, 2] = (pixels[40:48, 60:68, 2] + 0.3).clip(0, 1)  # only blue, which hardly affects luma
     tampered = check(given, replace(result, pixels=pixels))
     assert tampered.largest > 50 and tampered.psnr < faithful.psnr - 3
     down, across = np.unravel_index(tampered.differences.argmax(), (48, 60))
@@ -85,7 +85,7 @@ def test_a_changed_alpha_is_found_and_invisible_colors_are_ignored() -> None:
     assert check_bicubic(given, 64, 48).psnr == pytest.approx(faithful.psnr, abs=0.5)  # that network does nothing
     assert result.alpha is not None
     ghost = result.alpha.copy()
-    ghost[:6, :6] = 0.5  # in the corner, which was transparent
+    ghost[:6, :6] = 0.5  # the corner was transparent
     assert check(given, replace(result, alpha=ghost)).differences[:3, :3].min() > 100
 
 

@@ -38,7 +38,7 @@ def by_hand(values: np.ndarray, low: int, high: int, between: tuple[int, int] | 
 
 @pytest.mark.parametrize(
     ("name", "slope", "intercept", "between"),
-    [("CT_small", 1, -1024, (0, 4095)), ("MR_small", None, None, None)],  # of CT, -1024 to 3071 Hounsfield units
+    [("CT_small", 1, -1024, (0, 4095)), ("MR_small", None, None, None)],  # -1024 to 3071 Hounsfield units for CT
 )
 def test_dicom_values_match_the_enlarged_plane(
     here: Path,
@@ -150,7 +150,7 @@ def test_values_stay_within_the_stored_bits_without_early_clipping(
     middle = (low + high) // 2
     put(source, np.where(board, middle + 300, middle - 300).astype(kind), BitsStored=12)
     part = enlarged(source, model="small").pixel_array
-    assert part.max() > middle + 305 and part.min() < middle - 305  # it overshoots, as bicubic does
+    assert part.max() > middle + 305 and part.min() < middle - 305  # overshoots like bicubic
     assert max((part == part.min()).sum(), (part == part.max()).sum()) < 9  # and nothing is cut off
 
 
@@ -204,7 +204,7 @@ def test_padding_values_do_not_bleed_into_the_image(here: Path, filler: int) -> 
     assert out[:, :16].all() and not out[:, 16:].any()
     seen = after[~out].astype(int)
     assert seen.min() > 100 and seen.max() < 1400
-    # and it makes no difference by what value nothing is said
+    # the value that marks padding makes no difference
     other = put(here / "b.dcm", np.where(hidden, np.int16(-1), values), PixelPaddingValue=-1)
     np.testing.assert_allclose(enlarged(other, model="small").pixel_array[~out], seen, atol=1)
 

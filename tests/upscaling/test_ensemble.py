@@ -167,7 +167,7 @@ def test_an_estimate_includes_the_eight_passes() -> None:
     one = plain.estimate(300, 100)
     for eight in (careful.estimate(300, 100), plain.estimate(300, 100, disagreement=True)):
         assert eight.seconds == pytest.approx(8 * one.seconds) and eight.memory > one.memory
-    # half of the turns lie on their side, and the engine needs more where a picture is wide
+    # half of the orientations are rotated by a quarter turn, and the engine needs more memory for wide images
     assert careful.estimate(100, 300).memory == careful.estimate(300, 100).memory
 
 
@@ -192,7 +192,7 @@ def test_an_enlargement_stays_within_its_estimated_memory(
     said = upscaler.estimate(side, side, scale, alpha=alpha, disagreement=eight)
     tracemalloc.start()
     (upscaler.upscale_with_disagreement if eight else upscaler.upscale)(given, scale)
-    taken = tracemalloc.get_traced_memory()[1]  # of arrays; what the engine holds is not among them
+    taken = tracemalloc.get_traced_memory()[1]  # only arrays; the memory of the engine is not traced
     tracemalloc.stop()
     width, height = said.width, said.height
     assert taken <= upscaler._plane_memory((side, side), (width, height), 8 if eight else 1).peak <= 1.6 * taken

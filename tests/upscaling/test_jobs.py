@@ -32,7 +32,7 @@ def test_an_exception_from_progress_ends_an_engine_within_a_band_or_tile(
         upscaler.upscale(picture, 2, progress=enough)
     assert len(shares) == 1 and shares[0] <= 0.25
     whole: list[float] = []
-    again = upscaler.upscale(picture, 2, progress=whole.append)  # the next one does not suffer
+    again = upscaler.upscale(picture, 2, progress=whole.append)  # the next call must not be affected
     assert len(whole) >= 4 and whole[-1] == 1
     assert (again.pixels == Upscaler(small_weights(), engine=engine, threads=1).upscale(picture, 2).pixels).all()
 

@@ -79,7 +79,7 @@ def test_nodata_stays_nodata_and_affects_no_other_pixel(tmp_path: Path, kind: st
     hidden[10:20, 8:30] = hidden[30:, 40:] = True
     inside = smooth(2, 40, 44, dtype=dtype, least=20, most=120)
     found, by = [], upscaler()
-    for number, under in enumerate((0, 100)):  # whatever lies where nothing was measured
+    for number, under in enumerate((0, 100)):  # any value under the mask
         values = inside.copy()
         values[:, hidden] = {"nodata": NONE, "NaN": np.nan, "undeclared NaN": np.nan}.get(kind, under)
         profile: dict[str, Any] = {"nodata": NONE if kind == "nodata" else np.nan} if kind in ("nodata", "NaN") else {}
@@ -100,14 +100,14 @@ def test_nodata_stays_nodata_and_affects_no_other_pixel(tmp_path: Path, kind: st
     np.testing.assert_array_equal(*found)
     wanted = imresize(hidden.astype(np.float32), 80, 88) >= 0.5
     result = found[0][:2]
-    if kind == "alpha":  # which fades, and its colors don't
+    if kind == "alpha":  # alpha fades, but colors don't
         assert (found[0][2] == 0)[24:36, 20:56].all() and (found[0][2] > 0)[~wanted].all()
         assert result[:, found[0][2] > 0].min() > 0
         assert set(np.unique(found[0][2][:, :12])) == {np.iinfo(dtype).max}
     else:
         assert ((np.isnan(result) if "NaN" in kind else masks == 0) == wanted).all()
     seen = result[:, ~wanted]
-    assert seen.min() > -200 and seen.max() < 300  # 20 to 120, and what a network of chance makes of it
+    assert seen.min() > -200 and seen.max() < 300  # the input is 20 to 120; the network is random
 
 
 @pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 5), ("uint8", 255), ("float32", 0.0)])
@@ -131,7 +131,7 @@ def test_an_outlier_does_not_affect_distant_pixels(tmp_path: Path) -> None:
     near[40:82, 40:82] = True
     assert np.isfinite(found).all()
     assert apart[~near].max() < 0.02
-    near[56:66, 56:66] = False  # what bicubic spreads
+    near[56:66, 56:66] = False  # the reach of bicubic
     assert apart[near].max() < 2
 
 

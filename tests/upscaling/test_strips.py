@@ -96,7 +96,7 @@ def test_strips_narrower_than_the_reach_of_colors_are_exact_too(
     array, size = small(9, 13), (26, 38) if stepped else (72, 104)
     upscaler = upscaler.for_size((13, 9), size[::-1])
     whole = upscaler.upscale(Image.from_array(array), size=size[::-1]).to_array()
-    columns = 15 if stepped else 16  # of whole cells
+    columns = 15 if stepped else 16  # a multiple of the cell size
     with Scratch(tmp_path / "a", *size, 3, 8, tile=16) as result:
         strips.enlarge(upscaler, array, result, columns, lambda share: None)
         assert (result[:] == whole).all()

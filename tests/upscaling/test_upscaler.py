@@ -143,7 +143,7 @@ def test_little_memory_gives_the_same_image_in_tiles(engine: EngineName) -> None
     assert np.abs(tiled.pixels - whole.pixels).max() <= 1e-5
     assert whole.alpha is not None and tiled.alpha is not None
     assert np.abs(tiled.alpha - whole.alpha).max() <= 1e-5
-    # in 8 bits they differ at most where a value lies on the edge between two levels
+    # in 8 bits they only differ where a value is halfway between two levels
     off = Image(pixels=tiled.pixels).to_array() != Image(pixels=whole.pixels).to_array()
     edge = np.abs((whole.pixels * 255) % 1 - 0.5) < 1e-3
     assert not (off & ~edge).any()
@@ -179,7 +179,7 @@ def test_a_scale_out_of_range_is_refused(scale: float) -> None:
 def test_the_size_of_a_result_follows_from_scale_or_size() -> None:
     assert target_size(640, 480, None, None) == (1280, 960)
     assert target_size(640, 480, 1.5, None) == (960, 720)
-    assert target_size(3, 5, 1.5, None) == (5, 8)  # halves go up, as nobody expects them to go to even
+    assert target_size(3, 5, 1.5, None) == (5, 8)  # halves are rounded up, not to even
     assert target_size(640, 480, None, (1920, None)) == (1920, 1440)
     assert target_size(640, 480, None, (None, 1080)) == (1440, 1080)
     assert target_size(640, 480, None, (1000, 1000)) == (1000, 1000)
@@ -287,5 +287,5 @@ def test_flat_areas_stay_flat_in_every_engine_with_any_units(engine: EngineName,
     page = np.full((70, 64, 3), (64250, 65535, 300), np.uint16)
     page[:8, :8] = 0
     larger = by.upscale(Image.from_array(page), 2).to_array()
-    clear = 16 + by.halo + 12  # what the network sees, and the colors beside it
+    clear = 16 + by.halo + 12  # the reach of the network, and of the colors
     assert clear < 100 and (larger[clear:] == page[-1, -1]).all() and (larger[:, clear:] == page[-1, -1]).all()

@@ -95,7 +95,7 @@ def test_an_edit_list_is_applied(here: Path) -> None:
     """The video begins within a group of frames. Earlier ones are decoded but not shown."""
     whole = film(here / "whole.mp4", times=[512 * number for number in range(24)], options=REORDERED)
     content = bytearray(whole.read_bytes())
-    entry = content.index(b"elst") + 12  # duration in ms, and where it begins
+    entry = content.index(b"elst") + 12  # duration in ms, and start
     length, begin = (int.from_bytes(content[at : at + 4]) for at in (entry, entry + 4))
     content[entry : entry + 8] = (length - 5 * 40).to_bytes(4) + (begin + 5 * 512).to_bytes(4)
     source = here / "cut.mp4"

@@ -250,7 +250,7 @@ def test_any_flipped_byte_is_detected(tmp_path: Path) -> None:
                 assert str(error).startswith(f"{path} is not a DRRN weights file: ") and str(error).isprintable()
             os.pwrite(file.fileno(), content[at : at + 1], at)
     assert not accepted
-    load(path)  # it is whole again
+    load(path)  # it is valid again
 
 
 def test_only_spaces_are_valid_padding(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "99 MB of metadata": lambda: raw(b'{"__metadata__":{"drrn":"' + b"x" * 99_000_000 + b'"}}'),
     "350,000 empty tensors": lambda: raw("{" + crowd(350_000) + "}"),
     "15,000 empty tensors more": with_header(lambda header: header.update(json.loads("{" + crowd(15_000) + "}"))),
-    # said twice: which one is believed?
+    # a duplicate key is ambiguous
     "a tensor twice": lambda: raw(f'{{"a":{A_TENSOR},"a":{A_TENSOR}}}', bytes(4)),
     "metadata twice": lambda: raw(
         *(part.replace(b'{"__metadata__"', b'{"__metadata__":{},"__metadata__"') for part in split_header())
