@@ -17,11 +17,11 @@ def main(before: Path, after: Path) -> str:
 
 
 def facts(path: Path) -> dict[str, Any]:
-    at, told = times(path), about(path)
+    at, reported = times(path), about(path)
     found: dict[str, Any] = {}
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        found["video"] = f"{stream.codec_context.name}, {stream.width} x {stream.height}, {told['pixels']}"
+        found["video"] = f"{stream.codec_context.name}, {stream.width} x {stream.height}, {reported['pixels']}"
         found["length in seconds"] = f"{(container.duration or 0) / 1e6:.3f}"
     found["frames"] = len(at)
     found["when they are shown, of all frames"] = digest(at)

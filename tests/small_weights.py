@@ -14,14 +14,14 @@ def small_weights(
 ) -> Weights:
     """Weights of `DRRNConfig(**fields)`, drawn so that the network changes a picture visibly and stays finite."""
     config = DRRNConfig.from_dict({**DRRNConfig(units=2, width=8).to_dict(), **fields})
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     tensors = {}
     for name, shape in config.tensors().items():
         if "running_var" in name:
-            tensors[name] = chance.uniform(0.5, 2, shape).astype(np.float32)
+            tensors[name] = rng.uniform(0.5, 2, shape).astype(np.float32)
         else:
             spread = gain * (2 / np.prod(shape[1:])) ** 0.5 if len(shape) == 4 else 0.05
-            tensors[name] = chance.normal(0, spread, shape).astype(np.float32)
+            tensors[name] = rng.normal(0, spread, shape).astype(np.float32)
     return Weights(
         config=config,
         scales=(2, 3, 4),

@@ -47,9 +47,9 @@ def unexplained() -> Iterator[str]:
         if not inspect.isfunction(function):
             continue
         text = inspect.getdoc(function) or ""
-        told = {each.arg_name for each in docstring_parser.parse(text).params}
+        reported = {each.arg_name for each in docstring_parser.parse(text).params}
         for each in inspect.signature(function).parameters:
-            if each not in (*OPAQUE, *told) and f"`{each}`" not in text:
+            if each not in (*OPAQUE, *reported) and f"`{each}`" not in text:
                 yield f"{name}({each})"
 
 

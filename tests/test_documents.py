@@ -81,15 +81,15 @@ def desk(tmp_path: Path, stocked: Path) -> Path:
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The original that `desk` is a copy of."""
     folder = tmp_path_factory.mktemp("stocked")
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for name in ("photo.png", "scan.tif"):
-        write(Image(pixels=chance.random((600, 800, 1), np.float32)[::8, ::8]), folder / name)
-    write(Image(pixels=chance.random((20, 500, 3), np.float32)), folder / "photo.png", overwrite=True)
+        write(Image(pixels=rng.random((600, 800, 1), np.float32)[::8, ::8]), folder / name)
+    write(Image(pixels=rng.random((20, 500, 3), np.float32)), folder / "photo.png", overwrite=True)
     (folder / "photos").mkdir()
     for name in ("presets", "samples", "docs"):
         (folder / name).symlink_to(ROOT / name)
     for number in range(3):
-        write(Image(pixels=chance.random((64, 64, 3), np.float32)), folder / "photos" / f"{number}.png")
+        write(Image(pixels=rng.random((64, 64, 3), np.float32)), folder / "photos" / f"{number}.png")
     shutil.copytree(folder / "photos", folder / "data/Set5")
     import torch
 
@@ -254,13 +254,13 @@ def test_the_seconds_in_the_readme_match_the_table() -> None:
     rows = [line.split("|") for line in (ROOT / "docs/family.md").read_text().splitlines() if line.startswith("| ")]
     column = [cell.strip() for cell in rows[0]].index("s/MP")
     pace = {row[1].split()[0]: float(row[column]) for row in rows[2:]}
-    said = re.search(
+    printed = re.search(
         r"A 12-megapixel photo, made twice as large, becomes (\d+) megapixels. The network needs about (\S+) seconds "
         r"for them with `(\w+)`, the default model, and (\S+) with `tiny`",
         " ".join(README.split()),
     )
-    assert said
-    megapixels, default, name, tiny = said.groups()
+    assert printed
+    megapixels, default, name, tiny = printed.groups()
     assert (megapixels, name) == ("48", DEFAULT)
     for each, seconds in ((name, default), ("tiny", tiny)):
         assert float(seconds) == pytest.approx(48 * pace[each], rel=0.05)
@@ -292,9 +292,9 @@ def test_the_command_writes_the_requested_pages(
 
 def test_the_scores_in_the_readme_match_the_results() -> None:
     results = (ROOT / "docs/results.md").read_text().partition("| Set14 |")[0]
-    said = re.search(r"Bicubic has (.*?) dB on Set5, the paper's largest network (.*?) dB", " ".join(README.split()))
-    assert said
-    for row, shown in zip(("bicubic", "DRRN_B1U25 †"), said.groups(), strict=True):
+    printed = re.search(r"Bicubic has (.*?) dB on Set5, the paper's largest network (.*?) dB", " ".join(README.split()))
+    assert printed
+    for row, shown in zip(("bicubic", "DRRN_B1U25 †"), printed.groups(), strict=True):
         (line,) = re.findall(rf"^\| {row} \|.*$", results, re.MULTILINE)
         assert re.findall(r"([\d.]+) / ", line) == re.findall(r"[\d.]+", shown)
 

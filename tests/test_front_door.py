@@ -145,10 +145,10 @@ def test_a_mode_that_is_neither_gray_nor_rgb_is_refused_by_name(mode: str) -> No
 
 @pytest.mark.parametrize("value", [None, 3, b"photo.jpg", [[1, 2]], {"a": 1}, drrn])
 def test_a_wrong_type_is_refused_with_the_accepted_ones(value: Any) -> None:
-    said = r"a path \(str or Path\), a drrn.Image, a NumPy array or a PIL image, got " + type(value).__qualname__
-    with pytest.raises(TypeError, match=said):
+    printed = r"a path \(str or Path\), a drrn.Image, a NumPy array or a PIL image, got " + type(value).__qualname__
+    with pytest.raises(TypeError, match=printed):
         drrn.upscale(value)
-    with pytest.raises(TypeError, match=said):
+    with pytest.raises(TypeError, match=printed):
         drrn.Upscaler(WEIGHTS).upscale(value)
 
 

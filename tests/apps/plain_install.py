@@ -27,8 +27,8 @@ class Missing(MetaPathFinder):
 def run(args: list[str]) -> tuple[int, str]:
     from drrn.apps import cli
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         sys.argv = ["drrn", *args]
         code: Any = 1
         try:
@@ -37,7 +37,7 @@ def run(args: list[str]) -> tuple[int, str]:
             code = end.code
         except BaseException:
             traceback.print_exc()
-    return code, said.getvalue()
+    return code, printed.getvalue()
 
 
 def block() -> None:

@@ -45,16 +45,16 @@ def upscale(*args: str, model: str = "auto") -> int:
     return int(ended.value.code or 0)
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def reported(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return {Path(line["source"]).stem: line for line in lines if "source" in line}
 
 
 def test_each_picture_gets_the_best_model_within_the_budget(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("in", "-o", "out", "--budget", "10s") == 0
-    said = capsys.readouterr().err
-    assert "small_x2.png 20x20 · best: the best within the budget of 10 s · native (" in said
-    assert "large_x2.png 100x100 · fast: the best within the budget of 10 s · native (" in said
+    printed = capsys.readouterr().err
+    assert "small_x2.png 20x20 · best: the best within the budget of 10 s · native (" in printed
+    assert "large_x2.png 100x100 · fast: the best within the budget of 10 s · native (" in printed
     for name, model in [("small", "best"), ("large", "fast")]:
         assert upscale(f"in/{name}.png", "-o", "named.png", "--overwrite", model=model) == 0
         assert (here / "named.png").read_bytes() == (here / f"out/{name}_x2.png").read_bytes()
@@ -64,26 +64,26 @@ def test_a_model_over_the_budget_is_reported(here: Path, capsys: pytest.CaptureF
     assert upscale("in/large.png", "--budget", "0.001") == 0
     assert " · tiny: 0.0 s expected, over the budget of 0.0 s · " in capsys.readouterr().err
     assert upscale("in/large.png", "--budget", "0.001", "--json", "--overwrite") == 0
-    line = told(capsys)["large"]
+    line = reported(capsys)["large"]
     assert (line["model"], line["budget_seconds"], line["within_budget"]) == ("tiny", 0.001, False)
     assert line["why"] == "tiny: 0.0 s expected, over the budget of 0.0 s"
 
 
 def test_auto_alone_has_thirty_seconds(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("in", "-o", "out", "--json", "--estimate") == 0
-    lines = told(capsys)
+    lines = reported(capsys)
     assert [(lines[name]["model"], lines[name]["budget_seconds"]) for name in ("small", "large")] == [
         ("best", 30.0),
         ("fast", 30.0),
     ]
     assert not (here / "out").exists()
     assert upscale("in", "-o", "out", "--budget", "2m", "--json", "--estimate") == 0
-    assert told(capsys)["large"]["model"] == "best"
+    assert reported(capsys)["large"]["model"] == "best"
 
 
 def test_a_named_model_reports_no_budget(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("in/small.png", "--json", model="tiny") == 0
-    line = told(capsys)["small"]
+    line = reported(capsys)["small"]
     assert line["model"] == "tiny" and not {"budget_seconds", "within_budget", "why"} & set(line)
 
 
@@ -92,13 +92,13 @@ def test_a_second_run_does_nothing_whatever_the_speed_is_then(
 ) -> None:
     command = ("in", "-o", "out", "--budget", "10", "--json")
     assert upscale(*command) == 0
-    assert {name: line["model"] for name, line in told(capsys).items()} == {"small": "best", "large": "fast"}
+    assert {name: line["model"] for name, line in reported(capsys).items()} == {"small": "best", "large": "fast"}
     monkeypatch.setattr(Upscaler, "speed", lambda self: SPEEDS[self.weights.name] / 50)
     assert upscale(*command) == 0
-    assert all(line["unchanged"] for line in told(capsys).values())
+    assert all(line["unchanged"] for line in reported(capsys).values())
     (here / "out/small_x2.png").unlink()  # a missing result is chosen again
     assert upscale(*command) == 0
-    lines = told(capsys)
+    lines = reported(capsys)
     assert lines["large"]["unchanged"] and lines["small"]["model"] == "fast"
 
 
@@ -108,10 +108,10 @@ def test_another_budget_or_another_package_makes_what_is_there_stale(
     assert upscale("in", "-o", "out", "--budget", "10") == 0
     capsys.readouterr()
     assert upscale("in", "-o", "out", "--budget", "300", "--json") == 0
-    assert {name: line["model"] for name, line in told(capsys).items()} == {"small": "best", "large": "best"}
+    assert {name: line["model"] for name, line in reported(capsys).items()} == {"small": "best", "large": "best"}
     store.save(replace(small_weights(7), card=store.load("best").card), here / "packaged" / "best.safetensors")
     assert upscale("in", "-o", "out", "--budget", "300", "--json") == 0
-    assert {name: line["model"] for name, line in told(capsys).items()} == {"small": "best", "large": "best"}
+    assert {name: line["model"] for name, line in reported(capsys).items()} == {"small": "best", "large": "best"}
 
 
 def test_several_at_once_make_the_same_bytes(here: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_scale_outside_the_training_range_is_reported(here: Path, capsys: pyte
     assert "15x15 · x1.5 is outside of what tiny was trained for (x2 to x4) · native (" in capsys.readouterr().err
     for scale, expected in [("1.6", True), ("2", False)]:
         assert upscale("in/small.png", "-s", scale, "--json", model="fast") == 0
-        assert told(capsys)["small"]["outside_trained_scales"] is expected
+        assert reported(capsys)["small"]["outside_trained_scales"] is expected
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_invalid_options_are_refused_in_one_line(
     here: Path, capsys: pytest.CaptureFixture[str], args: list[str], model: str, message: str
 ) -> None:
     assert upscale("in/small.png", *args, model=model) == 2
-    said = capsys.readouterr().err
-    assert message in said and len(said.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert message in printed and len(printed.splitlines()) == 1
     assert not (here / "in/small_x2.png").exists()
 
 

@@ -287,13 +287,13 @@ def test_each_case_has_its_documented_outcome(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         cli.main(["upscale", source.name, "--json", "-m", "tiny", "--device", "cpu", "--threads", "1", *args])
-    told = capsys.readouterr()
+    reported = capsys.readouterr()
     if isinstance(right, str):
-        assert ended.value.code == 2 and right in told.err + told.out
+        assert ended.value.code == 2 and right in reported.err + reported.out
         assert [path.name for path in tmp_path.iterdir()] == [source.name]
     else:
-        assert not ended.value.code, told.err
-        line = json.loads(told.out.splitlines()[-1])
+        assert not ended.value.code, reported.err
+        line = json.loads(reported.out.splitlines()[-1])
         right(tmp_path / line["target"], line)
 
 

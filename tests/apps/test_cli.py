@@ -25,11 +25,11 @@ from tests.small_weights import small_weights
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a picture and a model, where the command runs."""
     monkeypatch.chdir(tmp_path)
-    chance = np.random.default_rng(0)
-    write(Image(pixels=chance.random((12, 16, 3), np.float32)), tmp_path / "photo.png")
+    rng = np.random.default_rng(0)
+    write(Image(pixels=rng.random((12, 16, 3), np.float32)), tmp_path / "photo.png")
     deep = Image(
-        pixels=chance.random((10, 10, 3), np.float32),
-        alpha=chance.random((10, 10), np.float32),
+        pixels=rng.random((10, 10, 3), np.float32),
+        alpha=rng.random((10, 10), np.float32),
         bits=16,
         icc=b"profile",
     )
@@ -49,18 +49,18 @@ def upscale(*args: str) -> int:
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    said = capsys.readouterr()
-    lines = said.err.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("drrn: ") and said.out == "", said
+    printed = capsys.readouterr()
+    lines = printed.err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("drrn: ") and printed.out == "", printed
     return lines[0]
 
 
 def test_photo_png_becomes_photo_x2_png(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png") == 0
-    said = capsys.readouterr()
-    assert said.err.startswith("photo.png 16x12 -> photo_x2.png 32x24 · native (")
-    assert "): the fastest on a CPU · about " in said.err
-    assert said.out.startswith("photo_x2.png · ")
+    printed = capsys.readouterr()
+    assert printed.err.startswith("photo.png 16x12 -> photo_x2.png 32x24 · native (")
+    assert "): the fastest on a CPU · about " in printed.err
+    assert printed.out.startswith("photo_x2.png · ")
     assert probe(here / "photo_x2.png")[:3] == ("PNG", 32, 24)
 
 
@@ -77,8 +77,8 @@ def test_a_missing_native_engine_is_reported(
 ) -> None:
     monkeypatch.setattr("drrn.engines.selection.is_compiled", lambda: False)
     assert upscale("photo.png") == 0
-    said = capsys.readouterr().err
-    assert "the native engine was not compiled here" in said and "· reference (NumPy): " in said
+    printed = capsys.readouterr().err
+    assert "the native engine was not compiled here" in printed and "· reference (NumPy): " in printed
 
 
 def test_depth_alpha_and_profile_are_kept(here: Path) -> None:
@@ -140,9 +140,9 @@ def test_two_pictures_with_the_same_result_name_are_refused(here: Path, capsys: 
 def test_an_estimate_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(here.iterdir())
     assert upscale("photo.png", "--estimate", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["target"], told["width"], told["height"]) == ("photo_x2.png", 32, 24)
-    assert told["estimated_seconds"] > 0 and "estimated_mb" in told
+    reported = json.loads(capsys.readouterr().out)
+    assert (reported["target"], reported["width"], reported["height"]) == ("photo_x2.png", 32, 24)
+    assert reported["estimated_seconds"] > 0 and "estimated_mb" in reported
     assert sorted(here.iterdir()) == before
 
 
@@ -160,11 +160,11 @@ def test_an_estimate_works_if_the_result_exists(here: Path, capsys: pytest.Captu
 
 def test_the_memory_estimate_includes_the_process(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png", "--estimate", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["process_mb"] > 30 and told["estimated_mb"] > told["process_mb"], "Python and its libraries"
+    reported = json.loads(capsys.readouterr().out)
+    assert reported["process_mb"] > 30 and reported["estimated_mb"] > reported["process_mb"], "Python and its libraries"
     assert upscale("photo.png", "--estimate") == 0
-    said = re.search(r"about .* and (\d+) MB$", capsys.readouterr().out.strip())
-    assert said and int(said[1]) == pytest.approx(told["estimated_mb"], abs=10)
+    printed = re.search(r"about .* and (\d+) MB$", capsys.readouterr().out.strip())
+    assert printed and int(printed[1]) == pytest.approx(reported["estimated_mb"], abs=10)
 
 
 def test_a_long_run_suggests_the_fastest_model(
@@ -189,20 +189,22 @@ def test_a_single_failure_is_printed_as_json(here: Path, capsys: pytest.CaptureF
         (["photo.png", "--jobs", "0"], {"error": "--jobs must be at least 1, got --jobs 0."}),
     ]:
         assert upscale(*words, "--json") == 2
-        said = capsys.readouterr()
-        assert json.loads(said.out) == error
-        assert said.err == f"drrn: {error['error']}\n"
+        printed = capsys.readouterr()
+        assert json.loads(printed.out) == error
+        assert printed.err == f"drrn: {error['error']}\n"
     (here / "text.png").write_text("no picture")
     assert upscale("text.png", "absent.png", "-o", "out", "--json") == 2
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [each["source"] for each in told] == ["text.png", "absent.png"] and all(each["error"] for each in told)
+    reported = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["source"] for each in reported] == ["text.png", "absent.png"] and all(
+        each["error"] for each in reported
+    )
 
 
 def test_json_reports_each_result(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png", "deep.tif", "--json") == 0
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["target"] for line in told] == ["photo_x2.png", "deep_x2.tif"]
-    assert all(line["seconds"] > 0 and line["model"] == "tiny" for line in told)
+    reported = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["target"] for line in reported] == ["photo_x2.png", "deep_x2.tif"]
+    assert all(line["seconds"] > 0 and line["model"] == "tiny" for line in reported)
 
 
 def test_conversions_are_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,8 +214,8 @@ def test_conversions_are_reported(here: Path, capsys: pytest.CaptureFixture[str]
     assert "few.gif 16x12 -> few_x2.png 32x24 · palette to RGB · native (" in capsys.readouterr().err
     assert probe(here / "few_x2.png")[:3] == ("PNG", 32, 24)
     assert upscale("few.gif", "photo.png", "deep.tif", "-o", "out", "--json", "--estimate") == 0
-    told = [json.loads(line)["converted"] for line in capsys.readouterr().out.splitlines()]
-    assert told == [["palette to RGB"], [], []]
+    reported = [json.loads(line)["converted"] for line in capsys.readouterr().out.splitlines()]
+    assert reported == [["palette to RGB"], [], []]
 
 
 BAD = [
@@ -329,15 +331,15 @@ def test_a_comparison_is_written_as_an_image(here: Path, capsys: pytest.CaptureF
 def test_a_contact_sheet_has_a_column_per_model_and_a_row_per_crop(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chance = np.random.default_rng(1)
-    write(Image(pixels=chance.random((60, 80, 3), np.float32)), here / "large.png")
-    write(Image(pixels=chance.random((60, 80, 1), np.float32)), here / "gray.png")
+    rng = np.random.default_rng(1)
+    write(Image(pixels=rng.random((60, 80, 3), np.float32)), here / "large.png")
+    write(Image(pixels=rng.random((60, 80, 1), np.float32)), here / "gray.png")
     store.save(small_weights(1), here / "other.safetensors")
     models = ["--models", "tiny.safetensors", "other.safetensors"]
     crops = ["--crop", "40x30+10+6", "30x20+0+0"]
     assert run("compare", "large.png", *models, "-s", "2", *crops, "-o", "c.png") == 0
-    said = capsys.readouterr().out
-    assert [part.split()[0] for part in said.partition(": ")[2].split(" | ")] == [
+    printed = capsys.readouterr().out
+    assert [part.split()[0] for part in printed.partition(": ")[2].split(" | ")] == [
         "bicubic",
         "tiny",
         "other",
@@ -417,8 +419,8 @@ def test_a_terminated_upscale_leaves_no_file(here: Path) -> None:
     assert process.stderr is not None and "large_x4.png" in process.stderr.readline()  # it has begun
     time.sleep(0.2)
     process.terminate()
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 143 and "Traceback" not in said
+    _, printed = process.communicate(timeout=300)
+    assert process.returncode == 143 and "Traceback" not in printed
     assert sorted(here.iterdir()) == before
 
 

@@ -29,9 +29,9 @@ ALL = ["--ensemble", "--disagreement", "--check-map"]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a picture and a model, where the command runs."""
     monkeypatch.chdir(tmp_path)
-    chance = np.random.default_rng(0)
-    write(Image(pixels=chance.random((12, 16, 3), np.float32)), tmp_path / "photo.png")
-    deep = Image(pixels=chance.random((9, 10, 1), np.float32), alpha=chance.random((9, 10), np.float32), bits=16)
+    rng = np.random.default_rng(0)
+    write(Image(pixels=rng.random((12, 16, 3), np.float32)), tmp_path / "photo.png")
+    deep = Image(pixels=rng.random((9, 10, 1), np.float32), alpha=rng.random((9, 10), np.float32), bits=16)
     write(deep, tmp_path / "deep.tif")
     store.save(small_weights(), tmp_path / "tiny.safetensors")
     return tmp_path
@@ -47,14 +47,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != "tiny.safetensors")
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def reported(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     (line,) = capsys.readouterr().out.splitlines()
     return json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
 def test_without_check_options_there_are_no_maps_and_no_lines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png", "--json") == 0
-    line = told(capsys)
+    line = reported(capsys)
     assert line["ensemble"] is False and not {"check", "bicubic_check", "disagreement", "maps"} & line.keys()
     assert names(here) == ["deep.tif", "photo.png", "photo_x2.png"]
 
@@ -67,17 +67,21 @@ def test_maps_are_written_next_to_the_result_in_its_size(here: Path, capsys: pyt
         for kind in ("check", "disagreement"):
             shown = read(here / f"{name}_{kind}.png")
             assert shown.pixels.shape[2] == 1 and shown.alpha is None and shown.bits == 8 and shown.pixels.max() > 0
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == 2 and said[1].startswith("deep_x3.tif · ")
-    assert " · made smaller again, " in said[0] and " dB from photo.png, at most " in said[0] and "(bicubic " in said[0]
-    assert " · disagreement " in said[0] and "of 255 levels on average, at most " in said[0]
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 and printed[1].startswith("deep_x3.tif · ")
+    assert (
+        " · made smaller again, " in printed[0]
+        and " dB from photo.png, at most " in printed[0]
+        and "(bicubic " in printed[0]
+    )
+    assert " · disagreement " in printed[0] and "of 255 levels on average, at most " in printed[0]
     ending = f" · photo_x3_check.png, photo_x3_disagreement.png: black 0, white {WHITE} levels or more"
-    assert said[0].endswith(ending)
+    assert printed[0].endswith(ending)
 
 
 def test_json_has_the_numbers_of_the_python_api(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("photo.png", "--json", *ALL) == 0
-    line = told(capsys)
+    line = reported(capsys)
     source, upscaler = read(here / "photo.png"), Upscaler("tiny.safetensors", engine="native", threads=1, ensemble=True)
     result, apart = upscaler.upscale_with_disagreement(source, 2)
     assert (result.to_array() == read(here / "photo_x2.png").to_array()).all()
@@ -103,7 +107,7 @@ def test_disagreement_and_check_leave_the_result_as_it_is_and_the_ensemble_does_
 def test_an_infinite_psnr_is_null_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(Image(pixels=np.full((8, 8, 3), 0.2, np.float32)), here / "plain.png")
     assert upscale("plain.png", "--check", "--json") == 0
-    assert told(capsys)["check"] == {"psnr": None, "largest": 0}
+    assert reported(capsys)["check"] == {"psnr": None, "largest": 0}
     assert upscale("plain.png", "--check", "-o", "again.png") == 0
     assert "made smaller again, inf dB from plain.png, at most 0 of 255 levels" in capsys.readouterr().out
 
@@ -115,8 +119,8 @@ def test_an_existing_map_is_refused_before_the_work_and_replaced_with_overwrite(
     (here / f"photo_x2_{kind}.png").write_bytes(b"mine")
     before = names(here)
     assert upscale("photo.png", *ALL) == 2
-    said = capsys.readouterr()
-    assert said.err == f"drrn: photo_x2_{kind}.png exists. Give another name, or --overwrite.\n" and not said.out
+    printed = capsys.readouterr()
+    assert printed.err == f"drrn: photo_x2_{kind}.png exists. Give another name, or --overwrite.\n" and not printed.out
     assert names(here) == before and (here / f"photo_x2_{kind}.png").read_bytes() == b"mine"
     assert upscale("photo.png") == 0  # an existing map does not matter if none is requested
     assert upscale("photo.png", *ALL, "--overwrite") == 0
@@ -209,9 +213,9 @@ def test_the_longest_possible_name_can_have_maps(here: Path) -> None:
 
 def test_help_states_the_scale_of_the_maps_and_claims_no_confidence(capsys: pytest.CaptureFixture[str]) -> None:
     assert upscale("--help") == 0
-    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert said.count(f"white for {WHITE} levels of 255 or more") == 2 and "eight times the time" in said
-    assert not [word for word in ("confiden", "probab", "certain") if word in said.lower()]
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert printed.count(f"white for {WHITE} levels of 255 or more") == 2 and "eight times the time" in printed
+    assert not [word for word in ("confiden", "probab", "certain") if word in printed.lower()]
 
 
 def test_an_estimate_counts_eight_passes_for_ensemble_and_disagreement(
@@ -221,7 +225,7 @@ def test_an_estimate_counts_eight_passes_for_ensemble_and_disagreement(
     memory = []
     for options in ([], ["--ensemble"], ["--disagreement"]):
         assert upscale("large.png", "--estimate", "--json", *options) == 0
-        memory.append(told(capsys)["estimated_mb"])
+        memory.append(reported(capsys)["estimated_mb"])
     assert memory[0] < memory[1] == memory[2]
     assert not list(here.glob("large_*"))
 
@@ -237,6 +241,6 @@ def test_the_check_of_the_sample_matches_the_documents(here: Path, capsys: pytes
     assert "(`drrn upscale samples/chelsea.png --check --output checked.png`)" in words
     with pytest.raises(SystemExit):
         cli.main(["upscale", str(ROOT / "samples/chelsea.png"), "--check", "--output", "checked.png", "--json"])
-    line = told(capsys)
+    line = reported(capsys)
     assert line["check"] == {"psnr": pytest.approx(psnr, abs=0.02), "largest": largest}
     assert line["bicubic_check"] == {"psnr": pytest.approx(bicubic, abs=0.02), "largest": its_largest}

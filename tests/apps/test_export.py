@@ -30,9 +30,9 @@ def export(*args: str) -> int:
 def assert_refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     """Check that the command exits with 2, and return its one line of output."""
     assert export(*args) == 2
-    said = capsys.readouterr()
-    (line,) = said.err.splitlines()
-    assert line.startswith("drrn: ") and said.out == ""
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert line.startswith("drrn: ") and printed.out == ""
     return line
 
 
@@ -42,9 +42,9 @@ def known(path: Path) -> dict[str, str]:
 
 def test_an_export_reports_its_checks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export("tiny.onnx") == 0
-    said = capsys.readouterr()
-    assert re.fullmatch(r"tiny.onnx · ONNX Runtime and \S.* agree on 8x1, 1x9, .*: at most \de-\d\d off\n", said.out)
-    assert said.err == ""
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"tiny.onnx · ONNX Runtime and \S.* agree on 8x1, 1x9, .*: at most \de-\d\d off\n", printed.out)
+    assert printed.err == ""
     assert (known(here / "tiny.onnx")["model"], known(here / "tiny.onnx")["units"]) == ("tiny", "2")
 
 

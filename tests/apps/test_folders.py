@@ -32,7 +32,7 @@ LATIN = os.fsdecode(b"caf\xe9.png")
 """Not valid UTF-8: Python represents its last byte by a surrogate."""
 LONG = "ü" * 125 + "z.png"
 
-Lives = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+RunPlans = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 def picture(seed: int, height: int = 12, width: int = 16) -> Image:
@@ -69,7 +69,7 @@ def enlarge(*args: str, model: str = "tiny.safetensors") -> int:
     return run("in", "-o", "out", "--recursive", *args, model=model)
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def json_lines(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     *pictures, totals = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return pictures, totals
 
@@ -87,17 +87,17 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    said = capsys.readouterr()
-    lines = said.err.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("drrn: ") and said.out == "", said
+    printed = capsys.readouterr()
+    lines = printed.err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("drrn: ") and printed.out == "", printed
     return lines[0]
 
 
 def test_a_folder_becomes_a_folder_of_larger_pictures(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("in", "-o", "out") == 0
     assert list(tree(here / "out")) == ["a_x2.png", "b_x2.jpg"]
-    said = capsys.readouterr().err.splitlines()
-    assert said[-1].startswith("2 enlarged, 0 unchanged, 1 skipped, 0 failed · ")
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[-1].startswith("2 enlarged, 0 unchanged, 1 skipped, 0 failed · ")
     assert enlarge() == 0
     assert list(tree(here / "out")) == ["a_x2.png", "b_x2.jpg", "sub/c_x2.tif"]
     assert probe(here / "out/sub/c_x2.tif")[:3] == ("TIFF", 32, 24)
@@ -111,7 +111,7 @@ def test_any_folder_and_file_name_works(here: Path, capsys: pytest.CaptureFixtur
     put(here / "in", *names, LONG, *(f"{os.fsdecode(bytes([0xFF]))}\t/-r/{name}" for name in names))
     assert len(os.fsencode(LONG)) == 255
     assert enlarge("--json") == 0
-    lines, totals = told(capsys)
+    lines, totals = json_lines(capsys)
     assert totals["done"] == len(lines) == 17
     wanted = {name.replace(".png", "_x2.png").replace(".PNG", "_x2.PNG") for name in tree(here / "in")}
     wanted = wanted - {LONG.replace(".png", "_x2.png")} | {"ü" * 124 + "_x2.png"}
@@ -120,8 +120,8 @@ def test_any_folder_and_file_name_works(here: Path, capsys: pytest.CaptureFixtur
     assert enlarge() == 0
     assert "0 enlarged, 17 unchanged" in capsys.readouterr().err
     assert enlarge("-s", "3") == 0
-    said = capsys.readouterr()
-    assert len(said.out.splitlines()) == 17 and "caf\\udce9_x3.png" in said.out
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 17 and "caf\\udce9_x3.png" in printed.out
 
 
 def test_links_out_of_a_folder_and_loops_are_not_followed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +164,7 @@ def test_a_second_run_does_nothing(here: Path, capsys: pytest.CaptureFixture[str
     before = {path: path.stat() for path in (here / "out").rglob("*x2*")}
     capsys.readouterr()
     assert enlarge("--json") == 0
-    lines, totals = told(capsys)
+    lines, totals = json_lines(capsys)
     assert {path: path.stat() for path in (here / "out").rglob("*x2*")} == before
     assert [line["unchanged"] for line in lines] == [True] * 3
     assert {**totals, "seconds": 0} == {"done": 0, "skipped": 1, "unchanged": 3, "failed": 0, "seconds": 0}
@@ -173,7 +173,7 @@ def test_a_second_run_does_nothing(here: Path, capsys: pytest.CaptureFixture[str
 def test_a_second_run_does_only_what_is_missing_or_stale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def next_run(*args: str, **options: str) -> list[str]:
         assert enlarge("--json", *args, **options) == 0
-        return done(told(capsys)[0])
+        return done(json_lines(capsys)[0])
 
     def pad(path: Path) -> None:
         path.write_bytes(path.read_bytes().ljust(5000, b"\0"))
@@ -209,14 +209,14 @@ def test_only_unchanged_results_of_drrn_are_overwritten(here: Path, capsys: pyte
     (here / "out").mkdir()
     (here / "out/a_x2.png").write_bytes(b"mine")
     assert enlarge() == 3
-    said = capsys.readouterr().err
-    assert "out/a_x2.png exists. Give another name, or --overwrite." in said
-    assert "in/a.png 16x12 ->" not in said, "it was enlarged in vain"
+    printed = capsys.readouterr().err
+    assert "out/a_x2.png exists. Give another name, or --overwrite." in printed
+    assert "in/a.png 16x12 ->" not in printed, "it was enlarged in vain"
     assert (here / "out/a_x2.png").read_bytes() == b"mine"
     (here / "out/b_x2.jpg").write_bytes(b"edited")
     assert enlarge(model="other.safetensors") == 3
-    said = capsys.readouterr().err
-    assert "out/a_x2.png exists" in said and "out/b_x2.jpg exists" in said and "1 enlarged" in said
+    printed = capsys.readouterr().err
+    assert "out/a_x2.png exists" in printed and "out/b_x2.jpg exists" in printed and "1 enlarged" in printed
     assert (here / "out/b_x2.jpg").read_bytes() == b"edited"
     assert enlarge("--overwrite", model="other.safetensors") == 0
     assert "2 enlarged, 1 unchanged" in capsys.readouterr().err
@@ -234,7 +234,7 @@ def test_a_bad_file_does_not_stop_the_others(here: Path, capsys: pytest.CaptureF
     assert "in/bad.png" in first and "in/cut.jpg" in second and last == "2 of 5 pictures failed."
     assert list(tree(here / "out")) == ["a_x2.png", "b_x2.jpg", "sub/c_x2.tif"]
     assert enlarge("--json") == 3
-    lines, totals = told(capsys)
+    lines, totals = json_lines(capsys)
     assert [line["source"] for line in lines if "error" in line] == ["in/bad.png", "in/cut.jpg"]
     assert (totals["unchanged"], totals["failed"]) == (3, 2)
 
@@ -270,8 +270,8 @@ def test_impossible_requests_are_refused_in_one_line(
 
 def test_json_and_a_picture_cannot_both_go_to_stdout(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("in/a.png", "-o", "-", "--json") == 2
-    said = capsys.readouterr()
-    assert "can't both go to stdout" in said.err and "can't both go to stdout" in json.loads(said.out)["error"]
+    printed = capsys.readouterr()
+    assert "can't both go to stdout" in printed.err and "can't both go to stdout" in json.loads(printed.out)["error"]
 
 
 def test_a_broken_manifest_is_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,8 +284,10 @@ def test_a_broken_manifest_is_refused_in_one_line(here: Path, capsys: pytest.Cap
 def test_an_estimate_of_a_folder_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(here.rglob("*"))
     assert enlarge("--estimate") == 0
-    said = capsys.readouterr()
-    assert len(said.out.splitlines()) == 3 and "3 to enlarge, 0 unchanged, 1 skipped, 0 failed · about" in said.err
+    printed = capsys.readouterr()
+    assert (
+        len(printed.out.splitlines()) == 3 and "3 to enlarge, 0 unchanged, 1 skipped, 0 failed · about" in printed.err
+    )
     assert sorted(here.rglob("*")) == before
     assert enlarge() == 0
     assert enlarge("--estimate", "--json") == 0
@@ -430,9 +432,9 @@ def test_an_arriving_file_is_taken_once_it_is_complete(here: Path, monkeypatch: 
 
 
 @pytest.fixture(scope="module")
-def lives() -> Iterator[Lives]:
-    """A function that runs plans one after the other and returns their results; see folder_lives.py."""
-    with start_script(HERE / "folder_lives.py") as run:
+def run_plans() -> Iterator[RunPlans]:
+    """A function that runs plans one after the other and returns their results; see folder_runs.py."""
+    with start_script(HERE / "folder_runs.py") as run:
         yield run
 
 
@@ -444,16 +446,16 @@ def mixed(folder: Path, count: int) -> None:
 
 @pytest.mark.parametrize(("pictures", "kills"), [(12, 6), pytest.param(50, 20, marks=pytest.mark.full)])
 def test_a_randomly_killed_run_ends_like_an_uninterrupted_one(
-    here: Path, lives: Lives, pictures: int, kills: int
+    here: Path, run_plans: RunPlans, pictures: int, kills: int
 ) -> None:
     shutil.rmtree(here / "in")
     mixed(here / "in", pictures)
-    chance = random.Random(0)
+    rng = random.Random(0)
     args, clean_args = (
         f"upscale in -o {output} --recursive --json -m tiny.safetensors --threads 1".split()
         for output in ("killed", "clean")
     )
-    (clean,) = lives([{"folder": str(here), "args": clean_args}])
+    (clean,) = run_plans([{"folder": str(here), "args": clean_args}])
     assert clean["code"] == 0, clean["log"]
     whole = tree(here / "clean")
     assert len(whole) == pictures
@@ -462,35 +464,37 @@ def test_a_randomly_killed_run_ends_like_an_uninterrupted_one(
     before = tree(here / "killed")
     made, left = 0, 0
     for number in range(kills):
-        life: dict[str, Any] = {"folder": str(here), "args": [*args, "--jobs", str(1 + number % 4 // 2)]}
+        attempt: dict[str, Any] = {"folder": str(here), "args": [*args, "--jobs", str(1 + number % 4 // 2)]}
         if number % 2 and pictures > 12:  # a few are done before a signal is sent, on a machine that is fast
-            life |= {"signal": signal.SIGKILL, "lines": made + chance.randint(0, 2), "delay": chance.uniform(0, 0.004)}
+            attempt |= {"signal": signal.SIGKILL, "lines": made + rng.randint(0, 2), "delay": rng.uniform(0, 0.004)}
         else:
-            life |= {"call": chance.randint(1, 16)}
-        (death,) = lives([life])
+            attempt |= {"call": rng.randint(1, 16)}
+        (death,) = run_plans([attempt])
         assert death["code"] == -signal.SIGKILL, death
         there = tree(here / "killed")
         files = {name for name in there if not Path(name).name.startswith(".drrn-")}
         finished = {name for name in files if there[name] == whole[name]}
         assert all(there[name] == before[name] for name in files - finished), "a file is there that is not whole"
         left += len(there) - len(files)
-        again = {line["target"].removeprefix("killed/") for line in death["said"] if "seconds" in line}
+        again = {line["target"].removeprefix("killed/") for line in death["printed"] if "seconds" in line}
         assert again <= finished
-        assert sum("unchanged" in line for line in death["said"]) <= made, "what was done was forgotten"
+        assert sum("unchanged" in line for line in death["printed"]) <= made, "what was done was forgotten"
         assert len(finished) >= made + len(again), "what was done was done again"
         made = len(finished)
     assert made < pictures, "all was done before the last kill"
     assert left, "no kill left a temporary file, so none can have been removed"
-    (last,) = lives([{"folder": str(here), "args": args}])
+    (last,) = run_plans([{"folder": str(here), "args": args}])
     assert last["code"] == 0, last["log"]
-    totals = last["said"][-1]
+    totals = last["printed"][-1]
     assert (totals["done"], totals["unchanged"]) == (pictures - made, made)
     assert tree(here / "killed") == whole
     assert [path.name for path in (here / "killed").rglob(".*")] == [".drrn.sqlite"]
 
 
 @pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.full)])
-def test_after_a_kill_at_any_call_the_next_run_replaces_a_stale_result(here: Path, lives: Lives, every: int) -> None:
+def test_after_a_kill_at_any_call_the_next_run_replaces_a_stale_result(
+    here: Path, run_plans: RunPlans, every: int
+) -> None:
     assert run("in/sub", "-o", "out", model="other.safetensors") == 0
     assert run("in/sub", "-o", "new") == 0
     codes = []
@@ -498,7 +502,9 @@ def test_after_a_kill_at_any_call_the_next_run_replaces_a_stale_result(here: Pat
         output = f"out{call}"
         shutil.copytree(here / "out", here / output)
         args = ["upscale", "in/sub", "-o", output, "--json", "-m", "tiny.safetensors", "--threads", "1"]
-        killed, ended = lives([{"folder": str(here), "args": args, "call": call}, {"folder": str(here), "args": args}])
+        killed, ended = run_plans(
+            [{"folder": str(here), "args": args, "call": call}, {"folder": str(here), "args": args}]
+        )
         codes.append(killed["code"])
         assert ended["code"] == 0, f"killed at call {call}: {ended['log']}"
         assert tree(here / output) == tree(here / "new"), f"killed at call {call}"
@@ -508,7 +514,9 @@ def test_after_a_kill_at_any_call_the_next_run_replaces_a_stale_result(here: Pat
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_a_signal_ends_a_run_with_its_code_and_keeps_finished_results(here: Path, lives: Lives, at_once: int) -> None:
+def test_a_signal_ends_a_run_with_its_code_and_keeps_finished_results(
+    here: Path, run_plans: RunPlans, at_once: int
+) -> None:
     store.save(small_weights(width=64, units=9), here / "tiny.safetensors")
     shutil.rmtree(here / "in")
     put(here / "in", "0.png", "1.png")
@@ -516,13 +524,13 @@ def test_a_signal_ends_a_run_with_its_code_and_keeps_finished_results(here: Path
     write(picture(3, 2500, 100), here / "in/3.png")
     words = f"upscale in -o out --json -m tiny.safetensors --threads 1 -s 4 --jobs {at_once}".split()
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        life = {"folder": str(here), "args": words, "signal": number, "lines": 2, "delay": 0.3}
-        (ended,) = lives([life])
+        attempt = {"folder": str(here), "args": words, "signal": number, "lines": 2, "delay": 0.3}
+        (ended,) = run_plans([attempt])
         assert ended["code"] == code, ended["log"]
         assert ended["log"].splitlines()[-1] == "stopped; the same command continues"
         assert "Traceback" not in ended["log"]
         assert sorted(path.name for path in (here / "out").iterdir()) == [".drrn.sqlite", "0_x4.png", "1_x4.png"]
-    assert [line["unchanged"] for line in ended["said"]] == [True, True]
+    assert [line["unchanged"] for line in ended["printed"]] == [True, True]
 
 
 def test_a_concurrent_second_run_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -551,8 +559,8 @@ def test_a_watched_folder_is_processed_until_a_signal(here: Path) -> None:
         write(picture(seed), here / "arrive" / name, overwrite=True)
         assert process.stdout.readline().startswith(f"out/{name.replace('.png', '_x2.png')} · ")
     (here / "arrive/bad.png").write_text("no picture")
-    said = [process.stderr.readline() for _ in range(4)]
-    assert "arrive/bad.png is not an image that drrn can read" in said[-1]
+    printed = [process.stderr.readline() for _ in range(4)]
+    assert "arrive/bad.png is not an image that drrn can read" in printed[-1]
     process.send_signal(signal.SIGINT)
     _, last = process.communicate(timeout=300)
     assert (process.returncode, last) == (130, "")

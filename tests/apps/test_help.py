@@ -35,10 +35,10 @@ def parser_of(prog: str) -> Any:
         return tyro.extras.get_parser(COMMANDS[prog])
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> str:
-    said = capsys.readouterr()
-    assert said.err == ""
-    return said.out
+def reported(capsys: pytest.CaptureFixture[str]) -> str:
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    return printed.out
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -48,7 +48,7 @@ def test_help_fits_the_terminal_and_shows_an_example(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     assert run(*prog.split()[1:], "--help") == 0
-    text, _, examples = told(capsys).rpartition("\nExample")
+    text, _, examples = reported(capsys).rpartition("\nExample")
     assert text.startswith(f"Usage: {prog} ") and f"  {prog}" in examples
     assert max(map(len, text.splitlines())) <= columns
     assert not re.search(
@@ -86,7 +86,7 @@ def test_examples_of_a_study_name_lists_that_exist() -> None:
 
 def test_the_options_of_a_training_are_grouped_and_written_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "--help") == 0
-    text = " ".join(told(capsys).split())
+    text = " ".join(reported(capsys).split())
     assert text.index("Images and weights:") < text.index("--lr-data PATH") < text.index("--width INT")
     assert "multiples of these scales" in text and "--patch and --later-patches must" in text
     assert "--[no-]bias" in text and "--no-flat" not in text and "--run PATH" in text
@@ -94,7 +94,7 @@ def test_the_options_of_a_training_are_grouped_and_written_as_typed(capsys: pyte
 
 def test_the_options_of_upscale_have_headings(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("upscale", "--help") == 0
-    headings = re.findall(r"^(\w.*):$", told(capsys), re.MULTILINE)
+    headings = re.findall(r"^(\w.*):$", reported(capsys), re.MULTILINE)
     assert headings == [
         *("Arguments", "Result", "Size", "Model", "Folders and many pictures", "Checks", "Videos", "GeoTIFF"),
         *("Machine", "Options", "Examples"),
@@ -110,18 +110,18 @@ def test_the_list_of_commands_shows_the_first_sentence_of_each(commands: Command
 
 def test_a_training_shows_the_defaults_of_the_recipe_it_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "--recipe", "modern", "--help") == 0
-    text = " ".join(told(capsys).split())
+    text = " ".join(reported(capsys).split())
     assert "--[no-]centred" in text and "everything else like adam. (default: muon)" in text
 
 
 def test_drrn_without_arguments_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 2
-    alone = told(capsys)
+    alone = reported(capsys)
     assert run("--help") == 0
-    assert told(capsys) == alone
+    assert reported(capsys) == alone
     assert "--version" in alone and all(f"\n  {name} " in alone for name in cli.COMMANDS)
     assert run("models") == 2
-    assert "\n  import " in told(capsys)
+    assert "\n  import " in reported(capsys)
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_drrn_without_arguments_shows_the_help(capsys: pytest.CaptureFixture[str
 )
 def test_a_mistyped_word_suggests_the_nearest(line: str, answer: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*shlex.split(line)) == 2
-    said = capsys.readouterr()
-    assert said.err == f"drrn: {answer}\n" and said.out == ""
+    printed = capsys.readouterr()
+    assert printed.err == f"drrn: {answer}\n" and printed.out == ""
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ def test_arguments_that_cannot_be_parsed_are_reported_in_one_line(
     line: str, answer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*shlex.split(line)) == 2
-    said = capsys.readouterr()
-    assert said.err == f"drrn: {answer}\n" and said.out == ""
+    printed = capsys.readouterr()
+    assert printed.err == f"drrn: {answer}\n" and printed.out == ""
 
 
 def test_options_accept_underscores_and_can_be_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +187,7 @@ def test_bash_completes_commands_subcommands_options_and_choices(
     typed: list[str], completed: set[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert run("completion", "bash") == 0
-    (tmp_path / "drrn.bash").write_text(told(capsys))
+    (tmp_path / "drrn.bash").write_text(reported(capsys))
     words = shlex.join(["drrn", *typed])
     line = f"""source drrn.bash; spec=$(complete -p drrn); [[ $spec =~ -F\\ ([^ ]+) ]]
         COMP_WORDS=({words}) COMP_CWORD={len(typed)} COMP_LINE='{words}' COMP_POINT={len(words)}
@@ -199,7 +199,7 @@ def test_bash_completes_commands_subcommands_options_and_choices(
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_have_a_completion_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("completion", shell) == 0
-    script = told(capsys)
+    script = reported(capsys)
     assert "upscale" in script and "import" in script
 
 

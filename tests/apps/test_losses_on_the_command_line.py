@@ -43,12 +43,12 @@ def test_an_unsuitable_backbone_is_refused_in_one_line(
     Path("text.pth").write_text("no weights")
     torch.save(small_vgg(), "vgg.pth")
     assert train(*args) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and len(said.err.splitlines()) == 1 and said.err.startswith(message)
+    printed = capsys.readouterr()
+    assert printed.out == "" and len(printed.err.splitlines()) == 1 and printed.err.startswith(message)
     assert not Path("run").exists()
 
 
 def test_an_unknown_loss_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--loss", "0.5*l2") == 2
-    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert "from mse, l1, charbonnier, euclidean, msssim, focal_frequency, vgg, lpips; got '0.5*l2'" in said
+    printed = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "from mse, l1, charbonnier, euclidean, msssim, focal_frequency, vgg, lpips; got '0.5*l2'" in printed

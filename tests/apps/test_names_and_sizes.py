@@ -20,9 +20,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a wide and a tall picture and a model, where the command runs."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
-    chance = np.random.default_rng(0)
-    write(Image(pixels=chance.random((12, 16, 3), np.float32)), tmp_path / "in" / "wide.png")
-    write(Image(pixels=chance.random((16, 12, 3), np.float32)), tmp_path / "in" / "tall.png")
+    rng = np.random.default_rng(0)
+    write(Image(pixels=rng.random((12, 16, 3), np.float32)), tmp_path / "in" / "wide.png")
+    write(Image(pixels=rng.random((16, 12, 3), np.float32)), tmp_path / "in" / "tall.png")
     store.save(small_weights(), tmp_path / "tiny.safetensors")
     return tmp_path
 
@@ -123,9 +123,9 @@ def test_quiet_prints_only_failures(here: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr() == ("", "")
     (here / "in" / "bad.png").write_text("no image")
     assert upscale("in", "-o", "out", "--quiet") == 3
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.startswith("drrn: ") and "bad.png" in said.err
-    assert "1 of 3 pictures failed." in said.err
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("drrn: ") and "bad.png" in printed.err
+    assert "1 of 3 pictures failed." in printed.err
 
 
 def test_a_second_run_with_the_same_name_does_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

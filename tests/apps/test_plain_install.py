@@ -57,10 +57,10 @@ EXTRA = {
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
     """The exit code and output of each command line, all run in one process."""
     here = tmp_path_factory.mktemp("plain")
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     (here / "set").mkdir()
     for path in (here / "photo.png", here / "set/0.png", here / "set/1.png"):
-        write(Image(pixels=chance.random((40, 44, 3), np.float32)), path)
+        write(Image(pixels=rng.random((40, 44, 3), np.float32)), path)
     (here / "slice.dcm").write_bytes(bytes(128) + b"DICM" + bytes(100))
     (here / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
     (here / "port.pth").write_bytes(b"PK\x03\x04")
@@ -87,20 +87,20 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    return {line: (code, said) for line, (code, said) in zip(lines, json.loads(done.stdout), strict=True)}
+    return {line: (code, printed) for line, (code, printed) in zip(lines, json.loads(done.stdout), strict=True)}
 
 
 @pytest.mark.parametrize("line", sorted(DONE))
 def test_a_command_works_without_extras(ended: dict[str, tuple[int, str]], line: str) -> None:
-    code, said = ended[line]
-    assert code == 0, said
+    code, printed = ended[line]
+    assert code == 0, printed
 
 
 @pytest.mark.parametrize("line", EXTRA)
 def test_a_command_names_the_extra_it_needs(ended: dict[str, tuple[int, str]], line: str) -> None:
-    code, said = ended[line]
-    assert code == 2 and "Traceback" not in said
-    assert f"pip install 'drrn[{EXTRA[line]}]'" in said
+    code, printed = ended[line]
+    assert code == 2 and "Traceback" not in printed
+    assert f"pip install 'drrn[{EXTRA[line]}]'" in printed
 
 
 def test_every_command_is_covered() -> None:

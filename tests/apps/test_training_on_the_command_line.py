@@ -36,9 +36,9 @@ def test_images_patches_and_steps_are_printed_and_one_line_per_epoch(
     first, second, *epochs = capsys.readouterr().err.splitlines()
     assert first == "5 pictures to learn from, 1 to validate on, in run"
     about = r"100 patches of 16x16, 12 steps of 8 patches per epoch, at most 2 epochs; bicubic has (\d+\.\d+) dB on .*"
-    told = re.fullmatch(about, second)
-    assert told, second
-    assert len(epochs) == 2 and all(f" dB (bicubic {told[1]})" in line for line in epochs)
+    reported = re.fullmatch(about, second)
+    assert reported, second
+    assert len(epochs) == 2 and all(f" dB (bicubic {reported[1]})" in line for line in epochs)
     assert re.search(r"about \d.* left$", epochs[0]) and " left" not in epochs[1]
     assert train("--epochs", "3", "--width", "4", "--units", "1") == 0
     _, second, *epochs = capsys.readouterr().err.splitlines()
@@ -59,16 +59,16 @@ def test_the_expected_time_of_a_teacher_is_printed_once(
 ) -> None:
     monkeypatch.setattr(progress, "EXPECT_SECONDS", 0.0)
     assert train("--epochs", "1", "--width", "4", "--units", "1", "--teacher", "tiny") == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("the teacher")]
-    assert len(told) == 1 and re.fullmatch(r"the teacher has enlarged 2 of 5, about \d.* left", told[0])
+    reported = [line for line in capsys.readouterr().err.splitlines() if line.startswith("the teacher")]
+    assert len(reported) == 1 and re.fullmatch(r"the teacher has enlarged 2 of 5, about \d.* left", reported[0])
 
 
 def test_bicubic_is_measured_on_the_same_patches_as_the_network(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store.save(small_weights(gain=0.0, bias=False), here / "nothing.safetensors")  # it returns bicubic unchanged
     assert train("--start", "nothing.safetensors", "--learning-rate", "1e-30", "--epochs", "1") == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
-    told = re.search(r"PSNR (.*) dB \(bicubic (.*)\)", line)
-    assert told and told[1] == told[2]
+    reported = re.search(r"PSNR (.*) dB \(bicubic (.*)\)", line)
+    assert reported and reported[1] == reported[2]
 
 
 def test_images_smaller_than_a_patch_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -207,9 +207,9 @@ def run(models: list[str], progress: Any = print, **settings: Any) -> Report:
 def test_every_runner_is_measured_in_turn(tiny: str, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for side in ("PRODUCT_SIDE", "CONVOLUTION_SIDE"):
         monkeypatch.setattr(f"benchmarks.run.{side}", 32)
-    told: list[str] = []
+    reported: list[str] = []
     runners = ["reference", "torch", "torch-bfloat16", "openvino-int8"]
-    report = run([tiny], told.append, runners=runners, side=32, repeats=2, data=pictures)
+    report = run([tiny], reported.append, runners=runners, side=32, repeats=2, data=pictures)
     rows = report.of("runners")
     assert [each.runner for each in rows] == ["NumPy", "torch eager, channels last", "torch eager, bfloat16"]
     assert report.left_out == ["OpenVINO, int8 was left out: it needs a folder of pictures for its calibration."]
@@ -224,7 +224,7 @@ def test_every_runner_is_measured_in_turn(tiny: str, pictures: Path, monkeypatch
     assert [each.psnr is None for each in rows] == [False, True, False]
     assert report.peak(1) > 0 and report.data == "pictures"
     assert [each.network for each in report.of("peak")] == 2 * ["matrix product", *2 * ["wide convolutions"]]
-    repeats = [sentence for sentence in told if "repeat" in sentence and sentence.startswith(tiny)]
+    repeats = [sentence for sentence in reported if "repeat" in sentence and sentence.startswith(tiny)]
     order = [sentence.split(", 1 thread")[0].split(", ", 1)[1] for sentence in repeats]
     assert order == 2 * [each.runner for each in rows]  # one after another, not each by itself
 

@@ -28,12 +28,12 @@ NOTHING = {"gain": 0.0, "bias": False}
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     made = [tmp_path_factory.mktemp("pictures") / name for name in ("first", "second")]
     for folder in made:
         folder.mkdir()
         for name in ("a", "b"):
-            coarse = 0.3 + 0.4 * chance.random((8, 9, 3), np.float32)
+            coarse = 0.3 + 0.4 * rng.random((8, 9, 3), np.float32)
             write(Image(pixels=coarse.repeat(6, axis=0).repeat(6, axis=1)), folder / f"{name}.png")
     return made
 
@@ -146,7 +146,7 @@ def test_a_card_shows_the_measurements_and_survives_its_file(measured: Measureme
     store.save(packed, tmp_path / "mine.safetensors")
     page = card.to_markdown(store.load(tmp_path / "mine.safetensors"), plot="mine.png")
     assert page == card.to_markdown(packed, plot="mine.png")
-    for said in (
+    for printed in (
         "to run with 1 to 2 units (`--units`)",
         "by `measure mine` at commit abc.",
         "| first | x2 | ",
@@ -158,7 +158,7 @@ def test_a_card_shows_the_measurements_and_survives_its_file(measured: Measureme
         "**harms** |",
         "## Seed\n\n```\n7\n```",
     ):
-        assert said in page
+        assert printed in page
     assert "![" not in card.to_markdown(packed)
 
 
@@ -274,8 +274,8 @@ def test_measurements_of_another_network_are_refused(here: Path, capsys: pytest.
         ("absent.json", "best.safetensors", "absent.json is not a file of `python -m benchmarks.cards measure`: "),
     ]:
         assert cards("pack", model, "--measured", measured, "-o", "x.safetensors") == 2
-        said = capsys.readouterr().err
-        assert message in said and len(said.splitlines()) == 1
+        printed = capsys.readouterr().err
+        assert message in printed and len(printed.splitlines()) == 1
         assert not (here / "x.safetensors").exists()
 
 

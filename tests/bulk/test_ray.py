@@ -167,11 +167,11 @@ class Watch:
     def finish(self, driver: subprocess.Popen[str]) -> str:
         """Look until the driver ends; return what it has printed."""
         self.wait(len(self.expected) + 1, driver)
-        said, errors = driver.communicate()
+        printed, errors = driver.communicate()
         assert driver.returncode == 0, errors
         assert self.look() == len(self.whole) == len(self.expected)
         assert not list(self.target.list(".drrn/begun/"))
-        return said
+        return printed
 
 
 @pytest.mark.parametrize("cluster", [1], indirect=True)
@@ -180,8 +180,8 @@ def test_a_cluster_makes_the_bytes_of_drrn_upscale(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_photos(tmp_path, 9, "--part-files", "2")
-    said = Watch(tmp_path).finish(start(cluster, "--workers", "1", "2"))
-    assert said.splitlines()[-1] == "all done" and said.count("part ") == 5
+    printed = Watch(tmp_path).finish(start(cluster, "--workers", "1", "2"))
+    assert printed.splitlines()[-1] == "all done" and printed.count("part ") == 5
     target = Folder(tmp_path / "large")
     shutil.rmtree(tmp_path / "large/.drrn/done")
     (tmp_path / "large/.drrn/weights.safetensors").write_bytes(b"broken")
@@ -237,9 +237,9 @@ def test_a_stopped_driver_leaves_no_kill_to_a_file(
     while not list(watch.target.list(".drrn/begun/")):
         time.sleep(0.05)
     driver.send_signal(signal.SIGTERM)
-    _, said = driver.communicate()
-    assert driver.returncode == 143, said
-    assert "stopped; the same command continues" in said
+    _, printed = driver.communicate()
+    assert driver.returncode == 143, printed
+    assert "stopped; the same command continues" in printed
     notes = [json.loads(watch.target.read(entry.name) or b"") for entry in watch.target.list(".drrn/begun/")]
     assert all(note["starts"] == 0 and not note["kills"] for note in notes)
     watch.finish(start(cluster))

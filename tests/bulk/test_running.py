@@ -113,8 +113,8 @@ def test_a_failed_file_becomes_a_row_and_is_retried_on_request(here: Path, capsy
     assert capsys.readouterr().out.splitlines()[-1] == "failed: 1 file"
     assert len(results(here / "large")) == 5
     assert drrn("bulk", "status", "large", "--failed") == 0
-    said = capsys.readouterr().out
-    assert said.startswith("b.jpg: b.jpg is a JPEG that is damaged or cut short") and len(said.splitlines()) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("b.jpg: b.jpg is a JPEG that is damaged or cut short") and len(printed.splitlines()) == 1
     (here / "photos/b.jpg").write_bytes(good)
     assert drrn(*run) == 3, "a part that is done is not run again"
     assert drrn(*run, "--retry") == 0
@@ -231,9 +231,9 @@ def test_a_stopped_or_killed_run_continues_to_the_same_bytes(here: Path, waiting
     if sent == signal.SIGKILL:
         process.wait()
         waiting.unlink()
-    _, said = process.communicate(timeout=120)  # also waits for the orphaned worker, which ends with its part
+    _, printed = process.communicate(timeout=120)  # also waits for the orphaned worker, which ends with its part
     assert process.returncode == (143 if sent == signal.SIGTERM else -signal.SIGKILL)
-    assert ("stopped; the same command continues" in said) == (sent == signal.SIGTERM)
+    assert ("stopped; the same command continues" in printed) == (sent == signal.SIGTERM)
     assert sent == signal.SIGTERM or not list(target.list(".drrn/begun/"))
     left = parts_left(plan, target)
     assert len(left) < 3

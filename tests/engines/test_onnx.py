@@ -224,9 +224,9 @@ def test_the_onnx_engine_is_chosen_by_name() -> None:
     engine = choose(weights, engine="onnx", threads=1)
     assert engine.name == f"onnx (ONNX Runtime {onnxruntime.__version__}, cpu, 1 thread)" and not engine.streams
     ilr = np.random.default_rng(0).random((15, 3, 17), np.float32).swapaxes(0, 1)  # not contiguous
-    told: list[int] = []
-    assert_close(engine.run(ilr, told.append), exactly(weights, ilr[None])[0], 1e-5)
-    assert told == [15]
+    reported: list[int] = []
+    assert_close(engine.run(ilr, reported.append), exactly(weights, ilr[None])[0], 1e-5)
+    assert reported == [15]
 
 
 def test_the_onnx_engine_runs_fewer_units() -> None:
@@ -282,7 +282,7 @@ print((memory("VmRSS") - before - sr.nbytes) / 2**20)
 
 
 def test_too_little_memory_is_reported_and_a_smaller_piece_still_runs() -> None:
-    said = alone("""
+    printed = alone("""
 import resource
 from pathlib import Path
 import numpy as np
@@ -300,7 +300,7 @@ except OutOfMemoryError as error:
     print(error)
 print(np.isfinite(engine.run(ilr[:, :200, :200])).all())
 """)
-    assert said == "Not enough memory for an image of 1500x1500.\nTrue\n"
+    assert printed == "Not enough memory for an image of 1500x1500.\nTrue\n"
 
 
 def test_other_failures_of_the_runtime_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,9 +100,9 @@ def test_fewer_units_match_the_network_with_fewer_units(weights: Weights) -> Non
 
 
 def test_progress_reports_the_end(weights: Weights) -> None:
-    told: list[int] = []
-    TorchEngine(weights, device="cpu").run(ILR, told.append)
-    assert told == [24]
+    reported: list[int] = []
+    TorchEngine(weights, device="cpu").run(ILR, reported.append)
+    assert reported == [24]
 
 
 def test_estimated_memory_grows_with_the_pixels(weights: Weights) -> None:

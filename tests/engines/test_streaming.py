@@ -268,9 +268,9 @@ def test_memory_grows_with_the_width_and_not_with_the_height() -> None:
 
 @pytest.mark.parametrize("name", ["reference", "native"])
 def test_progress_counts_rows(name: EngineName) -> None:
-    told: list[int] = []
-    choose(small_weights(), engine=name).run(np.zeros((1, 300, 20), np.float32), told.append)
-    assert sum(told) == 300 and len(told) > 3
+    reported: list[int] = []
+    choose(small_weights(), engine=name).run(np.zeros((1, 300, 20), np.float32), reported.append)
+    assert sum(reported) == 300 and len(reported) > 3
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -90,10 +90,10 @@ def test_set5_is_recognized_by_its_images_not_its_folder(data: Path, tmp_path: P
 
 def test_other_images_in_a_folder_named_set5_get_no_published_rows(folder: Path) -> None:
     other = folder.rename(folder.with_name("Set5"))
-    said: list[str] = []
-    rows = list(evaluate([], [other], [2], note=said.append))
+    printed: list[str] = []
+    rows = list(evaluate([], [other], [2], note=printed.append))
     assert [row.model for row in rows] == ["bicubic"]
-    assert len(said) == 1 and "not the published Set5" in said[0]
+    assert len(printed) == 1 and "not the published Set5" in printed[0]
 
 
 def test_unconfirmed_results_are_marked() -> None:
@@ -107,9 +107,9 @@ def test_a_table_of_measured_rows_needs_no_legend(folder: Path) -> None:
 
 
 def test_an_untrained_scale_is_noted(folder: Path) -> None:
-    said: list[str] = []
-    list(evaluate([nothing()], [folder], [2, 1.5], note=said.append))
-    assert said == ["x1.5 is outside of what random was trained for (x2 to x4)."]
+    printed: list[str] = []
+    list(evaluate([nothing()], [folder], [2, 1.5], note=printed.append))
+    assert printed == ["x1.5 is outside of what random was trained for (x2 to x4)."]
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:

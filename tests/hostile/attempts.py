@@ -43,5 +43,5 @@ def start_training(path: Path, folder: Path) -> None:
     read_config(path)
 
 
-def _nothing(*told: object) -> None:
+def _nothing(*reported: object) -> None:
     pass

@@ -65,9 +65,9 @@ def with_digest(content: bytes) -> bytes:
         rest = {name: value for name, value in about.items() if name != "sha256"}
         about["sha256"] = store._digest(rest, tensors)
         header["__metadata__"]["drrn"] = json.dumps(about)
-        said = json.dumps(header).encode()
-        said += b" " * (-len(said) % 8)
-        return len(said).to_bytes(8, "little") + said + content[8 + length :]
+        printed = json.dumps(header).encode()
+        printed += b" " * (-len(printed) % 8)
+        return len(printed).to_bytes(8, "little") + printed + content[8 + length :]
     except Exception:  # beyond mending, and a mutation as good as others
         return content
 

@@ -116,13 +116,13 @@ class Worker:
             wait, is_ready = START, False
             while left:
                 self.hangs = not ready.select(wait)
-                said = b"" if self.hangs else os.read(self.process.stdout.fileno(), 1 << 16)
-                if not said and not is_ready:
+                printed = b"" if self.hangs else os.read(self.process.stdout.fileno(), 1 << 16)
+                if not printed and not is_ready:
                     raise RuntimeError(f"A worker did not start: {self.end()}")
-                if not said:
+                if not printed:
                     yield None
                     return
-                *lines, rest = (rest + said).split(b"\n")
+                *lines, rest = (rest + printed).split(b"\n")
                 for line in lines:
                     outcome = Outcome(*json.loads(line))
                     wait, left, is_ready = patience, left - 1, True
@@ -137,9 +137,9 @@ class Worker:
             self.process.kill()
         self.process.communicate()  # closes stdin, which ends the process
         self.noise.seek(0)
-        said = self.noise.read()[-2000:].decode(errors="replace")
+        printed = self.noise.read()[-2000:].decode(errors="replace")
         self.noise.close()
-        return "no answer" if self.hangs else f"code {self.process.returncode}: {said}"
+        return "no answer" if self.hangs else f"code {self.process.returncode}: {printed}"
 
 
 class Campaign:

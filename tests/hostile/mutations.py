@@ -17,62 +17,62 @@ WORDS: Final = (*NUMBERS, "1e999", "-0.0", "1e-320", "NaN", "Infinity", "null", 
 
 def mutated(form: Format, seeds: Sequence[bytes], number: int, seed: int = 0) -> bytes:
     """Input `number`: one of `seeds` with a few mutations."""
-    chance = random.Random(f"{seed} {number}")
-    content = bytearray(chance.choice(seeds))
+    rng = random.Random(f"{seed} {number}")
+    content = bytearray(rng.choice(seeds))
     moves = [*MOVES, *[_field] * 3, *[_word] * (4 if form.is_text else 0)]
-    for _ in range(chance.choice((1, 1, 1, 2, 3, 6))):
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
         if content:
-            chance.choice(moves)(content, chance, form, seeds)
+            rng.choice(moves)(content, rng, form, seeds)
     del content[LARGEST:]
-    return form.mend(bytes(content)) if chance.random() < 0.7 else bytes(content)
+    return form.mend(bytes(content)) if rng.random() < 0.7 else bytes(content)
 
 
-def _flip(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    content[_place(content, chance)] ^= 1 << chance.randrange(8)
+def _flip(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    content[_place(content, rng)] ^= 1 << rng.randrange(8)
 
 
-def _set(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    at = _place(content, chance)
-    for place in range(at, min(at + chance.choice((1, 1, 2, 4)), len(content))):
-        content[place] = chance.choice(BYTES) if chance.random() < 0.7 else chance.randrange(256)
+def _set(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    at = _place(content, rng)
+    for place in range(at, min(at + rng.choice((1, 1, 2, 4)), len(content))):
+        content[place] = rng.choice(BYTES) if rng.random() < 0.7 else rng.randrange(256)
 
 
-def _cut(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    del content[chance.randrange(len(content)) :]
+def _cut(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    del content[rng.randrange(len(content)) :]
 
 
-def _insert(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    at, length = _place(content, chance), chance.choice((1, 2, 4, 16, 300))
-    content[at:at] = chance.randbytes(length) if chance.random() < 0.5 else bytes([chance.choice(BYTES)]) * length
+def _insert(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    at, length = _place(content, rng), rng.choice((1, 2, 4, 16, 300))
+    content[at:at] = rng.randbytes(length) if rng.random() < 0.5 else bytes([rng.choice(BYTES)]) * length
 
 
-def _remove(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    at, length = _span(content, chance)
+def _remove(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    at, length = _span(content, rng)
     del content[at : at + length]
 
 
-def _repeat(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    at, length = _span(content, chance)
-    content[at:at] = (content[at : at + length] * chance.choice((1, 1, 2, 50, 1000)))[:LARGEST]
+def _repeat(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    at, length = _span(content, rng)
+    content[at:at] = (content[at : at + length] * rng.choice((1, 1, 2, 50, 1000)))[:LARGEST]
 
 
-def _move(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+def _move(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
     """Copy bytes over others."""
-    at, length = _span(content, chance)
-    to = _place(content, chance)
+    at, length = _span(content, rng)
+    to = _place(content, rng)
     content[to : to + length] = content[at : at + length]
 
 
-def _splice(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
-    other = chance.choice(seeds)
-    if chance.random() < 0.5:  # a beginning and another end
-        content[_place(content, chance) :] = other[chance.randrange(len(other)) :]
+def _splice(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+    other = rng.choice(seeds)
+    if rng.random() < 0.5:  # a beginning and another end
+        content[_place(content, rng) :] = other[rng.randrange(len(other)) :]
     else:
-        at, length = _span(other, chance)
-        content[_place(content, chance) : 0] = other[at : at + length]
+        at, length = _span(other, rng)
+        content[_place(content, rng) : 0] = other[at : at + length]
 
 
-def _field(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+def _field(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
     """Set a length, count or offset to an extreme value."""
     try:
         fields = [field for field in form.fields(bytes(content)) if field.at + field.size <= len(content)]
@@ -80,19 +80,19 @@ def _field(content: bytearray, chance: random.Random, form: Format, seeds: Seque
         fields = []
     if not fields:
         return
-    at, size, order = chance.choice(fields)
+    at, size, order = rng.choice(fields)
     top, now = (1 << 8 * size) - 1, int.from_bytes(content[at : at + size], order)
     extremes = (0, 1, 2, 3, 8, top, top - 1, top >> 1, (top >> 1) + 1, top >> 2, 1 << 4 * size, 10_000)
-    near = (now + 1, now - 1, now * 2, now // 2, now ^ 1 << chance.randrange(8 * size), at, len(content))
-    content[at : at + size] = (chance.choice(extremes + near) & top).to_bytes(size, order)
+    near = (now + 1, now - 1, now * 2, now // 2, now ^ 1 << rng.randrange(8 * size), at, len(content))
+    content[at : at + size] = (rng.choice(extremes + near) & top).to_bytes(size, order)
 
 
-def _word(content: bytearray, chance: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
+def _word(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:
     """Replace a number in a text."""
     numbers = list(re.finditer(rb"-?\d+(?:\.\d+)?(?:e-?\d+)?", bytes(content[: 1 << 14])))
     if numbers:
-        begin, end = chance.choice(numbers).span()
-        content[begin:end] = chance.choice(WORDS).encode() * chance.choice((1, 1, 1, 1, 2000))
+        begin, end = rng.choice(numbers).span()
+        content[begin:end] = rng.choice(WORDS).encode() * rng.choice((1, 1, 1, 1, 2000))
 
 
 MOVES: Final[Sequence[Callable[[bytearray, random.Random, Format, Sequence[bytes]], None]]] = (
@@ -108,11 +108,11 @@ MOVES: Final[Sequence[Callable[[bytearray, random.Random, Format, Sequence[bytes
 )
 
 
-def _place(content: bytes | bytearray, chance: random.Random) -> int:
+def _place(content: bytes | bytearray, rng: random.Random) -> int:
     """A random position, more often near the beginning, where headers are."""
-    return min(chance.randrange(len(content)), chance.choice((1 << 30, 256, chance.randrange(1, len(content) + 1))) - 1)
+    return min(rng.randrange(len(content)), rng.choice((1 << 30, 256, rng.randrange(1, len(content) + 1))) - 1)
 
 
-def _span(content: bytes | bytearray, chance: random.Random) -> tuple[int, int]:
-    at = _place(content, chance)
-    return at, chance.randint(1, min(chance.choice((4, 64, 1024)), len(content) - at))
+def _span(content: bytes | bytearray, rng: random.Random) -> tuple[int, int]:
+    at = _place(content, rng)
+    return at, rng.randint(1, min(rng.choice((4, 64, 1024)), len(content) - at))

@@ -120,8 +120,8 @@ def test_a_file_with_a_url_is_refused_without_a_connection(
     before = sorted(put(here, canary))
     for name in before:
         assert upscale(name) == 2, name
-        said = capsys.readouterr()
-        assert len(said.err.splitlines()) == 1 and said.err.startswith("drrn: ") and said.out == "", said
+        printed = capsys.readouterr()
+        assert len(printed.err.splitlines()) == 1 and printed.err.startswith("drrn: ") and printed.out == "", printed
     assert upscale(*before, "-o", "out") == 2
     assert not (here / "out").exists() and canary.calls() == 0
 
@@ -147,8 +147,8 @@ def test_a_url_is_treated_as_the_name_of_a_missing_file(
     for number, address in enumerate(ADDRESSES[: None if command == "upscale ?" else 2]):
         named = address.replace("@", canary.url).replace("#", str(canary.port))
         assert run(*(named if word == "?" else word for word in command.split())) == 2, (number, address)
-        said = capsys.readouterr().err.splitlines()
-        assert said and said[-1].isprintable() and not [line for line in said if "Traceback" in line], said
+        printed = capsys.readouterr().err.splitlines()
+        assert printed and printed[-1].isprintable() and not [line for line in printed if "Traceback" in line], printed
     assert canary.calls() == 0
 
 

@@ -59,9 +59,9 @@ def listed(folder: str = ".") -> set[str]:
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    said = capsys.readouterr()
-    lines = said.err.removesuffix("\n").split("\n")
-    assert len(lines) == 1 and lines[0].startswith("drrn: ") and lines[0].isprintable() and said.out == "", said
+    printed = capsys.readouterr()
+    lines = printed.err.removesuffix("\n").split("\n")
+    assert len(lines) == 1 and lines[0].startswith("drrn: ") and lines[0].isprintable() and printed.out == "", printed
     return lines[0]
 
 
@@ -76,11 +76,13 @@ def test_a_file_with_any_name_is_enlarged_and_named_in_one_line(
     assert upscale(f"./{name}") == 0
     (made,) = listed() - before
     assert probe(Path(made)).width == 10 and made.endswith(("_x2.png", ".png"))
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert (
-        len(said.out.splitlines()) == 1 and len(said.err.splitlines()) == 1 and (said.out + said.err).count("\n") == 2
+        len(printed.out.splitlines()) == 1
+        and len(printed.err.splitlines()) == 1
+        and (printed.out + printed.err).count("\n") == 2
     )
-    assert "\x1b" not in said.out + said.err
+    assert "\x1b" not in printed.out + printed.err
     Path(name).write_text("no picture")
     assert upscale(f"./{name}") == 2
     one_line(capsys)
@@ -110,8 +112,8 @@ def test_special_files_are_refused_in_one_line_without_waiting(
     Path("dangling.png").symlink_to("nothing.png")
     before = listed()
     assert upscale(name) == 2
-    said = one_line(capsys)
-    assert any(part in said for part in sentence.split("|")), said
+    printed = one_line(capsys)
+    assert any(part in printed for part in sentence.split("|")), printed
     assert upscale("photo.png", name, "-o", "out") == 3
     made = [name for name in listed("out") if name != ".drrn.sqlite"]  # made by a run over a folder
     assert listed() - before == {"out"} and made == ["photo_x2.png"]
@@ -148,8 +150,8 @@ def test_an_unwritable_place_is_reported_in_one_line(
     Path("folder.png").mkdir()
     (Path("folder.png") / "photo_x2.png").mkdir()
     assert upscale("photo.png", "-o", output) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("drrn: ") and ("exists" in said or "can't be written" in said)
+    printed = capsys.readouterr().err.splitlines()[-1]
+    assert printed.startswith("drrn: ") and ("exists" in printed or "can't be written" in printed)
     assert not [name for name in listed() if name.startswith(".drrn")]
 
 
@@ -167,7 +169,7 @@ def test_of_two_concurrent_runs_to_one_file_one_wins(here: Path) -> None:
     runs = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     ended = [(run.communicate(timeout=300), run.returncode) for run in runs]
     assert sorted(code for _, code in ended) in ([0, 0], [0, 2])
-    assert all(b"Traceback" not in said for (_, said), _ in ended)
+    assert all(b"Traceback" not in printed for (_, printed), _ in ended)
     assert probe(Path("photo_x2.png")).width == 10 and not list(here.glob(".drrn-*"))
 
 

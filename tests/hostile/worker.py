@@ -70,7 +70,7 @@ def _tried(form: Format, content: bytes, folder: Path, base: int) -> Outcome:
     path.unlink(missing_ok=True)  # not overwritten, which would crash a reader that has it mapped
     path.write_bytes(content)
     out.mkdir(exist_ok=True)
-    said = os.fstat(2).st_size
+    printed = os.fstat(2).st_size
     _forget_peak()
     began = time.process_time()
     what: What
@@ -86,8 +86,8 @@ def _tried(form: Format, content: bytes, folder: Path, base: int) -> Outcome:
     except Exception:
         what, why = "other", traceback.format_exc()
     seconds = time.process_time() - began
-    if noise := os.fstat(2).st_size - said:
-        what, why = "other", f"on stderr: {os.pread(2, min(noise, 500), said)!r}. {why}"
+    if noise := os.fstat(2).st_size - printed:
+        what, why = "other", f"on stderr: {os.pread(2, min(noise, 500), printed)!r}. {why}"
     shutil.rmtree(out)
     return Outcome(what, why, _kilobytes("VmHWM") - base, round(seconds, 4))
 

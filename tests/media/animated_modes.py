@@ -131,7 +131,7 @@ def _cell(row: str, source: str, target: str, folder: Path) -> str:
     before = as_pillow_has_them(path)
     double(job)
     after = as_pillow_has_them(job.target)
-    said = [word for word in job.format.changes(job) if _is_of(word, row)]
+    reported = [word for word in job.format.changes(job) if _is_of(word, row)]
     if row in SAMPLES:
         right, same = _samples(after[0], job)
         same = same and "palette" not in row and target != "GIF"
@@ -142,9 +142,9 @@ def _cell(row: str, source: str, target: str, folder: Path) -> str:
         plays = [each if form != "GIF" else 1 if each is None else each + 1 if each else 0
                  for each, form in ((before[2], source), (after[2], target))]  # fmt: skip
         same = animation.probe(path).seconds == animation.probe(job.target).seconds and plays[0] == plays[1]
-    if not right or same == bool(said):
-        return f"{'kept' if same else 'changed'}, and said to be {', '.join(said) or 'kept'}!"
-    return f"converted ({', '.join(said)})" if said else "kept"
+    if not right or same == bool(reported):
+        return f"{'kept' if same else 'changed'}, and reported as {', '.join(reported) or 'kept'}!"
+    return f"converted ({', '.join(reported)})" if reported else "kept"
 
 
 def double(job: Job) -> None:

@@ -55,8 +55,8 @@ def kind_of(array: np.ndarray, bits: int) -> str:
 def netpbm(content: bytes) -> np.ndarray:
     if content.startswith(b"P7"):
         header, _, raw = content.partition(b"ENDHDR\n")
-        said = dict(line.split() for line in header.splitlines()[1:])
-        width, height, bands, most = (int(said[key]) for key in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
+        printed = dict(line.split() for line in header.splitlines()[1:])
+        width, height, bands, most = (int(printed[key]) for key in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
     else:
         size, _, raw = content[3:].partition(b"\n")
         top, _, raw = raw.partition(b"\n")

@@ -68,7 +68,7 @@ def png(
     palette: Samples | None = None,
     bands: Sequence[int] = (0, 1, 2, 3),
     extra: bytes = b"",
-    said: int | None = None,
+    claimed: int | None = None,
 ) -> bytes:
     """Args:
     hidden: a default image that is not a frame.
@@ -88,7 +88,7 @@ def png(
     out += extra
     if palette is not None:
         out += chunk(b"PLTE", palette[:, :3].tobytes()) + chunk(b"tRNS", palette[:, 3].tobytes())
-    out += chunk(b"acTL", struct.pack(">LL", len(steps) if said is None else said, plays))
+    out += chunk(b"acTL", struct.pack(">LL", len(steps) if claimed is None else claimed, plays))
     number = 0
     if hidden is not None:
         out += chunk(b"IDAT", data(hidden))

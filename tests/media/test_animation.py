@@ -36,26 +36,26 @@ def assert_refused(content: bytes, path: Path, match: str, **limits: int) -> Non
     assert len(str(met.value).splitlines()) == 1 and path.name in str(met.value)
 
 
-def samples_of(chance: np.random.Generator, height: int, width: int, *, deep: bool = False, alpha: str = "any") -> Any:
+def samples_of(rng: np.random.Generator, height: int, width: int, *, deep: bool = False, alpha: str = "any") -> Any:
     """RGBA with few colors, so that a GIF can hold it."""
     top = 65535 if deep else 255
     kind = np.uint16 if deep else np.uint8
-    samples = chance.integers(0, top, (6, 4), endpoint=True)[chance.integers(0, 6, (height, width))].astype(kind)
+    samples = rng.integers(0, top, (6, 4), endpoint=True)[rng.integers(0, 6, (height, width))].astype(kind)
     if alpha != "any":
-        samples[..., 3] = top if alpha == "opaque" else top * chance.integers(0, 2, (height, width))
+        samples[..., 3] = top if alpha == "opaque" else top * rng.integers(0, 2, (height, width))
     return samples
 
 
 def steps_of(seed: int, *, deep: bool = False, alpha: str = "any", after: int | None = None) -> list[Step]:
     """A frame that fills the canvas, and five smaller ones."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     steps = []
     for number in range(6):
-        left, top = (2 * int(chance.integers(0, 4)), 2 * int(chance.integers(0, 3))) if number else (0, 0)
-        height, width = (int(chance.integers(1, 9)), int(chance.integers(1, 11))) if number else (SIZE[1], SIZE[0])
-        samples = samples_of(chance, height, width, deep=deep, alpha=alpha)
-        then = int(chance.integers(0, 3)) if after is None else after
-        steps.append(Step(samples, left, top, then, bool(chance.integers(0, 2)), (int(chance.integers(2, 30)), 100)))
+        left, top = (2 * int(rng.integers(0, 4)), 2 * int(rng.integers(0, 3))) if number else (0, 0)
+        height, width = (int(rng.integers(1, 9)), int(rng.integers(1, 11))) if number else (SIZE[1], SIZE[0])
+        samples = samples_of(rng, height, width, deep=deep, alpha=alpha)
+        then = int(rng.integers(0, 3)) if after is None else after
+        steps.append(Step(samples, left, top, then, bool(rng.integers(0, 2)), (int(rng.integers(2, 30)), 100)))
     return steps
 
 
@@ -141,11 +141,9 @@ def test_the_hidden_default_image_of_an_apng_is_left_out(tmp_path: Path) -> None
 
 
 def test_palettes_gray_and_transparent_colors_are_decoded(tmp_path: Path) -> None:
-    chance = np.random.default_rng(4)
-    palette = chance.integers(0, 256, (7, 4)).astype(np.uint8)
-    steps = [
-        step._replace(samples=np.array(chance.integers(0, 7, step.samples.shape), np.uint8)) for step in steps_of(4)
-    ]
+    rng = np.random.default_rng(4)
+    palette = rng.integers(0, 256, (7, 4)).astype(np.uint8)
+    steps = [step._replace(samples=np.array(rng.integers(0, 7, step.samples.shape), np.uint8)) for step in steps_of(4)]
     path = put(moving.png(steps, SIZE, palette=palette), tmp_path / "a.png")
     animation = read(path)
     assert animation.header.converted == ("palette to RGB and alpha",)
@@ -254,8 +252,8 @@ def test_a_gif_approximates_many_colors_and_has_binary_alpha(tmp_path: Path) -> 
     ramp = np.linspace(0, 255, 48 * 40).reshape(40, 48).astype(np.uint8)
     steps = [Step(np.dstack([np.roll(ramp, 9 * n, 1), ramp.T.reshape(40, 48), 255 - ramp, ramp])) for n in range(3)]
     animation = read(put(moving.png(steps, (48, 40)), tmp_path / "a.png"))
-    told = changes(animation.header, tmp_path / "b.gif")
-    assert told == ("more than 256 colors to a palette", "alpha to fully opaque or transparent")
+    reported = changes(animation.header, tmp_path / "b.gif")
+    assert reported == ("more than 256 colors to a palette", "alpha to fully opaque or transparent")
     write(animation.frames(), tmp_path / "b.gif", animation, (48, 40))
     for theirs, truth in zip(as_pillow_has_them(tmp_path / "b.gif")[0], shown(steps, 48, 40), strict=True):
         assert np.array_equal(theirs[..., 3] > 0, truth[..., 3] >= 0.5)
@@ -265,8 +263,8 @@ def test_a_gif_approximates_many_colors_and_has_binary_alpha(tmp_path: Path) -> 
 
 
 def test_only_the_changed_part_of_a_frame_is_written(tmp_path: Path) -> None:
-    chance = np.random.default_rng(0)
-    still = samples_of(chance, 64, 64, alpha="opaque")
+    rng = np.random.default_rng(0)
+    still = samples_of(rng, 64, 64, alpha="opaque")
     moves = [still.copy() for _ in range(5)]
     for number, frame in enumerate(moves):
         frame[8 + number : 12 + number, 20:30, 0] ^= 255
@@ -299,8 +297,8 @@ def test_metadata_is_kept_or_its_loss_reported(tmp_path: Path) -> None:
             assert (found[0x10F], found[0x112], float(found[0x11A])) == ("Maker", 1, 200.0)
         assert read(tmp_path / f"b.{target}").header.holds == ("ICC", "EXIF", "dpi")
         assert not [word for word in changes(animation.header, tmp_path / f"b.{target}") if "without" in word]
-    told = changes(animation.header, tmp_path / "b.gif")
-    assert told[-3:] == ("without ICC", "without EXIF", "without dpi")
+    reported = changes(animation.header, tmp_path / "b.gif")
+    assert reported[-3:] == ("without ICC", "without EXIF", "without dpi")
 
 
 def test_xmp_and_the_background_color_are_kept(tmp_path: Path) -> None:
@@ -335,8 +333,8 @@ def test_an_error_while_writing_frames_leaves_no_file(tmp_path: Path) -> None:
 
 def test_rounded_durations_do_not_accumulate_an_error() -> None:
     film = [Fraction(1, 30)] * 300
-    told = ticks(film, 100, 65535)
-    assert set(told) == {3, 4} and sum(told) == 1000
+    reported = ticks(film, 100, 65535)
+    assert set(reported) == {3, 4} and sum(reported) == 1000
     assert ticks([Fraction(1, 60)] * 4, 100, 65535) == [2] * 4  # 1 would be taken for 10
     assert ticks([Fraction(1, 60)] * 3 + [Fraction(1)], 100, 65535) == [2, 2, 2, 100]  # nothing to be made up for
     assert ticks([Fraction(0), Fraction(1, 100), Fraction(1000)], 100, 65535) == [0, 1, 65535]
@@ -351,8 +349,8 @@ def test_durations_are_exact_in_png_and_rounding_is_reported_elsewhere(tmp_path:
     assert animation.header.seconds == seconds
     for target, word in (("png", None), ("webp", "durations to 1/1000 s"), ("gif", "durations to 1/100 s")):
         write(animation.frames(), tmp_path / f"b.{target}", animation, SIZE)
-        said = changes(animation.header, tmp_path / f"b.{target}")
-        assert word in said if word else not said
+        claimed = changes(animation.header, tmp_path / f"b.{target}")
+        assert word in claimed if word else not claimed
         again = probe(tmp_path / f"b.{target}").seconds
         most, rate = {"png": (65535, 1), "webp": ((1 << 24) - 1, 1000), "gif": (65535, 100)}[target]
         for ours, truth in zip(again, seconds, strict=True):
@@ -436,9 +434,9 @@ def test_hostile_pngs_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     steps = steps_of(0)
     whole = moving.png(steps, SIZE)
-    assert_refused(moving.png(steps, SIZE, said=7), path, "has 6 frames and says 7")
-    assert_refused(moving.png(steps, SIZE, said=2**32 - 1), path, "has 6 frames and says 4294967295")
-    assert_refused(moving.png(steps, SIZE, said=2), path, "has 6 frames and says 2")
+    assert_refused(moving.png(steps, SIZE, claimed=7), path, "has 6 frames and says 7")
+    assert_refused(moving.png(steps, SIZE, claimed=2**32 - 1), path, "has 6 frames and says 4294967295")
+    assert_refused(moving.png(steps, SIZE, claimed=2), path, "has 6 frames and says 2")
     assert_refused(moving.png(steps, (2**31 - 1, 2**31 - 1)), path, "has another size")
     assert_refused(moving.png(steps[1:], SIZE), path, "its first frame has another size")
     assert_refused(moving.png(steps[1:], (2**31 - 1, 2**31 - 1), hidden=steps[0].samples), path, "--max-pixels")
@@ -488,7 +486,7 @@ def test_hostile_webps_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_truncated_or_damaged_animation_is_refused_or_read(form: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{form}"
-    whole, chance = MAKERS[form](steps_of(0, alpha="hard"), SIZE), random.Random(1)
+    whole, rng = MAKERS[form](steps_of(0, alpha="hard"), SIZE), random.Random(1)
     assert read(put(whole, path)).header.frames == 6
 
     def attempt(content: bytes) -> None:
@@ -503,8 +501,8 @@ def test_a_truncated_or_damaged_animation_is_refused_or_read(form: str, tmp_path
             attempt(whole[:length])
     for _ in range(50):
         content = bytearray(whole)
-        for _ in range(chance.randint(1, 4)):
-            content[chance.randrange(len(content))] = chance.randrange(256)
+        for _ in range(rng.randint(1, 4)):
+            content[rng.randrange(len(content))] = rng.randrange(256)
         try:
             attempt(bytes(content))
         except ImageError as error:

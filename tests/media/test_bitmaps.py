@@ -195,13 +195,13 @@ def test_an_avif_is_rotated_only_once(orientation: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["gif", "avif", "bmp", "ppm"])
 def test_a_truncated_or_damaged_file_is_refused_or_read(suffix: str, tmp_path: Path) -> None:
     path = saved(photo(24, 16), tmp_path / f"a.{suffix}")
-    whole, chance = path.read_bytes(), random.Random(1)
+    whole, rng = path.read_bytes(), random.Random(1)
     for length in range(0, len(whole) - 2, max(len(whole) // 25, 1)):
         assert_refused(put(whole[:length], path))
     for _ in range(100):
         content = bytearray(whole)
-        for _ in range(chance.randint(1, 4)):
-            content[chance.randrange(min(len(content), 400))] = chance.randrange(256)
+        for _ in range(rng.randint(1, 4)):
+            content[rng.randrange(min(len(content), 400))] = rng.randrange(256)
         try:
             picture = read(put(bytes(content), path), max_pixels=100_000)
             assert np.isfinite(picture.pixels).all() and changes(probe(path), tmp_path / "a.png") is not None

@@ -32,9 +32,9 @@ def assert_refused(source: Path, capsys: pytest.CaptureFixture[str], *args: str)
     """Check that the command refuses the file in one line without personal data, and return the line."""
     before = sorted(source.parent.iterdir())
     assert run(source, *args) == 2
-    said = capsys.readouterr()
-    lines = [line for line in said.err.splitlines() if line]
-    assert len(lines) == 1 and said.out == "" and "Secret" not in lines[0] and "4711" not in lines[0], said
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if line]
+    assert len(lines) == 1 and printed.out == "" and "Secret" not in lines[0] and "4711" not in lines[0], printed
     assert sorted(source.parent.iterdir()) == before
     return lines[0]
 
@@ -166,9 +166,9 @@ def test_a_file_truncated_anywhere_is_refused(here: Path, how: dict[str, Any]) -
 def test_a_file_with_a_flipped_bit_is_refused_or_read(here: Path) -> None:
     source = put(here / "a.dcm", VALUES)
     content = bytearray(source.read_bytes())
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     for _ in range(150):
-        at, bit = chance.integers(132, len(content) - VALUES.nbytes), 1 << chance.integers(8)
+        at, bit = rng.integers(132, len(content) - VALUES.nbytes), 1 << rng.integers(8)
         content[at] ^= bit
         source.write_bytes(content)
         content[at] ^= bit

@@ -30,7 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_padding_after_the_pixels_is_dropped_and_reported(here: Path) -> None:
-    for extra, told in [
+    for extra, reported in [
         (b"", []),
         (b"\0\0", ["without 2 bytes after the pixels"]),
         (b"\7" * 50_001, ["without 50,001 bytes after the pixels"]),
@@ -40,7 +40,7 @@ def test_padding_after_the_pixels_is_dropped_and_reported(here: Path) -> None:
             data_set(here / "a.dcm")[: -960 - 12] + element(0x7FE0, 0x10, b"OW", VALUES.tobytes() + extra),
             EXPLICIT,
         )
-        assert list(probe(source, max_pixels=480).converted) == told
+        assert list(probe(source, max_pixels=480).converted) == reported
         assert (read(source, max_pixels=480).values[0, ..., 0] == VALUES).all()
 
 

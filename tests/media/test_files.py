@@ -589,12 +589,12 @@ def test_malformed_exif_is_dropped_and_the_image_read(suffix: str, tmp_path: Pat
 
 
 def test_hostile_exif_breaks_neither_reading_nor_writing(tmp_path: Path) -> None:
-    whole, chance = described((48, 32)).tobytes(), random.Random(5)
+    whole, rng = described((48, 32)).tobytes(), random.Random(5)
     targets = [tmp_path / f"b.{suffix}" for suffix in ALL]
     for number in range(100):
         block = bytearray(whole)
-        for _ in range(chance.randint(1, 8)):
-            block[chance.randrange(6, len(block))] = chance.choice([0, 1, 8, 255, chance.randrange(256)])
+        for _ in range(rng.randint(1, 8)):
+            block[rng.randrange(6, len(block))] = rng.choice([0, 1, 8, 255, rng.randrange(256)])
         picture = Image(pixels=np.zeros((4, 4, 3), np.float32), exif=bytes(block), dpi=(200, 200))
         target = targets[number % len(targets)]
         write(picture, target, overwrite=True)
@@ -755,22 +755,22 @@ def test_randomly_damaged_files_are_refused_or_read(count: int, tmp_path: Path, 
                 except (OSError, ValueError):
                     continue  # a mode that the format doesn't hold
                 seeds.append(whole.getvalue())
-    chance, path = random.Random(3), tmp_path / "a.bin"
+    rng, path = random.Random(3), tmp_path / "a.bin"
     file = path.open("wb")
     outcomes = {"read": 0, "refused": 0}
     for number in range(count):
         content = bytearray(seeds[number % len(seeds)])
-        for _ in range(chance.randint(1, 4)):
-            at = min(chance.randrange(len(content)), chance.randrange(len(content)) if number % 2 else 10**9)
-            match chance.randrange(4):
+        for _ in range(rng.randint(1, 4)):
+            at = min(rng.randrange(len(content)), rng.randrange(len(content)) if number % 2 else 10**9)
+            match rng.randrange(4):
                 case 0:
-                    content[at] = chance.randrange(256)
+                    content[at] = rng.randrange(256)
                 case 1:
-                    content[at] ^= 1 << chance.randrange(8)
+                    content[at] ^= 1 << rng.randrange(8)
                 case 2:
-                    content[at : at + 4] = chance.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"])
+                    content[at : at + 4] = rng.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"])
                 case 3:
-                    del content[max(at, 1) :: chance.choice([1, 97])]
+                    del content[max(at, 1) :: rng.choice([1, 97])]
         file.seek(0)
         file.truncate()
         file.write(content)

@@ -92,9 +92,9 @@ def test_control_points_and_rpcs_are_scaled_with_the_pixels(tmp_path: Path) -> N
 
 
 def test_a_floating_point_micrograph_keeps_its_scale(tmp_path: Path) -> None:
-    said = [(0x2BC, 1, len(xmp := packet({"tiff": TIFF}, 'tiff:ImageWidth="64"', "")), xmp, True)]
+    printed = [(0x2BC, 1, len(xmp := packet({"tiff": TIFF}, 'tiff:ImageWidth="64"', "")), xmp, True)]
     options: dict[str, Any] = {"imagej": True, "resolution": (2, 4), "metadata": {"unit": "um", "xorigin": 3}}
-    tifffile.imwrite(tmp_path / "a.tif", smooth(48, 64).astype(np.float32), extratags=said, **options)
+    tifffile.imwrite(tmp_path / "a.tif", smooth(48, 64).astype(np.float32), extratags=printed, **options)
     with tifffile.TiffFile(enlarged(tmp_path / "a.tif", upscaler())) as file:
         tags = file.pages[0].tags  # type: ignore[union-attr]
         assert (tags["XResolution"].value, tags["YResolution"].value) == ((4, 1), (8, 1))
@@ -122,9 +122,9 @@ def test_band_names_units_and_tags_are_kept_but_statistics_dropped(
     with pytest.raises(SystemExit) as end:
         cli.main(["upscale", str(source)])
     assert end.value.code in (None, 0)
-    said = capsys.readouterr()
-    assert "without statistics" in said.err
-    assert "not for survey" in said.err
+    printed = capsys.readouterr()
+    assert "without statistics" in printed.err
+    assert "not for survey" in printed.err
     with rasterio.open(source) as before, rasterio.open(tmp_path / "a_x2.tif") as after:
         for field in ("descriptions", "units", "scales", "offsets", "colorinterp", "interleaving"):
             assert getattr(after, field) == getattr(before, field), field
@@ -347,8 +347,8 @@ def test_refused_rasters_are_reported_in_one_line(what: str, tmp_path: Path, cap
     capfd.readouterr()
     with pytest.raises((ImageError, UsageError), match=sentence):
         enlarged(source, upscaler())
-    said = capfd.readouterr()
-    assert said.out == said.err == ""
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
@@ -362,8 +362,8 @@ def test_a_raster_truncated_anywhere_is_refused(
         with pytest.raises(ImageError, match=r"a\.tif"):
             enlarged(tmp_path / "a.tif", upscaler())
         assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
-    said = capfd.readouterr()
-    assert said.out == said.err == ""
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
 
 
 # What reaches the network, and sidecar files

@@ -81,10 +81,10 @@ TOLERATED: dict[str, tuple[Break, str]] = {
 def test_harmless_violations_of_the_format_are_read_and_reported(kind: str, restarts: int, tmp_path: Path) -> None:
     whole, broken = tmp_path / "a.jpg", tmp_path / "b.jpg"
     content = encoded(restart_marker_blocks=restarts)
-    change, said = TOLERATED[kind]
+    change, printed = TOLERATED[kind]
     whole.write_bytes(content)
     broken.write_bytes(change(content))
-    assert probe(broken).tolerated == (said,)
+    assert probe(broken).tolerated == (printed,)
     assert np.array_equal(read(broken).pixels, read(whole).pixels)
     with decode_to_disk(broken, tmp_path / "beside") as (samples, header, _):  # the way of images enlarged in strips
         assert header.tolerated and np.array_equal(samples[:] / np.float32(255), read(whole).pixels)

@@ -95,8 +95,8 @@ def test_a_forked_process_refuses_work_that_needs_the_lost_threads(
 ) -> None:
     path = tmp_path / "a"
     path.write_bytes(encoded(form))
-    said = in_child(path, f"try: {call}\n    except DRRNError as error: print(error)")
-    assert f"can't be {what} in a process that was forked" in said and "'spawn'" in said
+    printed = in_child(path, f"try: {call}\n    except DRRNError as error: print(error)")
+    assert f"can't be {what} in a process that was forked" in printed and "'spawn'" in printed
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -417,8 +417,8 @@ def test_an_hdr_avif_becomes_an_hdr_png(tmp_path: Path) -> None:
 
 
 def test_the_exif_orientation_of_an_avif_is_ignored(tmp_path: Path) -> None:
-    said = packet({"tiff": "http://ns.adobe.com/tiff/1.0/"}, 'tiff:Orientation="6"', "")
-    photo().save(tmp_path / "a.avif", exif=described(t112=6), xmp=said)
+    printed = packet({"tiff": "http://ns.adobe.com/tiff/1.0/"}, 'tiff:Orientation="6"', "")
+    photo().save(tmp_path / "a.avif", exif=described(t112=6), xmp=printed)
     picture = read(tmp_path / "a.avif")
     assert (picture.width, picture.height) == (32, 48)
     assert picture.xmp and b'tiff:Orientation="1"' in picture.xmp

@@ -111,10 +111,10 @@ RAW = page(16, 16, bytes(512), color=32803, bands=1, bits=16)
         ((page(16, 16, RGB.tobytes(), t254=(1,)),), "a page marked as a smaller copy taken as the image"),
     ],
 )
-def test_the_main_image_is_read_among_smaller_copies(pages: tuple[Page, ...], said: str, tmp_path: Path) -> None:
+def test_the_main_image_is_read_among_smaller_copies(pages: tuple[Page, ...], printed: str, tmp_path: Path) -> None:
     path = written(tmp_path, *pages)
     assert np.array_equal(levels(path), RGB)
-    assert probe(path).converted == ((said,) if said else ())
+    assert probe(path).converted == ((printed,) if printed else ())
 
 
 def test_tags_come_from_the_page_of_the_main_image(tmp_path: Path) -> None:

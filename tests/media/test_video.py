@@ -53,14 +53,14 @@ def test_the_header_of_a_video_is_read(tmp_path: Path) -> None:
     header = probing.probe(source, max_pixels=LIMIT)
     assert header[:6] == ("MP4", 48, 32, 3, False, 8)
     assert header.frames == 12 and header.converted == ()
-    told = header.video
-    assert told and (told.pixel_format, told.bits, told.rate, told.aspect) == (
+    reported = header.video
+    assert reported and (reported.pixel_format, reported.bits, reported.rate, reported.aspect) == (
         "yuv420p",
         8,
         Fraction(25),
         Fraction(4, 3),
     )
-    assert (told.range, told.matrix, told.siting, told.subsampling) == (video.STUDIO, 1, "left", (2, 2))
+    assert (reported.range, reported.matrix, reported.siting, reported.subsampling) == (video.STUDIO, 1, "left", (2, 2))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi"])
@@ -220,8 +220,8 @@ def test_nothing_but_the_file_is_ever_opened(
     with pytest.raises(SystemExit) as ended:
         cli.main(["upscale", str(path), "--engine", "reference"])
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith("drrn: ") and told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert reported.startswith("drrn: ") and reported.count("\n") == 1
     with pytest.raises(ImageError), containers.open_container(path, LIMIT):
         pass
     assert not came

@@ -77,21 +77,21 @@ def test_panorama_sizes_are_scaled(suffix: str, tmp_path: Path) -> None:
     names = ["FullPanoWidth", "FullPanoHeight", "CroppedAreaImageWidth", "CroppedAreaImageHeight"]
     names += ["CroppedAreaLeft", "CroppedAreaTop"]
     values = [100, 50, 48, 32, 10, 5]
-    said = " ".join(f'GPano:{name}Pixels="{value}"' for name, value in zip(names, values, strict=True))
-    result = read(doubled(with_xmp(of(said), tmp_path / f"a.{suffix}"), tmp_path / f"b.{suffix}")).xmp
+    printed = " ".join(f'GPano:{name}Pixels="{value}"' for name, value in zip(names, values, strict=True))
+    result = read(doubled(with_xmp(of(printed), tmp_path / f"a.{suffix}"), tmp_path / f"b.{suffix}")).xmp
     assert result == of(" ".join(f'GPano:{n}Pixels="{2 * v}"' for n, v in zip(names, values, strict=True)))
 
 
 def test_sizes_and_resolutions_are_scaled_in_attributes_and_elements() -> None:
     for form in ('{0}="{1}"', "<{0}>{1}</{0}>"):
-        said = {
+        printed = {
             "tiff:XResolution": ("720000/10000", "144/1"),
             "tiff:YResolution": ("72/1", "216/1"),
             "exif:FocalPlaneXResolution": ("100.5", "201"),
             "exif:FocalPlaneYResolution": ("7/2", "21/2"),
         }
         before, after = (
-            [form.format(name, values[index]) for name, values in said.items()] for index in (0, 1)
+            [form.format(name, values[index]) for name, values in printed.items()] for index in (0, 1)
         )  # fmt: skip
         old, new = (of(" ".join(each)) if "=" in form else of("", "".join(each)) for each in (before, after))
         assert xmp.resize(old, (10, 10), (20, 30)) == new
@@ -134,7 +134,7 @@ def test_places_in_xmp_follow_the_orientation(orientation: int, tmp_path: Path) 
     stored = np.zeros((8, 12, 3), np.uint8)
     stored[2, 9] = 255
     x, y = 9.5, 2.5
-    said = of(
+    printed = of(
         'tiff:Orientation="6"',
         f'<mwg-rs:Area stArea:x="{x / 12}" stArea:y="{y / 8}" stArea:w="{1 / 12}" stArea:h="{1 / 8}" '
         'stArea:unit="normalized"/><Iptc4xmpExt:RegionBoundary Iptc4xmpExt:rbUnit="pixel" Iptc4xmpExt:rbX="9.0" '
@@ -145,7 +145,7 @@ def test_places_in_xmp_follow_the_orientation(orientation: int, tmp_path: Path) 
     tags = Pillow.Exif()
     tags[0x112] = orientation
     Pillow.fromarray(stored).save(tmp_path / "a.png", exif=tags)
-    picture = read(with_xmp(said, tmp_path / "a.png", onto=tmp_path / "a.png"))
+    picture = read(with_xmp(printed, tmp_path / "a.png", onto=tmp_path / "a.png"))
     ((row, column),) = np.argwhere(picture.pixels[..., 0] == 1)
     assert picture.xmp and (b'tiff:Orientation="1"' in picture.xmp) == (orientation != 1)
     document = Document(picture.xmp)
@@ -162,12 +162,12 @@ def test_places_in_xmp_follow_the_orientation(orientation: int, tmp_path: Path) 
 
 
 def test_a_depth_map_is_dropped_if_the_image_is_rotated(tmp_path: Path) -> None:
-    said = of('GDepth:ImageWidth="48"', "<GDepth:Data>AAAA</GDepth:Data>")
+    printed = of('GDepth:ImageWidth="48"', "<GDepth:Data>AAAA</GDepth:Data>")
     for orientation, left in ((1, ()), (6, ("without depth map",))):
         tags = Pillow.Exif()
         tags[0x112] = orientation
         photo().save(tmp_path / "a.png", exif=tags)
-        path = with_xmp(said, tmp_path / "a.png", onto=tmp_path / "a.png")
+        path = with_xmp(printed, tmp_path / "a.png", onto=tmp_path / "a.png")
         assert probe(path).converted == left
         result = read(doubled(path, tmp_path / "b.png")).xmp
         assert result and (b"AAAA" in result, b'GDepth:ImageWidth="96"' in result) == (not left, not left)
@@ -175,24 +175,26 @@ def test_a_depth_map_is_dropped_if_the_image_is_rotated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
 def test_an_orientation_stated_only_in_xmp_is_kept(suffix: str, tmp_path: Path) -> None:
-    said = of('tiff:Orientation="6"')
-    path = with_xmp(said, tmp_path / f"a.{suffix}")
+    printed = of('tiff:Orientation="6"')
+    path = with_xmp(printed, tmp_path / f"a.{suffix}")
     picture = read(path)
-    assert (picture.width, picture.height, picture.xmp) == (48, 32, said)
+    assert (picture.width, picture.height, picture.xmp) == (48, 32, printed)
     result = doubled(path, tmp_path / f"b.{suffix}")
-    assert read(result).xmp == said
+    assert read(result).xmp == printed
     with Pillow.open(result) as opened:
         assert opened.getexif().get(0x112) in (None, 6)  # Pillow may take it from XMP
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
 def test_xmp_keeps_every_byte_except_sizes(suffix: str, tmp_path: Path) -> None:
-    said = of('dc:source="é"', "<!-- a comment --><dc:title><![CDATA[<&>]]></dc:title>") + b"\n  \n<?xpacket end='w'?>"
-    result = doubled(with_xmp(said, tmp_path / f"a.{suffix}"), tmp_path / f"b.{suffix}")
-    assert read(result).xmp == said
+    printed = (
+        of('dc:source="é"', "<!-- a comment --><dc:title><![CDATA[<&>]]></dc:title>") + b"\n  \n<?xpacket end='w'?>"
+    )
+    result = doubled(with_xmp(printed, tmp_path / f"a.{suffix}"), tmp_path / f"b.{suffix}")
+    assert read(result).xmp == printed
     with Pillow.open(result) as opened:
         theirs = opened.info["xmp"] if "xmp" in opened.info else opened.info["XML:com.adobe.xmp"].encode()
-    assert theirs == said
+    assert theirs == printed
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def assert_forward_matches_recursion(config: DRRNConfig, height: int, width: int
         sr = net(x)
     assert sr.shape == x.shape  # though the sides be no multiple of `unshuffle`
     expected = by_hand(config, net.state_dict(), x)
-    torch.testing.assert_close(sr, expected, rtol=1e-10, atol=1e-10, msg=lambda said: f"{config}: {said}")
+    torch.testing.assert_close(sr, expected, rtol=1e-10, atol=1e-10, msg=lambda printed: f"{config}: {printed}")
 
 
 @pytest.mark.parametrize("skip", get_args(Skip))

@@ -277,15 +277,17 @@ def test_bad_input_is_refused_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli_says(["study", *words.split()]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("drrn: ") and reason in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("drrn: ") and reason in printed and printed.count("\n") == 1
 
 
 def test_study_list_shows_lists_and_budgets(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli_says(["study", "list"]) == 0
-    said = capsys.readouterr().out
-    assert "4.2 and 4.4, figure 6" in said
-    assert all(name in said for name in (*LISTS, *BUDGETS)) and all(each.name in said for each in find_experiments(()))
+    printed = capsys.readouterr().out
+    assert "4.2 and 4.4, figure 6" in printed
+    assert all(name in printed for name in (*LISTS, *BUDGETS)) and all(
+        each.name in printed for each in find_experiments(())
+    )
 
 
 def test_results_of_unknown_commits_and_one_seed_make_a_page(tmp_path: Path) -> None:

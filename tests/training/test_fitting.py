@@ -212,8 +212,8 @@ def test_training_stops_after_patience_epochs_without_improvement(
 ) -> None:
     losses = [5.0, 4.0, 4.5, 3.0, 3.0, 3.5, 9.0, 1.0]
     ends = {0: 8, 1: 3, 2: 6}[patience]
-    told = iter(losses)
-    monkeypatch.setattr(fit, "validate", lambda *_: [next(told), 0.1, 1.0])
+    reported = iter(losses)
+    monkeypatch.setattr(fit, "validate", lambda *_: [next(reported), 0.1, 1.0])
     how = replace(QUICK, epochs=8, patience=patience, epoch_steps=1)
     history, log = train(tmp_path / "run", data, how)
     assert [row.val_loss for row in history] == losses[:ends]

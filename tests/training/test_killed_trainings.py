@@ -253,12 +253,12 @@ def test_two_machines_equal_two_processes_on_one_and_resume_after_one_is_lost(tm
         while not (two / "run/last.ckpt").exists() and machines[1].poll() is None:
             time.sleep(0.05)
         kill_with_children(machines[1])
-        said = machines[0].communicate()[1]
+        printed = machines[0].communicate()[1]
         assert machines[0].returncode != 0
-        assert "drrn: Another process of this training ended or can't be reached. Start all of them again" in said
+        assert "drrn: Another process of this training ended or can't be reached. Start all of them again" in printed
 
     with two_machines(two, words) as machines:
         for machine in machines:
-            said = machine.communicate()[1]
-            assert machine.returncode == 0, said
+            printed = machine.communicate()[1]
+            assert machine.returncode == 0, printed
     assert read_outputs(two / "run") == read_outputs(one / "run")

@@ -61,8 +61,8 @@ def test_tensorboard_reads_every_scalar_and_sheet(trained: tuple[Path, list[Epoc
     events.Reload()
     assert sorted(events.Tags()["scalars"]) == sorted(COLUMNS[1:])
     for name in COLUMNS[1:]:
-        told = [(event.step, event.value) for event in events.Scalars(name)]
-        assert told == [(row.epoch, pytest.approx(getattr(row, name), rel=1e-6)) for row in history]
+        reported = [(event.step, event.value) for event in events.Scalars(name)]
+        assert reported == [(row.epoch, pytest.approx(getattr(row, name), rel=1e-6)) for row in history]
     images = events.Images("lr | ilr | sr | hr")
     assert [image.step for image in images] == [0, 2, 4]
 

@@ -260,14 +260,14 @@ def test_a_step_depends_only_on_its_number(tmp_path: Path, data: Path) -> None:
 def test_an_epoch_that_was_not_saved_is_reported_again(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[Epoch, bool]] = []
-    monkeypatch.setattr(ProgressLog, "epoch", lambda _self, row, best: told.append((row, best)))
+    reported: list[tuple[Epoch, bool]] = []
+    monkeypatch.setattr(ProgressLog, "epoch", lambda _self, row, best: reported.append((row, best)))
     with monkeypatch.context() as first:
         first.setattr(checkpoint, "save", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "run", data)
     history, _ = train(tmp_path / "run", data)
-    assert told[0] == told[1] and [row for row, _ in told[1:]] == history
+    assert reported[0] == reported[1] and [row for row, _ in reported[1:]] == history
 
 
 @pytest.mark.parametrize(

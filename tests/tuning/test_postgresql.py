@@ -116,8 +116,8 @@ def test_a_search_of_two_machines_loses_no_trial_with_one_of_them(
     taken = len(table("other"))
     time.sleep(LEASE)
     again = start("other", server)
-    said = again.communicate(timeout=600)[1]
-    assert again.returncode == 0, said
+    printed = again.communicate(timeout=600)[1]
+    assert again.returncode == 0, printed
 
     rows = table("other")
     complete = [row for row in rows if row["state"] == "complete"]

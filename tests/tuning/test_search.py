@@ -101,13 +101,13 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.usefixtures("figures")
 def test_a_search_writes_a_preset_for_training(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run") == 0
-    said = capsys.readouterr()
-    assert [line.split()[1] for line in said.err.splitlines()[:3]] == ["0", "1", "2"]
-    assert "(3 of 3 finished)" in said.err and "importances need at least 10 finished trials" in said.err
+    printed = capsys.readouterr()
+    assert [line.split()[1] for line in printed.err.splitlines()[:3]] == ["0", "1", "2"]
+    assert "(3 of 3 finished)" in printed.err and "importances need at least 10 finished trials" in printed.err
     rows = table("run")
     best = json.loads(Path("run/best.json").read_text())
     assert best["psnr"] == max(float(row["psnr"]) for row in rows)
-    assert said.out.splitlines()[-1] == "run/best.json" and f"trial {best['trial']} " in said.out
+    assert printed.out.splitlines()[-1] == "run/best.json" and f"trial {best['trial']} " in printed.out
     assert {"history.png", "history.svg"} <= {path.name for path in Path("run").iterdir()}
     assert not Path("run/front.json").exists() and not Path("run/importance.png").exists()
 
@@ -332,9 +332,9 @@ def test_two_machines_share_a_search_but_not_trials(
     storage = ["--storage", "sqlite:///shared.db"]
     stop_once(monkeypatch, *storage)
     assert search("two", *storage) == 0
-    said = capsys.readouterr().err
-    assert "2 of 3 trials are finished; other machines run the rest." in said
-    assert "--trials 4 here does without it" in said
+    printed = capsys.readouterr().err
+    assert "2 of 3 trials are finished; other machines run the rest." in printed
+    assert "--trials 4 here does without it" in printed
     assert states("two") == ["unfinished", "complete", "complete"]
     assert search("one", *storage) == 0
     assert states("one") == ["complete"] * 3
@@ -492,9 +492,9 @@ def test_bad_input_is_one_line_and_exit_2(
 ) -> None:
     Path("empty").mkdir()
     assert search("run", *words) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and len(said.err.strip().splitlines()) == 1
-    assert said.err.startswith("drrn: ") and message in said.err
+    printed = capsys.readouterr()
+    assert printed.out == "" and len(printed.err.strip().splitlines()) == 1
+    assert printed.err.startswith("drrn: ") and message in printed.err
 
 
 @pytest.mark.parametrize(

@@ -244,8 +244,8 @@ def test_a_folder_of_dicom_files_can_be_continued(here: Path, capsys: pytest.Cap
     for number in (1, 2):
         put(here / f"in/{number}.dcm", smooth().astype(np.uint16), SOPInstanceUID=f"1.2.3.4.{number}")
     assert run("in", "-o", "out") == 0
-    said = capsys.readouterr().err
-    assert said.count("not for diagnosis") == 1
+    printed = capsys.readouterr().err
+    assert printed.count("not for diagnosis") == 1
     assert run("in", "-o", "out") == 0
     assert "0 enlarged, 2 unchanged" in capsys.readouterr().err
     assert run("in/1.dcm", "-o", "out/1_x2.dcm") == 2
@@ -280,8 +280,8 @@ def test_patient_names_appear_only_in_the_result(here: Path, capsys: pytest.Capt
     assert run(source, "--estimate") == 0
     put(source, smooth().astype(np.uint16), PixelSpacing=["1"])
     assert run(source) == 2
-    said = "".join(capsys.readouterr())
-    assert "Secret" not in said and "4711" not in said and "1.2.3.4" not in said
+    printed = "".join(capsys.readouterr())
+    assert "Secret" not in printed and "4711" not in printed and "1.2.3.4" not in printed
 
 
 def test_unsupported_requests_for_dicom_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

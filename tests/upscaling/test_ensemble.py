@@ -152,12 +152,12 @@ def test_transparent_pixels_have_no_disagreement() -> None:
 
 
 def test_progress_over_eight_passes_ends_at_one() -> None:
-    told: list[float] = []
+    reported: list[float] = []
     upscaler = Upscaler(small_weights(), engine="native", threads=1, ensemble=True)
-    upscaler.upscale(picture(90, 70, alpha=True), 3, progress=told.append)
-    assert told == sorted(told) and told[-1] == 1 and told[0] <= 1 / 16
-    upscaler.upscale(Image.from_array(np.full((9, 11), 77, np.uint8)), 3, progress=told.append)
-    assert told[-1] == 1
+    upscaler.upscale(picture(90, 70, alpha=True), 3, progress=reported.append)
+    assert reported == sorted(reported) and reported[-1] == 1 and reported[0] <= 1 / 16
+    upscaler.upscale(Image.from_array(np.full((9, 11), 77, np.uint8)), 3, progress=reported.append)
+    assert reported[-1] == 1
 
 
 def test_an_estimate_includes_the_eight_passes() -> None:
@@ -189,11 +189,11 @@ def test_an_enlargement_stays_within_its_estimated_memory(
     options: dict[str, Any] = {"channels": channels, "units": 0}
     weights = stepped_weights(2, 3, 4, **options) if stepped else small_weights(unshuffle=4, **options)
     upscaler = Upscaler(weights, engine="native", threads=1).for_size((side, side), (round(side * scale),) * 2)
-    said = upscaler.estimate(side, side, scale, alpha=alpha, disagreement=eight)
+    printed = upscaler.estimate(side, side, scale, alpha=alpha, disagreement=eight)
     tracemalloc.start()
     (upscaler.upscale_with_disagreement if eight else upscaler.upscale)(given, scale)
     taken = tracemalloc.get_traced_memory()[1]  # only arrays; the memory of the engine is not traced
     tracemalloc.stop()
-    width, height = said.width, said.height
+    width, height = printed.width, printed.height
     assert taken <= upscaler._plane_memory((side, side), (width, height), 8 if eight else 1).peak <= 1.6 * taken
-    assert said.memory >= taken
+    assert printed.memory >= taken

@@ -149,8 +149,8 @@ def test_windows_have_the_same_bits_as_the_whole(
 ) -> None:
     values = smooth(2, 75, 90, dtype=np.float32)
     if hides:
-        chance = np.random.default_rng(1)
-        values[0, chance.random((75, 90)) < 0.3] = np.nan
+        rng = np.random.default_rng(1)
+        values[0, rng.random((75, 90)) < 0.3] = np.nan
         values[1, 20:50, 30:80] = np.nan
     source, by = put(tmp_path / "a.tif", values), upscaler(local=True)
     whole = read(enlarged(source, by, scale))
@@ -271,15 +271,15 @@ def test_infinite_values_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_raster_leaves_no_file(tmp_path: Path) -> None:
-    source, told = put(tmp_path / "a.tif", smooth(40, 40)), []
+    source, reported = put(tmp_path / "a.tif", smooth(40, 40)), []
 
     def progress(share: float) -> None:
-        told.append(share)
+        reported.append(share)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         enlarged(source, upscaler(), progress=progress)
-    assert told and [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+    assert reported and [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
 @pytest.mark.parametrize("most", [2_000, 300_000, 1_200_000])
@@ -300,6 +300,6 @@ def test_a_full_disk_leaves_the_old_file_unchanged(tmp_path: Path, most: int) ->
 
 def test_reported_progress_grows_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raster_windows, "SIDES", (64,))
-    told: list[float] = []
-    enlarged(put(tmp_path / "a.tif", smooth(2, 50, 50)), upscaler(), progress=told.append)
-    assert told == sorted(told) and told[-1] == 1
+    reported: list[float] = []
+    enlarged(put(tmp_path / "a.tif", smooth(2, 50, 50)), upscaler(), progress=reported.append)
+    assert reported == sorted(reported) and reported[-1] == 1

@@ -40,9 +40,9 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str, Any]]:
-    chance, kind = np.random.default_rng(0), np.dtype(f"u{bits // 8}")
-    gray = chance.integers(0, 2**bits, (height, width, 1)).astype(kind)
-    yield "RGB", chance.integers(0, 2**bits, (height, width, 3)).astype(kind)
+    rng, kind = np.random.default_rng(0), np.dtype(f"u{bits // 8}")
+    gray = rng.integers(0, 2**bits, (height, width, 1)).astype(kind)
+    yield "RGB", rng.integers(0, 2**bits, (height, width, 3)).astype(kind)
     yield "gray", gray
     yield "gray in RGB", gray.repeat(3, axis=2)
     yield "one gray", np.full((height, width, 1), 7, kind)
@@ -52,7 +52,7 @@ def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str,
     yield "one color but for the last pixel", nearly
     yield (
         "areas",
-        chance.integers(0, 2, (1, 2, 3)).astype(kind).repeat(height, axis=0).repeat(-(-width // 2), axis=1)[:, :width],
+        rng.integers(0, 2, (1, 2, 3)).astype(kind).repeat(height, axis=0).repeat(-(-width // 2), axis=1)[:, :width],
     )
     nearly = np.full((height, width, 3), 5, kind)
     nearly[-1, -1, 0] = 6
@@ -113,8 +113,8 @@ def done(job: Job, upscaler: Upscaler, progress: Any = lambda share: None) -> Pa
 
 
 def small(height: int = 70, width: int = 90, channels: int = 3, bits: int = 8) -> Any:
-    chance = np.random.default_rng(1)
-    return chance.integers(0, 2**bits, (height, width, channels)).astype(f"u{bits // 8}")
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 2**bits, (height, width, channels)).astype(f"u{bits // 8}")
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "bmp", "ppm"])

@@ -25,10 +25,10 @@ from tests.small_weights import small_weights, stepped_weights
 
 
 def picture(height: int = 20, width: int = 30, channels: int = 3, *, alpha: bool = False, seed: int = 0) -> Image:
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     return Image(
-        pixels=chance.random((height, width, channels), np.float32),
-        alpha=chance.random((height, width), np.float32) if alpha else None,
+        pixels=rng.random((height, width, channels), np.float32),
+        alpha=rng.random((height, width), np.float32) if alpha else None,
         bits=16,
         icc=b"profile",
         exif=b"exif",
@@ -121,9 +121,9 @@ def test_colors_under_transparent_pixels_do_not_show() -> None:
 @settings(max_examples=50)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31))
 def test_fill_transparent_keeps_visible_colors_and_invents_none(height: int, width: int, seed: int) -> None:
-    chance = np.random.default_rng(seed)
-    pixels = chance.random((height, width, 3), np.float32)
-    alpha = chance.random((height, width), np.float32) * (chance.random((height, width)) < 0.3)
+    rng = np.random.default_rng(seed)
+    pixels = rng.random((height, width, 3), np.float32)
+    alpha = rng.random((height, width), np.float32) * (rng.random((height, width)) < 0.3)
     filled = fill_transparent(pixels, alpha)
     visible = alpha > 0
     assert (filled[visible] == pixels[visible]).all()
@@ -156,9 +156,9 @@ def test_an_image_too_large_for_memory_is_refused_before_the_work() -> None:
 
 
 def test_progress_ends_at_one(upscaler: Upscaler) -> None:
-    told: list[float] = []
-    upscaler.upscale(picture(alpha=True), 3, progress=told.append)
-    assert told == sorted(told) and told[-1] == 1
+    reported: list[float] = []
+    upscaler.upscale(picture(alpha=True), 3, progress=reported.append)
+    assert reported == sorted(reported) and reported[-1] == 1
 
 
 def test_an_engine_without_memory_ends_in_an_error(monkeypatch: pytest.MonkeyPatch, upscaler: Upscaler) -> None:

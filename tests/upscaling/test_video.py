@@ -164,8 +164,8 @@ def test_the_chroma_location_is_kept(here: Path, siting: str, codec: str) -> Non
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 def test_hdr_metadata_is_kept(here: Path, capsys: pytest.CaptureFixture[str], codec: str) -> None:
-    said = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
-    options = {"x265-params": f"log-level=none:{said}"}
+    printed = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+    options = {"x265-params": f"log-level=none:{printed}"}
     colors: dict[str, Any] = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
     source = film(
         here / "hdr.mp4",
@@ -218,11 +218,13 @@ def test_chroma_keeps_its_position_in_the_image(here: Path, siting: str, across:
     luma = np.full((72, 80), 100, np.uint8)
     chroma = [np.rint(np.tile(slope, (36, 1))).astype(np.uint8), np.rint(np.tile(rise[:, None], 40)).astype(np.uint8)]
     source = film(here / "film.mkv", times=CFR[:1], size=(80, 72), **LOSSLESS)
-    told = probing.probe(source, max_pixels=10**8).video
-    assert told
+    reported = probing.probe(source, max_pixels=10**8).video
+    assert reported
     upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
     frame = video.Frame([luma, *chroma], 0, 0)
-    larger = films.enlarge_frame(frame, told._replace(siting=siting), upscaler, (144, 160), lambda share: None).planes
+    larger = films.enlarge_frame(
+        frame, reported._replace(siting=siting), upscaler, (144, 160), lambda share: None
+    ).planes
     place = ((2 * np.arange(80) + across + 0.5) / 2 - 0.5)[8:-8]  # of the result's samples, in the source's luma
     assert np.abs(larger[1][36, 8:-8] - (40 + 2.0 * place)).max() <= 1
     height = ((2 * np.arange(72) + down + 0.5) / 2 - 0.5)[8:-8]
@@ -233,9 +235,9 @@ def test_values_outside_the_video_range_are_kept(here: Path) -> None:
     source = film(here / "film.mkv", times=CFR[:1], pixels="gray", **LOSSLESS)
     header = probing.probe(source, max_pixels=10**8)
     upscaler = Upscaler(store.load("tiny.safetensors"), device="cpu", threads=1)
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for low, high in ((16, 235), (40, 200), (4, 254)):
-        plane = chance.choice(np.array([low, high], np.uint8), (24, 32))
+        plane = rng.choice(np.array([low, high], np.uint8), (24, 32))
         assert header.video
         frame = video.Frame([plane], 0, 0)
         (larger,) = films.enlarge_frame(frame, header.video, upscaler, (48, 64), lambda share: None).planes
@@ -379,8 +381,8 @@ def test_a_damaged_video_leaves_no_file(here: Path, capsys: pytest.CaptureFixtur
     at = content.index(packets[70]) + 20
     source.write_bytes(content[:at] + bytes(30) + content[at + 30 :])
     assert run(source) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith(f"drrn: {source} is a video that is damaged")
+    reported = capsys.readouterr().err.splitlines()[-1]
+    assert reported.startswith(f"drrn: {source} is a video that is damaged")
     assert sorted(path.name for path in here.iterdir()) == ["film.mkv", "tiny.safetensors"]
 
 
@@ -485,8 +487,8 @@ def test_incompatible_video_options_are_refused_before_the_work(
 ) -> None:
     source = film(here / "source.mp4", extra=Extra(subtitles="mov_text"))
     assert run(source, *args) == 2
-    told = capsys.readouterr().err
-    assert message in told and told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert message in reported and reported.count("\n") == 1
     assert sorted(path.name for path in here.iterdir()) == ["source.mp4", "tiny.safetensors"]
 
 
@@ -509,11 +511,11 @@ def test_a_track_that_no_container_can_hold_is_dropped_and_reported(
 ) -> None:
     source = spatial(here / "film.mov")
     assert run(source, "--json") == 0
-    told = json.loads(capsys.readouterr().out)["converted"]
-    assert told == ["without the audio stream 2, of an unknown codec, which no supported container can hold"]
+    reported = json.loads(capsys.readouterr().out)["converted"]
+    assert reported == ["without the audio stream 2, of an unknown codec, which no supported container can hold"]
     assert sounds(here / "film_x2.mov") == ["pcm_s16le"]
     assert run(source, "--json", "-o", "film.mkv") == 0
-    assert told[0] in json.loads(capsys.readouterr().out)["converted"]
+    assert reported[0] in json.loads(capsys.readouterr().out)["converted"]
     assert sounds(here / "film.mkv") == ["pcm_s16le"]
 
 
@@ -524,8 +526,8 @@ def test_a_track_that_needs_another_container_is_kept_there_or_dropped_on_reques
     assert run(source, "-o", "film.webm", "--drop-track", "1") == 2
     assert "Use an --output ending in .mp4 or .m4v or .mov, or --drop-track 2." in capsys.readouterr().err
     assert run(source, "-o", "film.webm", "--drop-track", "1", "--drop-track", "2", "--json") == 0
-    told = json.loads(capsys.readouterr().out)["converted"]
-    assert told[:2] == ["without the audio stream 1", "without the subtitle stream 2"]
+    reported = json.loads(capsys.readouterr().out)["converted"]
+    assert reported[:2] == ["without the audio stream 1", "without the subtitle stream 2"]
     assert sounds(here / "film.webm") == []
 
 
@@ -567,8 +569,8 @@ def test_video_options_are_refused_for_images(here: Path, capsys: pytest.Capture
 def test_converted_and_dropped_parts_of_a_video_are_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = film(here / "film.mp4", size=(720, 400), times=CFR[:1], extra=Extra(cover=True))
     assert run(source, "--estimate", "-o", "film.mkv") == 0
-    told = capsys.readouterr().out
-    assert "tagged as BT.601" in told and "timestamps rounded to milliseconds" in told
+    reported = capsys.readouterr().out
+    assert "tagged as BT.601" in reported and "timestamps rounded to milliseconds" in reported
     assert run(source, "--estimate", "--size", "1000x400") == 0
     assert "pixels of 18:25" in capsys.readouterr().out
 

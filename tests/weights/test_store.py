@@ -211,20 +211,20 @@ def memory(key: str) -> float:
 def assert_refused(path: Path | str, match: str | None = None) -> str:
     with at_once(), pytest.raises(WeightsError, match=match) as caught:
         load(path)
-    said = str(caught.value)
-    assert said.isprintable() and len(said) < 500 + 6 * len(str(path)) and said.endswith(".")
-    return said
+    printed = str(caught.value)
+    assert printed.isprintable() and len(printed) < 500 + 6 * len(str(path)) and printed.endswith(".")
+    return printed
 
 
 def assert_content_refused(tmp_path: Path, content: bytes, match: str = "is not a DRRN weights file: ") -> str:
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(content)
     try:
-        said = assert_refused(path, match)
+        printed = assert_refused(path, match)
     finally:
         path.unlink()
-    assert said.startswith(f"{path} ")
-    return said
+    assert printed.startswith(f"{path} ")
+    return printed
 
 
 def crowd(count: int) -> str:
@@ -484,8 +484,8 @@ def test_a_malicious_or_foreign_file_is_refused(tmp_path: Path, kind: str) -> No
         ("a card that is text", "its card is not an object"),
     ],
 )
-def test_a_refusal_states_its_reason(tmp_path: Path, kind: str, said: str) -> None:
-    assert_content_refused(tmp_path, HOSTILE[kind](), rf"is not a DRRN weights file: {said}.*\.$")
+def test_a_refusal_states_its_reason(tmp_path: Path, kind: str, printed: str) -> None:
+    assert_content_refused(tmp_path, HOSTILE[kind](), rf"is not a DRRN weights file: {printed}.*\.$")
 
 
 def test_a_file_that_claims_to_be_large_is_not_read(tmp_path: Path) -> None:

@@ -23,39 +23,39 @@ import drrn.weights.store  # noqa: F401
 from tests.forks import answer_plans, run_and_exit
 
 
-def live(life: dict[str, Any], log: Path) -> dict[str, Any]:
-    told, tell = os.pipe()
+def run_plan(plan: dict[str, Any], log: Path) -> dict[str, Any]:
+    read_end, write_end = os.pipe()
     child = os.fork()
     if not child:
-        os.close(told)
-        be(life, log, tell)
-    os.close(tell)
-    said = b""
-    if life.get("signal"):
-        while said.count(b"\n") < life["lines"] and (piece := os.read(told, 4096)):
-            said += piece
-        time.sleep(life["delay"])
-        os.kill(child, life["signal"])
-    while piece := os.read(told, 4096):
-        said += piece
-    os.close(told)
+        os.close(read_end)
+        run_child(plan, log, write_end)
+    os.close(write_end)
+    printed = b""
+    if plan.get("signal"):
+        while printed.count(b"\n") < plan["lines"] and (piece := os.read(read_end, 4096)):
+            printed += piece
+        time.sleep(plan["delay"])
+        os.kill(child, plan["signal"])
+    while piece := os.read(read_end, 4096):
+        printed += piece
+    os.close(read_end)
     _, status = os.waitpid(child, 0)
     return {
         "code": os.waitstatus_to_exitcode(status),
-        "said": [json.loads(line) for line in said.splitlines() if line.endswith(b"}")],
+        "printed": [json.loads(line) for line in printed.splitlines() if line.endswith(b"}")],
         "log": log.read_text(),
     }
 
 
-def be(life: dict[str, Any], log: Path, tell: int) -> NoReturn:
-    """The child: `drrn` with the command line of `life`."""
+def run_child(plan: dict[str, Any], log: Path, write_end: int) -> NoReturn:
+    """The child: `drrn` with the command line of the plan."""
     here = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(tell, 1)
+    os.dup2(write_end, 1)
     os.dup2(here, 2)
-    os.chdir(life["folder"])
-    if life.get("call"):
-        die_at(life["call"])
-    run_and_exit(life["args"])
+    os.chdir(plan["folder"])
+    if plan.get("call"):
+        die_at(plan["call"])
+    run_and_exit(plan["args"])
 
 
 def die_at(call: int) -> None:
@@ -85,4 +85,4 @@ def die_at(call: int) -> None:
 
 
 if __name__ == "__main__":
-    answer_plans(lambda life: live(life, Path(life["folder"]) / "log"))
+    answer_plans(lambda plan: run_plan(plan, Path(plan["folder"]) / "log"))
