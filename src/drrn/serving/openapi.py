@@ -5,6 +5,7 @@ from typing import Any
 from drrn import __version__
 from drrn.serving.config import ServeConfig
 from drrn.serving.recipe import FORMATS
+from drrn.serving.schemas import schemas
 from drrn.upscaling.size import MAX_SCALE
 
 ID = {
@@ -38,7 +39,7 @@ def openapi(config: ServeConfig) -> dict[str, Any]:
         "security": [{"token": []}] if config.token else [],
         "paths": _paths(config),
         "components": {
-            "schemas": _schemas(),
+            "schemas": schemas(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -264,47 +265,3 @@ def _json(name: str) -> dict[str, Any]:
 
 def _text() -> dict[str, Any]:
     return {"description": "Text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
-
-
-def _schemas() -> dict[str, Any]:
-    string, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
-    sha256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-    plan = {
-        "source": {"type": "string", "pattern": "^([0-9a-f]{64})?$"},
-        "kind": {"type": "string", "enum": ["image", "animation", "video", "raster", "dicom"]},
-        "format": string,
-        "source_width": integer,
-        "source_height": integer,
-        "frames": integer,
-        "width": integer,
-        "height": integer,
-        "name": {**string, "description": "Name that the command line would give the result."},
-        "model": string,
-        "why": {**string, "description": "Why this model was chosen."},
-        "seconds": {**number, "description": "Expected time."},
-        "memory": {**integer, "description": "Expected memory in bytes."},
-        "changes": {"type": "array", "items": string, "description": "What must be converted."},
-        "warning": {**string, "description": "What users of this kind of file must know."},
-        "can_preview": {"type": "boolean"},
-    }
-    job = {
-        "id": sha256,
-        **plan,
-        "state": {"type": "string", "enum": ["queued", "running", "done", "failed", "canceled"]},
-        "place": {**integer, "description": "Position in the queue, from 1."},
-        "share": {"type": "number", "minimum": 0, "maximum": 1},
-        "seconds_left": number,
-        "error": string,
-        "bytes": integer,
-        "sha256": sha256,
-        "check": {"type": ["object", "null"]},
-        "took": {**number, "description": "Seconds of work."},
-        "expires": {**integer, "description": "Seconds until the job is deleted."},
-    }
-    problem = {"type": string, "title": string, "status": {"type": "integer"}, "detail": string}
-    return {
-        "Plan": {"type": "object", "properties": plan, "required": list(plan)},
-        "Job": {"type": "object", "properties": job, "required": ["id", "state"]},
-        "About": {"type": "object", "required": ["version", "models", "kinds", "formats", "limits"]},
-        "Problem": {"type": "object", "properties": problem, "required": list(problem)},
-    }

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from drrn.errors import DRRNError
+from drrn.serving.answers import client_message
 from drrn.serving.config import ServeConfig
 from drrn.serving.recipe import Recipe
-from drrn.serving.tasks import Tasks, client_message
+from drrn.serving.tasks import Tasks
 
 Answer = tuple[Literal["progress", "done", "refused", "canceled", "crashed"], Any]
 LOG: Final = logging.getLogger("drrn.serving")

@@ -3,17 +3,15 @@
 They call `drrn.upscaling`, and so have its limits before anything is decoded, its estimates, names and messages.
 """
 
-import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from hashlib import file_digest
-from math import isfinite
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from drrn.errors import DRRNError, EngineError, UsageError, printable
+from drrn.errors import DRRNError, EngineError, UsageError
+from drrn.serving.answers import check_to_json, client_message, why
 from drrn.serving.config import ServeConfig
 from drrn.serving.kinds import KINDS, KindError, kind_name
 from drrn.serving.recipe import Recipe
@@ -80,7 +78,7 @@ class Tasks:
             "height": job.height,
             "name": self._result_name(source, recipe, job),
             "model": choice.upscaler.weights.name,
-            "why": _why(choice, recipe, job),
+            "why": why(choice, job),
             "seconds": float(f"{cost.seconds:.3g}"),
             "memory": cost.memory,
             "changes": list(job.format.changes(job)),
@@ -109,7 +107,7 @@ class Tasks:
             "bytes": size,
             "sha256": sha256,
             "model": choice.upscaler.weights.name,
-            "check": _check_to_json(check),
+            "check": check_to_json(check),
         }
 
     def preview(self, source: Path, recipe: Recipe, crop: Box, side: Literal["before", "after"]) -> bytes:
@@ -265,41 +263,3 @@ class Tasks:
             self._decoded[path] = opened, opened.__enter__()
         samples, _, metadata = self._decoded[path][1]
         return samples, metadata
-
-
-def client_message(error: DRRNError, source: Path, folder: Path, name: str) -> str:
-    """The message of an error on one line, with the client's name for the file instead of the service's paths.
-
-    Args:
-        source: path of the picture.
-        folder: folder of the result.
-        name: the client's name for the file, empty if it is not known.
-    """
-    text, name = " ".join(str(error).split()), printable(name) or "the picture"
-    place, separator = re.escape(printable(folder)), re.escape(os.sep)
-    text = re.sub(rf"{place}{separator}result(\.\w+)?", lambda found: name, text)
-    text = text.replace(printable(source), name).replace(printable(folder), "the service's disk")
-    return text.replace("Make room, or give another --output.", "Try a smaller scale, or try again later.")
-
-
-def _why(choice: Any, recipe: Recipe, job: Any) -> str:
-    """Why the model was chosen."""
-    from drrn.upscaling.batch.choosing import outside_training
-
-    reasons = [choice.condition]
-    if choice.budget is not None and choice.within_budget:
-        reasons.append(f"the best that takes at most {choice.budget:g} seconds")
-    elif choice.budget is not None:
-        reasons.append(f"the fastest, as none takes at most {choice.budget:g} seconds")
-    return "; ".join(filter(None, [*reasons, outside_training(job, choice.upscaler.weights)]))
-
-
-def _check_to_json(check: Any) -> dict[str, Any] | None:
-    """A check as JSON values. An infinite PSNR, of identical pictures, becomes null, as JSON has no infinity."""
-    if not (check.check and check.bicubic):
-        return None
-    ours, bicubic = (
-        {"psnr": round(each.psnr, 2) if isfinite(each.psnr) else None, "largest": each.largest}
-        for each in (check.check, check.bicubic)
-    )
-    return ours | {"bicubic": bicubic}
