@@ -75,7 +75,7 @@ def png(
     palette: RGBA colors; the first band of the samples is the index.
     bands: the bands of RGBA to write: (0,) for gray, (0, 3) for gray with alpha.
     extra: chunks before the pixels.
-    said: the number of frames to claim.
+    claimed: the number of frames to claim.
     """
     deep = steps[0].samples.dtype == np.uint16
     color = 3 if palette is not None else {1: 0, 2: 4, 3: 2, 4: 6}[len(bands)]

@@ -100,7 +100,7 @@ RAW = page(16, 16, bytes(512), color=32803, bands=1, bits=16)
 
 
 @pytest.mark.parametrize(
-    ("pages", "said"),
+    ("pages", "printed"),
     [
         ((IMAGE, THUMBNAIL), "without its thumbnail"),
         ((THUMBNAIL, IMAGE), "without its thumbnail"),

@@ -167,7 +167,7 @@ def test_two_processes_learn_the_same_as_one_also_in_parts(
     ]
     for ended in run_attempts(plan):
         assert ended["code"] == 0, ended["log"]
-        assert ended["log"].count("run/best.safetensors\n") == 1, "said by more than the first process"
+        assert ended["log"].count("run/best.safetensors\n") == 1, "only the first process may print"
     compare_runs(two, one)
 
 
@@ -192,7 +192,7 @@ def test_two_processes_of_torchrun_learn_the_same_as_one(tmp_path: Path) -> None
         words = [sys.executable, "-m", *launcher.split(), *command(2, accumulate=parts)]
         done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.split() == ["run/best.safetensors"], "said by more than the first process"
+        assert done.stdout.split() == ["run/best.safetensors"], "only the first process may print"
     compare_runs(two, one)
 
 

@@ -384,7 +384,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a tensor of doubles": with_tensors(lambda tensors: tensors.update({FIRST: tensors[FIRST].astype(np.float64)})),
     "a tensor of halves": with_tensors(lambda tensors: tensors.update({FIRST: tensors[FIRST].astype(np.float16)})),
     "a tensor of integers": with_tensors(lambda tensors: tensors.update({FIRST: tensors[FIRST].astype(np.int32)})),
-    "floats said to be integers": with_header(lambda header: header[FIRST].update(dtype="I32")),
+    "floats declared as integers": with_header(lambda header: header[FIRST].update(dtype="I32")),
     "a dtype that is none": with_header(lambda header: header[FIRST].update(dtype="F33")),
     "a dtype that is a list": with_header(lambda header: header[FIRST].update(dtype=["F32"])),
     "no dtype": with_header(lambda header: header[FIRST].pop("dtype")),
@@ -461,7 +461,7 @@ def test_a_malicious_or_foreign_file_is_refused(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "printed"),
     [
         ("another project's", "its header lacks '__metadata__'"),
         ("another project's, with metadata", "its header lacks 'drrn'"),
