@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from drrn.core import resize
 from drrn.core.resize import SamplePositions, degrade, imresize, imresize_place, modcrop, resample, source_of
 
 sides = st.integers(1, 24)
@@ -232,3 +233,29 @@ def test_samples_can_be_shifted_off_the_grid() -> None:
     slope = np.tile(np.arange(40.0), (6, 1))
     shifted = resample(slope, SamplePositions(6, 1.0, 0.0), SamplePositions(80, 2.0, 0.125))
     assert np.allclose(shifted[:, 8:-8], (np.arange(80) + 0.5)[8:-8] / 2 - 0.5 + 0.125)
+
+
+@pytest.mark.skipif(resize.compiled is None, reason="drrn was installed without a compiler")
+@given(sides, sides, sides, sides, seeds)
+@settings(deadline=None)
+def test_the_compiled_sums_have_the_bits_of_numpy(height: int, width: int, rows: int, columns: int, seed: int) -> None:
+    x = (noise(seed, 2, height, width) - 0.3).astype(np.float32)
+    ours = imresize(x, rows, columns)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resize, "compiled", None)
+        theirs = imresize(x, rows, columns)
+    assert ours.dtype == theirs.dtype == np.float32 and ours.shape == theirs.shape
+    assert ours.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.skipif(resize.compiled is None, reason="drrn was installed without a compiler")
+def test_the_compiled_sums_read_nothing_beyond_the_planes() -> None:
+    assert resize.compiled
+    planes, weight = np.zeros((1, 4, 5), np.float32), np.ones((3, 2), np.float32)
+    for sums, length in ((resize.compiled.weighted_rows, 4), (resize.compiled.weighted_columns, 5)):
+        assert sums(planes, np.full((3, 2), length - 1), weight).any() == 0
+        for wrong in (length, -1):
+            with pytest.raises(ValueError, match="an index is out of range"):
+                sums(planes, np.full((3, 2), wrong), weight)
+        with pytest.raises(ValueError, match="an index and a weight for each tap"):
+            sums(planes, np.zeros((2, 2), np.int64), weight)

@@ -36,15 +36,18 @@ def chroma(rgb: NDArray[Float]) -> NDArray[Float]:
 
 def levels(plane: NDArray[Float], top: int = 255) -> NDArray[Float]:
     """Round `plane`, in [0, 1], to whole levels 0..top: clipped, halves rounded up, as in MATLAB's `uint8`."""
-    return np.floor(np.clip(plane, 0, 1) * plane.dtype.type(top) + plane.dtype.type(0.5))
+    scaled = np.clip(plane, 0, 1)
+    scaled *= plane.dtype.type(top)
+    scaled += plane.dtype.type(0.5)
+    return np.floor(scaled, out=scaled)
 
 
 def _affine(matrix: NDArray[np.float64], planes: NDArray[Float], offset: NDArray[np.float64]) -> NDArray[Float]:
     """`matrix` @ planes + `offset`, in the same order for every pixel: a crop has the same bits as the whole."""
-    mixed = np.empty((len(matrix), *planes.shape[1:]), planes.dtype)
+    mixed, product = np.empty((len(matrix), *planes.shape[1:]), planes.dtype), np.empty_like(planes[0])
     for plane, row, shift in zip(mixed, matrix.astype(planes.dtype), offset.astype(planes.dtype), strict=True):
         np.multiply(planes[0], row[0], out=plane)
         for factor, other in zip(row[1:], planes[1:], strict=True):
-            plane += factor * other
+            plane += np.multiply(factor, other, out=product)
         plane += shift
     return mixed

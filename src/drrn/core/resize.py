@@ -6,10 +6,18 @@ obtained with them are not comparable.
 
 from functools import lru_cache
 from math import ceil
+from types import ModuleType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+try:
+    from drrn.core import _resize
+
+    compiled: ModuleType | None = _resize
+except ImportError:  # drrn was installed without a compiler
+    compiled = None
 
 Float = TypeVar("Float", np.float32, np.float64)
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -32,8 +40,7 @@ def imresize(planes: NDArray[Float], height: int, width: int) -> NDArray[Float]:
     """
     if height < 1 or width < 1:
         raise ValueError(f"`height` and `width` must be at least 1, got {height} and {width}.")
-    rows = _resize_rows(planes, height)
-    return np.ascontiguousarray(_resize_rows(rows.swapaxes(-1, -2), width).swapaxes(-1, -2))
+    return np.ascontiguousarray(_resize_axis(_resize_axis(planes, -2, height), -1, width))
 
 
 def source_of(place: Place, whole: tuple[int, int], size: tuple[int, int]) -> Place:
@@ -49,9 +56,8 @@ def imresize_place(part: NDArray[Float], place: Place, whole: tuple[int, int], s
         part: `planes[..., *source_of(place, whole, size)]`.
         whole: (height, width) of `planes`.
     """
-    rows = _resize_rows(part, size[0], whole[0], place[0])
-    columns = _resize_rows(rows.swapaxes(-1, -2), size[1], whole[1], place[1])
-    return np.ascontiguousarray(columns.swapaxes(-1, -2))
+    rows = _resize_axis(part, -2, size[0], whole[0], place[0])
+    return np.ascontiguousarray(_resize_axis(rows, -1, size[1], whole[1], place[1]))
 
 
 def ready(there: int, whole: int, size: int) -> int:
@@ -85,8 +91,8 @@ def resample(planes: NDArray[Float], rows: SamplePositions, columns: SamplePosit
     Returns:
         (..., rows.length, columns.length), not clipped.
     """
-    down = _weighted(planes, *_taps(planes.shape[-2], *rows))
-    return np.ascontiguousarray(_weighted(down.swapaxes(-1, -2), *_taps(planes.shape[-1], *columns)).swapaxes(-1, -2))
+    down = _weighted(planes, -2, *_taps(planes.shape[-2], *rows))
+    return _weighted(down, -1, *_taps(planes.shape[-1], *columns))
 
 
 def degrade(hr: NDArray[Float], scale: float) -> NDArray[Float]:
@@ -108,25 +114,32 @@ def modcrop(planes: NDArray[Scalar], scale: float) -> NDArray[Scalar]:
     return planes[..., :height, :width]
 
 
-def _resize_rows(x: NDArray[Float], n: int, whole: int = 0, kept: slice = slice(None)) -> NDArray[Float]:
-    """(..., H, W) -> (..., n, W): a weighted sum of whole rows, so that memory is read sequentially.
+def _resize_axis(x: NDArray[Float], axis: int, n: int, whole: int = 0, kept: slice = slice(None)) -> NDArray[Float]:
+    """Resize one of the last two axes, -2 or -1, to `n`.
 
-    With `whole`, `x` is the part of that many rows that `_source` names, and only the rows `kept` are computed.
+    With `whole`, `x` is the part of that many samples that `_source` names, and only the samples `kept` are computed.
     """
-    whole = whole or x.shape[-2]
+    whole = whole or x.shape[axis]
     if whole == n:
         return x
     index, weight = _taps(whole, n)
     index, weight = index[kept], weight[kept]
-    index = index - index.min() if kept != slice(None) else index
-    return _weighted(x, index, weight)
+    return _weighted(x, axis, index - index.min() if kept != slice(None) else index, weight)
 
 
-def _weighted(x: NDArray[Float], index: NDArray[np.intp], weight: NDArray[np.float64]) -> NDArray[Float]:
-    out = np.zeros((*x.shape[:-2], len(index), x.shape[-1]), x.dtype)
+def _weighted(x: NDArray[Float], axis: int, index: NDArray[np.intp], weight: NDArray[np.float64]) -> NDArray[Float]:
+    """Sample i along the axis is the sum of weight[i, t] times sample index[i, t] of `x`, in the order of t."""
+    factors = weight.astype(x.dtype)
+    if compiled and x.dtype == np.float32:
+        sums = compiled.weighted_rows if axis == -2 else compiled.weighted_columns
+        planes = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
+        out: NDArray[Float] = sums(planes, np.ascontiguousarray(index, np.int64), factors)
+        return out.reshape(*x.shape[:-2], *out.shape[1:])
+    rows: NDArray[Float] = x if axis == -2 else x.swapaxes(-1, -2)
+    total = np.zeros((*rows.shape[:-2], len(index), rows.shape[-1]), x.dtype)
     for tap in range(index.shape[1]):
-        out += x[..., index[:, tap], :] * weight[:, tap, None].astype(x.dtype)
-    return out
+        total += rows[..., index[:, tap], :] * factors[:, tap, None]
+    return total if axis == -2 else np.ascontiguousarray(total.swapaxes(-1, -2))
 
 
 def _source(kept: slice, whole: int, n: int) -> slice:

@@ -22,7 +22,7 @@ from drrn.upscaling.ensemble import run_ensemble
 from drrn.upscaling.tiles import Sides, pieces, run_tiled
 from drrn.upscaling.transparency import fill_transparent
 
-MAX_TILE = 1008
+MAX_TILE = 2016
 """Largest side of a square tile, and width of a strip, in pixels. Smaller tiles overlap more; larger ones take longer
 to stop, and the rows that an engine streams outgrow the processor's cache. A multiple of any network's cells."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from shutil import disk_usage
 from struct import calcsize, pack
 from tempfile import TemporaryFile
+from threading import Lock
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -37,7 +38,10 @@ class Rows(Protocol):
 
 
 class Scratch:
-    """Samples (H, W, bands) in an unnamed temporary file, which vanishes when it is closed or the program ends."""
+    """Samples (H, W, bands) in an unnamed temporary file, which vanishes when it is closed or the program ends.
+
+    Threads may read it at the same time.
+    """
 
     def __init__(self, target: Path, height: int, width: int, bands: int, bits: Literal[8, 16], *, tile: int = 0):
         """Create an empty one.
@@ -54,6 +58,7 @@ class Scratch:
         self._tile = -(-(tile or width) // TILE_STEP) * TILE_STEP
         header = _tiff_header(*self.shape, bits, self._tile)
         self._begin = len(header)
+        self._position = Lock()  # of the file: held from seeking until the reading or writing is done
         self._file = open_temporary(target)
         try:
             with _disk_errors(target):
@@ -78,29 +83,25 @@ class Scratch:
         band = np.empty((max(bottom - top, 0), width, bands), self.dtype)
         for left in range(0, width, self._tile):
             for first, last in _runs(top, bottom):
-                part = np.empty((last - first, self._tile, bands), self.dtype)
-                with _disk_errors(self.target):
-                    self._file.seek(self._at(first, left))
-                    unread = part.reshape(-1).view(np.uint8).data
-                    while unread:
-                        count = self._file.readinto(unread)
-                        assert count, "__init__ gave the file its full length"
-                        unread = unread[count:]
-                band[first - top : last - top, left : left + self._tile] = part[:, : width - left]
+                band[first - top : last - top, left : left + self._tile] = self._read(first, last, left)[
+                    :, : width - left
+                ]
         return band
 
     def put(self, samples: NDArray[Any], top: int, left: int = 0) -> None:
         """Write (h, w, bands) with the upper left corner at row `top` and column `left`."""
-        width, right = self.shape[1], left + samples.shape[1]
+        right = left + samples.shape[1]
         for tile in range(left - left % self._tile, right, self._tile):
-            part = samples[:, max(tile - left, 0) : tile + self._tile - left].astype(self.dtype, copy=False)
-            begin, missing = max(tile, left), self._tile - part.shape[1]
-            whole = begin == tile and right >= min(tile + self._tile, width)
-            if whole and missing:
-                part = np.pad(part, ((0, 0), (0, missing), (0, 0)))
-            with _disk_errors(self.target):
-                for first, last in _runs(top, top + len(samples), STRIP if whole else 1):
-                    self._write(self._at(first, begin), np.ascontiguousarray(part[first - top : last - top]))
+            begin, end = max(tile, left), min(tile + self._tile, right)
+            for first, last in _runs(top, top + len(samples)):
+                part = samples[first - top : last - top, begin - left : end - left]
+                if end - begin == self._tile:
+                    content = np.ascontiguousarray(part, self.dtype)
+                else:  # one row after another would take longer
+                    content = self._read(first, last, tile)
+                    content[:, begin - tile : end - tile] = part
+                with _disk_errors(self.target):
+                    self._write(self._at(first, tile), content)
 
     def image(self) -> Any:
         """Return the whole as a libvips image that can be read once from top to bottom, in little memory.
@@ -122,11 +123,24 @@ class Scratch:
             + ((index * STRIP + row % STRIP) * self._tile + column % self._tile) * bands * self.dtype.itemsize
         )
 
+    def _read(self, first: int, last: int, left: int) -> NDArray[Any]:
+        """Read some rows of the tile that begins at column `left`, with what lies beyond the image."""
+        part = np.empty((last - first, self._tile, self.shape[2]), self.dtype)
+        with _disk_errors(self.target), self._position:
+            self._file.seek(self._at(first, left))
+            unread = part.reshape(-1).view(np.uint8).data
+            while unread:
+                count = self._file.readinto(unread)
+                assert count, "__init__ gave the file its full length"
+                unread = unread[count:]
+        return part
+
     def _write(self, at: int, content: NDArray[Any]) -> None:
-        self._file.seek(at)
         left = content.reshape(-1).view(np.uint8).data
-        while left:
-            left = left[self._file.write(left) :]
+        with self._position:
+            self._file.seek(at)
+            while left:
+                left = left[self._file.write(left) :]
 
 
 def open_temporary(target: Path) -> FileIO:
@@ -164,10 +178,10 @@ def _folder(target: Path) -> Path:
     return next((folder for folder in target.absolute().parents if folder.is_dir()), target.parent)
 
 
-def _runs(top: int, bottom: int, most: int = STRIP) -> Iterator[tuple[int, int]]:
+def _runs(top: int, bottom: int) -> Iterator[tuple[int, int]]:
     """Split rows from `top` to before `bottom` where they cross from one tile to the next."""
     while top < bottom:
-        last = min(top - top % most + most, bottom)
+        last = min(top - top % STRIP + STRIP, bottom)
         yield top, last
         top = last
 

@@ -26,6 +26,7 @@ from drrn.media.images.formats import EIGHT_BIT, wanted_format, writable
 from drrn.media.images.memory import AT_LEAST, encoding
 from drrn.media.images.scratch import Rows, Scratch, check_room
 from drrn.media.metadata.adapting import resize_metadata
+from drrn.upscaling.ahead import ahead
 from drrn.upscaling.cost import Estimate, too_little_memory
 from drrn.upscaling.formats.job import Hooks, Job
 from drrn.upscaling.formats.model_view import ModelView
@@ -148,7 +149,7 @@ def _sized(
     left = kept = 0  # as in `_colored`: in the result, and in the network's output
     edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)
     for strip in pieces(slice(0, height), slice(0, width), (height, columns)):
-        bands = _run(upscaler, view, strip, network_size)
+        bands = ahead(_run(upscaler, view, strip, network_size))
         if network_size == size:
             yield strip[1], ((rows, view.clipped(sr)) for rows, sr in bands)
             continue
@@ -224,7 +225,7 @@ def _run(upscaler: Upscaler, view: ModelView, strip: Place, size: tuple[int, int
             yield rows, np.broadcast_to(view.constant, shape)
         return
     (_, outer), (_, inner) = tile(strip, height, width, config.halo)
-    bands = (view.ilr((slice(top, min(top + BAND, height)), outer), size) for top in tops)
+    bands = ahead(view.ilr((slice(top, min(top + BAND, height)), outer), size) for top in tops)
     row = 0
     for sr in cast(StreamingEngine, upscaler.engine).stream(bands):
         if not np.isfinite(sr).all():
@@ -266,7 +267,8 @@ def _running(upscaler: Upscaler, header: Header, result: Sides, network_size: Si
         down, across = (6 * max(1, -(-n // m)) for m, n in zip(result[::-1], network_size[::-1], strict=True))
         around += channels * (24 * (BAND + down) * columns + 8 * network_size[1] * across)
     pixels = prod(network_size)
-    bands = BAND * columns * (36 + colors + 12 * (channels - 1)) * max(width * height, pixels) // pixels
+    # of ilr and of sr, two bands wait for whoever works on the one before; see `ahead`
+    bands = BAND * columns * (52 + colors + 28 * (channels - 1)) * max(width * height, pixels) // pixels
     return AT_LEAST + bands + source + around
 
 
