@@ -1,6 +1,7 @@
 """Benchmarks: cases take turns, and the page follows from the measurements."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import overhead
 from benchmarks.baselines import BASELINES, macs, parameters
 from benchmarks.networks import UNTRAINED, example_input, load_network, random_weights, with_batch_norm
 from benchmarks.page import to_markdown
@@ -401,3 +403,17 @@ def test_memory_of_a_streaming_engine_does_not_grow_with_height(tiny: str, monke
     assert (low.runner, low.height, low.width, high.megapixels) == ("native", 100, 500, 2)
     assert high.peak_mb < low.peak_mb + 4  # 2 megapixels are 8 MB
     assert torch_high.peak_mb > 2 * torch_low.peak_mb
+
+
+def test_overhead_is_what_a_command_takes_beyond_the_engine() -> None:
+    small = {"`python -c pass`": overhead.Cost(0.02, 0.018)}
+    large = {"the engine alone": overhead.Cost(4.5, 8.0), "`drrn upscale`": overhead.Cost(5.5, 10.0)}
+    page = overhead.to_markdown(small, large, "tiny")
+    assert "| `python -c pass` | 0.020 | 0.018 |" in page
+    assert "| the engine alone |  | 8.0 | 100% |" in page and "| `drrn upscale` | 5.5 | 10.0 | 80% |" in page
+
+
+def test_of_the_engine_alone_only_its_own_seconds_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overhead, "ENGINE", "print(1234.5)")
+    assert overhead.measure([sys.executable, "-c", "print(1234.5)"]).cpu == 1234.5
+    assert 0 < overhead.measure([sys.executable, "-c", "print()"]).cpu < 1234.5
