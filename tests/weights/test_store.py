@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from drrn.core.config import DRRNConfig
 from drrn.errors import DRRNError, WeightsError
 from drrn.weights import store
-from drrn.weights.store import Weights, load, names, save
+from drrn.weights.store import Weights, load, names, rounded, save
 from tests.small_configs import configs
 
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -104,6 +104,27 @@ def test_tensors_in_another_memory_layout_are_saved_correctly(tmp_path: Path) ->
 def test_a_file_written_from_the_specification_is_read(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(by_the_book())
     assert load(tmp_path / "w").config == CONFIG  # or every hostile file below is refused for another reason
+
+
+def test_rounded_weights_take_half_the_file_and_are_loaded_unchanged(tmp_path: Path) -> None:
+    weights = weights_of(CONFIG)
+    half = rounded(weights)
+    save(weights, tmp_path / "whole")
+    save(half, tmp_path / "half")
+    found = load(tmp_path / "half")
+    whole, small = ((tmp_path / name).stat().st_size for name in ("whole", "half"))
+    assert whole - small == pytest.approx(2 * CONFIG.parameters, abs=200)
+    assert found.digest() == half.digest() != weights.digest()
+    for name, tensor in weights.tensors.items():
+        assert found.tensors[name].dtype == np.float32
+        np.testing.assert_allclose(found.tensors[name], tensor, rtol=2**-11, atol=1e-7)
+
+
+def test_a_value_beyond_16_bits_is_not_rounded_to_infinity() -> None:
+    weights = weights_of(CONFIG)
+    weights.tensors[FIRST][0, 0, 0, 0] = 1e5
+    with pytest.raises(ValueError, match="not finite"):
+        rounded(weights)
 
 
 # --- names ---
@@ -469,7 +490,7 @@ def test_a_malicious_or_foreign_file_is_refused(tmp_path: Path, kind: str) -> No
         ("350,000 empty tensors", r"its header claims \d+ bytes"),
         ("a tensor twice", "its header has a duplicate key"),
         ("a weight that is NaN", "it has weights that are not finite"),
-        ("a tensor of halves", "it has tensors that are not 32-bit floats"),
+        ("a tensor of halves", "its tensors are neither all 32-bit floats nor all 16-bit floats"),
         ("a tensor renamed", r"its tensors do not match its config: \[\('blocks\.0\.enter\.conv\.weight', "),
         ("another's hash", "its SHA-256 does not match: it is damaged"),
         ("two tensors exchanged", "its SHA-256 does not match: it is damaged"),

@@ -95,12 +95,14 @@ def join_models(
     /,
     *,
     output: Annotated[Path, arg(aliases=["-o"])],
+    half: bool = False,
 ) -> int:
     """Join networks for x2, x3 and x4 into one model for all scales up to the largest.
 
     Args:
         networks: Two or three weights files, each trained for one of these scales only.
         output: The weights file to write, ending in .safetensors.
+        half: Round the weights to 16 bits, which halves the file.
     """
     from dataclasses import replace
 
@@ -119,6 +121,7 @@ def join_models(
     first, *others = sorted(by_scale)
     try:
         joined = replace(by_scale[first], larger={scale: by_scale[scale] for scale in others})
+        joined = store.rounded(joined) if half else joined
     except ValueError as error:
         raise UsageError(f"The networks do not fit together: {error}") from error
     store.save(joined, _safetensors(output))

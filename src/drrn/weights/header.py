@@ -10,6 +10,8 @@ FORMATS = (1, 2)
 """Version 2 has a network for each of several whole scales."""
 WHOLE_SCALES = (2, 3, 4)
 """Scales that may have a network of their own."""
+SIZES = {"F32": 4, "F16": 2}
+"""Bytes of a value, by the name that safetensors gives its kind."""
 MAX_HEADER = 1 << 20
 """In bytes. Ours have about 5,000; a header of 90 MB occupies the library for half a minute (measured)."""
 
@@ -29,9 +31,10 @@ def read_header(file: BinaryIO) -> dict[str, Any]:
         raise ValueError("its header is not written the way drrn writes it: it is damaged.")
     if header["format"] not in FORMATS:
         raise ValueError(f"its format is {header['format']!r:.20}; this drrn reads 1 and 2.")
-    if any(entry["dtype"] != "F32" for name, entry in values.items() if name != "__metadata__"):
-        raise ValueError("it has tensors that are not 32-bit floats.")
-    header["length"] = 8 + length
+    kinds = {entry["dtype"] for name, entry in values.items() if name != "__metadata__"}
+    if not (len(kinds) == 1 and kinds <= set(SIZES)):
+        raise ValueError("its tensors are neither all 32-bit floats nor all 16-bit floats.")
+    header |= {"length": 8 + length, "kind": kinds.pop()}
     return dict(header)
 
 
@@ -47,7 +50,7 @@ def check_header(header: dict[str, Any], size: int) -> tuple[dict[int, DRRNConfi
     parts = {0: header, **{int(scale): part for scale, part in larger.items()}}
     configs = {scale: DRRNConfig.from_dict(part["config"]) for scale, part in parts.items()}
     numbers = sum(prod(shape) for config in configs.values() for shape in config.tensors().values())
-    needed = header.pop("length") + 4 * numbers
+    needed = header.pop("length") + SIZES[header.pop("kind")] * numbers
     if needed != size:
         raise ValueError(f"its network needs a file of {needed} bytes, it has {size}.")
     scales = header["scales"]

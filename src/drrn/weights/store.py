@@ -153,7 +153,7 @@ def names() -> list[str]:
 
 
 def save(weights: Weights, path: Path) -> None:
-    """Write `weights` to `path`, atomically.
+    """Write `weights` to `path`, atomically; in 16 bits if `rounded` to them.
 
     Raises:
         DRRNError: the file can't be written.
@@ -177,6 +177,9 @@ def save(weights: Weights, path: Path) -> None:
             for name, tensor in network.tensors.items()
         }
     header["sha256"] = _digest(header, tensors)
+    halves = {name: _half(tensor) for name, tensor in tensors.items()}
+    if all(np.array_equal(halves[name], tensor) for name, tensor in tensors.items()):
+        tensors = halves
     write_bytes(path, pack_tensors(tensors, metadata={"drrn": json.dumps(header)}))
 
 
@@ -205,7 +208,7 @@ def load(name: str | Path) -> Weights:
             header = read_header(file)
             configs, size = check_header(header, path.stat().st_size)
             file.seek(0)
-            tensors = parse_tensors(file.read(size + 1))
+            tensors = {name: tensor.astype("<f4") for name, tensor in parse_tensors(file.read(size + 1)).items()}
         if header["sha256"] != _digest({k: v for k, v in header.items() if k != "sha256"}, tensors):
             raise ValueError("its SHA-256 does not match: it is damaged.")
         low, high = header["units"]
@@ -232,6 +235,24 @@ def load(name: str | Path) -> Weights:
         return replace(whole, larger=larger)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise WeightsError(f"{_line(str(path))} is not a DRRN weights file: {_sentence(error)}") from error
+
+
+def rounded(weights: Weights) -> Weights:
+    """The networks with their values rounded to 16-bit floats, of 11 binary digits: half the size of the file.
+
+    Raises:
+        ValueError: a value is too large.
+    """
+    return replace(
+        weights,
+        tensors={name: _half(tensor).astype(np.float32) for name, tensor in weights.tensors.items()},
+        larger={scale: rounded(network) for scale, network in weights.larger.items()},
+    )
+
+
+def _half(tensor: NDArray[np.float32]) -> NDArray[np.float16]:
+    with np.errstate(over="ignore"):  # infinite then, which no weights may be
+        return tensor.astype("<f2")
 
 
 def _exists(path: Path) -> bool:
