@@ -15,28 +15,25 @@ namespace {
 using Planes = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Index = nb::ndarray<const std::int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Weight = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Result = nb::ndarray<float, nb::numpy, nb::ndim<3>, nb::c_contig>;
+using Sums = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
-void check(const Index& index, const Weight& weight, std::size_t length) {
+// The sums of each plane have `rows` x `columns`, and the indices are of `length` samples.
+void check(const Index& index, const Weight& weight, const Sums& sums, std::size_t planes, std::size_t rows,
+           std::size_t columns, std::size_t length) {
     if (index.shape(0) != weight.shape(0) || index.shape(1) != weight.shape(1))
         throw std::invalid_argument("an index and a weight for each tap");
+    if (sums.shape(0) != planes || sums.shape(1) != rows || sums.shape(2) != columns)
+        throw std::invalid_argument("the sums have another shape");
     const std::int64_t* const all = index.data();
     if (std::any_of(all, all + index.size(), [&](std::int64_t each) { return each < 0 || each >= std::int64_t(length); }))
         throw std::invalid_argument("an index is out of range");
 }
 
-Result result(std::size_t planes, std::size_t rows, std::size_t columns) {
-    auto* const memory = new float[planes * rows * columns];
-    nb::capsule owner(memory, [](void* given) noexcept { delete[] static_cast<float*>(given); });
-    return Result(memory, {planes, rows, columns}, owner);
-}
-
-// Row r of the result is the sum of weight[r, t] * row index[r, t].
-Result weighted_rows(const Planes& x, const Index& index, const Weight& weight) {
-    check(index, weight, x.shape(1));
+// Row r of the sums is that of weight[r, t] * row index[r, t].
+void weighted_rows(const Planes& x, const Index& index, const Weight& weight, Sums sums) {
     const std::size_t planes = x.shape(0), height = x.shape(1), width = x.shape(2);
     const std::size_t rows = index.shape(0), taps = index.shape(1);
-    Result sums = result(planes, rows, width);
+    check(index, weight, sums, planes, rows, width, height);
     nb::gil_scoped_release release;
     for (std::size_t plane = 0; plane < planes; ++plane)
         for (std::size_t row = 0; row < rows; ++row) {
@@ -48,7 +45,6 @@ Result weighted_rows(const Planes& x, const Index& index, const Weight& weight) 
                 for (std::size_t column = 0; column < width; ++column) sum[column] += from[column] * factor;
             }
         }
-    return sums;
 }
 
 template <std::size_t fixed>
@@ -62,22 +58,20 @@ void sum_columns(const float* from, float* sum, std::size_t columns, std::size_t
     }
 }
 
-// Column c of the result is the sum of weight[c, t] * column index[c, t].
-Result weighted_columns(const Planes& x, const Index& index, const Weight& weight) {
-    check(index, weight, x.shape(2));
+// Column c of the sums is that of weight[c, t] * column index[c, t].
+void weighted_columns(const Planes& x, const Index& index, const Weight& weight, Sums sums) {
     const std::size_t rows = x.shape(0) * x.shape(1), width = x.shape(2);
     const std::size_t columns = index.shape(0), taps = index.shape(1);
-    Result sums = result(x.shape(0), x.shape(1), columns);
+    check(index, weight, sums, x.shape(0), x.shape(1), columns, width);
     nb::gil_scoped_release release;
     const auto sum = taps == 4 ? sum_columns<4> : sum_columns<0>;
     for (std::size_t row = 0; row < rows; ++row)
         sum(x.data() + row * width, sums.data() + row * columns, columns, taps, index.data(), weight.data());
-    return sums;
 }
 
 }  // namespace
 
 NB_MODULE(_resize, module) {
-    module.def("weighted_rows", &weighted_rows, nb::arg("x"), nb::arg("index"), nb::arg("weight"));
-    module.def("weighted_columns", &weighted_columns, nb::arg("x"), nb::arg("index"), nb::arg("weight"));
+    module.def("weighted_rows", &weighted_rows, nb::arg("x"), nb::arg("index"), nb::arg("weight"), nb::arg("sums"));
+    module.def("weighted_columns", &weighted_columns, nb::arg("x"), nb::arg("index"), nb::arg("weight"), nb::arg("sums"));
 }

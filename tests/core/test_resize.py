@@ -252,10 +252,17 @@ def test_the_compiled_sums_have_the_bits_of_numpy(height: int, width: int, rows:
 def test_the_compiled_sums_read_nothing_beyond_the_planes() -> None:
     assert resize.compiled
     planes, weight = np.zeros((1, 4, 5), np.float32), np.ones((3, 2), np.float32)
-    for sums, length in ((resize.compiled.weighted_rows, 4), (resize.compiled.weighted_columns, 5)):
-        assert sums(planes, np.full((3, 2), length - 1), weight).any() == 0
+    for add, length, shape in (
+        (resize.compiled.weighted_rows, 4, (1, 3, 5)),
+        (resize.compiled.weighted_columns, 5, (1, 4, 3)),
+    ):
+        sums = np.ones(shape, np.float32)
+        add(planes, np.full((3, 2), length - 1), weight, sums)
+        assert (sums == 0).all()
         for wrong in (length, -1):
             with pytest.raises(ValueError, match="an index is out of range"):
-                sums(planes, np.full((3, 2), wrong), weight)
+                add(planes, np.full((3, 2), wrong), weight, sums)
         with pytest.raises(ValueError, match="an index and a weight for each tap"):
-            sums(planes, np.zeros((2, 2), np.int64), weight)
+            add(planes, np.zeros((2, 2), np.int64), weight, sums)
+        with pytest.raises(ValueError, match="the sums have another shape"):
+            add(planes, np.zeros((3, 2), np.int64), weight, sums[:, :2].copy())

@@ -1,9 +1,9 @@
+"""What `native/resize.cpp` provides."""
+
 import numpy as np
 from numpy.typing import NDArray
 
-def weighted_rows(
-    x: NDArray[np.float32], index: NDArray[np.int64], weight: NDArray[np.float32]
-) -> NDArray[np.float32]: ...
-def weighted_columns(
-    x: NDArray[np.float32], index: NDArray[np.int64], weight: NDArray[np.float32]
-) -> NDArray[np.float32]: ...
+Single = NDArray[np.float32]
+
+def weighted_rows(x: Single, index: NDArray[np.int64], weight: Single, sums: Single) -> None: ...
+def weighted_columns(x: Single, index: NDArray[np.int64], weight: Single, sums: Single) -> None: ...

@@ -128,18 +128,21 @@ def _resize_axis(x: NDArray[Float], axis: int, n: int, whole: int = 0, kept: sli
 
 
 def _weighted(x: NDArray[Float], axis: int, index: NDArray[np.intp], weight: NDArray[np.float64]) -> NDArray[Float]:
-    """Sample i along the axis is the sum of weight[i, t] times sample index[i, t] of `x`, in the order of t."""
+    """Sample i along the axis, -2 or -1, is the sum of weight[i, t] times sample index[i, t], in the order of t."""
     factors = weight.astype(x.dtype)
     if compiled and x.dtype == np.float32:
-        sums = compiled.weighted_rows if axis == -2 else compiled.weighted_columns
         planes = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
-        out: NDArray[Float] = sums(planes, np.ascontiguousarray(index, np.int64), factors)
-        return out.reshape(*x.shape[:-2], *out.shape[1:])
-    rows: NDArray[Float] = x if axis == -2 else x.swapaxes(-1, -2)
-    total = np.zeros((*rows.shape[:-2], len(index), rows.shape[-1]), x.dtype)
+        height, width = (len(index), x.shape[-1]) if axis == -2 else (x.shape[-2], len(index))
+        sums = np.empty((len(planes), height, width), x.dtype)
+        add = compiled.weighted_rows if axis == -2 else compiled.weighted_columns
+        add(planes, np.ascontiguousarray(index, np.int64), factors, sums)
+        return sums.reshape(*x.shape[:-2], height, width)
+    if axis == -1:
+        return np.ascontiguousarray(_weighted(x.swapaxes(-1, -2), -2, index, weight).swapaxes(-1, -2))
+    total = np.zeros((*x.shape[:-2], len(index), x.shape[-1]), x.dtype)
     for tap in range(index.shape[1]):
-        total += rows[..., index[:, tap], :] * factors[:, tap, None]
-    return total if axis == -2 else np.ascontiguousarray(total.swapaxes(-1, -2))
+        total += x[..., index[:, tap], :] * factors[:, tap, None]
+    return total
 
 
 def _source(kept: slice, whole: int, n: int) -> slice:

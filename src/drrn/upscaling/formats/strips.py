@@ -267,8 +267,8 @@ def _running(upscaler: Upscaler, header: Header, result: Sides, network_size: Si
         down, across = (6 * max(1, -(-n // m)) for m, n in zip(result[::-1], network_size[::-1], strict=True))
         around += channels * (24 * (BAND + down) * columns + 8 * network_size[1] * across)
     pixels = prod(network_size)
-    # of ilr and of sr, two bands wait for whoever works on the one before; see `ahead`
-    bands = BAND * columns * (52 + colors + 28 * (channels - 1)) * max(width * height, pixels) // pixels
+    # two bands of ilr and of sr wait, and one is prepared beside the work on another: see `ahead`
+    bands = BAND * columns * (100 + colors + 28 * (channels - 1)) * max(width * height, pixels) // pixels
     return AT_LEAST + bands + source + around
 
 
