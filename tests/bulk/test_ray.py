@@ -186,7 +186,7 @@ def test_a_cluster_makes_the_bytes_of_drrn_upscale(
     shutil.rmtree(tmp_path / "large/.drrn/done")
     (tmp_path / "large/.drrn/weights.safetensors").write_bytes(b"broken")
     driver = start(cluster)
-    assert "The weights of " in driver.communicate()[1] and driver.returncode == 2
+    assert "The weights in " in driver.communicate()[1] and driver.returncode == 2
     assert read_status(load_plan(target), target).done == 0
 
 
