@@ -16,9 +16,10 @@ demo: $(READY)  ## enlarge the samples with the packaged models
 	$(BIN)/drrn compare samples/chelsea.png --scale 3 --output demo/chelsea_compared.png --overwrite
 	@echo "Look at demo/."
 
+# One process more than small machines have cores: tests often wait for processes that they start.
 test: $(READY)  ## all tests but the long ones
 	$(BIN)/python -m compileall -q src  # once, and not in each of the many processes that tests start
-	$(BIN)/python -m pytest -q -m "not full" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not full" --numprocesses 3 --dist loadfile
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
