@@ -6,6 +6,7 @@ from pathlib import Path
 
 from docs.write import DOCS, Texts
 from drrn.tables import markdown
+from drrn.weights import DEFAULT
 from tests.peak_memory import run_measured, write_image
 
 SUFFIXES = ("png", "jpg", "tif", "ppm", "bmp")
@@ -34,14 +35,14 @@ def texts(scratch: Path) -> Texts:
 
 
 def measure(scratch: Path) -> list[Cost]:
-    """Enlarge an image of each format and size by `small`."""
+    """Enlarge an image of each format and size by the default model."""
     return [_cost(suffix, side, scratch) for suffix in SUFFIXES for side in SIDES]
 
 
 def _cost(suffix: str, side: int, scratch: Path) -> Cost:
     source = write_image(scratch / f"{side}.{suffix}", side // 2, side // 2)
     target = scratch / f"larger.{suffix}"
-    options = ["upscale", str(source), "-m", "small", "-o", str(target), "--overwrite", "--json"]
+    options = ["upscale", str(source), "-m", DEFAULT, "-o", str(target), "--overwrite", "--json"]
     estimate, run = run_measured([*options, "--estimate"]), run_measured(options)
     source.unlink()
     target.unlink()
@@ -76,7 +77,7 @@ def to_markdown(costs: list[Cost]) -> str:
 TEXT = """# How much memory it takes
 
 `drrn upscale` enlarges most pictures from file to file in strips. Memory holds some rows of the file and the network's
-data for a strip of at most 1024 columns. The rest is on the disk beside the result, in files without a name that vanish
+data for a strip of at most 2016 columns. The rest is on the disk beside the result, in files without a name that vanish
 when the program ends, however it ends: first the samples of the picture and of the result, then those of the result and
 its file.
 
@@ -85,7 +86,7 @@ the reference engine. Other pictures are held as a whole, at some 42 bytes for e
 first, and refuses above `--max-memory`. The estimate includes what some decoders and encoders hold of a picture anyway:
 those of WebP, AVIF, GIF, progressive JPEG and interlaced PNG.
 
-The table: 8-bit RGB, made twice as large with the packaged model `small`, each in a process of its own. *peak* is the
+The table: 8-bit RGB, made twice as large with the packaged model `base`, each in a process of its own. *peak* is the
 peak in MB, with Python and all libraries; *above start-up*, its excess over the peak of a process that only estimates;
 *estimated*, the memory predicted to come on top of what the process holds at the start.
 Written by `python -m docs.write memory`.

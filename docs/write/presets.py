@@ -10,7 +10,19 @@ from drrn.training.config import TrainConfig, read_config
 from drrn.weights import store
 from drrn.weights.store import Weights
 
-NAMES = ("tiny_x2", "tiny_x3", "tiny_x4", "small_x2", "photo_x2", "best", "b1u9", "b1u25")
+NAMES = (
+    "tiny_x2",
+    "tiny_x3",
+    "tiny_x4",
+    "small_x2",
+    "base_x2",
+    "base_x3",
+    "base_x4",
+    "photo_x2",
+    "best",
+    "b1u9",
+    "b1u25",
+)
 """The cheapest first."""
 TRIED = DOCS / "log/2026-11-29-presets"
 HEAD = ["preset", "network", "scales", "trained", "parameters", "kMAC a pixel", "of B1U25's", "steps", "patches a step"]

@@ -174,7 +174,7 @@ def test_a_long_run_suggests_the_fastest_model(
     assert "would take" not in capsys.readouterr().out, "it is short"
     monkeypatch.setattr(upscale_progress, "LONG_SECONDS", 0.0)
     assert run("upscale", "photo.png", "--estimate") == 0
-    assert re.search(r" · small: about \S+ s and \d+ MB; tiny would take \S+ s \(-m tiny\)$", capsys.readouterr().out)
+    assert re.search(r" · base: about \S+ s and \d+ MB; tiny would take \S+ s \(-m tiny\)$", capsys.readouterr().out)
     assert run("upscale", "photo.png", "-o", "a.png") == 0
     assert "; tiny would take " in capsys.readouterr().err
     for words in (["-m", "auto"], ["-m", "tiny"]):

@@ -76,7 +76,7 @@ def test_examples_use_commands_and_options_that_exist(prog: str) -> None:
 def test_examples_name_only_models_that_are_packaged() -> None:
     lines = "\n".join(example for examples in cli.EXAMPLES.values() for example in examples)
     named = re.findall(r"(?:models show|-m|--models?) (\w+)(?= |$)", lines, re.MULTILINE)
-    assert "small" in named and set(named) <= {*store.names(), "auto"}
+    assert "base" in named and set(named) <= {*store.names(), "auto"}
 
 
 def test_examples_of_a_study_name_lists_that_exist() -> None:

@@ -110,7 +110,7 @@ def test_a_scale_outside_the_training_range_is_reported(picture: Path) -> None:
     assert (
         outside_training(job(picture, None, 1.2), weights) == "x1.2 is outside of what small was trained for (x2 to x4)"
     )
-    assert trained_for(job(picture, None, 1.2)) == "photo" and trained_for(job(picture, None, 8)) == ""
+    assert trained_for(job(picture, None, 1.2)) == "base" and trained_for(job(picture, None, 8)) == ""
     assert outside_training(job(picture, None, 2), weights) == ""
     stretched = plan(picture, None, Request(size=(90, 120)))
     assert outside_training(stretched, weights).startswith("x1.5 is outside")

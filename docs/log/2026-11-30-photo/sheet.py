@@ -1,4 +1,4 @@
-"""Crops of spoilt photographs, enlarged: bicubic, small, photo, original.
+"""Crops of spoilt photographs, enlarged: bicubic, base, photo, original.
 
     python docs/log/2026-11-30-photo/sheet.py FOLDER SCALE OUTPUT
 
@@ -19,7 +19,7 @@ from drrn.core.resize import degrade, imresize, modcrop
 from drrn.data.degradations import add_noise, compress_jpeg
 from drrn.data.pairs import pictures_in, read_levels, unit
 
-SIDE, NAMES = 220, ("small", "photo")
+SIDE, NAMES = 220, ("base", "photo")
 DAMAGES = [(90, 0), (75, 0), (50, 0), (30, 0), (None, 5), (None, 10), (75, 5)]
 
 folder, scale, output = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])

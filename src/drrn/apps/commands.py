@@ -200,7 +200,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn tune": ("drrn tune --data pictures --run searches/mine --trials 30",),
     "drrn evaluate": ("drrn evaluate tiny small --data Set5 Set14 --scales 2 3 4",),
     "drrn compare": ("drrn compare photo.png -o sheet.png -s 3 --crop 160x120+200+40",),
-    "drrn export": ("drrn export small_x2.onnx -m small -s 2",),
+    "drrn export": ("drrn export base_x2.onnx -m base -s 2",),
     "drrn completion": (
         "drrn completion bash > ~/.local/share/bash-completion/completions/drrn",
         "drrn completion fish > ~/.config/fish/completions/drrn.fish",
@@ -210,7 +210,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn desktop remove": ("drrn desktop remove",),
     "drrn models": ("drrn models list",),
     "drrn models list": ("drrn models list --json",),
-    "drrn models show": ("drrn models show small --markdown",),
+    "drrn models show": ("drrn models show base --markdown",),
     "drrn models join": ("drrn models join x2.safetensors x3.safetensors x4.safetensors -o mine.safetensors",),
     "drrn models import": ("drrn models import drrn.pth --units 9 -o imported.safetensors",),
     "drrn study": ("drrn study run residual --data pictures --budget quick",),
@@ -219,7 +219,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drrn study report": ("drrn study report --budget quick",),
     "drrn study list": ("drrn study list",),
     "drrn bulk": ("drrn bulk plan photos larger -s 2", "drrn bulk run larger", "drrn bulk status larger"),
-    "drrn bulk plan": ("drrn bulk plan photos larger -s 2 -m small",),
+    "drrn bulk plan": ("drrn bulk plan photos larger -s 2 -m base",),
     "drrn bulk run": ("drrn bulk run larger --jobs 2", "drrn bulk run larger --part $SLURM_ARRAY_TASK_ID"),
     "drrn bulk status": ("drrn bulk status larger --failed",),
 }

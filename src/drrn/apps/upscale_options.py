@@ -62,7 +62,7 @@ class ModelOptions:
 
     model: Annotated[str | None, arg(aliases=["-m"], metavar="MODEL")] = None
     """A packaged model (`drrn models list`) or a weights file. By default photo for pictures degraded by JPEG or noise,
-    and small for clean ones. auto takes, for each picture, the best packaged model for its condition that is expected
+    and base for clean ones. auto takes, for each picture, the best packaged model for its condition that is expected
     to finish within the --budget, or the fastest if none is.
     """
     budget: Annotated[str | None, arg(metavar="TIME")] = None

@@ -1,6 +1,6 @@
 """Trained weights: self-describing files, and the ones packaged with drrn."""
 
-DEFAULT = "small"
+DEFAULT = "base"
 """The packaged model used by default for clean images."""
 
 PHOTO = "photo"
