@@ -31,7 +31,10 @@ def test_exactly_the_routes_of_the_service_are_described(running: Running) -> No
         "/api.js",
         "/compare.js",
         "/options.js",
+        "/pictures.js",
+        "/rows.js",
         "/text.js",
+        "/viewer.js",
         "/en.json",
         "/icon.svg",
     }
