@@ -19,7 +19,7 @@ demo: $(READY)  ## enlarge the samples with the packaged models
 # One process more than small machines have cores: tests often wait for processes that they start.
 test: $(READY)  ## all tests but the long ones
 	$(BIN)/python -m compileall -q src  # once, and not in each of the many processes that tests start
-	$(BIN)/python -m pytest -q -m "not full" --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not full" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -38,7 +38,7 @@ pages: $(READY)  ## write the parts of the documents that follow from results: d
 	$(BIN)/python -m docs.write
 
 soak: $(READY)  ## the long tests too, and the native engine under sanitizers, fuzzed, and on another CPU
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	native/check.sh
 
 fuzz: $(READY)  ## 50,000 broken files of every format: docs/reference/hostile.md

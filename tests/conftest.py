@@ -24,6 +24,12 @@ settings.load_profile("drrn")
 ROOT = Path(__file__).parents[1]
 KERNELS = kernels_here() if is_compiled() else []
 """Kernels of the native engine that this CPU supports; empty if drrn was installed without a compiler."""
+LONGEST = [
+    *("test_page", "test_search", "test_running", "test_killed_trainings", "test_documents", "test_faults"),
+    *("test_strips", "test_video", "test_folders", "test_bombs", "test_benchmarks", "test_fuzzing", "test_figures"),
+    *("test_resuming", "test_site", "test_ray", "test_streaming", "test_onnx", "test_memory", "test_container"),
+]
+"""Files of tests that take many seconds."""
 
 
 def pytest_configure() -> None:
@@ -33,6 +39,11 @@ def pytest_configure() -> None:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     os.environ.setdefault("MPLCONFIGDIR", str(home / "matplotlib"))  # contains its list of fonts
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="drrn-tests-")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process ends long after the others."""
+    items.sort(key=lambda item: LONGEST.index(name) if (name := item.path.stem) in LONGEST else len(LONGEST))
 
 
 def pytest_unconfigure() -> None:
