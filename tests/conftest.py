@@ -61,6 +61,16 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def same_folder() -> Iterator[None]:
+    """A test that leaves the process in another folder fails, and not the one after it."""
+    before = Path.cwd()
+    yield
+    after = Path.cwd()
+    os.chdir(before)
+    assert after == before
+
+
 @pytest.fixture(scope="session", autouse=True)
 def speed_by_work() -> Iterator[None]:
     """Derive the speed of an engine from its multiply-adds, so that no test depends on the load of the machine."""

@@ -161,12 +161,11 @@ def test_a_failing_store_stops_the_part_and_adds_no_row(here: Path, monkeypatch:
             raise StorageError("large can't be written: No space left on device.")
         put(self, path, name, overwrite=overwrite)
 
-    monkeypatch.setattr(Folder, "put", full)
-    with pytest.raises(StorageError, match="No space left"):
-        run_all(plan, target)
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "put", full)
+        with pytest.raises(StorageError, match="No space left"):
+            run_all(plan, target)
     assert parts_left(plan, target) == plan.parts and not list(failed_rows(plan, target))
-    monkeypatch.undo()
-    os.chdir(here)
     run_all(plan, target)
     assert parts_left(plan, target) == [] and not list(target.list(".drrn/begun/"))
 

@@ -22,6 +22,7 @@ from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats import raster_windows
 from drrn.upscaling.formats.raster_values import fill_unknown
 from drrn.upscaling.upscaler import Upscaler
+from tests.conftest import ROOT
 from tests.scene_files import enlarged, put, smooth, upscaler
 from tests.small_weights import small_weights, stepped_weights
 
@@ -219,7 +220,7 @@ def test_a_raster_larger_than_memory_stays_within_the_limit(tmp_path: Path) -> N
     enlarged(folder / "a.tif", by)
     print((kb("VmHWM") - before) // 1024)
     """
-    ran = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", dedent(code)], cwd=ROOT, capture_output=True, text=True)
     assert not ran.returncode, ran.stderr
     assert int(ran.stdout) <= 128
     assert read(tmp_path / "a_x2.tif").shape == (1, 3000, 2800)
