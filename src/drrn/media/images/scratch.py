@@ -83,9 +83,8 @@ class Scratch:
         band = np.empty((max(bottom - top, 0), width, bands), self.dtype)
         for left in range(0, width, self._tile):
             for first, last in _runs(top, bottom):
-                band[first - top : last - top, left : left + self._tile] = self._read(first, last, left)[
-                    :, : width - left
-                ]
+                part = self._read(first, last, left)
+                band[first - top : last - top, left : left + self._tile] = part[:, : width - left]
         return band
 
     def put(self, samples: NDArray[Any], top: int, left: int = 0) -> None:
