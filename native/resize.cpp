@@ -29,7 +29,7 @@ void check(const Index& index, const Weight& weight, const Sums& sums, std::size
         throw std::invalid_argument("an index is out of range");
 }
 
-// Row r of the sums is that of weight[r, t] * row index[r, t].
+// sums[r] = weight[r, 0] * x[index[r, 0]] + weight[r, 1] * x[index[r, 1]] + ..., for rows of each plane.
 void weighted_rows(const Planes& x, const Index& index, const Weight& weight, Sums sums) {
     const std::size_t planes = x.shape(0), height = x.shape(1), width = x.shape(2);
     const std::size_t rows = index.shape(0), taps = index.shape(1);
@@ -58,7 +58,7 @@ void sum_columns(const float* from, float* sum, std::size_t columns, std::size_t
     }
 }
 
-// Column c of the sums is that of weight[c, t] * column index[c, t].
+// The same for columns: sums[:, c] = weight[c, 0] * x[:, index[c, 0]] + ...
 void weighted_columns(const Planes& x, const Index& index, const Weight& weight, Sums sums) {
     const std::size_t rows = x.shape(0) * x.shape(1), width = x.shape(2);
     const std::size_t columns = index.shape(0), taps = index.shape(1);

@@ -117,7 +117,7 @@ def test_a_restart_reports_lost_jobs_and_deletes_their_files(tmp_path: Path) -> 
         assert service.left() == []
 
 
-def killed_at_random(service: Running, folder: Path, times: int) -> None:
+def assert_replaced_when_killed(service: Running, folder: Path, times: int) -> None:
     rng = random.Random(1)
     before = service.left()
     for number in range(times):
@@ -144,12 +144,12 @@ def killed_at_random(service: Running, folder: Path, times: int) -> None:
 
 
 def test_a_killed_worker_fails_its_job_and_is_replaced(running: Running, tmp_path: Path) -> None:
-    killed_at_random(running, tmp_path, 3)
+    assert_replaced_when_killed(running, tmp_path, 3)
 
 
 @pytest.mark.full
 def test_a_worker_killed_at_twenty_random_moments_is_replaced(running: Running, tmp_path: Path) -> None:
-    killed_at_random(running, tmp_path, 20)
+    assert_replaced_when_killed(running, tmp_path, 20)
 
 
 def test_a_job_that_misses_its_deadline_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,11 @@ class BulkResultOptions:
     """Results: their names, formats and quality."""
 
     format: Annotated[str | None, arg(metavar="FORMAT")] = None
-    """Format of the results, given as a suffix: webp, png, tif, mkv. By default that of each source."""
+    """Format of the results, given as a suffix: webp, png, tif, mkv. By default, the source's format."""
     name: Annotated[str | None, arg(metavar="PATTERN")] = None
     """Name of the results, without suffix, as in `drrn upscale`. By default {stem}_x{scale}."""
     quality: int | None = None
-    """Quality of JPEG and WebP, 1 to 100. By default that of each source."""
+    """Quality of JPEG and WebP, 1 to 100. By default, the source's quality."""
     lossless: bool = False
     """Write lossless WebP, and refuse JPEG."""
     overwrite: bool = False

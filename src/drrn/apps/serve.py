@@ -118,7 +118,7 @@ def choose_token(token: str | None, host: str) -> str:
     """The token that clients must send; empty if they need none.
 
     Args:
-        token: from the command line; None for that of `DRRN_TOKEN` in the environment.
+        token: from the command line; None to use `DRRN_TOKEN` from the environment.
         host: the address to listen on. Without a token, a new one is made if this is not a loopback address.
 
     Raises:

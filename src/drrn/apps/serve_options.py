@@ -25,8 +25,8 @@ class AddressOptions:
     port: int = 8640
     """Port to listen on; 0 takes a free one."""
     token: Annotated[str | None, arg(metavar="TOKEN")] = None
-    """The token that clients must send. By default that of DRRN_TOKEN in the environment, or, if other machines can
-    reach --host, a new one that is printed.
+    """The token that clients must send. By default, the value of DRRN_TOKEN in the environment, or, if other machines
+    can reach --host, a new one that is printed.
     """
     host_name: Annotated[tuple[str, ...], UseAppendAction, arg(metavar="NAME")] = ()
     """Another name by which clients call this machine; repeat it for several."""

@@ -22,7 +22,7 @@ class ResultOptions:
     out of date.
     """
     format: Annotated[str | None, arg(metavar="FORMAT")] = None
-    """Format of the results, given as a suffix: webp, png, tif, mkv. By default that of each source. Can't be combined
+    """Format of the results, given as a suffix: webp, png, tif, mkv. By default, the source's format. Can't be combined
     with a file name in --output.
     """
     name: Annotated[str | None, arg(metavar="PATTERN")] = None

@@ -40,7 +40,7 @@ class Row:
     etag: str
     """Etag of the source when it was read."""
     target: str = ""
-    """Name of the result, empty if there is none."""
+    """Name of the result; empty if no result was written."""
     bytes: int = 0
     """Size of the result."""
     sha256: str = ""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from drrn.cache import recall, remember
+from drrn.core import resize
 from drrn.core.config import DRRNConfig
 from drrn.engines.engine import Engine, cores
 from drrn.errors import UsageError
@@ -26,6 +27,8 @@ BYTES_PER_PIXEL = 42
 """Bytes of planes per pixel of the result while colors are converted back to RGB; measured."""
 BYTES_PER_SOURCE_PIXEL = 28
 """Bytes of planes per pixel of the source, throughout; measured."""
+RESIZING = 4 if resize.compiled else 16
+"""Bytes of temporary planes per pixel of the result while the network's output is resized to it; measured."""
 STRIP_STEP = 48
 """The width of a strip is a multiple of this, and so of whole cells."""
 SAMPLE_MACS = 1e10
@@ -89,7 +92,7 @@ def plane_memory(
     made = prod(network_size)
     running = kept * prod(result) + (4 * planes + 1) * channels * made
     if made != prod(result):  # the network's output, the result, and the intermediate of the resize
-        running = max(running, (kept + 4 * channels + 16) * prod(result) + 4 * channels * made)
+        running = max(running, (kept + 4 * channels + RESIZING) * prod(result) + 4 * channels * made)
     peak = max((BYTES_PER_PIXEL + kept - 12) * prod(result), running)
     return MemoryNeed(*(each + BYTES_PER_SOURCE_PIXEL * prod(source) for each in (peak, running)))
 
