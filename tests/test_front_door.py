@@ -229,6 +229,7 @@ def test_representations_are_one_short_line() -> None:
     image = drrn.Image(pixels=drrn.Image.from_array(RGB).pixels, icc=SRGB, dpi=(300, 300))
     assert repr(image) == "Image(14x10, RGB, 8 bit, ICC, dpi)"
     assert repr(drrn.Image.from_array(RGB[..., :2].astype(np.uint16))) == "Image(14x10, gray with alpha, 16 bit)"
+    assert repr(drrn.Image(pixels=image.pixels, exif=b"no EXIF")) == "Image(14x10, RGB, 8 bit, EXIF)"
     for name, scales in (("small", "up to x4"), ("tiny", "up to x4")):
         assert re.fullmatch(
             rf"Weights\({name}: B\dU\d, width \d+, {scales}, [\d,]+ parameters\)", repr(drrn.load(name))

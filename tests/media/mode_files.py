@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -149,13 +150,27 @@ def tiff_of(mode: str, *, big: bool = False, **metadata: Any) -> bytes | None:
         options["extrasamples"] = ["unassalpha"]
     elif mode == "five bands, 16 bit":
         options = {"photometric": "minisblack"}
-    elif "transparent" in mode or "10 bit" in mode or "12 bit" in mode:
+    elif "10 bit" in mode or "12 bit" in mode:
+        return tiff_of_bits(int(mode.split()[1]), big=big)
+    elif "transparent" in mode:
         return None
     file = io.BytesIO()
     with tifffile.TiffWriter(file, bigtiff=big) as tiff:
         for _ in range(2 if mode == "several frames or pages" else 1):
             tiff.write(array, planarconfig="contig", metadata=None, software=False, **options, **metadata)
     return file.getvalue()
+
+
+def tiff_of_bits(bits: int, *, big: bool) -> bytes:
+    """An RGB TIFF of 9 to 15 bits a sample, which tifffile can't write."""
+    import rasterio
+
+    array = np.moveaxis(DEEP[..., :3] >> (16 - bits), 2, 0)
+    size = {"width": array.shape[2], "height": array.shape[1], "count": 3, "dtype": "uint16"}
+    with warnings.catch_warnings(action="ignore"), rasterio.MemoryFile() as file:
+        with file.open(driver="GTiff", photometric="RGB", nbits=bits, bigtiff=big, **size) as tiff:
+            tiff.write(array)
+        return bytes(file.read())
 
 
 def gif_of(mode: str) -> bytes | None:

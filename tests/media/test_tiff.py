@@ -226,6 +226,25 @@ def test_rasterio_reads_compressions_that_libvips_lacks(kind: str, samples: str,
     assert np.array_equal(levels(path), truth)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("bits", [3, 6, 10, 12, 14])
+def test_samples_of_other_bits_are_scaled_to_the_full_range(bits: int, count: int, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    path, dtype = tmp_path / "a.tif", np.dtype("uint8" if bits < 8 else "uint16")
+    array = np.random.default_rng(0).integers(0, 2**bits, (count, 16, 24)).astype(dtype)
+    array[:, 0, :2] = 0, 2**bits - 1
+    how: dict[str, Any] = {"nbits": bits, "photometric": "RGB" if count == 3 else "MINISBLACK"}
+    how |= {"width": 24, "height": 16, "count": count, "dtype": dtype.name}
+    with warnings.catch_warnings(action="ignore"), rasterio.open(path, "w", "GTiff", **how) as file:
+        file.write(array)
+    top = np.iinfo(dtype).max
+    expected = np.floor(array * (top / (2**bits - 1)) + 0.5).transpose(1, 2, 0)
+    assert np.array_equal(levels(path), expected.reshape(levels(path).shape))
+    assert probe(path).converted == (f"{bits} bit to {8 if bits < 8 else 16}",)
+    job = plan(path, tmp_path / "b.tif", Request(2))
+    assert job.format is image.IMAGE and job.header.bits == (8 if bits < 8 else 16)
+
+
 def test_rasterio_reads_the_main_image_upright(tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
     packed = page(16, 16, lzma.compress(RGB.tobytes()), compression=34925, t274=(6,))

@@ -87,11 +87,11 @@ def test_a_signal_ends_streams_and_jobs_at_once_and_leaves_no_files(
 
 
 def test_an_idle_service_ends_if_idle_is_set(tmp_path: Path) -> None:
-    with command(tmp_path, "--idle", "8s") as (process, address):
+    with command(tmp_path, "--idle", "3s") as (process, address):
         with httpx.stream("GET", f"{address}api/events", timeout=PATIENCE) as events:
             lines = events.iter_lines()  # keep it: the stream ends when it is deleted
             next(lines)
-            time.sleep(9)
+            time.sleep(4)
             assert process.poll() is None  # a page is open
         assert process.wait(PATIENCE) == 0
 

@@ -2,7 +2,7 @@
 
 The network sharpens luma, but chroma is enlarged by bicubic and stays blurred. At the edges of saturated colors the two
 do not match, and R, G or B leaves [0, 1]. Clipping alone then shifts the mean: next to a green stripe negative red
-becomes 0, while the stripe keeps the positive red that balanced it.
+becomes 0, while the stripe keeps the positive red that balanced it. An RGB model that leaves its range does the same.
 
 The rule: nearby pixels compensate for the light that clipping adds to a channel or takes from it, by moving towards the
 color of the source pixel they lie in. This ensures:

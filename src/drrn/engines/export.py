@@ -94,10 +94,8 @@ def _pictures(engine: Engine, weights: Weights, scale: float) -> Iterator[Exampl
         components = ycbcr(planes) if channels == 1 else planes
         sr = imresize(engine.run(imresize(components[:channels], down, across)), *size)
         larger = np.concatenate([sr, imresize(components[channels:], *size)])
-        if channels == 1:
-            at = gamut.window((slice(0, size[0]), slice(0, size[1])), (height, width), size)
-            larger = gamut.clip(rgb(larger), planes, at)
-        larger = larger.clip(0, 1)
+        at = gamut.window((slice(0, size[0]), slice(0, size[1])), (height, width), size)
+        larger = gamut.clip(rgb(larger) if channels == 1 else larger, planes, at)
         yield picture, levels(larger).transpose(1, 2, 0)
 
 

@@ -106,22 +106,19 @@ def picture_model(weights: Weights, scale: float, units: int | None = None) -> o
     planes = graph.do("Div", graph.do("Cast", planes, to=TensorProto.FLOAT), np.float32(255))  # (N, 3, H, W)
     gray = constant(graph, planes, axes=[1])
 
-    def clipped(sr: str) -> str:
-        return graph.do("Clip", sr, np.float32(0), np.float32(1))
-
+    source = planes
     if weights.config.channels == 3:
-        sr = clipped(_enlarged(graph, weights, units, planes, step, scale))
-        larger = graph.do("Where", gray, graph.do("ReduceMean", sr, np.array([1])), sr)
+        colors = sr = _enlarged(graph, weights, units, planes, step, scale)
     else:
         # gray images are passed to the network in their full range, not as luma in studio range
-        source = planes
         planes = graph.do("Where", gray, source, mixed(graph, source, FROM_RGB / 255, OFFSET / 255))
         luma, chroma = (graph.do("Gather", planes, np.array(which), axis=1) for which in ([0], [1, 2]))
         sr = _enlarged(graph, weights, units, luma, step, scale)
         colors = graph.do("Concat", sr, _bicubic(graph, chroma, scale), axis=1)
         colors = mixed(graph, colors, TO_RGB * 255, -TO_RGB @ OFFSET)
-        cells = (Cells.along(graph, 2, scale), Cells.along(graph, 3, scale))
-        larger = graph.do("Where", gray, clipped(sr), into_range(graph, colors, source, cells))
+    cells = (Cells.along(graph, 2, scale), Cells.along(graph, 3, scale))
+    unmixed = graph.do("ReduceMean", graph.do("Clip", sr, np.float32(0), np.float32(1)), np.array([1]))
+    larger = graph.do("Where", gray, unmixed, into_range(graph, colors, source, cells))
     # the cast truncates, so halves are rounded up, as in `drrn.core.color.levels`
     larger = graph.do("Add", graph.do("Mul", larger, np.float32(255)), np.float32(0.5))
     graph.do("Transpose", graph.do("Cast", larger, to=TensorProto.UINT8), perm=[0, 2, 3, 1])

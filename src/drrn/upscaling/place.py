@@ -78,11 +78,11 @@ def enlarge_place(
 
 def _colors(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:
     """Return the colors (1 or 3, h, w) of a place, in [0, 1]."""
-    if not view.mixes:
+    if view.gray:
         return view.colored(_restored(upscaler, view, place, size, sides), place, size)
     at = gamut.window(place, view.size, size)
-    mixed = view.colored(_restored(upscaler, view, at.outer, size, sides), at.outer, size)
-    return gamut.clip(mixed, view.colors(at.source), at)
+    made = view.colored(_restored(upscaler, view, at.outer, size, sides), at.outer, size)
+    return gamut.clip(made, view.colors(at.source), at)
 
 
 def _restored(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:

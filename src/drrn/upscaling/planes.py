@@ -1,7 +1,7 @@
 """Enlarge the planes of an image.
 
-Luma passes through the network, and chroma is enlarged by bicubic; where the two do not match, `drrn.core.gamut` keeps
-the mean of the colors. An RGB model takes all three channels. Constant areas stay as they are.
+Luma passes through the network, and chroma is enlarged by bicubic; an RGB model takes all three channels. Where colors
+leave their range, `drrn.core.gamut` keeps their mean. Constant areas stay as they are.
 """
 
 from collections.abc import Callable
@@ -48,9 +48,7 @@ class PlaneEnlarger:
     ensemble: bool
     """Whether several passes return their mean, instead of the plain result and their disagreement."""
     bounds: tuple[float, float]
-    """The range to which the network's output is clipped; if it is luma combined with chroma, the colors are clipped
-    instead.
-    """
+    """The range to which one plane is clipped; colors are brought into [0, 1]."""
     tile_sides: Callable[[int, int], Sides]
     """Returns the (height, width) of the tiles for a plane of that height and width."""
     progress: Callable[[int], None]
@@ -77,34 +75,35 @@ class PlaneEnlarger:
         if (planes == planes[:1]).all():  # gray stays gray, to the last bit
             gray, disagreement = self.enlarge_plane(planes[0])
             return np.repeat(gray[None], len(planes), axis=0), disagreement
-        if self.config.channels == 3:
-            return self._enlarge(planes, self.bounds)
         height, width = self.size
-        y, *chroma = ycbcr(planes)
-        luma, disagreement = self._enlarge(y[None], bounds=(-np.inf, np.inf))
-        mixed = rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)]))
-        colors = np.empty_like(mixed)
+        if self.config.channels == 3:
+            made, disagreement = self._enlarge(planes)
+        else:
+            y, *chroma = ycbcr(planes)
+            luma, disagreement = self._enlarge(y[None])
+            made = rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)]))
+        colors = np.empty_like(made)
         for place in pieces(slice(0, height), slice(0, width), (BAND, MAX_TILE)):
             window = gamut.window(place, (planes.shape[1], planes.shape[2]), self.size)
-            colors[:, *place] = gamut.clip(mixed[:, *window.outer], planes[:, *window.source], window)
+            colors[:, *place] = gamut.clip(made[:, *window.outer], planes[:, *window.source], window)
         return colors, disagreement
 
     def enlarge_plane(self, plane: Plane) -> tuple[Plane, Plane]:
         """Enlarge one plane (h, w); return it and its disagreement (H, W)."""
-        planes, disagreement = self._enlarge(np.repeat(plane[None], self.config.channels, axis=0), self.bounds)
-        return planes.mean(axis=0, dtype=np.float32), disagreement
+        planes, disagreement = self._enlarge(np.repeat(plane[None], self.config.channels, axis=0))
+        return planes.clip(*self.bounds).mean(axis=0, dtype=np.float32), disagreement
 
-    def _enlarge(self, planes: Planes, bounds: tuple[float, float]) -> tuple[Planes, Plane]:
-        """Run (channels, h, w) through the network; return (channels, H, W) within the bounds, and the disagreement."""
+    def _enlarge(self, planes: Planes) -> tuple[Planes, Plane]:
+        """Run (channels, h, w) through the network; return (channels, H, W), not clipped, and the disagreement."""
         corner = planes[:, :1, :1]
         no_disagreement = np.broadcast_to(np.float32(0), self.size)
         if (planes == corner).all():  # nothing to restore; and the network's padding would darken the border
             self._add_progress(self.passes * prod(self.network_size))
             return np.broadcast_to(corner, (len(planes), *self.size)), no_disagreement
         sr, disagreement = self._made(planes)
-        sr = _resized(sr, self.size)
-        np.clip(sr, *bounds, out=sr)
-        return sr, no_disagreement if disagreement is None else _resized(disagreement, self.size)[0].clip(0)
+        return _resized(sr, self.size), no_disagreement if disagreement is None else _resized(disagreement, self.size)[
+            0
+        ].clip(0)
 
     def _made(self, planes: Planes) -> tuple[Planes, Planes | None]:
         """Return the network's output for (channels, h, w), not clipped, and the largest deviation (1, H, W)."""

@@ -147,7 +147,7 @@ class Upscaler:
             scale: above 1 and at most 8; each side becomes `side * scale`, rounded. 2 if no size is given either. If
                 `weights.covers(scale)` is false, the result may be worse than bicubic's, without a warning.
             size: (width, height) of the result instead; each side must be 1 to 8 times as long.
-            bounds: the range to which the network's output is clipped. Colors restored by a luma network are in [0, 1].
+            bounds: the range to which gray images are clipped; colors are brought into [0, 1].
             progress: called with the share that is done, in [0, 1].
 
         Raises:

@@ -4,10 +4,10 @@ Reading is strict: any warning of a decoder is an error. What can't be kept is e
 `Header.converted` and `changes`, or refused; docs/reference/formats.md has the table:
 
     kept       gray and RGB, each with or without alpha, of 8 and 16 bit; ICC, EXIF, XMP and dpi
-    converted  palettes to RGB, gray of 1, 2 and 4 bit to 8, a transparent color to alpha, YCbCr to RGB;
-               CMYK to sRGB, by its profile (not kept then) or, without one, by libvips' own;
+    converted  palettes to RGB, samples of 1 to 7 bit to 8 and of 9 to 15 to 16, a transparent color to alpha,
+               YCbCr to RGB; CMYK to sRGB, by its profile (not kept then) or, without one, by libvips' own;
                TIFF's associated alpha: the colors are divided by it and rounded down
-    refused    floating point, signed, 12 and 32 bit samples; Lab; bands beside colors and alpha;
+    refused    floating point, signed and 32 bit samples; Lab; bands beside colors and alpha;
                several pages; several frames, which `animation` reads
     not kept   data about further images and the old pixels; text chunks and tags that another format can't hold
 """

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from drrn.core.color import levels
 from drrn.errors import ImageError, printable, translate_errors
 from drrn.media.header import Header, OpenImage
 from drrn.media.images import tiff
@@ -116,8 +117,8 @@ def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: tiff_tags.Direct
             table[index] = entry[:3]
         return table[raw[..., 0]]
     top = int(np.iinfo(raw.dtype).max)
-    if bits < 8:
-        raw = raw * raw.dtype.type(top // (2**bits - 1))
+    if bits not in (8, 16):
+        raw = levels(raw / (2**bits - 1), top).astype(raw.dtype)
     if color == 0:  # white is 0
         raw = np.concatenate([top - raw[..., :1], raw[..., 1:]], axis=2)
     if page.integers(file, EXTRA) == (MULTIPLIED,):

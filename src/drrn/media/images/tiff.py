@@ -31,8 +31,8 @@ from drrn.media.images.directories import (
 from drrn.media.metadata import tiff_tags
 from drrn.media.metadata.tiff_tags import Directory
 
-PALETTE, CMYK, YCBCR = 3, 5, 6
-COLORS: Final = {0: 1, 1: 1, 2: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
+RGB, PALETTE, CMYK, YCBCR = 2, 3, 5, 6
+COLORS: Final = {0: 1, 1: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
 """PhotometricInterpretation -> number of color bands: gray (2), RGB, palette, CMYK, YCbCr."""
 OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw photo", 34892: "a raw photo"}
 RAW: Final = (32803, 34892)
@@ -119,8 +119,9 @@ def check_samples(file: mmap, page: Directory, name: str) -> None:
         raise ImageError(f"{name} is {kind}; gray, palette, RGB, YCbCr and CMYK can be read.")
     if color == YCBCR and bits[0] == 16:
         raise ImageError(f"{name} is YCbCr of 16 bit; 8 bit, and in RGB and gray 16, can be read.")
-    if len(set(bits)) > 1 or bits[0] not in ((1, 2, 4, 8, 16) if COLORS[color] == 1 else (8, 16)):
-        raise ImageError(f"{name} has samples of {bits[0]} bit; 8, 16, and in gray 1, 2 and 4 can be read.")
+    readable = range(1, 17) if color in (0, 1, RGB) else (1, 2, 4, 8) if color == PALETTE else (8, 16)
+    if len(set(bits)) > 1 or bits[0] not in readable:
+        raise ImageError(f"{name} has samples of {bits[0]} bit; 8, 16, and in gray and RGB 1 to 16 can be read.")
     extra = bands - COLORS[color]
     if extra and color == YCBCR:
         raise ImageError(f"{name} is YCbCr with alpha; YCbCr alone, and RGB and gray with alpha, can be read.")
@@ -141,6 +142,9 @@ def foreign(file: mmap, page: Directory) -> str:
     planar = page.integers(file, PLANES)[:1] == (2,)
     if compression not in BY_LIBVIPS:
         return f"compressed by {NAMES.get(compression, f'method {compression}')}"
+    bits, color = ((page.integers(file, tag) or (1,))[0] for tag in (BITS, COLOR))
+    if bits not in ((8, 16) if color == RGB else (1, 2, 4, 8, 16)):
+        return f"of {bits} bit"
     if planar and TILE_WIDTH in page.slots:
         return "in tiles of single bands"
     return "YCbCr in single bands" if planar and _is_ycbcr(file, page) else ""
@@ -152,8 +156,8 @@ def converted(file: mmap, page: Page) -> Iterator[str]:
     color, bits = directory.integers(file, COLOR)[:1], (directory.integers(file, BITS) or (1,))[0]
     if color == (PALETTE,):
         yield "palette to RGB"
-    elif bits < 8:
-        yield f"{bits} bit to 8"
+    elif bits not in (8, 16):
+        yield f"{bits} bit to {8 if bits < 8 else 16}"
     if _is_ycbcr(file, directory):
         yield "YCbCr to RGB"
     if directory.integers(file, EXTRA) == (1,):

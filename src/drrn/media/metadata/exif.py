@@ -146,8 +146,11 @@ def too_long(directory: Directory) -> set[int]:
 
 
 def has_maker_note(block: AnyBuffer, page: Directory | None = None) -> bool:
-    """Whether there is a maker's note, which cannot be copied into a TIFF."""
-    photograph = (page or Directory.first(block)).inner(block, EXIF)
+    """Whether there is a maker's note, which cannot be copied into a TIFF; in malformed EXIF there is none."""
+    try:
+        photograph = (page or Directory.first(block)).inner(block, EXIF)
+    except MalformedError:
+        return False
     return photograph is not None and MAKER_NOTE in photograph.slots
 
 

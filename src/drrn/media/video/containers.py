@@ -30,6 +30,21 @@ STILLS: Final = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", 
 MOST_STREAMS = 100
 CHUNK = 1 << 20
 """Bytes examined at once."""
+PARTS_OF_MP4: Final = (
+    *BOXES,
+    b"moof",
+    b"mfra",
+    b"sidx",
+    b"ssix",
+    b"styp",
+    b"uuid",
+    b"meta",
+    b"udta",
+    b"emsg",
+    b"prft",
+    b"pdin",
+)
+"""Boxes of an MP4 that are in no other box."""
 BOXES_OF_BOXES: Final = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 COUNTED: Final = {b"stsz": 8, b"stz2": 8, b"trun": 4}
 """MP4 boxes that state a number of samples without storing each, and the offset of that number."""
@@ -170,10 +185,15 @@ def _packets(file: mmap, form: "FileFormat") -> int | None:
 
 def _in_mp4(file: mmap) -> int | None:
     at, size = 0, len(file)
+    found: set[bytes] = set()
     while at + 8 <= size:
+        name = file[at + 4 : at + 8]
+        if name not in PARTS_OF_MP4 and found >= {b"moov", b"mdat"}:  # what cameras append to a complete video
+            break
         at = _checked_box(file, at, size)
         if at < 0:
             return None
+        found.add(name)
     return 0 if at <= size else None
 
 

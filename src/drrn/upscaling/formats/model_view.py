@@ -52,17 +52,12 @@ class ModelView:
         """ilr of a place, (channels, h, w), in an image enlarged to `size`."""
         return imresize_place(self.model_planes(self.colors(source_of(place, self.size, size))), place, self.size, size)
 
-    @property
-    def mixes(self) -> bool:
-        """Whether luma from the model is combined with chroma: the colors, and luma, can then leave [0, 1]."""
-        return self.channels == 1 and not self.gray
-
     def clipped(self, sr: Planes) -> Planes:
-        """sr in [0, 1]; left as it is if it `mixes`, as the colors are clipped later."""
-        return sr if self.mixes else sr.clip(0, 1)
+        """sr in [0, 1] if the image is gray; otherwise left as it is, as `drrn.core.gamut` clips colors later."""
+        return sr.clip(0, 1) if self.gray else sr
 
     def colored(self, sr: Planes, place: Place, size: tuple[int, int]) -> Planes:
-        """The colors (1 or 3, h, w) of a place, from its sr (channels, h, w); in [0, 1] unless it `mixes`."""
+        """The colors (1 or 3, h, w) of a place, from its sr (channels, h, w); not clipped."""
         if self.gray:
             return np.repeat(sr.mean(axis=0, dtype=np.float32)[None], self.samples.shape[2], axis=0)
         if self.channels == 3:

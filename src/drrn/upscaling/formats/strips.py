@@ -128,12 +128,12 @@ def _colored(
     left = kept = 0  # number of columns done, and the first one still needed
     edge = np.empty((upscaler.network.config.channels, height, 0), np.float32)  # sr of the columns from `kept` on
     for strip, bands in _sized(upscaler, view, columns, size):
-        if not view.mixes:
+        if view.gray:
             yield from (((rows, strip), view.colored(sr, (rows, strip), size)) for rows, sr in bands)
         else:
             right = gamut.ready(strip.stop, view.size[1], width)
             needed = strip.stop if right == width else gamut.needed(right, view.size[1], width)
-            before, edge = edge, np.empty((1, height, strip.stop - needed), np.float32)
+            before, edge = edge, np.empty((len(edge), height, strip.stop - needed), np.float32)
             wide = _widened(bands, before, edge)
             yield from _clipped(view, wide, slice(kept, strip.stop), slice(left, right), size)
             left, kept = right, needed
@@ -259,10 +259,10 @@ def _running(upscaler: Upscaler, header: Header, result: Sides, network_size: Si
     rows = BAND * header.height // network_size[1] + 4  # source rows under a band
     source = 3 * rows * header.width * header.channels * header.bits // 8
     around = 0
-    if header.channels == 3 and channels == 1:  # see `_colored`
+    if header.channels == 3:  # see `_colored`
         down, across = (2 * (gamut.REACH + 1) * -(-m // n) for m, n in ((height, header.height), (width, header.width)))
         wide = min(columns * width // network_size[0], width)  # result rows of a strip
-        around = 40 * down * wide + 8 * height * min(across, width - wide)
+        around = 40 * down * wide + 8 * channels * height * min(across, width - wide)
     if network_size != result:  # see `_sized`
         down, across = (6 * max(1, -(-n // m)) for m, n in zip(result[::-1], network_size[::-1], strict=True))
         around += channels * (24 * (BAND + down) * columns + 8 * network_size[1] * across)
