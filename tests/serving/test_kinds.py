@@ -1,5 +1,6 @@
 """Videos, rasters and DICOM: refused unless the service accepts them, and then enlarged as by the command line."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_a_client_name_is_never_opened_as_a_file(every: Running, tmp_path: Path)
     """A file with the same name, in the current folder of the service, has no influence."""
     video = make(SAMPLES[1], tmp_path)
     other = Path.cwd() / "drrn-test-clip.mkv"
-    make(SAMPLES[0], tmp_path).rename(other)
+    shutil.move(make(SAMPLES[0], tmp_path), other)
     try:
         plan = every.send(video.read_bytes(), "/api/plan", other.name).json()
     finally:
