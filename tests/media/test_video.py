@@ -382,14 +382,17 @@ def test_a_claim_of_alpha_without_alpha_is_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flags", ["use_metadata_tags", "faststart", "frag_keyframe+empty_moov"])
 def test_what_cameras_append_to_an_mp4_is_ignored(flags: str, tmp_path: Path) -> None:
-    with av.open(str(film(tmp_path / "film.mp4"))) as source:
-        with av.open(str(tmp_path / "whole.mp4"), "w", options={"movflags": flags}) as out:
-            stream = out.add_stream_from_template(source.streams.video[0])
-            for packet in source.demux(video=0):
-                if packet.size:
-                    packet.stream = stream
-                    out.mux(packet)
-    content, path = (tmp_path / "whole.mp4").read_bytes(), tmp_path / "long.mp4"
+    whole = tmp_path / "whole.mp4"
+    with (
+        av.open(str(film(tmp_path / "film.mp4"))) as source,
+        av.open(str(whole), "w", options={"movflags": flags}) as out,
+    ):
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    content, path = whole.read_bytes(), tmp_path / "long.mp4"
     for tail in (b"8db42d694ccc418790edff439fe026bf", bytes(range(9, 256)) * 40, bytes(4096)):
         path.write_bytes(content + tail)
         assert len(list(video.frames(path, probing.probe(path, max_pixels=LIMIT)))) == 12, len(tail)
