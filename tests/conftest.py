@@ -13,6 +13,8 @@ from hypothesis import settings
 from drrn.engines import EngineName
 from drrn.engines.selection import is_compiled
 from drrn.upscaling.upscaler import Upscaler
+from drrn.weights import store
+from tests.small_weights import small_weights
 
 if is_compiled():
     from drrn.engines.native import kernels_here
@@ -108,3 +110,11 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}; set DRRN_DATA to where the pictures are")
     return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small model, tiny.safetensors, where commands run."""
+    monkeypatch.chdir(tmp_path)
+    store.save(small_weights(), tmp_path / "tiny.safetensors")
+    return tmp_path

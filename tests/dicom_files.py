@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, RLELossless
 
-from drrn.apps import cli
+from tests import command_line
 
 NAME = "Secret^Patience"
 """A name that no message may contain."""
@@ -60,9 +59,7 @@ def smooth(height: int = 24, width: int = 20, low: float = 0, high: float = 1000
 
 def run(*args: str | Path, model: str = "tiny.safetensors") -> int:
     """Run the command, and return its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["upscale", *map(str, args), "--model", model, "--device", "cpu", "--threads", "1"])
-    return int(ended.value.code or 0)
+    return command_line.run("upscale", *args, "--model", model, "--device", "cpu", "--threads", "1")
 
 
 def enlarged(source: Path, *args: str | Path, model: str = "tiny.safetensors") -> Dataset:

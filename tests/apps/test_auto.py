@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drrn.apps import cli
 from drrn.apps.words import parse_duration
 from drrn.errors import UsageError
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
+from tests.command_line import run
 from tests.small_weights import small_weights
 
 SPEEDS = {"tiny": 1e6, "fast": 1e4, "best": 1e2}
@@ -40,9 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def upscale(*args: str, model: str = "auto") -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["upscale", *args, "--model", model, "--device", "cpu", "--threads", "1"])
-    return int(ended.value.code or 0)
+    return run("upscale", *args, "--model", model, "--device", "cpu", "--threads", "1")
 
 
 def reported(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from drrn.apps import cli, upscale_progress
+from drrn.apps import upscale_progress
 from drrn.media.image import Image
 from drrn.media.images.files import probe, read, write
 from drrn.weights import store
+from tests.command_line import run
 from tests.small_weights import small_weights
 
 
@@ -36,12 +37,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(deep, tmp_path / "deep.tif")
     store.save(small_weights(), tmp_path / "tiny.safetensors")
     return tmp_path
-
-
-def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(args)
-    return int(ended.value.code or 0)
 
 
 def upscale(*args: str) -> int:

@@ -19,6 +19,7 @@ from drrn.media.metadata import embedding
 from drrn.upscaling.consistency import WHITE, check, check_bicubic
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
+from tests.command_line import run
 from tests.conftest import ROOT
 from tests.small_weights import small_weights
 
@@ -38,9 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def upscale(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["upscale", *args, "--model", "tiny.safetensors", "--engine", "native", "--threads", "1"])
-    return int(ended.value.code or 0)
+    return run("upscale", *args, "--model", "tiny.safetensors", "--engine", "native", "--threads", "1")
 
 
 def names(folder: Path) -> list[str]:

@@ -15,15 +15,14 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from drrn.apps import cli, desktop
+from drrn.apps import desktop
 from drrn.serving.server import bind
+from tests import command_line
 from tests.serving.conftest import PATIENCE, picture
 
 
 def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["desktop", *args])
-    return int(ended.value.code or 0)
+    return command_line.run("desktop", *args)
 
 
 def read(path: Path) -> configparser.ConfigParser:

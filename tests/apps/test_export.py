@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from drrn.apps import cli
 from drrn.weights import store
+from tests.command_line import run
 from tests.small_weights import small_weights, stepped_weights
 
 
@@ -22,9 +22,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def export(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["export", *args, "-m", "tiny.safetensors"])
-    return int(ended.value.code or 0)
+    return run("export", *args, "-m", "tiny.safetensors")
 
 
 def assert_refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drrn.apps import cli
 from drrn.media.image import Image
 from drrn.media.images.files import probe, write
 from drrn.media.images.formats import SUFFIXES
@@ -24,6 +23,7 @@ from drrn.upscaling.batch.jobs import Batch
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
+from tests import command_line
 from tests.forks import start_script
 from tests.small_weights import small_weights
 
@@ -60,9 +60,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*args: str, model: str = "tiny.safetensors") -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["upscale", *args, "--model", model, "--device", "cpu", "--threads", "1"])
-    return int(ended.value.code or 0)
+    return command_line.run("upscale", *args, "--model", model, "--device", "cpu", "--threads", "1")
 
 
 def enlarge(*args: str, model: str = "tiny.safetensors") -> int:

@@ -17,17 +17,12 @@ from drrn.apps.commands import Commands
 from drrn.apps.help import options_of
 from drrn.study.experiments import find_experiments
 from drrn.weights import store
+from tests.command_line import run
 
 COMMANDS = {
     **{f"drrn {name}": command for name, command in cli.COMMANDS.items() if name not in cli.GROUPS},
     **{f"drrn {group} {name}": each for group, of in cli.GROUPS.items() for name, each in of.items()},
 }
-
-
-def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(args)
-    return int(ended.value.code or 0)
 
 
 def parser_of(prog: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from drrn.apps import cli
+from tests.command_line import run
 from tests.small_vgg import small_vgg
 
 
@@ -21,9 +21,7 @@ def signals() -> Iterator[None]:
 
 
 def train(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["train", "--data", "photos", "--run", "run", "--device", "cpu", *args])
-    return int(ended.value.code or 0)
+    return run("train", "--data", "photos", "--run", "run", "--device", "cpu", *args)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from drrn.apps import cli
 from drrn.weights import store
 from drrn.weights.store import Weights
+from tests.command_line import run
 from tests.small_weights import small_weights
 
 
@@ -19,9 +19,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def models(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["models", *args])
-    return int(ended.value.code or 0)
+    return run("models", *args)
 
 
 def alone(scale: int) -> Weights:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.apps import cli
 from drrn.errors import UsageError
 from drrn.media.image import Image
 from drrn.media.images.files import probe, write
 from drrn.upscaling.batch.naming import Fit, parse_size
 from drrn.weights import store
+from tests.command_line import run
 from tests.small_weights import small_weights
 
 
@@ -28,9 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def upscale(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["upscale", *args, "--model", "tiny.safetensors", "--device", "cpu"])
-    return int(ended.value.code or 0)
+    return run("upscale", *args, "--model", "tiny.safetensors", "--device", "cpu")
 
 
 def sizes(folder: Path) -> dict[str, tuple[int, int]]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from drrn.apps import cli, progress
+from drrn.apps import progress
 from drrn.weights import store
+from tests.command_line import run
 from tests.small_weights import small_weights
 from tests.training.small_training import make_images
 
@@ -24,9 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(*words: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main([*OPTIONS, *words])
-    return int(ended.value.code or 0)
+    return run(*OPTIONS, *words)
 
 
 def test_images_patches_and_steps_are_printed_and_one_line_per_epoch(

@@ -11,7 +11,6 @@ from benchmarks.cards.__main__ import main
 from benchmarks.cards.drawings import DOWNSCALED, DRAWINGS
 from benchmarks.cards.measurements import CURVE, Measurements, Worse, measure_model
 from benchmarks.cards.robustness import DEGRADATIONS, measure_robustness
-from drrn.apps import cli
 from drrn.core.metrics import psnr
 from drrn.errors import DataError, WeightsError
 from drrn.evaluation.cards import card
@@ -20,6 +19,7 @@ from drrn.media.images.files import write
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from drrn.weights.store import Weights
+from tests.command_line import run
 from tests.small_weights import small_weights
 
 NOTHING = {"gain": 0.0, "bias": False}
@@ -231,9 +231,7 @@ def cards(*args: str) -> int:
 
 
 def models(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["models", *args])
-    return int(ended.value.code or 0)
+    return run("models", *args)
 
 
 def test_a_model_is_measured_packed_shown_and_listed(

@@ -11,7 +11,6 @@ pytest.importorskip("obstore", reason="obstore is not installed")
 
 from obstore.exceptions import BaseError
 
-from drrn.apps import cli
 from drrn.bulk import bucket
 from drrn.bulk.bucket import Bucket
 from drrn.bulk.pixels import measure
@@ -23,6 +22,7 @@ from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.weights import store
 from tests.bulk.fake_s3 import FakeS3, fake_s3
+from tests.command_line import run as drrn
 from tests.small_weights import small_weights
 
 
@@ -34,12 +34,6 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeS3]:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         yield server
-
-
-def drrn(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(args)
-    return int(ended.value.code or 0)
 
 
 def test_a_bucket_behaves_like_a_folder(s3: FakeS3, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 pytest.importorskip("obstore", reason="obstore is not installed")
 pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
 
-from drrn.apps import cli
 from drrn.bulk import bucket
 from drrn.bulk.part import read_rows
 from drrn.bulk.plan import load_plan
@@ -25,6 +24,7 @@ from drrn.media.images.files import write
 from drrn.upscaling.fingerprint import sha256
 from drrn.weights import store
 from tests.bulk.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.command_line import run as drrn
 from tests.small_weights import small_weights
 
 pytestmark = pytest.mark.full
@@ -53,12 +53,6 @@ def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FaultyPro
             yield proxy
     finally:
         server.stop()
-
-
-def drrn(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(args)
-    return int(ended.value.code or 0)
 
 
 def test_nothing_is_lost_or_doubled_though_a_twentieth_of_the_requests_fail(proxy: FaultyProxy, tmp_path: Path) -> None:

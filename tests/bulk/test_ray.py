@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drrn.apps import cli
 from drrn.bulk.part import read_rows
 from drrn.bulk.plan import load_plan
 from drrn.bulk.run import read_status
@@ -25,6 +24,7 @@ from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.upscaling.fingerprint import sha256
 from drrn.weights import store
+from tests.command_line import run as drrn
 from tests.small_weights import small_weights
 
 pytestmark = [
@@ -93,12 +93,6 @@ def cluster(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
         yield running
     finally:
         running.cluster.shutdown()
-
-
-def drrn(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(args)
-    return int(ended.value.code or 0)
 
 
 def make_photos(here: Path, count: int, *part: str) -> None:

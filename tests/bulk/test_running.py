@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drrn.apps import cli
 from drrn.bulk import part as parts
 from drrn.bulk.part import enlarge_part, read_rows
 from drrn.bulk.plan import RECIPE, Plan, load_plan
@@ -26,6 +25,7 @@ from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
+from tests.command_line import run as drrn
 from tests.small_weights import small_weights
 
 ONE_THREAD = Machine(threads=1)
@@ -44,12 +44,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write(Image(pixels=rng.random((24, 20, 3), np.float32), alpha=alpha), path)
     (tmp_path / "photos/notes.txt").write_text("not an image")
     return tmp_path
-
-
-def drrn(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(args)
-    return int(ended.value.code or 0)
 
 
 def plan_of(*options: str) -> tuple[Plan, Folder]:

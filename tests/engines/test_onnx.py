@@ -244,7 +244,7 @@ def test_tiles_of_the_onnx_engine_match_the_default_engine() -> None:
     assert_close(tiled.upscale(picture, 2).pixels, expected.pixels, 1e-5)
 
 
-def alone(code: str) -> str:
+def run_in_process(code: str) -> str:
     """Run code in a separate process, and return its output; it must print nothing to stderr."""
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0 and ended.stderr == "", ended.stderr
@@ -254,7 +254,7 @@ def alone(code: str) -> str:
 @pytest.mark.parametrize("fields", [{"width": 48, "unshuffle": 2}, {"width": 20, "skip": "chain", "channels": 3}])
 @pytest.mark.parametrize("side", [256, 501, pytest.param(701, marks=pytest.mark.full)])
 def test_the_memory_estimate_is_an_upper_bound_and_memory_is_released(fields: dict[str, Any], side: int) -> None:
-    ratio, held = map(float, alone(MEASURED.format(fields=fields, side=side)).split())
+    ratio, held = map(float, run_in_process(MEASURED.format(fields=fields, side=side)).split())
     assert 0.05 < ratio <= 1
     assert held < 64
 
@@ -282,7 +282,7 @@ print((memory("VmRSS") - before - sr.nbytes) / 2**20)
 
 
 def test_too_little_memory_is_reported_and_a_smaller_piece_still_runs() -> None:
-    printed = alone("""
+    printed = run_in_process("""
 import resource
 from pathlib import Path
 import numpy as np
@@ -400,7 +400,7 @@ def test_units_outside_the_trained_range_are_not_exported(tmp_path: Path) -> Non
 
 
 def test_exporting_needs_no_torch_and_prints_nothing() -> None:
-    alone("""
+    code = """
 import sys
 sys.modules["torch"] = None  # importing it fails
 from pathlib import Path
@@ -413,4 +413,5 @@ with TemporaryDirectory() as folder:
     for scale in (None, 3):
         export(small_weights(batch_norm=True), Path(folder) / "tiny.onnx", scale=scale, overwrite=True)
 choose(small_weights(), engine="onnx")
-""")
+"""
+    assert run_in_process(code) == ""

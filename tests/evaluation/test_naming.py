@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.apps import cli
 from drrn.errors import UsageError
 from drrn.evaluation.naming import distinct_names
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.weights import store
+from tests.command_line import run
 from tests.small_weights import small_weights
 
 
@@ -31,12 +31,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 MODELS = ["a/best.safetensors", "b/best.safetensors", "bicubic.safetensors"]
-
-
-def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(args)
-    return int(ended.value.code or 0)
 
 
 def test_only_names_that_clash_become_paths() -> None:

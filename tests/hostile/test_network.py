@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.apps import cli
 from drrn.media.image import Image
 from drrn.media.images.files import write
 from drrn.weights import store
+from tests import command_line
 from tests.hostile.conftest import Canary
 from tests.hostile.seeds import photo, saved
 from tests.small_weights import small_weights
@@ -98,9 +98,7 @@ def put(folder: Path, canary: Canary) -> list[str]:
 
 
 def run(*words: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(words)
-    return int(ended.value.code or 0)
+    return command_line.run(*words)
 
 
 def upscale(*words: str) -> int:

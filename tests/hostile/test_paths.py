@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drrn.apps import cli
 from drrn.data.pairs import pictures_in
 from drrn.errors import DataError, TrainingError
 from drrn.media.image import Image
 from drrn.media.images.files import probe, write
 from drrn.training.config import read_config
 from drrn.weights import store
+from tests.command_line import run
 from tests.conftest import ROOT
 from tests.small_weights import small_weights
 
@@ -49,9 +49,7 @@ def put(name: str) -> None:
 
 
 def upscale(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["upscale", *args, "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1"])
-    return int(ended.value.code or 0)
+    return run("upscale", *args, "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1")
 
 
 def listed(folder: str = ".") -> set[str]:

@@ -13,19 +13,13 @@ pytest.importorskip("pydicom")
 
 from drrn.errors import ImageError
 from drrn.media.dicom.files import probe, read
-from drrn.weights import store
 from tests.dicom_files import DEFLATED, EXPLICIT, IMPLICIT, put, run, smooth
-from tests.small_weights import small_weights
 
 VALUES = smooth().astype(np.uint16)
 UNKNOWN = 0xFFFFFFFF
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    store.save(small_weights(), tmp_path / "tiny.safetensors")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def assert_refused(source: Path, capsys: pytest.CaptureFixture[str], *args: str) -> str:

@@ -16,17 +16,10 @@ from pydicom.uid import ExplicitVRBigEndian
 from drrn.media.dicom.files import probe, read
 from drrn.media.dicom.transfer import is_dicom
 from drrn.upscaling.batch.folders import find_sources
-from drrn.weights import store
 from tests.dicom_files import EXPLICIT, IMPLICIT, enlarged, put
 from tests.media.test_dicom import VALUES, data_set, element, with_body
-from tests.small_weights import small_weights
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    store.save(small_weights(), tmp_path / "tiny.safetensors")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_padding_after_the_pixels_is_dropped_and_reported(here: Path) -> None:

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drrn.apps import cli
 from drrn.errors import UsageError
 from drrn.media.file_format import FileFormat
 from drrn.media.images.files import read, write
 from drrn.media.images.quality import Loss, choose_loss, loss_of
 from drrn.upscaling.formats import strips
 from drrn.upscaling.upscaler import Upscaler
-from drrn.weights import store
+from tests import command_line
 from tests.small_weights import small_weights
 
 
@@ -103,17 +102,8 @@ def test_a_lossless_jpeg_is_refused() -> None:
         choose_loss("JPEG", "PNG", None, lossless=True)
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    store.save(small_weights(), tmp_path / "tiny.safetensors")
-    return tmp_path
-
-
 def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["upscale", *args, "--model", "tiny.safetensors", "--device", "cpu", "--threads", "1"])
-    return int(ended.value.code or 0)
+    return command_line.run("upscale", *args, "--model", "tiny.safetensors", "--device", "cpu", "--threads", "1")
 
 
 def of(path: Path) -> Loss | None:

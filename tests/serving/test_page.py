@@ -412,6 +412,7 @@ def test_events_before_the_stream_opens_are_learned_from_the_list(
             page.locator("#go:enabled").press("Enter")
         while running.client.get(f"/api/jobs/{answer.value.json()['id']}").json()["state"] != "done":
             time.sleep(0.05)
+        assert page.locator("#list li.done").count() == 0
         held[0].continue_()
         page.locator("#list li.done").wait_for()
 
@@ -433,6 +434,7 @@ def test_a_reload_restores_the_jobs(page: "Page", tmp_path: Path) -> None:
     page.reload()
     page.locator("#list li.done", has_text="photo_x2.png").wait_for()
     page.locator(".after img").wait_for()
+    assert page.locator("#list li").count() == 1
     page.get_by_role("button", name="Remove photo_x2.png").click()
     page.locator("#list li").wait_for(state="detached")
 

@@ -5,21 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from drrn.apps import cli
 from drrn.study import run as room
 from drrn.study.experiments import LISTS
 from drrn.study.perform import Task
 from drrn.study.result import NAME, Result, load_results, to_json
+from tests.command_line import run as drrn
 from tests.study.made_results import made_results
 from tests.training.small_training import make_images
 
 RESULTS = made_results(list(LISTS["units"]), seeds=3)
-
-
-def drrn(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(args)
-    return int(ended.value.code or 0)
 
 
 def write(folder: Path, results: list[Result]) -> None:

@@ -11,7 +11,8 @@ from drrn.apps.train import defaults_in
 from drrn.core.config import DRRNConfig
 from drrn.errors import TrainingError, UsageError
 from drrn.training.config import MODERN, PAPER, RECIPES, REPORT, TrainConfig, read_config
-from tests.apps.test_cli import one_line, run
+from tests.apps.test_cli import one_line
+from tests.command_line import run
 from tests.training.small_training import make_images
 
 WHOLE: dict[str, Any] = {"model": DRRNConfig(width=4, units=1).to_dict(), "train": asdict(PAPER)}

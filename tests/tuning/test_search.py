@@ -19,7 +19,7 @@ import pytest
 import torch
 from sqlalchemy.exc import IntegrityError
 
-from drrn.apps import cli, tune
+from drrn.apps import tune
 from drrn.apps.signals import SignalHandler
 from drrn.core.config import DRRNConfig
 from drrn.network.model import DRRN
@@ -34,6 +34,7 @@ from drrn.tuning import trials as kept_trials
 from drrn.tuning.results import SearchResult, TrialResult, importances, write_results
 from drrn.tuning.space import Space, suggest
 from drrn.weights import store
+from tests.command_line import run
 from tests.forks import ENVIRONMENT
 from tests.training.small_training import make_images
 
@@ -74,12 +75,6 @@ def few_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Skip figures, which take longer than small trials, unless a test looks at them."""
     if "figures" not in request.fixturenames:
         monkeypatch.setattr(tuning_results, "_draw", lambda *_: None)
-
-
-def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(args)
-    return int(ended.value.code or 0)
 
 
 def search(folder: str, *args: str, trials: int = 3) -> int:

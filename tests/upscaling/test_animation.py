@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from drrn.apps import cli
 from drrn.errors import ImageError, UsageError
 from drrn.media.animation.files import probe, read
 from drrn.media.image import Image
@@ -21,7 +20,7 @@ from drrn.upscaling.consistency import Checks
 from drrn.upscaling.formats.job import Hooks, Job, Options
 from drrn.upscaling.formats.registry import format_of
 from drrn.upscaling.upscaler import Upscaler
-from drrn.weights import store
+from tests import command_line
 from tests.forks import ENVIRONMENT
 from tests.media import moving
 from tests.media.moving import CLEAR, Step, as_pillow_has_them
@@ -185,17 +184,8 @@ def test_a_single_frame_becomes_a_png(tmp_path: Path) -> None:
 # On the command line
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    store.save(small_weights(), tmp_path / "tiny.safetensors")
-    return tmp_path
-
-
 def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["upscale", *args, "--model", "tiny.safetensors"])
-    return int(ended.value.code or 0)
+    return command_line.run("upscale", *args, "--model", "tiny.safetensors")
 
 
 def test_a_folder_with_animations_is_enlarged_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,14 +17,8 @@ from drrn.media.image import Image
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests.dicom_files import DEFLATED, IMPLICIT, NAME, enlarged, published, put, run, smooth
-from tests.small_weights import small_weights
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    store.save(small_weights(), tmp_path / "tiny.safetensors")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def by_hand(values: np.ndarray, low: int, high: int, between: tuple[int, int] | None = None) -> np.ndarray:

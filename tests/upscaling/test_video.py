@@ -17,7 +17,6 @@ pytest.importorskip("av")
 
 import av
 
-from drrn.apps import cli
 from drrn.atomic import write_bytes
 from drrn.core.resize import imresize
 from drrn.media.video import decoding as video
@@ -26,9 +25,8 @@ from drrn.media.video.encoding import Target
 from drrn.upscaling.formats import video as films
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
-from tests import compare_films
+from tests import command_line, compare_films
 from tests.film_files import BARE, BASE, CFR, Extra, about, copied, film, planes, times
-from tests.small_weights import small_weights
 
 LOSSLESS: dict[str, Any] = {"codec": "ffv1", "options": {}}
 REORDERED = {"crf": "20", "bf": "3", "preset": "medium"}
@@ -38,11 +36,7 @@ EIGHT = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    store.save(small_weights(), tmp_path / "tiny.safetensors")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def arguments(source: Path, *args: str | Path) -> list[str]:
@@ -51,9 +45,7 @@ def arguments(source: Path, *args: str | Path) -> list[str]:
 
 def run(source: Path, *args: str | Path) -> int:
     """Run the command, and return its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main(arguments(source, *args))
-    return int(ended.value.code or 0)
+    return command_line.run(*arguments(source, *args))
 
 
 def enlarged(source: Path, *args: str | Path, target: str | None = None) -> Path:
