@@ -135,3 +135,10 @@ def test_a_page_that_includes_a_missing_file_is_refused() -> None:
         site.expand("<!-- include ../README.md none -->", page)
     with pytest.raises(ValueError, match="Nothing generates none"):
         site.expand("a\n<!-- generated none -->\n", page)
+
+
+def test_an_option_of_a_command_is_one_word_that_no_line_break_divides(built: Path) -> None:
+    page = (built / "tutorial/first-training.html").read_text(encoding="utf-8")
+    assert '<span class="na">--epoch-steps</span>' in page
+    assert '<span class="na">--open</span>' in (built / "how-to/serve.html").read_text(encoding="utf-8")
+    assert re.search(r"\.highlight \.na { white-space: nowrap; }", (built / "_static/site.css").read_text())

@@ -18,6 +18,7 @@ GENERATED: dict[str, Callable[..., str]] = {
     "command": commands.command,
     "commands": commands.commands,
     "exit-codes": commands.exit_codes,
+    "environment": commands.environment,
     "cards": cards,
 }
 """Each takes words and returns Markdown."""
@@ -88,7 +89,11 @@ def _generated(name: str, words: list[str]) -> str:
 
 
 def connect(app: Any) -> dict[str, Any]:
-    """Make Sphinx expand each page that it reads, and resolve links to files that are no pages."""
+    """Make Sphinx expand each page that it reads, resolve links to files that are no pages, and highlight options."""
+    from docs.write.shell import ConsoleLexer, ShellLexer  # here, as Pygments comes with Sphinx
+
+    app.add_lexer("sh", ShellLexer)
+    app.add_lexer("console", ConsoleLexer)
     app.connect("source-read", _expand_source)
     app.connect("doctree-read", _resolve_links, priority=400)  # before Sphinx collects files to copy
     app.connect("autodoc-process-docstring", _keep_first_line, priority=400)  # before napoleon
