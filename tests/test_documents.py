@@ -476,6 +476,13 @@ def test_no_text_in_the_manual_page_is_taken_for_a_troff_request() -> None:
         assert not re.search(r"(?<!\\)-", line), line
 
 
+def test_the_manual_page_has_each_example_once_and_every_variable() -> None:
+    examples = man.page().partition(".SH EXAMPLES\n.nf\n")[2].splitlines()
+    assert len(examples) > 20 and len(examples) == len(set(examples))
+    for name in reference.ENVIRONMENT:
+        assert f"\n.B {name}\n" in man.page() and f"| `{name}` | " in reference.environment()
+
+
 def test_every_command_has_its_page_of_the_reference() -> None:
     stubs = reference.texts()
     assert {path.stem for path in stubs} == set(cli.COMMANDS)

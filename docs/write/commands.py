@@ -13,6 +13,14 @@ from drrn.apps.cli import COMMANDS, EXAMPLES, EXIT_CODES, GROUPS
 from drrn.apps.help import Command, Option, options_of
 
 FOLDER = DOCS / "reference/commands"
+ENVIRONMENT = {
+    "DRRN_KERNELS": "`avx512`, `avx2`, `neon` or `baseline`: the fastest kernels that the native engine may use. By "
+    "default the fastest that the CPU has.",
+    "DRRN_TOKEN": "The token of `drrn serve` if `--token` is not given: other users of the machine can read command "
+    "lines.",
+    "OMP_NUM_THREADS": "Threads of PyTorch, NumPy and ONNX Runtime; `--threads` sets those of drrn's own engines.",
+}
+"""What each variable is for."""
 
 
 def texts() -> Texts:
@@ -42,6 +50,12 @@ def commands() -> str:
 def exit_codes() -> str:
     """The table of exit codes."""
     return "\n".join(["| code | |", "| ---: | --- |", *(f"| {code} | {text} |" for code, text in EXIT_CODES.items())])
+
+
+def environment() -> str:
+    """The table of environment variables."""
+    rows = [f"| `{name}` | {text} |" for name, text in ENVIRONMENT.items()]
+    return "\n".join(["| variable | |", "| --- | --- |", *rows])
 
 
 def _parts(prog: str, function: Command, heading: str) -> list[str]:

@@ -6,6 +6,7 @@ The options of a command are not in it: `drrn COMMAND --help` prints them, and t
 import inspect
 
 from docs.write import ROOT, Texts
+from docs.write.commands import ENVIRONMENT
 from drrn.apps.cli import ABOUT, COMMANDS, EXAMPLES, EXIT_CODES, GROUPS
 from drrn.apps.help import Command
 
@@ -39,19 +40,21 @@ def page() -> str:
     lines += [".SH EXIT STATUS"]
     for code, text in EXIT_CODES.items():
         lines += _item(str(code), text)
-    lines += [".SH ENVIRONMENT", *_item("DRRN_KERNELS", ENVIRONMENT), ".SH FILES"]
+    lines += [".SH ENVIRONMENT"]
+    for name, text in ENVIRONMENT.items():
+        lines += _item(name, text)
+    lines += [".SH FILES"]
     for name, text in FILES.items():
         lines += _item(name, text)
     lines += [
         ".SH EXAMPLES",
         ".nf",
-        *(_plain(example) for examples in EXAMPLES.values() for example in examples[:1]),
+        *map(_plain, dict.fromkeys(examples[0] for examples in EXAMPLES.values())),  # those of groups repeat
         ".fi",
     ]
     return "\n".join(lines) + "\n"
 
 
-ENVIRONMENT = "avx512, avx2, neon or baseline: the fastest kernels that the native engine may use."
 FILES = {
     ".drrn.sqlite": "In a folder of results: what was made, and from what, so that a later run does only the rest.",
     ".drrn": "In a folder of results of drrn bulk: the plan, and a record of each part.",
