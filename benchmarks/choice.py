@@ -41,14 +41,13 @@ DAMAGES: Final[dict[str, tuple[int | None, float]]] = {
 
 TEXT: Final = """# How the default model is chosen
 
-By default `{photo}` enlarges pictures that JPEG or noise has spoilt, and `{clean}` the others.
+By default `{photo}` enlarges pictures degraded by JPEG or noise, and `{clean}` the others.
 `drrn.upscaling.condition` tells them apart: by the quality that the tables of a JPEG stand for, by the noise in the
 flattest squares, and by steps at the borders of 8x8 blocks.
 
-{pictures} pictures at x2, from an lr of 8 bits that was spoilt first. *dB*: how much better the model for photos is, on
-luma, in the mean. *It matters*: in how many pictures the two differ by more than {matters} dB. *Right*: in how many of
-these the better one is chosen, where the picture comes as a JPEG, whose quality is known, and where only its pixels are
-there.
+{pictures} pictures at x2, from an lr of 8 bits that was degraded first. *dB*: by how much the model for photos is
+better on luma, on average. *It matters*: how many pictures differ by more than {matters} dB. *Right*: in how many of
+these the better one is chosen: *as a file*, which for a JPEG states its quality, and *as pixels* alone.
 
 {table}
 
@@ -58,7 +57,7 @@ Written by `{command}` at commit {commit}.
 
 @dataclass(frozen=True)
 class Row:
-    """One picture, spoilt in one way."""
+    """One picture, degraded in one way."""
 
     picture: str
     damage: str
@@ -80,7 +79,7 @@ def measure(
     page: Path | None = None,
     threads: int = 0,
 ) -> None:
-    """Compare two models on spoilt pictures, with what `drrn upscale` would choose.
+    """Compare two models on degraded pictures, with what `drrn upscale` would choose.
 
     Args:
         data: Folders of pictures that neither model learned from, nor was chosen by.
@@ -122,7 +121,13 @@ def _rows(upscalers: Sequence[Upscaler], paths: Sequence[Path], progress: Callab
 
 
 def _page(rows: Sequence[Row], about: dict[str, str]) -> str:
-    head = ["spoilt by", f"{about['photo']} against {about['clean']}, dB", "it matters", "right as a file", "as pixels"]
+    head = [
+        "degraded by",
+        f"{about['photo']} against {about['clean']}, dB",
+        "it matters",
+        "right as a file",
+        "as pixels",
+    ]
     lines = [_line(name, [row for row in rows if row.damage == name]) for name in DAMAGES]
     table = markdown(head, [*lines, _line("all", rows)], texts=1)
     return TEXT.format(**about, pictures=len({row.picture for row in rows}), matters=MATTERS, table=table)
