@@ -444,6 +444,22 @@ def test_a_picture_matches_the_command_next_to_it(
     assert shown.shape == again.shape and np.abs(shown - again).max() <= 2 / 255  # engines round otherwise
 
 
+def test_the_first_lesson_shows_what_its_command_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    page = PAGES["first-picture"]
+    line = next(line for line in commands(page) if line.startswith("drrn upscale"))
+    with pytest.raises(SystemExit):
+        cli.main(shlex.split(line)[1:])
+    engine, cost = r"native \(.*?\): [\w ]+|reference \(.*?\): [\w ]+", r"[\d.]+ (s|MB)"
+    printed, shown = (
+        re.sub(f"{engine}|{cost}", "…", text) for text in ("".join(capsys.readouterr()), blocks("text", page)[0])
+    )
+    assert sorted(printed.splitlines()) == sorted(shown.splitlines())
+
+
 def test_every_picture_of_the_tutorial_is_made_by_a_command() -> None:
     for path in (ROOT / "docs/tutorial").glob("*.md"):
         text = path.read_text()

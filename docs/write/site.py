@@ -98,6 +98,7 @@ def connect(app: Any) -> dict[str, Any]:
     app.connect("doctree-read", _resolve_links, priority=400)  # before Sphinx collects files to copy
     app.connect("autodoc-process-docstring", _keep_first_line, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", _drop_what_python_wrote, priority=400)
+    app.connect("autodoc-process-docstring", _link_pages)
     app.connect("autodoc-process-signature", _readable_signature)
     return {"parallel_read_safe": True}
 
@@ -118,6 +119,11 @@ def _keep_first_line(_app: Any, what: str, _name: str, _object: Any, _options: A
 def _drop_what_python_wrote(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
     """A NamedTuple has a docstring of its own on `__new__`, which says nothing."""
     lines[:] = [line for line in lines if not line.startswith("Create new instance of ")]
+
+
+def _link_pages(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """A docstring names a document by its path in the repository."""
+    lines[:] = [re.sub(r"docs/([\w/-]+)\.md", r":doc:`/\1`", line) for line in lines]
 
 
 def _readable_signature(

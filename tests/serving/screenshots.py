@@ -3,6 +3,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from drrn.weights import store
 from tests.conftest import ROOT
 from tests.serving.browser import chromium, opened
 from tests.serving.conftest import serving
@@ -14,7 +15,7 @@ def main() -> None:
     """Write docs/serve.jpg, docs/serve_dark.jpg and docs/serve_phone.jpg."""
     with (
         TemporaryDirectory() as folder,
-        serving(Path(folder), models=("small", "tiny"), threads=0) as service,
+        serving(Path(folder), models=tuple(store.names()), threads=0) as service,
         chromium() as browser,
         opened(browser, f"{service.address}/", viewport={"width": 1280, "height": 800}) as page,
     ):
