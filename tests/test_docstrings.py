@@ -1,8 +1,10 @@
 """Everything public in `drrn` is documented: every object, parameter and field."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -10,16 +12,23 @@ import docstring_parser
 import pytest
 
 import drrn
+from drrn import errors
 from drrn.apps.help import field_texts
 from drrn.core.config import DRRNConfig
+from tests.conftest import ROOT
 
 OPAQUE = ("self", "cls")
 
 
+SHOWN = re.findall(r"^\.\. auto\w+:: drrn\.([\w.]+)", (ROOT / "docs/reference/api.md").read_text(), re.MULTILINE)
+"""What the reference of Python shows: everything in `drrn` itself, and what its functions return and raise."""
+
+
 def public() -> Iterator[tuple[str, Any, type | None]]:
     """The qualified name and value of everything public, with the class that defines it."""
-    for name in drrn.__all__:
-        value = getattr(drrn, name)
+    for name in SHOWN:
+        module, _, last = f"drrn.{name}".rpartition(".")
+        value = getattr(import_module(module), last)
         yield name, value, None
         if isinstance(value, type) and not issubclass(value, Exception):
             for each, member in vars(value).items():
@@ -51,6 +60,12 @@ def unexplained() -> Iterator[str]:
         for each in inspect.signature(function).parameters:
             if each not in (*OPAQUE, *reported) and f"`{each}`" not in text:
                 yield f"{name}({each})"
+
+
+def test_the_reference_shows_every_public_name() -> None:
+    assert set(drrn.__all__) <= set(SHOWN)
+    raised = {f"errors.{name}" for name, value in vars(errors).items() if inspect.isclass(value) and "Error" in name}
+    assert raised - {"errors.DRRNError"} <= set(SHOWN)
 
 
 def test_every_public_name_is_documented() -> None:

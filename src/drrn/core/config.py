@@ -122,7 +122,7 @@ class DRRNConfig:
         return shapes
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields; those in `ADDED` only if they differ from their older meaning."""
+        """All fields as JSON has them. Fields that older versions did not have are left out at their defaults."""
         return {name: value for name, value in asdict(self).items() if name not in ADDED or value != ADDED[name]}
 
     @classmethod

@@ -40,7 +40,9 @@ class Estimate:
     """The predicted cost of an enlargement."""
 
     width: int
+    """Of the result, in pixels."""
     height: int
+    """Of the result, in pixels."""
     seconds: float
     """Predicted from a short run of the engine on this machine."""
     memory: int
