@@ -36,7 +36,7 @@ def test_networks_for_whole_scales_are_joined_and_shown(here: Path, capsys: pyte
     capsys.readouterr()
     assert models("show", "joined.safetensors", "--markdown") == 0
     page = capsys.readouterr().out
-    assert "Above x2, another network is used: 1 block(s) of 2 units, width 8" in page
+    assert "Above x2, another network is used: 1 block of 2 units, width 8" in page
     assert "Trained for x2, x3, x4. Other scales are resized from the result for the next larger of these" in page
     assert "## Command of the network for x3\n\n```\ntrain x3\n```" in page
 

@@ -177,7 +177,7 @@ def test_an_older_card_is_shown() -> None:
     page = card.to_markdown(replace(small_weights(), card={"scores": rows, "protocol": "as usual"}))
     assert "| data | scale | PSNR | SSIM |\n| --- | ---: | ---: | ---: |\n| Set5 | x2 | 36.83 | 0.9558 |" in page
     assert "## By scale" not in page
-    assert card.to_markdown(small_weights()).startswith("# random\n\nA DRRN of 1 block(s) of 2 units")
+    assert card.to_markdown(small_weights()).startswith("# random\n\nA DRRN of 1 block of 2 units")
 
 
 @pytest.mark.parametrize(

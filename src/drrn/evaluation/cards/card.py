@@ -86,8 +86,9 @@ def _page(weights: Weights, plot: str) -> str:
 
 def _describe(config: DRRNConfig) -> str:
     return (
-        f"{config.blocks} block(s) of {config.units} units, width {config.width}, skip `{config.skip}`, "
-        f"unshuffle {config.unshuffle}, {config.channels} channel(s): {config.parameters:,} parameters, "
+        f"{tables.plural(config.blocks, 'block')} of {tables.plural(config.units, 'unit')}, width {config.width}, "
+        f"skip `{config.skip}`, unshuffle {config.unshuffle}, for {'RGB' if config.channels == 3 else 'luma'}: "
+        f"{config.parameters:,} parameters, "
         f"{config.macs():,} multiply-adds for each pixel of the result."
     )
 
