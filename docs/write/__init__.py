@@ -23,8 +23,23 @@ def replace_between(document: str, name: str, text: str) -> str:
     Raises:
         ValueError: the document does not have the two marks.
     """
+    before, _, after = _split(document, name)
+    return f"{before}\n{text.strip()}\n\n{after}"
+
+
+def text_between(document: str, name: str) -> str:
+    """The text between `<!-- name -->` and `<!-- /name -->`.
+
+    Raises:
+        ValueError: the document does not have the two marks.
+    """
+    return _split(document, name)[1].strip()
+
+
+def _split(document: str, name: str) -> tuple[str, str, str]:
+    """What is before the text, with its first mark; the text; and what follows, with its last mark."""
     before, begin, rest = document.partition(f"<!-- {name} -->\n")
-    _, end, after = rest.partition(f"<!-- /{name} -->")
+    text, end, after = rest.partition(f"<!-- /{name} -->")
     if not begin or not end:
         raise ValueError(f"The document has no marks <!-- {name} --> and <!-- /{name} -->.")
-    return f"{before}{begin}\n{text.strip()}\n\n{end}{after}"
+    return before + begin, text, end + after

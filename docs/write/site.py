@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from docs.write import DOCS, ROOT, commands, read
+from docs.write import DOCS, ROOT, commands, read, text_between
 from docs.write.cards import cards
 
 GENERATED: dict[str, Callable[..., str]] = {
@@ -48,19 +48,6 @@ def expand(text: str, page: Path) -> str:
     )
 
 
-def between(document: str, name: str) -> str:
-    """The text between `<!-- name -->` and `<!-- /name -->`.
-
-    Raises:
-        ValueError: the document does not have the two marks.
-    """
-    _, begin, rest = document.partition(f"<!-- {name} -->\n")
-    text, end, _ = rest.partition(f"<!-- /{name} -->")
-    if not begin or not end:
-        raise ValueError(f"The document has no marks <!-- {name} --> and <!-- /{name} -->.")
-    return text.strip()
-
-
 def move_links(text: str, source: Path, page: Path) -> str:
     """Markdown of `source` with its relative links as seen from `page`."""
 
@@ -79,7 +66,7 @@ def _included(page: Path, path: str, name: str | None) -> str:
     if not source.is_file():
         raise ValueError(f"{page.relative_to(ROOT)} includes {path}, which does not exist.")
     text = read(source)
-    return move_links(between(text, name) if name else text, source, page)
+    return move_links(text_between(text, name) if name else text, source, page)
 
 
 def _generated(name: str, words: list[str]) -> str:

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
 from drrn.media.animation import files as animation
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.upscaling.formats.job import Job
 from tests.media import moving
+from tests.media.mode_files import ICC, XMP
+from tests.media.mode_reading import has_metadata
 from tests.media.moving import Step, as_pillow_has_them, multiplied
 from tests.media.png_by_the_book import decode
 
 SUFFIXES = {"GIF": "gif", "PNG": "png", "WebP": "webp"}
 COLUMNS = tuple(f"{source} to {target}" for source in SUFFIXES for target in SUFFIXES)
 SIZE = (16, 12)
-ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 COLORS = np.array([[255, 0, 0], [0, 255, 0], [9, 99, 200], [1, 2, 3], [77, 77, 77]], np.uint8)
 NUMBERS = np.add.outer(np.arange(12), np.arange(16)) % 5
 
@@ -28,15 +29,15 @@ def steps(
     alpha: Sequence[int] = (255,), *, deep: bool = False, delays: Sequence[tuple[int, int]] = ((7, 100),)
 ) -> list[Step]:
     """Two frames of five colors, with these alpha values."""
-    made = []
+    result = []
     for number in range(2):
         opacity = np.resize(np.array(alpha, np.uint8), 5)[(NUMBERS + number) % 5]
         samples = np.dstack([np.roll(COLORS[NUMBERS], number, axis=1), opacity])
         if deep:
             samples = samples.astype(np.uint16) * 257
             samples[..., :3] ^= 0x0101  # values that 8 bits can't represent
-        made.append(Step(samples, delay=delays[number % len(delays)], over=False, after=moving.CLEAR))
-    return made
+        result.append(Step(samples, delay=delays[number % len(delays)], over=False, after=moving.CLEAR))
+    return result
 
 
 def _gif(**more: Any) -> Callable[[], bytes]:
@@ -80,7 +81,6 @@ def _exif(**resolution: bool) -> bytes:
 
 
 HARD, SOFT = (255, 0), (255, 102, 0)
-XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">a note</x:xmpmeta>'
 LOOP = {"PNG": lambda: moving.png(steps(), SIZE, bands=(0, 1, 2), plays=3), "WebP": _webp(plays=3)}
 ROWS: dict[str, dict[str, Callable[[], bytes]]] = {
     "palette": {"GIF": _gif()},
@@ -136,7 +136,7 @@ def _cell(row: str, source: str, target: str, folder: Path) -> str:
         right, same = _samples(after[0], job)
         same = same and "palette" not in row and target != "GIF"
     elif row in NOTES:
-        right, same = True, _note(row, job.target)
+        right, same = True, has_metadata(row, job.target, dpi=600)
     else:
         right = abs(sum(after[1]) - sum(before[1])) <= 10
         plays = [each if form != "GIF" else 1 if each is None else each + 1 if each else 0
@@ -174,17 +174,3 @@ def _samples(after: list[Any], job: Job) -> tuple[bool, bool]:
         theirs = decode(job.target.read_bytes())
         same = np.array_equal(theirs[::2, ::2], before[0])
     return right, same
-
-
-def _note(note: str, path: Path) -> bool:
-    with Image.open(path) as image:
-        image.load()
-        match note:
-            case "ICC":
-                return image.info.get("icc_profile") == ICC
-            case "EXIF":
-                return image.getexif().get(0x10F) == "Maker"
-            case "XMP":
-                return bool(XMP in (image.info.get("xmp"), image.info.get("XML:com.adobe.xmp", "").encode()))
-        dpi = image.getexif().get(0x11A, 0) if path.suffix == ".webp" else image.info.get("dpi", (0, 0))[0]
-        return round(float(dpi)) == 600  # of twice as many pixels

@@ -29,7 +29,7 @@ def is_the_same(truth: np.ndarray, found: np.ndarray, most: int) -> bool:
     return bool(apart.max() <= most)
 
 
-def seen(path: Path) -> tuple[str, np.ndarray]:
+def read_mode(path: Path) -> tuple[str, np.ndarray]:
     """The kind of samples in a file that drrn wrote, and the samples, read by other libraries."""
     content = path.read_bytes()
     if content.startswith(b"\x89PNG"):
@@ -65,14 +65,14 @@ def netpbm(content: bytes) -> np.ndarray:
     return array.astype(np.uint16 if most > 255 else np.uint8)
 
 
-def note_of(note: str, path: Path) -> bool:
-    """Whether Pillow finds the metadata in a file that drrn wrote."""
+def has_metadata(note: str, path: Path, *, dpi: int = 300) -> bool:
+    """Whether Pillow finds the metadata in a file that drrn wrote; `dpi` is what the file should have."""
     content = path.read_bytes()
     if content.startswith(b"BM"):
         (at,) = struct.unpack_from("<L", content, 126)
         with Image.open(path) as image:
-            dpi = image.info.get("dpi")
-        return bool(dpi and round(dpi[0]) == 300) if note == "dpi" else note == "ICC" and content[14 + at :] == ICC
+            found = image.info.get("dpi")
+        return bool(found and round(found[0]) == dpi) if note == "dpi" else note == "ICC" and content[14 + at :] == ICC
     if content[:1] == b"P":
         return False
     with Image.open(path) as image:
@@ -96,5 +96,5 @@ def note_of(note: str, path: Path) -> bool:
             case "XMP":
                 found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp", "").encode()
                 return bool(found == XMP)
-        dpi = image.getexif().get(0x11A, 0) if path.suffix == ".webp" else image.info.get("dpi", (0, 0))[0]
-        return round(float(dpi)) == 300
+        found = image.getexif().get(0x11A, 0) if path.suffix == ".webp" else image.info.get("dpi", (0, 0))[0]
+        return round(float(found)) == dpi

@@ -23,7 +23,7 @@ from drrn.media.file_format import FileFormat
 from drrn.media.header import Header
 from drrn.media.images.decoding import converted
 from drrn.media.images.files import MAX_PIXELS, upright
-from drrn.media.images.formats import LONGEST, SUFFIXES
+from drrn.media.images.formats import format_of_suffix, refuse_unfit
 from drrn.media.images.quality import Loss, loss_of
 from drrn.media.images.recognition import check_texts, map_file
 from drrn.media.libvips import FAULTS, reason
@@ -178,19 +178,11 @@ def writable(path: Path, width: int, height: int, *, icc: bytes | None = None, o
     """
     form, name = format_of(path), printable(path)
     if form is None:
-        single = next((form for form, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
-        if single:
+        if single := format_of_suffix(path):
             raise ImageError(f"{name} can't be written: {single} holds no animation; use gif, png or webp.")
         known = ", ".join(suffix for suffixes in ANIMATED.values() for suffix in suffixes)
         raise ImageError(f"{name} can't be written: the suffix of an animation must be one of {known}.")
-    if form == "WebP" and icc and icc[16:20] == b"GRAY":
-        raise ImageError(f"{name} can't be written: WebP holds no gray ICC profile; use png.")
-    longest = {"GIF": gif.LONGEST, "WebP": LONGEST["WebP"]}.get(form, max(width, height))
-    if max(width, height) > longest:
-        raise ImageError(
-            f"{name} can't be written: {form} holds at most {longest} pixels a side; the animation is "
-            f"{width} x {height}; use png."
-        )
+    refuse_unfit(path, form, (width, height), icc, what="animation", instead="png")
     refuse_existing(path, overwrite=overwrite)
     return form
 

@@ -17,7 +17,7 @@ from drrn.media.buffer import Buffer
 RATE: Final = 100
 """Ticks per second."""
 LONGEST: Final = 0xFFFF
-"""Longest side in pixels, longest duration in ticks, and most repetitions after the first play."""
+"""Longest duration in ticks, and most repetitions after the first play."""
 MOST_PLAYS: Final = LONGEST + 1
 LOOPS: Final = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 EXTENSION, CONTROL, COMMENT, PROGRAM, IMAGE, END = 0x21, 0xF9, 0xFE, 0xFF, 0x2C, 0x3B
