@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from tests.film_files import about, copied, times
+from tests.film_files import copied, describe, times
 
 
 def main(before: Path, after: Path) -> str:
@@ -17,7 +17,7 @@ def main(before: Path, after: Path) -> str:
 
 
 def facts(path: Path) -> dict[str, Any]:
-    at, reported = times(path), about(path)
+    at, reported = times(path), describe(path)
     found: dict[str, Any] = {}
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

@@ -47,14 +47,14 @@ def picture(
 
 
 def frame(number: int, width: int, height: int, pixels: str) -> av.VideoFrame:
-    made = av.VideoFrame(width, height, pixels)
-    bits = made.format.components[0].bits
-    for at, plane in enumerate(made.planes):
+    frame = av.VideoFrame(width, height, pixels)
+    bits = frame.format.components[0].bits
+    for at, plane in enumerate(frame.planes):
         values = picture(number, plane.width, plane.height, bits, 4)[at]
         rows = np.zeros((plane.buffer_size // plane.line_size, plane.line_size // values.itemsize), values.dtype)
         rows[: plane.height, : plane.width] = values
         plane.update(rows.tobytes())
-    return made
+    return frame
 
 
 def film(
@@ -66,14 +66,14 @@ def film(
     pixels: str = "yuv420p",
     codec: str = "libx264",
     options: dict[str, str] = BARE,
-    shown: Sequence[int] | None = None,
+    pictures: Sequence[int] | None = None,
     extra: Extra = NOTHING,
     **fields: Any,
 ) -> Path:
     """Write a video with frames at these times.
 
     Args:
-        shown: the number of the image in each frame; by default that of the frame.
+        pictures: the number of the image in each frame; by default that of the frame.
         fields: attributes of the encoder, such as color_range=2.
     """
     if codec == "libx265":  # its vector code writes past the end of narrow frames
@@ -111,7 +111,7 @@ def film(
         with keep_scheduling():
             video.codec_context.open()
         for number, time in enumerate(times):
-            each = frame(number if shown is None else shown[number], *size, pixels)
+            each = frame(number if pictures is None else pictures[number], *size, pixels)
             each.pts, each.time_base = time, base
             out.mux(video.encode(each))
         out.mux(video.encode(None))
@@ -194,7 +194,7 @@ def copied(path: Path) -> list[tuple[str, list[tuple[Any, Any, bytes]]]]:
         return [(container.streams[index].type, packets) for index, packets in found.items()]
 
 
-def about(path: Path) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, Any]:
     """The metadata of a video file."""
     with av.open(str(path)) as container:
         video = _video(container)

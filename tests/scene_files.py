@@ -34,22 +34,22 @@ class Local:
     def run(self, ilr: Planes, done: Callable[[int], None] = lambda rows: None) -> Planes:
         sr = ilr.copy()
         for axis in (-1, -2):
-            for by in (-self.halo, self.halo):
-                sr += np.float32(0.1) * _moved(ilr, by, axis)
+            for offset in (-self.halo, self.halo):
+                sr += np.float32(0.1) * _moved(ilr, offset, axis)
         done(ilr.shape[1])
         return sr
 
 
-def _moved(planes: Planes, by: int, axis: int) -> Planes:
+def _moved(planes: Planes, offset: int, axis: int) -> Planes:
     """Shift an array; zeros enter at the border."""
-    moved = np.roll(planes, by, axis)
+    moved = np.roll(planes, offset, axis)
     edge = [slice(None)] * planes.ndim
-    edge[axis] = slice(0, by) if by > 0 else slice(max(by, -planes.shape[axis]), None)
+    edge[axis] = slice(0, offset) if offset > 0 else slice(max(offset, -planes.shape[axis]), None)
     moved[tuple(edge)] = 0
     return moved
 
 
-def upscaler(*, local: bool = False, **options: Any) -> Upscaler:
+def make_upscaler(*, local: bool = False, **options: Any) -> Upscaler:
     tiny = Upscaler(small_weights(units=1, width=4, unshuffle=2), device="cpu", threads=1, **options)
     if local:
         tiny.engine = Local(tiny.weights.config.halo)
@@ -61,7 +61,7 @@ def put(
     values: NDArray[Any],
     *,
     mask: NDArray[np.bool] | None = None,
-    about: Callable[[Any], None] = lambda dataset: None,
+    edit: Callable[[Any], None] = lambda dataset: None,
     **profile: Any,
 ) -> Path:
     """Write a file with these values: (H, W) or (bands, H, W)."""
@@ -75,7 +75,7 @@ def put(
             path, "w", driver="GTiff", width=width, height=height, count=count, dtype=values.dtype, **placed
         ) as dataset,
     ):
-        about(dataset)
+        edit(dataset)
         dataset.write(values)
         if mask is not None:
             dataset.write_mask(mask)
@@ -90,12 +90,12 @@ def corners(dataset: Any) -> NDArray[np.float64]:
 
 
 def enlarged(
-    source: Path, by: Upscaler, scale: float = 2, *, progress: Callable[[float], None] = lambda share: None
+    source: Path, upscaler: Upscaler, scale: float = 2, *, progress: Callable[[float], None] = lambda share: None
 ) -> Path:
     """Enlarge a file, and return the path of the result next to it."""
     job = plan(source, None, Request(scale, overwrite=True))
-    job.format.estimate(job, by)
-    job.format.enlarge(job, by, Hooks(progress=progress))
+    job.format.estimate(job, upscaler)
+    job.format.enlarge(job, upscaler, Hooks(progress=progress))
     return job.target
 
 

@@ -4,10 +4,9 @@ For each cell a file is made without drrn, goes through `drrn upscale` with pixe
 without drrn. The cell says what was found: there is no list of expectations.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,8 +22,8 @@ from drrn.upscaling.formats.animation import ANIMATION
 from drrn.upscaling.formats.job import Job
 from drrn.upscaling.formats.raster import RASTER
 from tests.media import animated_modes
-from tests.media.mode_files import FORMATS, NOTES, SUFFIXES, TRUTH, made, noted
-from tests.media.mode_reading import is_the_same, note_of, seen
+from tests.media.mode_files import FORMATS, NOTES, SUFFIXES, TRUTH, encode_metadata, encode_mode
+from tests.media.mode_reading import has_metadata, is_the_same, read_mode
 from tests.media.moving import as_pillow_has_them
 
 PAGE = DOCS / "reference/formats.md"
@@ -64,15 +63,17 @@ def _table(title: str, columns: Iterable[str], rows: list[list[str]]) -> str:
 
 
 def mode_cell(mode: str, form: str, folder: Path, to: str | None = None) -> str:
-    content = made(mode, form)
+    content = encode_mode(mode, form)
     if content is None:
         return NOTHING
     kind, truth = TRUTH[mode]
     outcome = journey(content, form, folder, to)
     if isinstance(outcome, str):
         return outcome
-    target, said = outcome
-    found_kind, found = seen(target) if kind != "several" else (kind, as_pillow_has_them(target)[0][1][::-1, ::-1, :3])
+    target, reported = outcome
+    found_kind, found = (
+        read_mode(target) if kind != "several" else (kind, as_pillow_has_them(target)[0][1][::-1, ::-1, :3])
+    )
     small = found[::2, ::2]
     if kind == "CMYK":  # Pillow made the inks without a profile
         right = small.shape == truth.shape and np.corrcoef(small.ravel(), truth.ravel())[0, 1] > 0.85
@@ -80,30 +81,32 @@ def mode_cell(mode: str, form: str, folder: Path, to: str | None = None) -> str:
         lossy = LOSSY.get(to or form, 0) if found.dtype == np.uint8 else 0  # the deep ones are made without loss
         most = 5 if kind == "multiplied" else lossy
         right = is_the_same(truth, small, most)
-    said = tuple(word for word in said if not word.startswith("without"))  # of the notes, see below
+    reported = tuple(word for word in reported if not word.startswith("without"))  # metadata: see note_cell
     same = found_kind == kind and not (kind == "several" and form == "GIF")  # whose palettes are others
-    return told(to or form, target, said, same=same, right=right)
+    return describe(to or form, target, reported, same=same, right=right)
 
 
 def note_cell(note: str, form: str, folder: Path, to: str | None = None) -> str:
-    content = noted(note, form)
+    content = encode_metadata(note, form)
     if content is None:
         return NOTHING
     outcome = journey(content, form, folder, to)
     if isinstance(outcome, str):
         return outcome
-    target, said = outcome
-    return told(to or form, target, [word for word in said if note in word], same=note_of(note, target), right=True)
+    target, reported = outcome
+    return describe(
+        to or form, target, [word for word in reported if note in word], same=has_metadata(note, target), right=True
+    )
 
 
-def told(form: str, target: Path, said: Any, *, same: bool, right: bool) -> str:
+def describe(form: str, target: Path, reported: Sequence[str], *, same: bool, right: bool) -> str:
     """The cell; an exclamation mark where it is not as it must be."""
     if not right:
         return "wrong values!"
-    if same == bool(said):
-        return f"{'kept' if same else 'changed'}, and said to be {', '.join(said) or 'kept'}!"
+    if same == bool(reported):
+        return f"{'kept' if same else 'changed'}, and reported as {', '.join(reported) or 'kept'}!"
     result = {b"\x89PNG": "PNG", b"II*\0": "TIFF"}.get(target.read_bytes()[:4], form)
-    return (f"converted ({', '.join(said)})" if said else "kept") + (f", as {result}" if result != form else "")
+    return (f"converted ({', '.join(reported)})" if reported else "kept") + (f", as {result}" if result != form else "")
 
 
 def journey(content: bytes, form: str, folder: Path, to: str | None) -> tuple[Path, tuple[str, ...]] | str:

@@ -10,7 +10,7 @@ from rasterio.enums import MaskFlags
 
 from docs.write import DOCS, Texts, read, replace_between
 from drrn.tables import markdown
-from tests.scene_files import corners, enlarged, upscaler
+from tests.scene_files import corners, enlarged, make_upscaler
 
 PAGE = DOCS / "how-to/geotiff.md"
 HEAD = ["file", "bands", "values", "coordinates", "nodata", "larger", "corners move by"]
@@ -28,7 +28,7 @@ def pairs(data: Path, scratch: Path) -> Iterator[tuple[str, Any, Any]]:
             continue
         source = scratch / file.name
         source.write_bytes(file.read_bytes())
-        target = enlarged(source, upscaler(local=True), 1.25)
+        target = enlarged(source, make_upscaler(local=True), 1.25)
         with rasterio.open(source) as before, rasterio.open(target) as after:
             yield file.name, before, after
 

@@ -237,17 +237,17 @@ def any_engine(name: str, weights: Weights, units: int | None = None) -> Engine:
 @pytest.mark.parametrize("name", ENGINES)
 def test_rows_are_returned_before_all_rows_are_given(name: str) -> None:
     weights = small_weights()
-    given_: list[int] = []
+    received: list[int] = []
 
     def bands() -> Iterator[Planes]:
         for _ in range(20):
-            given_.append(16)
+            received.append(16)
             yield np.zeros((1, 16, 40), np.float32)
 
     rows = 0
     for band in engine_of(name, weights).stream(bands()):
         rows += band.shape[1]
-        assert sum(given_) - rows <= 16 + 32 + weights.config.halo  # a band given, one at work, and the layers' lag
+        assert sum(received) - rows <= 16 + 32 + weights.config.halo  # a band given, one at work, and the layers' lag
     assert rows == 320
 
 

@@ -65,7 +65,7 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">a note</x:xmpmeta>'
 
 
-def made(mode: str, form: str) -> bytes | None:
+def encode_mode(mode: str, form: str) -> bytes | None:
     """Write a file in this mode. None if the format does not have it, or nothing here can write it."""
     if TRUTH[mode][0] in ("int16", "5 bands") and "TIFF" not in form:
         return None
@@ -228,7 +228,7 @@ def avif_of(mode: str) -> bytes | None:
     return save(image_of(mode)) if mode in ("RGB", "RGBA") else None
 
 
-def noted(note: str, form: str) -> bytes | None:
+def encode_metadata(note: str, form: str) -> bytes | None:
     """An RGB file with this metadata."""
     image, tags = image_of("RGB"), Image.Exif()
     tags[0x10F] = "Maker"

@@ -26,9 +26,9 @@ class Step(NamedTuple):
     delay: tuple[int, int] = (7, 100)
 
 
-def shown(steps: Sequence[Step], width: int, height: int) -> list[Samples]:
+def composed_frames(steps: Sequence[Step], width: int, height: int) -> list[Samples]:
     """The composed frames: (height, width, 4) in [0, 1], with colors multiplied by alpha."""
-    canvas, seen = np.zeros((height, width, 4)), []
+    canvas, composed = np.zeros((height, width, 4)), []
     for samples, left, top, after, over, _ in steps:
         front = samples / np.iinfo(samples.dtype).max
         front[..., :3] *= front[..., 3:]
@@ -37,16 +37,16 @@ def shown(steps: Sequence[Step], width: int, height: int) -> list[Samples]:
             for x in range(front.shape[1]):
                 below = before[top + y, left + x] if over else np.zeros(4)
                 canvas[top + y, left + x] = front[y, x] + below * (1 - front[y, x, 3])
-        seen.append(canvas.copy())
+        composed.append(canvas.copy())
         if after == CLEAR:
             canvas[top : top + front.shape[0], left : left + front.shape[1]] = 0
         elif after == RESTORE:
             canvas = before
-    return seen
+    return composed
 
 
 def multiplied(samples: Samples) -> Samples:
-    """Convert (H, W, 1 to 4) to the form of `shown`."""
+    """Convert (H, W, 1 to 4) to the form of `composed_frames`."""
     values = samples / np.iinfo(samples.dtype).max
     if values.shape[2] % 2:
         values = np.dstack([values, np.ones(values.shape[:2])])

@@ -17,7 +17,7 @@ from drrn.media.animation.files import Animation, changes, is_animated, probe, r
 from drrn.media.animation.frames import Samples, blended, patches, ticks
 from drrn.media.images import files
 from tests.media import moving
-from tests.media.moving import CLEAR, KEEP, RESTORE, Step, as_pillow_has_them, multiplied, shown
+from tests.media.moving import CLEAR, KEEP, RESTORE, Step, as_pillow_has_them, composed_frames, multiplied
 
 SIZE = (18, 14)
 FORMS = ("gif", "png", "webp")
@@ -78,7 +78,7 @@ def test_a_png_is_composed_as_the_specification_says(after: int | None, deep: bo
         steps = steps_of(seed, deep=deep, after=after)
         animation = read(put(moving.png(steps, SIZE), tmp_path / "a.png"))
         assert animation.header.bits == (16 if deep else 8) and animation.header.alpha
-        for ours, truth in zip(frames_of(animation), shown(steps, *SIZE), strict=True):
+        for ours, truth in zip(frames_of(animation), composed_frames(steps, *SIZE), strict=True):
             assert same(ours, truth)
 
 
@@ -92,7 +92,7 @@ def test_a_gif_is_composed_as_the_specification_says(after: int | None, own: boo
             for step in steps[1:]:
                 step.samples[..., :3] = colors[step.samples[..., 0] % len(colors)]
         animation = read(put(moving.gif(steps, SIZE, own=own), tmp_path / "a.gif"))
-        for ours, truth in zip(frames_of(animation), shown(steps, *SIZE), strict=True):
+        for ours, truth in zip(frames_of(animation), composed_frames(steps, *SIZE), strict=True):
             assert np.array_equal(multiplied(ours), truth)
 
 
@@ -136,7 +136,7 @@ def test_the_hidden_default_image_of_an_apng_is_left_out(tmp_path: Path) -> None
     )
     animation = read(path)
     assert "without the picture that is no frame" in animation.header.converted
-    for ours, truth in zip(frames_of(animation), shown(steps, *SIZE), strict=True):
+    for ours, truth in zip(frames_of(animation), composed_frames(steps, *SIZE), strict=True):
         assert same(ours, truth)
 
 
@@ -147,7 +147,7 @@ def test_palettes_gray_and_transparent_colors_are_decoded(tmp_path: Path) -> Non
     path = put(moving.png(steps, SIZE, palette=palette), tmp_path / "a.png")
     animation = read(path)
     assert animation.header.converted == ("palette to RGB and alpha",)
-    truth = shown([step._replace(samples=palette[step.samples[..., 0]]) for step in steps], *SIZE)
+    truth = composed_frames([step._replace(samples=palette[step.samples[..., 0]]) for step in steps], *SIZE)
     assert all(map(same, frames_of(animation), truth))
     for deep in (False, True):
         steps = steps_of(5, deep=deep)
@@ -162,7 +162,7 @@ def test_palettes_gray_and_transparent_colors_are_decoded(tmp_path: Path) -> Non
                 assert header.converted == ("a transparent color to alpha",)
                 for step in gray:
                     step.samples[..., 3] = np.where(step.samples[..., 0] == key, 0, np.iinfo(step.samples.dtype).max)
-            assert all(map(same, frames_of(animation), shown(gray, *SIZE)))
+            assert all(map(same, frames_of(animation), composed_frames(gray, *SIZE)))
 
 
 def test_an_animation_has_alpha_only_if_a_pixel_may_be_transparent(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_an_animation_has_alpha_only_if_a_pixel_may_be_transparent(tmp_path: Pat
         animation = read(put(moving.gif(steps, SIZE), tmp_path / "a.gif"))
         assert animation.header.alpha == alpha
         assert all(frame.shape[2] == 3 + alpha for frame in animation.frames())
-        truth = shown(steps, *SIZE)
+        truth = composed_frames(steps, *SIZE)
         assert (min(frame[..., 3].min() for frame in truth) < 1) == alpha
         assert all(
             np.array_equal(multiplied(ours), each) for ours, each in zip(frames_of(animation), truth, strict=True)
@@ -202,7 +202,7 @@ def test_an_animation_is_rotated_upright(orientation: int, tmp_path: Path) -> No
     extra = moving.chunk(b"eXIf", tags.tobytes().removeprefix(b"Exif\0\0"))
     animation = read(put(moving.png(steps, SIZE, extra=extra), tmp_path / "a.png"))
     quarter = {1: 0, 3: 2, 6: 3}[orientation]
-    for ours, truth in zip(frames_of(animation), shown(steps, *SIZE), strict=True):
+    for ours, truth in zip(frames_of(animation), composed_frames(steps, *SIZE), strict=True):
         assert (animation.header.height, animation.header.width) == ours.shape[:2]
         assert same(ours, np.rot90(truth, quarter))
 
@@ -221,7 +221,7 @@ def test_frames_durations_and_loops_are_kept(source: str, target: str, tmp_path:
         animation, out = read(path), tmp_path / f"b.{target}"
         write(animation.frames(), out, animation, SIZE, overwrite=True)
         theirs, durations, loop = as_pillow_has_them(out)
-        for frame, truth in zip(theirs, shown(steps, *SIZE), strict=True):
+        for frame, truth in zip(theirs, composed_frames(steps, *SIZE), strict=True):
             assert np.array_equal(multiplied(frame), truth)
         assert durations == [step.delay[0] * 10 for step in steps]
         assert loop == ({0: 0, 1: None, 5: 4} if target == "gif" else {0: 0, 1: 1, 5: 5})[plays]
@@ -255,10 +255,10 @@ def test_a_gif_approximates_many_colors_and_has_binary_alpha(tmp_path: Path) -> 
     reported = changes(animation.header, tmp_path / "b.gif")
     assert reported == ("more than 256 colors to a palette", "alpha to fully opaque or transparent")
     write(animation.frames(), tmp_path / "b.gif", animation, (48, 40))
-    for theirs, truth in zip(as_pillow_has_them(tmp_path / "b.gif")[0], shown(steps, 48, 40), strict=True):
+    for theirs, truth in zip(as_pillow_has_them(tmp_path / "b.gif")[0], composed_frames(steps, 48, 40), strict=True):
         assert np.array_equal(theirs[..., 3] > 0, truth[..., 3] >= 0.5)
-        seen = theirs[..., 3] > 0
-        apart = np.abs(theirs[seen][:, :3] - truth[seen][:, :3] / truth[seen][:, 3:] * 255)
+        visible = theirs[..., 3] > 0
+        apart = np.abs(theirs[visible][:, :3] - truth[visible][:, :3] / truth[visible][:, 3:] * 255)
         assert apart.mean() < 12
 
 

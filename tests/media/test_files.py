@@ -525,9 +525,9 @@ def test_a_thumbnail_of_the_old_picture_is_dropped(tmp_path: Path) -> None:
     at, end = len(tags) - 6, 16 + 12 * int.from_bytes(tags[14:16], "big")
     tags[end : end + 4] = at.to_bytes(4, "big")  # of a second directory, with a JPEG's place and length
     tags += struct.pack(">HHHLLHHLLL", 2, 0x201, 4, 1, at + 30, 0x202, 4, 1, 4, 0) + b"\xff\xd8\xff\xd9"
-    given = saved(photo(), tmp_path / "given.jpg", exif=bytes(tags))
-    write(read(given), tmp_path / "a.png")
-    for path, thumbnail in ((given, True), (tmp_path / "a.png", False)):
+    source = saved(photo(), tmp_path / "given.jpg", exif=bytes(tags))
+    write(read(source), tmp_path / "a.png")
+    for path, thumbnail in ((source, True), (tmp_path / "a.png", False)):
         block = read(path).exif
         assert block and b"Model 7" in block
         end = tiff_tags.Directory.first(block).end

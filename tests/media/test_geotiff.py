@@ -32,7 +32,7 @@ from drrn.media.metadata.xmp_schema import TIFF
 from drrn.upscaling.batch.planning import Request, plan
 from drrn.weights import DEFAULT, store
 from tests.media.metadata import packet
-from tests.scene_files import NORTH_UP, corners, enlarged, put, smooth, upscaler
+from tests.scene_files import NORTH_UP, corners, enlarged, make_upscaler, put, smooth
 from tests.small_weights import small_weights
 
 MOST = 10**8
@@ -45,9 +45,9 @@ ROTATED = Affine(7.0, 3.0, 500_000.0, 2.5, -8.0, 5_400_000.0)
 @pytest.mark.parametrize("pixels", ["Area", "Point"])
 def test_corners_stay_where_they_are(tmp_path: Path, transform: Affine, pixels: str, scale: float) -> None:
     source = put(
-        tmp_path / "a.tif", smooth(21, 33), transform=transform, about=lambda to: to.update_tags(AREA_OR_POINT=pixels)
+        tmp_path / "a.tif", smooth(21, 33), transform=transform, edit=lambda to: to.update_tags(AREA_OR_POINT=pixels)
     )
-    with rasterio.open(source) as before, rasterio.open(enlarged(source, upscaler(), scale)) as after:
+    with rasterio.open(source) as before, rasterio.open(enlarged(source, make_upscaler(), scale)) as after:
         assert np.abs(corners(before) - corners(after)).max() < 1e-6
         assert before.crs == after.crs
         assert after.tags()["AREA_OR_POINT"] == pixels
@@ -76,11 +76,11 @@ def test_control_points_and_rpcs_are_scaled_with_the_pixels(tmp_path: Path) -> N
     flat = [0.0] * 20
     rpcs = RPC(100, 1, 48, 1, [1.0, *flat[1:]], flat, 9.5, 10, 13, 1, [1.0, *flat[1:]], flat, 14.5, 15)
 
-    def about(dataset: Any) -> None:
+    def edit(dataset: Any) -> None:
         dataset.gcps, dataset.rpcs = (points, rasterio.crs.CRS.from_epsg(4326)), rpcs
 
-    source = put(tmp_path / "a.tif", smooth(20, 30), transform=None, crs=None, about=about)
-    with rasterio.open(enlarged(source, upscaler())) as after:
+    source = put(tmp_path / "a.tif", smooth(20, 30), transform=None, crs=None, edit=edit)
+    with rasterio.open(enlarged(source, make_upscaler())) as after:
         moved, crs = after.gcps
         assert crs == rasterio.crs.CRS.from_epsg(4326)
         assert [(p.row, p.col, p.x, p.y, p.z) for p in moved] == [(2 * p.row, 2 * p.col, p.x, p.y, p.z) for p in points]
@@ -95,7 +95,7 @@ def test_a_floating_point_micrograph_keeps_its_scale(tmp_path: Path) -> None:
     printed = [(0x2BC, 1, len(xmp := packet({"tiff": TIFF}, 'tiff:ImageWidth="64"', "")), xmp, True)]
     options: dict[str, Any] = {"imagej": True, "resolution": (2, 4), "metadata": {"unit": "um", "xorigin": 3}}
     tifffile.imwrite(tmp_path / "a.tif", smooth(48, 64).astype(np.float32), extratags=printed, **options)
-    with tifffile.TiffFile(enlarged(tmp_path / "a.tif", upscaler())) as file:
+    with tifffile.TiffFile(enlarged(tmp_path / "a.tif", make_upscaler())) as file:
         tags = file.pages[0].tags  # type: ignore[union-attr]
         assert (tags["XResolution"].value, tags["YResolution"].value) == ((4, 1), (8, 1))
         assert file.imagej_metadata and (file.imagej_metadata["unit"], file.imagej_metadata["xorigin"]) == ("um", 6)
@@ -107,7 +107,7 @@ def test_band_names_units_and_tags_are_kept_but_statistics_dropped(
 ) -> None:
     xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/">a = note</x:xmpmeta>'
 
-    def about(dataset: Any) -> None:
+    def edit(dataset: Any) -> None:
         dataset.descriptions, dataset.units = ("red edge", None, "höhe"), ("", "", "m")
         dataset.scales, dataset.offsets = (0.0001, 1, 2), (-0.1, 0, 5)
         inches = {"TIFFTAG_XRESOLUTION": "30", "TIFFTAG_YRESOLUTION": "30", "TIFFTAG_RESOLUTIONUNIT": "2 (pixels/inch)"}
@@ -118,7 +118,7 @@ def test_band_names_units_and_tags_are_kept_but_statistics_dropped(
         dataset.update_tags(2, WAVELENGTH="705", STATISTICS_MEAN="12")
         dataset.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.undefined]
 
-    source = put(tmp_path / "a.tif", smooth(3, 24, 24), interleave="band", photometric="minisblack", about=about)
+    source = put(tmp_path / "a.tif", smooth(3, 24, 24), interleave="band", photometric="minisblack", edit=edit)
     with pytest.raises(SystemExit) as end:
         cli.main(["upscale", str(source)])
     assert end.value.code in (None, 0)
@@ -143,7 +143,7 @@ def test_overviews_are_written_if_the_source_has_some(tmp_path: Path) -> None:
     with rasterio.open(source, "r+") as dataset:
         dataset.build_overviews([2, 4], rasterio.enums.Resampling.average)
     assert probe(source, max_pixels=MOST).width == 280  # overviews and masks are no pages
-    with rasterio.open(enlarged(source, upscaler())) as after:
+    with rasterio.open(enlarged(source, make_upscaler())) as after:
         assert after.overviews(1) == [2, 4]
         half = after.read(1).reshape(300, 2, 280, 2).mean((1, 3))
         assert np.abs(after.read(1, out_shape=(300, 280)) - half).max() <= 1
@@ -182,14 +182,14 @@ def test_an_icc_profile_is_kept(tmp_path: Path) -> None:
 
     profile = base64.b64encode(bytes(200)).decode()
     source = put(tmp_path / "a.tif", smooth(3, 20, 20, dtype=np.uint8, most=200), SOURCE_ICC_PROFILE=profile)
-    with rasterio.open(enlarged(source, upscaler())) as after:
+    with rasterio.open(enlarged(source, make_upscaler())) as after:
         assert after.tags(ns="COLOR_PROFILE")["SOURCE_ICC_PROFILE"] == profile
 
 
 def test_a_nodata_value_outside_the_sample_type_is_reported_as_dropped(tmp_path: Path) -> None:
     source = plain(tmp_path / "a.tif", smooth(20, 20, dtype=np.uint8), extratags=[(42113, 2, 6, b"-9999\0", True)])
     assert probe(source, max_pixels=MOST).converted == ("without its nodata value, which uint8 doesn't hold",)
-    with rasterio.open(enlarged(source, upscaler())) as after:
+    with rasterio.open(enlarged(source, make_upscaler())) as after:
         assert after.nodata is None
 
 
@@ -223,16 +223,16 @@ def test_photos_are_not_rasters_and_measurements_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("beside", "text"),
+    ("sidecar", "text"),
     [("a.tfw", "2\n0\n0\n-2\n5\n6\n"), ("a.tif.aux.xml", "<PAMDataset><GeoTransform>5,2,0,6,0,-2</GeoTransform>")],
 )
-def test_a_georeference_in_a_sidecar_file_is_not_lost_silently(tmp_path: Path, beside: str, text: str) -> None:
+def test_a_georeference_in_a_sidecar_file_is_not_lost_silently(tmp_path: Path, sidecar: str, text: str) -> None:
     source = plain(tmp_path / "a.tif", smooth(20, 20, 3, dtype=np.uint8, most=200))
-    (tmp_path / beside).write_text("<PAMDataset/>" if beside.endswith("xml") else text)
-    assert is_raster(source) == (not beside.endswith("xml"))
-    (tmp_path / beside).write_text(text)
+    (tmp_path / sidecar).write_text("<PAMDataset/>" if sidecar.endswith("xml") else text)
+    assert is_raster(source) == (not sidecar.endswith("xml"))
+    (tmp_path / sidecar).write_text(text)
     assert is_raster(source)
-    with pytest.raises(ImageError, match=f"is georeferenced by {beside}, and files next to a TIFF are not read"):
+    with pytest.raises(ImageError, match=f"is georeferenced by {sidecar}, and files next to a TIFF are not read"):
         probe(source, max_pixels=MOST)
 
 
@@ -240,7 +240,7 @@ def test_without_rasterio_the_pip_command_is_named(tmp_path: Path, monkeypatch: 
     source = put(tmp_path / "a.tif", smooth(20, 20, dtype=np.uint8, most=200))
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(UsageError, match=r"needs rasterio. Install it: pip install 'drrn\[geo\]'"):
-        enlarged(source, upscaler())
+        enlarged(source, make_upscaler())
 
 
 def test_a_raster_can_only_be_written_as_tiff(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def looped(path: Path) -> Path:
 
 def palette(path: Path) -> Path:
     colors = {0: (0, 0, 0, 255), 1: (9, 9, 9, 255)}
-    return put(path, np.eye(20, dtype=np.uint8), about=lambda to: to.write_colormap(1, colors), photometric="palette")
+    return put(path, np.eye(20, dtype=np.uint8), edit=lambda to: to.write_colormap(1, colors), photometric="palette")
 
 
 def tiny(path: Path, *, bands: int, side: int) -> Path:
@@ -301,7 +301,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a palette": (palette, "has a palette: classes"),
     "1 bit": (lambda path: put(path, np.eye(20, dtype=np.uint8), nbits=1), "samples of 1 bit: classes"),
     "a thematic layer": (
-        lambda path: put(path, smooth(20, 20), about=lambda to: to.update_tags(1, LAYER_TYPE="thematic")),
+        lambda path: put(path, smooth(20, 20), edit=lambda to: to.update_tags(1, LAYER_TYPE="thematic")),
         "bands of classes",
     ),
     "complex": (lambda path: put(path, smooth(20, 20).astype(np.complex64)), "samples that are complex"),
@@ -333,7 +333,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "damaged or cut short",
     ),
     "geolocation": (
-        lambda path: put(path, smooth(20, 20), about=lambda to: to.update_tags(ns="GEOLOCATION", X_BAND="1")),
+        lambda path: put(path, smooth(20, 20), edit=lambda to: to.update_tags(ns="GEOLOCATION", X_BAND="1")),
         "geolocation arrays",
     ),
 }  # fmt: skip
@@ -346,7 +346,7 @@ def test_refused_rasters_are_reported_in_one_line(what: str, tmp_path: Path, cap
     assert is_raster(source)
     capfd.readouterr()
     with pytest.raises((ImageError, UsageError), match=sentence):
-        enlarged(source, upscaler())
+        enlarged(source, make_upscaler())
     printed = capfd.readouterr()
     assert printed.out == printed.err == ""
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
@@ -360,7 +360,7 @@ def test_a_raster_truncated_anywhere_is_refused(
     for length in np.linspace(9, len(whole) - 1, 15).astype(int):
         (tmp_path / "a.tif").write_bytes(whole[:length])
         with pytest.raises(ImageError, match=r"a\.tif"):
-            enlarged(tmp_path / "a.tif", upscaler())
+            enlarged(tmp_path / "a.tif", make_upscaler())
         assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
     printed = capfd.readouterr()
     assert printed.out == printed.err == ""
@@ -372,11 +372,11 @@ def test_a_raster_truncated_anywhere_is_refused(
 @pytest.fixture
 def canary() -> Iterator[tuple[str, list[str]]]:
     """The address of a local server, and the requests it received."""
-    asked: list[str] = []
+    requests: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
             self.send_error(404)
 
         do_HEAD = do_GET  # noqa: N815
@@ -386,7 +386,7 @@ def canary() -> Iterator[tuple[str, list[str]]]:
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
+    yield f"http://127.0.0.1:{server.server_port}", requests
     server.shutdown()
     thread.join()
     server.server_close()
@@ -395,7 +395,7 @@ def canary() -> Iterator[tuple[str, list[str]]]:
 def test_reading_a_raster_fetches_nothing(
     tmp_path: Path, canary: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address, asked = canary
+    address, requests = canary
     monkeypatch.chdir(tmp_path)
     vrt = (
         '<VRTDataset rasterXSize="20" rasterYSize="20"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
@@ -407,13 +407,13 @@ def test_reading_a_raster_fetches_nothing(
     (tmp_path / "wms.tif").write_text(wms)
     for source in ("vrt.tif", "wms.tif", f"{address}/a.tif", f"/vsicurl/{address}/a.tif", f"zip+{address}/a.zip!a.tif"):
         with pytest.raises(ImageError):
-            enlarged(Path(source), upscaler())
+            enlarged(Path(source), make_upscaler())
     good = put(tmp_path / "good.tif", smooth(300, 300, dtype=np.uint8, most=200))
     for suffix in (".aux.xml", ".ovr", ".msk"):
         (tmp_path / f"good.tif{suffix}").write_text(vrt)
-    with rasterio.open(enlarged(good, upscaler())) as after:
+    with rasterio.open(enlarged(good, make_upscaler())) as after:
         assert after.read().max() > 100
-    assert asked == []
+    assert requests == []
     assert probe(good, max_pixels=MOST).converted == tuple(
         f"without good.tif{suffix}, which is not read" for suffix in (".aux.xml", ".msk", ".ovr")
     )
@@ -423,5 +423,5 @@ def test_a_file_name_with_a_meaning_to_gdal_is_only_a_name(tmp_path: Path) -> No
     for name in ("a,b;c.tif", "a?b=c.tif", "GTIFF_DIR:1:x.tif", "a!b.tif", "ü \n.tif", "http:.tif"):
         source = put(tmp_path / "plain.tif", smooth(20, 20)).rename(tmp_path / name)
         assert probe(source, max_pixels=MOST).width == 20
-        target = enlarged(source, upscaler())
+        target = enlarged(source, make_upscaler())
         assert target.is_file() and target.name.endswith("_x2.tif")

@@ -176,10 +176,10 @@ def test_strict_refuses_tolerated_violations(tmp_path: Path, capsys: pytest.Capt
 @given(st.binary(max_size=200), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.binary(max_size=5))))
 def test_an_edited_file_is_read_like_a_rewritten_one(content: bytes, steps: list[tuple[int, int, bytes]]) -> None:
     edits, right, at = [], b"", 0
-    for skip, length, by in steps:
+    for skip, length, replacement in steps:
         begin, end = min(at + skip, len(content)), min(at + skip + length, len(content))
-        edits.append(Edit(begin, end, by))
-        right, at = right + content[at:begin] + by, end
+        edits.append(Edit(begin, end, replacement))
+        right, at = right + content[at:begin] + replacement, end
     right += content[at:]
     with TemporaryFile() as written:
         written.write(content)

@@ -171,8 +171,8 @@ def test_text_is_kept_in_a_png_and_reported_elsewhere(tmp_path: Path) -> None:
 
 def test_chunks_about_the_old_pixels_are_dropped_and_reported(tmp_path: Path) -> None:
     path = with_chunks([(b"sCAL", b"\x011\0" + b"1"), (b"caBX", b"c2pa")], tmp_path / "a.png")
-    left = ("without the chunk sCAL", "without content credentials")
-    assert probe(path).converted == left
+    reported = ("without the chunk sCAL", "without content credentials")
+    assert probe(path).converted == reported
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])

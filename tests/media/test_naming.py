@@ -46,7 +46,7 @@ def test_only_known_suffixes_are_split_off(name: str, parts: tuple[str, str]) ->
 
 
 @pytest.mark.parametrize(
-    ("form", "mode", "given", "suffix"),
+    ("form", "mode", "current", "suffix"),
     [
         ("JPEG", "RGB", ".jpg", ".jpg"),
         ("JPEG", "RGB", ".JPEG", ".JPEG"),
@@ -66,11 +66,11 @@ def test_only_known_suffixes_are_split_off(name: str, parts: tuple[str, str]) ->
     ],
 )
 def test_the_content_decides_the_suffix_of_the_result(
-    form: str, mode: str, given: str, suffix: str, tmp_path: Path
+    form: str, mode: str, current: str, suffix: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / f"image{given}"
+    path = tmp_path / f"image{current}"
     path.write_bytes(encoded(form, mode))
-    assert image_suffix(probe(path), given) == suffix
+    assert image_suffix(probe(path), current) == suffix
     assert is_image(path)
 
 

@@ -90,11 +90,11 @@ RULE: list[tuple[FileFormat, FileFormat, Loss | None, dict[str, Any], Loss | Non
 ]
 
 
-@pytest.mark.parametrize(("form", "source", "loss", "asked", "right"), RULE)
+@pytest.mark.parametrize(("form", "source", "loss", "options", "right"), RULE)
 def test_the_quality_of_results_follows_the_documented_rule(
-    form: FileFormat, source: FileFormat, loss: Loss | None, asked: dict[str, Any], right: Loss | None
+    form: FileFormat, source: FileFormat, loss: Loss | None, options: dict[str, Any], right: Loss | None
 ) -> None:
-    assert choose_loss(form, source, loss, **asked) == right
+    assert choose_loss(form, source, loss, **options) == right
 
 
 def test_a_lossless_jpeg_is_refused() -> None:

@@ -32,37 +32,37 @@ def samples(height: int, width: int, bands: int, bits: int, seed: int = 0) -> An
 def test_rows_written_in_pieces_are_read_back_whole(
     height: int, width: int, bands: int, bits: Literal[8, 16], tile: int, data: Any
 ) -> None:
-    given_ = samples(height, width, bands, bits)
+    array = samples(height, width, bands, bits)
     row, column = data.draw(st.integers(0, height)), data.draw(st.integers(0, width))
     with Scratch(Path("a.png"), height, width, bands, bits, tile=tile) as scratch:
         for rows in (slice(0, row), slice(row, height)):
             for columns in (slice(0, column), slice(column, width)):
-                scratch.put(given_[rows, columns], rows.start, columns.start)
-        assert scratch[0:height].dtype == given_.dtype and (scratch[0:height] == given_).all()
-        assert (scratch[row:height] == given_[row:]).all()
-        assert (scratch.image().numpy().reshape(given_.shape) == given_).all()
+                scratch.put(array[rows, columns], rows.start, columns.start)
+        assert scratch[0:height].dtype == array.dtype and (scratch[0:height] == array).all()
+        assert (scratch[row:height] == array[row:]).all()
+        assert (scratch.image().numpy().reshape(array.shape) == array).all()
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_rows_on_disk_give_the_same_file_as_rows_in_memory(suffix: str, channels: int, tmp_path: Path) -> None:
     suffix = "pgm" if (suffix, channels) == ("ppm", 1) else suffix
-    given_ = samples(150, 90, channels, 8)
+    array = samples(150, 90, channels, 8)
     metadata = Metadata(xmp=b"<x/>", dpi=(300.0, 200.0))
-    store(given_, tmp_path / f"memory.{suffix}", metadata)
+    store(array, tmp_path / f"memory.{suffix}", metadata)
     with Scratch(tmp_path / "a", 150, 90, channels, 8, tile=32) as scratch:
-        scratch.put(given_, 0)
+        scratch.put(array, 0)
         store(scratch, tmp_path / f"disk.{suffix}", metadata)
     assert (tmp_path / f"disk.{suffix}").read_bytes() == (tmp_path / f"memory.{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 4])
 def test_bitmaps_are_written_band_by_band(bands: int, tmp_path: Path) -> None:
-    given_ = samples(130, 7, bands, 8)
-    for suffix, pieces in [("bmp", to_bmp(given_, Metadata())), ("pam", to_pnm(given_, pam=True))]:
+    array = samples(130, 7, bands, 8)
+    for suffix, pieces in [("bmp", to_bmp(array, Metadata())), ("pam", to_pnm(array, pam=True))]:
         path = tmp_path / f"a.{suffix}"
         path.write_bytes(b"".join(pieces))
-        wanted = given_[..., [0, 0, 0, 1]] if (bands, suffix) == (2, "bmp") else given_
+        wanted = array[..., [0, 0, 0, 1]] if (bands, suffix) == (2, "bmp") else array
         assert (read(path).to_array() == wanted).all()
 
 

@@ -163,14 +163,14 @@ def test_places_in_xmp_follow_the_orientation(orientation: int, tmp_path: Path) 
 
 def test_a_depth_map_is_dropped_if_the_image_is_rotated(tmp_path: Path) -> None:
     printed = of('GDepth:ImageWidth="48"', "<GDepth:Data>AAAA</GDepth:Data>")
-    for orientation, left in ((1, ()), (6, ("without depth map",))):
+    for orientation, reported in ((1, ()), (6, ("without depth map",))):
         tags = Pillow.Exif()
         tags[0x112] = orientation
         photo().save(tmp_path / "a.png", exif=tags)
         path = with_xmp(printed, tmp_path / "a.png", onto=tmp_path / "a.png")
-        assert probe(path).converted == left
+        assert probe(path).converted == reported
         result = read(doubled(path, tmp_path / "b.png")).xmp
-        assert result and (b"AAAA" in result, b'GDepth:ImageWidth="96"' in result) == (not left, not left)
+        assert result and (b"AAAA" in result, b'GDepth:ImageWidth="96"' in result) == (not reported, not reported)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])

@@ -69,7 +69,7 @@ class Running:
             assert time.monotonic() < end
             time.sleep(0.02)
 
-    def left(self) -> list[str]:
+    def stored_files(self) -> list[str]:
         """The files in the folder of the service, except its lock."""
         folder = self.config.folder
         found = [path.relative_to(folder).as_posix() for path in files_below(folder)]

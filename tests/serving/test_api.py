@@ -123,12 +123,12 @@ def test_metadata_can_be_dropped_but_colors_are_always_kept(running: Running, tm
     path = tmp_path / "photo.jpg"
     profile = (b"\0\0\2\x0c" + b"lcms\x02\x10\0\0mntrRGB XYZ ").ljust(128, b"\0")
     Pillow.fromarray(picture().to_array()).save(path, exif=exif, comment=b"hush", icc_profile=profile)
-    kept = running.send(path.read_bytes(), "/api/upscale", "photo.jpg").content
+    complete = running.send(path.read_bytes(), "/api/upscale", "photo.jpg").content
     bare = running.send(path.read_bytes(), "/api/upscale", "photo.jpg", metadata="drop").content
-    assert b"a secret place" in kept and b"hush" in kept
+    assert b"a secret place" in complete and b"hush" in complete
     assert b"secret" not in bare and b"hush" not in bare
-    assert Pillow.open(io.BytesIO(bare)).info["icc_profile"] == Pillow.open(io.BytesIO(kept)).info["icc_profile"]
-    np.testing.assert_array_equal(opened(bare, tmp_path, ".jpg"), opened(kept, tmp_path, ".jpg"))
+    assert Pillow.open(io.BytesIO(bare)).info["icc_profile"] == Pillow.open(io.BytesIO(complete)).info["icc_profile"]
+    np.testing.assert_array_equal(opened(bare, tmp_path, ".jpg"), opened(complete, tmp_path, ".jpg"))
 
 
 def test_a_result_can_have_another_format_and_quality(running: Running, photo: bytes) -> None:
@@ -160,7 +160,7 @@ def test_names_in_an_archive_are_unique_ignoring_case() -> None:
 
 def test_events_follow_a_job_until_it_is_deleted(running: Running, tmp_path: Path) -> None:
     content = png(tmp_path, 30, 30, 21)
-    seen: list[tuple[str, dict[str, Any]]] = []
+    events: list[tuple[str, dict[str, Any]]] = []
     ready = threading.Event()
 
     def listen() -> None:
@@ -171,7 +171,7 @@ def test_events_follow_a_job_until_it_is_deleted(running: Running, tmp_path: Pat
                 if line.startswith("event: "):
                     kind = line[7:]
                 elif line.startswith("data: "):
-                    seen.append((kind, json.loads(line[6:])))
+                    events.append((kind, json.loads(line[6:])))
                     if kind == "gone":
                         return
 
@@ -182,7 +182,7 @@ def test_events_follow_a_job_until_it_is_deleted(running: Running, tmp_path: Pat
     running.wait(identity)
     assert running.client.delete(f"/api/jobs/{identity}").status_code == 204
     thread.join(PATIENCE)
-    mine = [(kind, about) for kind, about in seen if about["id"] == identity]
+    mine = [(kind, data) for kind, data in events if data["id"] == identity]
     assert [kind for kind, _ in mine if kind != "progress"] == ["queued", "done", "gone"]
     assert mine[0][1]["place"] == 1 and mine[1][0] == "progress"
     assert running.client.get(f"/api/jobs/{identity}").status_code == 404
@@ -283,13 +283,13 @@ def test_results_are_deleted_after_the_retention_time(
         answer = service.send(photo, "/api/upscale")
         assert answer.status_code == 200
         assert service.send(photo, "/api/upscale").headers["x-job"] == answer.headers["x-job"]
-        assert len(service.left()) == 3  # picture, result, job.json
+        assert len(service.stored_files()) == 3  # picture, result, job.json
         now = time.monotonic()
         monkeypatch.setattr("drrn.serving.jobs.time", SimpleNamespace(monotonic=lambda: now + 3700))
         end = now + PATIENCE
-        while service.left() and time.monotonic() < end:
+        while service.stored_files() and time.monotonic() < end:
             time.sleep(0.1)
-        assert service.left() == []
+        assert service.stored_files() == []
         assert service.client.get(f"/api/jobs/{answer.headers['x-job']}").status_code == 404
 
 
@@ -318,7 +318,7 @@ def test_the_queue_is_limited_in_bytes_and_seconds(tmp_path: Path) -> None:
     with serving(tmp_path, queue_bytes=20_000) as service:
         full = service.send(png(tmp_path, 300, 300))
         assert full.status_code == 429 and "space for pictures is used up" in full.json()["detail"]
-        assert int(full.headers["retry-after"]) >= 1 and service.left() == []
+        assert int(full.headers["retry-after"]) >= 1 and service.stored_files() == []
         assert service.send(png(tmp_path, 10, 10), "/api/upscale").status_code == 200
     with serving(tmp_path, queue_seconds=1e-6) as service, service.frozen():
         answers = [service.send(png(tmp_path), scale=4)]

@@ -114,12 +114,12 @@ def test_a_restart_reports_lost_jobs_and_deletes_their_files(tmp_path: Path) -> 
         lost = service.client.get(f"/api/jobs/{job['id']}").json()
         assert (lost["state"], lost["name"]) == ("failed", "lost_x8.png")
         assert "was stopped before this result was downloaded" in lost["error"]
-        assert service.left() == []
+        assert service.stored_files() == []
 
 
 def assert_replaced_when_killed(service: Running, folder: Path, times: int) -> None:
     rng = random.Random(1)
-    before = service.left()
+    before = service.stored_files()
     for number in range(times):
         photo = png(folder, 120, 100, number)
         sent = service.send(photo, scale=4)
@@ -140,7 +140,7 @@ def assert_replaced_when_killed(service: Running, folder: Path, times: int) -> N
         assert Image.open(path).to_array().shape == (400, 480, 3)
         service.client.delete(f"/api/jobs/{job['id']}")
     assert service.client.get("/readyz").status_code == 200
-    assert [each for each in service.left() if each not in before and not each.startswith("sources/")] == []
+    assert [each for each in service.stored_files() if each not in before and not each.startswith("sources/")] == []
 
 
 def test_a_killed_worker_fails_its_job_and_is_replaced(running: Running, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_job_that_misses_its_deadline_is_killed(tmp_path: Path, monkeypatch: p
             job = service.wait(service.send(png(tmp_path)).json()["id"])
         assert job["state"] == "failed" and "more than 1 seconds and was stopped" in str(job["error"])
         monkeypatch.undo()
-        assert [each for each in service.left() if not each.startswith("sources/")] == []
+        assert [each for each in service.stored_files() if not each.startswith("sources/")] == []
         assert service.send(png(tmp_path), "/api/upscale", scale=3).status_code == 200
 
 
@@ -210,7 +210,7 @@ def test_a_full_disk_is_reported_and_leaves_no_files(tmp_path: Path, monkeypatch
             507,
             "The picture can't be stored: No space left on device.",
         )
-        assert service.left() == []
+        assert service.stored_files() == []
         monkeypatch.undo()
         sent = service.send(photo, "/api/plan").json()
         folder = service.config.folder / "jobs"
@@ -246,7 +246,7 @@ def test_a_disk_that_fills_up_while_writing_a_result_is_reported(tmp_path: Path)
             job = service.wait(service.send(png(tmp_path, 500, 500), scale=4).json()["id"])
             assert job["state"] == "failed" and str(job["error"]).startswith("photo.png needs "), job
             assert str(folder) not in str(job["error"]) and "the service's disk has" in str(job["error"])
-            assert [each for each in service.left() if not each.startswith("sources/")] == []
+            assert [each for each in service.stored_files() if not each.startswith("sources/")] == []
             assert service.send(png(tmp_path, 20, 20), "/api/upscale").status_code == 200
     finally:
         subprocess.run(["umount", folder], check=True)
@@ -261,12 +261,12 @@ def test_a_client_that_disconnects_during_an_upload_leaves_no_files(tmp_path: Pa
                     b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000
                 )
                 end = time.monotonic() + PATIENCE
-                while time.monotonic() < end and not service.left():
+                while time.monotonic() < end and not service.stored_files():
                     time.sleep(0.01)
-                assert service.left(), "it has begun to arrive"
-        while time.monotonic() < end and service.left():
+                assert service.stored_files(), "it has begun to arrive"
+        while time.monotonic() < end and service.stored_files():
             time.sleep(0.05)
-        assert not service.left()
+        assert not service.stored_files()
 
 
 def test_a_client_that_disconnects_during_a_download_does_not_disturb_others(running: Running, tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_concurrent_mixed_requests_get_their_own_responses(tmp_path: Path) -> No
         load(service, tmp_path, 48, 16)
         for job in service.client.get("/api/jobs").json():
             service.client.delete(f"/api/jobs/{job['id']}")
-        assert [each for each in service.left() if not each.startswith("sources/")] == []
+        assert [each for each in service.stored_files() if not each.startswith("sources/")] == []
 
 
 @pytest.mark.full
@@ -348,10 +348,10 @@ def test_memory_stays_flat_under_load_and_no_files_are_left(tmp_path: Path) -> N
         client.address, client.client = address, httpx.Client(base_url=address, timeout=PATIENCE)
         with client.client:
             load(client, tmp_path, 50, 16)
-            every = [process.pid, *children(process.pid)]
-            before = sum(map(resident, every))
+            processes = [process.pid, *children(process.pid)]
+            before = sum(map(resident, processes))
             load(client, tmp_path, 150, 16)
-            after = sum(map(resident, every))
+            after = sum(map(resident, processes))
             assert after < before * 1.1, (before, after)
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and files_below(folder) != [folder / "lock"]:

@@ -119,7 +119,7 @@ def test_only_the_page_is_available_without_the_token(locked: Running, photo: by
             assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
     for path in ("/", "/app.js", "/healthz", "/readyz", "/openapi.json"):
         assert locked.client.get(path).status_code == 200
-    assert locked.left() == []
+    assert locked.stored_files() == []
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     assert locked.client.post("/api/upscale", content=photo, headers=bearer).status_code == 200
     assert locked.client.get("/api//jobs").status_code == 401
@@ -209,7 +209,7 @@ def test_an_upload_is_refused_at_the_first_byte_over_the_limit(tmp_path: Path) -
         huge = b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
         assert b" 413 " in raw(service, huge).split(b"\r\n")[0]
         assert all(path.stat().st_size <= 1000 for path in service.config.folder.rglob("uploads/*"))
-        assert [each for each in service.left() if each.startswith("uploads")] == []
+        assert [each for each in service.stored_files() if each.startswith("uploads")] == []
 
 
 def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_client_name_is_never_a_path(name: str, clean: str) -> None:
 def test_malicious_names_stay_in_the_folder_and_in_their_header(running: Running, photo: bytes, name: str) -> None:
     answer = running.send(photo, "/api/upscale", name)
     assert answer.status_code == 200 and "set-cookie" not in answer.headers
-    shape = {path.split("/")[0] for path in running.left()}
+    shape = {path.split("/")[0] for path in running.stored_files()}
     assert shape <= {"sources", "jobs"}
     files = {path.name.split(".")[0] for path in running.config.folder.rglob("jobs/*/*")}
     assert files <= {"job", "result"}
@@ -358,4 +358,4 @@ def test_an_upload_that_is_too_slow_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path, stall=0.5) as service:
         head = b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nabc"
         assert b" 408 " in raw(service, head).split(b"\r\n")[0]
-        assert service.left() == []
+        assert service.stored_files() == []

@@ -74,7 +74,7 @@ def make(sample: Sample, folder: Path, *, width: int = 48, height: int = 32, fra
 
 
 @pytest.fixture(scope="module")
-def every(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service that accepts all kinds of files."""
     kinds = ("image", "animation", "video", "raster", "dicom")
     with serving(tmp_path_factory.mktemp("kinds"), kinds=kinds) as service:
@@ -90,74 +90,74 @@ def test_other_kinds_are_off_by_default(running: Running, tmp_path: Path, sample
 
 @each_kind
 def test_a_result_of_each_kind_has_the_same_bytes_and_name_as_from_the_command_line(
-    every: Running, tmp_path: Path, sample: Sample
+    service: Running, tmp_path: Path, sample: Sample
 ) -> None:
     source = make(sample, tmp_path)
-    plan = every.send(source.read_bytes(), "/api/plan", sample.source, model="tiny").json()
+    plan = service.send(source.read_bytes(), "/api/plan", sample.source, model="tiny").json()
     assert (plan["kind"], plan["name"], plan["frames"]) == (sample.kind, sample.result, sample.frames)
     assert (plan["width"], plan["height"], plan["warning"]) == (96, 64, sample.warning)
     assert plan["can_preview"] is False and plan["seconds"] > 0
-    job = every.wait(every.send(source.read_bytes(), "/api/jobs", sample.source, model="tiny").json()["id"])
+    job = service.wait(service.send(source.read_bytes(), "/api/jobs", sample.source, model="tiny").json()["id"])
     assert job["state"] == "done", job
-    result = every.client.get(f"/api/jobs/{job['id']}/result")
+    result = service.client.get(f"/api/jobs/{job['id']}/result")
     assert result.headers["content-type"] == sample.mime
     assert sample.result in result.headers["content-disposition"]
     with pytest.raises(SystemExit) as ended:
         cli.main(["upscale", str(source), "--model", "tiny", "--scale", "2", "--threads", "1"])
     assert ended.value.code == 0
     assert result.content == (tmp_path / sample.result).read_bytes()
-    assert [path.name for path in (every.config.folder / "jobs" / str(job["id"])).iterdir() if path.is_dir()] == []
+    assert [path.name for path in (service.config.folder / "jobs" / str(job["id"])).iterdir() if path.is_dir()] == []
 
 
 @each_kind
 def test_options_for_single_pictures_are_refused_for_other_kinds(
-    every: Running, tmp_path: Path, sample: Sample
+    service: Running, tmp_path: Path, sample: Sample
 ) -> None:
     content = make(sample, tmp_path).read_bytes()
-    crop = every.send(content, "/api/preview", sample.source, crop="4x4+0+0")
+    crop = service.send(content, "/api/preview", sample.source, crop="4x4+0+0")
     assert crop.status_code == 422 and "single pictures" in crop.json()["detail"]
-    bare = every.send(content, "/api/jobs", sample.source, metadata="drop")
+    bare = service.send(content, "/api/jobs", sample.source, metadata="drop")
     assert bare.status_code == 422 and "metadata=drop only works for single pictures" in bare.json()["detail"]
-    other = every.send(content, "/api/jobs", sample.source, format="webp")
+    other = service.send(content, "/api/jobs", sample.source, format="webp")
     assert other.status_code == 422 and "can't be written" in other.json()["detail"]
-    cut = every.send(content[: len(content) // 2], "/api/upscale", sample.source)
-    assert cut.status_code == 422 and str(every.config.folder) not in cut.json()["detail"]
+    cut = service.send(content[: len(content) // 2], "/api/upscale", sample.source)
+    assert cut.status_code == 422 and str(service.config.folder) not in cut.json()["detail"]
 
 
-def test_a_client_name_is_never_opened_as_a_file(every: Running, tmp_path: Path) -> None:
+def test_a_client_name_is_never_opened_as_a_file(service: Running, tmp_path: Path) -> None:
     """A file with the same name, in the current folder of the service, has no influence."""
     video = make(SAMPLES[1], tmp_path)
     other = Path.cwd() / "drrn-test-clip.mkv"
     shutil.move(make(SAMPLES[0], tmp_path), other)
     try:
-        plan = every.send(video.read_bytes(), "/api/plan", other.name).json()
+        plan = service.send(video.read_bytes(), "/api/plan", other.name).json()
     finally:
         other.unlink()
     assert plan["name"] == "drrn-test-clip_x2.mkv"
 
 
-def test_a_canceled_video_leaves_no_files(every: Running, tmp_path: Path) -> None:
-    before = every.left()
+def test_a_canceled_video_leaves_no_files(service: Running, tmp_path: Path) -> None:
+    before = service.stored_files()
     source = make(SAMPLES[0], tmp_path, width=320, height=240, frames=200)
-    job = every.send(source.read_bytes(), "/api/jobs", "clip.mp4", scale=4).json()
+    job = service.send(source.read_bytes(), "/api/jobs", "clip.mp4", scale=4).json()
     address = f"/api/jobs/{job['id']}"
     end = time.monotonic() + PATIENCE
-    while every.client.get(address).json().get("share", 0) == 0:
+    while service.client.get(address).json().get("share", 0) == 0:
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert every.client.delete(address).status_code == 204
-    assert every.wait(job["id"])["state"] == "canceled"
-    assert [each for each in every.left() if each not in before and not each.startswith("sources/")] == []
+    assert service.client.delete(address).status_code == 204
+    assert service.wait(job["id"])["state"] == "canceled"
+    assert [each for each in service.stored_files() if each not in before and not each.startswith("sources/")] == []
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 @each_kind
 def test_the_page_enlarges_each_kind_and_shows_its_warning(
-    browser: "Browser", every: Running, tmp_path: Path, sample: Sample
+    browser: "Browser", service: Running, tmp_path: Path, sample: Sample
 ) -> None:
-    for job in every.client.get("/api/jobs").json():
-        every.client.delete(f"/api/jobs/{job['id']}")
-    with opened(browser, f"{every.address}/") as page:
+    for job in service.client.get("/api/jobs").json():
+        service.client.delete(f"/api/jobs/{job['id']}")
+    with opened(browser, f"{service.address}/") as page:
         missing: list[str] = []
         page.on("response", lambda answer: missing.append(answer.url) if answer.status >= 400 else None)
         page.set_input_files("#files", make(sample, tmp_path))

@@ -21,7 +21,7 @@ EXAMPLES = 6
 
 
 def test_exactly_the_routes_of_the_service_are_described(running: Running) -> None:
-    described = {(path, method) for path, about in openapi(running.config)["paths"].items() for method in about}
+    described = {(path, method) for path, item in openapi(running.config)["paths"].items() for method in item}
     routes = running.service.routes
     pages = {route.path for route in routes} - {path for path, _ in described}
     assert pages == {

@@ -131,7 +131,7 @@ def test_the_preview_on_the_page_has_the_same_pixels_as_the_result(page: "Page",
     found = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)", place or "")
     assert found
     width, height, left, top = map(int, found.groups())
-    shown = page.evaluate(
+    levels = page.evaluate(
         """() => {
             const image = document.querySelector(".after img.exact");
             const canvas = document.createElement("canvas");
@@ -145,7 +145,7 @@ def test_the_preview_on_the_page_has_the_same_pixels_as_the_result(page: "Page",
         "[...document.querySelectorAll('drrn-compare .layer img:first-child.back')].map((each) => each.naturalWidth)"
     )
     assert page.evaluate(backs) == [200, 200]  # the source below the preview, on both sides
-    preview = np.array(shown, np.uint8).reshape(height, width, 4)[..., :3]
+    preview = np.array(levels, np.uint8).reshape(height, width, 4)[..., :3]
     page.locator("#go:enabled").press("Enter")
     page.locator("#list li.done").wait_for()
     with page.expect_download() as download:

@@ -8,17 +8,17 @@ import pytest
 from drrn.upscaling.ahead import AHEAD, ahead
 
 
-def numbers(made: list[int], end: int) -> Iterator[int]:
+def numbers(produced: list[int], end: int) -> Iterator[int]:
     for number in range(end):
-        made.append(number)
+        produced.append(number)
         yield number
 
 
 def test_items_come_in_order_and_no_more_than_a_few_are_made_ahead() -> None:
-    made: list[int] = []
-    for seen, number in enumerate(ahead(numbers(made, 20))):
-        assert number == seen and len(made) <= seen + 1 + AHEAD
-    assert made == list(range(20)) and list(ahead([])) == []
+    produced: list[int] = []
+    for index, number in enumerate(ahead(numbers(produced, 20))):
+        assert number == index and len(produced) <= index + 1 + AHEAD
+    assert produced == list(range(20)) and list(ahead([])) == []
 
 
 def test_the_next_item_is_made_while_the_caller_has_one() -> None:
@@ -45,8 +45,8 @@ def test_an_error_is_raised_after_the_items_before_it() -> None:
 
 
 def test_no_thread_is_left_by_a_caller_who_stops_early() -> None:
-    before, made = threading.active_count(), list[int]()
-    items = ahead(numbers(made, 1000))
+    before, produced = threading.active_count(), list[int]()
+    items = ahead(numbers(produced, 1000))
     assert next(items) == 0 and threading.active_count() == before + 1
     items.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before and len(made) <= 1 + AHEAD
+    assert threading.active_count() == before and len(produced) <= 1 + AHEAD

@@ -91,8 +91,8 @@ def test_any_animation_format_can_be_converted_to_any_other(
         if target == "gif":
             expected[..., 3] = np.where(expected[..., 3] >= 128, 255, 0)
         assert np.array_equal(ours[..., 3], expected[..., 3])
-        seen = expected[..., 3] > 0
-        assert np.abs(ours[seen].astype(int) - expected[seen]).mean() < (4 if target == "gif" else 1e-9)
+        visible = expected[..., 3] > 0
+        assert np.abs(ours[visible].astype(int) - expected[visible]).mean() < (4 if target == "gif" else 1e-9)
 
 
 def test_identical_frames_are_computed_once(
@@ -195,8 +195,8 @@ def test_a_folder_with_animations_is_enlarged_once(here: Path, capsys: pytest.Ca
     Pillow.fromarray(noise(2)).save(here / "in" / "photo.png")
     Pillow.fromarray(noise(2)).convert("P").save(here / "in" / "still.gif")
     assert run("in", "-o", "out") == 0
-    made = sorted(path.name for path in (here / "out").iterdir() if not path.name.startswith("."))
-    assert made == ["dance_x2.gif", "jump_x2.apng", "photo_x2.png", "run_x2.webp", "still_x2.png", "walk_x2.png"]
+    names = sorted(path.name for path in (here / "out").iterdir() if not path.name.startswith("."))
+    assert names == ["dance_x2.gif", "jump_x2.apng", "photo_x2.png", "run_x2.webp", "still_x2.png", "walk_x2.png"]
     for name in ("dance_x2.gif", "jump_x2.apng", "run_x2.webp", "walk_x2.png"):
         assert len(as_pillow_has_them(here / "out" / name)[0]) == 2
     assert "6 enlarged, 0 unchanged" in capsys.readouterr().err

@@ -20,21 +20,21 @@ from tests.upscaling.test_upscaler import picture
 TARGET = Path("large/photo_x2.jpg")
 
 
-def repeated(given: Image, times: int) -> Image:
+def repeated(image: Image, times: int) -> Image:
     """The image, enlarged by repeating pixels."""
-    pixels = given.pixels.repeat(times, axis=0).repeat(times, axis=1)
-    alpha = None if given.alpha is None else given.alpha.repeat(times, axis=0).repeat(times, axis=1)
-    return replace(given, pixels=pixels, alpha=alpha)
+    pixels = image.pixels.repeat(times, axis=0).repeat(times, axis=1)
+    alpha = None if image.alpha is None else image.alpha.repeat(times, axis=0).repeat(times, axis=1)
+    return replace(image, pixels=pixels, alpha=alpha)
 
 
 @pytest.mark.parametrize("sides", [(20, 30), (31, 9), (1, 12), (7, 1), (1, 1)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_check_matches_imresize_written_out(sides: tuple[int, int], channels: int) -> None:
-    given = picture(*sides, channels)
-    result = repeated(given, 3)
-    found = check(given, result)
+    image = picture(*sides, channels)
+    result = repeated(image, 3)
+    found = check(image, result)
     back = np.stack([imresize(result.pixels[..., index], *sides) for index in range(channels)])
-    source = given.pixels.transpose(2, 0, 1)
+    source = image.pixels.transpose(2, 0, 1)
     difference = np.abs(levels(back) - levels(source)).max(axis=0)
     ours, theirs = (levels(luma(each) if channels == 3 else each[0]) for each in (back, source))
     assert found.psnr == pytest.approx(psnr(ours, theirs), abs=1e-3)  # in float32 a half may round the other way
@@ -42,30 +42,30 @@ def test_a_check_matches_imresize_written_out(sides: tuple[int, int], channels: 
 
 
 def test_an_image_of_one_color_passes_its_check_exactly() -> None:
-    given = Image.from_array(np.full((6, 5, 4), 140, np.uint8))
-    found = check(given, repeated(given, 2))
+    image = Image.from_array(np.full((6, 5, 4), 140, np.uint8))
+    found = check(image, repeated(image, 2))
     assert (found.psnr, found.largest) == (float("inf"), 0)
 
 
 def test_bicubic_is_checked_like_any_other_result() -> None:
-    given = picture(17, 23, alpha=True)
-    assert given.alpha is not None and given.alpha.all()
-    planes = np.concatenate([given.pixels.transpose(2, 0, 1), given.alpha[None]])
+    image = picture(17, 23, alpha=True)
+    assert image.alpha is not None and image.alpha.all()
+    planes = np.concatenate([image.pixels.transpose(2, 0, 1), image.alpha[None]])
     larger = imresize(planes, 40, 50).clip(0, 1)
     result = Image(pixels=larger[:3].transpose(1, 2, 0), alpha=larger[3])
-    found, expected = check_bicubic(given, 50, 40), check(given, result)
+    found, expected = check_bicubic(image, 50, 40), check(image, result)
     assert found.psnr == pytest.approx(expected.psnr) and (found.differences == expected.differences).all()
 
 
 def test_a_change_in_a_result_is_located() -> None:
-    given = Image(pixels=read(ROOT / "samples" / "chelsea.png").pixels[100:148, 60:120])
+    image = Image(pixels=read(ROOT / "samples" / "chelsea.png").pixels[100:148, 60:120])
     upscaler = Upscaler(threads=1)
-    result = upscaler.upscale(given, 2)
-    faithful = check(given, result)
+    result = upscaler.upscale(image, 2)
+    faithful = check(image, result)
     assert faithful.psnr > 50 and faithful.largest <= 8
     pixels = result.pixels.copy()
     pixels[40:48, 60:68, 2] = (pixels[40:48, 60:68, 2] + 0.3).clip(0, 1)  # only blue, which hardly affects luma
-    tampered = check(given, replace(result, pixels=pixels))
+    tampered = check(image, replace(result, pixels=pixels))
     assert tampered.largest > 50 and tampered.psnr < faithful.psnr - 3
     down, across = np.unravel_index(tampered.differences.argmax(), (48, 60))
     assert 20 <= down < 24 and 30 <= across < 34
@@ -75,26 +75,26 @@ def test_a_change_in_a_result_is_located() -> None:
 
 
 def test_a_changed_alpha_is_found_and_invisible_colors_are_ignored() -> None:
-    seen = np.zeros((24, 32), np.float32)
-    seen[6:18, 8:24] = 1
+    visible = np.zeros((24, 32), np.float32)
+    visible[6:18, 8:24] = 1
     smooth = np.linspace(0.2, 0.8, 24 * 32 * 3, dtype=np.float32).reshape(24, 32, 3)
-    given = Image(pixels=np.where(seen[..., None] > 0, smooth, 0), alpha=seen)
-    result = Upscaler(small_weights(gain=0.0, bias=False), engine="native", threads=1).upscale(given, 2)
-    faithful = check(given, result)
+    image = Image(pixels=np.where(visible[..., None] > 0, smooth, 0), alpha=visible)
+    result = Upscaler(small_weights(gain=0.0, bias=False), engine="native", threads=1).upscale(image, 2)
+    faithful = check(image, result)
     assert faithful.differences[:4].max() == 0 and faithful.differences[:, -6:].max() == 0
-    assert check_bicubic(given, 64, 48).psnr == pytest.approx(faithful.psnr, abs=0.5)  # that network does nothing
+    assert check_bicubic(image, 64, 48).psnr == pytest.approx(faithful.psnr, abs=0.5)  # that network does nothing
     assert result.alpha is not None
     ghost = result.alpha.copy()
     ghost[:6, :6] = 0.5  # the corner was transparent
-    assert check(given, replace(result, alpha=ghost)).differences[:3, :3].min() > 100
+    assert check(image, replace(result, alpha=ghost)).differences[:3, :3].min() > 100
 
 
 def test_texture_finer_than_the_source_is_not_detected() -> None:
     """A documented limit: a grid of single pixels disappears when the result is reduced."""
-    given = Image(pixels=np.full((16, 16, 1), 0.5, np.float32))
+    image = Image(pixels=np.full((16, 16, 1), 0.5, np.float32))
     invented = np.full((64, 64, 1), 0.5, np.float32)
     invented += 0.3 * (-1) ** np.add.outer(np.arange(64), np.arange(64))[..., None]
-    assert check(given, Image(pixels=invented.astype(np.float32))).differences[3:-3, 3:-3].max() <= 1
+    assert check(image, Image(pixels=invented.astype(np.float32))).differences[3:-3, 3:-3].max() <= 1
 
 
 @pytest.mark.parametrize("other", [picture(40, 60, 1), picture(40, 60, alpha=True)], ids=["gray", "alpha"])
@@ -105,39 +105,39 @@ def test_a_result_with_other_channels_is_refused(other: Image) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    "given",
+    "image",
     [picture(9, 14), picture(9, 14, alpha=True), picture(1, 9, 1), picture(6, 1)],
     ids=["RGB", "alpha", "a row of gray", "a column"],
 )
-def test_only_the_requested_checks_are_computed(given: Image, channels: int) -> None:
+def test_only_the_requested_checks_are_computed(image: Image, channels: int) -> None:
     upscaler = Upscaler(small_weights(channels=channels), engine="native", threads=1)
-    size = (2 * given.width, 3 * given.height)
-    plain = upscaler.upscale(given, size=size)
-    for asked in [
+    size = (2 * image.width, 3 * image.height)
+    plain = upscaler.upscale(image, size=size)
+    for checks in [
         Checks(),
         Checks(check=True),
         Checks(check=True, check_map=True),
         Checks(True),
         Checks(True, True, True),
     ]:
-        result, found = enlarge(upscaler, given, size, asked)
+        result, found = enlarge(upscaler, image, size, checks)
         assert (result.pixels == plain.pixels).all()  # asking changes nothing
-        assert (found.check is not None, found.bicubic is not None) == (asked.check, asked.check)
-        assert (found.disagreement is not None) == asked.disagreement
-        maps = found.maps(asked)
-        sides = [(given.height, given.width)] * asked.check_map + [plain.pixels.shape[:2]] * asked.disagreement
+        assert (found.check is not None, found.bicubic is not None) == (checks.check, checks.check)
+        assert (found.disagreement is not None) == checks.disagreement
+        maps = found.maps(checks)
+        sides = [(image.height, image.width)] * checks.check_map + [plain.pixels.shape[:2]] * checks.disagreement
         assert [each.pixels.shape[:2] for each in maps] == sides
-        assert len(maps) == len(asked.maps(TARGET))
+        assert len(maps) == len(checks.maps(TARGET))
     assert found.disagreement is not None and found.check is not None
-    assert np.abs(found.disagreement - 255 * upscaler.upscale_with_disagreement(given, size=size)[1]).max() < 1e-4
+    assert np.abs(found.disagreement - 255 * upscaler.upscale_with_disagreement(image, size=size)[1]).max() < 1e-4
     assert (maps[0].pixels == heat_map(found.check.differences).pixels).all()
     assert (maps[1].pixels == heat_map(found.disagreement).pixels).all()
 
 
 def test_maps_are_black_for_zero_and_white_from_their_documented_level() -> None:
     levels_ = np.array([[0, 1, WHITE / 2], [WHITE, WHITE + 1, 255]], np.float32)
-    shown = heat_map(levels_).to_array()[..., 0]
-    assert shown.tolist() == [[0, 51, 128], [255, 255, 255]]
+    gray = heat_map(levels_).to_array()[..., 0]
+    assert gray.tolist() == [[0, 51, 128], [255, 255, 255]]
 
 
 def test_maps_are_png_files_next_to_the_result() -> None:

@@ -102,10 +102,10 @@ def test_the_outer_corners_of_a_slice_stay_at_their_place(here: Path) -> None:
 
 def test_positions_of_the_frames_of_an_enhanced_object_are_adapted(here: Path) -> None:
     def item(**elements: Any) -> Dataset:
-        made = Dataset()
+        dataset = Dataset()
         for keyword, value in elements.items():
-            setattr(made, keyword, value)
-        return made
+            setattr(dataset, keyword, value)
+        return dataset
 
     shared = item(
         PixelMeasuresSequence=[item(PixelSpacing=[2, 2])],
@@ -196,11 +196,11 @@ def test_padding_values_do_not_bleed_into_the_image(here: Path, filler: int) -> 
     out = imresize(hidden.astype(np.float32), 48, 48) >= 0.5
     assert (after[out] == filler).all() and not (after[~out] == filler).any()
     assert out[:, :16].all() and not out[:, 16:].any()
-    seen = after[~out].astype(int)
-    assert seen.min() > 100 and seen.max() < 1400
+    inside = after[~out].astype(int)
+    assert inside.min() > 100 and inside.max() < 1400
     # the value that marks padding makes no difference
     other = put(here / "b.dcm", np.where(hidden, np.int16(-1), values), PixelPaddingValue=-1)
-    np.testing.assert_allclose(enlarged(other, model="small").pixel_array[~out], seen, atol=1)
+    np.testing.assert_allclose(enlarged(other, model="small").pixel_array[~out], inside, atol=1)
 
 
 def test_a_file_with_only_padding_stays_padding(here: Path) -> None:
@@ -226,9 +226,9 @@ def test_the_result_is_a_new_object_in_a_new_series(here: Path) -> None:
     assert one.ImageType == ["DERIVED", "SECONDARY", "AXIAL"]
     assert one.SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.3.4.1"
     assert "drrn 0.1.0, model tiny, from 20x24 to 40x48" in one.DerivationDescription
-    kept = (here / "out/IM1_x2.dcm").read_bytes()
+    first = (here / "out/IM1_x2.dcm").read_bytes()
     assert run("in", "-o", "again", "--jobs", "2") == 0
-    assert (here / "again/IM1_x2.dcm").read_bytes() == kept
+    assert (here / "again/IM1_x2.dcm").read_bytes() == first
     assert run("in", "-o", "third", "--scale", "3") == 0
     assert dcmread(here / "third/IM1_x3.dcm").SeriesInstanceUID != one.SeriesInstanceUID
 

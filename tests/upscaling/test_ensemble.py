@@ -37,8 +37,8 @@ def eight_by_hand(run: Callable[[Planes], Planes], ilr: Planes) -> Planes:
 
 def test_the_eight_orientations_differ_and_are_undone() -> None:
     planes = np.random.default_rng(0).random((2, 5, 7), np.float32)
-    seen = {(orient(planes, *turn).shape, orient(planes, *turn).tobytes()) for turn in ORIENTATIONS}
-    assert len(seen) == 8
+    results = {(orient(planes, *turn).shape, orient(planes, *turn).tobytes()) for turn in ORIENTATIONS}
+    assert len(results) == 8
     assert all((undo_orientation(orient(planes, *turn), *turn) == planes).all() for turn in ORIENTATIONS)
     assert (orient(planes, *ORIENTATIONS[0]) == planes).all()
 
@@ -58,31 +58,31 @@ def test_mean_and_deviation_match_the_formula_written_out(engine: EngineName, fi
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_upscaler_gives_the_mean_only_with_the_ensemble(channels: int) -> None:
-    weights, given = small_weights(channels=channels), picture()
-    given = replace(given, pixels=given.pixels * 0.2 + 0.2)  # so that no color leaves [0, 1]
+    weights, image = small_weights(channels=channels), picture()
+    image = replace(image, pixels=image.pixels * 0.2 + 0.2)  # so that no color leaves [0, 1]
     run = choose(weights, engine="native", threads=1).run
-    planes = np.ascontiguousarray(given.pixels.transpose(2, 0, 1))
+    planes = np.ascontiguousarray(image.pixels.transpose(2, 0, 1))
     ilr = imresize(planes if channels == 3 else ycbcr(planes), 40, 60)
     results = eight_by_hand(run, ilr[:channels])
     ilr[:channels] = results.mean(axis=0).clip(0, 1)
     expected = (ilr if channels == 3 else rgb(ilr).clip(0, 1)).transpose(1, 2, 0)
     careful, plain = (Upscaler(weights, engine="native", threads=1, ensemble=on) for on in (True, False))
-    mean, apart = careful.upscale_with_disagreement(given, 2)
+    mean, apart = careful.upscale_with_disagreement(image, 2)
     assert np.abs(mean.pixels - expected).max() < 1e-5
-    assert (careful.upscale(given, 2).pixels == mean.pixels).all()
-    result, same = plain.upscale_with_disagreement(given, 2)
-    assert (result.pixels == plain.upscale(given, 2).pixels).all()
+    assert (careful.upscale(image, 2).pixels == mean.pixels).all()
+    result, same = plain.upscale_with_disagreement(image, 2)
+    assert (result.pixels == plain.upscale(image, 2).pixels).all()
     assert np.abs(result.pixels - mean.pixels).max() > 1e-3
     assert (same == apart).all() and np.abs(apart - results.std(axis=0).max(axis=0)).max() < 1e-6
 
 
 def test_alpha_goes_through_the_ensemble_too() -> None:
-    weights, given = small_weights(), picture()
-    alpha = 0.4 + 0.2 * given.pixels[..., 0]  # neither opaque nor transparent
+    weights, image = small_weights(), picture()
+    alpha = 0.4 + 0.2 * image.pixels[..., 0]  # neither opaque nor transparent
     results = eight_by_hand(choose(weights, engine="native", threads=1).run, imresize(alpha, 40, 60)[None])
     upscaler = Upscaler(weights, engine="native", threads=1, ensemble=True)
-    result, apart = upscaler.upscale_with_disagreement(Image(pixels=given.pixels, alpha=alpha), 2)
-    _, of_colors = upscaler.upscale_with_disagreement(Image(pixels=given.pixels), 2)
+    result, apart = upscaler.upscale_with_disagreement(Image(pixels=image.pixels, alpha=alpha), 2)
+    _, of_colors = upscaler.upscale_with_disagreement(Image(pixels=image.pixels), 2)
     assert result.alpha is not None
     assert np.abs(result.alpha - results.mean(axis=0)[0].clip(0, 1)).max() < 1e-5
     assert np.abs(apart - np.maximum(of_colors, results.std(axis=0)[0])).max() < 1e-6
@@ -94,10 +94,10 @@ def test_a_flipped_or_rotated_image_gives_the_flipped_or_rotated_result(
     fields: dict[str, Any], sides: tuple[int, int]
 ) -> None:
     upscaler = Upscaler(small_weights(**fields), engine="native", threads=1, ensemble=True)
-    given = picture(*sides)
-    straight, apart = upscaler.upscale_with_disagreement(given, 2.5)
+    image = picture(*sides)
+    straight, apart = upscaler.upscale_with_disagreement(image, 2.5)
     for turn in ORIENTATIONS[1:]:
-        other = Image(pixels=np.ascontiguousarray(orient(given.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)))
+        other = Image(pixels=np.ascontiguousarray(orient(image.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)))
         result, its = upscaler.upscale_with_disagreement(other, 2.5)
         back = undo_orientation(result.pixels.transpose(2, 0, 1), *turn).transpose(1, 2, 0)
         assert np.abs(back - straight.pixels).max() < 1e-6
@@ -105,13 +105,13 @@ def test_a_flipped_or_rotated_image_gives_the_flipped_or_rotated_result(
 
 
 def test_little_memory_gives_the_same_mean_and_disagreement(engine: EngineName) -> None:
-    weights, given = small_weights(unshuffle=2, width=32), picture(50, 90, alpha=True)
+    weights, image = small_weights(unshuffle=2, width=32), picture(50, 90, alpha=True)
     options: Any = {"engine": engine, "device": "cpu", "threads": 1, "ensemble": True}
     large = Upscaler(weights, **options)
     enough = large.estimate(90, 50, 3, alpha=True)
     little = Upscaler(weights, **options, max_memory=enough.memory * 7 // 8)
     assert enough.tile == (150, 270) and little.estimate(90, 50, 3, alpha=True).tile[1] < 270
-    (whole, apart), (tiled, in_tiles) = (each.upscale_with_disagreement(given, 3) for each in (large, little))
+    (whole, apart), (tiled, in_tiles) = (each.upscale_with_disagreement(image, 3) for each in (large, little))
     assert np.abs(tiled.pixels - whole.pixels).max() <= 1e-5
     assert tiled.alpha is not None and whole.alpha is not None
     assert np.abs(tiled.alpha - whole.alpha).max() <= 1e-5
@@ -121,9 +121,9 @@ def test_little_memory_gives_the_same_mean_and_disagreement(engine: EngineName) 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_zero_network_has_no_disagreement(channels: int) -> None:
     upscaler = Upscaler(small_weights(gain=0.0, bias=False, channels=channels), engine="native", threads=1)
-    for given in (picture(), picture(alpha=True), picture(channels=1), picture(1, 7)):
-        _, apart = upscaler.upscale_with_disagreement(given, 2)
-        assert apart.shape == (2 * given.height, 2 * given.width) and (apart == 0).all()
+    for image in (picture(), picture(alpha=True), picture(channels=1), picture(1, 7)):
+        _, apart = upscaler.upscale_with_disagreement(image, 2)
+        assert apart.shape == (2 * image.height, 2 * image.width) and (apart == 0).all()
 
 
 def test_a_constant_image_stays_constant_without_disagreement() -> None:
@@ -143,11 +143,11 @@ def test_the_packaged_model_disagrees_at_edges_and_not_in_flat_areas() -> None:
 
 
 def test_transparent_pixels_have_no_disagreement() -> None:
-    given = picture(24, 32)
+    image = picture(24, 32)
     alpha = np.zeros((24, 32), np.float32)
     alpha[6:18, 8:24] = 1
     upscaler = Upscaler(small_weights(), engine="native", threads=1)
-    result, apart = upscaler.upscale_with_disagreement(Image(pixels=given.pixels, alpha=alpha), 2)
+    result, apart = upscaler.upscale_with_disagreement(Image(pixels=image.pixels, alpha=alpha), 2)
     assert (apart[result.alpha == 0] == 0).all() and (apart[16:32, 20:44] > 0).any()
 
 
@@ -185,13 +185,13 @@ def test_an_enlargement_stays_within_its_estimated_memory(
     channels: int, eight: bool, scale: float, stepped: bool, alpha: bool
 ) -> None:
     side = round(400 / scale)
-    given = picture(side, side, alpha=alpha)
+    image = picture(side, side, alpha=alpha)
     options: dict[str, Any] = {"channels": channels, "units": 0}
     weights = stepped_weights(2, 3, 4, **options) if stepped else small_weights(unshuffle=4, **options)
     upscaler = Upscaler(weights, engine="native", threads=1).for_size((side, side), (round(side * scale),) * 2)
     printed = upscaler.estimate(side, side, scale, alpha=alpha, disagreement=eight)
     tracemalloc.start()
-    (upscaler.upscale_with_disagreement if eight else upscaler.upscale)(given, scale)
+    (upscaler.upscale_with_disagreement if eight else upscaler.upscale)(image, scale)
     taken = tracemalloc.get_traced_memory()[1]  # only arrays; the memory of the engine is not traced
     tracemalloc.stop()
     width, height = printed.width, printed.height

@@ -38,11 +38,11 @@ class Stub:
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 70), st.integers(1, 70))
 def test_pieces_cover_each_pixel_once(height: int, width: int, down: int, across: int) -> None:
-    seen = np.zeros((height, width), int)
+    visits = np.zeros((height, width), int)
     for place in pieces(slice(0, height), slice(0, width), (down, across)):
-        assert seen[place].shape[0] <= down and seen[place].shape[1] <= across
-        seen[place] += 1
-    assert (seen == 1).all()
+        assert visits[place].shape[0] <= down and visits[place].shape[1] <= across
+        visits[place] += 1
+    assert (visits == 1).all()
 
 
 CONFIGS = [
@@ -134,17 +134,17 @@ def test_a_strip_that_runs_out_of_memory_is_halved_with_the_same_result() -> Non
     weights = small_weights(unshuffle=2)
     engine = TorchEngine(weights, device="cpu")
     ilr = np.random.default_rng(1).random((1, 90, 70), np.float32)
-    seen: list[tuple[int, ...]] = []
+    shapes: list[tuple[int, ...]] = []
 
     def run(piece: Planes) -> Planes:
-        seen.append(piece.shape)
+        shapes.append(piece.shape)
         if piece.shape[2] > 40 + 2 * weights.config.halo:
             raise OutOfMemoryError("no memory")
         return engine.run(piece)
 
     tiled = run_tiled(Stub(run, streams=True), ilr, config=weights.config, sides=(90, 70))
     assert np.abs(tiled - engine.run(ilr)).max() <= 1e-5
-    assert len(seen) > 2 and {shape[1] for shape in seen} == {90}  # strips, of full height
+    assert len(shapes) > 2 and {shape[1] for shape in shapes} == {90}  # strips, of full height
 
 
 @given(st.integers(10**6, 10**10), st.sampled_from([1, 2, 4]), st.integers(1, 25), st.booleans(), st.integers(1, 20000))

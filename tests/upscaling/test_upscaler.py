@@ -44,24 +44,24 @@ def upscaler(request: pytest.FixtureRequest) -> Upscaler:
 
 def test_luma_goes_through_the_network_and_chroma_by_bicubic() -> None:
     weights = small_weights()
-    given_ = picture()
-    given_ = replace(given_, pixels=given_.pixels * 0.2 + 0.2)  # so that no color leaves [0, 1]
-    planes = ycbcr(np.ascontiguousarray(given_.pixels.transpose(2, 0, 1)))
+    image = picture()
+    image = replace(image, pixels=image.pixels * 0.2 + 0.2)  # so that no color leaves [0, 1]
+    planes = ycbcr(np.ascontiguousarray(image.pixels.transpose(2, 0, 1)))
     ilr = imresize(planes, 40, 60)
     ilr[:1] = TorchEngine(weights, device="cpu").run(ilr[:1])
     expected = rgb(ilr).transpose(1, 2, 0)
     assert expected.min() > 0 and expected.max() < 1
-    assert np.abs(Upscaler(weights, device="cpu").upscale(given_, 2).pixels - expected).max() < 1e-5
+    assert np.abs(Upscaler(weights, device="cpu").upscale(image, 2).pixels - expected).max() < 1e-5
 
 
 def test_an_rgb_model_takes_all_three_channels() -> None:
     weights = small_weights(channels=3)
-    given_ = picture()
-    given_ = replace(given_, pixels=given_.pixels * 0.2 + 0.4)  # so that no color leaves [0, 1]
-    ilr = imresize(np.ascontiguousarray(given_.pixels.transpose(2, 0, 1)), 40, 60)
+    image = picture()
+    image = replace(image, pixels=image.pixels * 0.2 + 0.4)  # so that no color leaves [0, 1]
+    ilr = imresize(np.ascontiguousarray(image.pixels.transpose(2, 0, 1)), 40, 60)
     expected = TorchEngine(weights, device="cpu").run(ilr).transpose(1, 2, 0)
     assert expected.min() > 0 and expected.max() < 1
-    assert np.abs(Upscaler(weights, device="cpu").upscale(given_, 2).pixels - expected).max() < 1e-5
+    assert np.abs(Upscaler(weights, device="cpu").upscale(image, 2).pixels - expected).max() < 1e-5
 
 
 def test_metadata_is_kept_and_dpi_is_scaled(upscaler: Upscaler) -> None:
@@ -136,13 +136,13 @@ def test_fill_transparent_keeps_visible_colors_and_invents_none(height: int, wid
 
 
 def test_little_memory_gives_the_same_image_in_tiles(engine: EngineName) -> None:
-    weights, given_ = small_weights(unshuffle=2, width=32), picture(60, 80, alpha=True)
+    weights, image = small_weights(unshuffle=2, width=32), picture(60, 80, alpha=True)
     large = Upscaler(weights, engine=engine, device="cpu", threads=1)
     enough = large.estimate(80, 60, 3, alpha=True)
     little = Upscaler(weights, engine=engine, device="cpu", threads=1, max_memory=enough.memory * 7 // 8)
     assert enough.tile == (180, 240) and little.estimate(80, 60, 3, alpha=True).tile[1] < 240
-    whole = Upscaler(weights, device="cpu").upscale(given_, 3)
-    tiled = little.upscale(given_, 3)
+    whole = Upscaler(weights, device="cpu").upscale(image, 3)
+    tiled = little.upscale(image, 3)
     assert np.abs(tiled.pixels - whole.pixels).max() <= 1e-5
     assert whole.alpha is not None and tiled.alpha is not None
     assert np.abs(tiled.alpha - whole.alpha).max() <= 1e-5
@@ -203,8 +203,8 @@ def test_units_out_of_the_trained_range_are_refused() -> None:
 
 
 def test_fewer_units_give_another_result() -> None:
-    weights, given_ = small_weights(trained_units=(1, 2)), picture()
-    one, two = (Upscaler(weights, units=units, device="cpu").upscale(given_, 2).pixels for units in (1, 2))
+    weights, image = small_weights(trained_units=(1, 2)), picture()
+    one, two = (Upscaler(weights, units=units, device="cpu").upscale(image, 2).pixels for units in (1, 2))
     assert np.abs(one - two).max() > 1e-3
 
 
@@ -221,43 +221,43 @@ def test_an_unknown_device_is_refused() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_fractional_scale_resizes_the_next_whole_one(scale: float, alpha: bool, channels: int) -> None:
     weights = stepped_weights(2, 3, 4, channels=channels)
-    by, given_ = Upscaler(weights, device="cpu", threads=1), picture(21, 30, alpha=alpha)
+    upscaler, image = Upscaler(weights, device="cpu", threads=1), picture(21, 30, alpha=alpha)
     step = next((whole for whole in (2, 3, 4) if whole >= scale), 4)
     alone = Upscaler(replace(weights.network(step), larger={}), device="cpu", threads=1)
-    height, width = by.upscale(given_, scale).pixels.shape[:2]
+    height, width = upscaler.upscale(image, scale).pixels.shape[:2]
 
     def network(planes: Any) -> Any:
         return imresize(alone.engine.run(imresize(planes, 21 * step, 30 * step)), height, width)
 
-    found = by.upscale(given_, scale)
+    found = upscaler.upscale(image, scale)
     if scale == step:
-        assert (found.pixels == alone.upscale(given_, scale).pixels).all()
+        assert (found.pixels == alone.upscale(image, scale).pixels).all()
     elif channels == 3 and not alpha:
-        planes = np.ascontiguousarray(given_.pixels.transpose(2, 0, 1))
+        planes = np.ascontiguousarray(image.pixels.transpose(2, 0, 1))
         whole = slice(0, height), slice(0, width)
         expected = gamut.clip(network(planes), planes, gamut.window(whole, (21, 30), (height, width)))
         assert abs(found.pixels.transpose(2, 0, 1) - expected).max() < 1e-6
     if alpha and scale != step:
-        assert given_.alpha is not None and found.alpha is not None
-        planes = np.repeat(given_.alpha[None], channels, axis=0)
-        ilr = imresize(given_.alpha, height, width)
+        assert image.alpha is not None and found.alpha is not None
+        planes = np.repeat(image.alpha[None], channels, axis=0)
+        ilr = imresize(image.alpha, height, width)
         inside = (ilr > 1e-3) & (ilr < 1 - 1e-3)
         assert abs(found.alpha - network(planes).clip(0, 1).mean(axis=0))[inside].max() < 1e-6 and inside.any()
 
 
 def test_networks_are_prepared_once_and_only_when_needed() -> None:
-    by = Upscaler(stepped_weights(2, 3), device="cpu", threads=1)
-    assert by.for_size((5, 5), (8, 8)) is by
-    assert by.for_size((5, 5), (15, 15)) is by.for_size((6, 7), (15, 20)) is not by
-    beside = by.with_reserved_memory(1 << 20)
-    assert beside.for_size((5, 5), (15, 15)).max_memory == by.max_memory - (1 << 20)
-    assert beside.for_size((5, 5), (15, 15)).engine is by.for_size((5, 5), (15, 15)).engine
-    assert by.for_size((5, 5), (15, 15)).for_size((5, 5), (7, 7)).network is by.weights
+    upscaler = Upscaler(stepped_weights(2, 3), device="cpu", threads=1)
+    assert upscaler.for_size((5, 5), (8, 8)) is upscaler
+    assert upscaler.for_size((5, 5), (15, 15)) is upscaler.for_size((6, 7), (15, 20)) is not upscaler
+    smaller = upscaler.with_reserved_memory(1 << 20)
+    assert smaller.for_size((5, 5), (15, 15)).max_memory == upscaler.max_memory - (1 << 20)
+    assert smaller.for_size((5, 5), (15, 15)).engine is upscaler.for_size((5, 5), (15, 15)).engine
+    assert upscaler.for_size((5, 5), (15, 15)).for_size((5, 5), (7, 7)).network is upscaler.weights
 
 
 def test_the_estimate_counts_the_pixels_of_the_network() -> None:
-    by = Upscaler(stepped_weights(2, 3, 4), device="cpu", threads=1)
-    whole, between = by.estimate(300, 200, 3), by.estimate(300, 200, 2.5)
+    upscaler = Upscaler(stepped_weights(2, 3, 4), device="cpu", threads=1)
+    whole, between = upscaler.estimate(300, 200, 3), upscaler.estimate(300, 200, 2.5)
     assert (between.width, between.height) == (750, 500) and between.tile == whole.tile == (600, 900)
     assert between.seconds == pytest.approx(whole.seconds)
 
@@ -269,13 +269,13 @@ def test_the_estimate_counts_the_pixels_of_the_network() -> None:
 @pytest.mark.parametrize("scale", [1.5, 2, 3])
 def test_flat_areas_stay_flat_up_to_the_border(model: str, scale: float) -> None:
     """A 16-bit page with a mark in a corner: pixels out of its reach keep exactly their level."""
-    by = Upscaler(model, device="cpu", threads=2)
+    upscaler = Upscaler(model, device="cpu", threads=2)
     for level in (65535, 64250, 300) if scale == 2 else (64250,):
         page = np.full((160, 150, 1), level, np.uint16)
         page[:8, :8] = 0
-        larger = by.upscale(Image.from_array(page), scale).to_array()[..., 0]
-        step = by.network_size((150, 160), (larger.shape[1], larger.shape[0]))[0] / 150
-        clear = ceil(8 * scale + by.halo * scale / step + 6 * scale)
+        larger = upscaler.upscale(Image.from_array(page), scale).to_array()[..., 0]
+        step = upscaler.network_size((150, 160), (larger.shape[1], larger.shape[0]))[0] / 150
+        clear = ceil(8 * scale + upscaler.halo * scale / step + 6 * scale)
         assert (larger[clear:] == level).all() and (larger[:, clear:] == level).all()
         assert (larger[:clear, :clear] != level).any()
 
@@ -288,9 +288,9 @@ def test_flat_areas_stay_flat_in_every_engine_with_any_units(engine: EngineName,
     if engine == "native" and not is_compiled():
         pytest.skip("the native engine was not compiled here")
     network = "tiny" if flat else small_weights(trained_units=(1, 2))
-    by = Upscaler(network, device="cpu", threads=1, engine=engine, units=units)
+    upscaler = Upscaler(network, device="cpu", threads=1, engine=engine, units=units)
     page = np.full((70, 64, 3), (64250, 65535, 300), np.uint16)
     page[:8, :8] = 0
-    larger = by.upscale(Image.from_array(page), 2).to_array()
-    clear = 16 + by.halo + 12  # the reach of the network, and of the colors
+    larger = upscaler.upscale(Image.from_array(page), 2).to_array()
+    clear = 16 + upscaler.halo + 12  # the reach of the network, and of the colors
     assert clear < 100 and (larger[clear:] == page[-1, -1]).all() and (larger[:, clear:] == page[-1, -1]).all()

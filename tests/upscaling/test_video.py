@@ -26,7 +26,7 @@ from drrn.upscaling.formats import video as films
 from drrn.upscaling.upscaler import Upscaler
 from drrn.weights import store
 from tests import command_line, compare_films
-from tests.film_files import BARE, BASE, CFR, Extra, about, copied, film, planes, times
+from tests.film_files import BARE, BASE, CFR, Extra, copied, describe, film, planes, times
 
 LOSSLESS: dict[str, Any] = {"codec": "ffv1", "options": {}}
 REORDERED = {"crf": "20", "bf": "3", "preset": "medium"}
@@ -113,11 +113,11 @@ def test_other_tracks_and_metadata_of_a_video_are_kept(here: Path, suffix: str, 
     source = film(here / f"video{suffix}", extra=extra, options=REORDERED)
     result = enlarged(source)
     assert copied(result) == copied(source)
-    assert about(result) == about(source)
+    assert describe(result) == describe(source)
     assert times(result) == times(source)
     for each in (*extra.sounds,):
-        assert each[1] in [language for _, _, language in about(result)["streams"]]
-    assert len(about(result)["chapters"]) == 2 * extra.chapters
+        assert each[1] in [language for _, _, language in describe(result)["streams"]]
+    assert len(describe(result)["chapters"]) == 2 * extra.chapters
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "h264"), (".mp4", "hevc"), (".mkv", "av1"), (".mkv", "ffv1")])
@@ -140,7 +140,7 @@ def test_color_tags_and_aspect_ratio_are_kept(here: Path, suffix: str, codec: st
     if codec in ("av1", "ffv1") and "sample_aspect_ratio" in fields:  # these have no place for it
         assert run(source, "--codec", codec) == 2
         source = film(source, times=CFR[:3], **{**fields, "sample_aspect_ratio": 1})
-    before, after = about(source), about(enlarged(source, "--codec", codec))
+    before, after = describe(source), describe(enlarged(source, "--codec", codec))
     for name in ("colors", "pixels"):
         assert after[name] == before[name]
     assert (after["aspect"] or 1) == (before["aspect"] or 1)
@@ -240,7 +240,7 @@ def test_values_outside_the_video_range_are_kept(here: Path) -> None:
 
 def test_repeated_frames_are_enlarged_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = [0, 0, 0, 1, 1, 2, 1, 0, 3, 3]
-    source = film(here / "film.mkv", times=CFR[:10], shown=numbers, **LOSSLESS)
+    source = film(here / "film.mkv", times=CFR[:10], pictures=numbers, **LOSSLESS)
     done = counted(monkeypatch)
     result = planes(enlarged(source, "--codec", "ffv1"))
     assert len(done) == 4
