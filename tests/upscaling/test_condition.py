@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from drrn.core.resize import imresize
 from drrn.data.degradations import add_noise, compress_jpeg
@@ -53,6 +54,15 @@ def test_the_noise_level_is_estimated(sigma: int) -> None:
     noisy = ramp + np.random.default_rng(0).normal(0, sigma, ramp.shape).astype(np.float32)
     assert noise_level(ramp) < 0.01
     assert noise_level(noisy) == pytest.approx(sigma, rel=0.2)
+
+
+def test_thin_lines_are_not_noise() -> None:
+    drawing: NDArray[np.float32] = np.full((240, 320, 3), 230, np.float32)
+    y, x = np.mgrid[:240, :320]
+    drawing[(x + y) % 14 < 2] = 40, 0, 200
+    assert condition_of(drawing / np.float32(255)) == CLEAN
+    noisy = drawing + np.random.default_rng(0).normal(0, 6, drawing.shape)
+    assert "noise" in condition_of((noisy.clip(0, 255) / 255).astype(np.float32)).reason
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 200, 1), (40, 9, 3)])

@@ -26,8 +26,10 @@ LEAST_BLOCKS = 8
 """Fewest blocks along a side: with fewer, random variation looks like blocks."""
 AREA = 16
 """Side of the squares in which noise is measured; it shows best in the flattest ones."""
-FLAT = 5
+FLAT = 2
 """Percentage of the squares that count as flat."""
+MEDIAN = 0.54
+"""Of the absolute values of normal noise with standard deviation 1, in the flattest squares; in all, it is 0.67."""
 
 
 class Condition(NamedTuple):
@@ -60,21 +62,22 @@ def condition_of(pixels: NDArray[np.float32], quality: int | None = None) -> Con
 
 
 def noise_level(plane: NDArray[np.float32]) -> float:
-    """Estimate the standard deviation of noise in a plane (H, W), in its units: from the flattest squares, by
-    Immerkaer's filter.
+    """Estimate the standard deviation of noise in a plane (H, W), in its units: by Immerkaer's filter.
 
-    J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996). 0 if the plane is
-    smaller than a square.
+    J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996). Of each square
+    the median is taken, which thin lines do not change, and of these the lowest. 0 if the plane is smaller than a square.
     """
     across = plane[:, :-2] - 2 * plane[:, 1:-1] + plane[:, 2:]
     edges = np.abs(across[:-2] - 2 * across[1:-1] + across[2:])
     rows, columns = (side // AREA for side in edges.shape)
     if not rows * columns:
         return 0.0
-    squares = edges[: rows * AREA, : columns * AREA].reshape(rows, AREA, columns, AREA).mean(axis=(1, 3))
+    squares = edges[: rows * AREA, : columns * AREA].reshape(rows, AREA, columns, AREA).swapaxes(1, 2)
+    half = AREA * AREA // 2
+    medians = np.partition(squares.reshape(-1, AREA * AREA), half)[:, half]
     # np.percentile's value, without its import of numpy.ma, which takes as long as all of a small picture
-    flattest = np.interp(FLAT / 100 * (squares.size - 1), np.arange(squares.size), np.sort(squares, axis=None))
-    return float(flattest * (np.pi / 2) ** 0.5 / 6)
+    flattest = np.interp(FLAT / 100 * (medians.size - 1), np.arange(medians.size), np.sort(medians))
+    return float(flattest / MEDIAN / 6)
 
 
 def blockiness(plane: NDArray[np.float32]) -> float:
