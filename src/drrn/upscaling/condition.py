@@ -65,7 +65,7 @@ def noise_level(plane: NDArray[np.float32]) -> float:
     """Estimate the standard deviation of noise in a plane (H, W), in its units: by Immerkaer's filter.
 
     J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996). Of each square
-    the median is taken, which thin lines do not change, and of these the lowest. 0 if the plane is smaller than a square.
+    the median is taken, which thin lines do not change, and of these the lowest. 0 if the plane is smaller.
     """
     across = plane[:, :-2] - 2 * plane[:, 1:-1] + plane[:, 2:]
     edges = np.abs(across[:-2] - 2 * across[1:-1] + across[2:])
