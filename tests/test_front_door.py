@@ -120,9 +120,9 @@ def test_a_pil_image_keeps_profile_exif_and_dpi_and_becomes_upright() -> None:
     upright = np.rot90(RGB, -1)
     assert np.array_equal(np.asarray(result), enlarge(np.ascontiguousarray(upright)))
     assert result.info["icc_profile"] == SRGB and result.info["dpi"] == (288.0, 144.0)
-    kept = PIL.Image.Exif()
-    kept.load(result.info["exif"])
-    assert kept[0x010F] == "a maker" and kept.get(0x0112, 1) == 1
+    exif = PIL.Image.Exif()
+    exif.load(result.info["exif"])
+    assert exif[0x010F] == "a maker" and exif.get(0x0112, 1) == 1
 
 
 def test_an_image_survives_conversion_to_pillow_and_back(tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ def test_representations_are_one_short_line() -> None:
 
 def test_a_notebook_gets_the_image_as_png(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(drrn.Image(pixels=drrn.Image.from_array(RGB).pixels, icc=SRGB)._repr_png_())
-    shown = drrn.Image.open(tmp_path / "a.png")
-    assert np.array_equal(shown.to_array(), RGB) and shown.icc == SRGB
+    image = drrn.Image.open(tmp_path / "a.png")
+    assert np.array_equal(image.to_array(), RGB) and image.icc == SRGB
     with pytest.raises(ImageError, match="NaN or infinite"):
         drrn.Image(pixels=np.full((2, 2, 1), np.nan, np.float32))._repr_png_()
 
@@ -280,16 +280,16 @@ def test_threads_share_an_upscaler_and_each_gets_its_own_result(tmp_path: Path) 
 def test_a_network_being_prepared_by_another_thread_is_not_used_early() -> None:
     weights = stepped_weights(2, 3)
     shared = drrn.Upscaler(weights)
-    choose, seen = shared._choose, list[Any]()
+    choose, networks = shared._choose, list[Any]()
 
     def choose_while_another_thread_asks(network: drrn.Weights) -> Any:
-        if not seen:
-            seen.append(None)
-            seen[0] = shared.for_size((5, 5), (15, 15)).network  # as a thread does that comes just now
+        if not networks:
+            networks.append(None)
+            networks[0] = shared.for_size((5, 5), (15, 15)).network  # as a thread does that comes just now
         return choose(network)
 
     shared._choose = choose_while_another_thread_asks  # type: ignore[assignment]
-    assert shared.for_size((5, 5), (15, 15)).network is weights.larger[3] and seen == [weights.larger[3]]
+    assert shared.for_size((5, 5), (15, 15)).network is weights.larger[3] and networks == [weights.larger[3]]
 
 
 FORKED = """

@@ -46,8 +46,8 @@ def _cost(suffix: str, side: int, scratch: Path) -> Cost:
     estimate, run = run_measured([*options, "--estimate"]), run_measured(options)
     source.unlink()
     target.unlink()
-    about = json.loads(run.output)
-    return Cost(suffix, side, estimate.peak, run.peak, about["estimated_mb"] - about["process_mb"], run.seconds)
+    reported = json.loads(run.output)
+    return Cost(suffix, side, estimate.peak, run.peak, reported["estimated_mb"] - reported["process_mb"], run.seconds)
 
 
 def to_json(costs: list[Cost]) -> str:

@@ -145,8 +145,8 @@ def test_invalid_options_are_refused_in_one_line(
 
 
 def test_times_are_read_in_seconds_minutes_and_hours() -> None:
-    given = {"90": 90, "30s": 30, "2m": 120, "2 min": 120, "1.5h": 5400, "0.5": 0.5}
-    assert {text: parse_duration(text) for text in given} == given
+    durations = {"90": 90, "30s": 30, "2m": 120, "2 min": 120, "1.5h": 5400, "0.5": 0.5}
+    assert {text: parse_duration(text) for text in durations} == durations
     for text in ("", "0", "0s", "-1", "1d", "s", "1e3", "nan", "٣"):
         with pytest.raises(UsageError, match="A time is written"):
             parse_duration(text)

@@ -64,8 +64,8 @@ def test_maps_are_written_next_to_the_result_in_its_size(here: Path, capsys: pyt
         assert probe(here / f"{name}_check.png")[:3] == ("PNG", *small)
         assert probe(here / f"{name}_disagreement.png")[:3] == ("PNG", *large)
         for kind in ("check", "disagreement"):
-            shown = read(here / f"{name}_{kind}.png")
-            assert shown.pixels.shape[2] == 1 and shown.alpha is None and shown.bits == 8 and shown.pixels.max() > 0
+            drawn = read(here / f"{name}_{kind}.png")
+            assert drawn.pixels.shape[2] == 1 and drawn.alpha is None and drawn.bits == 8 and drawn.pixels.max() > 0
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2 and printed[1].startswith("deep_x3.tif · ")
     assert (
@@ -99,8 +99,8 @@ def test_disagreement_and_check_leave_the_result_as_it_is_and_the_ensemble_does_
     assert names(here) == [
         "asked.png", "asked_disagreement.png", "careful.png", "deep.tif", "photo.png", "photo_x2.png"
     ]  # fmt: skip
-    plain, asked, careful = (read(here / name).to_array() for name in ("photo_x2.png", "asked.png", "careful.png"))
-    assert (asked == plain).all() and (careful != plain).any()
+    plain, checked, careful = (read(here / name).to_array() for name in ("photo_x2.png", "asked.png", "careful.png"))
+    assert (checked == plain).all() and (careful != plain).any()
 
 
 def test_an_infinite_psnr_is_null_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -460,11 +460,15 @@ def test_a_randomly_killed_run_ends_like_an_uninterrupted_one(
     # some are there already, made by another model
     assert run("in", "-o", "killed", model="other.safetensors") == 0
     before = tree(here / "killed")
-    made, left = 0, 0
+    finished_before, left = 0, 0
     for number in range(kills):
         attempt: dict[str, Any] = {"folder": str(here), "args": [*args, "--jobs", str(1 + number % 4 // 2)]}
         if number % 2 and pictures > 12:  # a few are done before a signal is sent, on a machine that is fast
-            attempt |= {"signal": signal.SIGKILL, "lines": made + rng.randint(0, 2), "delay": rng.uniform(0, 0.004)}
+            attempt |= {
+                "signal": signal.SIGKILL,
+                "lines": finished_before + rng.randint(0, 2),
+                "delay": rng.uniform(0, 0.004),
+            }
         else:
             attempt |= {"call": rng.randint(1, 16)}
         (death,) = run_plans([attempt])
@@ -476,27 +480,27 @@ def test_a_randomly_killed_run_ends_like_an_uninterrupted_one(
         left += len(there) - len(files)
         again = {line["target"].removeprefix("killed/") for line in death["printed"] if "seconds" in line}
         assert again <= finished
-        assert sum("unchanged" in line for line in death["printed"]) <= made, "what was done was forgotten"
-        assert len(finished) >= made + len(again), "what was done was done again"
-        made = len(finished)
-    assert made < pictures, "all was done before the last kill"
+        assert sum("unchanged" in line for line in death["printed"]) <= finished_before, "what was done was forgotten"
+        assert len(finished) >= finished_before + len(again), "what was done was done again"
+        finished_before = len(finished)
+    assert finished_before < pictures, "all was done before the last kill"
     assert left, "no kill left a temporary file, so none can have been removed"
     (last,) = run_plans([{"folder": str(here), "args": args}])
     assert last["code"] == 0, last["log"]
     totals = last["printed"][-1]
-    assert (totals["done"], totals["unchanged"]) == (pictures - made, made)
+    assert (totals["done"], totals["unchanged"]) == (pictures - finished_before, finished_before)
     assert tree(here / "killed") == whole
     assert [path.name for path in (here / "killed").rglob(".*")] == [".drrn.sqlite"]
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.full)])
 def test_after_a_kill_at_any_call_the_next_run_replaces_a_stale_result(
-    here: Path, run_plans: RunPlans, every: int
+    here: Path, run_plans: RunPlans, step: int
 ) -> None:
     assert run("in/sub", "-o", "out", model="other.safetensors") == 0
     assert run("in/sub", "-o", "new") == 0
     codes = []
-    for call in range(1, 100, every):
+    for call in range(1, 100, step):
         output = f"out{call}"
         shutil.copytree(here / "out", here / output)
         args = ["upscale", "in/sub", "-o", output, "--json", "-m", "tiny.safetensors", "--threads", "1"]

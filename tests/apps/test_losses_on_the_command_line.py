@@ -14,9 +14,9 @@ from tests.small_vgg import small_vgg
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
     """Restore the signal handlers after a training."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    for number, handler in kept.items():
+    for number, handler in handlers.items():
         signal.signal(number, handler)
 
 

@@ -71,10 +71,10 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
     (here / "site").mkdir()  # applies to child processes, too
     (here / "site/sitecustomize.py").write_text("from tests.apps.plain_install import block\nblock()\n")
     paths = [str(here / "site"), str(ROOT), *filter(None, sys.path)]
-    asked = json.dumps([shlex.split(line) for line in lines])
+    commands = json.dumps([shlex.split(line) for line in lines])
     done = subprocess.run(
         [sys.executable, plain_install.__file__],
-        input=asked,
+        input=commands,
         cwd=here,
         env={
             **os.environ,
@@ -110,9 +110,9 @@ def test_every_command_is_covered() -> None:
 
 
 def test_every_package_of_an_extra_is_blocked() -> None:
-    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     packages = {
-        line.partition(">=")[0] for name, lines in about.items() if name not in ("dev", "docs") for line in lines
+        line.partition(">=")[0] for name, lines in extras.items() if name not in ("dev", "docs") for line in lines
     }
     missing = {name.replace("_", "-") for name in plain_install.EXTRAS.split()}
     imported_as = {"markdown-it-py": "markdown-it"}

@@ -34,8 +34,10 @@ def test_images_patches_and_steps_are_printed_and_one_line_per_epoch(
     assert train("--epochs", "2", "--width", "4", "--units", "1") == 0
     first, second, *epochs = capsys.readouterr().err.splitlines()
     assert first == "5 pictures to learn from, 1 to validate on, in run"
-    about = r"100 patches of 16x16, 12 steps of 8 patches per epoch, at most 2 epochs; bicubic has (\d+\.\d+) dB on .*"
-    reported = re.fullmatch(about, second)
+    pattern = (
+        r"100 patches of 16x16, 12 steps of 8 patches per epoch, at most 2 epochs; bicubic has (\d+\.\d+) dB on .*"
+    )
+    reported = re.fullmatch(pattern, second)
     assert reported, second
     assert len(epochs) == 2 and all(f" dB (bicubic {reported[1]})" in line for line in epochs)
     assert re.search(r"about \d.* left$", epochs[0]) and " left" not in epochs[1]

@@ -36,8 +36,8 @@ def test_exactly_constant_areas_within_reach_are_restored(
     for row in range(size[0]):
         for column in range(size[1]):
             y, x = (2 * row + 1) * height // (2 * size[0]), (2 * column + 1) * width // (2 * size[1])
-            seen = source[:, max(y - far[0], 0) : y + far[0] + 1, max(x - far[1], 0) : x + far[1] + 1]
-            constant = (seen == seen[:, :1, :1]).all()
+            view = source[:, max(y - far[0], 0) : y + far[0] + 1, max(x - far[1], 0) : x + far[1] + 1]
+            constant = (view == view[:, :1, :1]).all()
             assert (sr[:, row, column] == (source[:, y, x] if constant else -1)).all()
 
 

@@ -69,10 +69,10 @@ def macs_that_run(config: DRRNConfig, units: int) -> int:
     network = DRRN(config).eval()
     counted = 0
 
-    def count(conv: nn.Module, given: Any, made: torch.Tensor) -> None:
+    def count(conv: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         nonlocal counted
         assert isinstance(conv, nn.Conv2d)
-        counted += made.numel() * conv.in_channels * 9
+        counted += output.numel() * conv.in_channels * 9
 
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

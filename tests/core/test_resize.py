@@ -31,12 +31,12 @@ def assert_near(ours: NDArray[np.float64], theirs: NDArray[np.float64], toleranc
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("name", ["butterfly", "woman"])
-@pytest.mark.parametrize(("given", "wanted"), [("im_gt_y", "im_l_y"), ("im_l_y", "im_b_y")], ids=["shrink", "enlarge"])
-def test_imresize_equals_matlab(data: Path, name: str, scale: int, given: str, wanted: str) -> None:
+@pytest.mark.parametrize(("source", "wanted"), [("im_gt_y", "im_l_y"), ("im_l_y", "im_b_y")], ids=["shrink", "enlarge"])
+def test_imresize_equals_matlab(data: Path, name: str, scale: int, source: str, wanted: str) -> None:
     # golden: MATLAB's own doubles, 0..255, of twtygqyy/pytorch-vdsr (data/SOURCES.md); measured 1.7e-13
     with np.load(data / "matlab_ref" / f"{name}_x{scale}.npz") as arrays:
         theirs = arrays[wanted]
-        assert_near(imresize(arrays[given], *theirs.shape), theirs)
+        assert_near(imresize(arrays[source], *theirs.shape), theirs)
 
 
 @given(sides, sides, sides, sides, seeds)
@@ -52,15 +52,15 @@ def along_rows(x: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     if n == len(x):
         return x
     wide = max(len(x) / n, 1)
-    made = []
+    values = []
     for i in range(n):
         center = (i + 0.5) * len(x) / n - 0.5
         reach = range(floor(center - 2 * wide), ceil(center + 2 * wide) + 1)
         weights = [keys((center - j) / wide) for j in reach]
         mirrored = [j if 0 <= j < len(x) else ~j % (2 * len(x)) for j in reach]
         mirrored = [j if j < len(x) else 2 * len(x) - 1 - j for j in mirrored]
-        made.append(sum(w * x[j] for w, j in zip(weights, mirrored, strict=True)) / sum(weights))
-    return np.array(made)
+        values.append(sum(w * x[j] for w, j in zip(weights, mirrored, strict=True)) / sum(weights))
+    return np.array(values)
 
 
 def keys(t: float) -> float:

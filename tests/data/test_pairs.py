@@ -88,10 +88,10 @@ def test_the_luma_of_every_file_is_matlabs_to_the_level(data: Path) -> None:
 
 
 def test_unit_divides_by_255_in_single_precision() -> None:
-    every = np.arange(256, dtype=np.uint8)
-    assert unit(every).dtype == np.float32
-    assert np.array_equal(unit(every), (every / 255).astype(np.float32))
-    assert np.array_equal(levels(unit(every)), every)
+    codes = np.arange(256, dtype=np.uint8)
+    assert unit(codes).dtype == np.float32
+    assert np.array_equal(unit(codes), (codes / 255).astype(np.float32))
+    assert np.array_equal(levels(unit(codes)), codes)
 
 
 def test_images_are_found_by_suffix_in_order(tmp_path: Path) -> None:
@@ -173,22 +173,22 @@ def test_the_two_copies_in_t91_stay_on_one_side(data: Path) -> None:
 @pytest.mark.parametrize("scale", [2, 3, 4, 1.5, 2.7])
 def test_a_pair_has_the_image_and_its_bicubic_ilr(tmp_path: Path, channels: Literal[1, 3], scale: float) -> None:
     path = put(smooth(45, 38), tmp_path / "a.png")
-    (made,) = make_pairs([path], [scale], channels)
+    (pair,) = make_pairs([path], [scale], channels)
     hr = modcrop(read_levels(path, channels), scale)
     lr = degrade(hr / 255.0, scale)
-    assert (made.name, made.scale) == ("a", scale)
-    assert [str(plane.dtype) for plane in (made.lr, made.ilr, made.hr)] == ["float16", "float16", "uint8"]
-    assert np.array_equal(made.hr, hr)
-    assert_close(made.lr, lr)  # and so not rounded to 8 bits
-    assert_close(made.ilr, imresize(lr, *hr.shape[1:]))
+    assert (pair.name, pair.scale) == ("a", scale)
+    assert [str(plane.dtype) for plane in (pair.lr, pair.ilr, pair.hr)] == ["float16", "float16", "uint8"]
+    assert np.array_equal(pair.hr, hr)
+    assert_close(pair.lr, lr)  # and so not rounded to 8 bits
+    assert_close(pair.ilr, imresize(lr, *hr.shape[1:]))
 
 
 def test_half_precision_errors_are_within_their_bound(tmp_path: Path) -> None:
     blocks = np.random.default_rng(0).choice([0, 40, 215, 255], (10, 10, 3)).astype(np.uint8)
     path = put(np.kron(blocks, np.ones((6, 6, 1), np.uint8)), tmp_path / "a.png")  # edges: the kernel overshoots
-    (made,) = make_pairs([path], [2], 3)
-    exact = imresize(degrade(made.hr / 255.0, 2), 60, 60)
-    error = np.abs(made.ilr - exact)
+    (pair,) = make_pairs([path], [2], 3)
+    exact = imresize(degrade(pair.hr / 255.0, 2), 60, 60)
+    error = np.abs(pair.ilr - exact)
     assert exact.max() > 1 and exact.min() < 0
     assert 255 * error[exact <= 1].max() < 0.0625
     assert 255 * error.max() < 0.125
@@ -196,9 +196,9 @@ def test_half_precision_errors_are_within_their_bound(tmp_path: Path) -> None:
 
 def test_every_image_is_paired_at_every_scale(tmp_path: Path) -> None:
     paths = [put(noise(13, 17, seed=i), tmp_path / f"{i}.png") for i in range(3)]
-    made = [(pair.name, pair.scale, pair.hr.shape) for pair in make_pairs(paths, [2, 3], 1)]
+    found = [(pair.name, pair.scale, pair.hr.shape) for pair in make_pairs(paths, [2, 3], 1)]
     sizes = {2: (1, 12, 16), 3: (1, 12, 15)}
-    assert made == [(name, scale, sizes[scale]) for name in "012" for scale in (2, 3)]
+    assert found == [(name, scale, sizes[scale]) for name in "012" for scale in (2, 3)]
 
 
 def test_an_image_smaller_than_the_scale_is_refused(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def run(proto: onnx.ModelProto, batch: NDArray[Any]) -> NDArray[Any]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
-    (made,) = session.run(None, {proto.graph.input[0].name: batch})
-    return made
+    (result,) = session.run(None, {proto.graph.input[0].name: batch})
+    return result
 
 
 def exactly(weights: Weights, batch: NDArray[np.float32], units: int | None = None) -> NDArray[np.float64]:
@@ -144,28 +144,28 @@ def test_the_self_contained_graph_matches_drrn_upscale(fields: dict[str, Any], s
     weights = random_weights(fields)
     proto, upscaler = picture_model(weights, scale), Upscaler(weights, threads=1)
     for what, array in SPECIAL.items():
-        made, expected = run(proto, array[None])[0], upscaler.upscale(Image.from_array(array), scale).to_array()
-        assert_close(made, expected, 1)
-        assert (made != expected).mean() < 0.005, what
+        result, expected = run(proto, array[None])[0], upscaler.upscale(Image.from_array(array), scale).to_array()
+        assert_close(result, expected, 1)
+        assert (result != expected).mean() < 0.005, what
         if what in ("constant", "white"):
-            assert (made == array[0, 0]).all()
+            assert (result == array[0, 0]).all()
         if what == "gray":
-            assert (made == made[..., :1]).all()
+            assert (result == result[..., :1]).all()
 
 
 def test_images_of_an_onnx_batch_are_independent() -> None:
     proto = picture_model(small_weights(), 2)
     one, gray, constant = (noise(9, 11, 3), np.repeat(noise(9, 11, 1), 3, axis=2), SPECIAL["constant"])
     together = run(proto, np.stack([one, gray, constant]))
-    for alone, made in zip((one, gray, constant), together, strict=True):
-        assert_close(made, run(proto, alone[None])[0], 0)
+    for alone, result in zip((one, gray, constant), together, strict=True):
+        assert_close(result, run(proto, alone[None])[0], 0)
 
 
 @settings(max_examples=40)
 @given(st.integers(1, 3000), st.floats(1, 8))
 def test_sides_are_rounded_as_upscale_rounds_them(side: int, scale: float) -> None:
-    made = run(picture_model(small_weights(units=0, width=1), scale), noise(1, 1, side, 3))
-    assert made.shape == (1, int(scale + 0.5), int(side * scale + 0.5), 3)
+    result = run(picture_model(small_weights(units=0, width=1), scale), noise(1, 1, side, 3))
+    assert result.shape == (1, int(scale + 0.5), int(side * scale + 0.5), 3)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -183,9 +183,9 @@ def test_the_exported_packaged_model_matches_drrn_upscale_on_the_samples(
     array = read(ROOT / "samples" / f"{name}.png").to_array()[:side, :side]
     expected = Upscaler("small", threads=1).upscale(Image.from_array(array), scale).to_array()
     export(load("small"), tmp_path / "small.onnx", scale=scale)
-    made = run(onnx.load(tmp_path / "small.onnx"), array[None])[0]
-    assert_close(made, expected, 1)
-    assert (made == expected).mean() > 0.999
+    result = run(onnx.load(tmp_path / "small.onnx"), array[None])[0]
+    assert_close(result, expected, 1)
+    assert (result == expected).mean() > 0.999
 
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
@@ -304,7 +304,7 @@ print(np.isfinite(engine.run(ilr[:, :200, :200])).all())
 
 
 def test_other_failures_of_the_runtime_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*given: object) -> None:
+    def fail(*args: object) -> None:
         raise Fail("a node is broken")
 
     monkeypatch.setattr(room, "run_session", fail)
@@ -361,8 +361,8 @@ def test_a_graph_that_truncates_instead_of_rounding_is_not_written(
 ) -> None:
     """No sample is off by more than one level, but half of them are."""
 
-    def cut_off(*given: Any) -> onnx.ModelProto:
-        proto = picture_model(*given)
+    def cut_off(*args: Any) -> onnx.ModelProto:
+        proto = picture_model(*args)
         (half,) = [
             t
             for t in proto.graph.initializer

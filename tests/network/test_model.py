@@ -123,7 +123,7 @@ def test_a_chain_telescopes_to_its_input_and_the_sum_of_what_each_unit_adds(unit
     assert isinstance(block, RecursiveBlock)
     added = []
     for conv in block.second:
-        conv.register_forward_hook(lambda module, given, made: added.append(made))
+        conv.register_forward_hook(lambda module, inputs, output: added.append(output))
     x = picture(DRRNConfig(), 7, 7)
     with torch.inference_mode():
         h = block(x, units)
@@ -196,11 +196,11 @@ def test_the_halo_is_tight(config: DRRNConfig) -> None:
     x = torch.rand(1, config.channels, side, side, dtype=torch.float64).requires_grad_()
     inside = slice(before, before + cell)
     for output in (net(x)[..., inside, inside], net(x)[..., before, before]):  # the cell, and one pixel of it
-        (seen,) = torch.autograd.grad(output.sum(), x)
+        (gradient,) = torch.autograd.grad(output.sum(), x)
         far = torch.zeros(side, side, dtype=torch.bool)
         far[before - halo : before + cell + halo, before - halo : before + cell + halo] = True
-        assert torch.equal((seen != 0).all(dim=(0, 1)), far)
-        assert torch.equal((seen != 0).any(dim=(0, 1)), far)
+        assert torch.equal((gradient != 0).all(dim=(0, 1)), far)
+        assert torch.equal((gradient != 0).any(dim=(0, 1)), far)
 
 
 @given(configs, seeds)
@@ -286,9 +286,9 @@ def test_init_weights_can_use_glorots_uniform() -> None:
     net.init_weights("glorot", unit_gain=0.25)
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d):
-            ends = (6 / (9 * (module.in_channels + module.out_channels))) ** 0.5 * (0.25 if ".second." in name else 1)
-            assert 0.98 * ends < module.weight.abs().max().item() <= ends * 1.0001, name
-            assert module.weight.std().item() == pytest.approx(ends / 3**0.5, rel=0.05), name
+            limit = (6 / (9 * (module.in_channels + module.out_channels))) ** 0.5 * (0.25 if ".second." in name else 1)
+            assert 0.98 * limit < module.weight.abs().max().item() <= limit * 1.0001, name
+            assert module.weight.std().item() == pytest.approx(limit / 3**0.5, rel=0.05), name
             assert module.bias is not None and not module.bias.any()
 
 
@@ -334,7 +334,7 @@ def test_autocast_preserves_faint_image_detail() -> None:
     with torch.no_grad():
         expected = enter(x)
         with torch.autocast("cpu", torch.bfloat16):
-            seen = enter(x)
-            assert enter(x.bfloat16()).dtype == seen.dtype == torch.bfloat16
+            exact = enter(x)
+            assert enter(x.bfloat16()).dtype == exact.dtype == torch.bfloat16
     inside = (..., slice(1, -1), slice(1, -1))  # the border is no faint detail, but the picture's end
-    assert (seen - expected)[inside].norm() < 0.005 * expected[inside].norm()
+    assert (exact - expected)[inside].norm() < 0.005 * expected[inside].norm()

@@ -130,8 +130,8 @@ def test_a_result_has_everything_that_was_measured(done: tuple[Path, list[Comple
     assert first.data["pictures"] == 4 and len(first.data["sha256"]) == 64
     assert first.examples and not second.examples, "only the first seed shows pictures"
     assert first.history != second.history
-    about = json.loads((done[0] / "one/seed-0/result.json").read_text())
-    assert about["parameters"] == first.experiment.model.parameters and about["macs_per_pixel"] == first.macs
+    content = json.loads((done[0] / "one/seed-0/result.json").read_text())
+    assert content["parameters"] == first.experiment.model.parameters and content["macs_per_pixel"] == first.macs
 
 
 def test_a_result_survives_json(done: tuple[Path, list[Completion], StudyLog]) -> None:
@@ -252,8 +252,8 @@ def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
 
     ends = run([task], 1, Kills())
     assert [end.outcome for end in ends] == ["failed"] and "its process ended with exit code" in ends[0].message
-    asked = iter([False])
-    ends = run([task], 1, Kills(), lambda: next(asked, True))
+    answers = iter([False])
+    ends = run([task], 1, Kills(), lambda: next(answers, True))
     assert [end.outcome for end in ends] == ["stopped"], "one that dies as it is asked to stop is no failure"
 
 

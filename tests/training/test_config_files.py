@@ -18,9 +18,9 @@ from tests.training.small_training import make_images
 WHOLE: dict[str, Any] = {"model": DRRNConfig(width=4, units=1).to_dict(), "train": asdict(PAPER)}
 
 
-def written(folder: Path, about: Any) -> Path:
+def written(folder: Path, content: Any) -> Path:
     path = folder / "config.json"
-    path.write_text(about if isinstance(about, str) else json.dumps(about))
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 
 
@@ -87,11 +87,11 @@ BAD: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("about", "message"), BAD, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("content", "message"), BAD, ids=lambda value: value if isinstance(value, str) else "")
 def test_an_invalid_config_is_one_line_and_exit_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], about: Any, message: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: Any, message: str
 ) -> None:
-    path = written(tmp_path, about)
+    path = written(tmp_path, content)
     assert run("train", "--data", "x", "--run", str(tmp_path / "run"), "--config", str(path)) == 2
     assert message in one_line(capsys)
     assert not (tmp_path / "run").exists()

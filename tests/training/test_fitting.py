@@ -111,11 +111,11 @@ def test_saved_weights_reproduce_the_recorded_validation_loss(tmp_path: Path, da
 def test_training_and_validation_share_no_image(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sides: list[Sampler] = []
 
-    def seen(inputs: fit.Inputs, *_: Any, **__: Any) -> list[Epoch]:
+    def record(inputs: fit.Inputs, *_: Any, **__: Any) -> list[Epoch]:
         sides.extend([inputs.patches, inputs.held_out])
         return []
 
-    monkeypatch.setattr("tests.training.small_training.fit", seen)
+    monkeypatch.setattr("tests.training.small_training.fit", record)
     for seed in range(3):
         train(tmp_path / f"run{seed}", data, replace(QUICK, seed=seed, validation=0.4))
     for learning, judging in zip(sides[::2], sides[1::2], strict=True):
@@ -211,15 +211,15 @@ def test_training_stops_after_patience_epochs_without_improvement(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, patience: int
 ) -> None:
     losses = [5.0, 4.0, 4.5, 3.0, 3.0, 3.5, 9.0, 1.0]
-    ends = {0: 8, 1: 3, 2: 6}[patience]
+    epochs = {0: 8, 1: 3, 2: 6}[patience]
     reported = iter(losses)
     monkeypatch.setattr(fit, "validate", lambda *_: [next(reported), 0.1, 1.0])
     how = replace(QUICK, epochs=8, patience=patience, epoch_steps=1)
     history, log = train(tmp_path / "run", data, how)
-    assert [row.val_loss for row in history] == losses[:ends]
-    assert [is_best for _, is_best in log.rows] == [True, True, False, True, False, False, False, True][:ends]
+    assert [row.val_loss for row in history] == losses[:epochs]
+    assert [is_best for _, is_best in log.rows] == [True, True, False, True, False, False, False, True][:epochs]
     saved = load(tmp_path / "run/best.safetensors").card["validation"]["epoch"]
-    assert saved == int(np.argmin(losses[:ends]))
+    assert saved == int(np.argmin(losses[:epochs]))
 
 
 def test_patience_counts_epochs_since_the_best() -> None:
@@ -307,11 +307,11 @@ def test_few_validation_patches_are_spread_over_all_images(
 ) -> None:
     taken: list[Any] = []
 
-    def seen(pool: Pool, patches: Any, turns: Any, size: int) -> Any:
+    def record(pool: Pool, patches: Any, turns: Any, size: int) -> Any:
         taken.append((pool, patches, turns))
         return cut(pool, patches, turns, size)
 
-    monkeypatch.setattr(validation, "cut", seen)
+    monkeypatch.setattr(validation, "cut", record)
     how = replace(QUICK, epochs=1, epoch_steps=1, validation=0.5, validation_patches=5, batch_size=2)
     train(tmp_path / "run", data, how)
     pool, corners = taken[0][0], np.concatenate([patches for _, patches, _ in taken])[:, 0]

@@ -81,15 +81,15 @@ def test_a_training_killed_at_random_ends_in_the_same_bytes(
     assert not [*killed.rglob(".drrn-*")], "a killed write left its temporary file"
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.full)])
 def test_a_training_killed_at_any_point_of_saving_ends_in_the_same_bytes(
-    tmp_path: Path, run_attempts: RunAttempts, every: int
+    tmp_path: Path, run_attempts: RunAttempts, step: int
 ) -> None:
     """At every write, fsync and rename of config.json, a checkpoint per step, the weights and the table."""
     make_images(tmp_path / "pictures")
     args = command(1, epoch_steps=2, save_seconds=0)
     plan: list[dict[str, Any]] = [{"folder": str(tmp_path / "whole"), "args": args}]
-    calls = range(1, 31, every)
+    calls = range(1, 31, step)
     for call in calls:
         folder = {"folder": str(tmp_path / str(call)), "args": args}
         plan += [{**folder, "call": call}, folder]

@@ -65,10 +65,10 @@ def test_the_backbone_is_not_stored_in_any_file(tmp_path: Path, data: Path, vgg:
 def test_losses_are_computed_in_single_precision(
     tmp_path: Path, data: Path, vgg: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    calls = []
 
     def look(sr: Tensor, hr: Tensor) -> Tensor:
-        seen.append((sr.dtype, hr.dtype, torch.is_autocast_enabled("cpu")))
+        calls.append((sr.dtype, hr.dtype, torch.is_autocast_enabled("cpu")))
         return msssim(sr, hr)
 
     monkeypatch.setitem(LOSSES, "msssim", look)
@@ -78,7 +78,7 @@ def test_losses_are_computed_in_single_precision(
         (row,), _ = train(tmp_path / precision, data, how, replace(SMALL, channels=3), backbone=(vgg,))
         losses.append((row.train_loss, row.val_loss))
     assert losses[1] == pytest.approx(losses[0], rel=0.05) and losses[1] != losses[0]
-    assert set(seen) == {(torch.float32, torch.float32, False)}
+    assert set(calls) == {(torch.float32, torch.float32, False)}
 
 
 def test_images_are_not_rounded_in_mixed_precision(tmp_path: Path, data: Path) -> None:
@@ -102,9 +102,9 @@ def test_another_backbone_is_another_training(tmp_path: Path, data: Path, vgg: P
 def test_a_run_older_than_backbones_resumes(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "run", data, stop_after=2)
     config = tmp_path / "run/config.json"
-    about = json.loads(config.read_text())
-    assert about["train"]["loss"] == "mse" and about["data"].pop("backbone_sha256") is None
-    config.write_text(json.dumps(about))
+    content = json.loads(config.read_text())
+    assert content["train"]["loss"] == "mse" and content["data"].pop("backbone_sha256") is None
+    config.write_text(json.dumps(content))
     assert len(train(tmp_path / "run", data)[0]) == QUICK.epochs
 
 
@@ -112,9 +112,9 @@ def test_a_run_older_than_the_choice_of_initialization_used_he(tmp_path: Path, d
     how = replace(QUICK, initial="he")
     train(tmp_path / "run", data, how, stop_after=2)
     config = tmp_path / "run/config.json"
-    about = json.loads(config.read_text())
-    assert about["train"].pop("initial") == "he" and about["train"].pop("centred") is False
-    config.write_text(json.dumps(about))
+    content = json.loads(config.read_text())
+    assert content["train"].pop("initial") == "he" and content["train"].pop("centred") is False
+    config.write_text(json.dumps(content))
     with pytest.raises(TrainingError, match=r"train\.initial = he, now it is glorot\."):
         train(tmp_path / "run", data, replace(QUICK, initial="glorot"))
     assert len(train(tmp_path / "run", data, how)[0]) == QUICK.epochs

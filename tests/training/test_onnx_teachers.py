@@ -45,15 +45,15 @@ def network(
         onnx.numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "scales"),
         onnx.numpy_helper.from_array(gains, "gain"),
     ]
-    nodes, given = [], "lr"
+    nodes, source = [], "lr"
     if multiple > 1:  # to windows and back
         nodes = [
             helper.make_node("SpaceToDepth", ["lr"], ["windows"], blocksize=multiple),
             helper.make_node("DepthToSpace", ["windows"], ["whole"], blocksize=multiple),
         ]
-        given = "whole"
+        source = "whole"
     nodes += [
-        helper.make_node("Resize", [given, "", "scales"], ["large"], mode="nearest", nearest_mode="floor",
+        helper.make_node("Resize", [source, "", "scales"], ["large"], mode="nearest", nearest_mode="floor",
                          coordinate_transformation_mode="asymmetric"),
         helper.make_node("Mul", ["large", "gain"], ["sr"]),
     ]  # fmt: skip
@@ -93,8 +93,8 @@ def test_an_rgb_teacher_teaches_luma_of_its_color_result(tmp_path: Path, data: P
     path = network(tmp_path / "net.onnx")
     colors = degrade(unit(read_levels(data / "0.png", 3)), 2)
     wanted = levels(luma(repeated(colors, 2)))
-    made = teach(data, path)
-    assert made.shape == (1, 40, 40) and np.abs(made[0].astype(int) - wanted).max() <= 1
+    target = teach(data, path)
+    assert target.shape == (1, 40, 40) and np.abs(target[0].astype(int) - wanted).max() <= 1
     in_colors = teach(data, path, channels=3)
     assert np.abs(in_colors - levels(repeated(colors, 2))).max() <= 1
 
@@ -164,7 +164,7 @@ def test_targets_are_cached(tmp_path: Path, data: Path, monkeypatch: pytest.Monk
     train(tmp_path / "whole", data, how, teacher=(str(path),))
     assert len(list((tmp_path / "whole/taught/x2").glob("*.png"))) == 5
     train(tmp_path / "parts", data, how, stop_after=6, teacher=(str(path),))
-    monkeypatch.setattr(teachers, "_enlarge", lambda *given: pytest.fail("it was made before"))
+    monkeypatch.setattr(teachers, "_enlarge", lambda *args: pytest.fail("it was made before"))
     _, log = train(tmp_path / "parts", data, how, teacher=(str(path),))
     assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
     assert isinstance(log, ProgressLog) and len(log.enlarged) == 5

@@ -25,10 +25,10 @@ def network() -> DRRN:
 def give(net: DRRN, seed: int) -> dict[str, Tensor]:
     """Give every weight a random gradient, the same for the same seed."""
     rng = torch.Generator().manual_seed(seed)
-    given = {}
+    gradients = {}
     for name, weight in net.named_parameters():
-        weight.grad = given[name] = torch.randn(weight.shape, generator=rng)
-    return given
+        weight.grad = gradients[name] = torch.randn(weight.shape, generator=rng)
+    return gradients
 
 
 @pytest.mark.parametrize("shape", [(8, 72), (48, 432), (5, 5), (48, 36), (128, 9)])
@@ -36,15 +36,15 @@ def give(net: DRRN, seed: int) -> dict[str, Tensor]:
 def test_orthogonalize_brings_singular_values_near_one(shape: tuple[int, int], size: float) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     u, _, v = torch.linalg.svd(matrix.double(), full_matrices=False)
-    made = u.T @ orthogonalize(size * matrix).double() @ v.T
-    assert ((made.diagonal() > 0.65) & (made.diagonal() < 1.25)).all()
-    torch.testing.assert_close(made, made.diagonal().diag(), atol=1e-4, rtol=0)
+    result = u.T @ orthogonalize(size * matrix).double() @ v.T
+    assert ((result.diagonal() > 0.65) & (result.diagonal() < 1.25)).all()
+    torch.testing.assert_close(result, result.diagonal().diag(), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("size", [0, 1e-45, 1e-38, 1e-33])
 def test_a_tiny_matrix_stays_small_and_finite(size: float) -> None:
-    made = orthogonalize(torch.full((3, 9), size))
-    assert made.isfinite().all() and made.abs().max() <= 1.25 and (size or not made.any())
+    result = orthogonalize(torch.full((3, 9), size))
+    assert result.isfinite().all() and result.abs().max() <= 1.25 and (size or not result.any())
 
 
 def test_muon_moves_convolutions_and_adam_everything_else() -> None:
@@ -108,5 +108,5 @@ def test_tiny_rows_become_zero() -> None:
     """Their products would be denormal numbers, which make a matrix product seven times as slow."""
     matrix = torch.randn(8, 72, generator=torch.Generator().manual_seed(1))
     matrix[3:] *= 1e-20
-    made = orthogonalize(matrix)
-    assert made[:3].any() and not made[3:].any()
+    result = orthogonalize(matrix)
+    assert result[:3].any() and not result[3:].any()

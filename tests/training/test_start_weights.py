@@ -26,15 +26,15 @@ def start(tmp_path: Path) -> Path:
 def test_a_training_starts_from_given_weights_and_their_model(tmp_path: Path, start: Path) -> None:
     data = make_images(tmp_path / "pictures")
     train(tmp_path / "run", data, STILL, DRRNConfig(), start=str(start))
-    found, given = store.load(tmp_path / "run/best.safetensors"), store.load(start)
-    assert found.config == given.config
-    for name, tensor in given.tensors.items():
+    found, initial = store.load(tmp_path / "run/best.safetensors"), store.load(start)
+    assert found.config == initial.config
+    for name, tensor in initial.tensors.items():
         assert np.allclose(found.tensors[name], tensor, atol=1e-6)
     assert found.card["start"] == {"commit": "earlier"}
     train(tmp_path / "other", data, STILL)
     other = store.load(tmp_path / "other/best.safetensors")
     assert "start" not in other.card
-    assert not all(np.allclose(other.tensors[name], tensor, atol=1e-6) for name, tensor in given.tensors.items())
+    assert not all(np.allclose(other.tensors[name], tensor, atol=1e-6) for name, tensor in initial.tensors.items())
 
 
 def test_a_resumed_training_does_not_load_start_weights_again(tmp_path: Path, start: Path) -> None:
@@ -65,9 +65,9 @@ def test_start_weights_with_another_unshuffle_keep_all_but_the_ends(tmp_path: Pa
     data = make_images(tmp_path / "pictures")
     model = replace(store.load(start).config, unshuffle=2)
     train(tmp_path / "run", data, STILL, model, start=str(start))
-    found, given = store.load(tmp_path / "run/best.safetensors"), store.load(start)
+    found, initial = store.load(tmp_path / "run/best.safetensors"), store.load(start)
     assert found.config == model
-    trunk = [name for name in given.tensors if not name.startswith(("blocks.0.enter", "leave"))]
+    trunk = [name for name in initial.tensors if not name.startswith(("blocks.0.enter", "leave"))]
     assert trunk
     for name in trunk:
-        assert np.allclose(found.tensors[name], given.tensors[name], atol=1e-6)
+        assert np.allclose(found.tensors[name], initial.tensors[name], atol=1e-6)

@@ -46,8 +46,8 @@ def test_the_teachers_results_are_learned(tmp_path: Path, data: Path, teacher: P
 
 def test_given_pairs_can_have_a_teacher(tmp_path: Path, data: Path, teacher: Path) -> None:
     lr = make_images(tmp_path / "lr", height=20, width=20)
-    given = partial(train, data=data, how=STILL, model=DRRNConfig(), start=str(teacher), lr_data=lr)
-    ((alone,), _), ((taught,), _) = given(tmp_path / "alone"), given(tmp_path / "taught", teacher=(str(teacher),))
+    learn = partial(train, data=data, how=STILL, model=DRRNConfig(), start=str(teacher), lr_data=lr)
+    ((alone,), _), ((taught,), _) = learn(tmp_path / "alone"), learn(tmp_path / "taught", teacher=(str(teacher),))
     assert taught.train_loss < alone.train_loss / 100
 
 
@@ -64,8 +64,8 @@ def test_a_resumed_distillation_ends_in_the_same_bytes(tmp_path: Path, data: Pat
 
 def test_another_teacher_is_another_training(tmp_path: Path, data: Path, teacher: Path) -> None:
     train(tmp_path / "run", data, STILL, teacher=(str(teacher),))
-    about = json.loads((tmp_path / "run/config.json").read_text())
-    assert about["data"]["teacher_sha256"] == store.load(teacher).digest()
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["data"]["teacher_sha256"] == store.load(teacher).digest()
     store.save(small_weights(seed=1, width=4, gain=0.2), teacher)
     for another in (str(teacher), None):
         with pytest.raises(TrainingError, match="teacher_sha256"):
@@ -87,10 +87,10 @@ def test_an_rgb_teachers_target_equals_drrn_upscale() -> None:
     lr = np.random.default_rng(0).random((3, 7, 9), np.float32)
     for planes in (lr, np.repeat(lr[:1], 3, axis=0)):  # a gray one stays gray
         original = np.zeros((3, 14, 18), np.uint8)
-        made = teach_by_weights(weights, "cpu", 1)(Path("a.png"), planes, 2, original)
+        target = teach_by_weights(weights, "cpu", 1)(Path("a.png"), planes, 2, original)
         picture = Image(pixels=planes.transpose(1, 2, 0))
         larger = Upscaler(weights, device="cpu").upscale(picture, 2).pixels.transpose(2, 0, 1)
-        assert np.array_equal(made, levels(larger))
+        assert np.array_equal(target, levels(larger))
 
 
 def test_a_teacher_with_non_finite_results_is_an_error(tmp_path: Path, data: Path, teacher: Path) -> None:

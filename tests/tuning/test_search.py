@@ -173,8 +173,8 @@ def test_two_objectives_give_a_front(here: Path, capsys: pytest.CaptureFixture[s
     rows = [(float(row["psnr"]), int(row["macs"])) for row in table("run")]
     assert len(rows) == 5
     front = [(each["psnr"], each["macs"]) for each in json.loads(Path("run/front.json").read_text())]
-    kept = optuna.load_study(study_name="drrn", storage="sqlite:///run/tuning.db")
-    assert {trial.number for trial in kept.best_trials} == {
+    study = optuna.load_study(study_name="drrn", storage="sqlite:///run/tuning.db")
+    assert {trial.number for trial in study.best_trials} == {
         each["trial"] for each in json.loads(Path("run/front.json").read_text())
     }, "Optuna's own front"
     for psnr, macs in front:
@@ -236,18 +236,18 @@ def test_a_bug_is_not_the_result_of_a_trial(here: Path, monkeypatch: pytest.Monk
             search("run")
 
 
-def begun(kept: optuna.Study, trials: int = 1) -> optuna.Trial:
+def begun(study: optuna.Study, trials: int = 1) -> optuna.Trial:
     """A process that continues the trial of another one, or starts a new trial."""
-    trial = kept_trials.take_trial(kept, "me", trials, seed=3)
+    trial = kept_trials.take_trial(study, "me", trials, seed=3)
     assert trial
     return trial
 
 
 def test_a_trial_that_keeps_getting_killed_is_given_up(here: Path) -> None:
-    kept, saved, killed = optuna.create_study(), here / "last.ckpt", []
+    study, saved, killed = optuna.create_study(), here / "last.ckpt", []
 
     def live() -> None:
-        killed.append(tuning.count_attempts(begun(kept), saved))
+        killed.append(tuning.count_attempts(begun(study), saved))
         killed[-1].__enter__()
 
     for place in (1, 2):
@@ -256,7 +256,7 @@ def test_a_trial_that_keeps_getting_killed_is_given_up(here: Path) -> None:
         saved.touch()
         os.utime(saved, ns=(place, place))  # it went further
     live()
-    with tuning.count_attempts(begun(kept), saved):
+    with tuning.count_attempts(begun(study), saved):
         pass  # it is stopped, and not killed
     for _ in range(tuning.MAX_ATTEMPTS):
         live()
@@ -276,16 +276,16 @@ def test_a_given_up_trial_has_failed(
 def test_draws_do_not_depend_on_when_a_process_was_killed(space: Space) -> None:
     tried = []
     for lives in (1, 3):
-        kept = optuna.create_study()
+        study = optuna.create_study()
         for _ in range(12):
             for fields in range(2, 2 * lives, 2):
-                trial = begun(kept, trials=12)
+                trial = begun(study, trials=12)
                 with pytest.raises(StopIteration):
                     suggest(Impatient(trial, fields), space)  # type: ignore[arg-type]
-            trial = begun(kept, trials=12)
+            trial = begun(study, trials=12)
             values = suggest(trial, space)
-            kept.tell(trial, values["units"] + values["clip"])
-        tried.append([trial.params for trial in kept.trials])
+            study.tell(trial, values["units"] + values["clip"])
+        tried.append([trial.params for trial in study.trials])
     assert tried[0] == tried[1]
 
 
@@ -303,20 +303,20 @@ class Impatient:
 
 
 def test_a_poor_trial_is_pruned_even_after_a_kill() -> None:
-    kept = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=1))
-    kept.add_trial(optuna.trial.create_trial(value=31, intermediate_values={0: 30.0, 1: 31.0}))
-    trial = begun(kept, trials=2)
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=1))
+    study.add_trial(optuna.trial.create_trial(value=31, intermediate_values={0: 30.0, 1: 31.0}))
+    trial = begun(study, trials=2)
     progress = Mock()
     assert not tuning.TrialProgress(trial, progress, prunes=True, epochs=2).prunes_now, "nothing is known of it"
     look = tuning.TrialProgress(trial, progress, prunes=True, epochs=3)
     look.finish_epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1))
     assert look.prunes_now
-    assert tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=3).prunes_now
-    assert not tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=1).prunes_now, (
+    assert tuning.TrialProgress(begun(study, trials=2), progress, prunes=True, epochs=3).prunes_now
+    assert not tuning.TrialProgress(begun(study, trials=2), progress, prunes=True, epochs=1).prunes_now, (
         "no epoch is left to spare"
     )
-    assert not tuning.TrialProgress(begun(kept, trials=2), progress, prunes=False, epochs=3).prunes_now
-    again = tuning.TrialProgress(begun(kept, trials=2), progress, prunes=True, epochs=3)
+    assert not tuning.TrialProgress(begun(study, trials=2), progress, prunes=False, epochs=3).prunes_now
+    again = tuning.TrialProgress(begun(study, trials=2), progress, prunes=True, epochs=3)
     again.finish_epoch(Epoch(0, 1, 1, 1, 1, 1, 20, 1))  # reporting twice must not warn
     assert again.prunes_now
 
@@ -340,13 +340,13 @@ def test_two_machines_share_a_search_but_not_trials(
 def stop_once(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
     """Start a search in `one` and stop it during its first trial."""
     with monkeypatch.context() as patch:
-        asked = SignalHandler.has_received
+        original = SignalHandler.has_received
 
-        def ends(stop: SignalHandler) -> bool:
+        def receive(stop: SignalHandler) -> bool:
             stop.received = signal.SIGTERM * Path("one/trials/0000").exists()
-            return asked(stop)
+            return original(stop)
 
-        patch.setattr(SignalHandler, "has_received", ends)
+        patch.setattr(SignalHandler, "has_received", receive)
         assert search("one", *args) == 143
 
 
@@ -396,8 +396,8 @@ def test_a_machine_stops_a_trial_that_another_gave_up(
 
     def report_late(progress: tuning.TrialProgress, event: TrainingEvent) -> None:
         if isinstance(event, kind) and progress.trial.number == 0 and not took:
-            kept = optuna.load_study(study_name="drrn", storage=storage)
-            took.append(kept.tell(0, state=optuna.trial.TrialState.FAIL))
+            study = optuna.load_study(study_name="drrn", storage=storage)
+            took.append(study.tell(0, state=optuna.trial.TrialState.FAIL))
         report(progress, event)
 
     report = tuning.TrialProgress.report
@@ -409,28 +409,28 @@ def test_a_machine_stops_a_trial_that_another_gave_up(
 
 
 def test_a_lease_is_renewed_while_a_trial_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[int] = []
+    reports: list[int] = []
 
     def record(trial: optuna.Trial) -> bool:
-        given.append(trial.number)
+        reports.append(trial.number)
         return kept_trials.renew_lease(trial)
 
     monkeypatch.setattr(tuning, "renew_lease", record)
     began = time.time()
     assert search("run", "--epochs", "2", trials=1) == 0
-    assert len(given) == 2 + 1, "after each epoch, and before its result"
+    assert len(reports) == 2 + 1, "after each epoch, and before its result"
     monkeypatch.setattr(tuning, "RENEW_SECONDS", -1.0)
     assert search("often", "--epochs", "2", "--epoch-steps", "3", trials=1) == 0
-    assert len(given) == 3 + 2 + 1 + 6 + 2, "and at each step, at a note and at the plan, after some time"
-    kept = optuna.load_study(study_name="drrn", storage="sqlite:///often/tuning.db").trials[0]
-    assert began <= kept.user_attrs["alive_at"] <= time.time()
+    assert len(reports) == 3 + 2 + 1 + 6 + 2, "and at each step, at a note and at the plan, after some time"
+    study = optuna.load_study(study_name="drrn", storage="sqlite:///often/tuning.db").trials[0]
+    assert began <= study.user_attrs["alive_at"] <= time.time()
 
 
 def test_lost_machines_do_not_count_as_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
-    kept = optuna.create_study()
+    study = optuna.create_study()
     for machine in range(kept_trials.MAX_FAILURES + 2):
-        trial = kept_trials.take_trial(kept, f"machine {machine}", 1, seed=0)
+        trial = kept_trials.take_trial(study, f"machine {machine}", 1, seed=0)
         assert trial and trial.number == machine
 
 
@@ -460,8 +460,8 @@ def test_another_search_is_refused(here: Path, capsys: pytest.CaptureFixture[str
 
 def test_trials_can_have_a_teacher(here: Path) -> None:
     assert search("run", "--teacher", "small", trials=1) == 0
-    about = json.loads(next(Path("run").rglob("config.json")).read_text())
-    assert about["data"]["teacher_sha256"] == store.load("small").digest()
+    config = json.loads(next(Path("run").rglob("config.json")).read_text())
+    assert config["data"]["teacher_sha256"] == store.load("small").digest()
 
 
 BAD = [
@@ -526,7 +526,7 @@ def test_a_storage_password_is_not_stored(here: Path, monkeypatch: pytest.Monkey
     )
 
 
-def made(*trials: tuple[float, int, float], both: bool = False) -> SearchResult:
+def result_of(*trials: tuple[float, int, float], both: bool = False) -> SearchResult:
     """A search of trials with a PSNR, a number of units and a learning rate."""
     values = {"blocks": 1, "width": 16, "loss": "mse", "clip": 1.0}
     tried = [
@@ -537,7 +537,7 @@ def made(*trials: tuple[float, int, float], both: bool = False) -> SearchResult:
 
 
 def test_the_deciding_field_is_the_most_important(here: Path) -> None:
-    found = made(
+    found = result_of(
         *(
             (30 + units, units, 10 ** -(2 + 2 * (index * 7 % 18) / 18))
             for index, units in enumerate([*range(1, 10)] * 2)
@@ -545,12 +545,12 @@ def test_the_deciding_field_is_the_most_important(here: Path) -> None:
     )
     shares = importances(found)
     assert next(iter(shares)) == "units" and sum(shares.values()) == pytest.approx(1)
-    assert importances(made(*[(30.0, 1, 1e-3)] * 9)) == {}
+    assert importances(result_of(*[(30.0, 1, 1e-3)] * 9)) == {}
 
 
 @pytest.mark.usefixtures("figures")
 def test_the_same_trials_give_the_same_bytes(here: Path) -> None:
-    found = made(*((30 + units * rate, units, rate) for units in range(1, 7) for rate in (1e-4, 1e-3)), both=True)
+    found = result_of(*((30 + units * rate, units, rate) for units in range(1, 7) for rate in (1e-4, 1e-3)), both=True)
     for folder in ("a", "b"):
         Path(folder).mkdir()
         write_results(found, Path(folder), with_figures=True)
@@ -561,6 +561,6 @@ def test_the_same_trials_give_the_same_bytes(here: Path) -> None:
 
 
 def test_a_trial_matched_by_a_cheaper_one_is_not_on_the_front() -> None:
-    found = made((30, 1, 1e-3), (30, 2, 1e-3), (31, 3, 1e-3), (30.5, 4, 1e-3), (32, 3, 1e-3))
+    found = result_of((30, 1, 1e-3), (30, 2, 1e-3), (31, 3, 1e-3), (30.5, 4, 1e-3), (32, 3, 1e-3))
     assert [each.number for each in found.front] == [0, 4]
     assert found.preset(found.front[1])["train"] == {**asdict(REPORT), "learning_rate": 1e-3}

@@ -72,13 +72,13 @@ def stepped() -> Weights:
 def test_saved_weights_are_loaded_unchanged(
     tmp_path: Path, config: DRRNConfig, card: dict[str, Any], seed: int
 ) -> None:
-    given = weights_of(config, seed, card)
-    save(given, tmp_path / "mine.safetensors")
+    weights = weights_of(config, seed, card)
+    save(weights, tmp_path / "mine.safetensors")
     found = load(tmp_path / "mine.safetensors")
-    assert (found.config, found.scales, found.units, found.card) == (config, given.scales, given.units, card)
+    assert (found.config, found.scales, found.units, found.card) == (config, weights.scales, weights.units, card)
     assert found.name == "mine"
-    assert found.tensors.keys() == given.tensors.keys()
-    assert all(found.tensors[name].tobytes() == given.tensors[name].tobytes() for name in given.tensors)
+    assert found.tensors.keys() == weights.tensors.keys()
+    assert all(found.tensors[name].tobytes() == weights.tensors[name].tobytes() for name in weights.tensors)
 
 
 def test_the_same_weights_are_the_same_file(tmp_path: Path) -> None:
@@ -177,19 +177,19 @@ def about_of(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def signed(about: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
+def signed(content: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
     """Add the correct hash, which a hostile file has too."""
-    digest = sha256(json.dumps(about, sort_keys=True).encode())
+    digest = sha256(json.dumps(content, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].shape}".encode() + tensors[name].tobytes())
-    return dict(about) | {"sha256": digest.hexdigest()}
+    return dict(content) | {"sha256": digest.hexdigest()}
 
 
 def by_the_book(tensors: Tensors | None = None, **changes: Any) -> bytes:
     """A file written from the specification, with these values in drrn's part of the header."""
     tensors = tensors_of(CONFIG) if tensors is None else tensors
-    about = json.dumps(signed(about_of(**changes), tensors))
-    return safetensors.numpy.save(dict(tensors), metadata={"drrn": about})
+    content = json.dumps(signed(about_of(**changes), tensors))
+    return safetensors.numpy.save(dict(tensors), metadata={"drrn": content})
 
 
 def raw(header: bytes | str, body: bytes = b"") -> bytes:
@@ -631,12 +631,12 @@ def test_units_beyond_those_of_the_network_are_refused(units: tuple[int, int]) -
 
 
 def test_networks_for_whole_scales_are_saved_and_loaded(tmp_path: Path) -> None:
-    given = stepped()
-    save(given, tmp_path / "a.safetensors")
+    weights = stepped()
+    save(weights, tmp_path / "a.safetensors")
     found = load(tmp_path / "a.safetensors")
-    assert found.digest() == given.digest() != replace(given, larger={}).digest()
+    assert found.digest() == weights.digest() != replace(weights, larger={}).digest()
     assert {scale: network.digest() for scale, network in found.larger.items()} == {
-        scale: network.digest() for scale, network in given.larger.items()
+        scale: network.digest() for scale, network in weights.larger.items()
     }
     assert [found.card, *(found.larger[scale].card for scale in (3, 4))] == [{"of": 2}, {"of": 3}, {"of": 4}]
     assert found.parameters == sum(each.config.parameters for each in (found, *found.larger.values()))
