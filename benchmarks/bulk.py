@@ -178,9 +178,9 @@ def to_markdown(
         lines += ["", "| machines of one thread (Ray, here) | seconds | files/s after the start | speed-up |"]
         lines += ["|---|---|---|---|"]
         lines += [f"| {count} | {took:.0f} | {pace:.2f} | {pace / nodes[0][2]:.2f} |" for count, took, pace in nodes]
-    about = machine()
+    hardware = machine()
     lines += ["", f"Measured by `python -m benchmarks.bulk` at commit {commit()[:7]} on {cores()} cores of "
-              f"{json.dumps(about.get('cpu', 'a CPU'))}.", ""]  # fmt: skip
+              f"{json.dumps(hardware.get('cpu', 'a CPU'))}.", ""]  # fmt: skip
     return "\n".join(lines)
 
 

@@ -94,9 +94,9 @@ def measure(
     upscalers = [Upscaler(name, threads=threads) for name in (photo, clean)]
     with Console(stderr=True, highlight=False).status("measuring") as status:
         rows = list(_rows(upscalers, paths, status.update))
-    about = {"photo": photo, "clean": clean, "command": command(PROGRAM), "commit": commit()}
-    write_text(output, json.dumps({**about, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
-    text = _page(rows, about)
+    settings = {"photo": photo, "clean": clean, "command": command(PROGRAM), "commit": commit()}
+    write_text(output, json.dumps({**settings, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    text = _page(rows, settings)
     if page:
         write_text(page, text)
     print(text)
@@ -114,23 +114,23 @@ def _rows(upscalers: Sequence[Upscaler], paths: Sequence[Path], progress: Callab
             if quality:
                 lr = compress_jpeg(lr, quality=quality)
             image = Image(pixels=np.ascontiguousarray(unit(lr).transpose(1, 2, 0)))
-            found = [each.upscale(image, SCALE).pixels.transpose(2, 0, 1) for each in upscalers]
-            ours, other = (measure_quality(luma(np.ascontiguousarray(sr)), original, SCALE).psnr for sr in found)
+            outputs = [each.upscale(image, SCALE).pixels.transpose(2, 0, 1) for each in upscalers]
+            ours, other = (measure_quality(luma(np.ascontiguousarray(sr)), original, SCALE).psnr for sr in outputs)
             chosen = [condition_of(image.pixels, known).degraded for known in (quality, None)]
             yield Row(path.name, name, round(ours - other, 4), *chosen)
 
 
-def _page(rows: Sequence[Row], about: dict[str, str]) -> str:
+def _page(rows: Sequence[Row], settings: dict[str, str]) -> str:
     head = [
         "degraded by",
-        f"{about['photo']} against {about['clean']}, dB",
+        f"{settings['photo']} against {settings['clean']}, dB",
         "it matters",
         "right as a file",
         "as pixels",
     ]
     lines = [_line(name, [row for row in rows if row.damage == name]) for name in DAMAGES]
     table = markdown(head, [*lines, _line("all", rows)], texts=1)
-    return TEXT.format(**about, pictures=len({row.picture for row in rows}), matters=MATTERS, table=table)
+    return TEXT.format(**settings, pictures=len({row.picture for row in rows}), matters=MATTERS, table=table)
 
 
 def _line(name: str, rows: Sequence[Row]) -> list[str]:

@@ -33,8 +33,8 @@ def to_markdown(report: Report, plot: str = "") -> str:
         parts += [f"## Threads\n\n{report.of('threads')[0].network}:", markdown(*_threads(report), padded=True)]
     if report.growth:
         first = report.growth[0]
-        about = GROWTH.format(network=first.network, width=first.width)
-        parts += ["## Larger pictures", about, markdown(*_growth(report.growth), padded=True)]
+        introduction = GROWTH.format(network=first.network, width=first.width)
+        parts += ["## Larger pictures", introduction, markdown(*_growth(report.growth), padded=True)]
     parts += ["\n".join(f"* {sentence}" for sentence in report.left_out)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -88,14 +88,14 @@ def _networks(report: Report) -> Table:
 
 
 def _threads(report: Report) -> Table:
-    found: dict[str, dict[int, float]] = {}
+    by_runner: dict[str, dict[int, float]] = {}
     for row in report.of("threads"):
-        found.setdefault(row.runner, {})[row.threads] = row.seconds_per_megapixel
-    counts = sorted({count for taken in found.values() for count in taken})
+        by_runner.setdefault(row.runner, {})[row.threads] = row.seconds_per_megapixel
+    counts = sorted({count for seconds in by_runner.values() for count in seconds})
     head = ["s/MP", *(plural(count, "thread") for count in counts), "speed-up"]
     lines = [
-        [runner, *(number(taken[count]) for count in counts), f"{taken[counts[0]] / taken[counts[-1]]:.2f}"]
-        for runner, taken in found.items()
+        [runner, *(number(seconds[count]) for count in counts), f"{seconds[counts[0]] / seconds[counts[-1]]:.2f}"]
+        for runner, seconds in by_runner.items()
     ]
     return head, lines
 
@@ -103,7 +103,7 @@ def _threads(report: Report) -> Table:
 def _growth(growth: list[Growth]) -> Table:
     runners = list(dict.fromkeys(each.runner for each in growth))
     heights = sorted({(each.height, each.width) for each in growth})
-    found = {(each.runner, each.height): each for each in growth}
+    by_size = {(each.runner, each.height): each for each in growth}
 
     def cells(each: Growth | None) -> list[str]:
         if each is None:
@@ -112,7 +112,7 @@ def _growth(growth: list[Growth]) -> Table:
 
     head = [f"{runner}, {what}" for runner in runners for what in ("s", "s/MP", "peak MB")]
     lines = [
-        [f"{height * width / 1e6:g}", *(cell for runner in runners for cell in cells(found.get((runner, height))))]
+        [f"{height * width / 1e6:g}", *(cell for runner in runners for cell in cells(by_size.get((runner, height))))]
         for height, width in heights
     ]
     return ["megapixels", *head], lines
@@ -149,10 +149,10 @@ def _psnr(row: Row, first: Row) -> str:
 
 
 def _machine(report: Report) -> str:
-    about = report.machine
+    hardware = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     threads = plural(report.threads, "thread")
-    return f"{about['cpu']} with {about['cores']} cores, {about['system']}, {threads}; {versions}"
+    return f"{hardware['cpu']} with {hardware['cores']} cores, {hardware['system']}, {threads}; {versions}"
 
 
 def _peak(report: Report) -> str:

@@ -69,10 +69,10 @@ class Settings:
             UsageError: a runner is unknown, there are no repeats, or `side` is too small or not a multiple of 4.
             DataError: a folder is missing or empty.
         """
-        known = [name for name, runner in RUNNERS.items() if runner.runs != "itself"]
+        available = [name for name, runner in RUNNERS.items() if runner.runs != "itself"]
         for name in self.runners:
-            if name not in known:
-                raise UsageError(f"No runner is called {name!r}. Available: {', '.join(known)}.")
+            if name not in available:
+                raise UsageError(f"No runner is called {name!r}. Available: {', '.join(available)}.")
         if self.side < 16 or self.side % 4:
             raise UsageError(f"--side must be a multiple of 4 and at least 16, got {self.side}.")
         if self.repeats < 1:
@@ -81,7 +81,7 @@ class Settings:
         return replace(
             self,
             models=list(self.models) or [*UNTRAINED, *names()],
-            runners=[name for name in known if not self.runners or name in self.runners],
+            runners=[name for name in available if not self.runners or name in self.runners],
             threads=self.threads or cores(),
         )
 
@@ -102,18 +102,18 @@ def benchmark(
     settings = settings.resolved()
     session = Session(settings, progress)
     session.load(settings.models)  # a wrong name ends it here, not after an hour
-    ours = DEFAULT if DEFAULT in settings.models else settings.models[0]
+    main_model = DEFAULT if DEFAULT in settings.models else settings.models[0]
 
     counts = sorted({1, settings.threads})
     rows = session.peak(counts)
     for name in settings.models:
         rows += session.measure("runners", [(name, runner, settings.threads) for runner in settings.runners])
     if settings.with_baselines:
-        rows += session.measure("networks", _networks(settings, ours))
+        rows += session.measure("networks", _networks(settings, main_model))
     if settings.threads > 1:
-        rows += session.measure("threads", _thread_counts(settings, ours))
+        rows += session.measure("threads", _thread_counts(settings, main_model))
     rows += session.peak(counts)  # again: other load during the first short measurement would make the peak too low
-    growth = list(session.grow(ours)) if settings.with_growth else []
+    growth = list(session.grow(main_model)) if settings.with_growth else []
     return Report(
         machine=machine(),
         versions=versions(*PACKAGES),
@@ -132,21 +132,21 @@ CaseName = tuple[str, str, int]
 """Network, runner, threads."""
 
 
-def _networks(settings: Settings, ours: str) -> list[CaseName]:
+def _networks(settings: Settings, main_model: str) -> list[CaseName]:
     """Our networks and the baselines, each by the runners that can run it."""
     graphs = [runner for runner in settings.runners if RUNNERS[runner].runs == "graph"]
-    cases = [(ours, name, settings.threads) for name in settings.runners if name == "native" or name in graphs]
+    cases = [(main_model, name, settings.threads) for name in settings.runners if name == "native" or name in graphs]
     if "native" in settings.runners:
-        others = [name for name in settings.models if name != ours and name not in UNTRAINED]
-        cases += [(name, "native", settings.threads) for name in others]
+        other_models = [name for name in settings.models if name != main_model and name not in UNTRAINED]
+        cases += [(name, "native", settings.threads) for name in other_models]
     cases.append((BICUBIC, "bicubic", 1))
     return cases + [(name, runner, settings.threads) for name in baselines() for runner in graphs]
 
 
-def _thread_counts(settings: Settings, ours: str) -> list[CaseName]:
+def _thread_counts(settings: Settings, main_model: str) -> list[CaseName]:
     """One network on 1, 2, 4, ... and on all threads."""
     counts = [*(2**power for power in range(10) if 2**power < settings.threads), settings.threads]
-    return [(ours, runner, count) for runner in THREADED if runner in settings.runners for count in counts]
+    return [(main_model, runner, count) for runner in THREADED if runner in settings.runners for count in counts]
 
 
 @dataclass
@@ -165,10 +165,10 @@ class Session:
             WeightsError: there is no such model.
             UsageError: a model is named twice.
         """
-        found = [load_network(name) for name in models]
-        taken = {*UNTRAINED, *baselines(), BICUBIC, PRODUCT, CONVOLUTION} - {*models}
-        distinct = distinct_names(models, [each.name for each in found], taken)
-        for model, network, name in zip(models, found, distinct, strict=True):
+        loaded = [load_network(name) for name in models]
+        reserved = {*UNTRAINED, *baselines(), BICUBIC, PRODUCT, CONVOLUTION} - {*models}
+        distinct = distinct_names(models, [each.name for each in loaded], reserved)
+        for model, network, name in zip(models, loaded, distinct, strict=True):
             self.networks[model] = replace(network, name=name)
 
     def network(self, name: str) -> Network:
@@ -194,7 +194,7 @@ class Session:
                 if number and perf_counter() - began > self.settings.seconds:
                     break
                 for (case, worker), done in zip(ready, repeats, strict=True):
-                    self._tell(case, f"repeat {number + 1} of {self.settings.repeats}")
+                    self._report_progress(case, f"repeat {number + 1} of {self.settings.repeats}")
                     sleep(REST)
                     done.append(worker.run())
             rows = [self._row(group, case, done) for (case, _), done in zip(ready, repeats, strict=True)]
@@ -212,7 +212,7 @@ class Session:
                     worker = self._start(case, stack)
                     if worker is None:
                         break
-                    self._tell(case, f"{height * GROWTH_WIDTH / 1e6:g} megapixels")
+                    self._report_progress(case, f"{height * GROWTH_WIDTH / 1e6:g} megapixels")
                     done: list[Repeat] = []
                     while len(done) < self.settings.repeats and sum(each.seconds for each in done) < GROWTH_SECONDS:
                         done.append(worker.stream(GROWTH_WIDTH, height) if streams else worker.run())
@@ -229,7 +229,7 @@ class Session:
     def _start(self, case: Case, stack: ExitStack) -> Worker | None:
         """A worker that has run once; None, with a sentence in `left_out`, if something is missing here."""
         runner = RUNNERS[case.runner]
-        self._tell(case, "starts")
+        self._report_progress(case, "starts")
         try:
             if runner.calibrates and not case.pictures:
                 raise EngineError("it needs a folder of pictures for its calibration.")
@@ -266,10 +266,10 @@ class Session:
             is_trained = case.network not in UNTRAINED
             data = self.settings.data
             if data and is_trained and (index == 0 or RUNNERS[case.runner].is_inexact):
-                self._tell(case, f"enlarges {data.name}")
+                self._report_progress(case, f"enlarges {data.name}")
                 row = replace(row, psnr=worker.psnr(data))
             compared.append(row)
         return compared
 
-    def _tell(self, case: Case, action: str) -> None:
+    def _report_progress(self, case: Case, action: str) -> None:
         self.progress(f"{case.network}, {RUNNERS[case.runner].title}, {plural(case.threads, 'thread')}: {action}")

@@ -58,25 +58,25 @@ def main(model: str = "small", rounds: int = 9, *, output: Path | None = None) -
                 rng = np.random.default_rng(number)
                 low = Image.from_array(rng.integers(0, 256, (63, 63, 3), np.uint8))
                 upscaler.upscale(low, size=(500, 500)).save(source)
-                ours = measured(partial(command_line, source, upscaler))
-                theirs = measured(partial(request, source, service.address, model), workers)
+                ours = measure(partial(command_line, source, upscaler))
+                theirs = measure(partial(request, source, service.address, model), workers)
                 pairs.append((ours, theirs))
     pairs = pairs[1:]  # the first of each opens files and caches that later ones find open
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "model": model,
         "pixels": 1_000_000,
         "rounds": rounds,
-        "clock": compared((ours.clock, theirs.clock) for ours, theirs in pairs),
-        "cpu": compared((ours.cpu, theirs.cpu) for ours, theirs in pairs),
+        "clock": compare((ours.clock, theirs.clock) for ours, theirs in pairs),
+        "cpu": compare((ours.cpu, theirs.cpu) for ours, theirs in pairs),
         "cores": cores(),
         "machine": platform.machine(),
     }
-    print(json.dumps(found, indent=2))
+    print(json.dumps(result, indent=2))
     if output:
-        output.write_text(json.dumps(found, indent=2) + "\n")
+        output.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def compared(pairs: Iterable[tuple[float, float]]) -> dict[str, float]:
+def compare(pairs: Iterable[tuple[float, float]]) -> dict[str, float]:
     """Medians of the seconds of command line and service, and of their ratio."""
     pairs = list(pairs)
     ours, theirs = (statistics.median(each) for each in zip(*pairs, strict=True))
@@ -84,7 +84,7 @@ def compared(pairs: Iterable[tuple[float, float]]) -> dict[str, float]:
     return {"command_line": round(ours, 3), "service": round(theirs, 3), "ratio": round(ratio, 3)}
 
 
-def measured(work: Callable[[], object], others: Sequence[int] = ()) -> Seconds:
+def measure(work: Callable[[], object], others: Sequence[int] = ()) -> Seconds:
     """What the work takes, with the CPU time of this process and of others (on Linux)."""
     began, used = time.perf_counter(), time.process_time() + sum(map(cpu_seconds, others))
     work()

@@ -56,10 +56,10 @@ NOT_RUN = {"pip install": "the tests run in what is installed", "tensorboard": "
 
 def blocks(language: str, page: str) -> list[str]:
     """The blocks that a test runs: all without a preceding line that states why not."""
-    found: list[tuple[str, str]] = re.findall(
+    matches: list[tuple[str, str]] = re.findall(
         rf"(<!-- not run: [^\n]+ -->\n\n)?```{language}\n(.*?)```", page, re.DOTALL
     )
-    return [text for mark, text in found if not mark]
+    return [text for mark, text in matches if not mark]
 
 
 def commands(page: str) -> list[str]:
@@ -72,15 +72,15 @@ WITH_PYTHON = [name for name, text in PAGES.items() if blocks("python", text)]
 
 
 @pytest.fixture
-def desk(tmp_path: Path, stocked: Path) -> Path:
+def workspace(tmp_path: Path, workspace_template: Path) -> Path:
     """A folder of a user, with all files that the documents name."""
-    return shutil.copytree(stocked, tmp_path / "desk", symlinks=True)
+    return shutil.copytree(workspace_template, tmp_path / "workspace", symlinks=True)
 
 
 @pytest.fixture(scope="session")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The original that `desk` is a copy of."""
-    folder = tmp_path_factory.mktemp("stocked")
+def workspace_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The original that `workspace` is a copy of."""
+    folder = tmp_path_factory.mktemp("workspace")
     rng = np.random.default_rng(0)
     for name in ("photo.png", "scan.tif"):
         write(Image(pixels=rng.random((600, 800, 1), np.float32)[::8, ::8]), folder / name)
@@ -115,26 +115,26 @@ CHEAP_STUDY = {"epochs": 1, "epoch_steps": 2, "batch_size": 4, "validation_patch
 @pytest.mark.filterwarnings("default")  # a user sees no warnings of libraries
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_in_the_documents_run_in_order(
-    desk: Path, page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Path, page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(desk)
+    monkeypatch.chdir(workspace)
     monkeypatch.setitem(BUDGETS, "quick", replace(BUDGETS["quick"], pictures=3, recipe=CHEAP_STUDY))
     for line in commands(PAGES[page]):
-        with pytest.raises(SystemExit) as ended:
-            cli.main(cheaper(line))
-        assert ended.value.code in (0, None), f"{line}\n{capsys.readouterr().err}"
+        with pytest.raises(SystemExit) as error:
+            cli.main(shortened(line))
+        assert error.value.code in (0, None), f"{line}\n{capsys.readouterr().err}"
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("page", WITH_COMMANDS)
-def test_the_commands_in_the_documents_run_in_separate_processes(desk: Path, page: str) -> None:
+def test_the_commands_in_the_documents_run_in_separate_processes(workspace: Path, page: str) -> None:
     for line in commands(PAGES[page]):
-        words = [sys.executable, "-m", "drrn", *cheaper(line)]
-        ended = subprocess.run(words, cwd=desk, capture_output=True, text=True, timeout=600)
-        assert ended.returncode == 0, f"{line}\n{ended.stderr}"
+        words = [sys.executable, "-m", "drrn", *shortened(line)]
+        process = subprocess.run(words, cwd=workspace, capture_output=True, text=True, timeout=600)
+        assert process.returncode == 0, f"{line}\n{process.stderr}"
 
 
-def cheaper(line: str) -> list[str]:
+def shortened(line: str) -> list[str]:
     """The arguments of a command, with options that make it fast."""
     words = shlex.split(line)[1:]
     if words[0] in ("upscale", "compare") and not {"-m", "--model", "--models"} & set(words):
@@ -154,8 +154,8 @@ def cheaper(line: str) -> list[str]:
 def test_every_block_of_commands_and_code_runs_or_states_why_not() -> None:
     for name, page in PAGES.items():
         for line in "".join(blocks("sh", page)).splitlines():
-            known = line.startswith(("drrn ", "#", *NOT_RUN)) or not line.strip()
-            assert known, f"{name}: no test runs {line!r}; write <!-- not run: WHY --> above its block"
+            is_checked = line.startswith(("drrn ", "#", *NOT_RUN)) or not line.strip()
+            assert is_checked, f"{name}: no test runs {line!r}; write <!-- not run: WHY --> above its block"
         for language in ("bash", "console", "shell"):
             assert not blocks(language, page), f"{name}: a block of {language} says why it is not run, or is one of sh"
 
@@ -198,16 +198,16 @@ WRITTEN_BY = re.compile(r"(?:[Ww]ritten|[Mm]ade|[Mm]easured)[ \n]by:?[ \n]`?((?:
 
 
 def test_the_page_on_reproducing_lists_every_command_that_writes_a_page() -> None:
-    listed = PAGES["reproduce"]
-    found = [" ".join(line.split()) for text in EVERYWHERE.values() for line in WRITTEN_BY.findall(text)]
-    assert len(found) > 12
-    for line in found:
+    page = PAGES["reproduce"]
+    commands = [" ".join(line.split()) for text in EVERYWHERE.values() for line in WRITTEN_BY.findall(text)]
+    assert len(commands) > 12
+    for line in commands:
         words = line.split()
         kind = " ".join(words[: 3 if words[1] in ("-m", *cli.GROUPS) else 2])
         if kind == "python -m docs.write":
             kind = " ".join(words[:4])
-        known = {"drrn bench": "make bench"}  # the name of that command when it measured docs/performance.json
-        assert f"`{known.get(kind, kind)}" in listed, f"docs/how-to/reproduce.md lacks {line}"
+        new_names = {"drrn bench": "make bench"}  # the name of that command when it measured docs/performance.json
+        assert f"`{new_names.get(kind, kind)}" in page, f"docs/how-to/reproduce.md lacks {line}"
 
 
 def test_a_block_marked_as_not_run_is_skipped() -> None:
@@ -216,27 +216,27 @@ def test_a_block_marked_as_not_run_is_skipped() -> None:
 
 
 @pytest.mark.full
-def test_the_documented_evaluation_finds_the_published_rows(desk: Path, data: Path) -> None:
-    shutil.rmtree(desk / "data")
-    (desk / "data").symlink_to(data)
+def test_the_documented_evaluation_finds_the_published_rows(workspace: Path, data: Path) -> None:
+    shutil.rmtree(workspace / "data")
+    (workspace / "data").symlink_to(data)
     line = next(line for line in commands(PAGES["evaluation"]) if line.startswith("drrn evaluate --data"))
     words = [sys.executable, "-m", "drrn", *shlex.split(line)[1:]]
-    ended = subprocess.run(words, cwd=desk, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 0 and "SRCNN" in ended.stdout, ended.stderr
+    process = subprocess.run(words, cwd=workspace, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0 and "SRCNN" in process.stdout, process.stderr
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON)
-def test_the_python_code_in_the_documents_runs(desk: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(desk)
+def test_the_python_code_in_the_documents_runs(workspace: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
     names: dict[str, object] = {"__name__": "__main__"}  # like a notebook: blocks share their names
     code = "\n".join(blocks("python", PAGES[page]))
     for line in commands(PAGES[page]):
         if any(word.endswith(".onnx") and word in code for word in shlex.split(line)):
             with pytest.raises(SystemExit):
-                cli.main(cheaper(line))
+                cli.main(shortened(line))
     exec(code.replace("10_000", "100"), names)
     written = {"README": ["large.png"], "python": ["large.png", "array.png", "photo_x3.png"]}
-    assert all((desk / name).exists() for name in written.get(page, []))
+    assert all((workspace / name).exists() for name in written.get(page, []))
 
 
 def test_the_image_in_the_readme_matches_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,9 +327,9 @@ def test_the_speed_page_follows_from_the_json_next_to_it() -> None:
 def test_the_study_page_follows_from_the_results_next_to_it() -> None:
     folder = ROOT / "docs/study"
     results = load_results(folder / "results")
-    drawn = [name for name in FIGURES if (folder / f"figures/{name}.svg").exists()]
+    figure_names = [name for name in FIGURES if (folder / f"figures/{name}.svg").exists()]
     text = (folder / "study.md").read_text()
-    assert text == to_page(results, drawn)
+    assert text == to_page(results, figure_names)
     assert (folder / "index.html").read_text() == to_html(text, folder)
 
 
@@ -360,8 +360,8 @@ def test_the_readme_links_to_the_site_whose_contents_list_every_page() -> None:
     for path in [ROOT / "docs/index.md", *(ROOT / "docs" / part / "index.md" for part in PARTS[1:])]:
         for block in re.findall(r"```{toctree}\n(.*?)```", path.read_text(), re.DOTALL):
             listed |= {Path(line).name for line in block.splitlines() if line and not line.startswith(":")}
-    elsewhere = {"README", "LOG", "results", "family"}  # the last two are included in evaluation.md and models.md
-    assert listed >= set(PAGES) - elsewhere
+    included = {"README", "LOG", "results", "family"}  # the last two are included in evaluation.md and models.md
+    assert listed >= set(PAGES) - included
 
 
 def test_the_readme_is_short() -> None:
@@ -371,12 +371,12 @@ def test_the_readme_is_short() -> None:
 def test_documents_name_exactly_the_existing_commands() -> None:
     for name in cli.COMMANDS:
         assert f"drrn {name}" in README
-    maintained = ALL + CONTRIBUTING
+    texts = ALL + CONTRIBUTING
     for group, names in cli.GROUPS.items():
         for name in names:
-            assert f"drrn {group} {name}" in maintained
-    measured = "Measured by `drrn bench "  # the former name of the command that wrote docs/performance.json
-    for name in re.findall(r"`drrn ([a-z]+)", ALL.replace(measured, "")):
+            assert f"drrn {group} {name}" in texts
+    former_name = "Measured by `drrn bench "  # the former name of the command that wrote docs/performance.json
+    for name in re.findall(r"`drrn ([a-z]+)", ALL.replace(former_name, "")):
         assert name in cli.COMMANDS, f"The documents name drrn {name}"
 
 
@@ -389,20 +389,20 @@ def test_paths_and_names_in_contributing_exist() -> None:
     for part in parts:
         words = [word for word in re.findall(r"`([^`]+)`", part) if not word.startswith(("-", "make ", "drrn "))]
         is_path = [bool(re.search(r"/|\.py$", word)) for word in words]
-        paths = [place(word, words) for word, path in zip(words, is_path, strict=True) if path]
+        paths = [resolve_path(word, words) for word, path in zip(words, is_path, strict=True) if path]
         text = "".join(path.read_text() for path in paths if path.is_file())
         for word, path in zip(words, is_path, strict=True):
             assert path or word in text, f"{word} is not in {', '.join(map(str, paths))}"
 
 
-def place(word: str, words: list[str]) -> Path:
+def resolve_path(word: str, words: list[str]) -> Path:
     """The file or folder with this name in CONTRIBUTING; a bare file name is in the folder that was named last."""
     if "/" not in word:
         folder = [each for each in words[: words.index(word)] if "/" in each and not each.endswith(".py")][-1]
         word = f"{folder}/{word}"
-    found = ROOT / word[1:] if word.startswith("/") else ROOT / "src/drrn" / word
-    assert found.exists(), found
-    return found
+    path = ROOT / word[1:] if word.startswith("/") else ROOT / "src/drrn" / word
+    assert path.exists(), path
+    return path
 
 
 def test_documents_name_only_extras_and_targets_that_exist() -> None:
@@ -424,10 +424,10 @@ def test_make_help_lists_every_target() -> None:
 
 
 def test_the_drawings_match_the_code_that_makes_them() -> None:
-    made = drawings.texts()
-    for folder in {path.parent for path in made}:
-        assert {path for path in made if path.parent == folder} == set(folder.glob("*.svg"))
-    for path, text in made.items():
+    drawn_files = drawings.texts()
+    for folder in {path.parent for path in drawn_files}:
+        assert {path for path in drawn_files if path.parent == folder} == set(folder.glob("*.svg"))
+    for path, text in drawn_files.items():
         assert path.read_text() == text, f"{path.name}: run make pages"
         title = ElementTree.fromstring(text).findtext("{http://www.w3.org/2000/svg}title")
         assert title and f"{path.name})" in "".join(PAGES.values())
@@ -440,8 +440,8 @@ def test_a_picture_matches_the_command_next_to_it(
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit):
         cli.main([*pictures.commands()[picture], "--output", str(tmp_path / "again.png")])
-    shown, again = read(picture).pixels, read(tmp_path / "again.png").pixels
-    assert shown.shape == again.shape and np.abs(shown - again).max() <= 2 / 255  # engines round otherwise
+    expected, output = read(picture).pixels, read(tmp_path / "again.png").pixels
+    assert expected.shape == output.shape and np.abs(expected - output).max() <= 2 / 255  # engines round otherwise
 
 
 def test_the_first_lesson_shows_what_its_command_prints(

@@ -109,14 +109,18 @@ class Handler(BaseHTTPRequestHandler):
                 return 204, b"", {}
             if key not in server.objects:
                 return 404, b"<Error><Code>NoSuchKey</Code></Error>", {}
-            about = {
+            fields = {
                 "ETag": etag(server.objects[key]),
                 "Last-Modified": formatdate(server.modified[key], usegmt=True),
             }
-            if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or ""):
-                start, end, size = int(asked[1]), int(asked[2]) + 1, len(server.objects[key])
-                return 206, server.objects[key][start:end], about | {"Content-Range": f"bytes {start}-{end - 1}/{size}"}
-            return 200, server.objects[key], about
+            if requested := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or ""):
+                start, end, size = int(requested[1]), int(requested[2]) + 1, len(server.objects[key])
+                return (
+                    206,
+                    server.objects[key][start:end],
+                    fields | {"Content-Range": f"bytes {start}-{end - 1}/{size}"},
+                )
+            return 200, server.objects[key], fields
 
     def listing(self, query: dict[str, list[str]]) -> bytes:
         prefix, after = (query.get(name, [""])[0] for name in ("prefix", "start-after"))

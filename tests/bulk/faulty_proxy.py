@@ -68,13 +68,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault == "slow":
             time.sleep(0.3)
-        behind = http.client.HTTPConnection("127.0.0.1", self.server.port)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port)
         try:
-            behind.request(self.command, self.path, body, dict(self.headers))
-            answer = behind.getresponse()
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
             content = answer.read()
         finally:
-            behind.close()
+            connection.close()
         if self.command == "PUT" and answer.status == 200:
             puts = self.server.created if self.headers.get("If-None-Match") == "*" else self.server.replaced
             puts.append(self.path)

@@ -42,14 +42,14 @@ def test_a_bucket_behaves_like_a_folder(s3: FakeS3, tmp_path: Path) -> None:
     for name in names:
         photos.write(name, name.encode())
     photos.write(".git/x.png", b"")
-    listed = list(photos.list())
-    assert [entry.name for entry in listed] == names == sorted(names, key=str.encode)
-    assert listed[0].size == len("a-b.png") and listed[0].etag and listed[0].modified > 1e9
+    listing = list(photos.list())
+    assert [entry.name for entry in listing] == names == sorted(names, key=str.encode)
+    assert listing[0].size == len("a-b.png") and listing[0].etag and listing[0].modified > 1e9
     for after in names:
         assert [entry.name for entry in photos.list(after=after)] == names[names.index(after) + 1 :]
     assert [entry.name for entry in photos.list("a/")] == ["a/b c.png", "a/é&.png"]
     assert [entry.name for entry in photos.list(".git/")] == [".git/x.png"]
-    assert photos.get("a/é&.png", tmp_path / "copy") == listed[3].etag
+    assert photos.get("a/é&.png", tmp_path / "copy") == listing[3].etag
     assert (tmp_path / "copy").read_text() == "a/é&.png"
     with pytest.raises(ImageError, match=r"^absent\.png can't be read: there is no such file\.$"):
         photos.get("absent.png", tmp_path / "copy")
@@ -97,14 +97,14 @@ def test_planning_fetches_headers_and_not_whole_pictures(s3: FakeS3, tmp_path: P
     photos.write("notes.txt", b"")
     s3.sent = 0
     entries = list(photos.list())
-    found = {entry.name: pixels for entry, pixels in measure(photos, entries, headers=True)}
-    assert list(found) == [entry.name for entry in entries]
-    assert found == dict.fromkeys(sorted(names), 250 * 200) | {"broken.png": 40, "notes.txt": None}
+    sizes = {entry.name: pixels for entry, pixels in measure(photos, entries, headers=True)}
+    assert list(sizes) == [entry.name for entry in entries]
+    assert sizes == dict.fromkeys(sorted(names), 250 * 200) | {"broken.png": 40, "notes.txt": None}
     whole = sum(entry.size for entry in entries)
     assert s3.sent < whole * 0.8
     s3.sent = 0
-    guessed = dict(measure(photos, entries, headers=False))
-    assert guessed[entries[0]] == 4 * entries[0].size and s3.sent == 0
+    estimates = dict(measure(photos, entries, headers=False))
+    assert estimates[entries[0]] == 4 * entries[0].size and s3.sent == 0
 
 
 @pytest.mark.parametrize("faults", [0.0, 0.05])
@@ -129,7 +129,9 @@ def test_results_in_a_bucket_equal_those_of_drrn_upscale(s3: FakeS3, tmp_path: P
     assert parts_left(load_plan(target), target) == []
     expected = {path.relative_to(tmp_path / "expected").as_posix(): path.read_bytes()
                 for path in (tmp_path / "expected").rglob("*.png")}  # fmt: skip
-    made = {name.removeprefix("large/"): content for name, content in s3.objects.items() if name.startswith("large/")}
-    assert {name: content for name, content in made.items() if not name.startswith(".drrn/")} == expected
+    objects = {
+        name.removeprefix("large/"): content for name, content in s3.objects.items() if name.startswith("large/")
+    }
+    assert {name: content for name, content in objects.items() if not name.startswith(".drrn/")} == expected
     assert len(expected) == 20 and len({hashlib.sha256(each).digest() for each in expected.values()}) == 20
-    assert not [name for name in made if name.startswith((".drrn/begun/", ".drrn/failed/"))]
+    assert not [name for name in objects if name.startswith((".drrn/begun/", ".drrn/failed/"))]

@@ -33,9 +33,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number in range(6):
         write(Image(pixels=np.full((9, 9, 3), number / 6, np.float32)), tmp_path / f"photos/{number}.png")
     (tmp_path / "photos/6.png").write_bytes(b"no picture")
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as error:
         cli.main(("bulk", "plan", "photos", "larger", "-m", "tiny.safetensors", "--part-files", "2"))
-    assert not ended.value.code
+    assert not error.value.code
     return tmp_path
 
 
@@ -51,8 +51,8 @@ def run_program(heading: str, *launcher: str) -> None:
     assert block
     Path("program.py").write_text(block[1])
     environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    ended = subprocess.run([*launcher, "program.py"], env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    process = subprocess.run([*launcher, "program.py"], env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 def test_the_command_of_kubernetes_runs_every_part(here: Path) -> None:
@@ -65,8 +65,8 @@ def test_the_command_of_kubernetes_runs_every_part(here: Path) -> None:
     for index, code in (("0", 0), ("1", 2)):
         line = command[1].replace("--parts-per-task 5", "--parts-per-task 4")
         environment = {**os.environ, "PATH": path, "JOB_COMPLETION_INDEX": index}
-        ended = subprocess.run(["sh", "-c", f"{line} || exit $?"], env=environment, capture_output=True, text=True)
-        assert bool(ended.returncode) == bool(code), ended.stderr
+        process = subprocess.run(["sh", "-c", f"{line} || exit $?"], env=environment, capture_output=True, text=True)
+        assert bool(process.returncode) == bool(code), process.stderr
     assert done() == (6, 1, 0)
 
 

@@ -107,7 +107,7 @@ def test_of_many_that_put_one_name_at_once_one_succeeds(proxy: FaultyProxy, tmp_
         return True
 
     with ThreadPoolExecutor(16) as threads:
-        succeeded = [number for number, made in enumerate(threads.map(put, range(16))) if made]
+        succeeded = [number for number, is_written in enumerate(threads.map(put, range(16))) if is_written]
     assert target.read("a.png") == contents[succeeded[0]] and len(succeeded) == len(proxy.created) == 1
     target.put(tmp_path / "3", "a.png", overwrite=True)
     assert target.read("a.png") == contents[3]

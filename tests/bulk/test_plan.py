@@ -27,8 +27,8 @@ def put(folder: Path, *names: str, side: int = 8) -> Folder:
 
 
 def recipe(source: Folder, **fields: object) -> Recipe:
-    usual = Recipe(source=source.url, weights_sha256=WEIGHTS.digest(), model="tiny")
-    return replace(usual, **fields)  # type: ignore[arg-type]
+    defaults = Recipe(source=source.url, weights_sha256=WEIGHTS.digest(), model="tiny")
+    return replace(defaults, **fields)  # type: ignore[arg-type]
 
 
 def names(plan: Plan, target: Folder) -> list[list[str]]:
@@ -37,16 +37,16 @@ def names(plan: Plan, target: Folder) -> list[list[str]]:
 
 def test_a_folder_is_listed_in_the_byte_order_of_names(tmp_path: Path) -> None:
     source = put(tmp_path, "b.png", "a/z.png", "a.png", "a/b/c.png", "ä.png", ".git/x.png", "a-b.png")
-    listed = [entry.name for entry in source.list()]
-    assert listed == sorted(listed, key=str.encode)
-    assert listed == ["a-b.png", "a.png", "a/b/c.png", "a/z.png", "b.png", "ä.png"]
-    for after in listed:
-        assert [entry.name for entry in source.list(after=after)] == listed[listed.index(after) + 1 :]
+    listing = [entry.name for entry in source.list()]
+    assert listing == sorted(listing, key=str.encode)
+    assert listing == ["a-b.png", "a.png", "a/b/c.png", "a/z.png", "b.png", "ä.png"]
+    for after in listing:
+        assert [entry.name for entry in source.list(after=after)] == listing[listing.index(after) + 1 :]
     assert [entry.name for entry in source.list("a/")] == ["a/b/c.png", "a/z.png"]
     assert [entry.name for entry in source.list(".git/")] == [".git/x.png"]
     assert list(source.list("absent/")) == []
     (tmp_path / ".drrn-0123456789ab.png").write_bytes(b"being written")
-    assert [entry.name for entry in source.list()] == listed
+    assert [entry.name for entry in source.list()] == listing
 
 
 def test_a_file_removed_during_a_listing_is_omitted(tmp_path: Path) -> None:

@@ -111,9 +111,9 @@ def make_photos(here: Path, count: int, *part: str) -> None:
 
 def start(cluster: Cluster, *options: str) -> subprocess.Popen[str]:
     """The driver."""
-    words = [sys.executable, "-m", "drrn", "bulk", "run", "large", "--on", "ray", "--max-memory", "500", *options]
+    command = [sys.executable, "-m", "drrn", "bulk", "run", "large", "--on", "ray", "--max-memory", "500", *options]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(words, env=cluster.environment, **pipes)
+    return subprocess.Popen(command, env=cluster.environment, **pipes)
 
 
 class Watch:

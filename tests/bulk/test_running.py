@@ -98,8 +98,8 @@ def test_options_of_the_plan_decide_the_results(here: Path) -> None:
 
 
 def test_a_failed_file_becomes_a_row_and_is_retried_on_request(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good = (here / "photos/b.jpg").read_bytes()
-    (here / "photos/b.jpg").write_bytes(good[: len(good) // 2])
+    content = (here / "photos/b.jpg").read_bytes()
+    (here / "photos/b.jpg").write_bytes(content[: len(content) // 2])
     plan, target = plan_of()
     run = ("bulk", "run", "large", "--threads", "1")
     capsys.readouterr()
@@ -109,7 +109,7 @@ def test_a_failed_file_becomes_a_row_and_is_retried_on_request(here: Path, capsy
     assert drrn("bulk", "status", "large", "--failed") == 0
     printed = capsys.readouterr().out
     assert printed.startswith("b.jpg: b.jpg is a JPEG that is damaged or cut short") and len(printed.splitlines()) == 1
-    (here / "photos/b.jpg").write_bytes(good)
+    (here / "photos/b.jpg").write_bytes(content)
     assert drrn(*run) == 3, "a part that is done is not run again"
     assert drrn(*run, "--retry") == 0
     assert len(results(here / "large")) == 6 and list(failed_rows(plan, target)) == []
@@ -211,29 +211,31 @@ def test_a_file_that_gets_its_process_killed_three_times_becomes_a_row(here: Pat
     assert len(results(here / "large")) == 6
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stopped_or_killed_run_continues_to_the_same_bytes(here: Path, waiting: Path, sent: signal.Signals) -> None:
+@pytest.mark.parametrize("stop_signal", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_or_killed_run_continues_to_the_same_bytes(
+    here: Path, waiting: Path, stop_signal: signal.Signals
+) -> None:
     run_all(*plan_of())
     expected = results(here / "large")
     (here / "large").rename(here / "expected")
     plan, target = plan_of()
-    words = [sys.executable, "-m", "drrn", "bulk", "run", "large", "--threads", "1"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "drrn", "bulk", "run", "large", "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout and process.stdout.readline().startswith("part 0: 2 files")
-    process.send_signal(sent)
-    if sent == signal.SIGKILL:
+    process.send_signal(stop_signal)
+    if stop_signal == signal.SIGKILL:
         process.wait()
         waiting.unlink()
     _, printed = process.communicate(timeout=120)  # also waits for the orphaned worker, which ends with its part
-    assert process.returncode == (143 if sent == signal.SIGTERM else -signal.SIGKILL)
-    assert ("stopped; the same command continues" in printed) == (sent == signal.SIGTERM)
-    assert sent == signal.SIGTERM or not list(target.list(".drrn/begun/"))
-    left = parts_left(plan, target)
-    assert len(left) < 3
+    assert process.returncode == (143 if stop_signal == signal.SIGTERM else -signal.SIGKILL)
+    assert ("stopped; the same command continues" in printed) == (stop_signal == signal.SIGTERM)
+    assert stop_signal == signal.SIGTERM or not list(target.list(".drrn/begun/"))
+    remaining = parts_left(plan, target)
+    assert len(remaining) < 3
     waiting.unlink(missing_ok=True)
     status = read_status(plan, target)
-    assert status.done == 6 - 2 * len(left) == status.files - status.left
-    assert drrn(*words[3:]) == 0
+    assert status.done == 6 - 2 * len(remaining) == status.files - status.left
+    assert drrn(*command[3:]) == 0
     assert results(here / "large") == expected
 
 
@@ -263,8 +265,8 @@ def test_same_bytes_refuses_an_engine_that_rounds_differently(here: Path) -> Non
     upscaler(plan, target)
     same = replace(ONE_THREAD, same_bytes=True)
     make_upscaler(target, plan.recipe, same)
-    known = json.loads(target.read(ENGINE) or b"")
-    target.write(ENGINE, json.dumps(known | {"engine": "another", "sha256": "0" * 64}).encode())
+    stored = json.loads(target.read(ENGINE) or b"")
+    target.write(ENGINE, json.dumps(stored | {"engine": "another", "sha256": "0" * 64}).encode())
     make_upscaler(target, plan.recipe, ONE_THREAD)
     with pytest.raises(UsageError, match=r"rounds differently from another, that of the first machine\. Use that one"):
         make_upscaler(target, plan.recipe, same)
@@ -296,8 +298,8 @@ def test_status_reports_the_work_of_all_machines(here: Path, capsys: pytest.Capt
         "3 of 6 files done, 1 failed, 2 left (2 of 3 parts) · 0.2 files/s, about 10 s left\n"
     )
     assert drrn("bulk", "status", "large", "--json") == 0
-    about = json.loads(capsys.readouterr().out)
-    assert about == {
+    report = json.loads(capsys.readouterr().out)
+    assert report == {
         "parts": 3, "parts_done": 2, "files": 6, "done": 3, "failed": 1, "left": 2, "files_per_second": 0.2,
         "seconds_left": 10.0,
     }  # fmt: skip

@@ -41,26 +41,26 @@ def fuzz(
         again: Also fuzz formats that are already in the report.
     """
     published = published if published and published.is_dir() else None
-    so_far = Report.from_json(report.read_text()) if report.exists() else Report([])
-    worst = 0
+    summary = Report.from_json(report.read_text()) if report.exists() else Report([])
+    most_findings = 0
     for name in formats or FORMATS:
-        known = so_far.of(name)
-        if known and known.tally.inputs == each and not again:
+        entry = summary.of(name)
+        if entry and entry.tally.inputs == each and not again:
             continue
-        with campaign(published=published, found=found) as running:
+        with campaign(published=published, output=found) as running:
             tally = running.run(name, each)
         day = datetime.now(UTC).strftime("%Y-%m-%d")
-        so_far = so_far.with_entry(
+        summary = summary.with_entry(
             Entry(tally, command("python -m tests.hostile"), commit(), day, machine(), bool(published))
         )
-        write_text(report, so_far.to_json())
-        write_text(report.with_suffix(".md"), so_far.to_markdown())
+        write_text(report, summary.to_json())
+        write_text(report.with_suffix(".md"), summary.to_markdown())
         sys.stdout.write(json.dumps({**tally.to_dict(), "findings": len(tally.findings)}) + "\n")
         for finding in tally.findings:
             sys.stdout.write(f"  {finding.number} {finding.what}: {finding.why.strip().splitlines()[-1:]}\n")
         sys.stdout.flush()
-        worst = max(worst, len(tally.findings))
-    return int(worst > 0)
+        most_findings = max(most_findings, len(tally.findings))
+    return int(most_findings > 0)
 
 
 if __name__ == "__main__":

@@ -59,13 +59,13 @@ def exif_loop() -> bytes:
 
 def thumbnail() -> bytes:
     """EXIF that claims a thumbnail of 4 GB."""
-    about = tags().tobytes().removeprefix(b"Exif\0\0")
-    at = len(about)
-    first = struct.unpack_from("<L" if about[:2] == b"II" else ">L", about, 4)[0]
-    order = "<" if about[:2] == b"II" else ">"
-    end = first + 2 + 12 * struct.unpack_from(f"{order}H", about, first)[0]
+    exif = tags().tobytes().removeprefix(b"Exif\0\0")
+    at = len(exif)
+    first = struct.unpack_from("<L" if exif[:2] == b"II" else ">L", exif, 4)[0]
+    order = "<" if exif[:2] == b"II" else ">"
+    end = first + 2 + 12 * struct.unpack_from(f"{order}H", exif, first)[0]
     second = struct.pack(f"{order}HHHLLHHLLL", 2, 0x201, LONG, 1, 8, 0x202, LONG, 1, 0xFFFFFFFF, 0)
-    block = about[:end] + struct.pack(f"{order}L", at) + about[end + 4 :] + second
+    block = exif[:end] + struct.pack(f"{order}L", at) + exif[end + 4 :] + second
     return saved(photo(), "JPEG", exif=b"Exif\0\0" + block)
 
 
@@ -105,8 +105,8 @@ def webp_canvas() -> bytes:
 
 def tiff(changed: Mapping[int, tuple[int, int, int]], body: bytes = bytes(8), *, following: bool = False) -> bytes:
     """A gray TIFF of 8 x 1 with some tags (type, count, value) changed. Its next page may be itself."""
-    usual = {256: 8, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(body)}
-    values = {tag: (LONG if tag > 270 else SHORT, 1, value) for tag, value in usual.items()} | dict(changed)
+    defaults = {256: 8, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(body)}
+    values = {tag: (LONG if tag > 270 else SHORT, 1, value) for tag, value in defaults.items()} | dict(changed)
     at = 8 + len(body) + len(body) % 2
     entries = b"".join(
         struct.pack("<HHL", tag, kind, count) + struct.pack("<H" if kind == SHORT else "<L", value).ljust(4, b"\0")

@@ -28,7 +28,7 @@ class Format(NamedTuple):
     fields: Callable[[bytes], Iterator[layout.Field]] = layout.none
     attempt: Callable[[Path, Path], None] = enlarge
     """Handle a file like the command line, and write into a folder. Raises DRRNError: the file is refused."""
-    mend: Callable[[bytes], bytes] = lambda content: content
+    repair: Callable[[bytes], bytes] = lambda content: content
     """Correct the checksums of a file, so that the code after their check is reached."""
     is_text: bool = False
     """Whether it contains numbers as digits."""
@@ -39,20 +39,20 @@ class Format(NamedTuple):
 
     def all_seeds(self, published: Path | None) -> list[bytes]:
         """The generated seeds, and the published ones in the folder."""
-        found = sorted(published.glob(self.published)) if published and self.published else []
-        return self.seeds() + [path.read_bytes() for path in found if path.stat().st_size <= SMALL]
+        paths = sorted(published.glob(self.published)) if published and self.published else []
+        return self.seeds() + [path.read_bytes() for path in paths if path.stat().st_size <= SMALL]
 
 
 def with_checksums(content: bytes) -> bytes:
     """The PNG with the correct checksum in every chunk."""
-    mended, at = bytearray(content), 8
+    repaired, at = bytearray(content), 8
     while at + 12 <= len(content):
         end = at + 8 + int.from_bytes(content[at : at + 4])
         if end + 4 > len(content):
             break
-        mended[end : end + 4] = zlib.crc32(content[at + 4 : end]).to_bytes(4)
+        repaired[end : end + 4] = zlib.crc32(content[at + 4 : end]).to_bytes(4)
         at = end + 4
-    return bytes(mended)
+    return bytes(repaired)
 
 
 def with_digest(content: bytes) -> bytes:
@@ -60,11 +60,11 @@ def with_digest(content: bytes) -> bytes:
     try:
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
-        about = json.loads(header["__metadata__"]["drrn"])
+        metadata = json.loads(header["__metadata__"]["drrn"])
         tensors = parse_tensors(content)
-        rest = {name: value for name, value in about.items() if name != "sha256"}
-        about["sha256"] = store._digest(rest, tensors)
-        header["__metadata__"]["drrn"] = json.dumps(about)
+        rest = {name: value for name, value in metadata.items() if name != "sha256"}
+        metadata["sha256"] = store._digest(rest, tensors)
+        header["__metadata__"]["drrn"] = json.dumps(metadata)
         printed = json.dumps(header).encode()
         printed += b" " * (-len(printed) % 8)
         return len(printed).to_bytes(8, "little") + printed + content[8 + length :]
@@ -73,7 +73,7 @@ def with_digest(content: bytes) -> bytes:
 
 
 FORMATS: Final[dict[str, Format]] = {
-    "PNG": Format(seeds.png, ".png", layout.png, mend=with_checksums, published="*/*.png"),
+    "PNG": Format(seeds.png, ".png", layout.png, repair=with_checksums, published="*/*.png"),
     "JPEG": Format(seeds.jpeg, ".jpg", layout.jpeg, published="*/*.jpg"),
     "WebP": Format(seeds.webp, ".webp", layout.riff, published="*/*.webp"),
     "TIFF": Format(seeds.tiff, ".tif", layout.tiff, published="*/*.tif*"),
@@ -85,7 +85,7 @@ FORMATS: Final[dict[str, Format]] = {
     "weights": Format(seeds.weights, ".safetensors", layout.begins, use_weights, with_digest, is_text=True),
     "config": Format(seeds.config, ".json", attempt=start_training, is_text=True),
     "GIF animation": Format(sequences.gif, ".gif", layout.gif, published="*/*.gif", quick=50),
-    "APNG": Format(sequences.apng, ".png", layout.png, mend=with_checksums, quick=50),
+    "APNG": Format(sequences.apng, ".png", layout.png, repair=with_checksums, quick=50),
     "WebP animation": Format(sequences.webp, ".webp", layout.riff, quick=50),
     "GeoTIFF": Format(sequences.geotiff, ".tif", layout.tiff, published="geo/*.tif", quick=50),
     "MP4": Format(partial(sequences.film, ".mp4"), ".mp4", layout.boxes, quick=50),

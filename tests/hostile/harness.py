@@ -88,7 +88,7 @@ class Worker:
 
     def __init__(self, module: str, folder: Path, published: Path | None):
         self.noise: IO[bytes] = (folder / "stderr").open("w+b", buffering=0)
-        words = [sys.executable, "-m", "tests.hostile.worker", module, str(folder), str(published or "")]
+        arguments = [sys.executable, "-m", "tests.hostile.worker", module, str(folder), str(published or "")]
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -97,20 +97,20 @@ class Worker:
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         self.process = subprocess.Popen(
-            words, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise
+            arguments, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise
         )
         self.hangs = False
 
-    def ask(self, patience: float, **about: Any) -> Iterator[Outcome | None]:
+    def ask(self, patience: float, **request: Any) -> Iterator[Outcome | None]:
         """The outcomes, one per input; the last is None if the process hung or died.
 
         Raises:
             RuntimeError: the process did not start.
         """
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps(about).encode() + b"\n")
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
         self.process.stdin.flush()
-        left, rest = about.get("end", 1) - about.get("begin", 0) + 1, b""
+        left, rest = request.get("end", 1) - request.get("begin", 0) + 1, b""
         with selectors.DefaultSelector() as ready:
             ready.register(self.process.stdout, selectors.EVENT_READ)
             wait, is_ready = START, False
@@ -145,8 +145,8 @@ class Worker:
 class Campaign:
     """Fuzzing of many formats, in one process at a time."""
 
-    def __init__(self, module: str, published: Path | None, found: Path | None, limits: Limits):
-        self.module, self.published, self.found, self.limits = module, published, found, limits
+    def __init__(self, module: str, published: Path | None, output: Path | None, limits: Limits):
+        self.module, self.published, self.output, self.limits = module, published, output, limits
         self.formats: dict[str, Format] = import_module(module).FORMATS
         self.worker: Worker | None = None
         place = MEMORY if MEMORY.is_dir() else None
@@ -179,9 +179,9 @@ class Campaign:
             self.worker.end()
         self.worker = None
 
-    def _ask(self, **about: Any) -> Iterator[Outcome | None]:
+    def _ask(self, **request: Any) -> Iterator[Outcome | None]:
         self.worker = self.worker or Worker(self.module, Path(self.folder.name), self.published)
-        return self.worker.ask(self.limits.patience, **about)
+        return self.worker.ask(self.limits.patience, **request)
 
     def _count(self, tally: Tally, outcome: Outcome | None, content: bytes | None = None) -> None:
         number = tally.inputs
@@ -205,9 +205,9 @@ class Campaign:
         content = content or mutated(form, form.all_seeds(self.published), number)
         digest = sha256(content).hexdigest()
         tally.findings.append(Finding(number, what, why[-2000:], digest))
-        if self.found:
-            self.found.mkdir(parents=True, exist_ok=True)
-            (self.found / f"{tally.format}-{digest[:12]}{form.suffix}").write_bytes(content)
+        if self.output:
+            self.output.mkdir(parents=True, exist_ok=True)
+            (self.output / f"{tally.format}-{digest[:12]}{form.suffix}").write_bytes(content)
 
 
 @contextmanager
@@ -215,7 +215,7 @@ def campaign(
     module: str = "tests.hostile.formats",
     *,
     published: Path | None = None,
-    found: Path | None = None,
+    output: Path | None = None,
     limits: Limits = USUAL,
 ) -> Iterator[Campaign]:
     """A campaign that ends with the block.
@@ -223,9 +223,9 @@ def campaign(
     Args:
         module: name of the module with `FORMATS`.
         published: folder of published files that are also seeds.
-        found: folder for inputs that were neither read nor refused.
+        output: folder for inputs that were neither read nor refused.
     """
-    running = Campaign(module, published, found, limits)
+    running = Campaign(module, published, output, limits)
     try:
         yield running
     finally:

@@ -24,7 +24,7 @@ def mutated(form: Format, seeds: Sequence[bytes], number: int, seed: int = 0) ->
         if content:
             rng.choice(moves)(content, rng, form, seeds)
     del content[LARGEST:]
-    return form.mend(bytes(content)) if rng.random() < 0.7 else bytes(content)
+    return form.repair(bytes(content)) if rng.random() < 0.7 else bytes(content)
 
 
 def _flip(content: bytearray, rng: random.Random, form: Format, seeds: Sequence[bytes]) -> None:

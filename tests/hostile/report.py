@@ -46,9 +46,9 @@ class Report:
 
     def with_entry(self, entry: Entry) -> "Report":
         """The report with this entry, which replaces one of the same format."""
-        others = [each.tally.format for each in self.entries]
-        if entry.tally.format in others:
-            at = others.index(entry.tally.format)
+        formats = [each.tally.format for each in self.entries]
+        if entry.tally.format in formats:
+            at = formats.index(entry.tally.format)
             return Report([*self.entries[:at], entry, *self.entries[at + 1 :]])
         return Report([*self.entries, entry])
 
@@ -65,7 +65,7 @@ class Report:
     def to_markdown(self) -> str:
         limits, tallies = Limits(), [entry.tally for entry in self.entries]
         total = sum(tally.inputs for tally in tallies)
-        found = sum(len(tally.findings) for tally in tallies)
+        findings = sum(len(tally.findings) for tally in tallies)
         machines = sorted({f"{each.machine['cpu']}, {each.machine['system']}" for each in self.entries})
         days = sorted({entry.day for entry in self.entries})
         rows = [_row(entry) for entry in self.entries]
@@ -75,7 +75,7 @@ class Report:
                 f"{total:,} files, each a whole one with a few bytes changed, cut, doubled or taken from another, went "
                 "through what `drrn upscale` does with a picture, from its first byte to the file that is written, "
                 "and through what is done with weights and with the configuration of a training. "
-                f"{found or 'None'} did anything else than be read, or be refused in one sentence.\n",
+                f"{findings or 'None'} did anything else than be read, or be refused in one sentence.\n",
                 "| " + " | ".join(HEAD) + " |",
                 "| --- |" + " ---: |" * (len(HEAD) - 2) + " --- |",
                 *("| " + " | ".join(row) + " |" for row in rows),

@@ -27,12 +27,12 @@ def photo(width: int = 24, height: int = 16) -> Pillow.Image:
 
 
 def tags(orientation: int = 6) -> Pillow.Exif:
-    about = Pillow.Exif()
-    about[0x10F], about[0x132], about[tiff_tags.ORIENTATION] = "Maker", "2026:10:01 12:00:00", orientation
-    about[tiff_tags.ACROSS], about[tiff_tags.DOWN], about[tiff_tags.UNIT] = 300.0, 150.0, 2
-    about.get_ifd(tiff_tags.EXIF).update({0xA002: 24, 0xA003: 16, 0x829A: 0.01, 0x927C: b"a maker's note"})
-    about.get_ifd(tiff_tags.GPS).update({1: "N", 2: (52.0, 31.0, 12.5)})
-    return about
+    exif = Pillow.Exif()
+    exif[0x10F], exif[0x132], exif[tiff_tags.ORIENTATION] = "Maker", "2026:10:01 12:00:00", orientation
+    exif[tiff_tags.ACROSS], exif[tiff_tags.DOWN], exif[tiff_tags.UNIT] = 300.0, 150.0, 2
+    exif.get_ifd(tiff_tags.EXIF).update({0xA002: 24, 0xA003: 16, 0x829A: 0.01, 0x927C: b"a maker's note"})
+    exif.get_ifd(tiff_tags.GPS).update({1: "N", 2: (52.0, 31.0, 12.5)})
+    return exif
 
 
 def saved(image: Pillow.Image, form: str, **options: Any) -> bytes:
@@ -54,15 +54,15 @@ def in_modes(form: str, *options: dict[str, Any]) -> list[bytes]:
     return files
 
 
-def with_notes(suffix: str) -> bytes:
+def with_metadata(suffix: str) -> bytes:
     """An image written by drrn with ICC, EXIF, XMP and dpi."""
     picture = Image.from_array(np.asarray(photo()))
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"a{suffix}"
         icc = Pillow.open(io.BytesIO(saved(photo(), "PNG"))).info.get("icc_profile") or bytes(range(132))
-        noted = Image(pixels=picture.pixels, icc=icc, exif=tags().tobytes(), xmp=xmp, dpi=(300.0, 150.0))
-        write(noted, path)
+        image = Image(pixels=picture.pixels, icc=icc, exif=tags().tobytes(), xmp=xmp, dpi=(300.0, 150.0))
+        write(image, path)
         return path.read_bytes()
 
 
@@ -72,7 +72,7 @@ def png() -> list[bytes]:
     gray = Pillow.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
     files += [saved(photo().quantize(8), "PNG", bits=4), saved(photo().quantize(2), "PNG", bits=1)]
     files += [saved(photo(), "PNG", transparency=(0, 0, 255)), saved(gray, "PNG", transparency=9)]
-    files += [with_notes(".png"), chunks((24, 16), interlaced=True)]
+    files += [with_metadata(".png"), chunks((24, 16), interlaced=True)]
     return files
 
 
@@ -94,25 +94,25 @@ def jpeg() -> list[bytes]:
     files = in_modes(
         "JPEG", {}, {"exif": tags()}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}
     )
-    return [*files, saved(photo(), "JPEG", subsampling=0), with_notes(".jpg")]
+    return [*files, saved(photo(), "JPEG", subsampling=0), with_metadata(".jpg")]
 
 
 @cache
 def webp() -> list[bytes]:
     lossy, lossless = in_modes("WEBP", {}, {"exif": tags()}), in_modes("WEBP", {"lossless": True})
-    return [*lossy, *lossless, with_notes(".webp")]
+    return [*lossy, *lossless, with_metadata(".webp")]
 
 
 @cache
 def tiff() -> list[bytes]:
     packed = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group3", "group4")
     files = in_modes("TIFF", *({"compression": name} for name in packed), {"exif": tags()}, {"big_tiff": True})
-    return [*files, with_notes(".tif")]
+    return [*files, with_metadata(".tif")]
 
 
 @cache
 def bmp() -> list[bytes]:
-    return [*in_modes("BMP", {}, {"dpi": (300, 300)}), with_notes(".bmp")]
+    return [*in_modes("BMP", {}, {"dpi": (300, 300)}), with_metadata(".bmp")]
 
 
 @cache
@@ -176,8 +176,8 @@ def weights() -> list[bytes]:
     files = []
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.safetensors"
-        for number, each in enumerate(variants):
-            store.save(small_weights(number, **(small | each)), path)
+        for number, fields in enumerate(variants):
+            store.save(small_weights(number, **(small | fields)), path)
             files.append(path.read_bytes())
     return files
 
@@ -189,5 +189,5 @@ def config() -> list[bytes]:
     from drrn.core.config import DRRNConfig
     from drrn.training.config import RECIPES
 
-    each = [{"model": DRRNConfig().to_dict(), "train": asdict(recipe)} for recipe in RECIPES.values()]
-    return [json.dumps(about, indent=number or None).encode() for number, about in enumerate(each)]
+    configs = [{"model": DRRNConfig().to_dict(), "train": asdict(recipe)} for recipe in RECIPES.values()]
+    return [json.dumps(settings, indent=number or None).encode() for number, settings in enumerate(configs)]

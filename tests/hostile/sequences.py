@@ -46,8 +46,12 @@ def apng() -> list[bytes]:
 
 @cache
 def webp() -> list[bytes]:
-    kept = [step._replace(after=moving.KEEP) for step in steps()]
-    return [moving.webp(kept, SIZE), moving.webp(kept, SIZE, lossless=False, plays=3), moving.webp(kept[:1], SIZE)]
+    frames = [step._replace(after=moving.KEEP) for step in steps()]
+    return [
+        moving.webp(frames, SIZE),
+        moving.webp(frames, SIZE, lossless=False, plays=3),
+        moving.webp(frames[:1], SIZE),
+    ]
 
 
 @cache

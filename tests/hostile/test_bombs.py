@@ -38,10 +38,10 @@ def test_every_bomb_is_refused_in_one_line_and_leaves_no_file(
     files = [f"{name.replace(' ', '_')}.png" for name in BOMBS]
     for file, make in zip(files, BOMBS.values(), strict=True):
         Path(file).write_bytes(make())
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as error:
         cli.main(["upscale", *files, "-o", "out", "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1"])
     lines = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 2 and not Path("out").exists()
+    assert error.value.code == 2 and not Path("out").exists()
     failed = [line for line in lines if line.startswith("drrn: ")]
     assert len(failed) == len(files) and all(f"drrn: {file} " in " ".join(failed) for file in files)
 
@@ -53,8 +53,8 @@ def test_data_after_an_image_is_not_copied(tmp_path: Path, monkeypatch: pytest.M
     payload = b"<html><script>alert(1)</script>PK\x03\x04"
     for form, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp"), ("TIFF", "tif")):
         (tmp_path / f"a.{suffix}").write_bytes(saved(photo(), form) + payload)
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as error:
             cli.main(["upscale", f"a.{suffix}", "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1"])
-        made = tmp_path / f"a_x2.{suffix}"
-        assert ended.value.code == 0 and read(made).width == 48, suffix
-        assert b"script" not in made.read_bytes() and b"PK\x03\x04" not in made.read_bytes()
+        output = tmp_path / f"a_x2.{suffix}"
+        assert error.value.code == 0 and read(output).width == 48, suffix
+        assert b"script" not in output.read_bytes() and b"PK\x03\x04" not in output.read_bytes()

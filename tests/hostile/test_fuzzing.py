@@ -63,23 +63,23 @@ def test_every_seed_file_has_fields_to_mutate(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
-    kept = tmp_path_factory.mktemp("found")
-    with campaign("tests.hostile.misbehaving", found=kept) as running:
+    output = tmp_path_factory.mktemp("found")
+    with campaign("tests.hostile.misbehaving", output=output) as running:
         yield running
 
 
 @pytest.mark.parametrize("name", misbehaving.FORMATS)
 def test_every_kind_of_failure_is_counted_recorded_and_survived(name: str, strict: Campaign) -> None:
-    each = 3 if name == "hung" else 12
+    inputs = 3 if name == "hung" else 12
     strict.limits = Limits(megabytes=50, seconds=60, patience=2 if name == "hung" else 120)
-    tally = strict.run(name, each)
-    what = name.partition(",")[0]
-    assert tally.inputs == each and getattr(tally, what) == len(tally.findings) > 0
-    assert tally.read + tally.refused == each - len(tally.findings) > 0
+    tally = strict.run(name, inputs)
+    failure = name.partition(",")[0]
+    assert tally.inputs == inputs and getattr(tally, failure) == len(tally.findings) > 0
+    assert tally.read + tally.refused == inputs - len(tally.findings) > 0
     first = tally.findings[0]
-    assert strict.found
-    (kept,) = strict.found.glob(f"{name}-{first.sha256[:12]}*")
-    assert strict.retry(name, kept).findings[0].what == first.what
+    assert strict.output
+    (path,) = strict.output.glob(f"{name}-{first.sha256[:12]}*")
+    assert strict.retry(name, path).findings[0].what == first.what
 
 
 def test_a_worker_that_does_not_start_is_not_a_finding() -> None:
@@ -109,10 +109,10 @@ def test_the_message_about_one_file_is_not_repeated_for_the_next(tmp_path: Path)
     """libvips quotes bytes of this file that are not text, which pyvips would keep for the next error."""
     with pytest.raises(ImageError, match=r"is an AVIF that is damaged or cut short\.$"):
         read(FOUND / "AVIF-0ebbf15d2def.avif")
-    good, truth = tmp_path / "good.png", Image(pixels=np.zeros((3, 4, 1), np.float32))
-    write(truth, good)
-    assert np.array_equal(read(good).pixels, truth.pixels)
+    valid, truth = tmp_path / "good.png", Image(pixels=np.zeros((3, 4, 1), np.float32))
+    write(truth, valid)
+    assert np.array_equal(read(valid).pixels, truth.pixels)
     cut = tmp_path / "cut.png"
-    cut.write_bytes(good.read_bytes()[:-20])
+    cut.write_bytes(valid.read_bytes()[:-20])
     with pytest.raises(ImageError, match="damaged or cut short"):
         read(cut)

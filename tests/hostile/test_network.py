@@ -97,12 +97,12 @@ def put(folder: Path, canary: Canary) -> list[str]:
     return list(FILES)
 
 
-def run(*words: str) -> int:
-    return command_line.run(*words)
+def run(*arguments: str) -> int:
+    return command_line.run(*arguments)
 
 
-def upscale(*words: str) -> int:
-    return run("upscale", *words, "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1")
+def upscale(*arguments: str) -> int:
+    return run("upscale", *arguments, "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1")
 
 
 def test_the_canary_server_detects_a_connection(canary: Canary) -> None:
@@ -159,12 +159,12 @@ def test_a_dicomdir_is_not_followed(here: Path, capsys: pytest.CaptureFixture[st
 
     (here / "secret.dcm").write_bytes(put_dicom(here / "a.dcm", np.zeros((4, 5), np.uint16)).read_bytes())
     (here / "disk").mkdir()
-    listed = dcmread(here / "a.dcm")
-    del listed.PixelData
+    dicomdir = dcmread(here / "a.dcm")
+    del dicomdir.PixelData
     record = Dataset()
     record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", ["..", "secret.dcm"]
-    listed.DirectoryRecordSequence = Sequence([record])
-    dcmwrite(here / "disk/DICOMDIR", listed)
+    dicomdir.DirectoryRecordSequence = Sequence([record])
+    dcmwrite(here / "disk/DICOMDIR", dicomdir)
     before = sorted(here.rglob("*"))
     assert upscale("disk/DICOMDIR") == 2
     assert "without pixels" in capsys.readouterr().err and sorted(here.rglob("*")) == before

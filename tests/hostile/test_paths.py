@@ -52,7 +52,7 @@ def upscale(*args: str) -> int:
     return run("upscale", *args, "-m", "tiny.safetensors", "--device", "cpu", "--threads", "1")
 
 
-def listed(folder: str = ".") -> set[str]:
+def list_files(folder: str = ".") -> set[str]:
     return {path.name for path in Path(folder).iterdir()}
 
 
@@ -64,16 +64,16 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="such names are only to be had there")
-@pytest.mark.parametrize("what", NAMES)
+@pytest.mark.parametrize("kind", NAMES)
 def test_a_file_with_any_name_is_enlarged_and_named_in_one_line(
-    what: str, here: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = NAMES[what]
+    name = NAMES[kind]
     put(name)
-    before = listed()
+    before = list_files()
     assert upscale(f"./{name}") == 0
-    (made,) = listed() - before
-    assert probe(Path(made)).width == 10 and made.endswith(("_x2.png", ".png"))
+    (output,) = list_files() - before
+    assert probe(Path(output)).width == 10 and output.endswith(("_x2.png", ".png"))
     printed = capsys.readouterr()
     assert (
         len(printed.out.splitlines()) == 1
@@ -108,13 +108,13 @@ def test_special_files_are_refused_in_one_line_without_waiting(
     Path("folder.png").mkdir()
     Path("loop.png").symlink_to("loop.png")
     Path("dangling.png").symlink_to("nothing.png")
-    before = listed()
+    before = list_files()
     assert upscale(name) == 2
     printed = one_line(capsys)
     assert any(part in printed for part in sentence.split("|")), printed
     assert upscale("photo.png", name, "-o", "out") == 3
-    made = [name for name in listed("out") if name != ".drrn.sqlite"]  # made by a run over a folder
-    assert listed() - before == {"out"} and made == ["photo_x2.png"]
+    outputs = [name for name in list_files("out") if name != ".drrn.sqlite"]  # made by a run over a folder
+    assert list_files() - before == {"out"} and outputs == ["photo_x2.png"]
 
 
 @pytest.mark.parametrize("other", ["./photo.png", "sub/../photo.png", "link.png", "hard.png", "linked/photo.png"])
@@ -150,7 +150,7 @@ def test_an_unwritable_place_is_reported_in_one_line(
     assert upscale("photo.png", "-o", output) == 2
     printed = capsys.readouterr().err.splitlines()[-1]
     assert printed.startswith("drrn: ") and ("exists" in printed or "can't be written" in printed)
-    assert not [name for name in listed() if name.startswith(".drrn")]
+    assert not [name for name in list_files() if name.startswith(".drrn")]
 
 
 def test_a_read_only_folder_is_reported_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,16 +158,18 @@ def test_a_read_only_folder_is_reported_in_one_line(here: Path, capsys: pytest.C
     if os.access("out", os.W_OK):
         pytest.skip("root writes everywhere")
     assert upscale("photo.png", "-o", "out") == 2
-    assert "Permission denied" in capsys.readouterr().err and not listed("out")
+    assert "Permission denied" in capsys.readouterr().err and not list_files("out")
 
 
 def test_of_two_concurrent_runs_to_one_file_one_wins(here: Path) -> None:
-    words = [sys.executable, "-m", "drrn", "upscale", "photo.png", "-m", "tiny.safetensors", "--threads", "1"]
+    command = [sys.executable, "-m", "drrn", "upscale", "photo.png", "-m", "tiny.safetensors", "--threads", "1"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, str(ROOT)]))}
-    runs = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-    ended = [(run.communicate(timeout=300), run.returncode) for run in runs]
-    assert sorted(code for _, code in ended) in ([0, 0], [0, 2])
-    assert all(b"Traceback" not in printed for (_, printed), _ in ended)
+    runs = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)
+    ]
+    results = [(run.communicate(timeout=300), run.returncode) for run in runs]
+    assert sorted(code for _, code in results) in ([0, 0], [0, 2])
+    assert all(b"Traceback" not in printed for (_, printed), _ in results)
     assert probe(Path("photo_x2.png")).width == 10 and not list(here.glob(".drrn-*"))
 
 

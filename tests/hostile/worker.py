@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 def main() -> None:
     module, place, published = sys.argv[1:]
     formats: dict[str, Format] = import_module(module).FORMATS
-    seeds_in, folder = Path(published) if published else None, Path(place)
+    published_folder, folder = Path(published) if published else None, Path(place)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # so that output of libraries is not taken for an answer
     faulthandler.enable()
@@ -51,21 +51,21 @@ def main() -> None:
         answers.write(json.dumps(outcome) + "\n")
 
     for line in sys.stdin:
-        asked = json.loads(line)
-        form = formats[asked["format"]]
-        seeds = form.all_seeds(seeds_in)
+        request = json.loads(line)
+        form = formats[request["format"]]
+        seeds = form.all_seeds(published_folder)
         for seed in seeds:  # so that imports and set-up do not count for the first input
-            _tried(form, seed, folder, 0)
+            _try_file(form, seed, folder, 0)
         base = _kilobytes("VmRSS")
         answer(Outcome("ready", "", 0, 0))
-        if "file" in asked:
-            answer(_tried(form, Path(asked["file"]).read_bytes(), folder, base))
+        if "file" in request:
+            answer(_try_file(form, Path(request["file"]).read_bytes(), folder, base))
             continue
-        for number in range(asked["begin"], asked["end"]):
-            answer(_tried(form, mutated(form, seeds, number), folder, base))
+        for number in range(request["begin"], request["end"]):
+            answer(_try_file(form, mutated(form, seeds, number), folder, base))
 
 
-def _tried(form: Format, content: bytes, folder: Path, base: int) -> Outcome:
+def _try_file(form: Format, content: bytes, folder: Path, base: int) -> Outcome:
     path, out = folder / f"input{form.suffix}", folder / "out"
     path.unlink(missing_ok=True)  # not overwritten, which would crash a reader that has it mapped
     path.write_bytes(content)

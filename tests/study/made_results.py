@@ -28,9 +28,9 @@ EVERYTHING = tuple({each.name: each for experiments in LISTS.values() for each i
 def gain(experiment: Experiment) -> float:
     """The gain of an experiment over bicubic, in dB, without noise."""
     model = experiment.model
-    lost = 0.6 * (model.skip == "none") + 0.3 * (not model.global_residual)
-    lost += 30 * (model.skip == "none" and not model.global_residual)
-    return 0.2 + 0.15 * log2(model.depth) - lost
+    penalty = 0.6 * (model.skip == "none") + 0.3 * (not model.global_residual)
+    penalty += 30 * (model.skip == "none" and not model.global_residual)
+    return 0.2 + 0.15 * log2(model.depth) - penalty
 
 
 def made_results(

@@ -47,21 +47,21 @@ def one_of(results: Results) -> Result:
 
 
 def test_every_claim_refers_to_known_experiments() -> None:
-    known = {experiment.name for experiment in find_experiments(())}
-    assert {name for claim in CLAIMS for part in claim.parts for name in part.names} <= known
+    experiments = {experiment.name for experiment in find_experiments(())}
+    assert {name for claim in CLAIMS for part in claim.parts for name in part.names} <= experiments
     assert len({claim.name for claim in CLAIMS}) == len(CLAIMS) == 16
     assert {claim.section for claim in CLAIMS} <= LISTS.keys()
 
 
-def spread(mean: float, reach: float, seeds: int = 3, confidence: float = 0.95) -> Estimate:
+def spread(mean: float, half_width: float, seeds: int = 3, confidence: float = 0.95) -> Estimate:
     """An estimate whose interval of this confidence has this half-width."""
     values = np.linspace(-1, 1, seeds)[:, None]
     unit = Estimate(values).interval(confidence).high
-    return Estimate(mean + values * (reach / unit if unit else 0))
+    return Estimate(mean + values * (half_width / unit if unit else 0))
 
 
 @pytest.mark.parametrize(
-    ("mean", "reach", "above", "below", "expected"),
+    ("mean", "half_width", "above", "below", "expected"),
     [
         (0.15, 0.05, 0.0, None, "holds"),
         (-0.15, 0.05, 0.0, None, "does not hold"),
@@ -72,14 +72,14 @@ def spread(mean: float, reach: float, seeds: int = 3, confidence: float = 0.95) 
     ],
 )
 def test_a_difference_is_decided_by_its_whole_interval(
-    mean: float, reach: float, above: float | None, below: float | None, expected: str
+    mean: float, half_width: float, above: float | None, below: float | None, expected: str
 ) -> None:
     part = Difference(says="", weights={}, measure=psnr, above=above, below=below)
-    assert part.verdict(spread(mean, reach)) == expected
+    assert part.verdict(spread(mean, half_width)) == expected
 
 
 @pytest.mark.parametrize(
-    ("mean", "reach", "expected"),
+    ("mean", "half_width", "expected"),
     [
         (0.0, 0.049, "too small to matter"),
         (0.03, 0.01, "too small to matter"),  # above 0 for sure, and below the margin, too
@@ -90,14 +90,14 @@ def test_a_difference_is_decided_by_its_whole_interval(
     ],
 )
 def test_a_difference_within_the_margin_by_both_one_sided_tests_is_too_small(
-    mean: float, reach: float, expected: str
+    mean: float, half_width: float, expected: str
 ) -> None:
     part = Difference(says="", weights={}, measure=psnr, above=0, margin=MARGIN)
-    assert part.verdict(spread(mean, reach, seeds=40, confidence=0.90)) == expected
+    assert part.verdict(spread(mean, half_width, seeds=40, confidence=0.90)) == expected
 
 
 @pytest.mark.parametrize(
-    ("mean", "reach", "expected"),
+    ("mean", "half_width", "expected"),
     [
         (0.0, 0.049, "holds"),
         (-0.3, 0.2, "holds"),  # a loss is no gain
@@ -106,8 +106,8 @@ def test_a_difference_within_the_margin_by_both_one_sided_tests_is_too_small(
         (0.06, 0.02, "cannot be told"),
     ],
 )
-def test_no_gain_is_tested_in_one_direction(mean: float, reach: float, expected: str) -> None:
-    assert NoGain(says="", weights={}).verdict(spread(mean, reach, confidence=0.90)) == expected
+def test_no_gain_is_tested_in_one_direction(mean: float, half_width: float, expected: str) -> None:
+    assert NoGain(says="", weights={}).verdict(spread(mean, half_width, confidence=0.90)) == expected
 
 
 def test_no_gain_says_whether_a_loss_is_excluded() -> None:
@@ -172,10 +172,10 @@ def test_the_claim_on_sharing_uses_the_margin() -> None:
 def test_one_seed_decides_nothing_and_what_was_not_run_says_so() -> None:
     assert {finding.verdict for finding in evaluate_claims(made_results(seeds=1))} == {"cannot be told"}
     only = made_results(LISTS["skip"])
-    found = {finding.claim.name: finding for finding in evaluate_claims(only)}
-    assert found["4 to 6 units are best"].verdict == "not run"
-    assert found["deeper is better"].outcomes == (Outcome("not run", details="B1U25, B1U9 not run"),)
-    assert found["source beats chain"].verdict != "not run"
+    findings = {finding.claim.name: finding for finding in evaluate_claims(only)}
+    assert findings["4 to 6 units are best"].verdict == "not run"
+    assert findings["deeper is better"].outcomes == (Outcome("not run", details="B1U25, B1U9 not run"),)
+    assert findings["source beats chain"].verdict != "not run"
 
 
 def test_what_cannot_be_told_names_the_seeds_that_would_decide() -> None:
@@ -274,16 +274,16 @@ def test_a_diverged_seed_without_scores_is_left_out() -> None:
 
 def test_a_contrast_is_the_weighted_sum_over_common_seeds_and_images() -> None:
     results = made_results(LISTS["units"])
-    found = contrast(results, minus(units(4, 6), units(1)), psnr)
-    assert found
+    estimate = contrast(results, minus(units(4, 6), units(1)), psnr)
+    assert estimate
     by_hand = [
         np.mean(results.by_name["B1U4"][seed].psnrs) / 2
         + np.mean(results.by_name["B1U6"][seed].psnrs) / 2
         - np.mean(results.by_name["B1U1"][seed].psnrs)
         for seed in results.seeds
     ]
-    assert found.mean == pytest.approx(np.mean(by_hand))
-    assert found.interval().low < found.mean < found.interval().high and found.seeds == 3
+    assert estimate.mean == pytest.approx(np.mean(by_hand))
+    assert estimate.interval().low < estimate.mean < estimate.interval().high and estimate.seeds == 3
 
 
 def with_history(rows: Sequence[tuple[float, float, float]]) -> Result:

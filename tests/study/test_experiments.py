@@ -37,8 +37,8 @@ def test_the_lists_are_those_of_the_report_and_the_paper() -> None:
 
 
 def test_names_and_experiments_correspond_one_to_one() -> None:
-    every = [experiment for experiments in LISTS.values() for experiment in experiments]
-    assert len({each.name for each in every}) == len(set(every)) == len(find_experiments(()))
+    all_experiments = [experiment for experiments in LISTS.values() for experiment in experiments]
+    assert len({each.name for each in all_experiments}) == len(set(all_experiments)) == len(find_experiments(()))
 
 
 def test_the_base_is_the_reports_recipe() -> None:

@@ -38,21 +38,21 @@ def figures(results: Results) -> dict[str, Figure]:
     return draw(results)
 
 
-def drawn(figure: Figure | None) -> Figure:
+def require(figure: Figure | None) -> Figure:
     assert figure
     return figure
 
 
 def panel(figure: Figure | None, title: str) -> Axes:
     """The panel whose title begins with `start`."""
-    (found,) = (axes for axes in drawn(figure).axes if axes.get_title("left").startswith(title))
-    return found
+    (match,) = (axes for axes in require(figure).axes if axes.get_title("left").startswith(title))
+    return match
 
 
 def line(axes: Axes, label: str) -> Line2D:
     """The line whose label begins with `start`."""
-    (found,) = (each for each in axes.lines if re.match(rf"{label}\b", str(each.get_label())))
-    return found
+    (match,) = (each for each in axes.lines if re.match(rf"{label}\b", str(each.get_label())))
+    return match
 
 
 def values(each: Line2D, axis: int = 1) -> list[float]:
@@ -64,7 +64,7 @@ def size(box: Bbox) -> tuple[float, float]:
     return round(box.width, 3), round(box.height, 3)
 
 
-def changed(results: Results, name: str, change: Callable[[Result], Result]) -> Results:
+def with_change(results: Results, name: str, change: Callable[[Result], Result]) -> Results:
     """The results, with those of one experiment changed."""
     of_name = {seed: change(result) for seed, result in results.by_name[name].items()}
     return Results({**results.by_name, name: of_name})
@@ -88,7 +88,7 @@ def test_all_results_give_all_figures_in_their_order(figures: dict[str, Figure])
 def test_the_same_results_give_the_same_bytes(name: str, suffix: str, tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}{suffix}" for number in range(2)]
     for path in paths:
-        save(drawn(FIGURES[name].draw(made_results(RESIDUAL))), path)
+        save(require(FIGURES[name].draw(made_results(RESIDUAL))), path)
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert len(first) > 10_000
@@ -101,17 +101,17 @@ def test_a_figure_of_another_suffix_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_caption_says_where_the_numbers_come_from(results: Results, figures: dict[str, Figure]) -> None:
-    about = "standard · width 16 · 3 seeds · BSDS500/test x3, bicubic 24.60 dB · commit 0123456"
-    assert caption(results) == about
+    expected_caption = "standard · width 16 · 3 seeds · BSDS500/test x3, bicubic 24.60 dB · commit 0123456"
+    assert caption(results) == expected_caption
     for name, figure in figures.items():
-        assert figure.get_supxlabel() == about, name
+        assert figure.get_supxlabel() == expected_caption, name
     assert "quick · width 8 · 1 seed · " in caption(made_results([BASE], 1, budget="quick"))
 
 
 def test_the_caption_counts_the_seeds_shown(results: Results) -> None:
     fewer = Results({**results.by_name, "B1U1": {0: results.by_name["B1U1"][0]}})
-    assert " · 1 to 3 seeds · " in drawn(curves.units_curves(fewer)).get_supxlabel()
-    assert " · 3 seeds · " in drawn(curves.blocks_curves(Results({**results.by_name, "L1": {}}))).get_supxlabel()
+    assert " · 1 to 3 seeds · " in require(curves.units_curves(fewer)).get_supxlabel()
+    assert " · 3 seeds · " in require(curves.blocks_curves(Results({**results.by_name, "L1": {}}))).get_supxlabel()
 
 
 def test_a_curve_is_the_mean_over_seeds_and_ended_seeds_keep_their_value(results: Results) -> None:
@@ -137,7 +137,7 @@ def test_the_error_of_one_constant_color_is_marked(results: Results) -> None:
 
 
 def test_a_first_epoch_far_above_does_not_flatten_the_others(results: Results) -> None:
-    high = changed(
+    high = with_change(
         results, "B2U4", lambda run: replace(run, history=(run.history[0]._replace(train_loss=1e3), *run.history[1:]))
     )
     axes = panel(curves.residual_curves(high), "training loss")
@@ -158,14 +158,14 @@ def test_a_diverged_run_is_drawn_up_to_its_end() -> None:
     axes = panel(curves.residual_curves(results), "training loss")
     assert len(values(line(axes, "no residual"))) == len(results.of("no residual")[0].history) == 3
     assert "no residual (3 of 3 diverged)" in [each.get_label() for each in axes.lines]
-    before, after = drawn(curves.gradients(results)).axes
+    before, after = require(curves.gradients(results)).axes
     assert len(values(line(before, "no residual"))) == BASE.model.depth
     assert values(line(after, "no residual")) == []
 
 
 def test_a_run_that_diverged_at_once_breaks_no_figure(results: Results) -> None:
     for each in [*UNITS[:3], *BLOCKS[2:], GRID[0], *LOSS[:2], NO_RESIDUAL]:
-        results = changed(
+        results = with_change(
             results,
             each.name,
             lambda run: replace(
@@ -179,8 +179,10 @@ def test_a_run_that_diverged_at_once_breaks_no_figure(results: Results) -> None:
 
 
 def test_vanished_gradients_are_drawn(results: Results) -> None:
-    none = changed(results, "no residual", lambda run: replace(run, gradients={"start": (0.0,) * 19, "end": ()}))
-    figure = drawn(curves.gradients(none))
+    vanished = with_change(
+        results, "no residual", lambda run: replace(run, gradients={"start": (0.0,) * 19, "end": ()})
+    )
+    figure = require(curves.gradients(vanished))
     assert values(line(figure.axes[0], "no residual")) == [0] * 19
     figure.draw_without_rendering()
 
@@ -213,11 +215,11 @@ def test_accuracy_is_left_out_for_one_channel() -> None:
 
 
 def test_the_grid_shows_each_psnr(results: Results) -> None:
-    (axes,) = drawn(comparisons.grid(results)).axes
+    (axes,) = require(comparisons.grid(results)).axes
     psnrs = [run.psnr or 0 for run in results.of("B2U4")]
     place = [text for text in axes.texts if text.get_position() == (1, 1)]
     assert [text.get_text() for text in place] == [f"{fmean(psnrs):.2f}\n{min(psnrs):.2f} to {max(psnrs):.2f}"]
-    assert [text.get_text() for text in drawn(comparisons.grid(made_results(UNITS))).axes[0].texts][-1] == "none"
+    assert [text.get_text() for text in require(comparisons.grid(made_results(UNITS))).axes[0].texts][-1] == "none"
 
 
 def test_a_loss_is_compared_with_mse_seed_by_seed(results: Results) -> None:
@@ -232,22 +234,22 @@ def test_a_loss_is_compared_with_mse_seed_by_seed(results: Results) -> None:
 
 
 def test_the_front_is_labeled(results: Results) -> None:
-    for axes in drawn(comparisons.trade_off(results)).axes:
+    for axes in require(comparisons.trade_off(results)).axes:
         names = [text.get_text() for text in axes.texts]
         assert names[-1] == "B1U25"
-    assert drawn(comparisons.trade_off(results)).axes[0].texts[0].get_text() == "B1U1"
+    assert require(comparisons.trade_off(results)).axes[0].texts[0].get_text() == "B1U1"
 
 
 def test_an_experiment_without_times_is_left_out(results: Results) -> None:
-    lost = changed(results, "B1U1", lambda run: replace(run, cpu_seconds=()))
-    figure = drawn(comparisons.trade_off(lost))
+    untimed = with_change(results, "B1U1", lambda run: replace(run, cpu_seconds=()))
+    figure = require(comparisons.trade_off(untimed))
     assert [axes.texts[0].get_text() for axes in figure.axes] == ["B1U2", "B1U1", "B1U25"]
-    none = Results({name: {0: replace(runs[0], cpu_seconds=())} for name, runs in results.by_name.items()})
-    drawn(comparisons.trade_off(none)).draw_without_rendering()
+    without_times = Results({name: {0: replace(runs[0], cpu_seconds=())} for name, runs in results.by_name.items()})
+    require(comparisons.trade_off(without_times)).draw_without_rendering()
 
 
 def test_labels_of_close_points_do_not_overlap(results: Results) -> None:
-    figure = drawn(comparisons.trade_off(results))
+    figure = require(comparisons.trade_off(results))
     figure.draw_without_rendering()
     for axes in figure.axes:
         boxes = [text.get_window_extent() for text in axes.texts]
@@ -255,12 +257,12 @@ def test_labels_of_close_points_do_not_overlap(results: Results) -> None:
 
 
 def test_example_images_have_equal_size(results: Results) -> None:
-    for figure in (drawn(examples.sheets(results)), drawn(examples.residual_images(results))):
+    for figure in (require(examples.sheets(results)), require(examples.residual_images(results))):
         figure.draw_without_rendering()
         extents = [*(axes.get_window_extent() for axes in figure.axes)]
         extents += [axes.images[0].get_window_extent() for axes in figure.axes]
         assert len({size(extent) for extent in extents}) == 1
-    titles = [axes.get_title("left") for axes in drawn(examples.sheets(results)).axes[:4]]
+    titles = [axes.get_title("left") for axes in require(examples.sheets(results)).axes[:4]]
     assert titles == [version.caption for version in results.of("B2U4")[0].examples["3063"]]
 
 
@@ -269,9 +271,9 @@ points = st.lists(st.builds(Point, st.integers(1, 6).map(float), st.integers(1, 
 
 @given(points)
 def test_the_front_is_pareto_optimal(points: list[Point]) -> None:
-    def beaten(point: Point) -> bool:
+    def is_beaten(point: Point) -> bool:
         return any(each.cost <= point.cost and each.psnr >= point.psnr and each[:2] != point[:2] for each in points)
 
     best = front(points)
-    assert sorted(best) == sorted(point for point in points if not beaten(point))
+    assert sorted(best) == sorted(point for point in points if not is_beaten(point))
     assert [each.cost for each in best] == sorted(each.cost for each in best)

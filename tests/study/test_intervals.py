@@ -18,8 +18,8 @@ def test_an_interval_has_its_stated_coverage(
     rng, inside = np.random.default_rng(1), 0
     for _ in range(300):
         values = of_seed * rng.normal(size=(seeds, 1)) + of_picture * rng.normal(size=(1, pictures))
-        found = Estimate(values + of_both * rng.normal(size=(seeds, pictures))).interval()
-        inside += found.low < 0 < found.high
+        interval = Estimate(values + of_both * rng.normal(size=(seeds, pictures))).interval()
+        inside += interval.low < 0 < interval.high
     assert 0.86 < inside / 300 <= 0.99
 
 
@@ -30,8 +30,8 @@ def test_an_interval_of_equal_values_is_a_point() -> None:
 
 
 def test_an_interval_over_seeds_alone_is_students_t() -> None:
-    found = Estimate(np.array([[1.0], [2.0], [3.0]])).interval()
-    assert (found.low, found.high) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
+    interval = Estimate(np.array([[1.0], [2.0], [3.0]])).interval()
+    assert (interval.low, interval.high) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
 
 
 def test_a_bootstrap_resamples_seeds_and_images() -> None:
@@ -39,8 +39,8 @@ def test_a_bootstrap_resamples_seeds_and_images() -> None:
     seeds, pictures = rng.normal(size=(12, 1)), rng.normal(size=(1, 15))
     values = seeds + pictures
     low, high = Estimate(values).bootstrap()
-    reach = 1.96 * np.sqrt(seeds.var() / 12 + pictures.var() / 15)
-    assert (high - low) / 2 == pytest.approx(reach, rel=0.1) and (low + high) / 2 == pytest.approx(
+    half_width = 1.96 * np.sqrt(seeds.var() / 12 + pictures.var() / 15)
+    assert (high - low) / 2 == pytest.approx(half_width, rel=0.1) and (low + high) / 2 == pytest.approx(
         values.mean(), abs=0.1
     )
     assert Estimate(values).bootstrap() == (low, high), "the same again"
@@ -50,8 +50,8 @@ def test_a_bootstrap_resamples_seeds_and_images() -> None:
 def test_a_bootstrap_with_few_seeds_covers_less_than_stated(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals, "DRAWS", 500)
     rng = np.random.default_rng(1)
-    found = [Estimate(rng.normal(size=(seeds, 1))).bootstrap() for _ in range(300)]
-    assert sum(each.low < 0 < each.high for each in found) / 300 < 0.85
+    bounds = [Estimate(rng.normal(size=(seeds, 1))).bootstrap() for _ in range(300)]
+    assert sum(each.low < 0 < each.high for each in bounds) / 300 < 0.85
 
 
 def test_the_interval_of_more_seeds_is_as_wide_as_those_seeds_make_it() -> None:
@@ -61,11 +61,11 @@ def test_the_interval_of_more_seeds_is_as_wide_as_those_seeds_make_it() -> None:
         values = rng.normal(size=(seeds, 1)) + 0.5 * rng.normal(size=(1, 20)) + rng.normal(size=(seeds, 20))
         return Estimate(values)
 
-    def reach(interval: Interval) -> float:
+    def half_width(interval: Interval) -> float:
         return interval.high - interval.low
 
-    expected = np.median([reach(measured(4).interval(seeds=16)) for _ in range(200)])
-    assert expected == pytest.approx(np.median([reach(measured(16).interval()) for _ in range(200)]), rel=0.1)
+    expected = np.median([half_width(measured(4).interval(seeds=16)) for _ in range(200)])
+    assert expected == pytest.approx(np.median([half_width(measured(16).interval()) for _ in range(200)]), rel=0.1)
     four = measured(4)
     assert four.interval(seeds=4) == four.interval()
     assert four.interval(0.9).low > four.interval().low, "less confidence, a narrower interval"

@@ -33,11 +33,11 @@ def test_parts_run_each_experiment_and_seed_once(here: Path, monkeypatch: pytest
     make_images(here / "photos", count=5, height=60, width=48)
     ran: list[Path] = []
 
-    def kept(tasks: list[Task], *_: object) -> list[object]:
+    def record(tasks: list[Task], *_: object) -> list[object]:
         ran.extend(task.run for task in tasks)
         return []
 
-    monkeypatch.setattr(room, "run", kept)
+    monkeypatch.setattr(room, "run", record)
     write(here / "out", RESULTS.all)  # the results at the end of a run
     command = ("study", "run", "units", "--data", "photos", "--budget", "quick", "--output", "out")
     assert drrn(*command) == 0

@@ -89,10 +89,10 @@ def test_the_report_says_that_held_out_images_chose_the_epoch() -> None:
     text = to_markdown(results, [])
     assert "whole pictures that no training has seen" in text and "with 2 seeds each" in text
 
-    def held_out(run: Result) -> Result:
+    def with_held_out(run: Result) -> Result:
         return replace(run, scores=tuple(replace(row, data="held out") for row in run.scores[:2]))
 
-    by_name = {name: {seed: held_out(run) for seed, run in runs.items()} for name, runs in results.by_name.items()}
+    by_name = {name: {seed: with_held_out(run) for seed, run in runs.items()} for name, runs in results.by_name.items()}
     text = to_markdown(Results(by_name), [])
     assert "which also decided the best epoch" in text and " --test " not in text
 
@@ -146,15 +146,15 @@ def test_the_instructions_to_repeat_name_folders_budget_and_seeds() -> None:
 
 
 def test_the_page_says_what_another_width_would_cost() -> None:
-    made = made_results()
-    text = to_markdown(made, [])
+    results = made_results()
+    text = to_markdown(results, [])
     names = {each.name for name in ("residual", "units", "blocks", "sharing", "skip") for each in LISTS[name]}
-    seconds = sum(fmean(run.training_seconds for run in made.of(name)) for name in names)
+    seconds = sum(fmean(run.training_seconds for run in results.of(name)) for name in names)
     assert f"It was not run for this page, because of its cost: these lists took {seconds / 60:.0f} CPU minutes" in text
     assert f"so 5 seeds would take some {seconds * 4 * 5 / 3600:.0f} CPU hours" in text
-    without = made_results([each for each in EVERYTHING if each.name != "B1U25"])
-    assert "because of its cost" not in to_markdown(without, []) and "--budget wide --seeds 5" in to_markdown(
-        without, []
+    incomplete = made_results([each for each in EVERYTHING if each.name != "B1U25"])
+    assert "because of its cost" not in to_markdown(incomplete, []) and "--budget wide --seeds 5" in to_markdown(
+        incomplete, []
     )
 
 
@@ -206,11 +206,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
         run = folder / result.name / f"seed-{result.experiment.seed}"
         run.mkdir(parents=True)
         (run / "result.json").write_text(to_json(result))
-    cli_says(["study", "report", str(folder)])
+    run_cli(["study", "report", str(folder)])
     return results, folder
 
 
-def cli_says(words: list[str]) -> int:
+def run_cli(words: list[str]) -> int:
     with pytest.raises(SystemExit) as end:
         cli.main(words)
     assert isinstance(end.value.code, int)
@@ -219,7 +219,7 @@ def cli_says(words: list[str]) -> int:
 
 def test_the_page_depends_only_on_the_files_and_is_reproducible(written: tuple[Results, Path], tmp_path: Path) -> None:
     _, folder = written
-    assert cli_says(["study", "report", str(folder), "--page", str(tmp_path / "again")]) == 0
+    assert run_cli(["study", "report", str(folder), "--page", str(tmp_path / "again")]) == 0
     files = sorted(path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file())
     assert {path.suffix for path in files} == {".html", ".md", ".png", ".svg"}
     for path in files:
@@ -248,7 +248,7 @@ def test_the_console_counts_failed_trainings(tmp_path: Path, capsys: pytest.Capt
     for result in made_results(FEW[:2], seeds=1, diverged=["not shared"]).all:
         (tmp_path / result.name).mkdir()
         (tmp_path / result.name / "result.json").write_text(to_json(result))
-    assert cli_says(["study", "report", str(tmp_path)]) == 0
+    assert run_cli(["study", "report", str(tmp_path)]) == 0
     assert "2 trainings, failed: 1 of 2 diverged" in capsys.readouterr().err
 
 
@@ -256,7 +256,7 @@ def test_a_folder_that_cant_be_created_is_reported(tmp_path: Path, capsys: pytes
     result = made_results(FEW, seeds=1).all[0]
     (tmp_path / "result.json").write_text(to_json(result))
     (tmp_path / "figures").touch()
-    assert cli_says(["study", "report", str(tmp_path)]) == 2
+    assert run_cli(["study", "report", str(tmp_path)]) == 2
     assert "can't be made a folder" in capsys.readouterr().err
 
 
@@ -276,13 +276,13 @@ def test_bad_input_is_refused_in_one_line(
     words: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli_says(["study", *words.split()]) == 2
+    assert run_cli(["study", *words.split()]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("drrn: ") and reason in printed and printed.count("\n") == 1
 
 
 def test_study_list_shows_lists_and_budgets(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli_says(["study", "list"]) == 0
+    assert run_cli(["study", "list"]) == 0
     printed = capsys.readouterr().out
     assert "4.2 and 4.4, figure 6" in printed
     assert all(name in printed for name in (*LISTS, *BUDGETS)) and all(

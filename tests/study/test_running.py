@@ -58,7 +58,7 @@ class StudyLog:
 
     def __init__(self) -> None:
         self.shares: list[float] = []
-        self.ends: list[Completion] = []
+        self.completions: list[Completion] = []
         self.running: list[str] = []
         self.begun = 0, 0
 
@@ -69,7 +69,7 @@ class StudyLog:
             self.shares.append(event.share)
             self.running.extend(task.experiment.name for task in event.running)
         else:
-            self.ends.append(event)
+            self.completions.append(event)
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +105,14 @@ def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 def test_every_experiment_has_a_result_and_divergence_stops_no_other(
     done: tuple[Path, list[Completion], StudyLog],
 ) -> None:
-    output, ends, log = done
-    assert sorted((end.task.experiment.name, end.task.experiment.seed, end.outcome) for end in ends) == [
+    output, completions, log = done
+    assert sorted((end.task.experiment.name, end.task.experiment.seed, end.outcome) for end in completions) == [
         ("one", 0, "trained"),
         ("one", 1, "trained"),
         ("wild", 0, "diverged"),
         ("wild", 1, "diverged"),
     ]
-    assert log.ends == ends and log.shares[-1] == pytest.approx(1)
+    assert log.completions == completions and log.shares[-1] == pytest.approx(1)
     assert log.begun == (4, 0) and {"one", "wild"} <= {*log.running}
     results = load_results(output)
     assert {name: list(seeds) for name, seeds in results.by_name.items()} == {"one": [0, 1], "wild": [0, 1]}
@@ -156,9 +156,9 @@ def test_another_experiment_of_the_same_name_is_refused(
 
 def test_a_result_from_other_images_is_refused(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
     for data, test in [((folder,), (folder,)), ((folder, folder), ())]:
-        others = plan_tasks([ONE], 1, data=data, test=test, output=done[0])
+        other_tasks = plan_tasks([ONE], 1, data=data, test=test, output=done[0])
         with pytest.raises(StudyError, match=r"tested on held out\. Give these, or another --output"):
-            is_done(others[0])
+            is_done(other_tasks[0])
 
 
 def test_a_damaged_result_is_reported(folder: Path, tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_the_time_left_ignores_work_done_before_a_stop(
 ) -> None:
     monkeypatch.setattr("drrn.study.run.time", Mock(monotonic=lambda: 110.0))
     planned = tasks(folder, tmp_path, [ONE], seeds=2)
-    cost, none = planned[0].cost, cast(Any, None)
+    cost, unused = planned[0].cost, cast(Any, None)
     clock = _TimeEstimate(total=2 * cost, done=0, start=100.0)
-    resumed = _Worker(planned[0], none, none, initial_share=0.8, share=0.9)  # a tenth of one in 10 s, and 1.1 to do
+    resumed = _Worker(planned[0], unused, unused, initial_share=0.8, share=0.9)  # a tenth of one in 10 s, and 1.1 to do
     assert clock.now([resumed]) == pytest.approx((0.45, 110))
     resumed.ended = "trained", ""
     clock.finish(resumed)
@@ -233,9 +233,9 @@ def test_a_failed_experiment_stops_no_other_and_is_run_again(folder: Path, tmp_p
     first, second = tasks(folder, tmp_path, [ONE, vary("two", blocks=1, units=2)])
     first.run.parent.mkdir()
     first.run.write_text("a file where a folder should be")
-    ends = run([first, second], 1, StudyLog())
-    assert [(end.task.experiment.name, end.outcome) for end in ends] == [("one", "failed"), ("two", "trained")]
-    assert "can't be made a folder" in ends[0].message
+    completions = run([first, second], 1, StudyLog())
+    assert [(end.task.experiment.name, end.outcome) for end in completions] == [("one", "failed"), ("two", "trained")]
+    assert "can't be made a folder" in completions[0].message
     first.run.unlink()
     assert [end.outcome for end in run([first, second], 1, StudyLog())] == ["trained"]
 
@@ -250,11 +250,13 @@ def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
             for process in multiprocessing.active_children():
                 process.kill()
 
-    ends = run([task], 1, Kills())
-    assert [end.outcome for end in ends] == ["failed"] and "its process ended with exit code" in ends[0].message
+    completions = run([task], 1, Kills())
+    assert [end.outcome for end in completions] == ["failed"] and "its process ended with exit code" in completions[
+        0
+    ].message
     answers = iter([False])
-    ends = run([task], 1, Kills(), lambda: next(answers, True))
-    assert [end.outcome for end in ends] == ["stopped"], "one that dies as it is asked to stop is no failure"
+    completions = run([task], 1, Kills(), lambda: next(answers, True))
+    assert [end.outcome for end in completions] == ["stopped"], "one that dies as it is asked to stop is no failure"
 
 
 def test_a_process_that_does_not_end_after_its_experiment_is_killed(
@@ -275,21 +277,21 @@ def test_a_stopped_experiment_resumes_where_it_was(folder: Path, tmp_path: Path)
     progress = ProgressLog()
     assert perform(stopped, progress, lambda: progress.steps >= 4) is None
     assert progress.steps == 5 and not is_done(stopped), "it is asked after each step"
-    found = perform(stopped, ProgressLog(), lambda: False)
-    assert found and without_times(found) == without_times(expected)
+    result = perform(stopped, ProgressLog(), lambda: False)
+    assert result and without_times(result) == without_times(expected)
 
 
 def test_an_experiment_stopped_while_testing_has_no_result(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task, judged = tasks(folder, tmp_path)[0], list[Row]()
+    task, scores = tasks(folder, tmp_path)[0], list[Row]()
 
     def judge(*args: Any, **options: Any) -> Row:
-        judged.append(score_bicubic(*args, **options))
-        return judged[-1]
+        scores.append(score_bicubic(*args, **options))
+        return scores[-1]
 
     monkeypatch.setattr(work, "score_bicubic", judge)
-    assert perform(task, ProgressLog(), lambda: bool(judged)) is None and not is_done(task)
+    assert perform(task, ProgressLog(), lambda: bool(scores)) is None and not is_done(task)
     assert perform(task, ProgressLog(), lambda: False), "it goes on with what is trained"
 
 
@@ -344,14 +346,14 @@ def test_a_killed_and_stopped_study_ends_like_an_uninterrupted_one(
             process.communicate(timeout=300)
         assert process.returncode == code
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as error:
         cli.main(words[3:])
-    assert not ended.value.code and capsys.readouterr().out == "out\n"
+    assert not error.value.code and capsys.readouterr().out == "out\n"
     assert not list(tmp_path.rglob(".drrn-*")), "no half-written file is left"
-    again = load_results(tmp_path / "out")
+    merged = load_results(tmp_path / "out")
     with pytest.raises(SystemExit):
         cli.main([*words[3:-1], "whole"])
-    assert [without_times(each) for each in again.all] == [
+    assert [without_times(each) for each in merged.all] == [
         without_times(each) for each in load_results(tmp_path / "whole").all
     ]
 

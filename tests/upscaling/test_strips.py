@@ -59,27 +59,27 @@ def arrays(height: int, width: int, bits: Literal[8, 16]) -> Iterator[tuple[str,
     yield "one gray but for the last pixel", nearly
 
 
-@pytest.mark.parametrize("every_kind", [False, pytest.param(True, marks=pytest.mark.full)], ids=["some", "all"])
+@pytest.mark.parametrize("all_kinds", [False, pytest.param(True, marks=pytest.mark.full)], ids=["some", "all"])
 @pytest.mark.parametrize("name", [*KERNELS, "reference"])
 @pytest.mark.parametrize("fields", MODELS, ids=str)
 def test_strips_have_the_same_bits_as_the_whole(
-    name: str, fields: dict[str, Any], every_kind: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, fields: dict[str, Any], all_kinds: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine: EngineName = "reference"
     if name != "reference":
         engine = "native"
         monkeypatch.setenv("DRRN_KERNELS", name)
-    every = Upscaler(random_weights(fields), engine=engine, threads=1)
+    base = Upscaler(random_weights(fields), engine=engine, threads=1)
     sizes = [(1, 9), (11, 1), (37, 41)] if engine == "native" else [(20, 41)]
     for height, width in sizes:
         for larger in [(1.3, 1.3), (2, 2), (3, 3), (4, 4), (8, 4.5), (1, 2.5), (3.7, 1.1)]:
             size = max(int(height * larger[0]), height + 1), max(int(width * larger[1]), width)
             bits: Literal[8, 16] = 8 if larger[0] in (2, 4) else 16
             kinds = list(arrays(height, width, bits))
-            for kind, array in kinds if every_kind or (height > 1 and larger == (2, 2)) else kinds[:1]:
-                whole = every.upscale(Image.from_array(array), size=size[::-1]).to_array()
-                ends = (width, height), size[::-1]
-                upscaler, (across, down) = every.for_size(*ends), every.network_size(*ends)
+            for kind, array in kinds if all_kinds or (height > 1 and larger == (2, 2)) else kinds[:1]:
+                whole = base.upscale(Image.from_array(array), size=size[::-1]).to_array()
+                old_and_new = (width, height), size[::-1]
+                upscaler, (across, down) = base.for_size(*old_and_new), base.network_size(*old_and_new)
                 columns = upscaler.tile_sides(down, across, 1 << 30)[1]
                 with Scratch(tmp_path / "a", *size, array.shape[2], bits, tile=columns) as result:
                     strips.enlarge(upscaler, array, result, columns, lambda share: None)
@@ -102,7 +102,7 @@ def test_strips_narrower_than_the_reach_of_colors_are_exact_too(
         assert (result[:] == whole).all()
 
 
-def given(path: Path, array: Any, **metadata: Any) -> Path:
+def write_source(path: Path, array: Any, **metadata: Any) -> Path:
     store(array, path, Metadata(**metadata))
     return path
 
@@ -119,7 +119,7 @@ def small(height: int = 70, width: int = 90, channels: int = 3, bits: int = 8) -
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "bmp", "ppm"])
 def test_strips_give_the_same_file_as_an_image_in_memory(suffix: str, tmp_path: Path) -> None:
-    source = given(tmp_path / f"a.{suffix}", small(), xmp=b"<x/>", dpi=(72.0, 144.0))
+    source = write_source(tmp_path / f"a.{suffix}", small(), xmp=b"<x/>", dpi=(72.0, 144.0))
     upscaler = Upscaler(small_weights(unshuffle=2), threads=1)
     job = plan(source, tmp_path / f"b.{suffix}", Request(2.5))
     assert strips.can_stream(upscaler, job.header)
@@ -128,7 +128,7 @@ def test_strips_give_the_same_file_as_an_image_in_memory(suffix: str, tmp_path: 
 
 
 def test_a_16_bit_image_in_strips_becomes_an_8_bit_file(tmp_path: Path) -> None:
-    source = given(tmp_path / "a.png", small(bits=16))
+    source = write_source(tmp_path / "a.png", small(bits=16))
     upscaler = Upscaler(small_weights(), threads=1)
     write(upscaler.upscale(read(source), 2), tmp_path / "whole.jpg")
     target = done(plan(source, tmp_path / "b.jpg", Request(2)), upscaler)
@@ -137,7 +137,7 @@ def test_a_16_bit_image_in_strips_becomes_an_8_bit_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "ppm"])
 def test_damage_in_the_last_row_leaves_no_file(suffix: str, tmp_path: Path) -> None:
-    source = given(tmp_path / f"a.{suffix}", small())
+    source = write_source(tmp_path / f"a.{suffix}", small())
     job = plan(source, tmp_path / "b.png", Request(2))
     source.write_bytes(source.read_bytes()[:-20])
     with pytest.raises(DRRNError, match="damaged or cut short"):
@@ -146,37 +146,37 @@ def test_damage_in_the_last_row_leaves_no_file(suffix: str, tmp_path: Path) -> N
 
 
 def test_a_source_that_changed_meanwhile_is_refused(tmp_path: Path) -> None:
-    source = given(tmp_path / "a.png", small())
+    source = write_source(tmp_path / "a.png", small())
     job = plan(source, None, Request(2))
     source.unlink()
-    given(source, small(channels=1))
+    write_source(source, small(channels=1))
     with pytest.raises(DRRNError, match="has changed since it was opened"):
         done(job, Upscaler(small_weights(), threads=1))
     assert list(tmp_path.iterdir()) == [source]
 
 
-class EnoughError(Exception):
+class StopEarlyError(Exception):
     """An exception that drrn does not know."""
 
 
 @pytest.mark.parametrize("at", [0.1, 0.6, 1.0])
 def test_an_exception_from_progress_ends_strips_and_leaves_no_file(at: float, tmp_path: Path) -> None:
     """A signal raises such an exception anywhere in the program."""
-    source = given(tmp_path / "a.png", small())
+    source = write_source(tmp_path / "a.png", small())
     shares: list[float] = []
 
     def progress(share: float) -> None:
         shares.append(share)
         if share >= at:
-            raise EnoughError
+            raise StopEarlyError
 
-    with pytest.raises(EnoughError):
+    with pytest.raises(StopEarlyError):
         done(plan(source, None, Request(3)), Upscaler(small_weights(), threads=1), progress)
     assert shares == sorted(shares) and list(tmp_path.iterdir()) == [source]
 
 
 def test_a_non_finite_value_in_a_strip_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, upscaler = given(tmp_path / "a.png", small()), Upscaler(small_weights(), threads=1)
+    source, upscaler = write_source(tmp_path / "a.png", small()), Upscaler(small_weights(), threads=1)
 
     def stream(bands: Any) -> Iterator[Any]:
         for band in bands:
@@ -191,7 +191,7 @@ def test_a_non_finite_value_in_a_strip_leaves_no_file(tmp_path: Path, monkeypatc
 def test_too_little_disk_space_for_strips_is_reported_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = given(tmp_path / "a.png", small())
+    source = write_source(tmp_path / "a.png", small())
     job = plan(source, None, Request(4))
     usage = type("Usage", (), {"free": 100_000})
     monkeypatch.setattr("drrn.media.images.scratch.disk_usage", lambda folder: usage)
@@ -205,13 +205,13 @@ def test_memory_of_decoding_and_encoding_is_estimated(tmp_path: Path, kernels: s
     upscaler = Upscaler(small_weights(), threads=1)
     costs = {}
     for suffix in ("png", "webp"):
-        source = given(tmp_path / f"{suffix}.{suffix}", np.zeros((1000, 1000, 3), np.uint8))
+        source = write_source(tmp_path / f"{suffix}.{suffix}", np.zeros((1000, 1000, 3), np.uint8))
         job = plan(source, tmp_path / "b.png", Request(2))
         costs[suffix] = job.format.estimate(job, upscaler).memory
     assert costs["webp"] > costs["png"] + 5_000_000
-    little = Upscaler(small_weights(), threads=1, max_memory=costs["png"] + 1_000_000)
+    limited = Upscaler(small_weights(), threads=1, max_memory=costs["png"] + 1_000_000)
     with pytest.raises(UsageError, match=r"2000x2000 pixels need more than \d+ MB, and"):
-        job.format.estimate(job, little)
+        job.format.estimate(job, limited)
 
 
 def test_the_estimated_memory_does_not_grow_with_the_image(kernels: str) -> None:
@@ -225,10 +225,10 @@ def test_the_estimated_memory_does_not_grow_with_the_image(kernels: str) -> None
 
 def test_little_memory_makes_narrower_strips(kernels: str) -> None:
     header, upscaler = probe_of(500, 500), Upscaler(small_weights(width=32, units=9), threads=1)
-    enough = strips.estimate(upscaler, header, 1000, 1000, "PNG")
-    upscaler.max_memory = enough.memory - 300_000
-    less = strips.estimate(upscaler, header, 1000, 1000, "PNG")
-    assert less.memory <= upscaler.max_memory and less.tile[1] < enough.tile[1]
+    usual = strips.estimate(upscaler, header, 1000, 1000, "PNG")
+    upscaler.max_memory = usual.memory - 300_000
+    reduced = strips.estimate(upscaler, header, 1000, 1000, "PNG")
+    assert reduced.memory <= upscaler.max_memory and reduced.tile[1] < usual.tile[1]
 
 
 def probe_of(width: int, height: int) -> Any:
@@ -238,7 +238,7 @@ def probe_of(width: int, height: int) -> Any:
 
 
 def test_alpha_orientation_and_checks_use_the_whole_image(tmp_path: Path) -> None:
-    header = probe(given(tmp_path / "a.png", small(channels=4)))
+    header = probe(write_source(tmp_path / "a.png", small(channels=4)))
     assert not strips.can_stream(Upscaler(small_weights(), threads=1), header)
     assert strips.can_stream(Upscaler(small_weights(), threads=1), header._replace(alpha=False))
     assert not strips.can_stream(Upscaler(small_weights(), threads=1, ensemble=True), header._replace(alpha=False))
