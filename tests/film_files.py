@@ -73,7 +73,7 @@ def film(
     """Write a video with frames at these times.
 
     Args:
-        pictures: the number of the image in each frame; by default that of the frame.
+        pictures: the index of the image shown in each frame; by default the index of the frame.
         fields: attributes of the encoder, such as color_range=2.
     """
     if codec == "libx265":  # its vector code writes past the end of narrow frames

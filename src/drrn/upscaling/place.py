@@ -81,8 +81,8 @@ def _colors(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, 
     if view.gray:
         return view.colored(_restored(upscaler, view, place, size, sides), place, size)
     at = gamut.window(place, view.size, size)
-    made = view.colored(_restored(upscaler, view, at.outer, size, sides), at.outer, size)
-    return gamut.clip(made, view.colors(at.source), at)
+    unclipped = view.colored(_restored(upscaler, view, at.outer, size, sides), at.outer, size)
+    return gamut.clip(unclipped, view.colors(at.source), at)
 
 
 def _restored(upscaler: Upscaler, view: ModelView, place: Place, size: tuple[int, int], sides: Sides) -> Planes:

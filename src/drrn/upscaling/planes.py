@@ -77,15 +77,15 @@ class PlaneEnlarger:
             return np.repeat(gray[None], len(planes), axis=0), disagreement
         height, width = self.size
         if self.config.channels == 3:
-            made, disagreement = self._enlarge(planes)
+            unclipped, disagreement = self._enlarge(planes)
         else:
             y, *chroma = ycbcr(planes)
             luma, disagreement = self._enlarge(y[None])
-            made = rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)]))
-        colors = np.empty_like(made)
+            unclipped = rgb(np.stack([luma[0], *imresize(np.stack(chroma), height, width)]))
+        colors = np.empty_like(unclipped)
         for place in pieces(slice(0, height), slice(0, width), (BAND, MAX_TILE)):
             window = gamut.window(place, (planes.shape[1], planes.shape[2]), self.size)
-            colors[:, *place] = gamut.clip(made[:, *window.outer], planes[:, *window.source], window)
+            colors[:, *place] = gamut.clip(unclipped[:, *window.outer], planes[:, *window.source], window)
         return colors, disagreement
 
     def enlarge_plane(self, plane: Plane) -> tuple[Plane, Plane]:
@@ -101,9 +101,8 @@ class PlaneEnlarger:
             self._add_progress(self.passes * prod(self.network_size))
             return np.broadcast_to(corner, (len(planes), *self.size)), no_disagreement
         sr, disagreement = self._made(planes)
-        return _resized(sr, self.size), no_disagreement if disagreement is None else _resized(disagreement, self.size)[
-            0
-        ].clip(0)
+        larger = _resized(sr, self.size)
+        return larger, no_disagreement if disagreement is None else _resized(disagreement, self.size)[0].clip(0)
 
     def _made(self, planes: Planes) -> tuple[Planes, Planes | None]:
         """Return the network's output for (channels, h, w), not clipped, and the largest deviation (1, H, W)."""

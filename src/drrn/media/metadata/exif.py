@@ -146,7 +146,7 @@ def too_long(directory: Directory) -> set[int]:
 
 
 def has_maker_note(block: AnyBuffer, page: Directory | None = None) -> bool:
-    """Whether there is a maker's note, which cannot be copied into a TIFF; in malformed EXIF there is none."""
+    """Whether the EXIF has a maker's note, which can't be copied into a TIFF. False if the EXIF is malformed."""
     try:
         photograph = (page or Directory.first(block)).inner(block, EXIF)
     except MalformedError:

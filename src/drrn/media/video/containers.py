@@ -31,18 +31,8 @@ MOST_STREAMS = 100
 CHUNK = 1 << 20
 """Bytes examined at once."""
 PARTS_OF_MP4: Final = (
-    *BOXES,
-    b"moof",
-    b"mfra",
-    b"sidx",
-    b"ssix",
-    b"styp",
-    b"uuid",
-    b"meta",
-    b"udta",
-    b"emsg",
-    b"prft",
-    b"pdin",
+    *(*BOXES, b"moof", b"mfra", b"sidx", b"ssix", b"styp"),
+    *(b"uuid", b"meta", b"udta", b"emsg", b"prft", b"pdin"),
 )
 """Boxes of an MP4 that are in no other box."""
 BOXES_OF_BOXES: Final = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
