@@ -1,5 +1,6 @@
 """Shared by all tests: one torch thread, the engines to test, and the folder of benchmark and training images."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -41,6 +42,17 @@ def pytest_configure() -> None:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     os.environ.setdefault("MPLCONFIGDIR", str(home / "matplotlib"))  # contains its list of fonts
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="drrn-tests-")
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while modules are imported: nearly everything stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what was imported from every later collection: each took 0.4 s."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
