@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "network.h"
+#include "stream.h"
 
 namespace nb = nanobind;
 using drrn::Keeps;

@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "network.h"
+#include "stream.h"
 
 namespace drrn {
 
