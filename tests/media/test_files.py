@@ -330,7 +330,7 @@ def test_several_pages_or_frames_are_refused(tmp_path: Path) -> None:
         (noise(4, 4, 5), {"t262": (2,), "t338": (2, 0)}, "5 bands"),
         (noise(4, 4, 4), {"t262": (2,), "t338": (0,)}, "4 bands"),
         (noise(4, 4, 5), {"t262": (5,), "t338": (2,)}, "5 bands"),
-        (noise(4, 4, 3), {"t262": (2,), "t258": (5, 6, 5)}, "samples of 5 bit"),
+        (noise(4, 4, 3), {"t262": (2,), "t258": (5, 6, 5)}, "samples of 5, 6, 5 bit"),
         (noise(4, 4, 1), {"t256": (0,)}, "has no pixels"),
     ],
 )

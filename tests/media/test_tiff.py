@@ -86,7 +86,7 @@ def test_subsampled_ycbcr_has_no_alpha(tmp_path: Path) -> None:
 
 def test_other_kinds_of_ycbcr_are_refused_by_name(tmp_path: Path) -> None:
     deep = page(16, 16, (ycbcr().astype("<u2") * 257).tobytes(), color=6, bits=16, t530=(1, 1))
-    with pytest.raises(ImageError, match="is YCbCr of 16 bit"):
+    with pytest.raises(ImageError, match="samples of 16 bit; in YCbCr 8"):
         read(written(tmp_path, deep))
     alpha = page(16, 16, np.dstack([ycbcr(), GRAY]).tobytes(), color=6, bands=4, t530=(1, 1), t338=(2,))
     with pytest.raises(ImageError, match="is YCbCr with alpha"):
@@ -107,7 +107,9 @@ RAW = page(16, 16, bytes(512), color=32803, bands=1, bits=16)
         ((IMAGE, page(4, 4, bytes(48), t255=(2,))), "without its thumbnail"),
         ((IMAGE, THUMBNAIL, THUMBNAIL), "without its 2 smaller copies"),
         ((IMAGE, MASK), "without its mask"),
-        ((page(16, 16, RGB.tobytes(), within=(THUMBNAIL,)),), ""),
+        ((page(16, 16, RGB.tobytes(), within=(THUMBNAIL,)),), "without its thumbnail"),
+        ((page(16, 16, RGB.tobytes(), within=(THUMBNAIL, THUMBNAIL)),), "without its 2 smaller copies"),
+        ((page(16, 16, RGB.tobytes(), within=(IMAGE,)),), "without 1 image in SubIFDs"),
         ((page(16, 16, RGB.tobytes(), t254=(1,)),), "a page marked as a smaller copy taken as the image"),
     ],
 )
@@ -122,6 +124,26 @@ def test_tags_come_from_the_page_of_the_main_image(tmp_path: Path) -> None:
     assert np.array_equal(levels(written(tmp_path, THUMBNAIL, turned)), RGB[::-1, ::-1])
 
 
+def test_samples_of_unstated_type_are_unsigned_integers(tmp_path: Path) -> None:
+    assert np.array_equal(levels(written(tmp_path, page(16, 16, RGB.tobytes(), t339=(4, 4, 4)))), RGB)
+
+
+@pytest.mark.parametrize(
+    ("unusual", "match"),
+    [
+        (page(16, 16, bytes(512), color=3, bands=1, bits=16), "has samples of 16 bit; with a palette 1, 2, 4 and 8"),
+        (page(16, 16, bytes(512), color=2, t258=(5, 6, 5)), "has samples of 5, 6, 5 bit; 1 to 16, the same in all"),
+        (
+            Page(IMAGE.data, {k: v for k, v in IMAGE.tags.items() if k != 262}),
+            "is without a photometric interpretation",
+        ),
+    ],
+)
+def test_unreadable_samples_are_refused_for_the_right_reason(unusual: Page, match: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=match):
+        read(written(tmp_path, unusual))
+
+
 @pytest.mark.parametrize(
     ("pages", "match"),
     [
@@ -129,6 +151,8 @@ def test_tags_come_from_the_page_of_the_main_image(tmp_path: Path) -> None:
         ((IMAGE, THUMBNAIL, IMAGE), "has 2 pages"),
         ((THUMBNAIL, THUMBNAIL), "has 2 smaller copies of an image, and not the image itself"),
         ((page(4, 4, bytes(48), t254=(1,), within=(IMAGE,)),), "begins with a smaller copy of an image that is stored"),
+        ((page(4, 4, bytes(48), within=(IMAGE,)),), "begins with a smaller copy of an image that is stored"),
+        ((page(4, 4, bytes(48), within=(THUMBNAIL, IMAGE)),), "begins with a smaller copy of an image that is stored"),
         ((page(4, 4, bytes(48), t254=(1,), within=(page(16, 16, bytes(256), color=32803, bands=1),)),), "raw photo"),
         ((page(4, 4, bytes(48), within=(page(16, 16, bytes(256), color=34892, bands=1),)),), "raw photo"),
         ((page(4, 4, bytes(48), t254=(1,), t50706=(1, 4), within=(IMAGE,)),), r"raw photo of a camera \(DNG\)"),

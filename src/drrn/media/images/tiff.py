@@ -4,7 +4,8 @@ Pages are found from the directories, before a decoder is started.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from contextlib import suppress
 from itertools import islice
 from mmap import mmap
 from pathlib import Path
@@ -30,13 +31,23 @@ from drrn.media.images.directories import (
 )
 from drrn.media.metadata import tiff_tags
 from drrn.media.metadata.tiff_tags import Directory
+from drrn.tables import plural
 
 RGB, PALETTE, CMYK, YCBCR = 2, 3, 5, 6
 COLORS: Final = {0: 1, 1: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
 """PhotometricInterpretation -> number of color bands: gray (2), RGB, palette, CMYK, YCbCr."""
+DEPTHS: Final[dict[int, tuple[Container[int], str]]] = {
+    PALETTE: ((1, 2, 4, 8), "with a palette 1, 2, 4 and 8"),
+    CMYK: ((8, 16), "in CMYK 8 and 16"),
+    YCBCR: ((8,), "in YCbCr 8"),
+}
+"""Colors -> bits per sample that can be read, and how an error calls them; gray and RGB can have 1 to 16."""
 OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw photo", 34892: "a raw photo"}
 RAW: Final = (32803, 34892)
 """Interpretations of raw sensor data: color filter array, and linear raw."""
+NAMELESS: Final = "without a photometric interpretation, so its colors are unknown"
+UNDEFINED: Final = 4
+"""The SampleFormat of samples whose type is not stated, which TIFF 6.0 takes for unsigned integers."""
 DEVELOP: Final = "Develop it to a 16-bit TIFF first, as darktable or dcraw -T -6 do."
 SUB_IFDS, OLD_SUBFILE, DNG_VERSION = 0x14A, 0xFF, 0xC612
 COEFFICIENTS, SUBSAMPLING, REFERENCES = 0x211, 0x212, 0x214
@@ -83,7 +94,8 @@ def find_page(file: mmap, name: str) -> Page:
     if not full and len(pages) > 1:
         raise ImageError(f"{name} has {len(pages)} smaller copies of an image, and not the image itself.")
     number = full[0] if full else 0
-    copies, masks = (sum(bool(kind & bit) for kind in kinds) for bit in (SMALLER, MASK))
+    within = [_subfile(file, page) for page in _nested(file, pages)]
+    copies, masks = (sum(bool(kind & bit) for kind in (*kinds, *within)) for bit in (SMALLER, MASK))
     left_out = []
     if not full:
         left_out.append("a page marked as a smaller copy taken as the image")
@@ -91,6 +103,8 @@ def find_page(file: mmap, name: str) -> Page:
         left_out.append("without its thumbnail" if copies == 1 else f"without its {copies} smaller copies")
     if full and masks:
         left_out.append("without its mask")
+    if others := sum(not kind & (SMALLER | MASK) for kind in within):
+        left_out.append(f"without {plural(others, 'image')} in SubIFDs")
     return Page(number, pages[number], tuple(left_out))
 
 
@@ -111,22 +125,21 @@ def check_samples(file: mmap, page: Directory, name: str) -> None:
         return page.integers(file, tag) or (default,)
 
     bits, kinds, color, bands = said(BITS, 1), said(KIND, 1), said(COLOR, -1)[0], said(BANDS, 1)[0]
-    if set(kinds) != {1}:
+    if not set(kinds) <= {1, UNDEFINED}:
         kind = {2: "signed", 3: "floating point"}.get(kinds[0], "of no known type")
         raise ImageError(f"{name} has samples that are {kind}; unsigned integers can be read.")
     if color not in COLORS:
-        kind = OTHERS.get(color, f"of photometric interpretation {color}")
+        kind = OTHERS.get(color, f"of photometric interpretation {color}" if color >= 0 else NAMELESS)
         raise ImageError(f"{name} is {kind}; gray, palette, RGB, YCbCr and CMYK can be read.")
-    if color == YCBCR and bits[0] == 16:
-        raise ImageError(f"{name} is YCbCr of 16 bit; 8 bit, and in RGB and gray 16, can be read.")
-    readable = range(1, 17) if color in (0, 1, RGB) else (1, 2, 4, 8) if color == PALETTE else (8, 16)
+    readable, known = DEPTHS.get(color, (range(1, 17), "1 to 16"))
     if len(set(bits)) > 1 or bits[0] not in readable:
-        raise ImageError(f"{name} has samples of {bits[0]} bit; 8, 16, and in gray and RGB 1 to 16 can be read.")
+        depths = ", ".join(map(str, bits[:4] if len(set(bits)) > 1 else bits[:1]))
+        raise ImageError(f"{name} has samples of {depths} bit; {known}, the same in all bands, can be read.")
     extra = bands - COLORS[color]
     if extra and color == YCBCR:
         raise ImageError(f"{name} is YCbCr with alpha; YCbCr alone, and RGB and gray with alpha, can be read.")
-    known = said(EXTRA, 0) in ((1,), (2,)) or has_nameless_alpha(file, page)
-    if extra and (extra != 1 or color in (PALETTE, CMYK) or not known):
+    is_alpha = said(EXTRA, 0) in ((1,), (2,)) or has_nameless_alpha(file, page)
+    if extra and (extra != 1 or color in (PALETTE, CMYK) or not is_alpha):
         raise ImageError(f"{name} has {bands} bands; colors and one alpha channel can be read.")
 
 
@@ -216,9 +229,7 @@ def _subfile(file: mmap, page: Directory) -> int:
 def _raw_kind(file: mmap, pages: list[Directory]) -> str | None:
     """Return what to call a camera's raw photo; None if it is not one."""
     first = pages[0]
-    within = [_directory(file, page, at) for page in pages for at in page.integers(file, SUB_IFDS)]
-    every = [*pages, *(page for page in within if page)]
-    is_raw = any((page.integers(file, COLOR) or (0,))[0] in RAW for page in every)
+    is_raw = any((page.integers(file, COLOR) or (0,))[0] in RAW for page in (*pages, *_nested(file, pages)))
     begins_small = bool(_subfile(file, first) & SMALLER) or SUB_IFDS in first.slots
     if file[8:10] == b"CR":
         return "a raw photo of a camera (CR2)"
@@ -228,15 +239,29 @@ def _raw_kind(file: mmap, pages: list[Directory]) -> str | None:
 
 
 def _lies_within(file: mmap, pages: list[Directory]) -> bool:
-    """Whether all pages are reduced copies or masks, and the first has further images nested in it."""
-    return SUB_IFDS in pages[0].slots and all(_subfile(file, page) & (SMALLER | MASK) for page in pages)
+    """Whether the image is nested in the first page: all pages are reduced copies or masks, or smaller than it."""
+    if SUB_IFDS not in pages[0].slots:
+        return False
+    largest = max(_area(file, page) for page in pages)
+    return all(_subfile(file, page) & (SMALLER | MASK) for page in pages) or any(
+        not _subfile(file, page) & (SMALLER | MASK) and _area(file, page) > largest for page in _nested(file, pages)
+    )
 
 
-def _directory(file: mmap, page: Directory, at: int) -> Directory | None:
-    try:
-        return Directory.at(file, at, page.order, wide=page.wide)
-    except tiff_tags.MalformedError:
-        return None
+def _area(file: mmap, page: Directory) -> int:
+    """Return the number of pixels of a page."""
+    width, height = ((page.integers(file, tag) or (0,))[0] for tag in (tiff_tags.WIDTH, tiff_tags.HEIGHT))
+    return width * height
+
+
+def _nested(file: mmap, pages: list[Directory]) -> list[Directory]:
+    """Return the images in SubIFDs of the pages, without damaged ones."""
+    found = []
+    for page in pages:
+        for at in page.integers(file, SUB_IFDS):
+            with suppress(tiff_tags.MalformedError):
+                found.append(Directory.at(file, at, page.order, wide=page.wide))
+    return found
 
 
 def _rationals(file: mmap, page: Directory, tag: int, default: tuple[float, ...]) -> tuple[float, ...]:
