@@ -15,7 +15,7 @@ from PIL import Image
 from drrn.apps.cli import main
 from drrn.errors import ImageError
 from drrn.media.images.files import decode_to_disk, probe, read
-from drrn.media.images.jpeg import Edit, Mended, find_mends
+from drrn.media.images.jpeg import Edit, Mended, Mends, find_mends
 
 SEED = np.random.default_rng(3)
 PIXELS = SEED.integers(0, 255, (12, 9, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
@@ -138,7 +138,62 @@ def test_zeros_that_belong_to_a_scan_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 4}])
 def test_valid_files_are_not_edited(options: dict[str, object]) -> None:
-    assert find_mends(encoded(**options)) == ([], (), ())
+    assert find_mends(encoded(**options)) == Mends([], ())
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 4}])
+def test_a_missing_end_marker_is_tolerated_where_all_pixels_are_there(
+    options: dict[str, object], tmp_path: Path
+) -> None:
+    content = encoded(**options)
+    (tmp_path / "a.jpg").write_bytes(content)
+    path = tmp_path / "b.jpg"
+    path.write_bytes(content[:-2])
+    assert probe(path).tolerated == ("a missing end marker added",)
+    assert np.array_equal(levels(path), levels(tmp_path / "a.jpg"))
+    path.write_bytes(content[:-9])
+    with pytest.raises(ImageError, match="is a JPEG that is damaged or cut short"):
+        read(path)
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+def test_a_jpeg_that_lacks_only_pixels_of_its_last_rows_is_refused(
+    subsampling: int, end: bytes, tmp_path: Path
+) -> None:
+    """libvips heeds the decoder's warnings only when it reads further rows."""
+    content, path = encoded(subsampling=subsampling), tmp_path / "a.jpg"
+    for lost in (3, 4, 9, 40):
+        path.write_bytes(content[:-lost] + end)
+        with pytest.raises(ImageError, match="is a JPEG that is damaged or cut short"):
+            read(path)
+        with (
+            pytest.raises(ImageError, match="is a JPEG that is damaged or cut short"),
+            decode_to_disk(path, tmp_path / "beside"),
+        ):
+            pass
+
+
+def test_a_progressive_jpeg_without_end_is_refused(tmp_path: Path) -> None:
+    """Its last scans may be missing, and no decoder would notice."""
+    (tmp_path / "a.jpg").write_bytes(encoded(progressive=True)[:-2])
+    with pytest.raises(ImageError, match="is a JPEG that is damaged or cut short"):
+        read(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (replaced(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"), "a JPEG of 12 bit"),
+        (replaced(b"\xff\xc0", b"\xff\xc5"), "a hierarchical JPEG"),
+        (replaced(b"\xff\xc0", b"\xff\xf7"), "a JPEG-LS image"),
+        (replaced(b"\xff\xc0\0\x11\x08\0\x60", b"\xff\xc0\0\x11\x08\0\0"), "a JPEG that states its height only after"),
+    ],
+)
+def test_kinds_that_no_decoder_reads_are_refused_by_name(change: Break, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(change(encoded()))
+    with pytest.raises(ImageError, match=f"is {kind}.* which drrn can't read. Convert it to PNG or TIFF first"):
+        probe(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("kind", ["cut", "cut, with an end", "a hole", "a wrong restart"])

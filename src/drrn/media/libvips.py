@@ -82,6 +82,8 @@ def read_rows(image: Any, form: FileFormat, name: str, *, step: int = BAND) -> I
             if cropped or form == "WebP":
                 claim_workers(name, "read")
             samples = region.fetch(*place) if region else image.crop(*place).write_to_memory()
+            if form == "JPEG" and pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()):
+                raise pyvips.Error("A warning about the last rows, which libvips heeds only before it reads more.")
         yield np.frombuffer(samples, kind).reshape(-1, image.width, image.bands)
 
 

@@ -23,7 +23,7 @@ from drrn.media.buffer import Buffer, release_pages
 from drrn.media.file_format import FileFormat
 from drrn.media.header import Header, OpenImage
 from drrn.media.images import avif, bitmaps, tiff
-from drrn.media.images.jpeg import Mended, Mends, find_mends
+from drrn.media.images.jpeg import Mended, Mends, find_mends, unreadable_kind
 from drrn.media.images.memory import decoding
 from drrn.media.images.quality import loss_of
 from drrn.media.images.recognition import check_png, check_size, map_file, recognize
@@ -31,6 +31,7 @@ from drrn.media.images.scratch import BAND
 from drrn.media.libvips import FAULTS, reason
 from drrn.media.metadata import exif, tiff_tags
 from drrn.media.metadata.adapting import make_metadata_upright
+from drrn.media.metadata.jpeg_segments import APPENDED, describe_rest
 from drrn.media.metadata.metadata import list_names
 from drrn.media.metadata.png import png_chunks
 from drrn.media.metadata.reading import read_metadata
@@ -124,6 +125,8 @@ def _source_of(handle: int) -> Any:
 
 def _jpeg(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
     """Open a JPEG with its harmless faults repaired."""
+    if kind := unreadable_kind(file):
+        raise ImageError(f"{name} is {kind}, which drrn can't read. Convert it to PNG or TIFF first.")
     mends = find_mends(file)
 
     def look(mends: Mends) -> OpenImage:
@@ -133,7 +136,10 @@ def _jpeg(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
         variants = (mends, mends.without_padding(1), mends.without_padding(0))
         mends = next((each for each in variants if not _meets_padding(look(each))), mends)
     found = look(mends)
-    return found._replace(header=found.header._replace(tolerated=mends.tolerated))
+    lost = found.header.converted
+    if mends.rest and not APPENDED.intersection(lost):
+        lost += (describe_rest(file, mends.rest),)
+    return found._replace(header=found.header._replace(tolerated=mends.tolerated, converted=lost))
 
 
 def _meets_padding(found: OpenImage) -> bool:
@@ -202,11 +208,7 @@ def _describe(
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1 and form in ("GIF", "WebP"):
         raise ImageError(f"{name} is animated; a single picture was expected.")
-    deep = image.format == "ushort" and form in (
-        "PNG",
-        "TIFF",
-        "AVIF",
-    )  # libvips gives a 12-bit JPEG as ushort without scaling it to 16 bits
+    deep = image.format == "ushort"
     space = SPACES.get((image.interpretation, image.bands))
     if space is None or not (deep or image.format == "uchar"):
         raise ImageError(

@@ -13,17 +13,22 @@ from mmap import mmap
 from typing import Final, NamedTuple
 
 from drrn.media.buffer import release_pages
+from drrn.media.metadata.jpeg_segments import segments
 from drrn.tables import plural
 
 EOI, SOS, RESTARTS, APP0, APP14 = 0xD9, 0xDA, 0xDD, 0xE0, 0xEE
 SEQUENTIAL: Final = (0xC0, 0xC1, 0xC9)
 FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+HIERARCHICAL: Final = (*range(0xC5, 0xC8), *range(0xCD, 0xD0))
+JPEG_LS: Final = 0xF7
 LONE: Final = (0x01, *range(0xD0, 0xD9))
 """Markers without a segment: TEM, the restarts, and SOI."""
 NEXT: Final = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 """A marker between segments."""
 AFTER_SCAN: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 """A marker that ends entropy-coded data; restarts are part of the data."""
+NONZERO: Final = re.compile(rb"[^\x00]")
+END: Final = b"\xff\xd9"
 WHOLE: Final = b"\x00\x3f\x00"
 """The scan parameters of a sequential JPEG: all coefficients, all bits."""
 TRANSFORMS: Final = {3: b"\x01", 4: b"\x02"}
@@ -57,24 +62,27 @@ class Mends(NamedTuple):
     """The repairs in words, as `wrong scan parameters corrected`."""
     padding: tuple[Edit, ...] = ()
     """Zeros at the end of entropy-coded data; only a decoder can tell whether they belong to it."""
+    rest: int = 0
+    """Offset of what follows the image; 0 if there is nothing but zeros."""
 
     def without_padding(self, kept: int) -> "Mends":
         """Also remove the padding, except for the first `kept` zeros of each run."""
         cuts = [edit._replace(begin=edit.begin + kept) for edit in self.padding]
         count = sum(cut.end - cut.begin for cut in cuts)
         repair = f"{plural(count, 'stray byte')} after scans left out"
-        return Mends(sorted([*self.edits, *cuts]), (*self.tolerated, repair))
+        return self._replace(edits=sorted([*self.edits, *cuts]), tolerated=(*self.tolerated, repair), padding=())
 
 
 def find_mends(file: bytes | mmap) -> Mends:
     """Search the segments of a JPEG for faults that affect no pixel.
 
     These are stray bytes before a marker, wrong parameters of a scan that allow only one value, an unknown version of
-    JFIF, and an unknown color transform of Adobe. Anything else is left to the decoder.
+    JFIF, an unknown color transform of Adobe, and no end marker after the only scan. Anything else is left to the
+    decoder.
     """
     edits: list[Edit] = []
     padding: list[Edit] = []
-    at, stray, components, is_sequential, has_restarts, is_jfif = 2, 0, 0, False, False, False
+    at, stray, components, rest, is_sequential, has_restarts, is_jfif = 2, 0, 0, 0, False, False, False
     transform: tuple[int, bytes] | None = None
     for _ in range(MOST_SEGMENTS):
         begin = _find(NEXT, file, at)
@@ -86,6 +94,7 @@ def find_mends(file: bytes | mmap) -> Mends:
             stray += len(extra)
         marker, body = file[begin + 1], begin + 4
         if marker == EOI:
+            rest = begin + 2 if _find(NONZERO, file, begin + 2) >= 0 else 0
             break
         if marker in LONE:
             at = begin + 2
@@ -104,8 +113,10 @@ def find_mends(file: bytes | mmap) -> Mends:
         elif marker == SOS:
             if is_sequential and at <= len(file) and file[at - 3 : at] != WHOLE:
                 edits.append(Edit(at - 3, at, WHOLE))
+            is_only = is_sequential and file[body : body + 1] == bytes([components])
             begin, at = at, _find(AFTER_SCAN, file, at)
             if at < 0:
+                edits += [Edit(len(file), len(file), END)] if is_only else []
                 break
             if has_restarts or file[at + 1] != EOI or not is_sequential:  # after a single scan libjpeg ignores them
                 padding += islice(_zeros(file, begin, at + 2), MOST_SEGMENTS - len(padding))
@@ -113,6 +124,8 @@ def find_mends(file: bytes | mmap) -> Mends:
     repairs = [f"{plural(stray, 'stray byte')} before markers left out"] if stray else []
     if any(edit.by == WHOLE for edit in edits):
         repairs.append("wrong scan parameters corrected")
+    if any(edit.by == END for edit in edits):  # the decoder warns if pixels are missing before it
+        repairs.append("a missing end marker added")
     if any(edit.by == b"\x01" for edit in edits):
         repairs.append("an unknown version of JFIF read as 1")
     if transform and not is_jfif and (by := TRANSFORMS.get(components)) and transform[1] not in (b"\x00", by, b""):
@@ -120,7 +133,21 @@ def find_mends(file: bytes | mmap) -> Mends:
         repairs.append(
             f"the unknown color transform {transform[1][0]} read as {'YCbCr' if components == 3 else 'YCCK'}"
         )
-    return Mends(sorted(edits), tuple(repairs), tuple(padding))
+    return Mends(sorted(edits), tuple(repairs), tuple(padding), rest)
+
+
+def unreadable_kind(file: bytes | mmap) -> str | None:
+    """Return what to call a kind of JPEG that no decoder here reads; None if it is an ordinary one."""
+    for marker, body in segments(file):
+        if marker == JPEG_LS:
+            return "a JPEG-LS image"
+        if marker in HIERARCHICAL:
+            return "a hierarchical JPEG"
+        if marker in FRAMES and len(body) > 5:
+            if body[0] != 8:
+                return f"a JPEG of {body[0]} bit"
+            return None if any(body[1:3]) else "a JPEG that states its height only after its pixels"
+    return None
 
 
 class Mended:

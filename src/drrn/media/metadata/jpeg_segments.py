@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from drrn.media.buffer import Buffer
 
 START, END, SCAN, COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
-APP0, APP1, APP2, APP11, APP13 = 0xE0, 0xE1, 0xE2, 0xEB, 0xED
+APP0, APP1, APP2, APP11, APP12, APP13, APP14, APP15 = 0xE0, 0xE1, 0xE2, *range(0xEB, 0xF0)
 WITHOUT_LENGTH: Final = (0x00, 0x01, *range(0xD0, 0xD9))
 MAX_SEGMENTS: Final = 1 << 14
 XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
@@ -15,6 +15,22 @@ XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
 PHOTOSHOP, RESOURCE, IPTC = b"Photoshop 3.0\0", b"8BIM", 0x0404
 SAMSUNG, SAMSUNG_LIST, SAMSUNG_VIDEO = b"SEFT", b"SEFH", 0x0A30
 """How the index of data that Samsung phones append to an image ends and begins, and the type of a video in it."""
+
+APPENDED: Final = {
+    *("without further images", "without further image", "without gain map", "without motion video"),
+    *("without depth map", "without auxiliary image"),
+}
+"""What is lost with the data after the image, if the file states what it is."""
+KNOWN: Final = {
+    APP0: (b"JFIF\0", b"JFXX\0", b"AVI1"),
+    APP1: (b"Exif\0", b"http://ns.adobe.com/"),
+    APP2: (b"ICC_PROFILE\0", b"FPXR\0"),
+    APP12: (b"Ducky",),
+    APP13: (PHOTOSHOP,),
+    APP14: (b"Adobe",),
+}
+"""Beginnings of segments that are kept, or that state only how the old file was written, with thumbnails."""
+THERMAL: Final = b"FLIR\0"
 
 Segment = tuple[int, bytes]
 """Marker and body."""
@@ -36,6 +52,7 @@ def read_segments(file: Buffer) -> Segments:
     """Read the segments before the pixels; damaged ones count as missing."""
     pieces, comments, iptc, aspect = [], [], b"", None
     lost: dict[str, None] = {}
+    others: dict[str, None] = {}
     for marker, body in segments(file):
         if marker == APP1 and body.startswith(b"http"):
             pieces.append(body)
@@ -52,9 +69,24 @@ def read_segments(file: Buffer) -> Segments:
             lost["without gain map"] = None
         elif marker == APP11 and b"c2pa" in body[:256]:
             lost["without content credentials"] = None
+        elif marker == APP1 and body.startswith(THERMAL):
+            lost["without thermal data"] = None
+        elif APP0 <= marker <= APP15 and body and not body.startswith(KNOWN.get(marker, ())):
+            others[f"APP{marker - APP0}"] = None
+    if others:
+        lost[f"without the JPEG segments {', '.join(others)}"] = None
     if _has_samsung_video(file):
         lost["without motion video"] = None
     return Segments(tuple(pieces), tuple(comments), iptc, aspect, tuple(lost))
+
+
+def describe_rest(file: Buffer, at: int) -> str:
+    """Say what is lost with the data from `at`, the end of the image."""
+    if file[at + 4 : at + 8] == b"ftyp":
+        return "without motion video"
+    if file[at : at + 3] == b"\xff\xd8\xff":
+        return "without further images"
+    return f"without {len(file) - at:,} bytes after the image"
 
 
 def segments(file: Buffer) -> Iterator[Segment]:
