@@ -3,6 +3,7 @@
 import re
 import resource
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -364,6 +365,61 @@ def test_an_alpha_layer_in_hevc_is_refused(tmp_path: Path) -> None:
     sei = content.index(b"\x4e\x01\x05")  # the message that x265 adds, replaced by another one
     path.write_bytes(content[:sei] + b"\x4e\x01\xa5" + content[sei + 3 :])
     assert_refused(path, "has transparency")
+
+
+def box(kind: bytes, *body: bytes) -> bytes:
+    return struct.pack(">L", 8 + len(b"".join(body))) + kind + b"".join(body)
+
+
+def with_boxes(path: Path, added: bytes) -> Path:
+    """Insert boxes into the description of the video stream of an MP4 whose index comes last."""
+    content, at, sizes = bytearray(path.read_bytes()), 0, []
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        while bytes(content[at + 4 : at + 8]) != kind:
+            at += int.from_bytes(content[at : at + 4])
+        sizes.append(at)
+        at += 16 if kind == b"stsd" else 8
+    end = sizes[-1] + int.from_bytes(content[sizes[-1] : sizes[-1] + 4])
+    for place in sizes:
+        content[place : place + 4] = struct.pack(">L", int.from_bytes(content[place : place + 4]) + len(added))
+    path.write_bytes(content[:end] + added + content[end:])
+    return path
+
+
+SPHERE = box(
+    b"sv3d", box(b"svhd", bytes(4), b"maker\0"), box(b"proj", box(b"prhd", bytes(16)), box(b"equi", bytes(20)))
+)
+
+
+@pytest.mark.parametrize(
+    ("added", "printed"),
+    [
+        (SPHERE, ("without its 360° projection",)),
+        (box(b"st3d", bytes(4), b"\2"), ("without its arrangement in 3D",)),
+        (box(b"st3d", bytes(4), b"\0"), ()),
+    ],
+)
+def test_a_dropped_projection_or_arrangement_in_3d_is_reported(
+    added: bytes, printed: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = with_boxes(film(tmp_path / "film.mp4", times=CFR[:2]), added)
+    assert probing.probe(path, max_pixels=LIMIT).converted == printed
+
+
+def test_dropped_closed_captions_are_reported(tmp_path: Path) -> None:
+    """Broadcasters put them into messages between the frames."""
+    captions = b"\xb5\0\x31GA94\3\x41\xff\xfc\x94\x20\xff"
+    message = b"\6\4" + bytes([len(captions)]) + captions + b"\x80"
+    path = film(tmp_path / "film.mp4", times=CFR[:2])
+    with av.open(str(path)) as source, av.open(str(tmp_path / "live.mp4"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                told = av.Packet(struct.pack(">L", len(message)) + message + bytes(packet))
+                told.pts, told.dts, told.time_base, told.stream = packet.pts, packet.dts, packet.time_base, stream
+                told.is_keyframe = packet.is_keyframe
+                out.mux(told)
+    assert probing.probe(tmp_path / "live.mp4", max_pixels=LIMIT).converted == ("without closed captions",)
 
 
 def test_a_claim_of_alpha_without_alpha_is_ignored(tmp_path: Path) -> None:

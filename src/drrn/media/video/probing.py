@@ -22,8 +22,12 @@ RATES: Final = (Fraction(1), Fraction(1000))
 """Range of plausible frame rates for the encoder; timestamps are kept in any case."""
 ALPHA_INFO = b"\x4e\x01\xa5"
 """The beginning of HEVC's message about an alpha layer."""
-LOST: Final = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
-"""Side data that apply to one frame at its original size, and are dropped."""
+LOST: Final = {
+    **{"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"},
+    **{"A53_CC": "closed captions", "ICC_PROFILE": "ICC", "SPHERICAL": "its 360° projection"},
+    **{"STEREO3D": "its arrangement in 3D", "AMBIENT_VIEWING_ENVIRONMENT": "ambient light"},
+}
+"""Side data of frames that PyAV can't write, and what to call them."""
 
 
 def probe(path: Path, *, max_pixels: int) -> Header:
@@ -41,7 +45,7 @@ def probe(path: Path, *, max_pixels: int) -> Header:
         count = _count(file, stream, name)
         container.seek(0)
         frame = next(decode(container, stream, name))
-        side_data = _side_data(frame, name)
+        side_data = _side_data(stream, frame, name)
         lost = [f"without {LOST[each]}" for each in side_data if each in LOST]
         if len([each for each in container.streams.video if not is_cover(each)]) > 1:
             lost.append(f"without all video streams but number {stream.index}")
@@ -89,13 +93,16 @@ def _check_pixels(container: "InputContainer", stream: "VideoStream", name: str,
         )
 
 
-def _side_data(frame: "VideoFrame", name: str) -> dict[str, bytes]:
-    """Return the side data of a frame, by FFmpeg's names."""
+def _side_data(stream: "VideoStream", frame: "VideoFrame", name: str) -> dict[str, bytes]:
+    """Return the side data of a frame, by FFmpeg's names, except what is of no consequence."""
     try:
         every: Any = frame.side_data
-        return {each.type.name: bytes(each) for each in every}
+        found = {each.type.name: bytes(each) for each in every}
     except ValueError as error:  # PyAV does not know all kinds, such as those of stereoscopic videos
         raise ImageError(f"{name} has side data that can't be read. Convert it first.") from error
+    if not any(found.get("STEREO3D", b"")[:4]) or "stereo_mode" in stream.metadata:  # not in 3D, or kept as a tag
+        found.pop("STEREO3D", None)
+    return found
 
 
 def _info(stream: "VideoStream", frame: "VideoFrame", side_data: dict[str, bytes]) -> VideoInfo:
