@@ -8,7 +8,7 @@ import pytest
 from drrn.apps.cli import main
 from drrn.errors import ImageError
 from drrn.media.images.files import decode_to_disk, probe, read
-from tests.media.avif_files import Item, avif, crop, grid, image, mirror, size, turn
+from tests.media.avif_files import Item, avif, crop, full, grid, image, mirror, size, turn
 
 RANDOM = np.random.default_rng(0)
 RGB = np.kron(RANDOM.integers(0, 255, (6, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
@@ -94,6 +94,19 @@ def test_a_dropped_gain_map_is_reported(hidden: bool, tmp_path: Path) -> None:
     path.write_bytes(avif(items, [(b"dimg", 2, (1, 3))], b"tmap"))
     assert is_shown(levels(path), RGB)
     assert probe(path).converted == ("without gain map",)
+
+
+def test_colors_multiplied_by_alpha_are_divided_by_it(tmp_path: Path) -> None:
+    """As avifenc --premultiply stores them; without that claim they stay as they are."""
+    path, half = tmp_path / "a.avif", np.full(RGB.shape[:2], 128, np.uint8)
+    kind = full(b"auxC", 0, 0, b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
+    items, belongs = [image(RGB // 2), image(half, kind)], (b"auxl", 2, (1,))
+    path.write_bytes(avif(items, [belongs, (b"prem", 1, (2,))]))
+    found = levels(path)
+    assert np.abs(found[..., :3].astype(int) - RGB).max() <= 8 and np.abs(found[..., 3].astype(int) - 128).max() <= 1
+    assert "colors divided by alpha" in probe(path).converted
+    path.write_bytes(avif(items, [belongs]))
+    assert np.abs(levels(path)[..., :3].astype(int) - RGB // 2).max() <= 4 and probe(path).converted == ()
 
 
 def test_a_thumbnail_does_not_count_as_another_image(tmp_path: Path) -> None:

@@ -249,6 +249,15 @@ def test_files_that_are_not_images_are_refused_in_one_line(tmp_path: Path) -> No
     assert_refused(tmp_path / ("a" * 300), "can't be read")
 
 
+def test_a_png_optimized_for_iphones_is_named(tmp_path: Path) -> None:
+    """Its pixels are not those of a PNG, and its first chunk was taken for its size."""
+    path = tmp_path / "a.png"
+    Pillow.new("RGB", (4, 4)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:8] + png_chunk(b"CgBI", b"\x50\0\x20\2") + content[8:])
+    assert_refused(path, r"is a PNG optimized for iPhones \(CgBI\)")
+
+
 def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     path = saved(photo(), tmp_path / "a.png")
     path.chmod(0)

@@ -171,8 +171,15 @@ def test_text_is_kept_in_a_png_and_reported_elsewhere(tmp_path: Path) -> None:
 
 def test_chunks_about_the_old_pixels_are_dropped_and_reported(tmp_path: Path) -> None:
     path = with_chunks([(b"sCAL", b"\x011\0" + b"1"), (b"caBX", b"c2pa")], tmp_path / "a.png")
-    reported = ("without the chunk sCAL", "without content credentials")
-    assert probe(path).converted == reported
+    assert probe(path).converted == ("without content credentials", "without the chunk sCAL")
+
+
+def test_unknown_chunks_are_dropped_and_reported(tmp_path: Path) -> None:
+    """Such as the layers and the canvas of other programs, and the places where Apple's decoder divides the image."""
+    chunks = [(b"caNv", bytes(16)), (b"prVW", b"layers"), (b"prVW", b"more"), (b"iDOT", bytes(28)), (b"tIME", bytes(7))]
+    path = with_chunks(chunks, tmp_path / "a.png")
+    assert probe(path).converted == ("without the chunks caNv, prVW",)
+    assert probe(doubled(path, tmp_path / "b.png")).converted == ()
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])

@@ -3,6 +3,8 @@
 Studio range: for R, G, B in [0, 1], luma lies in [16, 235] / 255 and chroma in [16, 240] / 255.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +42,21 @@ def levels(plane: NDArray[Float], top: int = 255) -> NDArray[Float]:
     scaled *= plane.dtype.type(top)
     scaled += plane.dtype.type(0.5)
     return np.floor(scaled, out=scaled)
+
+
+def divided_by_alpha(samples: NDArray[Any]) -> NDArray[Any]:
+    """Undo the multiplication of colors by alpha.
+
+    Args:
+        samples: (H, W, channels + 1), uint8 or uint16, alpha last.
+
+    Returns:
+        Likewise; colors are rounded down, and those of transparent pixels are as if their alpha were 1 level.
+    """
+    top = np.iinfo(samples.dtype).max
+    alpha = np.maximum(samples[..., -1:], 1).astype(np.uint64)
+    colors = np.minimum(samples[..., :-1].astype(np.uint64) * top // alpha, top).astype(samples.dtype)
+    return np.concatenate([colors, samples[..., -1:]], axis=2)
 
 
 def _affine(matrix: NDArray[np.float64], planes: NDArray[Float], offset: NDArray[np.float64]) -> NDArray[Float]:

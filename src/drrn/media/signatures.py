@@ -19,6 +19,7 @@ TO_FLOAT: Final = "Convert it to a floating-point TIFF first: oiiotool FILE -o F
 APPLE_DOUBLE: Final = "the metadata that a Mac keeps beside a file (AppleDouble)"
 RENDER: Final = "Render it at the size you need instead"
 TO_PNG: Final = "Convert it to PNG or TIFF first"
+CGBI: Final = "Restore it first: pngcrush -revert-iphone-optimizations FILE FILE.png"
 RAW: Final = "Develop it to a 16-bit TIFF first, as darktable or dcraw -T -6 do"
 SIGNATURES: Final[tuple[tuple[bytes, str, str], ...]] = (
     # A regular expression for the first bytes, the kind of file, and what to do.
@@ -37,6 +38,7 @@ SIGNATURES: Final[tuple[tuple[bytes, str, str], ...]] = (
     (rb"....ftypcrx ", "a Canon raw image (.cr3)", RAW),
     (rb"....ftyp.{4,60}(?:hei[cxms]|hev[cmsx]|mif1|msf1)", "a HEIC image", "Convert it: heif-convert FILE FILE.png"),
     (rb"FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\x00|FOVb|\x00MRM", "a camera raw image", RAW),
+    (rb"\x89PNG\r\n\x1a\n.{4}CgBI", "a PNG optimized for iPhones (CgBI)", CGBI),
     (rb"[\x89\x09]PNG(?!\r\n\x1a\n)", "a PNG damaged in transfer (line ends changed)", "Get it again, in binary mode"),
     (rb"II\xbc", "a JPEG XR image", TO_PNG),
     (rb"8BPS", "a Photoshop file (.psd)", "Export it as PNG or TIFF first"),

@@ -24,6 +24,8 @@ class AvifLayout(NamedTuple):
     """The largest of its pixel counts: the image itself, all its tiles, or its alpha channel."""
     others: int
     """The number of images that are neither part of the primary one nor a map or thumbnail of it."""
+    multiplied: bool
+    """Whether its colors are multiplied by alpha."""
 
 
 def read_layout(file: Buffer) -> AvifLayout | None:
@@ -51,7 +53,8 @@ def read_layout(file: Buffer) -> AvifLayout | None:
     beside = [start for kind, start, to in references if kind == b"auxl" and primary in to]
     areas = {number: size[0] * size[1] for number, size in sizes.items()}
     coded = [width * height, sum(areas.get(each, 0) for each in tiles), *(areas.get(each, 0) for each in beside)]
-    return AvifLayout(width, height, max(coded), len(kinds.keys() - parts))
+    multiplied = any(kind == b"prem" and primary in (start, *to) for kind, start, to in references)
+    return AvifLayout(width, height, max(coded), len(kinds.keys() - parts), multiplied)
 
 
 def check_stored(layout: AvifLayout, name: str, max_pixels: int) -> None:

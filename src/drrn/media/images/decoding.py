@@ -16,6 +16,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from drrn.core.color import divided_by_alpha
 from drrn.errors import ImageError
 from drrn.media import libvips
 from drrn.media.animation import gif
@@ -177,7 +178,11 @@ def _avif(handle: int, file: mmap, name: str, max_pixels: int) -> OpenImage:
         raise ImageError(f"{name} has {layout.others + 1} pages or frames; a single picture can be read.")
     found = _decoded(_source_of(handle), "AVIF", file, name, max_pixels)
     taken = decoding("AVIF", layout.coded, 1, found.header.channels, found.header.bits, file)
-    return found._replace(header=found.header._replace(coded=layout.coded, decoding=taken))
+    header = found.header._replace(coded=layout.coded, decoding=taken)
+    if layout.multiplied and header.alpha:  # libheif only passes the claim on, and libvips ignores it
+        header = header._replace(converted=(*header.converted, tiff.DIVIDED))
+        return found._replace(header=header, rows=lambda: map(divided_by_alpha, found.rows()))
+    return found._replace(header=header)
 
 
 def _open_bitmap(bitmap: bitmaps.Bitmap, form: FileFormat, file: mmap, name: str, max_pixels: int) -> OpenImage:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drrn.core.color import levels
+from drrn.core.color import divided_by_alpha, levels
 from drrn.errors import ImageError, printable, translate_errors
 from drrn.media.header import Header, OpenImage
 from drrn.media.images import tiff
@@ -122,9 +122,7 @@ def _samples(raw: NDArray[Any], dataset: Any, file: mmap, page: tiff_tags.Direct
     if color == 0:  # white is 0
         raw = np.concatenate([top - raw[..., :1], raw[..., 1:]], axis=2)
     if page.integers(file, EXTRA) == (MULTIPLIED,):
-        alpha = np.maximum(raw[..., -1:], 1).astype(np.uint64)
-        colors = np.minimum(raw[..., :-1].astype(np.uint64) * top // alpha, top).astype(raw.dtype)
-        raw = np.concatenate([colors, raw[..., -1:]], axis=2)
+        raw = divided_by_alpha(raw)
     return raw
 
 

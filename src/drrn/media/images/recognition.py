@@ -46,7 +46,7 @@ def map_file(path: Path) -> Iterator[tuple[str, int, mmap]]:
 
 
 def recognize(head: bytes, name: str) -> FileFormat:
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] != b"CgBI":
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"

@@ -48,6 +48,7 @@ RAW: Final = (32803, 34892)
 NAMELESS: Final = "without a photometric interpretation, so its colors are unknown"
 UNDEFINED: Final = 4
 """The SampleFormat of samples whose type is not stated, which TIFF 6.0 takes for unsigned integers."""
+DIVIDED: Final = "colors divided by alpha"
 DEVELOP: Final = "Develop it to a 16-bit TIFF first, as darktable or dcraw -T -6 do."
 SUB_IFDS, OLD_SUBFILE, DNG_VERSION = 0x14A, 0xFF, 0xC612
 COEFFICIENTS, SUBSAMPLING, REFERENCES = 0x211, 0x212, 0x214
@@ -174,7 +175,7 @@ def converted(file: mmap, page: Page) -> Iterator[str]:
     if _is_ycbcr(file, directory):
         yield "YCbCr to RGB"
     if directory.integers(file, EXTRA) == (1,):
-        yield "colors divided by alpha"
+        yield DIVIDED
     if has_nameless_alpha(file, directory):
         yield "a fourth band of no stated kind to alpha"
     yield from page.left_out

@@ -23,8 +23,14 @@ PROFILES: Final = (b"Raw profile type exif", b"Raw profile type APP1", b"Raw pro
 """Keywords of text chunks that hold EXIF or XMP as hexadecimal digits, as ImageMagick once wrote them."""
 OF_THE_SIZE: Final = re.compile(rb"(?i)(exif|tiff|png):.*(width|height|length|dimension|resolution|orientation)")
 """Keywords of texts that repeat properties of the image before it was enlarged."""
-LOST: Final = (b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER")
-"""Chunks that can't be kept: their values refer to the old samples or pixels."""
+KNOWN: Final = (
+    *(b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"pHYs", b"eXIf", *TEXTS),
+    *(b"tIME", b"sBIT", b"hIST", b"iDOT"),
+)
+"""Chunks that are kept by other means, or that state nothing a viewer shows: the time of the last change, the depth and
+histogram of the old samples, and where Apple's decoder may divide them. No other chunk can be kept, as its values may
+refer to the old pixels.
+"""
 PALETTE: Final = 3
 """The color type of PNGs with a palette."""
 CREDENTIALS: Final = b"caBX"

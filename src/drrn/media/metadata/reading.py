@@ -5,6 +5,7 @@ libvips finds ICC profiles, EXIF and XMP; everything else is read from the file 
 
 from typing import Any, Final
 
+from drrn.errors import printable
 from drrn.media.buffer import Buffer
 from drrn.media.file_format import FileFormat
 from drrn.media.metadata import avif, color_tags, extended_xmp, jpeg_segments, png, tiff_tags
@@ -52,6 +53,11 @@ def read_metadata(image: Any, form: FileFormat, file: Buffer, page: tiff_tags.Di
             return _of_jpeg(file, _with_exif(Metadata(icc, xmp=packet, dpi=_sensible(dpi)), exif))
 
 
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
+
+
 def of_webp(icc: bytes | None, exif: bytes | None, packet: bytes | None) -> Metadata:
     """Build the metadata of a WebP from its chunks, as `read_metadata` does."""
     metadata = _with_exif(Metadata(icc, xmp=packet), exif)
@@ -72,6 +78,7 @@ def _of_png(file: Buffer) -> Metadata:
     """Read the chunks of a PNG. libpng would drop a profile that it considers faulty."""
     metadata = Metadata()
     texts, colors, lost = [], [], []
+    others: dict[str, None] = {}
     aspect, colored = None, png.Colors(file)
     for chunk, body in png_chunks(file):
         name = body.partition(b"\0")[0]
@@ -103,10 +110,12 @@ def _of_png(file: Buffer) -> Metadata:
             colors.append((chunk, colored.background(body)))
         elif chunk in color_tags.SIZES:
             colors.append((chunk, body))
-        elif chunk in png.LOST:
-            lost.append(f"without the chunk {chunk.decode()}")
         elif chunk == png.CREDENTIALS:
             lost.append("without content credentials")
+        elif chunk not in png.KNOWN:
+            others[printable(chunk.decode("ascii", "replace"))] = None
+    if others:
+        lost.append(f"without the chunk{'s' * (len(others) > 1)} {_listed([*others])}")
     metadata = metadata._replace(dpi=metadata.dpi or _sensible(tags.dpi(metadata.exif) if metadata.exif else None))
     extras = metadata.extras._replace(
         aspect=aspect, color_tags=color_tags.from_png(colors), texts=tuple(texts), lost=(*metadata.extras.lost, *lost)
@@ -141,8 +150,7 @@ def of_tiff(file: Buffer, page: tiff_tags.Directory, metadata: Metadata) -> Meta
     known = {*tags.ABOUT, *tags.LAYOUT, tiff_tags.IPTC} - tags.too_long(page)
     others = [TAGS.get(tag, str(tag)) for tag in sorted(page.slots.keys() - known)]
     if others:
-        more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
-        lost.append(f"without the TIFF tags {', '.join(others[:MAX_NAMED])}{more}")
+        lost.append(f"without the TIFF tags {_listed(others)}")
     extras = Extras(iptc=page.bytes(file, tiff_tags.IPTC), lost=tuple(lost))
     if page.integers(file, tiff_tags.UNIT) == (tiff_tags.NO_UNIT,):
         pair = tags.rationals(file, page)
