@@ -117,6 +117,15 @@ def test_an_impossible_header_is_refused_in_one_line(
     assert sentence in assert_refused(put(here / "a.dcm", VALUES, **elements), capsys)
 
 
+def test_floating_point_pixels_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = put(here / "a.dcm", VALUES)
+    dataset = pytest.importorskip("pydicom").dcmread(source)
+    del dataset.PixelData
+    dataset.FloatPixelData = VALUES.astype("<f4").tobytes()
+    dataset.save_as(source)
+    assert "is DICOM of floating-point samples" in assert_refused(source, capsys)
+
+
 def test_impossible_rle_sizes_are_refused_before_decoding(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = put(here / "a.dcm", VALUES, rle=True)
     content = source.read_bytes()

@@ -84,6 +84,15 @@ def test_subsampled_ycbcr_has_no_alpha(tmp_path: Path) -> None:
     assert found.shape == RGB.shape and np.abs(found.astype(int) - RGB).max() <= 3
 
 
+def test_ycbcr_whose_subsampling_is_not_what_its_data_have_is_refused(tmp_path: Path) -> None:
+    """Old versions of Pillow left the tag out, which means 2 by 2; the colors would be those of other pixels."""
+    whole = page(16, 16, ycbcr().tobytes(), color=6)
+    with pytest.raises(ImageError, match="is YCbCr without subsampling that is not marked as such"):
+        read(written(tmp_path, whole))
+    with pytest.raises(ImageError, match="is YCbCr without subsampling that is not marked as such"):
+        read(written(tmp_path, page(16, 16, ycbcr().tobytes(), color=6, t530=(2, 1))))
+
+
 def test_other_kinds_of_ycbcr_are_refused_by_name(tmp_path: Path) -> None:
     deep = page(16, 16, (ycbcr().astype("<u2") * 257).tobytes(), color=6, bits=16, t530=(1, 1))
     with pytest.raises(ImageError, match="samples of 16 bit; in YCbCr 8"):

@@ -92,6 +92,8 @@ def scan(file: BinaryIO, name: str, max_pixels: int) -> Scan:
         return tag >= PIXELS
 
     dataset = read_dataset(body, syntax == IMPLICIT, little, stop_when=at_pixels)
+    if length < 0 and ("FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset):
+        raise ImageError(f"{name} is DICOM of floating-point samples; integers of up to 16 bits can be read.")
     if length < 0:
         raise ImageError(f"{name} is a DICOM file without pixels, or cut short.")
     correct_ambiguous_vr(dataset, little)

@@ -25,6 +25,7 @@ from drrn.media.images.directories import (
     KIND,
     MASK,
     PLANES,
+    ROWS,
     SMALLER,
     SUBFILE,
     TILE_WIDTH,
@@ -50,7 +51,7 @@ UNDEFINED: Final = 4
 """The SampleFormat of samples whose type is not stated, which TIFF 6.0 takes for unsigned integers."""
 DIVIDED: Final = "colors divided by alpha"
 DEVELOP: Final = "Develop it to a 16-bit TIFF first, as darktable or dcraw -T -6 do."
-SUB_IFDS, OLD_SUBFILE, DNG_VERSION = 0x14A, 0xFF, 0xC612
+SUB_IFDS, OLD_SUBFILE, DNG_VERSION, STRIP_SIZES = 0x14A, 0xFF, 0xC612, 0x117
 COEFFICIENTS, SUBSAMPLING, REFERENCES = 0x211, 0x212, 0x214
 JPEG, OLD_JPEG = 7, 6
 BY_LIBVIPS: Final = (1, 2, 3, 4, 5, JPEG, 8, 32771, 32773, 32946, 50001)
@@ -61,6 +62,7 @@ NAMES: Final = {
     **{32766: "NeXT", 32809: "ThunderScan", 34676: "SGI LogLuv", 34677: "SGI LogLuv", 34713: "Nikon's raw"},
 }
 MOST_PAGES = 4096
+MOST_SUBSAMPLING: Final = 4
 
 
 class Page(NamedTuple):
@@ -136,6 +138,11 @@ def check_samples(file: mmap, page: Directory, name: str) -> None:
     if len(set(bits)) > 1 or bits[0] not in readable:
         depths = ", ".join(map(str, bits[:4] if len(set(bits)) > 1 else bits[:1]))
         raise ImageError(f"{name} has samples of {depths} bit; {known}, the same in all bands, can be read.")
+    if color == YCBCR and _has_every_chroma(file, page) and page.integers(file, SUBSAMPLING) != (1, 1):
+        raise ImageError(
+            f"{name} is YCbCr without subsampling that is not marked as such. Set its tag first: "
+            f"tiffset -s {SUBSAMPLING} 1 1 FILE."
+        )
     extra = bands - COLORS[color]
     if extra and color == YCBCR:
         raise ImageError(f"{name} is YCbCr with alpha; YCbCr alone, and RGB and gray with alpha, can be read.")
@@ -207,6 +214,14 @@ def _is_ycbcr(file: mmap, page: Directory) -> bool:
     """Whether it is YCbCr without JPEG compression (a JPEG decoder converts to RGB itself)."""
     compression = (page.integers(file, COMPRESSION) or (1,))[0]
     return page.integers(file, COLOR)[:1] == (YCBCR,) and compression not in (JPEG, OLD_JPEG)
+
+
+def _has_every_chroma(file: mmap, page: Directory) -> bool:
+    """Whether uncompressed YCbCr in strips has two chroma samples for each pixel, whatever subsampling it states."""
+    width, height, rows = ((page.integers(file, tag) or (0,))[0] for tag in (tiff_tags.WIDTH, tiff_tags.HEIGHT, ROWS))
+    rows = min(rows or height, height)
+    is_plain = (page.integers(file, COMPRESSION) or (1,))[0] == 1 and min(width, rows) > MOST_SUBSAMPLING
+    return is_plain and page.integers(file, STRIP_SIZES)[:1] == (3 * width * rows,)
 
 
 def _pages(file: mmap) -> Iterator[Directory]:
