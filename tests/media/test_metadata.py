@@ -310,6 +310,19 @@ def test_a_micrograph_keeps_its_scale(tmp_path: Path) -> None:
     assert "without pixel aspect" in changes(probe(path), tmp_path / "b.webp")
 
 
+@pytest.mark.parametrize(("unit", "per_inch"), [(3, 2.54), (4, 25.4), (5, 25400)])
+def test_a_resolution_in_units_of_micrographs_is_kept(unit: int, per_inch: float, tmp_path: Path) -> None:
+    """libtiff knows no millimeters (4) and micrometers (5), as tifffile writes them."""
+    pytest.importorskip("rasterio")
+    path = micrograph(tmp_path / "a.tif", resolution=(2, 1), resolutionunit=unit, metadata=None)
+    assert read(path).dpi == pytest.approx((2 * per_inch, per_inch))
+    with tifffile.TiffFile(doubled(path, tmp_path / "b.tif")) as file:
+        tags = file.pages[0].tags  # type: ignore[union-attr]
+    values = [tags[name].value for name in ("XResolution", "YResolution")]
+    assert [above / below for above, below in values] == pytest.approx([4 * per_inch, 2 * per_inch])
+    assert tags["ResolutionUnit"].value == 2
+
+
 def test_a_scale_unit_that_png_lacks_is_reported(tmp_path: Path) -> None:
     path = micrograph(tmp_path / "a.tif", imagej=True, resolution=(2, 2), metadata={"unit": "um"})
     assert changes(probe(path), tmp_path / "b.tif") == ()

@@ -31,7 +31,7 @@ from drrn.media.images.directories import (
     TILE_WIDTH,
 )
 from drrn.media.metadata import tiff_tags
-from drrn.media.metadata.tiff_tags import Directory
+from drrn.media.metadata.tiff_tags import CENTIMETERS, INCHES, Directory
 from drrn.tables import plural
 
 RGB, PALETTE, CMYK, YCBCR = 2, 3, 5, 6
@@ -163,6 +163,8 @@ def foreign(file: mmap, page: Directory) -> str:
     planar = page.integers(file, PLANES)[:1] == (2,)
     if compression not in BY_LIBVIPS:
         return f"compressed by {NAMES.get(compression, f'method {compression}')}"
+    if page.integers(file, tiff_tags.UNIT)[:1] not in ((), (tiff_tags.NO_UNIT,), (INCHES,), (CENTIMETERS,)):
+        return "with an unusual unit of resolution"
     bits, color = ((page.integers(file, tag) or (1,))[0] for tag in (BITS, COLOR))
     if bits not in ((8, 16) if color == RGB else (1, 2, 4, 8, 16)):
         return f"of {bits} bit"

@@ -24,6 +24,8 @@ from drrn.media.metadata.tiff_tags import (
     LONG,
     MAKER_NOTE,
     MAX_BYTES,
+    MICROMETERS,
+    MILLIMETERS,
     ORIENTATION,
     PHOTOMETRIC,
     PIXELS_ACROSS,
@@ -51,6 +53,8 @@ ABOUT: Final = (
 )
 """Tags of the first directory that describe the photograph rather than the layout of its samples."""
 RESOLUTION: Final = {ACROSS: RATIONAL, DOWN: RATIONAL, UNIT: SHORT}
+UNITS: Final = {INCHES: 1.0, CENTIMETERS: 2.54, MILLIMETERS: 25.4, MICROMETERS: 25400.0}
+"""Units of resolution -> how many of them are an inch."""
 COLORS: Final = (0x13E, 0x13F)
 LAYOUT: Final = {
     *range(0xFE, 0x10B),  # NewSubfileType to FillOrder
@@ -123,7 +127,7 @@ def dpi(block: AnyBuffer, page: Directory | None = None) -> tuple[float, float] 
     if not states_dpi(block, page):
         return None
     first = page or Directory.first(block)
-    inches = {INCHES: 1.0, CENTIMETERS: 2.54}.get(first.integers(block, UNIT)[0])
+    inches = UNITS.get(first.integers(block, UNIT)[0])
     numbers = rationals(block, first)
     return (inches * numbers[0], inches * numbers[1]) if numbers and inches else None
 

@@ -17,8 +17,10 @@ PIXELS_ACROSS, PIXELS_DOWN, MAKER_NOTE = 0xA002, 0xA003, 0x927C
 IPTC = 0x83BB
 PHOTOMETRIC, INKS = 0x106, 5
 STRIP_ROWS, TILE_ROWS = 0x116, 0x143
-NO_UNIT, INCHES, CENTIMETERS = 1, 2, 3
-"""Resolution units. NO_UNIT means unknown, or given only in the description of a TIFF."""
+NO_UNIT, INCHES, CENTIMETERS, MILLIMETERS, MICROMETERS = 1, 2, 3, 4, 5
+"""Resolution units. NO_UNIT means unknown, or given only in the description of a TIFF; the last two are not in the
+standard, but in micrographs.
+"""
 MAX_ENTRIES = 0xFFFF
 """Most entries in a directory. A BigTIFF could have more, but libtiff reads no more."""
 MAX_BYTES = 1 << 24
