@@ -18,6 +18,7 @@ NAMES = (
     "base_x2",
     "base_x3",
     "base_x4",
+    "photo-small_x2",
     "photo_x2",
     "best",
     "b1u9",
