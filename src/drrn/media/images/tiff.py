@@ -42,7 +42,7 @@ DEPTHS: Final[dict[int, tuple[Container[int], str]]] = {
     CMYK: ((8, 16), "in CMYK 8 and 16"),
     YCBCR: ((8,), "in YCbCr 8"),
 }
-"""Colors -> bits per sample that can be read, and how an error calls them; gray and RGB can have 1 to 16."""
+"""Colors -> the bits per sample that can be read, and the words for them in an error; gray and RGB can have 1 to 16."""
 OTHERS: Final = {8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab", 32803: "a raw photo", 34892: "a raw photo"}
 RAW: Final = (32803, 34892)
 """Interpretations of raw sensor data: color filter array, and linear raw."""
