@@ -29,8 +29,9 @@ KERNELS = kernels_here() if is_compiled() else []
 """Kernels of the native engine that this CPU supports; empty if drrn was installed without a compiler."""
 LONGEST = [
     *("test_page", "test_search", "test_running", "test_killed_trainings", "test_documents", "test_faults"),
-    *("test_strips", "test_video", "test_folders", "test_bombs", "test_benchmarks", "test_fuzzing", "test_figures"),
-    *("test_resuming", "test_site", "test_ray", "test_streaming", "test_onnx", "test_memory", "test_container"),
+    *("test_strips", "test_video", "test_folders", "test_onnx", "test_streaming", "test_ensemble", "test_bombs"),
+    *("test_figures", "test_resuming", "test_benchmarks", "test_fuzzing", "test_report", "test_site", "test_ray"),
+    *("test_place", "test_fitting", "test_memory", "test_model", "test_kinds", "test_guards", "test_container"),
 ]
 """Files of tests that take many seconds."""
 

@@ -3,6 +3,7 @@
 The script that forks them reads lines from stdin, each a JSON list of plans, and answers each with a line of results.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -37,6 +38,7 @@ def start_script(script: Path) -> Iterator[RunPlans]:
 
 def answer_plans(run: Callable[[Plan], dict[str, Any]]) -> None:
     """The body of the script: run the plans from stdin until it ends."""
+    gc.freeze()  # forks need not search what was imported for garbage
     for line in sys.stdin:
         results = [run(plan) for plan in json.loads(line)]
         sys.stdout.write(json.dumps(results) + "\n")

@@ -5,13 +5,18 @@ import platform
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 
 
+@cache
 def commit() -> str:
-    """Return the commit that drrn runs from, with `-dirty` if files have changed since; empty outside a checkout."""
+    """Return the commit that drrn runs from, with `-dirty` if files have changed since; empty outside a checkout.
+
+    Files may change while a process runs: it keeps what it found first.
+    """
     import subprocess  # here, as it takes long to import
 
     source = Path(__file__).parent

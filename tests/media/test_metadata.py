@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
+from drrn.media.animation import files as animations
 from drrn.media.animation import gif
+from drrn.media.header import Header
 from drrn.media.image import Image
 from drrn.media.images.files import probe, read, write
 from drrn.media.images.formats import changes
@@ -288,6 +291,26 @@ def test_dropped_parts_of_a_jpeg_are_reported(added: Any, behind: bytes, parts: 
     path = with_segments(added, tmp_path / "a.jpg", behind)
     assert probe(path).converted == parts
     assert probe(doubled(path, tmp_path / "b.jpg")).converted == ()
+
+
+@pytest.mark.parametrize(("frames", "probe"), [(1, probe), (2, animations.probe)], ids=["image", "animation"])
+@pytest.mark.parametrize("kind", ["png", "gif", "webp"])
+def test_data_after_an_image_or_animation_are_reported(
+    kind: str, frames: int, probe: Callable[[Path], Header], tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    first, *more = [Pillow.fromarray(np.full((3, 5, 3), (90 * n, 7, 0), np.uint8)) for n in range(frames)]
+    first.save(path, save_all=frames > 1, append_images=more)
+    whole, plain = path.read_bytes(), probe(path).converted
+    assert not any("after the image" in part for part in plain)
+    for behind, parts in [
+        (bytes(100_000), ()),
+        (bytes(70_000) + b"PK\5\6", ("without 70,004 bytes after the image",)),
+        (b"\0\0\0\x18ftypmp42", ("without motion video",)),
+        (whole, (f"without {len(whole):,} bytes after the image",)),
+    ]:
+        path.write_bytes(whole + behind)
+        assert {*probe(path).converted} == {*plain, *parts}
 
 
 # TIFF

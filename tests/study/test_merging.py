@@ -7,8 +7,8 @@ import pytest
 
 from drrn.study import run as room
 from drrn.study.experiments import LISTS
-from drrn.study.perform import Task
 from drrn.study.result import NAME, Result, load_results, to_json
+from drrn.study.task import Task
 from tests.command_line import run as drrn
 from tests.study.made_results import made_results
 from tests.training.small_training import make_images

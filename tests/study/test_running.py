@@ -23,7 +23,7 @@ from drrn.media.image import Image
 from drrn.provenance import commit
 from drrn.study import perform as work
 from drrn.study.experiments import BASE, Budget, Experiment, vary
-from drrn.study.perform import Task, is_done, most_detailed, perform
+from drrn.study.perform import most_detailed, perform
 from drrn.study.result import Result, from_json, load_results, to_json
 from drrn.study.run import (
     Advance,
@@ -37,6 +37,7 @@ from drrn.study.run import (
     plan,
     run,
 )
+from drrn.study.task import Task, is_done
 from tests.training.small_training import ProgressLog, make_images
 
 TINY = Budget(
@@ -365,4 +366,4 @@ def test_a_result_records_the_commit_of_its_run(done: tuple[Path, list[Completio
 def test_only_experiments_with_perceptual_losses_get_the_backbone(folder: Path, tmp_path: Path) -> None:
     experiments = [ONE, vary("seen", blocks=1, units=1, loss="l1+0.01*vgg")]
     planned = plan_tasks(experiments, 1, data=(folder,), test=(), output=tmp_path, backbone=(Path("vgg.pth"),))
-    assert [task.source.backbone for task in planned] == [(), (Path("vgg.pth"),)]
+    assert [work.source(task).backbone for task in planned] == [(), (Path("vgg.pth"),)]

@@ -40,7 +40,7 @@ def run_attempts() -> Iterator[RunAttempts]:
         yield lambda plan: run([{"signal": 0, "steps": 0, "delay": 0} | attempt for attempt in plan])
 
 
-@pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [9, pytest.param(200, marks=pytest.mark.full)])
 def test_a_training_killed_at_random_ends_in_the_same_bytes(
     tmp_path: Path, run_attempts: RunAttempts, kills: int
 ) -> None:

@@ -70,7 +70,7 @@ def test_strips_have_the_same_bits_as_the_whole(
         engine = "native"
         monkeypatch.setenv("DRRN_KERNELS", name)
     base = Upscaler(random_weights(fields), engine=engine, threads=1)
-    sizes = [(1, 9), (11, 1), (37, 41)] if engine == "native" else [(20, 41)]
+    sizes = [(1, 9), (11, 1), (37, 41)] if engine == "native" else [(7, 41)]  # NumPy is slow
     for height, width in sizes:
         for larger in [(1.3, 1.3), (2, 2), (3, 3), (4, 4), (8, 4.5), (1, 2.5), (3.7, 1.1)]:
             size = max(int(height * larger[0]), height + 1), max(int(width * larger[1]), width)

@@ -1,4 +1,7 @@
-"""Random graphics of pure colors to train `photo` on: python graphics.py FOLDER"""
+"""Random graphics of pure colors to train `photo` on: python graphics.py FOLDER [COUNT]
+
+60 by default. Of those from the 61st on, every second has a white background.
+"""
 
 import sys
 from pathlib import Path
@@ -15,8 +18,8 @@ def color(rng):
     return tuple(int(c) for c in (rng.choice([0, 255], 3) if rng.random() < 0.7 else rng.integers(0, 256, 3)))
 
 
-def picture(rng):
-    image = Image.new("RGB", (SIZE * FINER,) * 2, color(rng))
+def picture(rng, background):
+    image = Image.new("RGB", (SIZE * FINER,) * 2, background or color(rng))
     draw = ImageDraw.Draw(image)
     for _ in range(rng.integers(6, 16)):
         x, y = (int(v) for v in rng.integers(0, SIZE, 2) * FINER)
@@ -41,5 +44,6 @@ def picture(rng):
 
 
 folder = Path(sys.argv[1])
-for number in range(60):
-    picture(np.random.default_rng(number)).save(folder / f"graphics{number:02}.png")
+for number in range(int(sys.argv[2]) if len(sys.argv) > 2 else 60):
+    white = (255, 255, 255) if number >= 60 and number % 2 else None
+    picture(np.random.default_rng(number), white).save(folder / f"graphics{number:02}.png")

@@ -1,6 +1,6 @@
 """A wider network with the same result: python widen.py NARROW.safetensors WIDTH WIDE.safetensors
 
-The new channels have random filters as strong as the old ones, and nothing reads them yet.
+The new channels have random filters over the old ones, as strong as theirs, and nothing reads them yet.
 """
 
 import sys
@@ -18,8 +18,8 @@ rng = np.random.default_rng(0)
 tensors = {}
 for name, narrow in weights.tensors.items():
     wide = np.zeros([new if side == old else side for side in narrow.shape], np.float32)
-    if len(narrow) == old:
-        wide[old:] = rng.normal(0, narrow.std(), wide[old:].shape)
+    if len(narrow) == old:  # not over new ones: a unit would feed them to themselves, and they grow
+        wide[old:, : narrow.shape[1]] = rng.normal(0, narrow.std(), wide[old:, : narrow.shape[1]].shape)
     wide[: narrow.shape[0], : narrow.shape[1]] = narrow
     tensors[name] = wide
 card = {"command": f"widened to {new}"}

@@ -14,8 +14,8 @@ from drrn.training.events import EpochDone, Step, TargetMade, TrainingEvent, Tra
 from drrn.training.logging import Epoch
 
 if TYPE_CHECKING:
-    from drrn.study.perform import Task
     from drrn.study.run import Advance, Begin, Completion, StudyEvent
+    from drrn.study.task import Task
 
 EXPECT_SECONDS = 10.0
 """Seconds of training, or of teaching, before the expected time is printed."""

@@ -12,6 +12,7 @@ from drrn.errors import UsageError
 from drrn.study.experiments import BUDGETS, BudgetName, find_experiments
 
 if TYPE_CHECKING:
+    from drrn.study.result import Results
     from drrn.study.run import Completion
 
 
@@ -65,13 +66,18 @@ def run_study(
 
 def print_completions(completions: "Sequence[Completion]", trainings: int, output: Path) -> int:
     """Print the folder of the results, what failed, and the next command; return the exit code."""
+    from drrn.study.result import load_results
+
     failed = [each for each in completions if each.outcome == "failed"]
     for each in failed:
         print(f"drrn: {each.task.run}: {each.message}", file=sys.stderr)
     print(output)
     if len(failed) < trainings:
         report = "drrn study report" if output == Path("study/standard") else f"drrn study report {output}"
-        print(f"{count_trainings(output)}\nthe page with tables, figures and verdicts: {report}", file=sys.stderr)
+        print(
+            f"{count_trainings(load_results(output))}\nthe page with tables, figures and verdicts: {report}",
+            file=sys.stderr,
+        )
     return 3 if failed else 0
 
 
@@ -96,13 +102,12 @@ def merge_studies(output: Positional[Path], folders: Positional[tuple[Path, ...]
     return 0
 
 
-def count_trainings(folder: Path) -> str:
+def count_trainings(results: "Results") -> str:
     """`12 trainings, failed: 2 of 12 dead`."""
-    from drrn.study.result import count_failures, load_results
+    from drrn.study.result import count_failures
     from drrn.tables import plural
 
-    results = load_results(folder).all
-    return f"{plural(len(results), 'training')}, failed: {count_failures(results) or 'none'}"
+    return f"{plural(len(results.all), 'training')}, failed: {count_failures(results.all) or 'none'}"
 
 
 def list_studies() -> int:
@@ -133,6 +138,7 @@ def report_study(output: Path | None = None, /, *, budget: BudgetName = "standar
     from drrn.study.result import load_results
 
     output = output or Path("study") / budget
-    print(room.write_report(load_results(output), page or output))
-    print(count_trainings(output), file=sys.stderr)
+    results = load_results(output)
+    print(room.write_report(results, page or output))
+    print(count_trainings(results), file=sys.stderr)
     return 0

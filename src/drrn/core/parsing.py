@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+_PLAIN = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
 
 
 def parse_value(kind: Any, value: Any, name: str = "it") -> Any:
@@ -18,9 +21,9 @@ def parse_value(kind: Any, value: Any, name: str = "it") -> Any:
     Raises:
         ValueError: it is something else. The message names the wrong part.
     """
-    origin, inside = get_origin(kind), get_args(kind)
-    if kind is Any:
+    if kind is Any or (kind in _PLAIN and type(value) is kind):
         return value
+    origin, inside = get_origin(kind), get_args(kind)
     if origin is Literal:
         if value not in inside or isinstance(value, bool) not in {isinstance(each, bool) for each in inside}:
             raise _wrong(name, f"one of {', '.join(map(str, inside))}", value)
@@ -43,28 +46,32 @@ def parse_value(kind: Any, value: Any, name: str = "it") -> Any:
         return kind.from_dict(value)
     if is_dataclass(kind) or hasattr(kind, "_fields"):
         return parse_record(kind, value, name)
-    if type(value) is not kind and not (kind is float and type(value) is int):  # not isinstance: True is not a number
-        raise _wrong(
-            name, {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}[kind], value
-        )
-    return value
+    if kind is float and type(value) is int:  # not isinstance: True is not a number
+        return value
+    raise _wrong(name, _PLAIN[kind], value)
 
 
 def parse_record(kind: Any, value: Any, name: str = "it") -> Any:
     """`parse_value` for a dataclass or NamedTuple, ignoring its `from_dict`."""
     if not isinstance(value, dict):
         raise _wrong(name, "an object", value)
-    kinds = get_type_hints(kind)
-    if is_dataclass(kind):
-        needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
-    else:
-        needed = {*kind._fields} - {*kind._field_defaults}
+    kinds, needed = _fields(kind)
     if missing := ", ".join(sorted(needed - value.keys())):
         raise ValueError(f"`{name}` lacks {missing}.")
     if unknown := ", ".join(sorted(value.keys() - kinds.keys())):
         raise ValueError(f"`{name}` has unknown fields: {unknown[:200]!r}.")
     inside = "" if name == "it" else f"{name}."
     return kind(**{key: parse_value(kinds[key], each, inside + key) for key, each in value.items()})
+
+
+@cache
+def _fields(kind: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """The types of a record's fields, and the names of those without a default."""
+    if is_dataclass(kind):
+        needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
+    else:
+        needed = {*kind._fields} - {*kind._field_defaults}
+    return get_type_hints(kind), frozenset(needed)
 
 
 def _wrong(name: str, wanted: str, value: Any) -> ValueError:

@@ -1,7 +1,7 @@
 """Run one experiment, from images to its `result.json`. Each runs in a process of its own."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Literal
@@ -10,17 +10,17 @@ import numpy as np
 
 from drrn.atomic import write_text
 from drrn.core.resize import degrade, imresize, modcrop
-from drrn.data.pairs import label, make_pairs, pick_evenly, pictures_in, split, unit
+from drrn.data.pairs import make_pairs, pick_evenly, unit
 from drrn.data.patches import Batch, Pool, cut, grid
-from drrn.errors import DataError, DivergedError, StudyError
+from drrn.errors import DivergedError
 from drrn.evaluation.benchmark import Row, score_bicubic, score_model
 from drrn.evaluation.compare import Crop, compare
 from drrn.evaluation.timing import Cost, measure_cost
 from drrn.media.image import Image
 from drrn.media.images.files import read
 from drrn.provenance import machine
-from drrn.study.experiments import Budget, Experiment
-from drrn.study.result import HELD_OUT, NAME, Result, StoredVersion, read_result, to_json, to_text
+from drrn.study.result import NAME, Result, StoredVersion, to_json, to_text
+from drrn.study.task import Task
 from drrn.training.config import Source
 from drrn.training.events import TrainingProgress
 from drrn.training.gradients import gradients_at_end, gradients_at_start
@@ -39,71 +39,6 @@ PATCHES = 16
 """Patches on which gradients are measured."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """An experiment at the size of its budget, with its folders."""
-
-    experiment: Experiment
-    budget: Budget
-    data: tuple[Path, ...]
-    """Folders to learn from and hold out."""
-    test: tuple[Path, ...]
-    """Folders of test images; if empty, the held-out images are used."""
-    backbone: tuple[Path, ...]
-    """For experiments with the losses vgg or lpips."""
-    run: Path
-    device: str
-    threads: int
-    jobs: int
-    """Experiments running at the same time: for the record."""
-    with_examples: bool
-
-    @property
-    def source(self) -> Source:
-        source = Source(data=self.data, pictures=self.budget.pictures, backbone=self.backbone)
-        return drop_unused_backbone(source, self.experiment.train.loss)
-
-    @property
-    def cost(self) -> float:
-        """The work of the training: multiply-adds, up to a constant factor."""
-        config = self.experiment.train
-        return self.experiment.model.macs() * config.epochs * (config.epoch_steps or 1) * config.batch_size
-
-    def split_images(self) -> tuple[list[Path], list[Path]]:
-        """The images to learn from, and the held-out ones.
-
-        Raises:
-            DataError: a folder is missing or empty, or there are too few images.
-        """
-        config = self.experiment.train
-        return split(pick_evenly(pictures_in(self.data), self.budget.pictures), config.validation, config.seed)
-
-    def test_sets(self) -> dict[str, list[Path]]:
-        """The test images, by the name of their set."""
-        if not self.test:
-            return {HELD_OUT: pick_evenly(self.split_images()[1], self.budget.test_pictures)}
-        return {label(folder): pick_evenly(pictures_in([folder]), self.budget.test_pictures) for folder in self.test}
-
-
-def is_done(task: Task) -> bool:
-    """Whether the experiment has a result.
-
-    Raises:
-        StudyError: the result is damaged, or of another experiment or other images.
-    """
-    path = task.run / NAME
-    if not path.exists():
-        return False
-    result = read_result(path)
-    if (result.experiment, result.budget) != (task.experiment, task.budget.name):
-        raise StudyError(f"{path} is of another experiment of the same name. Give another --output.")
-    pictures = [label(folder) for folder in task.data], [label(folder) for folder in task.test] or [HELD_OUT]
-    if (result.data["folders"], result.sets) != pictures:
-        data, tests = ", ".join(result.data["folders"]), ", ".join(result.sets)
-        raise StudyError(f"{path} was trained on {data} and tested on {tests}. Give these, or another --output.")
-    return True
-
-
 def perform(task: Task, progress: TrainingProgress, should_stop: Callable[[], bool]) -> Result | None:
     """Train, test and time an experiment, and write its `result.json`; None if stopped.
 
@@ -114,7 +49,7 @@ def perform(task: Task, progress: TrainingProgress, should_stop: Callable[[], bo
     outcome, reason = "trained", ""
     try:
         train(
-            Training(experiment.model, experiment.train, task.source),
+            Training(experiment.model, experiment.train, source(task)),
             task.run,
             session=Session(
                 command="drrn study run", device=task.device, threads=task.threads, should_stop=should_stop
@@ -155,6 +90,12 @@ def perform(task: Task, progress: TrainingProgress, should_stop: Callable[[], bo
     )
     write_text(task.run / NAME, to_json(result))
     return result
+
+
+def source(task: Task) -> Source:
+    """What is trained on: with the backbone only if the loss needs one."""
+    images = Source(data=task.data, pictures=task.budget.pictures, backbone=task.backbone)
+    return drop_unused_backbone(images, task.experiment.train.loss)
 
 
 def read_held_out(task: Task) -> tuple[Pool, Batch]:
@@ -210,18 +151,3 @@ def most_detailed(image: Image, scale: float) -> Crop:
     of_windows = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     top, left = np.unravel_index(of_windows.argmax(), of_windows.shape)
     return int(left), int(top), side, side
-
-
-def check_images(task: Task) -> None:
-    """Check that there are enough images.
-
-    Raises:
-        DataError: a folder is missing or empty, there are too few images, or two test folders have the same name.
-    """
-    sets = [label(folder) for folder in task.test]
-    if twice := next((name for name in sets if sets.count(name) > 1), None):
-        raise DataError(f"Two test folders are named {twice}. Give each once, or rename one.")
-    if not all(task.test_sets().values()) or not task.split_images()[0]:
-        raise DataError(
-            "There are too few pictures to train on, hold out and test on. Give more with --data or --test."
-        )

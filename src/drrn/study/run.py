@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from drrn.errors import DRRNError
 from drrn.progress import Progress
 from drrn.study.experiments import Budget, Experiment
-from drrn.study.perform import Task, check_images, is_done, perform
+from drrn.study.task import Task, check_images, is_done
 from drrn.training.events import Step, TrainingEvent
 from drrn.training.session import never
 
@@ -239,6 +239,8 @@ def _run_worker(task: Task, pipe: Connection) -> None:
     threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     ended: tuple[Outcome, str]
     try:
+        from drrn.study.perform import perform  # torch is slow to import, and the parent does without
+
         result = perform(task, _PipeProgress(pipe, task.experiment.train.epochs), pipe.poll)
         if result is None:
             ended = STOPPED

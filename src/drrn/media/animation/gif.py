@@ -123,15 +123,27 @@ def rounded(seconds: Sequence[Fraction]) -> str:
 
 def has_comment(file: Buffer) -> bool:
     """Whether there is a comment extension."""
+    return any(label == COMMENT for label, _ in _blocks(file))
+
+
+def end(file: Buffer) -> int:
+    """Return where the animation ends: after its last byte, or at the end of a file that is cut short."""
+    at = _table(13, file[10])[1]
+    for _, after in _blocks(file):
+        at = after
+    return at + 1 if file[at : at + 1] == bytes([END]) else len(file)
+
+
+def _blocks(file: Buffer) -> Iterator[tuple[int, int]]:
+    """Yield the label of each extension, and `IMAGE` for each image, with the offset of what follows it."""
     try:
         _, at = _table(13, file[10])
-        while file[at] in (EXTENSION, IMAGE):
-            if file[at] == EXTENSION and file[at + 1] == COMMENT:
-                return True
-            at = _behind(file, at + 2 if file[at] == EXTENSION else _table(at + 10, file[at + 9])[1] + 1)
+        while (kind := file[at]) in (EXTENSION, IMAGE):
+            label = file[at + 1] if kind == EXTENSION else IMAGE
+            at = _behind(file, at + 2 if kind == EXTENSION else _table(at + 10, file[at + 9])[1] + 1)
+            yield label, at
     except IndexError:
         pass  # cut short: the decoder reports it
-    return False
 
 
 def _parts(file: Buffer) -> Iterator[StoredFrame | int]:

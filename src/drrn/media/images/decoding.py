@@ -24,6 +24,7 @@ from drrn.media.buffer import Buffer, release_pages
 from drrn.media.file_format import FileFormat
 from drrn.media.header import Header, OpenImage
 from drrn.media.images import avif, bitmaps, tiff
+from drrn.media.images.appended import describe_appended
 from drrn.media.images.jpeg import Mended, Mends, find_mends, unreadable_kind
 from drrn.media.images.memory import decoding
 from drrn.media.images.quality import loss_of
@@ -267,7 +268,8 @@ def _widened(image: Any, bits: int, name: str) -> Iterator[NDArray[np.uint16]]:
 
 
 def converted(image: Any, form: FileFormat, file: Buffer, *, alpha: bool) -> Iterator[str]:
-    """List what libvips converts when it decodes the file."""
+    """List what is converted or dropped when the file is decoded."""
+    yield from describe_appended(file, form)
     palette = f"palette to RGB{' and alpha' if alpha else ''}"
     if image.interpretation == "cmyk":
         yield "CMYK to sRGB"

@@ -55,16 +55,29 @@ class Colors:
 
 def png_chunks(file: Buffer) -> Iterator[tuple[bytes, bytes]]:
     """Yield the name and body of each chunk of a PNG, except those of the pixels."""
+    for name, at, length in _places(file):
+        if name not in (b"IDAT", b"IEND"):
+            yield name, file[at + 8 : at + 8 + length]
+
+
+def end(file: Buffer) -> int:
+    """Return where the PNG ends: after its last chunk, or at the end of a file that lacks it."""
+    return next((at + 12 + length for name, at, length in _places(file) if name == b"IEND"), len(file))
+
+
+def _places(file: Buffer) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of each chunk, where it begins, and the length of its body."""
     at = kept = 8
     for _ in range(MOST_CHUNKS):
         if at - kept > CHUNK:
             release_pages(file)
             kept = at
         length, name = int.from_bytes(file[at : at + 4]), file[at + 4 : at + 8]
-        if name in (b"IEND", b""):
+        if not name:
             return
-        if name != b"IDAT":
-            yield name, file[at + 8 : at + 8 + length]
+        yield name, at, length
+        if name == b"IEND":
+            return
         at += 12 + length
 
 
