@@ -34,6 +34,8 @@ def run_study(
     experiments = find_experiments(names)
     try:
         from drrn.study import run as room
+
+        room.check_packages()
     except ModuleNotFoundError as error:
         raise UsageError(f"A study needs {error.name}. Install it: pip install 'drrn[study]'.") from error
     from drrn.apps.progress import StudyProgress

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,6 +25,8 @@ from drrn.training.session import never
 
 Outcome = Literal["trained", "diverged", "failed", "stopped"]
 
+NEEDED = ("torch", "lightning_fabric", "tensorboard")
+"""Packages that only the processes of the experiments import."""
 REPORT_SECONDS = 0.5
 """Seconds between two progress reports of an experiment."""
 EXIT_SECONDS = 30.0
@@ -80,6 +83,13 @@ class Advance(NamedTuple):
 
 StudyEvent = Begin | Advance | Completion
 """What a study reports."""
+
+
+def check_packages() -> None:
+    """Raises ModuleNotFoundError: a package that the experiments need is not installed. None is imported."""
+    for name in NEEDED:
+        if not find_spec(name):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def plan(study: Study) -> list[Task]:
