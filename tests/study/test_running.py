@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +17,6 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from drrn.apps import cli
 from drrn.errors import DataError, StudyError
 from drrn.evaluation.benchmark import Row, score_bicubic
 from drrn.media.image import Image
@@ -38,6 +38,7 @@ from drrn.study.run import (
     run,
 )
 from drrn.study.task import Task, is_done
+from tests.command_line import run as run_command
 from tests.training.small_training import ProgressLog, make_images
 
 TINY = Budget(
@@ -333,27 +334,30 @@ def test_a_killed_and_stopped_study_ends_like_an_uninterrupted_one(
     make_images(tmp_path / "pictures", count=5, height=60, width=48)
     (tmp_path / "mine.py").write_text(FILE.replace("UNITS", str(units)))
     words = f"study run mine.py --data pictures --budget quick --seeds 1 --jobs {len(units)} --output out".split()
-    words, environment = [sys.executable, "-m", "drrn", *words], {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def epochs() -> int:
         return sum(len(path.read_text().splitlines()) for path in tmp_path.glob("out/*/*/times.csv"))
 
-    for how, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+    def signal_after_an_epoch(process: int, number: signal.Signals) -> None:
         before = epochs()
-        with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
-            while epochs() == before and process.poll() is None:
-                time.sleep(0.01)
-            process.send_signal(how)
-            process.communicate(timeout=300)
-        assert process.returncode == code
+        while epochs() == before:
+            time.sleep(0.01)
+        os.kill(process, number)
+
+    with subprocess.Popen([sys.executable, "-m", "drrn", *words], cwd=tmp_path, env=environment) as process:
+        signal_after_an_epoch(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as error:
-        cli.main(words[3:])
-    assert not error.value.code and capsys.readouterr().out == "out\n"
+    thread = threading.Thread(target=signal_after_an_epoch, args=(os.getpid(), signal.SIGINT), daemon=True)
+    thread.start()
+    assert run_command(*words) == 130
+    thread.join()
+    capsys.readouterr()
+    assert run_command(*words) == 0 and capsys.readouterr().out == "out\n"
     assert not list(tmp_path.rglob(".drrn-*")), "no half-written file is left"
     merged = load_results(tmp_path / "out")
-    with pytest.raises(SystemExit):
-        cli.main([*words[3:-1], "whole"])
+    assert run_command(*words[:-1], "whole") == 0
     assert [without_times(each) for each in merged.all] == [
         without_times(each) for each in load_results(tmp_path / "whole").all
     ]
