@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -339,20 +339,26 @@ def test_a_killed_and_stopped_study_ends_like_an_uninterrupted_one(
     def epochs() -> int:
         return sum(len(path.read_text().splitlines()) for path in tmp_path.glob("out/*/*/times.csv"))
 
-    def signal_after_an_epoch(process: int, number: signal.Signals) -> None:
+    def signal_after_an_epoch(process: int, number: signal.Signals, has_ended: Callable[[], bool]) -> None:
         before = epochs()
-        while epochs() == before:
+        while epochs() == before and not has_ended():
             time.sleep(0.01)
-        os.kill(process, number)
+        if not has_ended():
+            os.kill(process, number)
 
     with subprocess.Popen([sys.executable, "-m", "drrn", *words], cwd=tmp_path, env=environment) as process:
-        signal_after_an_epoch(process.pid, signal.SIGKILL)
+        signal_after_an_epoch(process.pid, signal.SIGKILL, lambda: process.poll() is not None)
     assert process.returncode == -signal.SIGKILL
     monkeypatch.chdir(tmp_path)
-    thread = threading.Thread(target=signal_after_an_epoch, args=(os.getpid(), signal.SIGINT), daemon=True)
+    ended = threading.Event()
+    thread = threading.Thread(target=signal_after_an_epoch, args=(os.getpid(), signal.SIGINT, ended.is_set))
     thread.start()
-    assert run_command(*words) == 130
-    thread.join()
+    try:
+        code = run_command(*words)
+    finally:
+        ended.set()
+        thread.join()
+    assert code == 130
     capsys.readouterr()
     assert run_command(*words) == 0 and capsys.readouterr().out == "out\n"
     assert not list(tmp_path.rglob(".drrn-*")), "no half-written file is left"

@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 _PLAIN = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+"""Names for messages of the types without parts."""
 
 
 def parse_value(kind: Any, value: Any, name: str = "it") -> Any:
@@ -21,7 +22,7 @@ def parse_value(kind: Any, value: Any, name: str = "it") -> Any:
     Raises:
         ValueError: it is something else. The message names the wrong part.
     """
-    if kind is Any or (kind in _PLAIN and type(value) is kind):
+    if kind is Any or (kind in _PLAIN and type(value) is kind):  # not isinstance: True is not a number
         return value
     origin, inside = get_origin(kind), get_args(kind)
     if origin is Literal:
@@ -46,7 +47,7 @@ def parse_value(kind: Any, value: Any, name: str = "it") -> Any:
         return kind.from_dict(value)
     if is_dataclass(kind) or hasattr(kind, "_fields"):
         return parse_record(kind, value, name)
-    if kind is float and type(value) is int:  # not isinstance: True is not a number
+    if kind is float and type(value) is int:
         return value
     raise _wrong(name, _PLAIN[kind], value)
 
