@@ -23,7 +23,7 @@ from drrn.data.pairs import make_pairs, pictures_in, read_levels, unit
 from drrn.data.patches import Pool
 from tests.training.small_training import make_images
 
-STRONG = Strength(blur=1.5, noise=12, quality=(30, 95), other_kernels=0.5, skip_probability=0)
+STRONG = Strength(blur=1.5, noise=12, quality=(30, 95), other_kernels=0.5, odds=(1, 1, 1))
 
 
 def noise_of(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -93,7 +93,7 @@ def read_like(height: int, width: int) -> np.ndarray:
 def test_photo_degradations_follow_the_order_of_pairs(tmp_path: Path, channels: int) -> None:
     """Without degradations they equal the clean pairs."""
     paths = pictures_in([make_images(tmp_path / "a", count=3, height=40, width=50)])
-    none = Strength(blur=0, noise=0, quality=(100, 100), other_kernels=0, skip_probability=1)
+    none = Strength(blur=0, noise=0, quality=(100, 100), other_kernels=0, odds=(0, 0, 0))
     degradations = PhotoDegradations(paths, (2, 3, 2), channels, none, seed=0)  # type: ignore[arg-type]
     pool = Pool.from_pairs(make_pairs(paths, (2, 3, 2), channels))  # type: ignore[arg-type]
     ilr = degradations.ilr(0)
@@ -103,7 +103,7 @@ def test_photo_degradations_follow_the_order_of_pairs(tmp_path: Path, channels: 
 
 def test_each_epoch_degrades_differently_but_reproducibly(tmp_path: Path) -> None:
     paths = pictures_in([make_images(tmp_path / "a", count=2)])
-    degradations = PhotoDegradations(paths, (2,), 1, replace(STRONG, skip_probability=0.5), seed=0)
+    degradations = PhotoDegradations(paths, (2,), 1, replace(STRONG, odds=(0.5, 0.5, 0.5)), seed=0)
     epochs = [degradations.ilr(epoch) for epoch in (0, 0, 1, 2, 3)]
     assert np.array_equal(epochs[0], epochs[1]) and not any(np.array_equal(epochs[0], each) for each in epochs[2:])
 

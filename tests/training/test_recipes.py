@@ -73,6 +73,7 @@ def test_decay_is_linear_over_the_last_decay_epochs() -> None:
         ({"quality": (95, 30)}, r"`quality` must be a minimum and a maximum in 1..100, got \(95, 30\)"),
         ({"blur": -0.1}, "`blur` and `noise` must be at least 0, got -0.1"),
         ({"other_kernels": 1.5}, r"`other_kernels` must be in \[0, 1\], got 1.5"),
+        ({"odds": (0.5, -0.1, 0.5)}, r"`odds` must be in \[0, 1\], got \(0.5, -0.1, 0.5\)"),
         ({"align": True, "patch": 32}, "multiples of every whole scale, got 32 at 3"),
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"patience": -1}, "`patience` must be at least 0, got -1"),

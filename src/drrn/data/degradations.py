@@ -28,7 +28,7 @@ KERNELS = {"bilinear": "BILINEAR", "lanczos": "LANCZOS"}
 
 @dataclass(frozen=True, kw_only=True)
 class Strength:
-    """The maximum strength of each degradation. Each is left out with a certain probability."""
+    """How strong each degradation is at most, and how often it comes."""
 
     blur: float
     """Standard deviation of the Gaussian along its longer axis, in pixels of lr."""
@@ -38,8 +38,8 @@ class Strength:
     """The lowest and the highest JPEG quality."""
     other_kernels: float
     """Probability of downscaling by area, bilinear or Lanczos, each alike, instead of by bicubic."""
-    skip_probability: float = 0.5
-    """Probability, drawn independently, of leaving out blur, noise, and JPEG."""
+    odds: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """Probabilities of blur, noise and JPEG, drawn independently."""
 
 
 def degrade_photo(hr: Levels, scale: float, strength: Strength, rng: Generator) -> Levels:
@@ -48,7 +48,8 @@ def degrade_photo(hr: Levels, scale: float, strength: Strength, rng: Generator) 
     The image is blurred and downscaled, then noise and JPEG follow in random order.
     """
     planes, other = unit(hr), strength.other_kernels
-    if rng.random() >= strength.skip_probability:
+    blurred, *damaged = strength.odds
+    if rng.random() >= 1 - blurred:
         longer = rng.uniform(0, strength.blur) * scale
         planes = blur(planes, (longer, longer * rng.uniform(0.5, 1.0)), rng.uniform(0, pi))
     kernel = rng.choice(["bicubic", "area", *KERNELS], p=[1 - other, *[other / 3] * 3])
@@ -60,7 +61,7 @@ def degrade_photo(hr: Levels, scale: float, strength: Strength, rng: Generator) 
         ),
     ]
     for index in rng.permutation(len(damages)):
-        if rng.random() >= strength.skip_probability:
+        if rng.random() >= 1 - damaged[index]:
             lr = damages[index](lr)
     return lr
 

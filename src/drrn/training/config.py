@@ -27,7 +27,7 @@ class TrainConfig:
     training what it sees in use. `patch` and `later_patches` must be multiples of these scales."""
     degrade: Literal["clean", "photo"] = "clean"
     """clean: lr by MATLAB's bicubic, the papers' protocol. photo: degraded like photos, differently in each epoch:
-    blurred, downscaled by one of several kernels, noisy, and saved as JPEG, as the next four options say."""
+    blurred, downscaled by one of several kernels, noisy, and saved as JPEG, as the next five options say."""
     blur: float = 1.2
     """For photo: the maximum standard deviation of blur, in pixels of lr."""
     noise: float = 12.0
@@ -36,6 +36,8 @@ class TrainConfig:
     """For photo: the minimum and maximum JPEG quality."""
     other_kernels: float = 0.3
     """For photo: the probability of making lr by area, bilinear or Lanczos, each alike, instead of by bicubic."""
+    odds: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    """For photo: the probabilities of blur, noise and JPEG, drawn independently."""
     stride: int = 21
     """Distance between patches, in pixels; each is seen once per epoch. 0 draws patches anywhere."""
     augment: bool = True
@@ -136,6 +138,8 @@ class TrainConfig:
             raise ValueError(f"`blur` and `noise` must be at least 0, got {self.blur} and {self.noise}.")
         if not 0 <= self.other_kernels <= 1:
             raise ValueError(f"`other_kernels` must be in [0, 1], got {self.other_kernels}.")
+        if not all(0 <= each <= 1 for each in self.odds):
+            raise ValueError(f"`odds` must be in [0, 1], got {self.odds}.")
         if not 1 <= self.quality[0] <= self.quality[1] <= 100:
             raise ValueError(f"`quality` must be a minimum and a maximum in 1..100, got {self.quality}.")
         if not 0 < self.validation < 1:

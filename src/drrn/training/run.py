@@ -254,7 +254,11 @@ def _make_sampler(pairs: Sequence[Pair], config: TrainConfig, stride: int) -> Sa
 def _degradations(paths: Sequence[Path], training: Training) -> PhotoDegradations:
     config = training.config
     strength = Strength(
-        blur=config.blur, noise=config.noise, quality=config.quality, other_kernels=config.other_kernels
+        blur=config.blur,
+        noise=config.noise,
+        quality=config.quality,
+        other_kernels=config.other_kernels,
+        odds=config.odds,
     )
     return PhotoDegradations(paths, config.scales, training.model.channels, strength, config.seed)
 
