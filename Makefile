@@ -1,9 +1,11 @@
 # Needs Python 3.11 or newer and a C++ compiler (without one, drrn is slower), and nothing else.
-# Variables: VENV, PYTHON and DRRN_DATA, as in: make test DRRN_DATA=~/pictures
+# Variables: VENV, PYTHON, TESTS, PROCESSES and DRRN_DATA, as in: make test DRRN_DATA=~/pictures
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TESTS ?= not slow and not full
+PROCESSES ?= 2
 READY := $(VENV)/.ready
 
 .PHONY: help demo test check bench docs pages soak fuzz clean
@@ -16,10 +18,9 @@ demo: $(READY)  ## enlarge the samples with the packaged models
 	$(BIN)/drrn compare samples/chelsea.png --scale 3 --output demo/chelsea_compared.png --overwrite
 	@echo "Look at demo/."
 
-# One process more than small machines have cores: tests often wait for processes that they start.
-test: $(READY)  ## all tests but the long ones
+test: $(READY)  ## the quick tests; all but the very long ones: make test TESTS="not full"
 	$(BIN)/python -m compileall -q src  # once, and not in each of the many processes that tests start
-	$(BIN)/python -m pytest -q -m "not full" --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -m "$(TESTS)" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -112,6 +112,7 @@ def workspace_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 CHEAP_STUDY = {"epochs": 1, "epoch_steps": 2, "batch_size": 4, "validation_patches": 8}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # a user sees no warnings of libraries
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_in_the_documents_run_in_order(
@@ -241,6 +242,7 @@ def test_the_python_code_in_the_documents_runs(workspace: Path, page: str, monke
     assert all((workspace / name).exists() for name in written.get(page, []))
 
 
+@pytest.mark.slow
 def test_the_image_in_the_readme_matches_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     (line,) = re.findall(r"`(drrn compare [^`]*)`", " ".join(README.split()), re.DOTALL)[:1]
@@ -268,6 +270,7 @@ def test_the_seconds_in_the_readme_match_the_table() -> None:
         assert float(seconds) == pytest.approx(48 * pace[each], rel=0.05)
 
 
+@pytest.mark.slow
 def test_copied_tables_match_those_that_commands_wrote() -> None:
     """The copies of docs/results.md, docs/family.md and the verdicts of the study."""
     written = copies.texts()
@@ -282,6 +285,7 @@ def test_a_document_without_marks_is_refused() -> None:
         replace_between("a <!-- x -->\nold", "x", "new")
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_requested_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -326,6 +330,7 @@ def test_the_speed_page_follows_from_the_json_next_to_it() -> None:
         assert path.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_the_study_page_follows_from_the_results_next_to_it() -> None:
     folder = ROOT / "docs/study"
     results = load_results(folder / "results")

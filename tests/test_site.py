@@ -16,6 +16,7 @@ from docs.write import site
 from tests.conftest import ROOT
 
 NEEDED = ("sphinx", "furo", "myst_parser")
+pytestmark = pytest.mark.slow
 
 
 class Page(NamedTuple):

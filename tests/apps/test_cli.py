@@ -393,6 +393,7 @@ def test_the_package_is_lazy_and_complete() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
 def test_a_terminated_upscale_leaves_no_file(here: Path) -> None:
     store.save(small_weights(width=64, units=9), here / "slow.safetensors")
     write(Image(pixels=np.random.default_rng(0).random((500, 500, 3), np.float32)), here / "large.png")

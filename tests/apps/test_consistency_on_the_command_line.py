@@ -229,6 +229,7 @@ def test_an_estimate_counts_eight_passes_for_ensemble_and_disagreement(
     assert not list(here.glob("large_*"))
 
 
+@pytest.mark.slow
 def test_the_check_of_the_sample_matches_the_documents(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = " ".join((ROOT / "docs/how-to/checking.md").read_text().split())
     psnr, largest, bicubic, its_largest = map(

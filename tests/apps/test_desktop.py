@@ -135,6 +135,7 @@ def test_macos_gets_a_quick_action(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="runs what a Linux desktop runs")
 def test_open_with_shows_pictures_on_the_page_of_one_service(data: Path, tmp_path: Path) -> None:
     """The command of the entry is run as by a desktop, with a fake browser that records the address."""

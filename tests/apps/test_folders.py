@@ -102,6 +102,7 @@ def test_a_folder_becomes_a_folder_of_larger_pictures(here: Path, capsys: pytest
     assert "1 enlarged, 2 unchanged, 1 skipped, 0 failed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="such names are only to be had there")
 def test_any_folder_and_file_name_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [LATIN, "new\nline.png", "-s.png", "漢字 ünd € 😀.png", "[1]*?.png", "a.b.c.png", " .PNG", "%s{}'\".png"]
@@ -349,6 +350,7 @@ def command(*args: str) -> list[str]:
     return [sys.executable, "-m", "drrn", "upscale", *args, "-m", "tiny.safetensors", "--threads", "1"]
 
 
+@pytest.mark.slow
 def test_a_pipe_carries_only_the_picture(here: Path) -> None:
     assert run("in/b.jpg", "-o", "file.jpg") == 0
     with (here / "in/b.jpg").open("rb") as stdin:
@@ -393,6 +395,7 @@ def test_an_endless_stdin_is_refused(
     assert "stdin has more than 1,056,576 bytes" in one_line(capsys)
 
 
+@pytest.mark.slow
 def test_a_closed_stdout_is_reported_in_one_line(here: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -442,6 +445,7 @@ def mixed(folder: Path, count: int) -> None:
     put(folder, *(f"{'sub/' * (number % 3)}{number:02d}{suffixes[number % len(suffixes)]}" for number in range(count)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pictures", "kills"), [(12, 6), pytest.param(50, 20, marks=pytest.mark.full)])
 def test_a_randomly_killed_run_ends_like_an_uninterrupted_one(
     here: Path, run_plans: RunPlans, pictures: int, kills: int
@@ -493,6 +497,7 @@ def test_a_randomly_killed_run_ends_like_an_uninterrupted_one(
     assert [path.name for path in (here / "killed").rglob(".*")] == [".drrn.sqlite"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.full)])
 def test_after_a_kill_at_any_call_the_next_run_replaces_a_stale_result(
     here: Path, run_plans: RunPlans, step: int
@@ -515,6 +520,7 @@ def test_after_a_kill_at_any_call_the_next_run_replaces_a_stale_result(
     assert codes == [-signal.SIGKILL] * (len(codes) - 1) + [0] and call > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_a_signal_ends_a_run_with_its_code_and_keeps_finished_results(
     here: Path, run_plans: RunPlans, at_once: int
@@ -535,6 +541,7 @@ def test_a_signal_ends_a_run_with_its_code_and_keeps_finished_results(
     assert [line["unchanged"] for line in ended["printed"]] == [True, True]
 
 
+@pytest.mark.slow
 def test_a_concurrent_second_run_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store.save(small_weights(width=64, units=9), here / "slow.safetensors")
     write(picture(2, 500, 500), here / "in/0.png")
@@ -548,6 +555,7 @@ def test_a_concurrent_second_run_is_refused(here: Path, capsys: pytest.CaptureFi
     assert enlarge() == 0
 
 
+@pytest.mark.slow
 def test_a_watched_folder_is_processed_until_a_signal(here: Path) -> None:
     code = (
         "from drrn.upscaling.batch import folders; folders.WATCH_SECONDS = 0.3; from drrn.apps.cli import main; main()"

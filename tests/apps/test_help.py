@@ -167,6 +167,7 @@ def test_options_accept_underscores_and_can_be_switched_off(tmp_path: Path, caps
     assert "absent.png" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
 @pytest.mark.parametrize(
     ("typed", "completed"),

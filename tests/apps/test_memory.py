@@ -14,6 +14,7 @@ from tests.small_weights import small_weights
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak memory of a process")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "ppm"])
 def test_ten_times_as_many_rows_take_no_more_memory(suffix: str, tmp_path: Path) -> None:
     save(small_weights(units=1), tmp_path / "tiny.safetensors")
@@ -24,6 +25,7 @@ def test_ten_times_as_many_rows_take_no_more_memory(suffix: str, tmp_path: Path)
     assert peaks[1] < peaks[0] + 8  # MB; the samples of the result alone take 11, and planes of them 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_signal_ends_the_command_and_leaves_no_file(share: float, tmp_path: Path) -> None:
     """During the network, and during the encoding of the result."""

@@ -114,6 +114,7 @@ def test_one_slow_repeat_does_not_move_the_median() -> None:
     assert slow.gflops == 1
 
 
+@pytest.mark.slow
 def test_the_plot_shows_the_fastest_runner_of_each_network(tmp_path: Path) -> None:
     best = fastest(REPORT.of("networks"))
     assert [(each.network, each.runner) for each in best] == [
@@ -156,6 +157,7 @@ def test_a_baseline_enlarges(name: str) -> None:
     assert np.isfinite(sr).all()
 
 
+@pytest.mark.slow
 def test_every_baseline_is_a_valid_graph() -> None:
     import onnx
 
@@ -231,6 +233,7 @@ def test_every_runner_is_measured_in_turn(tiny: str, pictures: Path, monkeypatch
     assert order == 2 * [each.runner for each in rows]  # one after another, not each by itself
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_and_close_to_float32(tiny: str, pictures: Path) -> None:
     with Worker(Case(tiny, "openvino-int8", 1, 32, 32, str(pictures))) as int8:
         int8.run()
@@ -259,6 +262,7 @@ def test_networks_are_measured_at_one_size_of_result(tiny: str, monkeypatch: pyt
     assert {each.pixels for each in rows} == {16 * 16}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_peak")
 def test_a_missing_runner_is_left_out_and_reported(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
@@ -294,6 +298,7 @@ def test_a_worker_that_dies_is_named(tiny: str) -> None:
             worker.run()
 
 
+@pytest.mark.slow
 def test_peak_memory_excludes_the_imports(tiny: str) -> None:
     """torch needs about 45 MB more for 1000 rows than for 40; the imports, about 200 MB, do not count."""
     peaks = []
@@ -304,6 +309,7 @@ def test_peak_memory_excludes_the_imports(tiny: str) -> None:
     assert peaks[0] < 100 and peaks[0] + 20 < peaks[1] < 200
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_peak")
 def test_a_network_that_keeps_flat_areas_is_not_run_with_batch_norms(tmp_path: Path) -> None:
     flat = str(tmp_path / "flat.safetensors")
@@ -315,6 +321,7 @@ def test_a_network_that_keeps_flat_areas_is_not_run_with_batch_norms(tmp_path: P
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_peak")
 def test_slower_kernels_have_a_separate_row_if_the_cpu_has_faster_ones(
     tiny: str, monkeypatch: pytest.MonkeyPatch
@@ -352,6 +359,7 @@ def test_a_missing_folder_ends_a_benchmark_before_it_begins(tiny: str) -> None:
         benchmark(Settings(models=[tiny], data=Path("absent")))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_peak")
 def test_the_command_writes_page_json_and_plot(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

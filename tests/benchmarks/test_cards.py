@@ -50,6 +50,7 @@ def measured(folders: list[Path]) -> Measurements:
     return measure(small_weights(gain=0.1, trained_units=(1, 2)), folders)
 
 
+@pytest.mark.slow
 def test_all_folders_are_scored_and_the_first_is_measured_further(measured: Measurements) -> None:
     assert [(row.data, row.scale) for row in measured.scores] == [
         (d, s) for d in ("first", "second") for s in (2, 3, 4)
@@ -262,6 +263,7 @@ def test_a_model_is_measured_packed_shown_and_listed(
     assert "| mine | x2, x3, x4 | B1U2, width 8, unshuffle 1 |" in (here / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_measurements_of_another_network_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cards("measure", "best.safetensors", "--data", "set", "-o", "measured.json", "--threads", "1") == 0
     (here / "none.json").write_text("[]")

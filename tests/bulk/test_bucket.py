@@ -36,6 +36,7 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeS3]:
         yield server
 
 
+@pytest.mark.slow
 def test_a_bucket_behaves_like_a_folder(s3: FakeS3, tmp_path: Path) -> None:
     photos = open_store("s3://bucket/photos/")
     names = ["a-b.png", "a.png", "a/b c.png", "a/é&.png", *(f"n/{number:02}.png" for number in range(20))]
@@ -107,6 +108,7 @@ def test_planning_fetches_headers_and_not_whole_pictures(s3: FakeS3, tmp_path: P
     assert estimates[entries[0]] == 4 * entries[0].size and s3.sent == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faults", [0.0, 0.05])
 def test_results_in_a_bucket_equal_those_of_drrn_upscale(s3: FakeS3, tmp_path: Path, faults: float) -> None:
     """Faults are 503s, interrupted and delayed transfers, and responses lost after the request was carried out."""

@@ -55,6 +55,7 @@ def run_program(heading: str, *launcher: str) -> None:
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.slow
 def test_the_command_of_kubernetes_runs_every_part(here: Path) -> None:
     command = re.search(r'command: \[sh, -c, "(.*?)"\]', PAGE)
     assert command and "--parts-per-task 5" in command[1]

@@ -168,6 +168,7 @@ class Watch:
         return printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", [1], indirect=True)
 def test_a_cluster_makes_the_bytes_of_drrn_upscale(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -88,6 +88,7 @@ def test_results_equal_those_of_drrn_upscale(here: Path, capsys: pytest.CaptureF
         assert len(row.sha256) == 64 and row.seconds > 0 and "thread" not in row.engine
 
 
+@pytest.mark.slow
 def test_options_of_the_plan_decide_the_results(here: Path) -> None:
     options = ("--scale", "3", "--format", "png", "--name", "{stem}_big")
     model = ("-m", "tiny.safetensors", "--threads", "1")
@@ -97,6 +98,7 @@ def test_options_of_the_plan_decide_the_results(here: Path) -> None:
     assert "sub/deep/d_big.png" in results(here / "large")
 
 
+@pytest.mark.slow
 def test_a_failed_file_becomes_a_row_and_is_retried_on_request(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = (here / "photos/b.jpg").read_bytes()
     (here / "photos/b.jpg").write_bytes(content[: len(content) // 2])
@@ -199,6 +201,7 @@ def waiting(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return here / "wait.txt"
 
 
+@pytest.mark.slow
 def test_a_file_that_gets_its_process_killed_three_times_becomes_a_row(here: Path, deadly: Path) -> None:
     deadly.write_text("b.jpg")
     plan, target = plan_of()
@@ -211,6 +214,7 @@ def test_a_file_that_gets_its_process_killed_three_times_becomes_a_row(here: Pat
     assert len(results(here / "large")) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_signal", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_or_killed_run_continues_to_the_same_bytes(
     here: Path, waiting: Path, stop_signal: signal.Signals
@@ -239,6 +243,7 @@ def test_a_stopped_or_killed_run_continues_to_the_same_bytes(
     assert results(here / "large") == expected
 
 
+@pytest.mark.slow
 def test_a_damaged_record_and_damaged_weights_are_reported(here: Path) -> None:
     plan, target = plan_of()
     target.write(".drrn/done/00000000.jsonl", b'{"source": ')
@@ -272,6 +277,7 @@ def test_same_bytes_refuses_an_engine_that_rounds_differently(here: Path) -> Non
         make_upscaler(target, plan.recipe, same)
 
 
+@pytest.mark.slow
 def test_a_job_array_runs_each_part_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan, target = plan_of()
     array = ("bulk", "run", "large", "--threads", "1", "--parts-per-task", "2", "--part")
@@ -284,6 +290,7 @@ def test_a_job_array_runs_each_part_once(here: Path, capsys: pytest.CaptureFixtu
     assert "There is no part 4: the plan has 3 parts, counted from 0." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_status_reports_the_work_of_all_machines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "photos/b.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     plan, target = plan_of()

@@ -164,6 +164,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(list(B1U9.to_dict())), anything) | anything)
 @settings(max_examples=100, deadline=None)
 def test_untrusted_configs_raise_only_value_errors(values: Any) -> None:

@@ -101,6 +101,22 @@ def test_photo_degradations_follow_the_order_of_pairs(tmp_path: Path, channels: 
     assert np.abs(ilr.astype(float) - pool.ilr).max() < 0.005, "lr has 8 bits here"
 
 
+@pytest.mark.parametrize("odds", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)], ids=str)
+def test_a_degradation_without_odds_never_comes(odds: tuple[float, float, float]) -> None:
+    strength = replace(STRONG, other_kernels=0, quality=(30, 30), odds=odds)
+    flat = np.full((3, 64, 64), 128, np.uint8)
+    edge = flat.copy()
+    edge[:, :, 40:] = 90
+    none = replace(strength, odds=(0, 0, 0))
+
+    def changes(hr: np.ndarray) -> bool:
+        one, other = (degrade_photo(hr, 2, each, np.random.default_rng(7)) for each in (strength, none))
+        return not np.array_equal(one, other)
+
+    assert changes(flat) == (odds[1] > 0), "noise alone changes a flat image"
+    assert changes(edge) == any(odds)
+
+
 def test_each_epoch_degrades_differently_but_reproducibly(tmp_path: Path) -> None:
     paths = pictures_in([make_images(tmp_path / "a", count=2)])
     degradations = PhotoDegradations(paths, (2,), 1, replace(STRONG, odds=(0.5, 0.5, 0.5)), seed=0)

@@ -139,7 +139,9 @@ MODELS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fields", MODELS, ids=str)
-@pytest.mark.parametrize("scale", [2, 3, 4, 8, 1.5, 1.1, 2.718])
+@pytest.mark.parametrize(
+    "scale", [2, 3, 1.1, *(pytest.param(each, marks=pytest.mark.slow) for each in (4, 8, 1.5, 2.718))]
+)
 def test_the_self_contained_graph_matches_drrn_upscale(fields: dict[str, Any], scale: float) -> None:
     weights = random_weights(fields)
     proto, upscaler = picture_model(weights, scale), Upscaler(weights, threads=1)
@@ -161,6 +163,7 @@ def test_images_of_an_onnx_batch_are_independent() -> None:
         assert_close(result, run(proto, alone[None])[0], 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(1, 3000), st.floats(1, 8))
 def test_sides_are_rounded_as_upscale_rounds_them(side: int, scale: float) -> None:
@@ -251,6 +254,7 @@ def run_in_process(code: str) -> str:
     return ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [{"width": 48, "unshuffle": 2}, {"width": 20, "skip": "chain", "channels": 3}])
 @pytest.mark.parametrize("side", [256, 501, pytest.param(701, marks=pytest.mark.full)])
 def test_the_memory_estimate_is_an_upper_bound_and_memory_is_released(fields: dict[str, Any], side: int) -> None:

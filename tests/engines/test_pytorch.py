@@ -54,6 +54,7 @@ def test_16_bit_arithmetic_does_not_round_ilr() -> None:
     assert (TorchEngine(nothing, device="cpu", precision="bfloat16").run(ILR) == ILR).all()
 
 
+@pytest.mark.slow
 @COMPILING
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.full)])
 def test_a_compiled_network_computes_the_same_at_every_size(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +68,7 @@ def test_a_compiled_network_computes_the_same_at_every_size(backend: str, monkey
         assert np.abs(compiled.run(ilr) - plain.run(ilr)).max() <= 1e-5
 
 
+@pytest.mark.slow
 @COMPILING
 def test_a_failed_compilation_is_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
@@ -81,6 +83,7 @@ def test_a_failed_compilation_is_reported_in_one_sentence(monkeypatch: pytest.Mo
         engine.run(ILR)
 
 
+@pytest.mark.slow
 @COMPILING
 @pytest.mark.parametrize(
     ("options", "name"),

@@ -95,7 +95,7 @@ def test_a_streamed_image_matches_the_network(
     "fields",
     [
         {"units": 2, "blocks": 2},
-        {"units": 3, "skip": "chain"},
+        pytest.param({"units": 3, "skip": "chain"}, marks=pytest.mark.slow),
         {"units": 1, "unshuffle": 2, "flat": True, "bias": False},
     ],
     ids=str,
@@ -343,6 +343,7 @@ def test_misuse_is_a_value_error() -> None:
         engine.run(np.zeros((3, 8, 8), np.float32))
 
 
+@pytest.mark.slow
 def test_an_image_too_wide_for_the_memory_is_reported() -> None:
     def bands() -> Iterator[Planes]:
         yield np.broadcast_to(np.float32(0), (1, 0, 2**30))

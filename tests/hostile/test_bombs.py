@@ -22,6 +22,7 @@ def trial() -> Iterator[Campaign]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*BOMBS, *HARMLESS])
 def test_a_bomb_takes_little_time_and_memory(name: str, trial: Campaign, tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.png"

@@ -29,6 +29,7 @@ def trial() -> Iterator[Campaign]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_mutated_files_are_read_or_refused_in_one_line(name: str, trial: Campaign) -> None:
     each = FORMATS[name].quick
@@ -68,6 +69,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", misbehaving.FORMATS)
 def test_every_kind_of_failure_is_counted_recorded_and_survived(name: str, strict: Campaign) -> None:
     inputs = 3 if name == "hung" else 12

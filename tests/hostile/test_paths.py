@@ -161,6 +161,7 @@ def test_a_read_only_folder_is_reported_in_one_line(here: Path, capsys: pytest.C
     assert "Permission denied" in capsys.readouterr().err and not list_files("out")
 
 
+@pytest.mark.slow
 def test_of_two_concurrent_runs_to_one_file_one_wins(here: Path) -> None:
     command = [sys.executable, "-m", "drrn", "upscale", "photo.png", "-m", "tiny.safetensors", "--threads", "1"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, str(ROOT)]))}

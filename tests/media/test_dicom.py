@@ -59,6 +59,7 @@ def data_set(path: Path) -> bytes:
     return content[144 + length :]
 
 
+@pytest.mark.slow
 def test_a_deflate_bomb_is_inflated_only_to_its_stated_size(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = data_set(here / "a.dcm")
     zeros = bytes(70_000_000)

@@ -748,6 +748,7 @@ except DRRNError as error:
 # Hostile files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.full)])
 def test_randomly_damaged_files_are_refused_or_read(count: int, tmp_path: Path, capfd: Any) -> None:
     """Changing bytes of a valid file only leads to an ImageError or a valid image, without output."""

@@ -11,6 +11,7 @@ from tests.media import animated_modes
 from tests.media.mode_files import FORMATS, NOTES, TRUTH
 
 
+@pytest.mark.slow
 def test_the_tables_match_what_happens_to_every_kind_of_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda file: None)  # for speed: hundreds of files are written
     written = cells(formats.PAGE.read_text(encoding="utf-8"))

@@ -275,6 +275,7 @@ def test_metrics_count_jobs_and_reveal_no_names(running: Running, photo: bytes) 
     assert "secret" not in text
 
 
+@pytest.mark.slow
 def test_results_are_deleted_after_the_retention_time(
     tmp_path: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +294,7 @@ def test_results_are_deleted_after_the_retention_time(
         assert service.client.get(f"/api/jobs/{answer.headers['x-job']}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_full_queue_says_when_to_retry(tmp_path: Path) -> None:
     with serving(tmp_path, queue_jobs=2) as service, service.frozen():
         first = service.send(png(tmp_path), scale=4)
@@ -314,6 +316,7 @@ def test_a_job_that_would_take_too_long_is_refused(tmp_path: Path) -> None:
         assert answer.status_code == 422 and "expected to take" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_the_queue_is_limited_in_bytes_and_seconds(tmp_path: Path) -> None:
     with serving(tmp_path, queue_bytes=20_000) as service:
         full = service.send(png(tmp_path, 300, 300))

@@ -49,6 +49,7 @@ def test_the_health_check_detects_whether_a_service_runs(running: Running) -> No
     assert subprocess.run([sys.executable, "-c", nobody], stderr=subprocess.DEVNULL).returncode != 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="needs root, to become another user")
 def test_the_container_command_writes_only_to_its_folder(tmp_path: Path) -> None:
     command = json.loads(next(words for step, words in LINES if step == "CMD"))

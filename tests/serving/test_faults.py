@@ -24,6 +24,8 @@ from drrn.serving.worker import END_SECONDS
 from tests.conftest import ROOT
 from tests.serving.conftest import PATIENCE, Running, files_below, png, serving
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def command(folder: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:

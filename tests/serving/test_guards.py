@@ -191,6 +191,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert ended.value.code == 2 and "pip install 'drrn[serve]'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_upload_is_refused_at_the_first_byte_over_the_limit(tmp_path: Path) -> None:
     with serving(tmp_path, max_upload=1000) as service:
         assert service.send(b"x" * 1001).status_code == 413
@@ -220,6 +221,7 @@ def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path
         assert service.send(png(tmp_path, 40, 30), "/api/plan", scale=2).status_code == 200
 
 
+@pytest.mark.slow
 def test_bombs_are_refused_and_the_service_stays_up(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
         for name, make in BOMBS.items():
@@ -332,6 +334,7 @@ def test_stored_pictures_are_readable_by_their_owner_only(running: Running, phot
         pass
 
 
+@pytest.mark.slow
 def test_a_client_that_never_finishes_its_request_is_disconnected(
     running: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -354,6 +357,7 @@ def test_a_client_that_never_finishes_its_request_is_disconnected(
     again.close()
 
 
+@pytest.mark.slow
 def test_an_upload_that_is_too_slow_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path, stall=0.5) as service:
         head = b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nabc"

@@ -88,6 +88,7 @@ def test_other_kinds_are_off_by_default(running: Running, tmp_path: Path, sample
     assert sample.article in answer.json()["detail"] and "drrn serve --kinds" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 @each_kind
 def test_a_result_of_each_kind_has_the_same_bytes_and_name_as_from_the_command_line(
     service: Running, tmp_path: Path, sample: Sample
@@ -136,6 +137,7 @@ def test_a_client_name_is_never_opened_as_a_file(service: Running, tmp_path: Pat
     assert plan["name"] == "drrn-test-clip_x2.mkv"
 
 
+@pytest.mark.slow
 def test_a_canceled_video_leaves_no_files(service: Running, tmp_path: Path) -> None:
     before = service.stored_files()
     source = make(SAMPLES[0], tmp_path, width=320, height=240, frames=200)
@@ -150,6 +152,7 @@ def test_a_canceled_video_leaves_no_files(service: Running, tmp_path: Path) -> N
     assert [each for each in service.stored_files() if each not in before and not each.startswith("sources/")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 @each_kind
 def test_the_page_enlarges_each_kind_and_shows_its_warning(

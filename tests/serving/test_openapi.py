@@ -86,6 +86,7 @@ def check(running: Running, count: int, *, broken: bool) -> None:
     assert called > 15
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("broken", [False, True], ids=["good", "broken"])
 def test_requests_generated_from_the_description_find_no_error(running: Running, broken: bool) -> None:

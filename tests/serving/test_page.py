@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 FOLDER = ROOT / "src/drrn/serving/page"
+pytestmark = pytest.mark.slow
 AXE = ROOT / "build/node_modules/axe-core/axe.min.js"
 """Installed by .ci/run: npm install --prefix build axe-core."""
 BUDGET = 60_000

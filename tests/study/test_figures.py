@@ -70,10 +70,12 @@ def with_change(results: Results, name: str, change: Callable[[Result], Result])
     return Results({**results.by_name, name: of_name})
 
 
+@pytest.mark.slow
 def test_all_results_give_all_figures_in_their_order(figures: dict[str, Figure]) -> None:
     assert [*figures] == [*FIGURES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "suffix"),
     [
@@ -163,6 +165,7 @@ def test_a_diverged_run_is_drawn_up_to_its_end() -> None:
     assert values(line(after, "no residual")) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_at_once_breaks_no_figure(results: Results) -> None:
     for each in [*UNITS[:3], *BLOCKS[2:], GRID[0], *LOSS[:2], NO_RESIDUAL]:
         results = with_change(
@@ -207,6 +210,7 @@ def test_experiments_that_were_not_run_have_no_line() -> None:
     assert [label for each in axes.lines if not (label := str(each.get_label())).startswith("_")] == ["1", "5"]
 
 
+@pytest.mark.slow
 def test_accuracy_is_left_out_for_one_channel() -> None:
     results = made_results([vary(each.name, each, channels=1) for each in (*RESIDUAL, *UNITS)], 1)
     titles = {axes.get_title("left") for figure in draw(results).values() for axes in figure.axes}
@@ -256,6 +260,7 @@ def test_labels_of_close_points_do_not_overlap(results: Results) -> None:
         assert not any(a.overlaps(b) for place, a in enumerate(boxes) for b in boxes[:place])
 
 
+@pytest.mark.slow
 def test_example_images_have_equal_size(results: Results) -> None:
     for figure in (require(examples.sheets(results)), require(examples.residual_images(results))):
         figure.draw_without_rendering()

@@ -57,6 +57,7 @@ def test_losses_are_compared_by_perceptual_metrics_too() -> None:
     assert text.count("| FLIP |") == 1
 
 
+@pytest.mark.slow
 def test_the_command_to_repeat_lists_what_was_run() -> None:
     def command(names: tuple[Experiment, ...]) -> str:
         return next(line for line in to_markdown(made_results(names), []).splitlines() if line.startswith("drrn study"))
@@ -145,6 +146,7 @@ def test_the_instructions_to_repeat_name_folders_budget_and_seeds() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_page_says_what_another_width_would_cost() -> None:
     results = made_results()
     text = to_markdown(results, [])
@@ -217,6 +219,7 @@ def run_cli(words: list[str]) -> int:
     return end.value.code
 
 
+@pytest.mark.slow
 def test_the_page_depends_only_on_the_files_and_is_reproducible(written: tuple[Results, Path], tmp_path: Path) -> None:
     _, folder = written
     assert run_cli(["study", "report", str(folder), "--page", str(tmp_path / "again")]) == 0
@@ -244,6 +247,7 @@ def test_markup_in_a_name_stays_text(tmp_path: Path) -> None:
     assert "<script>" not in to_html("# a\n\n<script>alert(1)</script>\n", tmp_path)
 
 
+@pytest.mark.slow
 def test_the_console_counts_failed_trainings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for result in made_results(FEW[:2], seeds=1, diverged=["not shared"]).all:
         (tmp_path / result.name).mkdir()
@@ -290,6 +294,7 @@ def test_study_list_shows_lists_and_budgets(capsys: pytest.CaptureFixture[str]) 
     )
 
 
+@pytest.mark.slow
 def test_results_of_unknown_commits_and_one_seed_make_a_page(tmp_path: Path) -> None:
     results = made_results(FEW, seeds=1)
     plain = Results({name: {0: replace(seeds[0], commit="")} for name, seeds in results.by_name.items()})

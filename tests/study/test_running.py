@@ -104,6 +104,7 @@ def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return output, run(tasks(folder, output, [ONE, WILD], seeds=2), 2, log), log
 
 
+@pytest.mark.slow
 def test_every_experiment_has_a_result_and_divergence_stops_no_other(
     done: tuple[Path, list[Completion], StudyLog],
 ) -> None:
@@ -121,6 +122,7 @@ def test_every_experiment_has_a_result_and_divergence_stops_no_other(
     assert all("not finite" in result.reason for result in results.of("wild"))
 
 
+@pytest.mark.slow
 def test_a_result_has_everything_that_was_measured(done: tuple[Path, list[Completion], StudyLog]) -> None:
     first, second = load_results(done[0]).of("one")
     assert first.experiment.model == replace(BASE.model, blocks=1, units=1, width=8)
@@ -136,11 +138,13 @@ def test_a_result_has_everything_that_was_measured(done: tuple[Path, list[Comple
     assert content["parameters"] == first.experiment.model.parameters and content["macs_per_pixel"] == first.macs
 
 
+@pytest.mark.slow
 def test_a_result_survives_json(done: tuple[Path, list[Completion], StudyLog]) -> None:
     text = (done[0] / "one/seed-0/result.json").read_text()
     assert to_json(from_json(text)) == text
 
 
+@pytest.mark.slow
 def test_finished_experiments_are_not_run_again(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
     log = StudyLog()
@@ -149,6 +153,7 @@ def test_finished_experiments_are_not_run_again(done: tuple[Path, list[Completio
     assert before == {path: path.stat().st_mtime_ns for path in done[0].rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_another_experiment_of_the_same_name_is_refused(
     done: tuple[Path, list[Completion], StudyLog], folder: Path
 ) -> None:
@@ -156,6 +161,7 @@ def test_another_experiment_of_the_same_name_is_refused(
         is_done(tasks(folder, done[0], [vary("one", blocks=1, units=3)])[0])
 
 
+@pytest.mark.slow
 def test_a_result_from_other_images_is_refused(done: tuple[Path, list[Completion], StudyLog], folder: Path) -> None:
     for data, test in [((folder,), (folder,)), ((folder, folder), ())]:
         other_tasks = plan_tasks([ONE], 1, data=data, test=test, output=done[0])
@@ -172,6 +178,7 @@ def test_a_damaged_result_is_reported(folder: Path, tmp_path: Path) -> None:
             check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -196,6 +203,7 @@ def test_a_result_with_values_of_other_types_is_refused(
         load_results(tmp_path)
 
 
+@pytest.mark.slow
 def test_results_of_two_budgets_are_not_mixed(done: tuple[Path, list[Completion], StudyLog], tmp_path: Path) -> None:
     for number, budget in enumerate(["quick", "full"]):
         (tmp_path / str(number)).mkdir()
@@ -205,6 +213,7 @@ def test_results_of_two_budgets_are_not_mixed(done: tuple[Path, list[Completion]
         load_results(tmp_path)
 
 
+@pytest.mark.slow
 def test_results_of_two_studies_are_not_mixed(done: tuple[Path, list[Completion], StudyLog], tmp_path: Path) -> None:
     for number, data in enumerate(["held out", "Set5"]):
         (tmp_path / str(number)).mkdir()
@@ -231,6 +240,7 @@ def test_the_time_left_ignores_work_done_before_a_stop(
     assert clock.now([]) == pytest.approx((0.5, 50))
 
 
+@pytest.mark.slow
 def test_a_failed_experiment_stops_no_other_and_is_run_again(folder: Path, tmp_path: Path) -> None:
     first, second = tasks(folder, tmp_path, [ONE, vary("two", blocks=1, units=2)])
     first.run.parent.mkdir()
@@ -272,6 +282,7 @@ def test_a_process_that_does_not_end_after_its_experiment_is_killed(
     assert process.exitcode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_a_stopped_experiment_resumes_where_it_was(folder: Path, tmp_path: Path) -> None:
     whole, stopped = tasks(folder, tmp_path / "whole")[0], tasks(folder, tmp_path / "stopped")[0]
     expected = perform(whole, ProgressLog(), lambda: False)
@@ -283,6 +294,7 @@ def test_a_stopped_experiment_resumes_where_it_was(folder: Path, tmp_path: Path)
     assert result and without_times(result) == without_times(expected)
 
 
+@pytest.mark.slow
 def test_an_experiment_stopped_while_testing_has_no_result(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,6 +339,7 @@ def test_missing_or_too_few_images_are_refused_before_anything_runs(folder: Path
         plan_tasks([ONE], 1, data=(folder,), test=(folder, folder), output=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("units", [(1,), pytest.param((1, 2), marks=pytest.mark.full)])
 def test_a_killed_and_stopped_study_ends_like_an_uninterrupted_one(
     tmp_path: Path, units: tuple[int, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -369,6 +382,7 @@ def test_a_killed_and_stopped_study_ends_like_an_uninterrupted_one(
     ]
 
 
+@pytest.mark.slow
 def test_a_result_records_the_commit_of_its_run(done: tuple[Path, list[Completion], StudyLog]) -> None:
     assert load_results(done[0]).all[0].commit == commit()
 

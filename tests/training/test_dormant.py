@@ -118,6 +118,7 @@ def test_measuring_activity_does_not_update_batch_norms() -> None:
     assert all(torch.equal(before[name], now) for name, now in net.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_training_resets_dormant_features_for_the_requested_epochs(tmp_path: Path) -> None:
     data = make_images(tmp_path / "pictures")
     for epochs in (0, 1):

@@ -60,7 +60,7 @@ def test_training_beats_bicubic(tmp_path: Path) -> None:
     assert history[-1].val_psnr > bicubic + 2
 
 
-@pytest.mark.parametrize("accumulate", [2, 3, 8, 99])
+@pytest.mark.parametrize("accumulate", [2, *(pytest.param(parts, marks=pytest.mark.slow) for parts in (3, 8, 99))])
 def test_a_step_in_parts_equals_the_whole_step(tmp_path: Path, data: Path, accumulate: int) -> None:
     """Also if the parts differ in size, or are fewer than requested."""
     histories = []
@@ -147,6 +147,7 @@ def test_weights_record_the_scale_of_given_pairs(tmp_path: Path, data: Path) -> 
     assert load(tmp_path / "run/best.safetensors").scales == (4,), "and not those that were asked for"
 
 
+@pytest.mark.slow
 def test_a_scale_given_twice_is_recorded_once(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "run", data, replace(QUICK, scales=(3, 2, 2)))
     assert load(tmp_path / "run/best.safetensors").scales == (2, 3)

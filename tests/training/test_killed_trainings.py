@@ -21,6 +21,7 @@ from tests.forks import ENVIRONMENT, start_script
 from tests.training.small_training import make_images, read_outputs
 
 HERE = Path(__file__).parent
+pytestmark = pytest.mark.slow
 
 RunAttempts = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 

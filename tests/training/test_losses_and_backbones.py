@@ -43,6 +43,7 @@ def test_a_weighted_sum_is_trained_and_validated(tmp_path: Path, data: Path, vgg
         assert min(first, second, third) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["msssim+l1", "l1+0.1*focal_frequency", "l1+0.1*vgg", "lpips+charbonnier"])
 def test_interrupted_equals_uninterrupted(tmp_path: Path, data: Path, vgg: Path, loss: str) -> None:
     backbone = (vgg,) if "vgg" in loss or "lpips" in loss else ()

@@ -68,6 +68,7 @@ def test_a_run_keeps_its_precision_on_the_same_cpu(tmp_path: Path, monkeypatch: 
     assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_growing_patches_keep_the_pixels_per_step(tmp_path: Path) -> None:
     how = replace(QUICK, patch=8, stride=0, epoch_steps=2, batch_size=16, epochs=6, later_patches=(16, 32))
     sampler = Sampler(
@@ -84,6 +85,7 @@ def test_growing_patches_keep_the_pixels_per_step(tmp_path: Path) -> None:
     assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_photo_degradations_resume_to_the_same_bytes_and_validate_on_fixed_lr(tmp_path: Path) -> None:
     data, how = make_images(tmp_path / "pictures"), replace(QUICK, degrade="photo", epochs=2)
     history, _ = train(tmp_path / "whole", data, how)

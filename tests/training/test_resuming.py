@@ -40,26 +40,42 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("how", "model"),
     [
-        (replace(REPORT, **SIZES, stride=12), SMALL),
-        (replace(PAPER, **SIZES, stride=12), SMALL),
-        (replace(MODERN, **SIZES, epoch_steps=9, warm_up=5), SMALL),
-        (replace(PAPER, **SIZES, stride=12), replace(SMALL, batch_norm=True)),
-        (replace(MODERN, **SIZES, epoch_steps=9, ema_decay=0.9), replace(SMALL, batch_norm=True)),
-        (replace(REPORT, **SIZES, stride=12, fewest_units=1), replace(SMALL, units=4)),
-        (replace(REPORT, **SIZES, stride=12), replace(SMALL, channels=3, blocks=2, skip="chain")),
-        (replace(MODERN, **SIZES, epoch_steps=9, precision="bf16-mixed"), replace(SMALL, unshuffle=2)),
-        (replace(REPORT, **SIZES, stride=12, learning_rate=0.3, recycle=1), replace(SMALL, width=8)),
-    ],
-    ids=[
-        "report",
-        "paper",
-        "modern",
-        "batch norm",
-        "batch norm averaged",
-        "fewest units",
-        "rgb",
-        "bfloat16",
-        "recycled",
+        pytest.param(replace(REPORT, **SIZES, stride=12), SMALL, id="report"),
+        pytest.param(replace(PAPER, **SIZES, stride=12), SMALL, id="paper", marks=pytest.mark.slow),
+        pytest.param(replace(MODERN, **SIZES, epoch_steps=9, warm_up=5), SMALL, id="modern"),
+        pytest.param(
+            replace(PAPER, **SIZES, stride=12), replace(SMALL, batch_norm=True), id="batch norm", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            replace(MODERN, **SIZES, epoch_steps=9, ema_decay=0.9),
+            replace(SMALL, batch_norm=True),
+            id="batch norm averaged",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            replace(REPORT, **SIZES, stride=12, fewest_units=1),
+            replace(SMALL, units=4),
+            id="fewest units",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            replace(REPORT, **SIZES, stride=12),
+            replace(SMALL, channels=3, blocks=2, skip="chain"),
+            id="rgb",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            replace(MODERN, **SIZES, epoch_steps=9, precision="bf16-mixed"),
+            replace(SMALL, unshuffle=2),
+            id="bfloat16",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            replace(REPORT, **SIZES, stride=12, learning_rate=0.3, recycle=1),
+            replace(SMALL, width=8),
+            id="recycled",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_interrupted_equals_uninterrupted(tmp_path: Path, data: Path, how: TrainConfig, model: DRRNConfig) -> None:
@@ -124,6 +140,7 @@ def test_the_folder_of_another_training_is_refused(tmp_path: Path, data: Path, o
         train(tmp_path / "run", data, other)
 
 
+@pytest.mark.slow
 def test_more_epochs_extend_a_finished_training_as_if_planned(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "whole", data, replace(QUICK, epochs=5))
     run = tmp_path / "run"
@@ -145,6 +162,7 @@ def test_trials_and_experiments_cannot_be_extended(tmp_path: Path, data: Path) -
         train(tmp_path / "run", data, replace(QUICK, epochs=2))
 
 
+@pytest.mark.slow
 def test_more_patience_extends_an_early_stopped_training(tmp_path: Path, data: Path) -> None:
     still = replace(QUICK, epochs=9, patience=1, learning_rate=1e-30)
     history, _ = train(tmp_path / "run", data, still)
@@ -270,6 +288,7 @@ def test_an_epoch_that_was_not_saved_is_reported_again(
     assert reported[0] == reported[1] and [row for row, _ in reported[1:]] == history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), torch.OutOfMemoryError("CUDA")]
 )

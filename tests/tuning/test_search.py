@@ -93,6 +93,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figures")
 def test_a_search_writes_a_preset_for_training(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run") == 0
@@ -115,6 +116,7 @@ def test_a_search_writes_a_preset_for_training(here: Path, capsys: pytest.Captur
     assert Path("mine/history.csv").read_bytes() == Path(f"run/trials/{best['trial']:04d}/history.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figures")
 def test_a_finished_search_only_reports_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run") == 0
@@ -129,6 +131,7 @@ def test_a_finished_search_only_reports_again(here: Path, capsys: pytest.Capture
     assert len(table("run")) == 4, "--trials counts those of earlier runs"
 
 
+@pytest.mark.slow
 def test_a_stopped_and_killed_search_ends_like_an_uninterrupted_one(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +170,7 @@ def test_a_stopped_and_killed_search_ends_like_an_uninterrupted_one(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figures")
 def test_two_objectives_give_a_front(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run", "--objective", "psnr-macs", "--learning-rates", "5e-3", "5e-3", trials=5) == 0
@@ -186,6 +190,7 @@ def test_two_objectives_give_a_front(here: Path, capsys: pytest.CaptureFixture[s
     assert Path("run/front.png").exists() and Path("run/front.svg").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figures")
 def test_bad_trials_are_pruned_and_count(here: Path) -> None:
     threads = threading.active_count()
@@ -198,6 +203,7 @@ def test_bad_trials_are_pruned_and_count(here: Path) -> None:
     assert Path("run/importance.png").exists() and Path("run/importance.svg").exists()
 
 
+@pytest.mark.slow
 def test_a_diverging_trial_does_not_end_the_search(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run", "--losses", "l1", "mse", INFINITE, trials=4) == 0
     rows = table("run")
@@ -208,6 +214,7 @@ def test_a_diverging_trial_does_not_end_the_search(here: Path, capsys: pytest.Ca
     assert "failed (The loss is not finite, in epoch 1 after" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_search_in_which_all_trials_diverge_ends(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert search("run", "--losses", INFINITE, trials=2) == 2
@@ -215,6 +222,7 @@ def test_a_search_in_which_all_trials_diverge_ends(here: Path, capsys: pytest.Ca
     assert states("run") == ["failed"] * 10
 
 
+@pytest.mark.slow
 def test_a_trial_that_runs_out_of_memory_has_failed(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,12 +231,14 @@ def test_a_trial_that_runs_out_of_memory_has_failed(
     assert "drrn: 10 trials failed, the last because: Not enough memory. " in last_line(capsys)
 
 
+@pytest.mark.slow
 def test_any_folder_name_works(here: Path) -> None:
     folder = "a {b}?#%41"
     assert search(folder, trials=1) == search(folder, trials=1) == 0
     assert len(states(folder)) == 1 and (here / folder / "tuning.db").exists()
 
 
+@pytest.mark.slow
 def test_a_bug_is_not_the_result_of_a_trial(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "train", Mock(side_effect=RuntimeError("a bug")))
     for _ in range(tuning.MAX_ATTEMPTS + 1):
@@ -264,6 +274,7 @@ def test_a_trial_that_keeps_getting_killed_is_given_up(here: Path) -> None:
         live()
 
 
+@pytest.mark.slow
 def test_a_given_up_trial_has_failed(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -321,6 +332,7 @@ def test_a_poor_trial_is_pruned_even_after_a_kill() -> None:
     assert again.prunes_now
 
 
+@pytest.mark.slow
 def test_two_machines_share_a_search_but_not_trials(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -366,6 +378,7 @@ def test_machines_that_begin_together_on_an_empty_server_share_its_tables(
         assert not errors
 
 
+@pytest.mark.slow
 def test_a_lost_machine_does_not_keep_its_trial(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -381,12 +394,14 @@ def test_a_lost_machine_does_not_keep_its_trial(
     assert states("one") == states("two")
 
 
+@pytest.mark.slow
 def test_a_machine_resumes_its_own_trial_after_its_lease_expired(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_trials, "LEASE_SECONDS", -1.0)
     stop_once(monkeypatch)
     assert search("one") == 0 and states("one") == ["complete"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Step, EpochDone])
 def test_a_machine_stops_a_trial_that_another_gave_up(
     here: Path, monkeypatch: pytest.MonkeyPatch, kind: type[TrainingEvent]
@@ -408,6 +423,7 @@ def test_a_machine_stops_a_trial_that_another_gave_up(
     assert not Path("run/trials/0000/best.safetensors").exists() or kind is EpochDone, "it has stopped at once"
 
 
+@pytest.mark.slow
 def test_a_lease_is_renewed_while_a_trial_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[int] = []
 
@@ -443,6 +459,7 @@ def test_a_folder_is_locked_by_one_process(here: Path, capsys: pytest.CaptureFix
     assert search("run", trials=1) == 0
 
 
+@pytest.mark.slow
 def test_another_search_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("run", trials=1) == 0
     for words, named in [
@@ -458,6 +475,7 @@ def test_another_search_is_refused(here: Path, capsys: pytest.CaptureFixture[str
     assert len(table("run")) == 1
 
 
+@pytest.mark.slow
 def test_trials_can_have_a_teacher(here: Path) -> None:
     assert search("run", "--teacher", "small", trials=1) == 0
     config = json.loads(next(Path("run").rglob("config.json")).read_text())
@@ -548,6 +566,7 @@ def test_the_deciding_field_is_the_most_important(here: Path) -> None:
     assert importances(result_of(*[(30.0, 1, 1e-3)] * 9)) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figures")
 def test_the_same_trials_give_the_same_bytes(here: Path) -> None:
     found = result_of(*((30 + units * rate, units, rate) for units in range(1, 7) for rate in (1e-4, 1e-3)), both=True)

@@ -215,6 +215,7 @@ def test_conversions_of_an_animation_are_reported(here: Path, capsys: pytest.Cap
     assert " · palette to RGB · " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_file(here: Path) -> None:
     animated(here / "dance.png", *(noise(seed, 200, 300) for seed in range(60)))
     command = [sys.executable, "-m", "drrn", "upscale", "dance.png", "--model", "tiny.safetensors", "--threads", "1"]

@@ -104,6 +104,7 @@ def test_a_flipped_or_rotated_image_gives_the_flipped_or_rotated_result(
         assert np.abs(undo_orientation(its, *turn) - apart).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_little_memory_gives_the_same_mean_and_disagreement(engine: EngineName) -> None:
     weights, image = small_weights(unshuffle=2, width=32), picture(50, 90, alpha=True)
     options: Any = {"engine": engine, "device": "cpu", "threads": 1, "ensemble": True}
@@ -176,7 +177,8 @@ def test_an_estimate_includes_the_eight_passes() -> None:
 @pytest.mark.parametrize(
     ("scale", "stepped"),
     [
-        *[(2, False), (8, False), (1.1, True), (1.9, True), (5, True)],
+        *[(2, False), (1.9, True)],
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in [(8, False), (1.1, True), (5, True)]),
         *(pytest.param(*each, marks=pytest.mark.full) for each in [(1.1, False), (4, False), (2.1, True)]),
     ],
 )

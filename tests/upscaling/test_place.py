@@ -50,6 +50,7 @@ def arrays(height: int, width: int) -> dict[str, NDArray[Any]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", MODELS, ids=str)
 def test_a_part_has_the_same_levels_as_in_the_whole_result(engine: EngineName, model: dict[str, Any]) -> None:
@@ -78,6 +79,7 @@ def test_a_part_far_from_the_border_has_the_same_bits_as_the_whole(kernels: str)
         assert np.array_equal(enlarge_place(upscaler, array, place, (300, 320)), whole[place]), (top, left)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not is_compiled(), reason="the native engine was not compiled here")
 @settings(max_examples=25)
 @given(st.data())

@@ -194,6 +194,7 @@ def test_fill_unknown_reaches_exactly_its_distance() -> None:
     assert (fill_unknown(plane[:, 5:], known[:, 5:], 15)[:, 15:] == filled[:, 20:]).all()
 
 
+@pytest.mark.slow
 def test_a_raster_larger_than_memory_stays_within_the_limit(tmp_path: Path) -> None:
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("the peak of a process is read in /proc")

@@ -283,6 +283,7 @@ def killed(source: Path, room: str, name: str, number: int, what: int, *args: st
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["h264", pytest.param("hevc", marks=pytest.mark.full), "av1", "ffv1"])
 def test_a_killed_run_continues_to_the_same_result(here: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
     extra = Extra(sounds=[("aac", "eng")])
@@ -314,6 +315,7 @@ def signaled(number: signal.Signals) -> Callable[..., None]:
     return write
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_that_it_can_be_continued(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -328,6 +330,7 @@ def test_an_interrupted_run_says_that_it_can_be_continued(
     enlarged(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [lambda path: film(path, times=LONG[::-1][::-1], pixels="yuv422p"), None], ids=["source", "crf"]
 )
@@ -343,6 +346,7 @@ def test_segments_with_other_options_are_not_used(
     assert len(done) == len(LONG)
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_end_loses_no_segment(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -365,6 +369,7 @@ def test_a_full_disk_at_the_end_loses_no_segment(
     assert len(done) == films.SEGMENT
 
 
+@pytest.mark.slow
 def test_a_damaged_video_leaves_no_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = film(here / "film.mkv", times=LONG, options={**BARE, "g": "1"})
     with av.open(str(source)) as container:
@@ -388,6 +393,7 @@ def test_a_timecode_is_kept(here: Path) -> None:
     assert times(result) == times(source)
 
 
+@pytest.mark.slow
 def test_uninitialized_memory_does_not_change_the_result(here: Path) -> None:
     """An encoder that reads uninitialized memory gives other bytes when the memory was used before."""
     source = film(here / "film.mkv", size=(192, 128), times=LONG[: films.SEGMENT], options=REORDERED)
@@ -417,6 +423,7 @@ for _ in range(40):
 """
 
 
+@pytest.mark.slow
 def test_narrow_videos_are_encoded_without_memory_corruption(here: Path) -> None:
     """The vector code of x265 overflows its buffers for them; 40 runs in a row always crashed."""
     source = film(here / "film.mkv", size=(48, 32))
@@ -443,6 +450,7 @@ def test_av1_encoding_does_not_use_real_time_threads(here: Path) -> None:
     assert os.sched_getscheduler(0) == before
 
 
+@pytest.mark.slow
 def test_the_encoding_is_recorded_in_the_target(here: Path) -> None:
     source = film(here / "film.mp4")
     names = {"h264": "h264", "hevc": "hevc", "av1": "libdav1d"}

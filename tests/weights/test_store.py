@@ -531,6 +531,7 @@ def test_a_file_with_an_odd_name_is_named_in_one_line(tmp_path: Path) -> None:
         assert_refused(tmp_path / name, "is not a DRRN weights file")
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300), st.integers(0, 10**6))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_noise_written_over_a_good_file_is_refused(tmp_path: Path, noise: bytes, place: int) -> None:
