@@ -59,20 +59,27 @@ void transform_tile(const Job& job, Size down, Size across, Size tile, float* sp
         float* to = spreads + tile * full + c;
         for (Size j = 0; j < kSide; ++j) {
             spread(d[0][j], d[1][j], d[2][j], d[3][j], d[4][j], d[5][j], d[6][j], d[7][j]);
-            for (Size i = 0; i < kSide; ++i) store(to + (kSide * i + j) * plane, d[i][j]);
+            for (Size i = 0; i < kSide; ++i) {
+                float* const at = to + (kSide * i + j) * plane;
+                store(at, d[i][j]);
+                __builtin_prefetch(at + LANES, 1);  // the next vector's place: so many lines are soon gone from the caches
+            }
         }
     }
 }
 
 // ROWS rows of a (rows, depth) times a panel (depth, COLUMNS vectors). Each sum runs over `depth` in order, regardless of
-// ROWS: a tile's result does not depend on how tiles are divided among threads.
+// ROWS: a tile's result does not depend on how tiles are divided among threads. Meanwhile `depth` vectors from `next` on
+// are fetched into L2.
 template <Size ROWS, Size COLUMNS>
-void multiply(const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride) {
+void multiply(const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride,
+              const float* next) {
     Vector sums[ROWS][COLUMNS];
     DRRN_UNROLL for (Size i = 0; i < ROWS; ++i)
         DRRN_UNROLL for (Size j = 0; j < COLUMNS; ++j) sums[i][j] = a[i * stride] * load(panel + j * LANES);
     for (Size k = 1; k < depth; ++k) {
-        panel += COLUMNS * LANES;
+        panel += COLUMNS * LANES, next += LANES;
+        __builtin_prefetch(next, 0, 2);
         DRRN_UNROLL for (Size i = 0; i < ROWS; ++i)
             DRRN_UNROLL for (Size j = 0; j < COLUMNS; ++j) sums[i][j] += a[i * stride + k] * load(panel + j * LANES);
     }
@@ -81,22 +88,24 @@ void multiply(const float* a, Size stride, const float* panel, Size depth, float
 }
 
 template <Size ROWS, Size COLUMNS>
-void multiply_rest(Size rows, const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride) {
+void multiply_rest(Size rows, const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride,
+                   const float* next) {
     if constexpr (ROWS > 0) {
         if (rows == ROWS)
-            multiply<ROWS, COLUMNS>(a, stride, panel, depth, to, to_stride);
+            multiply<ROWS, COLUMNS>(a, stride, panel, depth, to, to_stride, next);
         else
-            multiply_rest<ROWS - 1, COLUMNS>(rows, a, stride, panel, depth, to, to_stride);
+            multiply_rest<ROWS - 1, COLUMNS>(rows, a, stride, panel, depth, to, to_stride, next);
     }
 }
 
 template <Size COLUMNS>
 void multiply_all(Size rows, const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride) {
     constexpr Size ROWS = SUMS / COLUMNS < 12 ? SUMS / COLUMNS : 12;
+    const float* next = panel + depth * COLUMNS * LANES;  // the next plane's panel
     Size i = 0;
-    for (; i + ROWS <= rows; i += ROWS)
-        multiply<ROWS, COLUMNS>(a + i * stride, stride, panel, depth, to + i * to_stride, to_stride);
-    multiply_rest<ROWS - 1, COLUMNS>(rows - i, a + i * stride, stride, panel, depth, to + i * to_stride, to_stride);
+    for (; i + ROWS <= rows; i += ROWS, next += depth * LANES)
+        multiply<ROWS, COLUMNS>(a + i * stride, stride, panel, depth, to + i * to_stride, to_stride, next);
+    multiply_rest<ROWS - 1, COLUMNS>(rows - i, a + i * stride, stride, panel, depth, to + i * to_stride, to_stride, next);
 }
 
 // Transform a row of the products to a tile of `channels` channels, starting at `from`.
