@@ -18,7 +18,7 @@ demo: $(READY)  ## enlarge the samples with the packaged models
 	$(BIN)/drrn compare samples/chelsea.png --scale 3 --output demo/chelsea_compared.png --overwrite
 	@echo "Look at demo/."
 
-test: $(READY)  ## the quick tests; all but the very long ones: make test TESTS="not full"
+test: $(READY)  ## the quick tests; with TESTS="not full", those of CI
 	$(BIN)/python -m compileall -q src  # once, and not in each of the many processes that tests start
 	$(BIN)/python -m pytest -q -m "$(TESTS)" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
@@ -38,7 +38,7 @@ docs: $(READY)  ## the site: build/site/index.html
 pages: $(READY)  ## write the parts of the documents that follow from results: docs/write
 	$(BIN)/python -m docs.write
 
-soak: $(READY)  ## the long tests too, and the native engine under sanitizers, fuzzed, and on another CPU
+soak: $(READY)  ## all tests, and the native engine under sanitizers, fuzzed, and on another CPU
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	native/check.sh
 

@@ -18,7 +18,7 @@ constexpr std::size_t kTile = 6, kSide = kTile + 2, kPlanes = kSide * kSide;
 constexpr std::size_t kGap = 16;
 
 // Tiles transformed together: each plane's product is then a matrix product with this many rows. A layer's kernel is read
-// once for so many tiles: from L3, as it fills most of L2.
+// once per kTiles tiles, from L3, because it fills most of L2.
 constexpr std::size_t kTiles = 36;
 
 // One layer, with its kernel transformed for a kind of CPU.

@@ -62,15 +62,15 @@ void transform_tile(const Job& job, Size down, Size across, Size tile, float* sp
             for (Size i = 0; i < kSide; ++i) {
                 float* const at = to + (kSide * i + j) * plane;
                 store(at, d[i][j]);
-                __builtin_prefetch(at + LANES, 1);  // the next vector's place: so many lines are soon gone from the caches
+                __builtin_prefetch(at + LANES, 1);  // the next vector's place, which has left the caches since the last batch
             }
         }
     }
 }
 
 // ROWS rows of a (rows, depth) times a panel (depth, COLUMNS vectors). Each sum runs over `depth` in order, regardless of
-// ROWS: a tile's result does not depend on how tiles are divided among threads. Meanwhile `depth` vectors from `next` on
-// are fetched into L2.
+// ROWS: a tile's result does not depend on how tiles are divided among threads. Meanwhile the vectors behind `next` are
+// fetched into L2, one a step; beyond the end of the kernel that does nothing.
 template <Size ROWS, Size COLUMNS>
 void multiply(const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride,
               const float* next) {
@@ -101,7 +101,7 @@ void multiply_rest(Size rows, const float* a, Size stride, const float* panel, S
 template <Size COLUMNS>
 void multiply_all(Size rows, const float* a, Size stride, const float* panel, Size depth, float* to, Size to_stride) {
     constexpr Size ROWS = SUMS / COLUMNS < 12 ? SUMS / COLUMNS : 12;
-    const float* next = panel + depth * COLUMNS * LANES;  // the next plane's panel
+    const float* next = panel + depth * COLUMNS * LANES;  // the next plane's panel, and what follows
     Size i = 0;
     for (; i + ROWS <= rows; i += ROWS, next += depth * LANES)
         multiply<ROWS, COLUMNS>(a + i * stride, stride, panel, depth, to + i * to_stride, to_stride, next);

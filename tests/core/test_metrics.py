@@ -147,13 +147,17 @@ def test_single_and_double_precision_score_the_same() -> None:
     assert single == double
 
 
+SLOWER = {
+    ("Set14", False): pytest.mark.slow,
+    ("Set14", True): pytest.mark.slow,
+    ("BSD100", False): pytest.mark.slow,
+    ("BSD100", True): pytest.mark.full,
+}
+
+
 @pytest.mark.parametrize(
     ("name", "scale"),
-    [
-        pytest.param(name, scale, marks=pytest.mark.full if name == "BSD100" and scale > 2 else ())
-        for name in PUBLISHED
-        for scale in (2, 3, 4)
-    ],
+    [pytest.param(name, scale, marks=SLOWER.get((name, scale > 2), ())) for name in PUBLISHED for scale in (2, 3, 4)],
 )
 def test_bicubic_scores_match_the_papers(data: Path, name: str, scale: int) -> None:
     # golden: every picture as an independent program scored it (data/SOURCES.md), to the 4 decimals of that file

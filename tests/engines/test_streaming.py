@@ -156,6 +156,7 @@ def test_fifty_two_layers_match_the_network(name: str) -> None:
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_fifty_two_trained_layers_match_the_network(name: str, data: Path) -> None:
     """The deepest network, in which rounding errors grow most: another project's B1U25 of width 128."""

@@ -33,7 +33,7 @@ class Format(NamedTuple):
     is_text: bool = False
     """Whether it contains numbers as digits."""
     quick: int = 100
-    """Inputs of the quick tests, fewer for slow formats."""
+    """Inputs of the tests without `full`, fewer for slow formats."""
     published: str = ""
     """Pattern of the published files that are also seeds, relative to the folder of formats."""
 

@@ -54,6 +54,7 @@ def test_corners_stay_where_they_are(tmp_path: Path, transform: Affine, pixels: 
         assert (after.width, after.height) == (round(33 * scale), round(21 * scale))
 
 
+@pytest.mark.slow
 def test_corners_of_real_files_stay_where_they_are(data: Path, tmp_path: Path) -> None:
     """As stated in docs/how-to/geotiff.md."""
 

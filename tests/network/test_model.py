@@ -73,7 +73,7 @@ def by_hand(config: DRRNConfig, state: dict[str, Tensor], x: Tensor) -> Tensor:
     return x + detail if config.global_residual else detail
 
 
-@pytest.mark.parametrize("unshuffle", [1, 2, 4])
+@pytest.mark.parametrize("unshuffle", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("skip", get_args(Skip))
 def test_forward_matches_the_recursion_written_out(skip: Skip, unshuffle: Literal[1, 2, 4]) -> None:
     switches = ("batch_norm", "bias", "share", "global_residual")

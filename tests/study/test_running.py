@@ -240,7 +240,6 @@ def test_the_time_left_ignores_work_done_before_a_stop(
     assert clock.now([]) == pytest.approx((0.5, 50))
 
 
-@pytest.mark.slow
 def test_a_failed_experiment_stops_no_other_and_is_run_again(folder: Path, tmp_path: Path) -> None:
     first, second = tasks(folder, tmp_path, [ONE, vary("two", blocks=1, units=2)])
     first.run.parent.mkdir()

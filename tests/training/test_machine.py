@@ -85,7 +85,6 @@ def test_growing_patches_keep_the_pixels_per_step(tmp_path: Path) -> None:
     assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
 
 
-@pytest.mark.slow
 def test_photo_degradations_resume_to_the_same_bytes_and_validate_on_fixed_lr(tmp_path: Path) -> None:
     data, how = make_images(tmp_path / "pictures"), replace(QUICK, degrade="photo", epochs=2)
     history, _ = train(tmp_path / "whole", data, how)
@@ -94,6 +93,8 @@ def test_photo_degradations_resume_to_the_same_bytes_and_validate_on_fixed_lr(tm
     assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
     clean, _ = train(tmp_path / "clean", data, replace(how, degrade="clean"))
     assert history[0].val_loss > clean[0].val_loss, "what is spoilt is further from the original"
+    never, _ = train(tmp_path / "never", data, replace(how, odds=(0, 0, 0), other_kernels=0.0))
+    assert never[0].val_loss == pytest.approx(clean[0].val_loss, rel=0.01), "but for lr of 8 bits it is clean"
     with pytest.raises(TrainingError, match=r"^--degrade photo makes the lr itself\. Leave out --lr-data\.$"):
         train(tmp_path / "other", data, how, lr_data=data)
 

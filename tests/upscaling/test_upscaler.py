@@ -266,7 +266,7 @@ def test_the_estimate_counts_the_pixels_of_the_network() -> None:
 
 
 @pytest.mark.parametrize("model", names())
-@pytest.mark.parametrize("scale", [pytest.param(1.5, marks=pytest.mark.slow), 2, 3])
+@pytest.mark.parametrize("scale", [2, *(pytest.param(each, marks=pytest.mark.slow) for each in (1.5, 3))])
 def test_flat_areas_stay_flat_up_to_the_border(model: str, scale: float) -> None:
     """A 16-bit page with a mark in a corner: pixels out of its reach keep exactly their level."""
     upscaler = Upscaler(model, device="cpu", threads=2)

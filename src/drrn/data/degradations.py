@@ -49,7 +49,7 @@ def degrade_photo(hr: Levels, scale: float, strength: Strength, rng: Generator) 
     """
     planes, other = unit(hr), strength.other_kernels
     blurred, *damaged = strength.odds
-    if rng.random() >= 1 - blurred:
+    if rng.random() >= 1 - blurred:  # not `< blurred`: earlier trainings drew this way
         longer = rng.uniform(0, strength.blur) * scale
         planes = blur(planes, (longer, longer * rng.uniform(0.5, 1.0)), rng.uniform(0, pi))
     kernel = rng.choice(["bicubic", "area", *KERNELS], p=[1 - other, *[other / 3] * 3])
