@@ -228,6 +228,7 @@ def test_the_documented_evaluation_finds_the_published_rows(workspace: Path, dat
     assert process.returncode == 0 and "SRCNN" in process.stdout, process.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_PYTHON)
 def test_the_python_code_in_the_documents_runs(workspace: Path, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)

@@ -259,6 +259,7 @@ def test_the_import_is_lazy_and_arrays_need_no_pillow() -> None:
     assert imported.splitlines() == ["set()", "set()"]
 
 
+@pytest.mark.slow
 def test_threads_share_an_upscaler_and_each_gets_its_own_result(tmp_path: Path) -> None:
     """Also with networks for several scales, which are prepared when they are first needed."""
     weights = stepped_weights(2, 3, 4)

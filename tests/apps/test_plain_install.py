@@ -90,6 +90,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]
     return {line: (code, printed) for line, (code, printed) in zip(lines, json.loads(done.stdout), strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", sorted(DONE))
 def test_a_command_works_without_extras(ended: dict[str, tuple[int, str]], line: str) -> None:
     code, printed = ended[line]

@@ -199,6 +199,7 @@ def test_a_missing_frame_is_refused(tmp_path: Path) -> None:
     assert_refused(path, "damaged|missing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

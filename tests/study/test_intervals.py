@@ -7,6 +7,7 @@ from drrn.study import intervals
 from drrn.study.intervals import Estimate, Interval, greater_share, share_interval
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize(
     ("of_seed", "of_picture", "of_both", "pictures"),

@@ -47,6 +47,7 @@ def all_finite(value: Any) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_training_beats_bicubic(tmp_path: Path) -> None:
     data = make_images(tmp_path / "pictures", count=40)
     how = replace(MODERN, scales=(2,), patch=24, epoch_steps=50, epochs=2, warm_up=10, batch_size=8)

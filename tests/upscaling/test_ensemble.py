@@ -172,6 +172,7 @@ def test_an_estimate_includes_the_eight_passes() -> None:
     assert careful.estimate(100, 300).memory == careful.estimate(300, 100).memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("eight", [False, True])
 @pytest.mark.parametrize(
