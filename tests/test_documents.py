@@ -452,6 +452,7 @@ def test_a_picture_matches_the_command_next_to_it(
     assert expected.shape == output.shape and np.abs(expected - output).max() <= 2 / 255  # engines round otherwise
 
 
+@pytest.mark.slow
 def test_the_first_lesson_shows_what_its_command_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

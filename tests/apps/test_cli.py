@@ -59,6 +59,7 @@ def test_photo_png_becomes_photo_x2_png(here: Path, capsys: pytest.CaptureFixtur
     assert probe(here / "photo_x2.png")[:3] == ("PNG", 32, 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["reference", "torch", "onnx"])
 def test_every_engine_makes_the_same_picture(here: Path, capsys: pytest.CaptureFixture[str], engine: str) -> None:
     assert run("upscale", "photo.png", "--size", "61x43", "-o", "native.png", "--engine", "native") == 0
@@ -162,6 +163,7 @@ def test_the_memory_estimate_includes_the_process(here: Path, capsys: pytest.Cap
     assert printed and int(printed[1]) == pytest.approx(reported["estimated_mb"], abs=10)
 
 
+@pytest.mark.slow
 def test_a_long_run_suggests_the_fastest_model(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -420,6 +422,7 @@ def test_a_terminated_upscale_leaves_no_file(here: Path) -> None:
     assert sorted(here.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_at_once(here: Path) -> None:
     first = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:

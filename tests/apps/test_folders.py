@@ -169,6 +169,7 @@ def test_a_second_run_does_nothing(here: Path, capsys: pytest.CaptureFixture[str
     assert {**totals, "seconds": 0} == {"done": 0, "skipped": 1, "unchanged": 3, "failed": 0, "seconds": 0}
 
 
+@pytest.mark.slow
 def test_a_second_run_does_only_what_is_missing_or_stale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def next_run(*args: str, **options: str) -> list[str]:
         assert enlarge("--json", *args, **options) == 0
@@ -294,6 +295,7 @@ def test_an_estimate_of_a_folder_writes_nothing(here: Path, capsys: pytest.Captu
     assert (totals["done"], totals["unchanged"], totals["estimated_seconds"]) == (0, 3, 0)
 
 
+@pytest.mark.slow
 def test_several_at_once_make_the_same_bytes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(here / "in", *(f"{number}.png" for number in range(6)))
     (here / "in/bad.png").write_text("no picture")

@@ -97,6 +97,7 @@ def test_a_command_works_without_extras(ended: dict[str, tuple[int, str]], line:
     assert code == 0, printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", EXTRA)
 def test_a_command_names_the_extra_it_needs(ended: dict[str, tuple[int, str]], line: str) -> None:
     code, printed = ended[line]

@@ -128,6 +128,7 @@ def test_the_plot_shows_the_fastest_runner_of_each_network(tmp_path: Path) -> No
 
 
 # the numbers of the papers
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "work", "size"),
     [

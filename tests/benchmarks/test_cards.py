@@ -61,6 +61,7 @@ def test_all_folders_are_scored_and_the_first_is_measured_further(measured: Meas
     assert min(CURVE) == 1.2 and max(CURVE) == 4.5
 
 
+@pytest.mark.slow
 def test_repeated_values_are_equal(measured: Measurements) -> None:
     scores = {row.scale: row for row in measured.scores if row.data == "first"}
     curve = {point.scale: point for point in measured.curve}
@@ -235,6 +236,7 @@ def models(*args: str) -> int:
     return run("models", *args)
 
 
+@pytest.mark.slow
 def test_a_model_is_measured_packed_shown_and_listed(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_target_inside_the_source_bucket_is_refused(s3: FakeS3, capsys: pytest
         open_store("https://example.org/photos")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faults", [0.0, 0.05])
 def test_planning_fetches_headers_and_not_whole_pictures(s3: FakeS3, tmp_path: Path, faults: float) -> None:
     s3.faults = faults

@@ -71,6 +71,7 @@ def results(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_results_equal_those_of_drrn_upscale(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = ("-m", "tiny.safetensors", "--threads", "1")
     assert drrn("upscale", "photos", "-r", "-o", "expected", *model) == 0

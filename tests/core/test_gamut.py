@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def test_colors_in_range_are_left_as_they_are(seed: int, rows: tuple[int, float]
     assert np.array_equal(clip(colors, source), colors)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(seeds, *[st.tuples(st.integers(1, 20), st.sampled_from([1, 2, 3, 4]))] * 2)
 def test_every_channel_stays_between_its_clipped_value_and_its_source_pixel(
@@ -54,6 +56,7 @@ def test_every_channel_stays_between_its_clipped_value_and_its_source_pixel(
     assert (result >= np.minimum(clipped, goal) - 1e-6).all() and (result <= np.maximum(clipped, goal) + 1e-6).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(seeds, sides, sides, st.data())
 def test_a_part_has_the_same_bits_as_the_whole(

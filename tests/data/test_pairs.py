@@ -154,6 +154,7 @@ def test_another_seed_is_another_split(tmp_path: Path) -> None:
     assert {path for side in found for path in side} == set(paths)  # in the long run each is held out once
 
 
+@pytest.mark.slow
 def test_the_two_copies_in_t91_stay_on_one_side(data: Path) -> None:
     paths = pictures_in([data / "T91"])
     twins = [data / "T91/t36.png", data / "T91/t65.png"]  # the same picture (data/SOURCES.md)

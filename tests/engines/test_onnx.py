@@ -403,6 +403,7 @@ def test_units_outside_the_trained_range_are_not_exported(tmp_path: Path) -> Non
         export(small_weights(trained_units=(1, 2)), tmp_path / "tiny.onnx", units=3)
 
 
+@pytest.mark.slow
 def test_exporting_needs_no_torch_and_prints_nothing() -> None:
     code = """
 import sys

@@ -31,6 +31,7 @@ def test_a_bomb_takes_little_time_and_memory(name: str, trial: Campaign, tmp_pat
     assert not tally.findings and (tally.read, tally.refused) == ((0, 1) if name in BOMBS else (1, 0)), tally
 
 
+@pytest.mark.slow
 def test_every_bomb_is_refused_in_one_line_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,6 +94,7 @@ def assert_refused(path: Path, match: str = ".") -> str:
 # What can be read
 
 
+@pytest.mark.slow
 def test_valid_png_files_decode_as_the_specification_says(data: Path) -> None:
     paths = sorted((data / "formats/PngSuite").glob("[!x]*.png"))
     assert len(paths) == 161
@@ -597,6 +598,7 @@ def test_malformed_exif_is_dropped_and_the_image_read(suffix: str, tmp_path: Pat
         write(picture, tmp_path / f"b.{suffix}", overwrite=True)
 
 
+@pytest.mark.slow
 def test_hostile_exif_breaks_neither_reading_nor_writing(tmp_path: Path) -> None:
     whole, rng = described((48, 32)).tobytes(), random.Random(5)
     targets = [tmp_path / f"b.{suffix}" for suffix in ALL]

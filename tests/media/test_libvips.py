@@ -68,6 +68,7 @@ def test_each_thread_gets_the_error_of_its_own_file(tmp_path: Path) -> None:
         assert name in error and kinds[name][1] in error
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "GIF", "AVIF", "BMP"])
 def test_a_forked_process_reads_what_its_parent_reads(form: str, tmp_path: Path) -> None:

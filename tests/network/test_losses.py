@@ -58,6 +58,7 @@ def test_charbonnier_is_smooth_at_zero() -> None:
     assert charbonnier(SR, SR, epsilon=0.5).item() == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 1, 31, 31), (1, 3, 12, 17)])
 def test_msssim_matches_windows_written_out(shape: tuple[int, ...]) -> None:
     sr, hr = patches(*shape)

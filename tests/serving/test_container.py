@@ -41,6 +41,7 @@ def test_the_container_runs_as_an_unprivileged_user() -> None:
     assert users == [str(USER)] and [step for step, _ in LINES].index("USER") < [step for step, _ in LINES].index("CMD")
 
 
+@pytest.mark.slow
 def test_the_health_check_detects_whether_a_service_runs(running: Running) -> None:
     check = json.loads(TEXT.split("HEALTHCHECK", 1)[1].splitlines()[0].partition("CMD ")[2])
     code = check[2].replace("8640", str(running.config.port))

@@ -49,6 +49,7 @@ def test_a_foreign_host_name_is_refused(running: Running, host: str) -> None:
         assert (answer.status_code, answer.json()["status"]) == (421, 421)
 
 
+@pytest.mark.slow
 def test_the_names_of_this_machine_are_accepted_with_any_port(running: Running, locked: Running) -> None:
     for host in ("localhost", "LOCALHOST:9000", "127.0.0.1:1", "[::1]:8640", "localhost."):
         assert running.client.get("/api/jobs", headers={"Host": host}).status_code == 200

@@ -81,6 +81,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield service
 
 
+@pytest.mark.slow
 @each_kind
 def test_other_kinds_are_off_by_default(running: Running, tmp_path: Path, sample: Sample) -> None:
     answer = running.send(make(sample, tmp_path).read_bytes(), "/api/jobs", sample.source)

@@ -102,6 +102,7 @@ def test_a_figure_of_another_suffix_is_refused(tmp_path: Path) -> None:
         save(Figure(), tmp_path / "a.jpg")
 
 
+@pytest.mark.slow
 def test_the_caption_says_where_the_numbers_come_from(results: Results, figures: dict[str, Figure]) -> None:
     expected_caption = "standard · width 16 · 3 seeds · BSDS500/test x3, bicubic 24.60 dB · commit 0123456"
     assert caption(results) == expected_caption
@@ -252,6 +253,7 @@ def test_an_experiment_without_times_is_left_out(results: Results) -> None:
     require(comparisons.trade_off(without_times)).draw_without_rendering()
 
 
+@pytest.mark.slow
 def test_labels_of_close_points_do_not_overlap(results: Results) -> None:
     figure = require(comparisons.trade_off(results))
     figure.draw_without_rendering()

@@ -160,6 +160,7 @@ def test_the_page_says_what_another_width_would_cost() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_page_begins_with_its_findings_in_words() -> None:
     def gain(each: Experiment) -> float:
         return {"batch norm": -0.5, "luma": 0.62, "He": 0.51, "unshuffle 4": 0.0}.get(each.name, 0.5)
@@ -229,6 +230,7 @@ def test_the_page_depends_only_on_the_files_and_is_reproducible(written: tuple[R
         assert (tmp_path / "again" / path).read_bytes() == (folder / path).read_bytes(), path
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained(written: tuple[Results, Path]) -> None:
     page = (written[1] / "index.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)

@@ -240,6 +240,7 @@ def test_the_time_left_ignores_work_done_before_a_stop(
     assert clock.now([]) == pytest.approx((0.5, 50))
 
 
+@pytest.mark.slow
 def test_a_failed_experiment_stops_no_other_and_is_run_again(folder: Path, tmp_path: Path) -> None:
     first, second = tasks(folder, tmp_path, [ONE, vary("two", blocks=1, units=2)])
     first.run.parent.mkdir()
@@ -251,6 +252,7 @@ def test_a_failed_experiment_stops_no_other_and_is_run_again(folder: Path, tmp_p
     assert [end.outcome for end in run([first, second], 1, StudyLog())] == ["trained"]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_a_failure(folder: Path, tmp_path: Path) -> None:
     task = tasks(folder, tmp_path)[0]
     task.run.mkdir(parents=True)

@@ -85,6 +85,7 @@ def test_growing_patches_keep_the_pixels_per_step(tmp_path: Path) -> None:
     assert read_outputs(tmp_path / "whole") == read_outputs(tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_photo_degradations_resume_to_the_same_bytes_and_validate_on_fixed_lr(tmp_path: Path) -> None:
     data, how = make_images(tmp_path / "pictures"), replace(QUICK, degrade="photo", epochs=2)
     history, _ = train(tmp_path / "whole", data, how)

@@ -91,6 +91,7 @@ def test_interrupted_equals_uninterrupted(tmp_path: Path, data: Path, how: Train
     assert read_outputs(tmp_path / "parts") == read_outputs(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, data: Path) -> None:
     for seed in (0, 1, 2):
         for run in ("a", "b"):
@@ -213,6 +214,7 @@ def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path, data: Path) -> No
         train(tmp_path / "file", data)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_previous_one(tmp_path: Path, data: Path) -> None:
     train(tmp_path / "whole", data)
     run = tmp_path / "run"
@@ -265,6 +267,7 @@ def test_an_impossible_range_of_units_is_refused(tmp_path: Path, data: Path) -> 
             train(tmp_path / "run", data, replace(QUICK, fewest_units=3), model)
 
 
+@pytest.mark.slow
 def test_a_step_depends_only_on_its_number(tmp_path: Path, data: Path) -> None:
     """The state of the global generators of NumPy and torch has no effect after the initial weights."""
     train(tmp_path / "a", data, stop_after=3)

@@ -362,6 +362,7 @@ def stop_once(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
         assert search("one", *args) == 143
 
 
+@pytest.mark.slow
 def test_machines_that_begin_together_on_an_empty_server_share_its_tables(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,6 +451,7 @@ def test_lost_machines_do_not_count_as_failures(monkeypatch: pytest.MonkeyPatch)
         assert trial and trial.number == machine
 
 
+@pytest.mark.slow
 def test_a_folder_is_locked_by_one_process(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from drrn.tuning.trials import lock_run
 

@@ -30,6 +30,7 @@ def graphics() -> Iterator[tuple[str, Any]]:
     yield "stripes of all pure colors", np.repeat(stripes, 3, axis=0)[None].repeat(32, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("name", names())
 def test_the_mean_of_every_channel_stays_within_half_a_level(name: str, scale: int) -> None:

@@ -72,6 +72,7 @@ def test_metadata_is_kept_and_dpi_is_scaled(upscaler: Upscaler) -> None:
     assert result.pixels.dtype == np.float32 and result.pixels.min() >= 0 and result.pixels.max() <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(1.01, 8))
 def test_any_scale_gives_the_exact_size(height: int, width: int, scale: float) -> None:
@@ -265,7 +266,9 @@ def test_the_estimate_counts_the_pixels_of_the_network() -> None:
 # --- flat areas ---
 
 
-@pytest.mark.parametrize("model", names())
+@pytest.mark.parametrize(
+    "model", [name if name in ("tiny", "small") else pytest.param(name, marks=pytest.mark.slow) for name in names()]
+)
 @pytest.mark.parametrize("scale", [2, *(pytest.param(each, marks=pytest.mark.slow) for each in (1.5, 3))])
 def test_flat_areas_stay_flat_up_to_the_border(model: str, scale: float) -> None:
     """A 16-bit page with a mark in a corner: pixels out of its reach keep exactly their level."""
@@ -280,6 +283,7 @@ def test_flat_areas_stay_flat_up_to_the_border(model: str, scale: float) -> None
         assert (larger[:clear, :clear] != level).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["native", "reference", "torch", "onnx"])
 @pytest.mark.parametrize("units", [1, 2])
 @pytest.mark.parametrize("flat", [False, True])

@@ -60,6 +60,7 @@ def duration(path: Path) -> Fraction:
         return Fraction(container.duration or 0, 1_000_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", pytest.param(".mov", marks=pytest.mark.full)])
 @pytest.mark.parametrize(
     ("name", "at", "base", "options"),

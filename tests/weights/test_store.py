@@ -253,6 +253,7 @@ def crowd(count: int) -> str:
     return ",".join(f'"{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for i in range(count))
 
 
+@pytest.mark.slow
 def test_any_flipped_byte_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save(weights_of(CONFIG), path)
