@@ -53,6 +53,9 @@ struct Kernels {
     // The tiles [first, last), counted along rows of `job.end - job.begin` from the row that holds `job.first`.
     // scratch: `scratch_floats` of the layer, aligned to 64 bytes.
     void (*tiles)(const Job& job, std::size_t first, std::size_t last, float* scratch);
+    // Add to sums, (kPlanes, in_full, out_full), the gradient for the transformed kernel that follows from `job.in` and
+    // from the gradient for the result, `job.out`, whose rows go on with zeros to whole tiles; tiles and scratch as above.
+    void (*gradients)(const Job& job, std::size_t first, std::size_t last, float* scratch, float* sums);
 };
 
 inline std::size_t scratch_floats(const Layer& layer) {

@@ -45,6 +45,15 @@ inline __attribute__((always_inline)) void gather(Vector a, Vector b, Vector c, 
     o[4] = even1 + 16 * even2 + 0.0625f * even3, o[5] = odd1 + 32 * odd2 + 0.03125f * odd3 + h;
 }
 
+// A of the same points, the transpose of what `gather` computes.
+inline __attribute__((always_inline)) void scatter(const Vector (&o)[kTile], Vector (&to)[kSide]) {
+    const Vector even1 = o[0] + o[2] + o[4], odd1 = o[1] + o[3] + o[5];
+    const Vector even2 = o[0] + 4 * o[2] + 16 * o[4], odd2 = 2 * o[1] + 8 * o[3] + 32 * o[5];
+    const Vector even3 = o[0] + 0.25f * o[2] + 0.0625f * o[4], odd3 = 0.5f * o[1] + 0.125f * o[3] + 0.03125f * o[5];
+    to[0] = o[0], to[1] = even1 + odd1, to[2] = even1 - odd1, to[3] = even2 + odd2, to[4] = even2 - odd2;
+    to[5] = even3 + odd3, to[6] = even3 - odd3, to[7] = o[5];
+}
+
 // Transform a tile's pixels of all channels to row `tile` of the planes.
 void transform_tile(const Job& job, Size down, Size across, Size tile, float* spreads, Size plane) {
     const Size full = job.layer->in_full;
@@ -188,6 +197,80 @@ void tiles(const Job& job, Size first, Size last, float* scratch) {
                 finish(job, top + (first + t) / row, job.begin + (first + t) % row, products + t * columns, plane,
                        from, columns);
             from += columns;
+        }
+    }
+}
+
+// Transform a tile of the gradient to row `tile` of the planes, as `finish_tile` would be walked backwards.
+void scatter_tile(const float* const* rows, Size at, Size full, Size tile, float* planes, Size plane) {
+    for (Size c = 0; c < full; c += LANES) {
+        Vector m[kTile][kSide];
+        for (Size i = 0; i < kTile; ++i) {
+            Vector o[kTile];
+            for (Size j = 0; j < kTile; ++j) o[j] = load(rows[i] + (at + j) * full + c);
+            scatter(o, m[i]);
+        }
+        float* const to = planes + tile * full + c;
+        for (Size j = 0; j < kSide; ++j) {
+            Vector o[kTile], d[kSide];
+            for (Size i = 0; i < kTile; ++i) o[i] = m[i][j];
+            scatter(o, d);
+            for (Size i = 0; i < kSide; ++i) store(to + (kSide * i + j) * plane, d[i]);
+        }
+    }
+}
+
+// Add to `to` ROWS columns of a (depth, ...) times COLUMNS vectors of b (depth, ...): the sum over tiles of the outer products.
+template <Size ROWS, Size COLUMNS>
+void accumulate(const float* a, Size a_stride, const float* b, Size b_stride, Size depth, float* to, Size to_stride) {
+    Vector sums[ROWS][COLUMNS];
+    DRRN_UNROLL for (Size i = 0; i < ROWS; ++i)
+        DRRN_UNROLL for (Size j = 0; j < COLUMNS; ++j) sums[i][j] = load(to + i * to_stride + j * LANES);
+    for (Size k = 0; k < depth; ++k, a += a_stride, b += b_stride)
+        DRRN_UNROLL for (Size i = 0; i < ROWS; ++i)
+            DRRN_UNROLL for (Size j = 0; j < COLUMNS; ++j) sums[i][j] += a[i] * load(b + j * LANES);
+    DRRN_UNROLL for (Size i = 0; i < ROWS; ++i)
+        DRRN_UNROLL for (Size j = 0; j < COLUMNS; ++j) store(to + i * to_stride + j * LANES, sums[i][j]);
+}
+
+template <Size COLUMNS>
+void accumulate_all(Size rows, const float* a, Size a_stride, const float* b, Size b_stride, Size depth, float* to,
+                    Size to_stride) {
+    constexpr Size ROWS = SUMS / COLUMNS < 8 ? SUMS / COLUMNS : 8;
+    Size i = 0;
+    for (; i + ROWS <= rows; i += ROWS)
+        accumulate<ROWS, COLUMNS>(a + i, a_stride, b, b_stride, depth, to + i * to_stride, to_stride);
+    for (; i < rows; ++i) accumulate<1, COLUMNS>(a + i, a_stride, b, b_stride, depth, to + i * to_stride, to_stride);
+}
+
+void gradients(const Job& job, Size first, Size last, float* scratch, float* sums) {
+    const Layer& layer = *job.layer;
+    const Size row = job.end - job.begin, in = layer.in_full, out = layer.out_full;
+    const Size in_plane = kTiles * in + kGap, out_plane = kTiles * out + kGap;
+    float* const scattered = scratch + kPlanes * in_plane;
+    for (; first < last; first += kTiles) {
+        const Size count = last - first < kTiles ? last - first : kTiles;
+        for (Size t = 0; t < count; ++t) {
+            const Size down = (first + t) / row, across = job.begin + (first + t) % row;
+            transform_tile(job, down, across, t, scratch, in_plane);
+            scatter_tile(job.out + kTile * down, kTile * across + 1 - job.out_from, out, t, scattered, out_plane);
+        }
+        for (Size p = 0; p < kPlanes; ++p) {
+            const float* a = scratch + p * in_plane;
+            for (Size from = 0; from < out;) {
+                const Size left = (out - from) / LANES, vectors = left < PANEL ? left : PANEL;
+                const float* b = scattered + p * out_plane + from;
+                float* to = sums + p * in * out + from;
+                switch (vectors) {
+                    case 1: accumulate_all<1>(in, a, in, b, out, count, to, out); break;
+                    case 2: accumulate_all<2>(in, a, in, b, out, count, to, out); break;
+#if PANEL > 2
+                    case 3: accumulate_all<3>(in, a, in, b, out, count, to, out); break;
+                    case 4: accumulate_all<4>(in, a, in, b, out, count, to, out); break;
+#endif
+                }
+                from += vectors * LANES;
+            }
         }
     }
 }

@@ -6,4 +6,4 @@
 #define RUNS __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
 #include "kernels.inl"
 
-const drrn::Kernels drrn::avx2_kernels = {DRRN_NAME(ISA), LANES, PANEL* LANES, ISA::runs_here, ISA::tiles};
+const drrn::Kernels drrn::avx2_kernels = {DRRN_NAME(ISA), LANES, PANEL* LANES, ISA::runs_here, ISA::tiles, ISA::gradients};

@@ -6,4 +6,4 @@
 #define RUNS __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
 #include "kernels.inl"
 
-const drrn::Kernels drrn::avx512_kernels = {DRRN_NAME(ISA), LANES, PANEL* LANES, ISA::runs_here, ISA::tiles};
+const drrn::Kernels drrn::avx512_kernels = {DRRN_NAME(ISA), LANES, PANEL* LANES, ISA::runs_here, ISA::tiles, ISA::gradients};

@@ -13,4 +13,4 @@
 #define RUNS true
 #include "kernels.inl"
 
-const drrn::Kernels drrn::baseline_kernels = {DRRN_NAME(ISA), LANES, PANEL* LANES, ISA::runs_here, ISA::tiles};
+const drrn::Kernels drrn::baseline_kernels = {DRRN_NAME(ISA), LANES, PANEL* LANES, ISA::runs_here, ISA::tiles, ISA::gradients};

@@ -5,13 +5,17 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 
+#include "convolutions.h"
 #include "network.h"
 #include "stream.h"
 
 namespace nb = nanobind;
+using drrn::Batch;
+using drrn::Convolutions;
 using drrn::Keeps;
 using drrn::Kernels;
 using drrn::Network;
@@ -95,6 +99,43 @@ Planes finish(Stream& stream) {
     return sr;
 }
 
+using Features = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Result = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Sums = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <typename Other>
+Batch batch_of(const Convolutions& convolutions, const Features& x, const Other& y) {
+    for (const std::size_t i : {0, 1, 2})
+        if (x.shape(i) != y.shape(i) || !x.shape(i)) throw std::invalid_argument("batches of different shapes");
+    const Batch batch{x.shape(0), x.shape(1), x.shape(2), x.shape(3), y.shape(3)};
+    const std::size_t lanes = convolutions.kernels().lanes;
+    if (!batch.in || !batch.out || batch.in % lanes || batch.out % lanes)
+        throw std::invalid_argument("the channels do not fill vectors");
+    return batch;
+}
+
+void require_aligned(const float* array) {
+    if (reinterpret_cast<std::uintptr_t>(array) % 64) throw std::invalid_argument("an array that begins within a cache line");
+}
+
+void convolve(Convolutions& convolutions, const Features& x, const Vector& kernel, const Vector& bias,
+              const Result& y) {
+    const Batch batch = batch_of(convolutions, x, y);
+    if (kernel.shape(0) != drrn::kPlanes * batch.in * batch.out || bias.shape(0) != batch.out)
+        throw std::invalid_argument("a kernel of other channels");
+    require_aligned(kernel.data()), require_aligned(bias.data()), require_aligned(y.data());
+    nb::gil_scoped_release release;
+    convolutions.run(batch, x.data(), kernel.data(), bias.data(), y.data());
+}
+
+void gradients(Convolutions& convolutions, const Features& x, const Features& dy, const Sums& sums) {
+    const Batch batch = batch_of(convolutions, x, dy);
+    if (sums.shape(0) != drrn::kPlanes * batch.in * batch.out) throw std::invalid_argument("sums of other channels");
+    require_aligned(sums.data());
+    nb::gil_scoped_release release;
+    convolutions.gradients(batch, x.data(), dy.data(), sums.data());
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -109,6 +150,13 @@ NB_MODULE(_native, module) {
         .def_prop_ro("kernels", [](const Network& network) { return std::string(network.kernels().name); })
         .def_prop_ro("threads", &Network::threads)
         .def("memory", &Network::memory, nb::arg("width"));
+    nb::class_<Convolutions>(module, "Convolutions")
+        .def(nb::init<std::size_t, const std::string&>(), nb::arg("threads"), nb::arg("kernels"))
+        .def_prop_ro("panel", [](const Convolutions& made) { return made.kernels().panel_lanes; })
+        .def("run", &convolve, nb::arg("x"), nb::arg("kernel"), nb::arg("bias"),
+             nb::arg("y").noconvert())
+        .def("gradients", &gradients, nb::arg("x"), nb::arg("dy"),
+             nb::arg("sums").noconvert());
     nb::class_<Stream>(module, "Stream")
         .def("__init__", [](Stream* at, std::shared_ptr<Network> network, std::size_t width) {
             new (at) Stream(std::move(network), width);

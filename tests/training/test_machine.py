@@ -13,16 +13,16 @@ import torch
 from drrn.data.patches import Pool, Sampler
 from drrn.errors import TrainingError
 from drrn.training.fit import sampler_of_epoch
-from drrn.training.machine import faster_precision, keep_memory
+from drrn.training.machine import fastest_precision, keep_memory
 from tests.training.small_training import QUICK, SMALL, make_images, read_outputs, train
 
 
-def clock(float32: float, bfloat16: float) -> Callable[[], float]:
-    """A fake clock on which a step takes this many seconds in each arithmetic."""
+def clock(*durations: float) -> Callable[[], float]:
+    """A fake clock on which a step takes these seconds in turn."""
 
     def ticks() -> Iterator[float]:
         now = 0.0
-        for seconds in chain.from_iterable(repeat((float32, bfloat16))):
+        for seconds in chain.from_iterable(repeat(durations)):
             yield now
             now += seconds
             yield now
@@ -31,14 +31,28 @@ def clock(float32: float, bfloat16: float) -> Callable[[], float]:
     return lambda: next(following)
 
 
-@pytest.mark.parametrize(("float32", "bfloat16", "taken"), [(1.0, 0.6, "bf16-mixed"), (1.0, 10.0, "32-true")])
+@pytest.mark.parametrize(("bfloat16", "taken"), [(0.6, "bf16-mixed"), (10.0, "32-true")])
 def test_auto_precision_chooses_the_faster_and_says_why(
-    monkeypatch: pytest.MonkeyPatch, float32: float, bfloat16: float, taken: str
+    monkeypatch: pytest.MonkeyPatch, bfloat16: float, taken: str
 ) -> None:
-    monkeypatch.setattr(time, "perf_counter", clock(float32, bfloat16))
-    assert faster_precision(SMALL, "cpu") == (
+    monkeypatch.setattr(time, "perf_counter", clock(1.0, bfloat16))
+    assert fastest_precision(SMALL, "cpu") == (
         taken,
-        f"a step in bfloat16 takes {bfloat16:g} of the time in float32",
+        f"a step takes {bfloat16:g} in bf16-mixed of the time in 32-true",
+    )
+
+
+@pytest.mark.parametrize(
+    ("bfloat16", "native", "taken"), [(0.6, 0.5, "32-native"), (0.5, 0.6, "bf16-mixed"), (10.0, 1.5, "32-true")]
+)
+def test_auto_precision_chooses_among_three_where_the_native_engine_runs_the_network(
+    monkeypatch: pytest.MonkeyPatch, bfloat16: float, native: float, taken: str
+) -> None:
+    pytest.importorskip("drrn.engines._native")
+    monkeypatch.setattr(time, "perf_counter", clock(1.0, bfloat16, native))
+    assert fastest_precision(replace(SMALL, width=16), "cpu") == (
+        taken,
+        f"a step takes {bfloat16:g} in bf16-mixed and {native:g} in 32-native of the time in 32-true",
     )
 
 
@@ -47,7 +61,7 @@ def test_a_run_may_resume_in_another_precision_on_another_cpu(tmp_path: Path, mo
     for stop_after, bfloat16 in ((12, 0.5), (float("inf"), 2.0)):
         monkeypatch.setattr("drrn.training.machine.cpu", lambda which=bfloat16: f"cpu {which}")
         monkeypatch.setattr(
-            "drrn.training.machine.faster_precision",
+            "drrn.training.machine.fastest_precision",
             lambda *_, bf16=bfloat16: ("bf16-mixed" if bf16 < 1 else "32-true", f"bfloat16 takes {bf16}"),
         )
         history, log = train(tmp_path / "run", data, how, stop_after=stop_after)
@@ -60,7 +74,7 @@ def test_a_run_keeps_its_precision_on_the_same_cpu(tmp_path: Path, monkeypatch: 
     data, how = make_images(tmp_path / "pictures"), replace(QUICK, precision="auto", epochs=2)
     train(tmp_path / "whole", data, how)
     taken = (tmp_path / "whole/precision.json").read_text()
-    monkeypatch.setattr("drrn.training.machine.faster_precision", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("drrn.training.machine.fastest_precision", lambda *_: pytest.fail("measured again"))
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/precision.json").write_text(taken)
     for stop_after in (7, float("inf")):

@@ -14,7 +14,7 @@ from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
 from drrn.provenance import command
 from drrn.training.config import RECIPES, SAVE_SECONDS, Recipe, Source, TrainConfig, read_config
-from drrn.training.session import Session, Training
+from drrn.training.session import Session, Training, let_threads_sleep
 
 
 def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
@@ -45,6 +45,7 @@ def train_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]
             threads: CPU threads, 0 for all cores. The same number gives the same weights.
             save_seconds: Seconds between two checkpoints within an epoch: the most a crash can cost.
         """
+        let_threads_sleep()
         try:
             from drrn.apps.progress import TrainingProgress
             from drrn.training import run as room

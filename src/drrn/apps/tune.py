@@ -17,7 +17,7 @@ from drrn.core.config import DRRNConfig
 from drrn.errors import UsageError
 from drrn.provenance import command
 from drrn.training.config import SAVE_SECONDS, Recipe, Source, TrainConfig
-from drrn.training.session import Session, Training
+from drrn.training.session import Session, Training, let_threads_sleep
 from drrn.tuning.space import Objective, Space
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def tune_with(network: DRRNConfig, training: TrainConfig) -> Callable[..., int]:
             threads: CPU threads, 0 for all cores. The same number gives the same trials.
             save_seconds: Seconds between two checkpoints within an epoch: the most a crash can cost.
         """
+        let_threads_sleep()
         try:
             from drrn.tuning.search import Search
         except ModuleNotFoundError as error:

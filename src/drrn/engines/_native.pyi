@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from torch import Tensor
+
 from drrn.engines.engine import Planes
 from drrn.engines.layers import Layer
 
@@ -31,5 +33,17 @@ class Stream:
     def __init__(self, network: Network, width: int) -> None: ...
     def push(self, rows: Planes) -> Planes: ...
     def finish(self) -> Planes: ...
+
+class Convolutions:
+    """3x3 convolutions with interleaved channels and their gradients, for training; float32."""
+
+    def __init__(self, threads: int, kernels: str) -> None: ...
+    @property
+    def panel(self) -> int:
+        """Channels of the result in a panel of the transformed kernel."""
+    def run(self, x: Tensor, kernel: Tensor, bias: Tensor, y: Tensor) -> None:
+        """Write to y (B, H, W, out) the convolution of x (B, H, W, in) plus bias (out)."""
+    def gradients(self, x: Tensor, dy: Tensor, sums: Tensor) -> None:
+        """Write to sums (64, in, out), flat, the gradient for the transformed kernel."""
 
 def kernels() -> list[str]: ...

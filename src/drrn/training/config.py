@@ -99,10 +99,11 @@ class TrainConfig:
     """Number of initial epochs after each of which dormant features get new filters."""
     ema_decay: float = 0.0
     """Share of the weights' running average that is kept at each step. The average is validated and saved."""
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Precision of forward and backward passes. auto times bf16-mixed and 32-true at the start and takes the faster
-    one: bfloat16 takes 0.6 of the time on CPUs with instructions for it, and ten times as long on others. A run keeps
-    its choice, and measures again only on another CPU."""
+    precision: Literal["auto", "32-true", "32-native", "bf16-mixed", "16-mixed"] = "32-true"
+    """Precision of forward and backward passes. 32-native is float32 on a CPU by the native engine. auto times
+    bf16-mixed, 32-native and 32-true at the start and takes the fastest: bfloat16 takes 0.6 of the time of 32-true on
+    CPUs with instructions for it, and ten times as long on others. A run keeps its choice, and measures again only on
+    another CPU."""
     seed: int = 0
     """For the weights, the split and the order of the patches."""
     sheet_every: int = 5

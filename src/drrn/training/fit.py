@@ -61,6 +61,8 @@ class Inputs:
     """Initial weights, of this very model; random if None."""
     backbone: Backbone | None = None
     """For perceptual losses."""
+    native: bool = False
+    """Convolve by the native engine, which needs a CPU and float32."""
     card: Mapping[str, Any]
     """What the weights file records about its origin."""
 
@@ -96,7 +98,7 @@ class _Loop:
         self.inputs, self.run, self.fabric, self.progress, self.session = inputs, run, fabric, progress, session
         self.config = inputs.config
         self.is_first = fabric.is_global_zero
-        self.state = TrainState.init(inputs.model, inputs.config, inputs.start, fabric.device)
+        self.state = TrainState.init(inputs.model, inputs.config, inputs.start, fabric.device, native=inputs.native)
         self._resume()
         self.network, self.state.optimizer = fabric.setup(self.state.net, self.state.optimizer)
         self.loss_of = make_loss(self.config.loss, inputs.backbone.to(fabric.device) if inputs.backbone else None)

@@ -1,9 +1,10 @@
-"""Adapt a training to its machine: choose the faster precision, and keep freed memory."""
+"""Adapt a training to its machine: choose the fastest precision, and keep freed memory."""
 
 import ctypes
 import json
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,9 +15,10 @@ from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
 from drrn.errors import TrainingError
 from drrn.network.model import DRRN
+from drrn.training.convolutions import CHANNELS, use_native
 from drrn.training.session import Training
 
-FastPrecision = Literal["32-true", "bf16-mixed"]
+FastPrecision = Literal["32-true", "32-native", "bf16-mixed"]
 
 SAMPLE, SIDE = 8, 32
 """Patches in the timed step, and their side in pixels."""
@@ -31,37 +33,51 @@ def choose_precision(training: Training, run: Path, device: str, processes: int)
     """The precision to compute in, and the reason if it was measured just now.
 
     Raises:
-        TrainingError: several processes would measure, and might choose differently.
+        TrainingError: several processes would measure, and might choose differently; or the native engine does not run
+            this network on this device.
     """
     precision = training.config.precision
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    is_native = device == "cpu" and use_native(DRRN(training.model)) > 0
+    if precision == "32-native" and not is_native:
+        raise TrainingError(
+            "--precision 32-native needs a CPU, drrn's compiled engine, and residual units or blocks of a --width that "
+            f"is a multiple of {CHANNELS}. Here the width is {training.model.width}, the device {device}. Give 32-true."
+        )
     if precision != "auto":
         return precision, ""
     if processes > 1:
-        raise TrainingError("--precision auto is for one process. For several, give 32-true or bf16-mixed.")
-    if known := known_precision(run):
+        raise TrainingError("--precision auto is for one process. For several, give 32-true, 32-native or bf16-mixed.")
+    known = known_precision(run)
+    if known and (known != "32-native" or is_native):
         return known, ""
-    return faster_precision(training.model, device)
+    return fastest_precision(training.model, device)
 
 
-def faster_precision(model: DRRNConfig, device: str) -> tuple[FastPrecision, str]:
-    """The faster precision for training `model` on `device`, and the measurement in words."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+def fastest_precision(model: DRRNConfig, device: str) -> tuple[FastPrecision, str]:
+    """The fastest precision for training `model` on `device`, and the measurement in words."""
     if device != "cpu":
         fits = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return ("bf16-mixed" if fits else "32-true"), f"{device} {'has' if fits else 'lacks'} bfloat16"
     network = DRRN(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ilr = torch.rand(SAMPLE, model.channels, SIDE, SIDE)
-    seconds: dict[FastPrecision, float] = {"32-true": float("inf"), "bf16-mixed": float("inf")}
+    networks: dict[FastPrecision, DRRN] = {"32-true": network, "bf16-mixed": network}
+    native = deepcopy(network)
+    if use_native(native):
+        networks["32-native"] = native
+    ilr = torch.rand(SAMPLE, model.channels, SIDE, SIDE).to(memory_format=torch.channels_last)
+    seconds = dict.fromkeys(networks, float("inf"))
     for _ in range(ROUNDS):  # alternately: the machine may be shared
-        for precision in seconds:
+        for precision in networks:
             began = time.perf_counter()
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
-                loss = network(ilr).float().abs().mean()
+                loss = networks[precision](ilr).float().abs().mean()
             loss.backward()
             seconds[precision] = min(seconds[precision], time.perf_counter() - began)
-    ratio = seconds["bf16-mixed"] / seconds["32-true"]
-    return ("bf16-mixed" if ratio < 1 else "32-true"), f"a step in bfloat16 takes {ratio:.2g} of the time in float32"
+    whole = seconds.pop("32-true")
+    ratios = " and ".join(f"{taken / whole:.2g} in {precision}" for precision, taken in seconds.items())
+    fastest = min(seconds, key=lambda precision: seconds[precision])
+    return (fastest if seconds[fastest] < whole else "32-true"), f"a step takes {ratios} of the time in 32-true"
 
 
 def known_precision(run: Path) -> FastPrecision | None:

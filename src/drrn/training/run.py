@@ -87,6 +87,8 @@ def train(training: Training, run: Path, *, session: Session, progress: Training
         progress.report(Note(f"{reason}: using {precision}"))
         remember_precision(run, precision)
     inputs = _read_inputs(training, sources, run, record, fabric, session, progress)
+    if inputs and precision == "32-native":
+        inputs = replace(inputs, native=True)
     history = fit(inputs, run, fabric=fabric, progress=progress, session=session) if inputs else []
     shutdown(fabric)
     return history
@@ -113,7 +115,8 @@ def _launch(config: TrainConfig, device: str, processes: int, machines: int, pre
     Raises:
         TrainingError: the batch can't be divided among the processes.
     """
-    fabric = Fabric(accelerator=device, devices=processes, num_nodes=machines, precision=precision)  # type: ignore[arg-type]
+    arithmetic: Any = "32-true" if precision == "32-native" else precision
+    fabric = Fabric(accelerator=device, devices=processes, num_nodes=machines, precision=arithmetic)
     # keep images in float32: bfloat16 would leave the network only eight binary digits of them
     fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
     fabric.launch()
@@ -123,6 +126,7 @@ def _launch(config: TrainConfig, device: str, processes: int, machines: int, pre
             f"that is a multiple of {fabric.world_size}."
         )
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # all is written
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, matrix products on CUDA are refused
     return fabric
 

@@ -1,10 +1,17 @@
 """What a training is asked to do (`Training`), and how it is carried out on this machine (`Session`)."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from drrn.core.config import DRRNConfig
 from drrn.training.config import SAVE_SECONDS, Source, TrainConfig
+
+
+def let_threads_sleep() -> None:
+    """Make PyTorch's idle threads give up their cores to those of the native engine, unless the environment says
+    otherwise. Has an effect only before torch is imported."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def never() -> bool:

@@ -16,6 +16,7 @@ from drrn.engines.pytorch import build
 from drrn.errors import TrainingError
 from drrn.network.model import DRRN
 from drrn.training.config import TrainConfig
+from drrn.training.convolutions import use_native
 from drrn.training.logging import Epoch
 from drrn.training.optimizers import make_optimizer
 from drrn.weights.store import Weights
@@ -36,12 +37,16 @@ class TrainState:
     """Loss, squared error and accuracy, summed over these steps."""
 
     @classmethod
-    def init(cls, model: DRRNConfig, config: TrainConfig, start: Weights | None, device: torch.device) -> "TrainState":
+    def init(
+        cls, model: DRRNConfig, config: TrainConfig, start: Weights | None, device: torch.device, *, native: bool
+    ) -> "TrainState":
         """The state before the first step: random weights, or those of `start`."""
         net = init_model(model, config)
         if start:
             copy_weights(start, net)
         net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if native:
+            use_native(net)
         average = deepcopy(net) if config.ema_decay else net
         return cls(net, average, make_optimizer(net, config), [], 0, torch.zeros(3, dtype=torch.float64))
 
