@@ -207,5 +207,5 @@ def test_a_remembered_choice_counts_only_where_the_native_engine_runs(
 
 
 def test_auto_precision_measures_the_native_engine_if_the_width_fits() -> None:
-    assert "32-native" in fastest_precision(WIDE, "cpu")[1]
-    assert "32-native" not in fastest_precision(SMALL, "cpu")[1]
+    assert "32-native" in fastest_precision(WIDE, QUICK, "cpu")[1]
+    assert "32-native" not in fastest_precision(SMALL, QUICK, "cpu")[1]

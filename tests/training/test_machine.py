@@ -36,7 +36,7 @@ def test_auto_precision_chooses_the_faster_and_says_why(
     monkeypatch: pytest.MonkeyPatch, bfloat16: float, taken: str
 ) -> None:
     monkeypatch.setattr(time, "perf_counter", clock(1.0, bfloat16))
-    assert fastest_precision(SMALL, "cpu") == (
+    assert fastest_precision(SMALL, QUICK, "cpu") == (
         taken,
         f"a step takes {bfloat16:g} in bf16-mixed of the time in 32-true",
     )
@@ -50,7 +50,7 @@ def test_auto_precision_chooses_among_three_where_the_native_engine_runs_the_net
 ) -> None:
     pytest.importorskip("drrn.engines._native")
     monkeypatch.setattr(time, "perf_counter", clock(1.0, bfloat16, native))
-    assert fastest_precision(replace(SMALL, width=16), "cpu") == (
+    assert fastest_precision(replace(SMALL, width=16), QUICK, "cpu") == (
         taken,
         f"a step takes {bfloat16:g} in bf16-mixed and {native:g} in 32-native of the time in 32-true",
     )

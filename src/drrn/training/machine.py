@@ -15,13 +15,14 @@ from drrn.atomic import write_text
 from drrn.core.config import DRRNConfig
 from drrn.errors import TrainingError
 from drrn.network.model import DRRN
+from drrn.training.config import TrainConfig
 from drrn.training.convolutions import CHANNELS, use_native
 from drrn.training.session import Training
 
 FastPrecision = Literal["32-true", "32-native", "bf16-mixed"]
 
-SAMPLE, SIDE = 8, 32
-"""Patches in the timed step, and their side in pixels."""
+SAMPLE = 4e9
+"""Multiply-adds of the timed forward pass, at most, unless one patch takes more: some tenths of a second."""
 ROUNDS = 3
 PRECISION = "precision.json"
 """In the folder of a run: what `auto` chose, and on which CPU."""
@@ -52,11 +53,11 @@ def choose_precision(training: Training, run: Path, device: str, processes: int)
     known = known_precision(run)
     if known and (known != "32-native" or is_native):
         return known, ""
-    return fastest_precision(training.model, device)
+    return fastest_precision(training.model, training.config, device)
 
 
-def fastest_precision(model: DRRNConfig, device: str) -> tuple[FastPrecision, str]:
-    """The fastest precision for training `model` on `device`, and the measurement in words."""
+def fastest_precision(model: DRRNConfig, config: TrainConfig, device: str) -> tuple[FastPrecision, str]:
+    """The fastest precision for steps of `config` on `device`, and the measurement in words."""
     if device != "cpu":
         fits = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return ("bf16-mixed" if fits else "32-true"), f"{device} {'has' if fits else 'lacks'} bfloat16"
@@ -65,7 +66,9 @@ def fastest_precision(model: DRRNConfig, device: str) -> tuple[FastPrecision, st
     native = deepcopy(network)
     if use_native(native):
         networks["32-native"] = native
-    ilr = torch.rand(SAMPLE, model.channels, SIDE, SIDE).to(memory_format=torch.channels_last)
+    patches = min(config.batch_size // config.accumulate, int(SAMPLE / (model.macs() * config.patch**2)))
+    ilr = torch.rand(max(patches, 1), model.channels, config.patch, config.patch)
+    ilr = ilr.to(memory_format=torch.channels_last)
     seconds = dict.fromkeys(networks, float("inf"))
     for _ in range(ROUNDS):  # alternately: the machine may be shared
         for precision in networks:
