@@ -82,6 +82,7 @@ def noise(*shape: int, seed: int = 0) -> Bytes:
 # --- the network ---
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(configs, st.integers(1, 2), st.integers(1, 19), st.integers(1, 19), st.integers(0, 2**31))
 def test_the_onnx_graph_matches_the_network(

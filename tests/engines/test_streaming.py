@@ -149,6 +149,7 @@ def test_the_packaged_weights_match_the_network(name: str) -> None:
     assert_close(engine_of(name, weights).run(ilr), exactly(weights, ilr))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_fifty_two_layers_match_the_network(name: str) -> None:
     weights = small_weights(units=25, width=32, skip="rectified", gain=0.7)

@@ -615,6 +615,7 @@ def test_hostile_exif_breaks_neither_reading_nor_writing(tmp_path: Path) -> None
 # Writing
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     array=st.sampled_from([np.uint8, np.uint16]).flatmap(
@@ -801,6 +802,7 @@ def test_randomly_damaged_files_are_refused_or_read(count: int, tmp_path: Path, 
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_no_file_stays_open(tmp_path: Path) -> None:
     good, inks = saved(photo(), tmp_path / "a.png"), saved(photo().convert("CMYK"), tmp_path / "b.tif")
     bad = saved(photo(), tmp_path / "c.jpg")

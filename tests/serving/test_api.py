@@ -310,6 +310,7 @@ def test_a_full_queue_says_when_to_retry(tmp_path: Path) -> None:
         assert service.send(png(tmp_path, 20, 20, 9), "/api/upscale").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_job_that_would_take_too_long_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path, max_seconds=1e-6) as service:
         answer = service.send(png(tmp_path, 300, 300))

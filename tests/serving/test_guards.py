@@ -214,6 +214,7 @@ def test_an_upload_is_refused_at_the_first_byte_over_the_limit(tmp_path: Path) -
         assert [each for each in service.stored_files() if each.startswith("uploads")] == []
 
 
+@pytest.mark.slow
 def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     with serving(tmp_path, max_pixels=5000) as service:
         large = service.send(png(tmp_path, 100, 60), "/api/plan")

@@ -111,6 +111,7 @@ def test_a_result_of_each_kind_has_the_same_bytes_and_name_as_from_the_command_l
     assert [path.name for path in (service.config.folder / "jobs" / str(job["id"])).iterdir() if path.is_dir()] == []
 
 
+@pytest.mark.slow
 @each_kind
 def test_options_for_single_pictures_are_refused_for_other_kinds(
     service: Running, tmp_path: Path, sample: Sample

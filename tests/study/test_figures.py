@@ -191,6 +191,7 @@ def test_vanished_gradients_are_drawn(results: Results) -> None:
     figure.draw_without_rendering()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiments", "names"),
     [
@@ -276,6 +277,7 @@ def test_example_images_have_equal_size(results: Results) -> None:
 points = st.lists(st.builds(Point, st.integers(1, 6).map(float), st.integers(1, 6).map(float), st.text("ab")))
 
 
+@pytest.mark.slow
 @given(points)
 def test_the_front_is_pareto_optimal(points: list[Point]) -> None:
     def is_beaten(point: Point) -> bool:

@@ -29,6 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_parts_run_each_experiment_and_seed_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_images(here / "photos", count=5, height=60, width=48)
     ran: list[Path] = []

@@ -31,6 +31,7 @@ def lines_of(text: str, start: str) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_every_list_has_a_section_and_every_figure_a_place() -> None:
     assert SECTIONS.keys() == LISTS.keys()
     text = to_markdown(made_results(), [figure for section in SECTIONS.values() for figure in section.figures])
@@ -105,6 +106,7 @@ def test_the_constant_color_error_uses_color_experiments() -> None:
     assert "has a mean squared error of 0.0600 here" in text
 
 
+@pytest.mark.slow
 def test_every_claim_is_in_the_first_table_with_its_verdict() -> None:
     text = to_markdown(made_results(), [])
     table = text.partition("## The claims\n")[2].partition("\n## ")[0]

@@ -120,6 +120,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         engine.run(x, torch.zeros(64 * 16 * 16 + 1)[1:], torch.zeros(16), y)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_process_computes_the_same_and_ends() -> None:
     program = """
@@ -174,6 +175,7 @@ def test_a_network_and_its_copy_learn_what_they_did_before(kernels: str, skip: s
         assert max(error(*pair) for pair in zip(loss_and_gradients(each), right, strict=True)) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_resumed_native_training_ends_in_the_same_bytes_and_near_that_of_torch(tmp_path: Path) -> None:
     data, how = make_images(tmp_path / "pictures"), replace(QUICK, precision="32-native", epochs=2)
     history, _ = train(tmp_path / "whole", data, how, WIDE)
@@ -195,6 +197,7 @@ def test_a_width_that_does_not_fit_and_another_device_are_refused(tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_remembered_choice_counts_only_where_the_native_engine_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
