@@ -201,7 +201,7 @@ void tiles(const Job& job, Size first, Size last, float* scratch) {
     }
 }
 
-// Transform a tile of the gradient to row `tile` of the planes, as `finish_tile` would be walked backwards.
+// Transform a tile of the result's gradient to row `tile` of the planes: the transpose of what `finish_tile` does.
 void scatter_tile(const float* const* rows, Size at, Size full, Size tile, float* planes, Size plane) {
     for (Size c = 0; c < full; c += LANES) {
         Vector m[kTile][kSide];
@@ -220,7 +220,7 @@ void scatter_tile(const float* const* rows, Size at, Size full, Size tile, float
     }
 }
 
-// Add to `to` ROWS columns of a (depth, ...) times COLUMNS vectors of b (depth, ...): the sum over tiles of the outer products.
+// Add to `to` ROWS columns of a (depth, ...), transposed, times COLUMNS vectors of b (depth, ...).
 template <Size ROWS, Size COLUMNS>
 void accumulate(const float* a, Size a_stride, const float* b, Size b_stride, Size depth, float* to, Size to_stride) {
     Vector sums[ROWS][COLUMNS];
