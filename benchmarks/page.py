@@ -42,12 +42,12 @@ def to_markdown(report: Report, plot: str = "") -> str:
 COLUMNS = """\
 * *s/MP*: seconds per megapixel of the result, {side}x{side} pixels; *CPU s/MP*: of all threads together.
 * *time*: relative to the first row of the table.
-* *peak MB*: peak memory above that of the process with all its libraries and without a network.
+* *peak MB*: peak memory, less what the process takes with all its libraries and without a network.
 * *GFLOP/s*: 2 operations for every multiply-add of a direct convolution, whatever is computed instead: Winograd's \
 algorithm needs down to a quarter of them and can exceed the peak, as can 16 and 8 bits.
 * *of peak*: of the highest rate of NumPy's matrix product or a wide convolution of ONNX Runtime or OpenVINO in \
 float32: {peak}.
-* *agrees*: PSNR in dB between the result and that of torch eager, channels last, in float32."""
+* *agrees*: PSNR in dB of the result against that by torch eager, channels last, in float32."""
 
 BASELINES = """\
 Other people's networks have random weights: the table shows their cost, not their quality. Networks that enlarge by \

@@ -7,12 +7,6 @@
 namespace drrn {
 namespace {
 
-const Kernels* named(const std::string& name) {
-    for (const Kernels* candidate : kernels_here())
-        if (name == candidate->name) return candidate;
-    return nullptr;
-}
-
 Layer layer_of(const Batch& batch) {
     Layer layer;
     layer.in = layer.in_full = batch.in, layer.out = layer.out_full = batch.out;
@@ -68,8 +62,7 @@ std::vector<float*> pad_input(const Bands& bands, const Band& band, const float*
 
 }  // namespace
 
-Convolutions::Convolutions(std::size_t threads, const std::string& kernels) : kernels_(named(kernels)) {
-    require(kernels_, "there are no such kernels here");
+Convolutions::Convolutions(std::size_t threads, const std::string& kernels) : kernels_(kernels_named(kernels)) {
     require(threads >= 1, "there is at least one thread");
     pool_.reset(new Pool(threads));
 }

@@ -13,7 +13,7 @@
 
 namespace drrn {
 
-// (images, height, width, channels), with interleaved channels.
+// The sizes of feature maps with interleaved channels, before (in) and after (out) a convolution.
 struct Batch {
     std::size_t images, height, width, in, out;
 };

@@ -30,17 +30,20 @@ std::vector<const Kernels*> kernels_here() {
     return found;
 }
 
+const Kernels* kernels_named(const std::string& name) {
+    for (const Kernels* candidate : kernels_here())
+        if (name.empty() || name == candidate->name) return candidate;
+    throw std::invalid_argument("there are no such kernels here");
+}
+
 Network::Network(const std::vector<Plan>& plans, std::size_t channels, std::size_t unshuffle, bool global_residual,
                  std::size_t threads, const std::string& kernels, std::size_t piece_bytes)
-    : kernels_(nullptr),
+    : kernels_(kernels_named(kernels)),
       channels_(channels),
       unshuffle_(unshuffle),
       piece_bytes_(piece_bytes),
       global_residual_(global_residual),
       replicates_(false) {
-    for (const Kernels* candidate : kernels_here())
-        if (!kernels_ && (kernels.empty() || kernels == candidate->name)) kernels_ = candidate;
-    require(kernels_, "there are no such kernels here");
     require(channels >= 1 && unshuffle >= 1 && threads >= 1 && plans.size() >= 2, "a network of at least two layers");
     const std::size_t outside = channels * unshuffle * unshuffle;
     require(plans.front().in == outside && plans.back().out == outside, "the ends are as the picture");

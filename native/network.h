@@ -29,6 +29,9 @@ struct Plan {
 // The kernels that this CPU can run, fastest first.
 std::vector<const Kernels*> kernels_here();
 
+// The one of `kernels_here()` of this name, or the first if it is empty. Throws std::invalid_argument.
+const Kernels* kernels_named(const std::string& name);
+
 // `count`, rounded up to a multiple of `step`.
 inline std::size_t full(std::size_t count, std::size_t step) { return (count + step - 1) / step * step; }
 
